@@ -1,0 +1,1 @@
+"""Reading models: load, weld, units, integrity, repair."""
