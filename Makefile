@@ -1,0 +1,40 @@
+# Facet's make targets; `make run` and `make test` set everything up on a machine with Python 3.11 or later.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.setup-done
+PEERS := .venv-peers
+
+.PHONY: setup run test check bench clean
+
+setup: $(SETUP)
+
+$(SETUP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pricing_engine.kernels.warm
+	touch $@
+
+run: setup
+	$(BIN)/facet samples .facet/samples --quote
+
+test: setup
+	$(BIN)/pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup $(PEERS)/.done
+	$(BIN)/python -m benchmarks.engine --peers $(PEERS)/bin/python
+
+$(PEERS)/.done: benchmarks/peers.lock
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --require-hashes -r benchmarks/peers.lock
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(PEERS) .facet build *.egg-info

@@ -1,0 +1,1 @@
+"""Stages over the kernels, and the one immutable Analysis they make."""

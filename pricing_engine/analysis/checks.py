@@ -1,0 +1,89 @@
+"""What a measurement says about making the part: findings with a limit, a figure and a place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pricing_engine.analysis.model import Check, Geometry, Integrity, Point, Severity, Slices, Thickness
+
+_UNIT_SMALLEST_MM = 1.0
+_UNIT_LARGEST_MM = 1000.0
+_OVERLAP_SHARE = 1e-6
+_THIN_LIMIT_MM = 0.8
+_THIN_SHARE = 0.01
+
+Places = Mapping[str, tuple[Point, ...]]
+
+
+def find_checks(
+    integrity: Integrity, geometry: Geometry, thickness: Thickness, slices: Slices, notes: Mapping[str, str], where: Places
+) -> tuple[Check, ...]:
+    """All findings, in a fixed order. ``where`` maps a check's code to points on the model (mm)."""
+    found = [
+        *(Check(code, "info", message) for code, message in notes.items()),
+        *_integrity_checks(integrity),
+        *_volume_checks(integrity, geometry),
+        *_size_checks(geometry),
+        *_wall_checks(thickness),
+        *_layer_checks(slices),
+    ]
+    return tuple(
+        Check(c.code, c.severity, c.message, c.measured, c.limit, where.get(c.code, ())) for c in found
+    )
+
+
+def _integrity_checks(integrity: Integrity) -> Iterator[Check]:
+    counted: tuple[tuple[str, Severity, int | None, str], ...] = (
+        ("open_edges", "warning", integrity.boundary_edges, "{} edges belong to one facet only: the surface has holes"),
+        ("non_manifold_edges", "warning", integrity.non_manifold_edges, "{} edges are shared by three or more facets"),
+        ("self_intersections", "warning", integrity.self_intersecting_facets, "{} facets run through others"),
+        ("degenerate_facets", "info", integrity.degenerate_facets, "{} facets have no area"),
+        ("duplicate_facets", "info", integrity.duplicate_facets, "{} facets repeat another one"),
+    )
+    for code, severity, count, message in counted:
+        if count:
+            yield Check(code, severity, message.format(f"{count:,}"), float(count), 0.0)
+    if not integrity.winding_consistent:
+        yield Check("winding_inconsistent", "warning", "neighbouring facets disagree on which side is outside")
+    if integrity.inverted:
+        yield Check("inside_out", "warning", "an outer shell is inside out; it was turned")
+    for repair in integrity.repairs:
+        yield Check("repaired", "info", f"repaired: {repair.code.replace('_', ' ')} ({repair.count:,})", float(repair.count))
+
+
+def _volume_checks(integrity: Integrity, geometry: Geometry) -> Iterator[Check]:
+    volume, signed = geometry.volume_mm3, geometry.signed_volume_mm3
+    if volume is None or volume <= 0:
+        yield Check("no_volume", "error", "the model encloses no volume, so there is nothing to make", volume, 0.0)
+        return
+    if not integrity.watertight:
+        yield Check("volume_estimated", "warning", "the model is not closed: its volume is an estimate", volume)
+    elif signed is not None and signed - volume > _OVERLAP_SHARE * volume:
+        share = (signed - volume) / volume
+        text = f"overlapping shells would be charged {share:.1%} too much metal; the true volume counts them once"
+        yield Check("overlapping_shells", "info", text, signed - volume, 0.0)
+
+
+def _size_checks(geometry: Geometry) -> Iterator[Check]:
+    if geometry.bbox_min_mm is None or geometry.bbox_max_mm is None:
+        return
+    size = max(b - a for a, b in zip(geometry.bbox_min_mm, geometry.bbox_max_mm, strict=True))
+    if size < _UNIT_SMALLEST_MM:
+        yield Check("unit_suspect", "warning", f"the model is {size:.3g} mm across: is its unit mm?", size, _UNIT_SMALLEST_MM)
+    elif size > _UNIT_LARGEST_MM:
+        yield Check("unit_suspect", "warning", f"the model is {size:.6g} mm across: is its unit mm?", size, _UNIT_LARGEST_MM)
+
+
+def _wall_checks(thickness: Thickness) -> Iterator[Check]:
+    share = thickness.thin_area_fraction.get(str(_THIN_LIMIT_MM))
+    if share is not None and share > _THIN_SHARE:
+        text = f"{share:.1%} of the surface belongs to walls thinner than {_THIN_LIMIT_MM} mm"
+        yield Check("thin_walls", "warning", text, share, _THIN_SHARE)
+
+
+def _layer_checks(slices: Slices) -> Iterator[Check]:
+    if slices.trapped_volume_mm3:
+        text = f"{slices.trapped_volume_mm3:.2f} mm3 of empty space has no way out: resin, powder or investment stays in it"
+        yield Check("trapped_volume", "warning", text, slices.trapped_volume_mm3, 0.0)
+    if slices.islands:
+        yield Check("islands", "info", f"{slices.islands:,} places start in mid-air as given and need support", float(slices.islands), 0.0)

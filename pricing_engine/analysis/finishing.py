@@ -1,0 +1,84 @@
+"""How much of the surface a polishing tool can reach."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pricing_engine.kernels.boundary import WHOLE, Boundary
+from pricing_engine.kernels.bvh import Bvh
+from pricing_engine.kernels.reach import flood, touchable
+from pricing_engine.kernels.threads import run_ranges
+from pricing_engine.mesh.model import Floats, Mesh
+
+SAMPLES = 1 << 15
+_GRAIN = 1024
+_GRID = 64
+_GIVE = 0.002  # of the radius: what a felt or brush gives way
+
+
+def measure_reach(mesh: Mesh, bvh: Bvh, boundary: Boundary, radii: tuple[float, ...], threads: int) -> dict[str, float]:
+    """Share of the boundary's area that a ball of each radius (mm) can touch from outside.
+
+    The surface is sampled at :data:`SAMPLES` points at equal steps of area along the canonical order, so the standard
+    error is well below half a percent whatever the size of the facets.
+    """
+    points, normals = _sample(mesh, boundary, bvh.centre)
+    return {str(radius): _reached_share(points, normals, bvh, radius, threads) for radius in radii}
+
+
+def _reached_share(points: Floats, normals: Floats, bvh: Bvh, radius: float, threads: int) -> float:
+    if not len(points):
+        return 0.0
+    fits = np.zeros(len(points), np.uint8)
+    arrays = (bvh.corners, bvh.boxes, bvh.level_start)
+    run_ranges(touchable, len(points), _GRAIN, threads, points, normals, radius, _GIVE * radius, *arrays, fits)
+    low, high = points.min(axis=0), points.max(axis=0)
+    extent = float((high - low).max()) + 2 * radius
+    spacing = max(radius / 3, extent / _GRID)
+    origin = low - (radius + 2 * spacing)
+    shape = np.ceil((high - low + 2 * (radius + 2 * spacing)) / spacing).astype(np.int64) + 1
+    reached = np.zeros(int(shape.prod()), np.uint8)
+    flood(origin, spacing, shape, max(radius - 0.87 * spacing, 0.501 * spacing), *arrays, reached)
+    cell = np.floor((points + radius * normals - origin) / spacing).astype(np.int64)
+    arrived = np.zeros(len(points), bool)
+    for corner in np.ndindex(2, 2, 2):
+        at = np.clip(cell + corner, 0, shape - 1)
+        arrived |= reached[(at[:, 0] * shape[1] + at[:, 1]) * shape[2] + at[:, 2]] == 1
+    return float(np.count_nonzero(arrived & (fits == 1)) / len(points))
+
+
+def _sample(mesh: Mesh, boundary: Boundary, centre: Floats) -> tuple[Floats, Floats]:
+    """Points (N, 3) relative to ``centre`` and unit outward normals, at equal steps of boundary area."""
+    whole = np.flatnonzero(boundary.status == WHOLE)
+    doubled = np.empty(len(whole) + len(boundary.pieces))
+    for lo in range(0, len(whole), 1 << 18):
+        a, b, c = _corners(mesh, whole[lo : lo + (1 << 18)])
+        doubled[lo : lo + len(a)] = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    pieces = boundary.pieces
+    cross = np.cross(pieces[:, 1] - pieces[:, 0], pieces[:, 2] - pieces[:, 0])
+    doubled[len(whole) :] = np.linalg.norm(cross, axis=1)
+    total = np.cumsum(doubled)
+    if not len(total) or not total[-1] > 0:
+        return np.empty((0, 3)), np.empty((0, 3))
+    step = total[-1] / SAMPLES
+    chosen = np.minimum(np.searchsorted(total, (np.arange(SAMPLES) + 0.5) * step, side="right"), len(total) - 1)
+    # The golden-ratio sequences make the points of one large facet a low-discrepancy set (R2, Roberts 2018).
+    turn = np.arange(SAMPLES) + 0.5
+    u, v = turn * 0.7548776662466927 % 1.0, turn * 0.5698402909980532 % 1.0
+    fold = u + v > 1
+    u, v = np.where(fold, 1 - u, u)[:, None], np.where(fold, 1 - v, v)[:, None]
+    corners = np.empty((3, SAMPLES, 3))
+    of_piece = chosen >= len(whole)
+    corners[:, ~of_piece] = _corners(mesh, whole[chosen[~of_piece]])
+    corners[:, of_piece] = pieces[chosen[of_piece] - len(whole)].transpose(1, 0, 2)
+    a, b, c = corners
+    cross = np.cross(b - a, c - a)
+    length = np.linalg.norm(cross, axis=1, keepdims=True)
+    points = a + u * (b - a) + v * (c - a) - centre
+    keep = length[:, 0] > 0
+    return np.ascontiguousarray(points[keep]), np.ascontiguousarray((cross / np.where(length > 0, length, 1))[keep])
+
+
+def _corners(mesh: Mesh, facets: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[Floats, Floats, Floats]:
+    a, b, c = (mesh.vertices[mesh.facets[facets, corner]] for corner in range(3))
+    return a, b, c

@@ -1,0 +1,56 @@
+"""Entry point: builds the ``facet`` command, and turns errors into one line and an exit code.
+
+Exit codes: 0 done, 2 wrong usage, 3 the model can't be read, 4 a service is unreachable or not healthy.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import entry_points
+from typing import NoReturn
+
+import typer
+
+from pricing_engine.cli.commands import register
+from pricing_engine.cli.failures import ServiceUnhealthy, WrongUsage
+from pricing_engine.mesh.errors import ModelError
+from pricing_engine.pricing.errors import PricingUsageError
+
+USAGE, UNREADABLE, UNHEALTHY = 2, 3, 4
+
+
+def build() -> typer.Typer:
+    """The application with the engine's commands and those of other packages (entry points ``facet.commands``)."""
+    app = typer.Typer(
+        help="Facet prices 3D models: measured once, truthfully, in seconds.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    register(app)
+    for entry in sorted(entry_points(group="facet.commands"), key=lambda found: found.name):
+        entry.load()(app)
+    return app
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        build()(standalone_mode=True)
+    except ModelError as error:
+        _fail(UNREADABLE, error)
+    except (WrongUsage, PricingUsageError) as error:
+        _fail(USAGE, error)
+    except ServiceUnhealthy as error:
+        _fail(UNHEALTHY, error)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has left: nothing more to say, and Python must not flush into it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+def _fail(code: int, error: Exception) -> NoReturn:
+    print(f"facet: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,220 @@
+"""Do two facets meet? A float64 filter that finds a separating plane, and the exact decision behind it.
+
+Facets are given by their vertex numbers, so shared corners are known and not measured. The filter's error bounds are
+relative to the extent E of the pair: sums of products of coordinate differences, each at most 2 E, with fewer than a
+hundred roundings. The exact part needs signs of determinants only.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.predicates import orient2d, orient3d
+
+_LINEAR = 2.0**-48  # error of d . w, relative to |d|_1 E
+_CUBIC = 2.0**-44  # error of (u x v) . w, relative to E**3
+_QUARTIC = 2.0**-44  # error of (e x u) . (e x w), relative to E**4
+
+
+@inlined
+def _minus(v, i, j):  # type: ignore[no-untyped-def]
+    return v[i, 0] - v[j, 0], v[i, 1] - v[j, 1], v[i, 2] - v[j, 2]
+
+
+@inlined
+def _dot(u, v):  # type: ignore[no-untyped-def]
+    return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
+
+
+@inlined
+def _cross(u, v):  # type: ignore[no-untyped-def]
+    return u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]
+
+
+@inlined
+def _longest(u):  # type: ignore[no-untyped-def]
+    return max(abs(u[0]), abs(u[1]), abs(u[2]))
+
+
+@inlined
+def _rotated(a, b, c, shift):  # type: ignore[no-untyped-def]
+    if shift == 0:
+        return a, b, c
+    if shift == 1:
+        return b, c, a
+    return c, a, b
+
+
+@inlined
+def may_meet(vertices, facets, f, g, near):  # type: ignore[no-untyped-def]
+    """False only if a plane keeps facets ``f`` and ``g`` apart, ``near`` mm away from what they don't share."""
+    a0, a1, a2 = facets[f, 0], facets[f, 1], facets[f, 2]
+    b0, b1, b2 = facets[g, 0], facets[g, 1], facets[g, 2]
+    in0, in1, in2 = a0 in (b0, b1, b2), a1 in (b0, b1, b2), a2 in (b0, b1, b2)
+    shared = int(in0) + int(in1) + int(in2)
+    if shared == 0:
+        return _may_meet_apart(vertices, a0, a1, a2, b0, b1, b2, near)
+    if a0 in (a1, a2) or a1 == a2 or b0 in (b1, b2) or b1 == b2 or shared == 3:
+        return True
+    if shared == 2:
+        a0, a1, a2 = _rotated(a0, a1, a2, 1 if not in0 else (2 if not in1 else 0))
+        return _may_fold(vertices, a0, a1, a2, b0 + b1 + b2 - a0 - a1, near)
+    a0, a1, a2 = _rotated(a0, a1, a2, 0 if in0 else (1 if in1 else 2))
+    b0, b1, b2 = _rotated(b0, b1, b2, 0 if b0 == a0 else (1 if b1 == a0 else 2))
+    return _may_meet_at_vertex(vertices, a0, a1, a2, b1, b2, near)
+
+
+@inlined
+def _may_fold(vertices, p, q, a, b, near):  # type: ignore[no-untyped-def]
+    edge, u, w = _minus(vertices, q, p), _minus(vertices, a, p), _minus(vertices, b, p)
+    extent = max(_longest(edge), _longest(u), _longest(w))
+    normal_a, normal_b = _cross(edge, u), _cross(edge, w)
+    square_a, square_b = _dot(normal_a, normal_a), _dot(normal_b, normal_b)
+    if _dot(normal_a, normal_b) < -_QUARTIC * extent * extent * extent * extent:  # unfolded by more than a right angle
+        return min(square_a, square_b) < near * near * _dot(edge, edge)
+    margin = near * math.sqrt(max(square_a, square_b)) + _CUBIC * extent * extent * extent
+    return not abs(_dot(normal_a, w)) > margin
+
+
+@inlined
+def _may_meet_at_vertex(vertices, p, a1, a2, b1, b2, near):  # type: ignore[no-untyped-def]
+    u1, u2 = _minus(vertices, a1, p), _minus(vertices, a2, p)
+    w1, w2 = _minus(vertices, b1, p), _minus(vertices, b2, p)
+    extent = max(_longest(u1), _longest(u2), _longest(w1), _longest(w2))
+    rounding = _CUBIC * extent * extent * extent
+    normal = _cross(u1, u2)
+    margin = near * math.sqrt(_dot(normal, normal)) + rounding
+    s1, s2 = _dot(normal, w1), _dot(normal, w2)
+    if min(s1, s2) > margin or max(s1, s2) < -margin:
+        return False
+    normal = _cross(w1, w2)
+    margin = near * math.sqrt(_dot(normal, normal)) + rounding
+    s1, s2 = _dot(normal, u1), _dot(normal, u2)
+    if min(s1, s2) > margin or max(s1, s2) < -margin:
+        return False
+    return not _wedges_apart(u1, u2, w1, w2, extent, near)
+
+
+@kernel
+def _wedges_apart(u1, u2, w1, w2, extent, near):  # type: ignore[no-untyped-def]
+    """Try the plane that halves the narrowest of the angles between a leg of one wedge and a leg of the other."""
+    best, d = -2.0, (0.0, 0.0, 0.0)
+    for u in (u1, u2):
+        for w in (w1, w2):
+            x, y = math.sqrt(_dot(u, u)), math.sqrt(_dot(w, w))
+            if x > 0.0 and y > 0.0 and _dot(u, w) / (x * y) > best:
+                best = _dot(u, w) / (x * y)
+                d = (u[0] / x - w[0] / y, u[1] / x - w[1] / y, u[2] / x - w[2] / y)
+    size = abs(d[0]) + abs(d[1]) + abs(d[2])
+    margin = size * (near + _LINEAR * extent)
+    return min(_dot(d, u1), _dot(d, u2)) > margin and max(_dot(d, w1), _dot(d, w2)) < -margin
+
+
+@inlined
+def _may_meet_apart(vertices, a0, a1, a2, b0, b1, b2, near):  # type: ignore[no-untyped-def]
+    u1, u2 = _minus(vertices, a1, a0), _minus(vertices, a2, a0)
+    w0, w1, w2 = _minus(vertices, b0, a0), _minus(vertices, b1, a0), _minus(vertices, b2, a0)
+    extent = max(_longest(u1), _longest(u2), _longest(w0), _longest(w1), _longest(w2))
+    rounding = _CUBIC * extent * extent * extent
+    normal = _cross(u1, u2)
+    margin = near * math.sqrt(_dot(normal, normal)) + rounding
+    s0, s1, s2 = _dot(normal, w0), _dot(normal, w1), _dot(normal, w2)
+    if min(s0, s1, s2) > margin or max(s0, s1, s2) < -margin:
+        return False
+    other = _cross(_minus(vertices, b1, b0), _minus(vertices, b2, b0))
+    margin = near * math.sqrt(_dot(other, other)) + rounding
+    s0 = -_dot(other, w0)
+    s1, s2 = _dot(other, _minus(vertices, a1, b0)), _dot(other, _minus(vertices, a2, b0))
+    if min(s0, s1, s2) > margin or max(s0, s1, s2) < -margin:
+        return False
+    return not _edges_apart(normal, other, u1, u2, w0, w1, w2, extent, near)
+
+
+@kernel
+def _edges_apart(normal, other, u1, u2, w0, w1, w2, extent, near):  # type: ignore[no-untyped-def]
+    """Try the planes through the edges of either facet and at right angles to it."""
+    u3 = (u2[0] - u1[0], u2[1] - u1[1], u2[2] - u1[2])
+    v1 = (w1[0] - w0[0], w1[1] - w0[1], w1[2] - w0[2])
+    v2 = (w2[0] - w0[0], w2[1] - w0[1], w2[2] - w0[2])
+    v3 = (w2[0] - w1[0], w2[1] - w1[1], w2[2] - w1[2])
+    for n, edges in ((normal, (u1, u2, u3)), (other, (v1, v2, v3))):
+        for edge in edges:
+            d = _cross(n, edge)
+            margin = (abs(d[0]) + abs(d[1]) + abs(d[2])) * (near + _LINEAR * extent)
+            s1, s2, t0, t1, t2 = _dot(d, u1), _dot(d, u2), _dot(d, w0), _dot(d, w1), _dot(d, w2)
+            if min(t0, t1, t2) - max(0.0, s1, s2) > margin or min(0.0, s1, s2) - max(t0, t1, t2) > margin:
+                return True
+    return False
+
+
+@kernel
+def interiors_meet(v, facets, f, g):  # type: ignore[no-untyped-def]
+    """Whether the relative interiors of facets ``f`` and ``g`` have a common point: exact."""
+    p1, q1, r1 = facets[f, 0], facets[f, 1], facets[f, 2]
+    p2, q2, r2 = facets[g, 0], facets[g, 1], facets[g, 2]
+    x, y, z = _side(v, p2, q2, r2, p1), _side(v, p2, q2, r2, q1), _side(v, p2, q2, r2, r1)
+    if x == y == z == 0:
+        return _overlap_in_plane(v, p1, q1, r1, p2, q2, r2)
+    if min(x, y, z) >= 0 or max(x, y, z) <= 0:
+        return False
+    shift, above_2 = _alone(x, y, z)
+    p1, q1, r1 = _rotated(p1, q1, r1, shift)
+    x, y, z = _side(v, p1, q1, r1, p2), _side(v, p1, q1, r1, q2), _side(v, p1, q1, r1, r2)
+    if min(x, y, z) >= 0 or max(x, y, z) <= 0:
+        return False
+    shift, above_1 = _alone(x, y, z)
+    p2, q2, r2 = _rotated(p2, q2, r2, shift)
+    if not above_2:
+        q2, r2 = r2, q2
+    if not above_1:
+        q1, r1 = r1, q1
+    # both facets cut the line where their planes meet in an interval of some length; do these overlap?
+    return _side(v, p1, q1, p2, q2) < 0 and _side(v, p1, r1, r2, p2) < 0
+
+
+@inlined
+def _alone(x, y, z):  # type: ignore[no-untyped-def]
+    """Of three signs, not all on one side, the one that is alone: its place and whether it is positive."""
+    sign = 1 if int(x > 0) + int(y > 0) + int(z > 0) == 1 else -1
+    return (0 if x == sign else (1 if y == sign else 2)), sign > 0
+
+
+@inlined
+def _side(v, a, b, c, d):  # type: ignore[no-untyped-def]
+    """1 if d is above the facet a b c, its normal's side; 0 in its plane."""
+    if d in (a, b, c) or a in (b, c) or b == c:
+        return 0
+    return -orient3d(
+        v[a, 0], v[a, 1], v[a, 2], v[b, 0], v[b, 1], v[b, 2], v[c, 0], v[c, 1], v[c, 2], v[d, 0], v[d, 1], v[d, 2]
+    )
+
+
+@kernel
+def _overlap_in_plane(v, p1, q1, r1, p2, q2, r2):  # type: ignore[no-untyped-def]
+    """Facets in one plane, or without area: seen along an axis that shows both as areas, no edge separates them."""
+    for x, y in ((0, 1), (1, 2), (2, 0)):
+        turn1, turn2 = _turn(v, x, y, p1, q1, r1), _turn(v, x, y, p2, q2, r2)
+        if turn1 != 0 and turn2 != 0:
+            return not (
+                _edge_separates(v, x, y, p1, q1, r1, p2, q2, r2, turn1)
+                or _edge_separates(v, x, y, p2, q2, r2, p1, q1, r1, turn2)
+            )
+    return False
+
+
+@inlined
+def _edge_separates(v, x, y, p1, q1, r1, p2, q2, r2, turn):  # type: ignore[no-untyped-def]
+    for a, b in ((p1, q1), (q1, r1), (r1, p1)):
+        if (
+            turn * _turn(v, x, y, a, b, p2) <= 0
+            and turn * _turn(v, x, y, a, b, q2) <= 0
+            and turn * _turn(v, x, y, a, b, r2) <= 0
+        ):
+            return True
+    return False
+
+
+@inlined
+def _turn(v, x, y, a, b, c):  # type: ignore[no-untyped-def]
+    return orient2d(v[a, x], v[a, y], v[b, x], v[b, y], v[c, x], v[c, y])

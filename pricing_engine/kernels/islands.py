@@ -1,0 +1,205 @@
+"""The contours of each layer: which segments form one, what lies inside what, and a search structure for points.
+
+Segments (x0, y0, x1, y1), solid on the left, are joined by union-find over coincident end points (a hash grid per
+layer). A contour with positive area is an outer one, others are holes. The leftmost point of a contour sees, straight
+to its left, the contour that bounds the same component: of the solid for a hole, of the void for an outer contour
+(nothing there: the outside). That gives the components of both without sorting or nesting trees.
+
+Segments are bucketed in strips of y, as high as the mean segment, so that a search for the nearest contour to the left
+of a point reads a handful of them: O(n) to build, at most 3 n entries, whatever the segments' lengths.
+
+Layer k of a block owns segments ``start[k] .. start[k + 1]``; its strip ``s`` has entries
+``strip[start[k] + 2 k + s] .. strip[start[k] + 2 k + s + 1]`` of ``items``, numbered from ``3 * start[k]``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pricing_engine.kernels.compile import inlined, kernel
+
+
+@inlined
+def find(parent, node):  # type: ignore[no-untyped-def]
+    """Root of ``node``, halving the path on the way."""
+    while parent[node] != node:
+        parent[node] = parent[parent[node]]
+        node = parent[node]
+    return node
+
+
+@inlined
+def join(parent, a, b):  # type: ignore[no-untyped-def]
+    """Unite two classes; the smaller number stays root."""
+    a, b = find(parent, a), find(parent, b)
+    if a < b:
+        parent[b] = a
+    else:
+        parent[a] = b
+
+
+@inlined
+def _slot(cell_x, cell_y, mask):  # type: ignore[no-untyped-def]
+    key = np.uint64(cell_x) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(cell_y) * np.uint64(0xC2B2AE3D27D4EB4F)
+    key ^= key >> np.uint64(29)
+    key *= np.uint64(0xBF58476D1CE4E5B9)
+    return np.int64((key ^ (key >> np.uint64(32))) & np.uint64(mask))
+
+
+@kernel
+def _point_number(x, y, tolerance, tolerant, table, px, py, known):  # type: ignore[no-untyped-def]
+    """Number of the point at (x, y), or ``known`` after entering it as a new one."""
+    mask = len(table) - 1
+    home = _slot(np.int64(np.floor(x / tolerance)), np.int64(np.floor(y / tolerance)), mask)
+    slot = home
+    while table[slot] >= 0:
+        point = table[slot]
+        if px[point] == x and py[point] == y:
+            return point
+        slot = (slot + 1) & mask
+    free = slot
+    if tolerant:
+        for across in range(-1, 2):
+            for along in range(-1, 2):
+                cell_x = np.int64(np.floor(x / tolerance)) + across
+                cell_y = np.int64(np.floor(y / tolerance)) + along
+                slot = _slot(cell_x, cell_y, mask)
+                while table[slot] >= 0:
+                    point = table[slot]
+                    if abs(px[point] - x) <= tolerance and abs(py[point] - y) <= tolerance:
+                        return point
+                    slot = (slot + 1) & mask
+    table[free] = known
+    px[known], py[known] = x, y
+    return known
+
+
+@kernel
+def locate(layer, x, y, skip, start, segments, contour, strip, items, low_y, per_y):  # type: ignore[no-untyped-def]
+    """Winding number of (x, y) in a layer and the nearest contour to its left, or -1; contour ``skip`` is not seen."""
+    winding, nearest, best = 0, -1, -np.inf
+    row = int(np.floor((y - low_y[layer]) * per_y[layer]))
+    base, rows = start[layer] + 2 * layer, start[layer + 1] - start[layer] + 1
+    if row < 0 or row >= rows:
+        return winding, nearest
+    for entry in range(strip[base + row], strip[base + row + 1]):
+        s = items[3 * start[layer] + entry]
+        y0, y1 = segments[s, 1], segments[s, 3]
+        if (y0 <= y) == (y1 <= y) or contour[s] == skip:
+            continue
+        at = segments[s, 0] + (y - y0) / (y1 - y0) * (segments[s, 2] - segments[s, 0])
+        if at < x:
+            winding += 1 if y1 < y0 else -1
+            if at > best:
+                best, nearest = at, contour[s]
+    return winding, nearest
+
+
+@kernel
+def _label(begin, end, tolerance, tolerant, segments, contour, area, sample, count):  # type: ignore[no-untyped-def]
+    """Number the contours of segments begin .. end from 0; writes their twice-area, leftmost segment and size."""
+    n = end - begin
+    size = 8
+    while size < 4 * n:
+        size *= 2
+    table = np.full(size, -1, np.int32)
+    px, py = np.empty(2 * n), np.empty(2 * n)
+    parent, balance = np.arange(2 * n).astype(np.int32), np.zeros(2 * n, np.int8)
+    first = np.empty(n, np.int32)
+    known = 0
+    for s in range(begin, end):
+        a = _point_number(segments[s, 0], segments[s, 1], tolerance, tolerant, table, px, py, known)
+        known = max(known, a + 1)
+        b = _point_number(segments[s, 2], segments[s, 3], tolerance, tolerant, table, px, py, known)
+        known = max(known, b + 1)
+        balance[a] += 1
+        balance[b] -= 1
+        first[s - begin] = a
+        join(parent, a, b)
+    loose = np.flatnonzero(balance[:known])[:512]  # where rounding tore a contour, the nearest loose ends meet
+    for i in range(len(loose)):
+        nearest, best = -1, np.inf
+        for j in range(len(loose)):
+            distance = abs(px[loose[i]] - px[loose[j]]) + abs(py[loose[i]] - py[loose[j]])
+            if balance[loose[i]] * balance[loose[j]] < 0 and distance < best:
+                nearest, best = loose[j], distance
+        if nearest >= 0:
+            join(parent, loose[i], nearest)
+    number = np.full(known, -1, np.int32)
+    contours = 0
+    for s in range(begin, end):
+        root = find(parent, first[s - begin])
+        if number[root] < 0:
+            number[root] = contours
+            area[begin + contours], sample[begin + contours], count[begin + contours] = 0.0, s, 0
+            contours += 1
+        at = begin + number[root]
+        contour[s] = number[root]
+        count[at] += 1
+        area[at] += segments[s, 0] * segments[s, 3] - segments[s, 2] * segments[s, 1]
+        best = sample[at]
+        if segments[s, 0] < segments[best, 0] or (
+            segments[s, 0] == segments[best, 0] and segments[s, 1] < segments[best, 1]
+        ):
+            sample[at] = s
+    return contours
+
+
+@kernel
+def _bucket(layer, begin, end, segments, strip, items, low_y, per_y):  # type: ignore[no-untyped-def]
+    """Sort segments begin .. end of a layer into strips of y."""
+    n, low, high, climb = end - begin, np.inf, -np.inf, 0.0
+    for s in range(begin, end):
+        low, high = min(low, segments[s, 1], segments[s, 3]), max(high, segments[s, 1], segments[s, 3])
+        climb += abs(segments[s, 3] - segments[s, 1])
+    low_y[layer] = low
+    height = max(climb, high - low) / n
+    per_y[layer] = 1.0 / height if height > 0.0 else 0.0
+    base = begin + 2 * layer
+    for row in range(n + 2):
+        strip[base + row] = 0
+    for s in range(begin, end):
+        bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
+        for row in range(int((bottom - low) * per_y[layer]), int((top - low) * per_y[layer]) + 1):
+            strip[base + min(row, n) + 1] += 1
+    for row in range(n + 1):
+        strip[base + row + 1] += strip[base + row]
+    for s in range(end - 1, begin - 1, -1):
+        bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
+        for row in range(int((bottom - low) * per_y[layer]), int((top - low) * per_y[layer]) + 1):
+            at = base + min(row, n) + 1
+            strip[at] -= 1
+            items[3 * begin + strip[at]] = s
+    for row in range(n + 1):  # filling from the back left each start one place late
+        strip[base + row] = strip[base + row + 1]
+
+
+@kernel
+def build_contours(  # type: ignore[no-untyped-def]
+    lo, hi, start, segments, tolerance, tolerant, contour, area, sample, count, solid, void, contours, strip, items,
+    low_y, per_y,
+):
+    """Contours of layers lo .. hi.
+
+    Per contour, from ``start[layer]`` on: twice its ``area``, its leftmost segment ``sample``, its segments' ``count``,
+    and the component it bounds on either side, named by one of its contours: ``solid`` and ``void`` (-1, outside).
+    """
+    for layer in range(lo, hi):
+        begin, end = start[layer], start[layer + 1]
+        if begin == end:
+            continue
+        number = _label(begin, end, tolerance, tolerant, segments, contour, area, sample, count)
+        contours[layer] = number
+        _bucket(layer, begin, end, segments, strip, items, low_y, per_y)
+        inner = np.arange(number).astype(np.int32)
+        outer = np.arange(number + 1).astype(np.int32)  # number 0 is the outside
+        for c in range(number):
+            x, y = segments[sample[begin + c], 0], segments[sample[begin + c], 1]
+            _, nearest = locate(layer, x, y, c, start, segments, contour, strip, items, low_y, per_y)
+            if area[begin + c] > 0.0:
+                join(outer, c + 1, nearest + 1)
+            elif nearest >= 0:
+                join(inner, c, nearest)
+        for c in range(number):
+            solid[begin + c] = find(inner, c)
+            void[begin + c] = find(outer, c + 1) - 1

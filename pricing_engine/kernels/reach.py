@@ -1,0 +1,121 @@
+"""Where a ball-shaped polishing tool can touch the surface from outside.
+
+A ball of radius r touches a sample with outward normal n when the ball centred at p + r n holds no part of the model
+(deeper than a small tolerance, which is what the tool's felt gives way) and its centre can travel there from outside.
+The travel is a flood fill over a grid of centres; a grid step is blocked when a ball of slightly reduced radius, but
+never less than half the spacing, does not fit, so no path leaks through a wall however thin. Both questions are one
+query on the BVH: is there any facet nearer than r to a point?
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pricing_engine.kernels.compile import inlined, kernel
+
+_STACK = 256
+
+
+@inlined
+def _distance2(px, py, pz, corners, facet):  # type: ignore[no-untyped-def]
+    """Squared distance from a point to a facet (Ericson, Real-Time Collision Detection, 5.1.5)."""
+    ax, ay, az = np.float64(corners[0, facet]), np.float64(corners[1, facet]), np.float64(corners[2, facet])
+    ux, uy, uz = corners[3, facet] - ax, corners[4, facet] - ay, corners[5, facet] - az
+    vx, vy, vz = corners[6, facet] - ax, corners[7, facet] - ay, corners[8, facet] - az
+    wx, wy, wz = px - ax, py - ay, pz - az
+    uu, uv, vv = ux * ux + uy * uy + uz * uz, ux * vx + uy * vy + uz * vz, vx * vx + vy * vy + vz * vz
+    wu, wv = wx * ux + wy * uy + wz * uz, wx * vx + wy * vy + wz * vz
+    s, t = 0.0, 0.0
+    d3, d4 = wu - uu, wv - uv
+    d5, d6 = wu - uv, wv - vv
+    vc, vb, va = wu * d4 - d3 * wv, d5 * wv - wu * d6, d3 * d6 - d5 * d4
+    if wu <= 0.0 and wv <= 0.0:
+        pass
+    elif d3 >= 0.0 and d4 <= d3:
+        s = 1.0
+    elif vc <= 0.0 and wu >= 0.0 and d3 <= 0.0:
+        s = wu / (wu - d3) if wu > d3 else 0.0
+    elif d6 >= 0.0 and d5 <= d6:
+        t = 1.0
+    elif vb <= 0.0 and wv >= 0.0 and d6 <= 0.0:
+        t = wv / (wv - d6) if wv > d6 else 0.0
+    elif va <= 0.0 and d4 - d3 >= 0.0 and d5 - d6 >= 0.0:
+        span = (d4 - d3) + (d5 - d6)
+        t = (d4 - d3) / span if span > 0.0 else 0.0
+        s = 1.0 - t
+    else:
+        total = va + vb + vc
+        s, t = vb / total, vc / total
+    dx, dy, dz = wx - s * ux - t * vx, wy - s * uy - t * vy, wz - s * uz - t * vz
+    return dx * dx + dy * dy + dz * dz
+
+
+@inlined
+def _is_free(px, py, pz, radius, corners, boxes, level_start, stack):  # type: ignore[no-untyped-def]
+    """Whether no facet is nearer than ``radius`` to the point (relative to the BVH's centre)."""
+    limit = radius * radius
+    top = len(level_start) - 1
+    stack[0, 0], stack[0, 1] = top, level_start[top]
+    depth = 1
+    while depth > 0:
+        depth -= 1
+        level, group = stack[depth, 0], stack[depth, 1]
+        for box in range(group, group + 8):
+            dx = max(boxes[0, box] - px, px - boxes[3, box], 0.0)
+            dy = max(boxes[1, box] - py, py - boxes[4, box], 0.0)
+            dz = max(boxes[2, box] - pz, pz - boxes[5, box], 0.0)
+            if dx * dx + dy * dy + dz * dz >= limit:
+                continue
+            if level > 0:
+                stack[depth, 0] = level - 1
+                stack[depth, 1] = level_start[level - 1] + 8 * (box - level_start[level])
+                depth += 1
+                continue
+            for facet in range(8 * box, 8 * box + 8):
+                if _distance2(px, py, pz, corners, facet) < limit:
+                    return False
+    return True
+
+
+@kernel
+def touchable(lo, hi, points, normals, radius, tolerance, corners, boxes, level_start, out):  # type: ignore[no-untyped-def]
+    """Range kernel: ``out[i]`` 1 where the ball fits at sample i; points (N, 3) relative to the BVH's centre."""
+    stack = np.empty((_STACK, 2), np.int64)
+    for i in range(lo, hi):
+        x = points[i, 0] + radius * normals[i, 0]
+        y = points[i, 1] + radius * normals[i, 1]
+        z = points[i, 2] + radius * normals[i, 2]
+        out[i] = 1 if _is_free(x, y, z, radius - tolerance, corners, boxes, level_start, stack) else 0
+
+
+@kernel
+def flood(origin, spacing, shape, radius, corners, boxes, level_start, reached):  # type: ignore[no-untyped-def]
+    """Mark in ``reached`` (cells,) uint8 with 1 the grid points that a ball can travel to from cell 0, which is free.
+
+    Cell (i, j, k) lies at ``origin + spacing * (i, j, k)`` and has index ``(i * shape[1] + j) * shape[2] + k``; 2 marks
+    points found blocked. Each point is tested once, and only when the flood arrives.
+    """
+    stack = np.empty((_STACK, 2), np.int64)
+    queue = np.empty(len(reached), np.int32)
+    queue[0], reached[0] = 0, 1
+    head, tail = 0, 1
+    while head < tail:
+        cell = queue[head]
+        head += 1
+        i, j, k = cell // (shape[1] * shape[2]), cell // shape[2] % shape[1], cell % shape[2]
+        for side in range(6):
+            step = 1 if side % 2 == 0 else -1
+            a = i + step if side // 2 == 0 else i
+            b = j + step if side // 2 == 1 else j
+            c = k + step if side // 2 == 2 else k
+            if a < 0 or b < 0 or c < 0 or a >= shape[0] or b >= shape[1] or c >= shape[2]:
+                continue
+            other = (a * shape[1] + b) * shape[2] + c
+            if reached[other] == 0:
+                x, y, z = origin[0] + spacing * a, origin[1] + spacing * b, origin[2] + spacing * c
+                if _is_free(x, y, z, radius, corners, boxes, level_start, stack):
+                    reached[other] = 1
+                    queue[tail] = other
+                    tail += 1
+                else:
+                    reached[other] = 2

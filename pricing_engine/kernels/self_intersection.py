@@ -1,0 +1,153 @@
+"""Pairs of facets that meet beyond shared vertices and edges.
+
+Two facets intersect when their relative interiors have a point in common: they cross, overlap in one plane, or are the
+same facet twice. A vertex or an edge on a face, an edge on an edge and whatever happens on one boundary only is
+touching and doesn't count; facets without area have no interior and meet nothing. One definition serves all pairs,
+neighbours or not.
+
+Each leaf of the tree is joined with the leaves from itself on whose boxes overlap its own, and facet boxes are compared
+eight at a time. A float64 filter then looks for a separating plane, with an error bound and what it can't tell
+apart is decided by exact predicates (both in :mod:`pricing_engine.kernels.facet_pairs`). Expected O(n log n + pairs);
+the answer is that of exact arithmetic on the welded coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricing_engine.kernels.bvh import WIDTH, Bvh
+from pricing_engine.kernels.compile import kernel
+from pricing_engine.kernels.facet_pairs import interiors_meet, may_meet
+from pricing_engine.kernels.threads import chunk_count, run_ranges
+from pricing_engine.mesh.model import Ints, Mesh
+
+NEAR = 1e-6
+"""How near, relative to the model's size, :func:`candidate_pairs` still reports facets."""
+
+_GRAIN_LEAVES = 256
+_ROOM = 256  # pairs a chunk may report in the first pass; a chunk with more is run again with as much as it needs
+_STACK = 256  # 7 siblings for each level but the last, and more levels than 2**31 facets can have
+
+
+@dataclass(frozen=True, slots=True)
+class SelfIntersections:
+    """``facets`` (F,) bool: meets another; ``first`` < ``second`` (P,) int32: the pairs, sorted."""
+
+    facets: NDArray[np.bool_]
+    first: Ints
+    second: Ints
+
+
+def self_intersections(mesh: Mesh, bvh: Bvh, threads: int) -> SelfIntersections:
+    """All pairs of facets whose relative interiors meet, exactly."""
+    first, second = _pairs(mesh, bvh, threads, touching=False)
+    flags = np.zeros(mesh.facet_count, np.bool_)
+    flags[first] = flags[second] = True
+    return SelfIntersections(flags, first, second)
+
+
+def candidate_pairs(mesh: Mesh, bvh: Bvh, threads: int) -> tuple[Ints, Ints]:
+    """All pairs ``first`` < ``second`` (P,) int32, sorted, that may meet once vertices are moved a little.
+
+    A superset of :func:`self_intersections` and of all pairs that touch. Left out are only pairs with a plane between
+    them from which one facet's corners, apart from shared ones, stay away by ``NEAR`` times half the model's size.
+    """
+    return _pairs(mesh, bvh, threads, touching=True)
+
+
+def _pairs(mesh: Mesh, bvh: Bvh, threads: int, touching: bool) -> tuple[Ints, Ints]:
+    leaves = bvh.corners.shape[1] // WIDTH
+    top = bvh.boxes[:, bvh.level_start[-1] :]
+    size = float(np.abs(top[np.isfinite(top)]).max())
+    near = NEAR * size if touching else 0.0
+    facet_boxes = np.empty((leaves, 6, WIDTH), np.float32)
+    pad = np.float32(near + size * 2.0**-22)
+    run_ranges(_fill_facet_boxes, leaves, 4096, threads, bvh.corners, pad, facet_boxes)
+    chunks = chunk_count(leaves, _GRAIN_LEAVES)
+    found = np.zeros(chunks, np.int64)
+    room = np.full(chunks, _ROOM, np.int64)
+    parts = []
+    while room.any():
+        start = np.concatenate([[0], np.cumsum(room)])
+        keys = np.empty(start[-1], np.int64)
+        run_ranges(_join_leaves, leaves, _GRAIN_LEAVES, threads, mesh.vertices, mesh.facets, bvh.boxes, bvh.level_start,
+                   facet_boxes, near, start, keys, found)  # fmt: skip
+        fits = found <= room
+        parts += [keys[start[i] : start[i] + found[i]] for i in np.flatnonzero(fits & (room > 0))]
+        room = np.where(fits, 0, found)
+    keys = np.sort(np.concatenate(parts))
+    return (keys >> 32).astype(np.int32), (keys & 0x7FFFFFFF).astype(np.int32)
+
+
+@kernel
+def _fill_facet_boxes(lo, hi, corners, pad, facet_boxes):  # type: ignore[no-untyped-def]
+    for leaf in range(lo, hi):
+        for axis in range(3):
+            for k in range(WIDTH):
+                facet = leaf * WIDTH + k
+                a, b, c = corners[axis, facet], corners[3 + axis, facet], corners[6 + axis, facet]
+                facet_boxes[leaf, axis, k] = min(a, b, c) - pad
+                facet_boxes[leaf, 3 + axis, k] = max(a, b, c) + pad
+
+
+@kernel
+def _join_leaves(  # type: ignore[no-untyped-def]
+    lo, hi, vertices, facets, boxes, level_start, facet_boxes, near, start, keys, found
+):
+    chunk = lo // _GRAIN_LEAVES
+    first_key, room = start[chunk], start[chunk + 1] - start[chunk]
+    if room == 0:
+        return
+    stack = np.empty((_STACK, 2), np.int64)
+    top_level = len(level_start) - 1
+    count = 0
+    for leaf in range(lo, hi):
+        x0, y0, z0 = boxes[0, leaf] - near, boxes[1, leaf] - near, boxes[2, leaf] - near
+        x1, y1, z1 = boxes[3, leaf] + near, boxes[4, leaf] + near, boxes[5, leaf] + near
+        stack[0, 0], stack[0, 1] = level_start[top_level], top_level
+        depth = 1
+        while depth > 0:
+            depth -= 1
+            block, level = stack[depth, 0], stack[depth, 1]
+            for box in range(block, block + WIDTH):
+                if not (boxes[0, box] <= x1 and boxes[3, box] >= x0 and boxes[1, box] <= y1):
+                    continue
+                if not (boxes[4, box] >= y0 and boxes[2, box] <= z1 and boxes[5, box] >= z0):
+                    continue
+                index = box - level_start[level]
+                if (index + 1) << (3 * level) <= leaf:
+                    continue  # holds earlier leaves only: those pairs were found from there
+                if level > 0:
+                    stack[depth, 0], stack[depth, 1] = level_start[level - 1] + WIDTH * index, level - 1
+                    depth += 1
+                else:
+                    count = _join_pair(
+                        leaf, box, vertices, facets, facet_boxes, near, first_key, room, keys, count
+                    )
+    found[chunk] = count
+
+
+@kernel
+def _join_pair(leaf, other, vertices, facets, facet_boxes, near, first_key, room, keys, count):  # type: ignore[no-untyped-def]
+    for i in range(WIDTH):
+        x0, y0, z0 = facet_boxes[leaf, 0, i], facet_boxes[leaf, 1, i], facet_boxes[leaf, 2, i]
+        x1, y1, z1 = facet_boxes[leaf, 3, i], facet_boxes[leaf, 4, i], facet_boxes[leaf, 5, i]
+        hits = 0
+        for k in range(WIDTH):
+            hit = (facet_boxes[other, 0, k] <= x1) & (facet_boxes[other, 3, k] >= x0)
+            hit &= (facet_boxes[other, 1, k] <= y1) & (facet_boxes[other, 4, k] >= y0)
+            hit &= (facet_boxes[other, 2, k] <= z1) & (facet_boxes[other, 5, k] >= z0)
+            hits |= np.int64(hit) << k
+        f = leaf * WIDTH + i
+        for k in range(i + 1 if leaf == other else 0, WIDTH):
+            if (hits >> k) & 1 == 0:
+                continue
+            g = other * WIDTH + k
+            if may_meet(vertices, facets, f, g, near) and (near > 0.0 or interiors_meet(vertices, facets, f, g)):
+                if count < room:
+                    keys[first_key + count] = (f << 32) | g
+                count += 1
+    return count

@@ -1,0 +1,1 @@
+"""What a process makes, how long it takes and what that costs."""
