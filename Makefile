@@ -13,7 +13,7 @@ $(SETUP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
-	$(BIN)/python -m pricing_engine.kernels.warm
+	$(BIN)/python -m pricing_engine.cli.warm
 	touch $@
 
 run: setup

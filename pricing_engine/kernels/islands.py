@@ -161,17 +161,15 @@ def _bucket(layer, begin, end, segments, strip, items, low_y, per_y):  # type: i
     for s in range(begin, end):
         bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
         for row in range(int((bottom - low) * per_y[layer]), int((top - low) * per_y[layer]) + 1):
-            strip[base + min(row, n) + 1] += 1
+            strip[base + min(row, n)] += 1
     for row in range(n + 1):
         strip[base + row + 1] += strip[base + row]
-    for s in range(end - 1, begin - 1, -1):
+    for s in range(end - 1, begin - 1, -1):  # each row's end walks back to its start
         bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
         for row in range(int((bottom - low) * per_y[layer]), int((top - low) * per_y[layer]) + 1):
-            at = base + min(row, n) + 1
+            at = base + min(row, n)
             strip[at] -= 1
             items[3 * begin + strip[at]] = s
-    for row in range(n + 1):  # filling from the back left each start one place late
-        strip[base + row] = strip[base + row + 1]
 
 
 @kernel

@@ -30,20 +30,161 @@ _GRAIN = 16384
 def _hilbert_table() -> NDArray[np.int16]:
     """Row ``state * 8 + octant`` (octant = x | y << 1 | z << 2) holds ``next state << 3 | key digit``."""
     table = np.empty(24 * 8, np.int16)
-    for entry in range(8):
-        for direction in range(3):
-            state, turn = entry * 3 + direction, direction + 1
-            for octant in range(8):
-                local = octant ^ entry
-                local = (local >> turn | local << (3 - turn)) & 7 if turn < 3 else local
-                digit = local ^ local >> 1 ^ local >> 2  # inverse Gray code
-                before = 2 * ((digit - 1) // 2) if digit else 0
-                step = before ^ before >> 1
-                step = (step << turn | step >> (3 - turn)) & 7 if turn < 3 else step
-                odd = digit if digit % 2 else digit - 1
-                trailing = 0 if digit == 0 else (~odd & (odd + 1)).bit_length() - 1
-                following = (entry ^ step) * 3 + (direction + trailing + 1) % 3
-                if octant == 0 and False:
-                    raise AssertionError
-                table[state * 8 + octant] = following << 3 | digit
+    for state in range(24):
+        entry, turn = state // 3, state % 3 + 1
+        for octant in range(8):
+            local = octant ^ entry
+            local = (local >> turn | local << (3 - turn)) & 7
+            digit = local ^ local >> 1 ^ local >> 2  # inverse Gray code
+            start = 2 * ((digit - 1) // 2) if digit else 0
+            start ^= start >> 1
+            start = (start << turn | start >> (3 - turn)) & 7
+            odd = digit if digit % 2 else max(digit - 1, 0)
+            trailing_ones = ((odd + 1) & ~odd).bit_length() - 1
+            table[state * 8 + octant] = ((entry ^ start) * 3 + (turn + trailing_ones) % 3) << 3 | digit
     return table
+
+
+_HILBERT = _hilbert_table()
+
+
+def facet_order(
+    positions: NDArray[Any], index: NDArray[np.int32], facet_count: int, lo: NDArray[np.float64], extent: float,
+    threads: int,
+) -> NDArray[np.int32]:
+    """Facet numbers (F,) in canonical order; the curve fills the cube with corner ``lo`` and edge ``extent``."""
+    chunks = chunk_count(facet_count, _GRAIN)
+    keys = np.empty(facet_count, np.uint64)
+    slots = np.zeros((chunks, _BUCKETS), np.int32)
+    scale = (2.0**_LEVELS - 1) / extent if extent > 0 else 0.0
+    run_ranges(_facet_keys, facet_count, _GRAIN, threads, positions, index, lo, scale, _HILBERT, keys, slots)
+    sizes = slots.sum(axis=0, dtype=np.int64)
+    bucket_start = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)))
+    np.cumsum(slots, axis=0, out=slots)
+    slots[1:] = slots[:-1]
+    slots[0] = 0
+    slots += bucket_start[:-1].astype(np.int32)
+    packed = np.empty(facet_count, np.uint64)
+    run_ranges(_scatter, facet_count, _GRAIN, threads, keys, slots, packed)
+    del keys
+    order = np.empty(facet_count, np.int32)
+    filled = np.flatnonzero(sizes)
+    run_ranges(_sort_buckets, len(filled), 8, threads, filled, bucket_start, positions, index, packed, order)
+    return order
+
+
+@kernel
+def _facet_keys(first, last, positions, index, lo, scale, table, keys, slots):  # type: ignore[no-untyped-def]
+    third, top = scale / 3.0, 2.0**_LEVELS - 1
+    for facet in range(first, last):
+        a, b, c = 3 * facet, 3 * facet + 1, 3 * facet + 2
+        if len(index) > 0:
+            a, b, c = np.int64(index[facet, 0]), np.int64(index[facet, 1]), np.int64(index[facet, 2])
+        x = (np.float64(positions[a, 0]) - lo[0]) + (positions[b, 0] - lo[0]) + (positions[c, 0] - lo[0])
+        y = (np.float64(positions[a, 1]) - lo[1]) + (positions[b, 1] - lo[1]) + (positions[c, 1] - lo[1])
+        z = (np.float64(positions[a, 2]) - lo[2]) + (positions[b, 2] - lo[2]) + (positions[c, 2] - lo[2])
+        i, j, k = np.int64(min(x * third, top)), np.int64(min(y * third, top)), np.int64(min(z * third, top))
+        key, state = 0, 0
+        for level in range(_LEVELS - 1, -1, -1):
+            octant = (i >> level & 1) | (j >> level & 1) << 1 | (k >> level & 1) << 2
+            entry = np.int64(table[state << 3 | octant])
+            key = key << 3 | (entry & 7)
+            state = entry >> 3
+        keys[facet] = key
+        slots[first // _GRAIN, key >> _REST_BITS] += 1
+
+
+@kernel
+def _scatter(first, last, keys, slots, packed):  # type: ignore[no-untyped-def]
+    chunk = first // _GRAIN
+    for facet in range(first, last):
+        key = keys[facet]
+        bucket = np.int64(key >> np.uint64(_REST_BITS))
+        packed[slots[chunk, bucket]] = (key & _REST_MASK) << _REST_SHIFT | np.uint64(facet)
+        slots[chunk, bucket] += 1
+
+
+@kernel
+def _sort_buckets(first, last, filled, bucket_start, positions, index, packed, order):  # type: ignore[no-untyped-def]
+    largest = 0
+    for bucket in filled[first:last]:
+        largest = max(largest, bucket_start[bucket + 1] - bucket_start[bucket])
+    other = np.empty(largest, np.uint64)
+    slots = np.empty((_PASSES, 1 << _DIGIT_BITS), np.int64)
+    for bucket in filled[first:last]:
+        start, end = bucket_start[bucket], bucket_start[bucket + 1]
+        if end - start > 48:
+            _radix_sort(start, end, packed, other, slots)
+        else:
+            for i in range(start + 1, end):
+                value, j = packed[i], i
+                while j > start and packed[j - 1] > value:
+                    packed[j] = packed[j - 1]
+                    j -= 1
+                packed[j] = value
+        for i in range(start, end):
+            order[i] = packed[i] & _FACET_MASK
+        i = start
+        while i < end:
+            j = i + 1
+            while j < end and packed[j] >> _REST_SHIFT == packed[i] >> _REST_SHIFT:
+                j += 1
+            if j - i > 1:
+                _heap_sort(i, j, positions, index, order)
+            i = j
+
+
+@kernel
+def _radix_sort(start, end, packed, other, slots):  # type: ignore[no-untyped-def]
+    """Least significant digit first; the even number of passes ends in ``packed``."""
+    slots[:] = 0
+    for i in range(start, end):
+        rest = packed[i] >> _REST_SHIFT
+        for p in range(_PASSES):
+            slots[p, np.int64(rest >> np.uint64(_DIGIT_BITS * p) & _DIGIT_MASK)] += 1
+    for p in range(_PASSES):
+        total = start if p % 2 else 0
+        for digit in range(1 << _DIGIT_BITS):
+            slots[p, digit], total = total, total + slots[p, digit]
+    for p in range(0, _PASSES, 2):
+        for i in range(start, end):
+            value = packed[i]
+            digit = np.int64(value >> np.uint64(28 + _DIGIT_BITS * p) & _DIGIT_MASK)
+            other[slots[p, digit]] = value
+            slots[p, digit] += 1
+        for i in range(end - start):
+            value = other[i]
+            digit = np.int64(value >> np.uint64(28 + _DIGIT_BITS * (p + 1)) & _DIGIT_MASK)
+            packed[slots[p + 1, digit]] = value
+            slots[p + 1, digit] += 1
+
+
+@inlined
+def _before(f, g, positions, index):  # type: ignore[no-untyped-def]
+    for corner in range(3):
+        a, b = 3 * np.int64(f) + corner, 3 * np.int64(g) + corner
+        if len(index) > 0:
+            a, b = np.int64(index[f, corner]), np.int64(index[g, corner])
+        for axis in range(3):
+            if positions[a, axis] != positions[b, axis]:
+                return positions[a, axis] < positions[b, axis]
+    return False
+
+
+@kernel
+def _heap_sort(start, end, positions, index, order):  # type: ignore[no-untyped-def]
+    """Order facets with equal keys by their coordinates: in place, n log n even if all facets coincide."""
+    count = end - start
+    for step in range(count // 2 - 1, -count, -1):
+        size, root = count, step
+        if step < 0:
+            size, root = count + step, 0
+            order[start], order[start + size] = order[start + size], order[start]
+        while 2 * root + 1 < size:
+            child = 2 * root + 1
+            if child + 1 < size and _before(order[start + child], order[start + child + 1], positions, index):
+                child += 1
+            if not _before(order[start + root], order[start + child], positions, index):
+                break
+            order[start + root], order[start + child] = order[start + child], order[start + root]
+            root = child

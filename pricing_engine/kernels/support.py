@@ -22,6 +22,46 @@ _STACK = 128
 
 
 @kernel
+def area_vectors(lo, hi, vertices, facets, areas):  # type: ignore[no-untyped-def]
+    """``areas`` (4, F) float32: each facet's area vector and area (mm2), from float64 corners."""
+    for facet in range(lo, hi):
+        a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]
+        px, py, pz = (vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1],
+                      vertices[b, 2] - vertices[a, 2])
+        qx, qy, qz = (vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1],
+                      vertices[c, 2] - vertices[a, 2])
+        x, y, z = (py * qz - pz * qy) / 2, (pz * qx - px * qz) / 2, (px * qy - py * qx) / 2
+        areas[0, facet], areas[1, facet], areas[2, facet] = x, y, z
+        areas[3, facet] = np.sqrt(x * x + y * y + z * z)
+
+
+@kernel
+def overhangs(lo, hi, grain, points, triangles, whole, directions, rest, cosine, totals):  # type: ignore[no-untyped-def]
+    """Overhanging area (mm2), float64: row ``lo // grain`` of ``totals`` (chunks, D).
+
+    ``points`` (V, 3), ``triangles`` (N, 3) int32 and ``whole`` (N,) int8, 1 where the triangle counts; ``directions``
+    (3, D); ``rest`` (D,): the least point . down of corners that don't rest on the platform is below it.
+    """
+    part = lo // grain
+    for t in range(lo, hi):
+        if whole[t] != 1:
+            continue
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        px, py, pz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
+        qx, qy, qz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
+        x, y, z = (py * qz - pz * qy) / 2, (pz * qx - px * qz) / 2, (px * qy - py * qx) / 2
+        area = np.sqrt(x * x + y * y + z * z)
+        for d in range(directions.shape[1]):
+            dx, dy, dz = directions[0, d], directions[1, d], directions[2, d]
+            if x * dx + y * dy + z * dz > cosine * area:
+                deep = min(points[a, 0] * dx + points[a, 1] * dy + points[a, 2] * dz,
+                           points[b, 0] * dx + points[b, 1] * dy + points[b, 2] * dz,
+                           points[c, 0] * dx + points[c, 1] * dy + points[c, 2] * dz)
+                if deep < rest[d]:
+                    totals[part, d] += area
+
+
+@kernel
 def split_triangles(lo, hi, corners, areas, spacing, first, samples, owner):  # type: ignore[no-untyped-def]
     """Bisect triangles until no edge is longer than ``spacing`` (mm).
 
@@ -118,8 +158,8 @@ def _volume(frame, platform, rest, corners, samples, owner, cosine, touch):  # t
     # square cells, about one sample each
     wide, deep = max(uhi - ulo, np.float32(1e-30)), max(vhi - vlo, np.float32(1e-30))
     cell = max(np.sqrt(wide * deep / np.float32(found)), max(wide, deep) / np.float32(4096))
-    columns, rows = int(wide / cell) + 1, int(deep / cell) + 1
     scale = np.float32(1) / cell
+    columns, rows = int(wide * scale) + 1, int(deep * scale) + 1
     start = np.zeros(columns * rows + 1, np.int32)
     for s in range(found):
         start[int((chosen[1, s] - vlo) * scale) * columns + int((chosen[0, s] - ulo) * scale) + 1] += 1

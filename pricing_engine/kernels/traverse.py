@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.bvh import WIDTH, Bvh
 from pricing_engine.kernels.compile import inlined, kernel
-from pricing_engine.kernels.simd import at_most8, fma8, less8, load8, lowest_bit, max8, min8, select8, splat8, store8
+from pricing_engine.kernels.simd import at_most8, fma8, less8, load8, lowest_bit, max8, min8, splat8, store8
 from pricing_engine.kernels.threads import run_ranges
 
 STACK = 96  # at most 7 boxes wait on each of 10 levels, and 8 lanes are stored at once
@@ -169,4 +169,3 @@ def closest(
     return np.float64(best)
 
 
-_ = select8

@@ -14,6 +14,11 @@ from pricing_engine.mesh.parsed import Note, Parsed, excerpt, line_of
 from pricing_engine.mesh.polygons import triangulate
 from pricing_engine.mesh.text import is_space, read_number
 
+_PASSED_OVER = np.frombuffer(
+    b"vn vt vp g o s l p mg usemtl mtllib usemap maplib cstype deg bmat step curv curv2 surf parm trim hole scrv sp "
+    b"end con bevel c_interp d_interp lod shadow_obj trace_obj ctech stech ",
+    np.uint8,
+)
 _DONE, _BAD_NUMBER, _BAD_INDEX, _FEW = range(4)
 
 
@@ -55,12 +60,18 @@ def _blank(data, at, end):  # type: ignore[no-untyped-def]
 
 @inlined
 def _known(data, at, after):  # type: ignore[no-untyped-def]
-    """Whether the word may begin an OBJ line: a letter-only (or ``_``, digit) word that is not ours to read."""
-    for i in range(at, after):
-        byte = data[i] | 32
-        if not (97 <= byte <= 122 or byte == 127 or 48 <= byte <= 57):
-            return False
-    return True
+    """Whether the word is one of the statements of OBJ that this reader may pass over."""
+    i = 0
+    while i < len(_PASSED_OVER):
+        length = 0
+        same = True
+        while _PASSED_OVER[i + length] != 32:
+            same = same and at + length < after and data[at + length] == _PASSED_OVER[i + length]
+            length += 1
+        if same and at + length == after:
+            return True
+        i += length + 1
+    return False
 
 
 @kernel
@@ -76,6 +87,8 @@ def _scan(data, vertices, corners, starts, fill):  # type: ignore[no-untyped-def
             at += 1
         length = at - word
         if length == 1 and data[word] == 118:  # v
+            if fill and vertex >= len(vertices):
+                return _BAD_NUMBER, word, vertex, corner, face, odd
             for axis in range(3):
                 step = _blank(data, at, end)
                 while step > 0:
@@ -91,6 +104,8 @@ def _scan(data, vertices, corners, starts, fill):  # type: ignore[no-untyped-def
             vertex += 1
         elif length == 1 and data[word] == 102:  # f
             first = corner
+            if fill and face >= len(starts):
+                return _BAD_INDEX, word, vertex, corner, face, odd
             if fill:
                 starts[face] = corner
             while True:
@@ -124,5 +139,9 @@ def _scan(data, vertices, corners, starts, fill):  # type: ignore[no-untyped-def
         elif length > 0 and not _known(data, word, at):
             odd += 1
         while at < end and data[at] != 10 and data[at] != 13:
-            at += max(_blank(data, at, end), 1)
+            if data[at] == 35:  # a backslash in a comment continues nothing
+                while at < end and data[at] != 10 and data[at] != 13:
+                    at += 1
+            else:
+                at += max(_blank(data, at, end), 1)
     return _DONE, at, vertex, corner, face, odd

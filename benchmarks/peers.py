@@ -1,0 +1,122 @@
+"""The fastest peers we know, an item each; run by the Python of their own venv."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from timing import run  # type: ignore[import-not-found]
+
+LAYERS = 500
+
+
+def meshlib_load(path: str) -> Callable[[], Any]:
+    """Load, weld and topology: meshlib builds its half-edge topology while loading."""
+    import meshlib.mrmeshpy as mm
+
+    def work() -> Any:
+        mesh = mm.loadMesh(path)
+        return mesh.topology.numValidVerts(), mesh.topology.isClosed()
+
+    return work
+
+
+def _manifold(path: str) -> Any:
+    import manifold3d
+    import numpy as np
+    import trimesh
+
+    mesh = trimesh.load(path, force="mesh")
+    return manifold3d.Manifold(
+        manifold3d.Mesh(vert_properties=np.asarray(mesh.vertices, np.float32), tri_verts=np.asarray(mesh.faces, np.uint32))
+    )
+
+
+def manifold_mass(path: str) -> Callable[[], Any]:
+    """Volume and area (manifold3d has no centre and no inertia)."""
+    solid = _manifold(path)
+    return lambda: (solid.volume(), solid.surface_area())
+
+
+def embree_ray(path: str) -> Callable[[], Any]:
+    """Inward rays from every facet by Embree in open3d, the build of its BVH counted."""
+    import numpy as np
+    import open3d as o3d
+    import trimesh
+
+    mesh = trimesh.load(path, force="mesh")
+    vertices, facets = mesh.vertices.astype("float32"), mesh.faces.astype("uint32")
+
+    def work() -> Any:
+        scene = o3d.t.geometry.RaycastingScene()
+        scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(facets))
+        step = 1e-4 * mesh.scale / 60
+        rays = np.hstack([mesh.triangles_center - mesh.face_normals * step, -mesh.face_normals]).astype(np.float32)
+        hits = scene.cast_rays(o3d.core.Tensor(rays))["t_hit"].numpy() + step
+        return [float(x) for x in np.percentile(hits[np.isfinite(hits)], [5, 50])]
+
+    return work
+
+
+def meshlib_sphere(path: str) -> Callable[[], Any]:
+    """Largest inscribed spheres at every vertex (meshlib has none at facets)."""
+    import meshlib.mrmeshpy as mm
+
+    mesh = mm.loadMesh(path)
+    settings = mm.InSphereSearchSettings()
+    settings.maxRadius = mesh.getBoundingBox().diagonal()
+
+    def work() -> Any:
+        mesh.invalidateCaches()
+        return mm.computeInSphereThicknessAtVertices(mesh, settings).size()
+
+    return work
+
+
+def manifold_slices(path: str) -> Callable[[], Any]:
+    """Area and perimeter of 500 layers, manifold3d's own constructor not counted."""
+    import numpy as np
+
+    solid = _manifold(path)
+    box = solid.bounding_box()
+    height = (box[5] - box[2]) / LAYERS
+
+    def work() -> Any:
+        area = perimeter = 0.0
+        for layer in range(LAYERS):
+            section = solid.slice(float(box[2] + (layer + 0.5) * height))
+            area += section.area()
+            for contour in section.to_polygons():
+                perimeter += float(np.linalg.norm(contour - np.roll(contour, 1, 0), axis=1).sum())
+        return area, perimeter
+
+    return work
+
+
+def meshlib_self_intersections(path: str) -> Callable[[], Any]:
+    """Facets that collide with others."""
+    import meshlib.mrmeshpy as mm
+
+    mesh = mm.loadMesh(path)
+
+    def work() -> Any:
+        mesh.invalidateCaches()
+        return mm.findSelfCollidingTrianglesBS(mm.MeshPart(mesh)).count()
+
+    return work
+
+
+ITEMS = {
+    "load": meshlib_load,
+    "mass": manifold_mass,
+    "ray": embree_ray,
+    "sphere": meshlib_sphere,
+    "slices": manifold_slices,
+    "self_intersections": meshlib_self_intersections,
+}
+
+if __name__ == "__main__":
+    run(ITEMS)

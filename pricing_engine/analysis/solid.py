@@ -1,0 +1,167 @@
+"""The solid that a surface encloses: which part of the surface bounds it, its volume and its centre of mass.
+
+The solid is where the winding number is at least 1: overlapping shells count once and a reversed inner shell is a
+cavity. Facets that cross others are cut (:mod:`pricing_engine.kernels.arrangement`); the others form patches, over
+which the winding number outside is constant, so one ray decides a patch. Surfaces with holes are closed first: their
+rim is joined to a point in the middle of each group of connected rim edges.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricing_engine.kernels.arrangement import cut_facets
+from pricing_engine.kernels.boundary import INSIDE, WHOLE, Boundary
+from pricing_engine.kernels.bvh import Bvh, build_bvh
+from pricing_engine.kernels.generalized_winding import mean_excess
+from pricing_engine.kernels.patches import edge_order, join_patches, join_vertices, largest_members, open_edges
+from pricing_engine.kernels.segments import mark_crossing, write_segments
+from pricing_engine.kernels.self_intersection import candidate_pairs
+from pricing_engine.kernels.threads import chunk_count, run_ranges
+from pricing_engine.kernels.volume import boundary_moments
+from pricing_engine.kernels.winding import JITTER, general_position, outer_winding
+from pricing_engine.mesh.model import Floats, Ints, Mesh
+
+_GRAIN_PAIRS = 16384
+_GRAIN_CUT = 64
+_GRAIN_FACETS = 65536
+
+
+def classify(
+    mesh: Mesh, bvh: Bvh, pairs_first: Ints, pairs_second: Ints, closed: bool, facet_body: Ints, threads: int
+) -> Boundary:
+    """Which part of ``mesh`` bounds the region with winding number at least 1.
+
+    ``pairs_first``, ``pairs_second`` (P,) int32: pairs of facets that may cross or touch (a superset will do; see
+    ``candidate_pairs``). ``closed``: every edge is in exactly two facets, in opposite directions. ``facet_body`` (F,)
+    int32: each facet's body, used where the mesh is closed and nothing crosses.
+    """
+    if mesh.facet_count == 0:
+        return Boundary.everything(0)
+    count = mesh.facet_count
+    if not closed:
+        mesh, closed_bvh = close(mesh, threads)
+        if mesh.facet_count > count:
+            bvh = closed_bvh
+            pairs_first, pairs_second = candidate_pairs(mesh, bvh, threads)
+    moved = general_position(mesh, bvh, JITTER, threads)
+    first, second = _crossing_pairs(mesh, moved, pairs_first, pairs_second, threads)
+    status = np.full(mesh.facet_count, INSIDE, np.int8)
+    is_cut = np.zeros(mesh.facet_count, np.bool_)
+    is_cut[first] = is_cut[second] = True
+    if closed and len(first) == 0:
+        patch = facet_body
+    else:
+        patch = np.empty(mesh.facet_count, np.int32)
+        order, keys = edge_order(mesh.facets, len(mesh.vertices))
+        join_patches(mesh.facets, order, keys, is_cut, patch)
+        del order, keys
+    size = int(patch.max()) + 1
+    best, area = np.empty(size, np.int64), np.empty(size)
+    largest_members(mesh.facets, moved, patch, best, area)
+    if len(first):
+        best[is_cut[best] & (best >= 0)] = -1
+    which = best[best >= 0]
+    bounds = np.zeros(size, np.bool_)
+    bounds[best >= 0] = outer_winding(mesh, bvh, moved, which, threads) == 0
+    status[bounds[patch]] = WHOLE
+    pieces, owner = np.empty((0, 3, 3)), np.empty(0, np.int32)
+    if len(first):
+        pieces, owner = _cut(mesh, bvh, moved, first, second, status, threads)
+    if mesh.facet_count > count:
+        caps = count + np.flatnonzero(status[count:] == WHOLE)
+        pieces = np.concatenate([pieces, mesh.vertices[mesh.facets[caps]]])
+        owner = np.concatenate([owner, caps.astype(np.int32)])
+        owner[owner >= count] = -1
+    return Boundary(status[:count], pieces, owner)
+
+
+def true_volume(mesh: Mesh, boundary: Boundary, threads: int) -> tuple[float, Floats]:
+    """Volume (mm3) and centre of mass (3,) mm of the solid that ``boundary`` bounds.
+
+    By the divergence theorem about the middle of the box. The centre is NaN where the volume is zero.
+    """
+    if mesh.facet_count == 0:
+        return 0.0, np.full(3, np.nan)
+    centre = (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)) / 2
+    moments = boundary_moments(mesh, boundary, centre, threads)
+    volume = float(moments[0]) / 6
+    if volume == 0:
+        return 0.0, np.full(3, np.nan)
+    return volume, centre + moments[1:] / (24 * volume)
+
+
+def open_volume_estimate(mesh: Mesh, bvh: Bvh, boundary: Boundary, threads: int) -> float:
+    """Volume (mm3) where the generalized winding number of a mesh with holes is at least 1/2.
+
+    That number is the winding number of the closed mesh less the solid angle of the caps over 4 pi. So the volume is the
+    one that ``boundary`` (from :func:`classify`) bounds, exactly, plus a correction near the caps, integrated along a
+    fixed set of lines through the caps' box.
+    """
+    volume, _ = true_volume(mesh, boundary, threads)
+    whole, whole_bvh = close(mesh, threads)
+    if whole.facet_count == mesh.facet_count:
+        return volume
+    return max(0.0, volume + mean_excess(whole, whole_bvh, mesh.facet_count, threads))
+
+
+def close(mesh: Mesh, threads: int) -> tuple[Mesh, Bvh]:
+    """The mesh with its rims coned to a point each, the caps after the facets, and its tree.
+
+    A mesh whose directed edges cancel out is closed already and comes back as it is.
+    """
+    order, keys = edge_order(mesh.facets, len(mesh.vertices))
+    edges = np.empty((3 * mesh.facet_count, 2), np.int64)
+    edges = edges[: open_edges(mesh.facets, order, keys, edges)].copy()
+    del order, keys
+    if len(edges) == 0:
+        return mesh, build_bvh(mesh, threads)
+    parent = np.empty(len(mesh.vertices), np.int64)
+    join_vertices(edges, parent)
+    _, rim = np.unique(parent[edges[:, 0]], return_inverse=True)
+    middle = (mesh.vertices[edges[:, 0]] + mesh.vertices[edges[:, 1]]) / 2
+    length = np.linalg.norm(mesh.vertices[edges[:, 0]] - mesh.vertices[edges[:, 1]], axis=1)
+    total = np.bincount(rim, length)
+    apex = np.stack([np.bincount(rim, length * middle[:, axis]) / total for axis in range(3)], axis=1)
+    caps = np.column_stack([edges, len(mesh.vertices) + rim]).astype(np.int32)
+    caps = caps[np.argsort(rim, kind="stable")]
+    closed = Mesh(np.concatenate([mesh.vertices, apex]), np.concatenate([mesh.facets, caps]))
+    return closed, build_bvh(closed, threads)
+
+
+def _crossing_pairs(mesh: Mesh, moved: Floats, first: Ints, second: Ints, threads: int) -> tuple[Ints, Ints]:
+    """Those of the pairs that cross in general position, each once."""
+    crossing = np.zeros(len(first), np.bool_)
+    nothing, no_flags = np.empty((0, 4)), np.empty(0, np.int8)
+    arguments = (moved, mesh.facets, first, second, nothing, no_flags, crossing)
+    run_ranges(mark_crossing, len(first), _GRAIN_PAIRS, threads, *arguments)
+    first, second = first[crossing].astype(np.int64), second[crossing].astype(np.int64)
+    keys = np.unique(np.minimum(first, second) * mesh.facet_count + np.maximum(first, second))
+    return (keys // mesh.facet_count).astype(np.int32), (keys % mesh.facet_count).astype(np.int32)
+
+
+def _cut(
+    mesh: Mesh, bvh: Bvh, moved: Floats, first: Ints, second: Ints, status: NDArray[np.int8], threads: int
+) -> tuple[Floats, Ints]:
+    """Cut the facets of crossing pairs: pieces (n, 3, 3), their facets (n,); sets these facets' ``status``."""
+    owner = np.concatenate([first, second])
+    order = np.argsort(owner, kind="stable")
+    row = np.empty(len(owner), np.int64)
+    row[order] = np.arange(len(owner))
+    segments, flags = np.empty((len(owner), 4)), np.zeros(len(owner), np.int8)
+    rows = row[: len(first)], row[len(first) :]
+    run_ranges(
+        write_segments, len(first), _GRAIN_PAIRS, threads, moved, mesh.facets, first, second, *rows, segments, flags
+    )
+    cut, start = np.unique(owner[order], return_index=True)
+    start = np.append(start, len(owner))
+    parts: list[tuple[Floats, Ints]] = [(np.empty((0, 3, 3)), np.empty(0, np.int32))] * chunk_count(len(cut), _GRAIN_CUT)
+
+    def part(lo: int, hi: int) -> None:
+        parts[lo // _GRAIN_CUT] = cut_facets(
+            lo, hi, cut, start, segments, flags, moved, mesh.facets, bvh.boxes, bvh.level_start, mesh.vertices, status
+        )
+
+    run_ranges(part, len(cut), _GRAIN_CUT, threads)
+    return np.concatenate([p for p, _ in parts]), np.concatenate([o for _, o in parts])

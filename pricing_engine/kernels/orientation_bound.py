@@ -1,0 +1,136 @@
+"""A rigorous lower bound of the support volume, for hundreds of directions at once.
+
+Samples are taken in *clusters* of consecutive ones, which canonical order makes compact. What overhangs in a cluster,
+its projected area W and first moment M (area times height), is summed sample by sample, exactly as the full evaluation
+does. What lies below is overestimated: the floor R of a cluster is the highest top of any cluster box that overlaps its
+box across the direction, holds surface facing up and doesn't lie wholly above it; or the platform. As every floor in
+the cluster is at most R, its support is at least max(0, M - R W), less what float32 may have rounded.
+
+O(directions x samples) multiply-adds over vectors of directions, plus O(clusters) a direction for the floors through a
+coarse grid of buckets.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pricing_engine.kernels.compile import kernel
+
+
+@kernel
+def height_ranges(lo, hi, grain, vertices, centre, directions, least, most):  # type: ignore[no-untyped-def]
+    """Range of (vertex - centre) . direction: rows ``lo // grain`` of ``least`` and ``most`` (chunks, D).
+
+    ``directions`` (3, D) float64.
+    """
+    part = lo // grain
+    for vertex in range(lo, hi):
+        x, y, z = vertices[vertex, 0] - centre[0], vertices[vertex, 1] - centre[1], vertices[vertex, 2] - centre[2]
+        for d in range(directions.shape[1]):
+            along = x * directions[0, d] + y * directions[1, d] + z * directions[2, d]
+            least[part, d] = along if along < least[part, d] else least[part, d]
+            most[part, d] = along if along > most[part, d] else most[part, d]
+
+
+@kernel
+def cluster_boxes(lo, hi, size, corners, samples, owner, reach, pad, boxes):  # type: ignore[no-untyped-def]
+    """``boxes`` (6, C) float32: hold the triangles of the samples ``size c .. size (c + 1)`` of each cluster c.
+
+    A sample's triangle lies within ``reach`` of the sample and within its owner's box.
+    """
+    for cluster in range(lo, hi):
+        for axis in range(3):
+            low, high = np.float32(np.inf), np.float32(-np.inf)
+            for s in range(cluster * size, min(cluster * size + size, len(owner))):
+                a, b, c = corners[axis, owner[s]], corners[3 + axis, owner[s]], corners[6 + axis, owner[s]]
+                low = min(low, max(min(a, b, c), samples[axis, s] - reach))
+                high = max(high, min(max(a, b, c), samples[axis, s] + reach))
+            boxes[axis, cluster], boxes[3 + axis, cluster] = low - pad, high + pad
+
+
+@kernel
+def cluster_moments(lo, hi, size, samples, directions, rest, cosine, weights, moments, facing):  # type: ignore[no-untyped-def]
+    """Per cluster and direction: W, M and the least of area . direction (negative: something faces up).
+
+    ``directions`` (3, D) and ``rest`` (D,) float32; outputs (D, C) float32. Samples up to ``rest`` high are left out
+    of W and M, for their facets may rest on the platform. The inner loops run over directions, which vectorises
+    without reordering a sum.
+    """
+    count = directions.shape[1]
+    weight, moment, least = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
+    for cluster in range(lo, hi):
+        for d in range(count):
+            weight[d] = moment[d] = least[d] = 0
+        for s in range(cluster * size, min(cluster * size + size, samples.shape[1])):
+            x, y, z, limit = samples[0, s], samples[1, s], samples[2, s], cosine * samples[6, s]
+            ax, ay, az = samples[3, s], samples[4, s], samples[5, s]
+            for d in range(count):
+                area = ax * directions[0, d] + ay * directions[1, d] + az * directions[2, d]
+                height = -(x * directions[0, d] + y * directions[1, d] + z * directions[2, d])
+                counted = area if (area > limit) & (height > rest[d]) else np.float32(0)
+                weight[d] += counted
+                moment[d] += counted * height
+                least[d] = area if area < least[d] else least[d]
+        for d in range(count):
+            weights[d, cluster], moments[d, cluster], facing[d, cluster] = weight[d], moment[d], least[d]
+
+
+@kernel
+def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slack, touch, bounds):  # type: ignore[no-untyped-def]
+    """``bounds[d]`` for directions ``lo .. hi``; ``frames`` (D, 9) and ``platform`` (D,) float32 as in ``support``."""
+    count = boxes.shape[1]
+    spans = np.empty((6, count), np.float32)  # lower and upper u, v, height
+    side = max(1, min(128, int(np.sqrt(count) / 2)))
+    start = np.empty(side * side + 1, np.int32)
+    half = np.float32(0.5)
+    for d in range(lo, hi):
+        ulo = vlo = np.float32(np.inf)
+        uhi = vhi = np.float32(-np.inf)
+        for c in range(count):
+            x, y, z = (boxes[0, c] + boxes[3, c]) * half, (boxes[1, c] + boxes[4, c]) * half, \
+                (boxes[2, c] + boxes[5, c]) * half
+            rx, ry, rz = boxes[3, c] - x, boxes[4, c] - y, boxes[5, c] - z
+            for k in range(3):
+                fx, fy, fz = frames[d, 3 * k], frames[d, 3 * k + 1], frames[d, 3 * k + 2]
+                middle, radius = x * fx + y * fy + z * fz, rx * abs(fx) + ry * abs(fy) + rz * abs(fz)
+                if k == 2:
+                    middle = -middle
+                spans[2 * k, c], spans[2 * k + 1, c] = middle - radius, middle + radius
+            ulo, uhi, vlo, vhi = (min(ulo, spans[0, c]), max(uhi, spans[1, c]), min(vlo, spans[2, c]),
+                                  max(vhi, spans[3, c]))
+        across = np.float32(side) / max(uhi - ulo, np.float32(1e-30))
+        down = np.float32(side) / max(vhi - vlo, np.float32(1e-30))
+        start[:] = 0
+        for c in range(count):
+            if facing[d, c] < 0:
+                right = min(int((spans[1, c] - ulo) * across), side - 1)
+                for row in range(int((spans[2, c] - vlo) * down), min(int((spans[3, c] - vlo) * down), side - 1) + 1):
+                    for column in range(int((spans[0, c] - ulo) * across), right + 1):
+                        start[row * side + column + 1] += 1
+        for k in range(side * side):
+            start[k + 1] += start[k]
+        held = np.empty(start[side * side], np.int32)
+        for c in range(count - 1, -1, -1):
+            if facing[d, c] < 0:
+                right = min(int((spans[1, c] - ulo) * across), side - 1)
+                for row in range(int((spans[2, c] - vlo) * down), min(int((spans[3, c] - vlo) * down), side - 1) + 1):
+                    for column in range(int((spans[0, c] - ulo) * across), right + 1):
+                        start[row * side + column + 1] -= 1
+                        held[start[row * side + column + 1]] = c
+        total = 0.0
+        for c in range(count):
+            weight = weights[d, c]
+            if not weight > 0:
+                continue
+            floor, top = platform[d], spans[5, c] + touch
+            right = min(int((spans[1, c] - ulo) * across), side - 1)
+            for row in range(int((spans[2, c] - vlo) * down), min(int((spans[3, c] - vlo) * down), side - 1) + 1):
+                first = row * side + int((spans[0, c] - ulo) * across) + 1
+                last = row * side + right + 2
+                for i in range(start[first], start[last] if last < len(start) else len(held)):
+                    r = held[i]
+                    if (spans[0, r] <= spans[1, c] and spans[1, r] >= spans[0, c] and spans[2, r] <= spans[3, c]
+                            and spans[3, r] >= spans[2, c] and spans[4, r] <= top):
+                        floor = max(floor, spans[5, r])
+            total += max(0.0, moments[d, c] - np.float64(floor) * weight - slack * weight)
+        bounds[d] = total

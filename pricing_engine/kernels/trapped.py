@@ -1,0 +1,142 @@
+"""What overlaps between neighbouring layers: supported components of the solid, connected components of the void.
+
+Two components overlap if and only if their contours cross, or a point just inside one lies in the other. So points a
+hair's breadth either side of a few segments of each contour are located in the other layer (that settles almost
+everything: walls that continue, components that grow or shrink), and what may still change the answer gets the exact
+crossing test of its segments against those of the other layer in the same strips of y. Contours that merely coincide
+(upright walls) don't cross: a crossing must be clear of both segments by the tolerance.
+
+Where contours cross, all four combinations of their sides meet, so their voids are connected too. Void that is
+connected, layer by layer, to the outside of any layer, or reaches beyond the first or last, has a way out.
+
+O(n) in practice; the crossing tests read the segments of a few strips each.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.islands import find, join, locate
+
+_SAMPLES = 8
+
+
+@inlined
+def _beside(segments, s, offset):  # type: ignore[no-untyped-def]
+    """The point ``offset`` left of the middle of segment s (right if negative), closer for tiny segments."""
+    dx, dy = segments[s, 2] - segments[s, 0], segments[s, 3] - segments[s, 1]
+    length = (dx * dx + dy * dy) ** 0.5
+    scale = offset / length if length > 4.0 * abs(offset) else (0.25 if offset > 0.0 else -0.25)
+    return (segments[s, 0] + segments[s, 2]) / 2 - scale * dy, (segments[s, 1] + segments[s, 3]) / 2 + scale * dx
+
+
+@inlined
+def _apart(segments, s, t):  # type: ignore[no-untyped-def]
+    """Signed distances of both ends of segment t from the line of s, nan for a point."""
+    dx, dy = segments[s, 2] - segments[s, 0], segments[s, 3] - segments[s, 1]
+    length = (dx * dx + dy * dy) ** 0.5
+    a = (dx * (segments[t, 1] - segments[s, 1]) - dy * (segments[t, 0] - segments[s, 0])) / length
+    b = (dx * (segments[t, 3] - segments[s, 1]) - dy * (segments[t, 2] - segments[s, 0])) / length
+    return a, b
+
+
+@kernel
+def _cross(segments, s, t, tolerance):  # type: ignore[no-untyped-def]
+    a, b = _apart(segments, s, t)
+    if not ((a > tolerance and b < -tolerance) or (a < -tolerance and b > tolerance)):
+        return False
+    a, b = _apart(segments, t, s)
+    return (a > tolerance and b < -tolerance) or (a < -tolerance and b > tolerance)
+
+
+@kernel
+def overlap_layers(  # type: ignore[no-untyped-def]
+    lo, hi, offset, tolerance, start, segments, contour, count, solid, void, contours, strip, items, low_y, per_y,
+    supported, below, above,
+):
+    """Compare layers k and k + 1 for lo <= k < hi.
+
+    Sets ``supported`` at the components of layer k + 1 that overlap the solid of layer k, and links every contour's
+    void to a common representative of the pair: ``above`` for layer k, ``below`` for layer k + 1. A representative is
+    0 for the outside, 1 + c for contour c of layer k, 1 + contours[k] + c for contour c of layer k + 1.
+    """
+    for k in range(lo, hi):
+        lower, upper = contours[k], contours[k + 1]
+        parent = np.arange(1 + lower + upper).astype(np.int32)
+        closed = np.zeros(2, np.int64)  # contours around void that is not outside, lower and upper layer
+        for side in range(2):
+            for c in range(contours[k + side]):
+                mine = void[start[k + side] + c]
+                closed[side] += mine >= 0
+                parent[1 + side * lower + c] = 0 if mine < 0 else 1 + side * lower + mine
+        loose = 0
+        for c in range(upper):
+            loose += solid[start[k + 1] + c] == c
+        for side in range(1, -1, -1):  # points beside the upper layer's contours first, then the lower's
+            here, there = k + side, k + 1 - side
+            turn = np.zeros(contours[here], np.int32)
+            for s in range(start[here], start[here + 1]):
+                c = contour[s]
+                turn[c] += 1
+                if (turn[c] - 1) % max(1, count[start[here] + c] // _SAMPLES) != 0:
+                    continue
+                if loose > 0 and (side == 0 or supported[start[here] + solid[start[here] + c]] == 0):
+                    x, y = _beside(segments, s, offset)
+                    winding, near = locate(there, x, y, -1, start, segments, contour, strip, items, low_y, per_y)
+                    if winding > 0 and near >= 0:
+                        mine = start[k + 1] + solid[start[k + 1] + (c if side == 1 else near)]
+                        loose -= supported[mine] == 0
+                        supported[mine] = 1
+                if closed[0] + closed[1] > 0 and (void[start[here] + c] >= 0 or closed[1 - side] > 0):
+                    x, y = _beside(segments, s, -offset)
+                    winding, near = locate(there, x, y, -1, start, segments, contour, strip, items, low_y, per_y)
+                    if winding <= 0:
+                        mine = 1 + side * lower + c
+                        join(parent, mine, 0 if near < 0 else 1 + (1 - side) * lower + near)
+        if loose > 0 or closed[0] + closed[1] > 0:
+            _meet(k, tolerance, start, segments, contour, solid, strip, items, low_y, per_y, supported, parent, lower,
+                  closed[0] + closed[1] > 0)
+        for c in range(lower):
+            above[start[k] + c] = find(parent, 1 + c)
+        for c in range(upper):
+            below[start[k + 1] + c] = find(parent, 1 + lower + c)
+
+
+@kernel
+def _meet(  # type: ignore[no-untyped-def]
+    k, tolerance, start, segments, contour, solid, strip, items, low_y, per_y, supported, parent, lower, voids
+):
+    """Crossings of the contours of layers k + 1 and k: support, and where ``voids``, connection of the voids."""
+    base, rows = start[k] + 2 * k, start[k + 1] - start[k] + 1
+    for s in range(start[k + 1], start[k + 2]):
+        c = contour[s]
+        mine = start[k + 1] + solid[start[k + 1] + c]
+        left, right = min(segments[s, 0], segments[s, 2]), max(segments[s, 0], segments[s, 2])
+        bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
+        first = max(0, int(np.floor((bottom - low_y[k]) * per_y[k])))
+        last = min(rows - 1, int(np.floor((top - low_y[k]) * per_y[k])))
+        for row in range(first, last + 1):
+            for entry in range(strip[base + row], strip[base + row + 1]):
+                t = items[3 * start[k] + entry]
+                if max(segments[t, 0], segments[t, 2]) < left or min(segments[t, 0], segments[t, 2]) > right:
+                    continue
+                joined = not voids or find(parent, 1 + lower + c) == find(parent, 1 + contour[t])
+                if (joined and supported[mine] == 1) or not _cross(segments, s, t, tolerance):
+                    continue
+                supported[mine] = 1
+                join(parent, 1 + lower + c, 1 + contour[t])
+
+
+@kernel
+def join_pairs(parent, pairs):  # type: ignore[no-untyped-def]
+    """Unite ``pairs[0, i]`` with ``pairs[1, i]`` in a forest whose roots are the smallest numbers."""
+    for i in range(pairs.shape[1]):
+        join(parent, pairs[0, i], pairs[1, i])
+
+
+@kernel
+def flatten(parent):  # type: ignore[no-untyped-def]
+    """Point every node straight to its root."""
+    for node in range(len(parent)):
+        parent[node] = find(parent, node)

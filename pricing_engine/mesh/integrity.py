@@ -1,0 +1,54 @@
+"""What the welded mesh is like before anything is mended: the ``integrity`` section of an Analysis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricing_engine.kernels import topology as kernels
+from pricing_engine.mesh.model import Mesh
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Facts about edges and bodies. An edge is an undirected pair of vertices; each facet uses three (degenerate ones too).
+
+    ``watertight``: every edge is used exactly twice. ``winding_consistent``: every edge used more than once is used
+    as many times in each direction. ``bodies``: components connected by shared edges. ``euler_number``: V - E + F.
+    ``boundary_edges`` are used once, ``non_manifold_edges`` three times or more. ``degenerate_facets`` repeat a vertex
+    or have no area, ``duplicate_facets`` have the same vertices as another facet. ``facet_body`` (F,) int32, numbered
+    by first facet; ``neighbours`` (F, 3) int32: the facet across the edge from corner c to c + 1, -1 unless exactly two
+    facets share it.
+    """
+
+    watertight: bool
+    winding_consistent: bool
+    bodies: int
+    euler_number: int
+    boundary_edges: int
+    non_manifold_edges: int
+    degenerate_facets: int
+    duplicate_facets: int
+    facet_body: NDArray[np.int32]
+    neighbours: NDArray[np.int32]
+
+
+def measure_topology(mesh: Mesh, threads: int) -> Topology:
+    """Measure all of it: O(n), about 40 bytes a facet while it runs, 16 of them kept in the result."""
+    tallies, neighbours = kernels.match_edges(mesh.vertices, mesh.facets, threads)
+    facet_body, bodies = kernels.label_bodies(neighbours, threads)
+    boundary, non_manifold = int(tallies[kernels.BOUNDARY]), int(tallies[kernels.NON_MANIFOLD])
+    return Topology(
+        watertight=boundary == 0 and non_manifold == 0,
+        winding_consistent=bool(tallies[kernels.UNBALANCED] == 0),
+        bodies=bodies,
+        euler_number=len(mesh.vertices) - int(tallies[kernels.EDGES]) + mesh.facet_count,
+        boundary_edges=boundary,
+        non_manifold_edges=non_manifold,
+        degenerate_facets=int(tallies[kernels.DEGENERATE]),
+        duplicate_facets=int(tallies[kernels.DUPLICATES]),
+        facet_body=facet_body,
+        neighbours=neighbours,
+    )

@@ -1,0 +1,62 @@
+"""What can go wrong when pricing; the command line turns these into exit code 2 and one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class PricingError(ValueError):
+    """Wrong usage. ``str(error)`` says in one line what is wrong and what would be right."""
+
+
+class PriceBookError(PricingError):
+    """The price book can't be used: unreadable, an unknown or missing key, a figure out of range or without basis."""
+
+
+class UnknownEntry(PricingError):
+    """Something asked for by name that the price book does not offer."""
+
+    kind = "entry"
+
+    def __init__(self, name: str, offered: Iterable[str]) -> None:
+        super().__init__(f"unknown {self.kind} {name!r}: the price book offers {', '.join(offered) or 'none'}")
+
+
+class UnknownProcess(UnknownEntry):
+    """No such process."""
+
+    kind = "process"
+
+
+class UnknownMaterial(UnknownEntry):
+    """No such material in the process."""
+
+    kind = "material"
+
+
+class UnknownFinish(UnknownEntry):
+    """No such finish in the process."""
+
+    kind = "finish"
+
+
+class UnknownPlating(UnknownEntry):
+    """No such plating in the process."""
+
+    kind = "plating"
+
+
+class UnknownSetting(UnknownEntry):
+    """No such stone setting in the process."""
+
+    kind = "stone setting"
+
+
+class UnknownPartner(UnknownEntry):
+    """No partner of that name has an agreed discount."""
+
+    kind = "partner"
+
+
+class BadQuantity(PricingError):
+    """A number of pieces, stones or letters out of range."""

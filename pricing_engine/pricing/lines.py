@@ -1,0 +1,49 @@
+"""Line items: quantity x unit x rate = amount, each with the price-book key it came from."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from pricing_engine.pricing.money import ZERO, amount, billed, plain
+
+
+class Line(NamedTuple):
+    """One line, for the whole order. ``quantity`` has three decimals, ``amount`` two; ``source`` is a dotted key."""
+
+    code: str
+    label: str
+    quantity: Decimal
+    unit: str
+    rate: Decimal
+    amount: Decimal
+    source: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-ready line, decimals as strings."""
+        return {
+            "code": self.code,
+            "label": self.label,
+            "quantity": str(self.quantity),
+            "unit": self.unit,
+            "rate": plain(self.rate),
+            "amount": str(self.amount),
+            "source": self.source,
+        }
+
+
+class LineItems:
+    """Collects the lines of one option, in the order of the work; what costs nothing is left out."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+
+    def add(self, code: str, label: str, quantity: Decimal | int, unit: str, rate: Decimal, source: str) -> None:
+        """Append ``quantity`` (rounded to three decimals) x ``rate``; nothing if either is zero."""
+        shown = billed(Decimal(quantity))
+        if shown and rate:
+            self.lines.append(Line(code, label, shown, unit, rate, amount(shown, rate), source))
+
+    def total(self, without: tuple[str, ...] = ()) -> Decimal:
+        """Return the sum of amounts, lines with a code in ``without`` left out."""
+        return sum((line.amount for line in self.lines if line.code not in without), ZERO)

@@ -1,0 +1,55 @@
+"""Exact decimals: the one way floats become quantities and quantities become money.
+
+Everything is rounded half up (away from zero at the tie). A measured float enters by its exact binary value rounded to
+six decimals, which wipes out the last bits that summation order leaves, so the same part gives the same digits. Billed
+quantities have three decimals, amounts two. All arithmetic runs inside ``exact()``, so a caller's decimal context
+can't change a price; 60 digits hold every product of measures up to 1e9 mm without rounding a figure that is billed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import AbstractContextManager
+from decimal import ROUND_HALF_UP, Context, Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
+from typing import Any
+
+CENT = Decimal("0.01")
+MILLI = Decimal("0.001")
+MICRO = Decimal("0.000001")
+ZERO = Decimal(0)
+ONE = Decimal(1)
+_CONTEXT = Context(prec=60, rounding=ROUND_HALF_UP, traps=[InvalidOperation, DivisionByZero, Overflow])
+
+
+def exact() -> AbstractContextManager[Context]:
+    """Return the context in which all prices are computed."""
+    return localcontext(_CONTEXT)
+
+
+def measured(value: float) -> Decimal:
+    """Return a finite measured float as a decimal of six places."""
+    return Decimal(value).quantize(MICRO, ROUND_HALF_UP)
+
+
+def billed(quantity: Decimal) -> Decimal:
+    """Round a quantity to the three decimals a line shows."""
+    return quantity.quantize(MILLI, ROUND_HALF_UP)
+
+
+def amount(quantity: Decimal, rate: Decimal) -> Decimal:
+    """Return ``quantity`` x ``rate`` in cents, rounded half up."""
+    return (quantity * rate).quantize(CENT, ROUND_HALF_UP)
+
+
+def plain(value: Decimal, least_places: int = 2) -> str:
+    """Write a rate without exponent, with at least ``least_places`` decimals and no needless zeros."""
+    digits = f"{value.normalize():f}"
+    places = len(digits.partition(".")[2])
+    return digits if places >= least_places else f"{value:.{least_places}f}"
+
+
+def canonical_digest(tree: Any) -> str:
+    """Return ``sha256:...`` of the tree as canonical JSON: sorted keys, no blanks, UTF-8, NaN refused."""
+    text = json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,51 @@
+"""Direct resin print (DLP or MSLA): the run's time does not depend on how many pieces share the platform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pricing_engine.pricing.lines import LineItems
+from pricing_engine.pricing.money import ZERO
+from pricing_engine.processes.part import Extras, Part
+from pricing_engine.processes.plan import Plan, Reason, Work, add_finishing, finished_mass_g
+from pricing_engine.processes.printing import ResinRun, extra_days, resin_run, shared_runs
+from pricing_engine.processes.rates import ResinPrint
+
+
+@dataclass(frozen=True, slots=True)
+class ResinPlan(Plan):
+    """A part on the platform; layer height and exposure, so the run, differ by resin."""
+
+    part: Part
+    rates: ResinPrint
+    runs: dict[str, ResinRun]
+
+    def reasons(self, material: str) -> list[Reason]:
+        """Return whether the machine holds the piece."""
+        if self.runs[material].capacity:
+            return []
+        return [Reason("part-too-large", "error", "the piece does not fit on the platform in its best orientation")]
+
+    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> Work:
+        """Return the order's lines; a piece too large is priced as one a platform."""
+        rates, run = self.rates, self.runs[material]
+        resin, surface = rates.materials[material], rates.finishes[finish]
+        platforms = shared_runs(quantity, run.capacity or 1, rates.printer.least_share)
+        items = LineItems()
+        items.add("setup", "Order set-up", 1, "order", rates.setup_per_order, "resin.setup_per_order")
+        items.add("machine", "Print, machine time", platforms * run.hours, "h", rates.printer.machine_per_h,
+                  "resin.printer.machine_per_h")  # fmt: skip
+        items.add("resin", f"{resin.label} with supports", run.resin_cm3 * quantity, "cm3", resin.price_per_cm3,
+                  f"resin.materials.{material}.price_per_cm3")  # fmt: skip
+        items.add("cleaning", "Washing, curing, taking supports off", quantity, "piece", rates.cleaning_per_piece,
+                  "resin.cleaning_per_piece")  # fmt: skip
+        add_finishing(items, self.part, surface, quantity, f"resin.finishes.{finish}")
+        days = rates.lead_time_days + surface.days + extra_days(platforms, rates.printer.runs_per_day)
+        mass = finished_mass_g(self.part.volume_mm3, self.part, surface, resin.density_g_cm3)
+        return Work(items.lines, days, mass, ZERO)
+
+
+def resin_plan(part: Part, rates: ResinPrint) -> ResinPlan:
+    """Place the part on the platform once for each resin."""
+    runs = {name: resin_run(part, rates.printer, resin) for name, resin in rates.materials.items()}
+    return ResinPlan(part, rates, runs)

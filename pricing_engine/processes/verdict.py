@@ -1,0 +1,101 @@
+"""The verdict: can it be made, must a person look, or not. The worst reason decides; every reason says why.
+
+``error`` rejects, ``warning`` asks for a review, ``info`` only tells. The facts of the Analysis are judged here, by the
+limits of the price book; machines and flasks speak through the plan. A check's error that nothing here covers asks for a
+review: it is for the process to refuse, and for the Analysis to measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from pricing_engine.analysis.model import Analysis
+from pricing_engine.processes.part import Part, known
+from pricing_engine.processes.plan import Reason
+from pricing_engine.processes.rates import Limits, Wall
+
+_RANK = {"error": 0, "warning": 1, "info": 2}
+_VERDICT = {"error": "rejected", "warning": "review", "info": "manufacturable"}
+
+
+def verdict_of(reasons: Iterable[Reason]) -> str:
+    """Return ``rejected``, ``review`` or ``manufacturable``."""
+    worst = min((reason.severity for reason in reasons), key=_RANK.__getitem__, default="info")
+    return _VERDICT[worst]
+
+
+def sort_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    """Return the reasons, the worst first, then by code and message, each once."""
+    return tuple(sorted(set(reasons), key=lambda r: (_RANK[r.severity], r.code, r.message)))
+
+
+def model_reasons(analysis: Analysis, part: Part | None, limits: Limits) -> list[Reason]:
+    """Return what the model itself says, the same for every material of a process."""
+    found = [*_volume(analysis, part), *_integrity(analysis)]
+    trapped = known(analysis.slices.trapped_volume_mm3)
+    if trapped is None:
+        found.append(Reason("trapped-volume-unknown", "info", "enclosed empty space was not measured"))
+    elif trapped > limits.trapped_volume_mm3:
+        message = f"{trapped:.1f} mm3 of empty space has no way out (limit {limits.trapped_volume_mm3:f})"
+        found.append(Reason("trapped-volume", "warning", message))
+    if part is not None and max(part.box_mm) < limits.least_size_mm:
+        message = f"the longest side is {max(part.box_mm):.3f} mm, under {limits.least_size_mm:f}: is the unit right?"
+        found.append(Reason("too-small", "warning", message))
+    covered = {reason.code for reason in found}
+    for check in analysis.checks:
+        if check.severity != "info" and check.code not in covered:
+            severity = "warning" if check.severity == "error" else "info"
+            found.append(Reason(check.code, severity, check.message))
+    return found
+
+
+def _volume(analysis: Analysis, part: Part | None) -> list[Reason]:
+    if part is not None:
+        return []
+    if known(analysis.geometry.volume_mm3) is None:
+        return [Reason("volume-unknown", "error", "the volume can't be measured, so nothing can be priced")]
+    return [Reason("no-volume", "error", "the model encloses no volume, so there is nothing to make")]
+
+
+def _integrity(analysis: Analysis) -> list[Reason]:
+    integrity, found = analysis.integrity, []
+    if integrity.boundary_edges:
+        message = f"the surface is open at {integrity.boundary_edges} edges: the volume is an estimate"
+        found.append(Reason("open-mesh", "warning", message))
+    if not integrity.winding_consistent:
+        found.append(Reason("winding", "warning", "facets face both ways, so inside and outside are uncertain"))
+    if integrity.non_manifold_edges:
+        message = f"{integrity.non_manifold_edges} edges join three or more facets"
+        found.append(Reason("non-manifold-edges", "info", message))
+    if integrity.self_intersecting_facets:
+        message = f"{integrity.self_intersecting_facets} facets cut through others; overlaps are counted once"
+        found.append(Reason("self-intersections", "info", message))
+    return found
+
+
+def wall_reasons(analysis: Analysis, material: Wall, limits: Limits) -> list[Reason]:
+    """Return what the material's wall limits say about the sphere thickness (not measured: a person looks)."""
+    sphere = analysis.thickness.sphere
+    p05, p50 = known(sphere.p05_mm), known(sphere.p50_mm)
+    if p05 is None or p50 is None:
+        return [Reason("thickness-unknown", "warning", "the wall thickness was not measured")]
+    if p50 < material.least_wall_mm:
+        message = f"half of the facets are on walls under {p50:.3f} mm; {material.label} needs {material.least_wall_mm:f}"
+        return [Reason("walls-too-thin", "error", message)]
+    at, share = _thin_share(analysis, material.min_wall_mm)
+    if share is not None and share > limits.thin_area_fraction:
+        message = f"{100 * share:.1f} % of the area is on walls under {at:f} mm (limit {100 * limits.thin_area_fraction:f} %)"
+        return [Reason("thin-walls", "warning", message)]
+    if share is None and p05 < material.min_wall_mm:
+        message = f"5 % of the facets are on walls under {p05:.3f} mm; {material.label} needs {material.min_wall_mm:f}"
+        return [Reason("thin-walls", "warning", message)]
+    return []
+
+
+def _thin_share(analysis: Analysis, min_wall_mm: Decimal) -> tuple[Decimal, float | None]:
+    """Return the share of area below ``min_wall_mm``, where the Analysis measured at that limit."""
+    for limit, share in analysis.thickness.thin_area_fraction.items():
+        if Decimal(limit) == min_wall_mm:
+            return Decimal(limit), known(share)
+    return min_wall_mm, None
