@@ -64,3 +64,72 @@ def analysis_id(sha256: str, unit: str | None, settings: Settings) -> str:
     """Hash of all that an analysis depends on: the model's bytes, the unit, the settings and the engine version."""
     key = {"engine": ENGINE_VERSION, "model": sha256, "unit": unit or "", "settings": asdict(settings)}
     return "sha256:" + hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+
+
+def measure(path: Path, unit: str | None, settings: Settings, threads: int | None) -> Measured:
+    """Read and measure the model at ``path``.
+
+    ``unit``: mm, cm, m or in for formats that carry none. ``threads``: None for all cores; the numbers are the same for
+    any. Raises :class:`ModelError` where the model can't be read. O(n log n) in the number of facets.
+    """
+    threads = threads or default_threads()
+    watch = _Stopwatch()
+    with watch.stage("total"):
+        with watch.stage("load"):
+            loaded = load_model(path, unit, threads)
+        analysis, mesh, thickness = _measure(loaded, unit, settings, threads, watch)
+    return Measured(replace(analysis, elapsed_s=watch.seconds), mesh, thickness)
+
+
+def _measure(
+    loaded: LoadedModel, unit: str | None, settings: Settings, threads: int, watch: _Stopwatch
+) -> tuple[report.Analysis, Mesh, NDArray[np.floating]]:
+    raw = loaded.mesh
+    with watch.stage("integrity"):
+        topology = measure_topology(raw, threads)
+        mesh, repairs = repair(raw, topology, threads)
+        body, closed = topology.facet_body, topology.watertight and topology.winding_consistent
+        if mesh is not raw:
+            mended = measure_topology(mesh, threads)
+            body, closed = mended.facet_body, mended.watertight and mended.winding_consistent
+        bvh = build_bvh(mesh, threads)
+        crossing = self_intersections(raw, bvh if mesh is raw else build_bvh(raw, threads), threads)
+    with watch.stage("geometry"):
+        mass = mass_properties(raw, threads)
+        touching_first, touching_second = candidate_pairs(mesh, bvh, threads)
+        boundary = classify(mesh, bvh, touching_first, touching_second, closed, body, threads)
+        volume, centre = true_volume(mesh, boundary, threads)
+        if not closed:
+            volume = open_volume_estimate(mesh, bvh, boundary, threads)
+        hull = convex_hull(raw)
+    with watch.stage("thickness"):
+        walls = measure_thickness(mesh, bvh, settings.thin_limits_mm, threads)
+    with watch.stage("orientation"):
+        faces = largest_hull_faces(hull.vertices) if hull else np.empty((0, 3))
+        poses = search_orientations(mesh, bvh, boundary, settings.layer_height_mm, faces, threads)
+    with watch.stage("slices"):
+        layers = measure_slices(mesh, boundary, settings.layer_height_mm, threads)
+    with watch.stage("finishing"):
+        reach = measure_reach(mesh, bvh, boundary, settings.reach_radii_mm, threads)
+    integrity = report.Integrity(
+        watertight=topology.watertight,
+        winding_consistent=topology.winding_consistent,
+        bodies=topology.bodies,
+        euler_number=topology.euler_number,
+        boundary_edges=topology.boundary_edges,
+        non_manifold_edges=topology.non_manifold_edges,
+        degenerate_facets=topology.degenerate_facets,
+        duplicate_facets=topology.duplicate_facets,
+        self_intersecting_facets=int(np.count_nonzero(crossing.facets)),
+        inverted=any(mended.code == "bodies_turned" for mended in repairs),
+        repairs=tuple(report.Repair(mended.code, mended.count) for mended in repairs),
+    )
+    geometry = report.Geometry(
+        signed_volume_mm3=mass.volume,
+        volume_mm3=volume,
+        area_mm2=mass.area,
+        bbox_min_mm=_point(mass.bbox_min),
+        bbox_max_mm=_point(mass.bbox_max),
+        hull_volume_mm3=hull.volume if hull else None,
+        center_of_mass_mm=_point(centre) if np.all(np.isfinite(centre)) else None,
+    )

@@ -15,7 +15,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from pricing_engine.kernels.boundary import CUT, WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh
-from pricing_engine.kernels.orientation_bound import cluster_boxes, cluster_moments, height_ranges, lower_bounds
+from pricing_engine.kernels.orientation_bound import cluster_moments, clusters, height_ranges, lower_bounds
 from pricing_engine.kernels.support import area_vectors, overhangs, split_triangles, support_volumes
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 from pricing_engine.mesh.model import Floats, Mesh
@@ -129,17 +129,17 @@ def _bounds(corners: NDArray[np.float32], samples: NDArray[np.float32], owner: N
     """Lower bounds of the support volumes (mm3) of all directions."""
     cosine, pad, slack = np.float32(OVERHANG_COSINE), np.float32(_ROUND * size), 5 * _ROUND * size
     width = int(min(64, max(8, 2 ** np.ceil(np.log2(max(len(owner) / _CLUSTERS, 1))))))
-    clusters = -(-len(owner) // width)
-    boxes = np.empty((6, clusters), np.float32)
-    run_ranges(cluster_boxes, clusters, 1024, threads, width, corners, samples, owner,
-               np.float32(size * _SPACING * 0.67), pad, boxes)
+    begins, boxes = np.empty(len(owner) + 1, np.int32), np.empty((6, len(owner)), np.float32)
+    count = clusters(width, np.float32(size * 0.03), corners, samples, owner, np.float32(size * _SPACING * 0.67), pad,
+                     begins, boxes)
+    boxes = np.ascontiguousarray(boxes[:, :count])
     bounds = np.empty(len(frames))
     block = min(_BLOCK, len(frames))
-    weights, moments, facing = (np.empty((block, clusters), np.float32) for _ in range(3))
+    weights, moments, facing = (np.empty((block, count), np.float32) for _ in range(3))
     for lo in range(0, len(frames), _BLOCK):
         part = slice(lo, min(lo + _BLOCK, len(frames)))
         down = np.ascontiguousarray(frames[part, 6:].T)
-        run_ranges(cluster_moments, clusters, 512, threads, width, samples, down, rest[part], cosine, weights, moments,
+        run_ranges(cluster_moments, count, 512, threads, begins, samples, down, rest[part], cosine, weights, moments,
                    facing)
         run_ranges(lower_bounds, part.stop - lo, 4, threads, frames[part], platform[part], boxes, weights, moments,
                    facing, slack, 2 * pad, bounds[part])

@@ -180,7 +180,7 @@ def _alone(x, y, z):  # type: ignore[no-untyped-def]
     return (0 if x == sign else (1 if y == sign else 2)), sign > 0
 
 
-@inlined
+@kernel
 def _side(v, a, b, c, d):  # type: ignore[no-untyped-def]
     """1 if d is above the facet a b c, its normal's side; 0 in its plane."""
     if d in (a, b, c) or a in (b, c) or b == c:
@@ -203,7 +203,7 @@ def _overlap_in_plane(v, p1, q1, r1, p2, q2, r2):  # type: ignore[no-untyped-def
     return False
 
 
-@inlined
+@kernel
 def _edge_separates(v, x, y, p1, q1, r1, p2, q2, r2, turn):  # type: ignore[no-untyped-def]
     for a, b in ((p1, q1), (q1, r1), (r1, p1)):
         if (
@@ -215,6 +215,6 @@ def _edge_separates(v, x, y, p1, q1, r1, p2, q2, r2, turn):  # type: ignore[no-u
     return False
 
 
-@inlined
+@kernel
 def _turn(v, x, y, a, b, c):  # type: ignore[no-untyped-def]
     return orient2d(v[a, x], v[a, y], v[b, x], v[b, y], v[c, x], v[c, y])

@@ -54,20 +54,24 @@ def mass_properties(mesh: Mesh, threads: int) -> MassProperties:
     return MassProperties(volume, float(sums[1]) / 2, centre + offset, inertia, lo, hi)
 
 
-def body_volumes(
-    mesh: Mesh, facet_body: NDArray[np.int32], bodies: int, threads: int
-) -> NDArray[np.float64]:
-    """Signed volume (bodies,) mm3 of each body, about the area centroid of the body, so that sheets have none.
+def body_volumes(mesh: Mesh, facet_body: NDArray[np.int32], bodies: int, threads: int) -> NDArray[np.float64]:
+    """Signed volume (bodies,) mm3 of each body about its area centroid; see :func:`body_measures`."""
+    return body_measures(mesh, facet_body, bodies, threads)[0]
 
-    For closed bodies the centre makes no difference beyond rounding.
+
+def body_measures(
+    mesh: Mesh, facet_body: NDArray[np.int32], bodies: int, threads: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Signed volume and area (bodies,) of each body, about the body's own area centroid, so that flat sheets have none.
+
+    For closed bodies the centre makes no difference beyond rounding. Two passes on one thread, whatever ``threads``:
+    bodies do not keep to chunks.
     """
-    if bodies == 1 and threads < 0:
-        raise ValueError("threads")
     area = np.zeros((bodies, 4))
     _area_centroids(mesh.vertices, mesh.facets, facet_body, area)
     volumes = np.zeros(bodies)
     _add_volumes(mesh.vertices, mesh.facets, facet_body, area, volumes)
-    return volumes
+    return volumes, area[:, 3].copy()
 
 
 @kernel

@@ -33,23 +33,38 @@ def height_ranges(lo, hi, grain, vertices, centre, directions, least, most):  # 
 
 
 @kernel
-def cluster_boxes(lo, hi, size, corners, samples, owner, reach, pad, boxes):  # type: ignore[no-untyped-def]
-    """``boxes`` (6, C) float32: hold the triangles of the samples ``size c .. size (c + 1)`` of each cluster c.
+def clusters(width, limit, corners, samples, owner, reach, pad, begins, boxes):  # type: ignore[no-untyped-def]
+    """Cut the samples into clusters of at most ``width`` whose boxes' longest side is at most ``limit`` (mm).
 
-    A sample's triangle lies within ``reach`` of the sample and within its owner's box.
+    So none spans a jump of the space-filling curve. ``begins`` (S + 1,) int32: where each starts, and the end;
+    ``boxes`` (6, S) float32 hold the clusters' triangles: a sample's lies within ``reach`` of it and within its
+    owner's box. Returns the number of clusters.
     """
-    for cluster in range(lo, hi):
+    found, filled = 0, width
+    for s in range(len(owner)):
+        extent = np.float32(0)
         for axis in range(3):
-            low, high = np.float32(np.inf), np.float32(-np.inf)
-            for s in range(cluster * size, min(cluster * size + size, len(owner))):
-                a, b, c = corners[axis, owner[s]], corners[3 + axis, owner[s]], corners[6 + axis, owner[s]]
-                low = min(low, max(min(a, b, c), samples[axis, s] - reach))
-                high = max(high, min(max(a, b, c), samples[axis, s] + reach))
-            boxes[axis, cluster], boxes[3 + axis, cluster] = low - pad, high + pad
+            a, b, c = corners[axis, owner[s]], corners[3 + axis, owner[s]], corners[6 + axis, owner[s]]
+            low, high = max(min(a, b, c), samples[axis, s] - reach), min(max(a, b, c), samples[axis, s] + reach)
+            boxes[axis, found], boxes[3 + axis, found] = low - pad, high + pad
+            if found > 0:
+                extent = max(extent, max(high + pad, boxes[3 + axis, found - 1])
+                             - min(low - pad, boxes[axis, found - 1]))
+        if filled < width and extent <= limit:
+            for axis in range(3):
+                boxes[axis, found - 1] = min(boxes[axis, found - 1], boxes[axis, found])
+                boxes[3 + axis, found - 1] = max(boxes[3 + axis, found - 1], boxes[3 + axis, found])
+            filled += 1
+        else:
+            begins[found] = s
+            found += 1
+            filled = 1
+    begins[found] = len(owner)
+    return found
 
 
 @kernel
-def cluster_moments(lo, hi, size, samples, directions, rest, cosine, weights, moments, facing):  # type: ignore[no-untyped-def]
+def cluster_moments(lo, hi, begins, samples, directions, rest, cosine, weights, moments, facing):  # type: ignore[no-untyped-def]
     """Per cluster and direction: W, M and the least of area . direction (negative: something faces up).
 
     ``directions`` (3, D) and ``rest`` (D,) float32; outputs (D, C) float32. Samples up to ``rest`` high are left out
@@ -61,7 +76,7 @@ def cluster_moments(lo, hi, size, samples, directions, rest, cosine, weights, mo
     for cluster in range(lo, hi):
         for d in range(count):
             weight[d] = moment[d] = least[d] = 0
-        for s in range(cluster * size, min(cluster * size + size, samples.shape[1])):
+        for s in range(begins[cluster], begins[cluster + 1]):
             x, y, z, limit = samples[0, s], samples[1, s], samples[2, s], cosine * samples[6, s]
             ax, ay, az = samples[3, s], samples[4, s], samples[5, s]
             for d in range(count):

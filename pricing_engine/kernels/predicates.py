@@ -64,7 +64,7 @@ def _grow(expansion, size, term):  # type: ignore[no-untyped-def]
     return kept
 
 
-@inlined
+@kernel
 def _grow_product(expansion, size, x, y, z):  # type: ignore[no-untyped-def]
     high, low = two_product(x, y)
     for part in (low, high):

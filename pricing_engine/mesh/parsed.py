@@ -31,13 +31,14 @@ class Note:
 class Parsed:
     """``vertices`` (V, 3) float64 in ``unit``; ``facets`` (F, 3) integer, every index within the vertices.
 
-    ``unit`` is None where the format carries none.
+    ``unit`` is None where the format carries none. ``stated_unit`` is what to tell where the numbers were converted.
     """
 
     vertices: NDArray[np.float64]
     facets: NDArray[np.integer]
     unit: str | None = None
     notes: tuple[Note, ...] = ()
+    stated_unit: str | None = None
 
 
 def check_indices(indices: NDArray[np.integer], vertex_count: int, what: str = "facet") -> None:

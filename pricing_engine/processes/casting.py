@@ -83,12 +83,12 @@ class CastingPlan(Plan):
         """Return whether pattern, flask and crucible hold the piece."""
         found = []
         if not self.run.capacity:
-            found.append(Reason("pattern-too-large", "error", "the pattern does not fit on the pattern printer"))
+            found.append(Reason("pattern_too_large", "error", "the pattern does not fit on the pattern printer"))
         if not self.by_room:
-            found.append(Reason("flask-too-small", "error", "the piece does not fit into the flask, however turned"))
+            found.append(Reason("flask_too_small", "error", "the piece does not fit into the flask, however turned"))
         if not self.by_melt(self.rates.materials[material]):
             limit = self.rates.materials[material].melt_limit_g
-            found.append(Reason("melt-too-heavy", "error", f"piece and tree need more than {limit:f} g of metal"))
+            found.append(Reason("melt_too_heavy", "error", f"piece and tree need more than {limit:f} g of metal"))
         return found
 
     def work(self, material: str, finish: str, quantity: int, extras: Extras) -> Work:
@@ -109,15 +109,15 @@ class CastingPlan(Plan):
         items = LineItems()
         add = items.add
         add("setup", "Order set-up", 1, "order", rates.setup_per_order, "casting.setup_per_order")
-        add("pattern-machine", "Pattern print, machine time", platforms * self.run.hours, "h",
+        add("pattern_machine", "Pattern print, machine time", platforms * self.run.hours, "h",
             rates.printer.machine_per_h, "casting.printer.machine_per_h")  # fmt: skip
-        add("pattern-resin", "Pattern resin with supports", self.run.resin_cm3 * quantity, "cm3",
+        add("pattern_resin", "Pattern resin with supports", self.run.resin_cm3 * quantity, "cm3",
             rates.pattern.price_per_cm3, "casting.pattern.price_per_cm3")  # fmt: skip
         add("flask", "Share of flasks: tree, investment, burn-out", trees, "flask", tree.per_flask,
             "casting.tree.per_flask")  # fmt: skip
         add("casting", "Casting", quantity, "piece", alloy.casting_fee_per_piece, f"{key}.casting_fee_per_piece")
         self._add_metal(items, material, alloy, metal_g)
-        add("sprue-removal", "Sprue removal", quantity * self.sprues, "sprue", rates.sprue_removal_per_sprue,
+        add("sprue_removal", "Sprue removal", quantity * self.sprues, "sprue", rates.sprue_removal_per_sprue,
             "casting.sprue_removal_per_sprue")  # fmt: skip
         add_finishing(items, part, surface, quantity, f"casting.finishes.{finish}")
         days = rates.lead_time_days + surface.days + self._add_extras(items, quantity, extras)
@@ -140,24 +140,20 @@ class CastingPlan(Plan):
         """Add plating, stones and engraving; return the days they take."""
         days = 0
         if extras.plating is not None:
-            plating = self.rates.platings.get(extras.plating)
-            if plating is None:
-                raise UnknownPlating(extras.plating, self.rates.platings)
+            plating = self.rates.platings[extras.plating]
             key = f"casting.platings.{extras.plating}"
-            items.add("plating-setup", f"{plating.label}, bath set-up", 1, "order", plating.setup_per_order,
+            items.add("plating_setup", f"{plating.label}, bath set-up", 1, "order", plating.setup_per_order,
                       f"{key}.setup_per_order")  # fmt: skip
             items.add("plating", plating.label, self.part.area_cm2 * quantity, "cm2", plating.per_cm2, f"{key}.per_cm2")
             days += plating.days
         for name in sorted(extras.stones or {}):
-            setting = self.rates.settings.get(name)
-            if setting is None:
-                raise UnknownSetting(name, self.rates.settings)
+            setting = self.rates.settings[name]
             stones = (extras.stones or {})[name] * quantity
-            items.add("stone-setting", setting.label, stones, "stone", setting.per_stone,
+            items.add("stone_setting", setting.label, stones, "stone", setting.per_stone,
                       f"casting.settings.{name}.per_stone")  # fmt: skip
         if extras.engraving_letters:
             engraving = self.rates.engraving
-            items.add("engraving-setup", "Engraving set-up", 1, "order", engraving.setup_per_order,
+            items.add("engraving_setup", "Engraving set-up", 1, "order", engraving.setup_per_order,
                       "casting.engraving.setup_per_order")  # fmt: skip
             items.add("engraving", "Engraving", extras.engraving_letters * quantity, "letter", engraving.per_letter,
                       "casting.engraving.per_letter")  # fmt: skip
@@ -176,3 +172,12 @@ def casting_plan(part: Part, rates: Casting, fine_metals: Mapping[str, FineMetal
         by_room=tree_capacity(part.box_mm, rates.tree),
         sprues=int((part.volume_mm3 / per_sprue).to_integral_value(ROUND_CEILING)),
     )
+
+
+def check_casting_extras(rates: Casting, extras: Extras) -> None:
+    """Raise UnknownPlating or UnknownSetting for what the book does not offer."""
+    if extras.plating is not None and extras.plating not in rates.platings:
+        raise UnknownPlating(extras.plating, rates.platings)
+    for name in sorted(extras.stones or {}):
+        if name not in rates.settings:
+            raise UnknownSetting(name, rates.settings)

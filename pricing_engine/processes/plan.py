@@ -42,9 +42,9 @@ def add_finishing(items: LineItems, part: Part, finish: Finish, quantity: int, k
     """Add what a machine tool reaches at its rate, the rest by hand; all by hand where the reach is not known."""
     reached = min(part.reach.get(finish.tool_radius_mm.normalize(), ZERO), ONE)
     area = part.area_cm2 * quantity
-    items.add("finish-machine", f"{finish.label}, by machine", area * reached, "cm2", finish.machine_per_cm2,
+    items.add("finish_machine", f"{finish.label}, by machine", area * reached, "cm2", finish.machine_per_cm2,
               f"{key}.machine_per_cm2")  # fmt: skip
-    items.add("finish-hand", f"{finish.label}, by hand", area * (ONE - reached), "cm2", finish.hand_per_cm2,
+    items.add("finish_hand", f"{finish.label}, by hand", area * (ONE - reached), "cm2", finish.hand_per_cm2,
               f"{key}.hand_per_cm2")  # fmt: skip
     items.add("finish", finish.label, quantity, "piece", finish.per_piece, f"{key}.per_piece")
 

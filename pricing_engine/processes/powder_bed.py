@@ -32,7 +32,7 @@ class PowderPlan(Plan):
         if self.capacity:
             return []
         sides = " x ".join(f"{side.normalize():f}" for side in self.rates.machine.build_box_mm)
-        return [Reason("part-too-large", "error", f"the piece does not fit into the build box of {sides} mm")]
+        return [Reason("part_too_large", "error", f"the piece does not fit into the build box of {sides} mm")]
 
     def work(self, material: str, finish: str, quantity: int, extras: Extras) -> Work:
         """Return the order's lines; a piece too large is priced as one a build."""

@@ -24,7 +24,7 @@ class ResinPlan(Plan):
         """Return whether the machine holds the piece."""
         if self.runs[material].capacity:
             return []
-        return [Reason("part-too-large", "error", "the piece does not fit on the platform in its best orientation")]
+        return [Reason("part_too_large", "error", "the piece does not fit on the platform in its best orientation")]
 
     def work(self, material: str, finish: str, quantity: int, extras: Extras) -> Work:
         """Return the order's lines; a piece too large is priced as one a platform."""

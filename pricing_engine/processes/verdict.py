@@ -17,6 +17,9 @@ from pricing_engine.processes.rates import Limits, Wall
 
 _RANK = {"error": 0, "warning": 1, "info": 2}
 _VERDICT = {"error": "rejected", "warning": "review", "info": "manufacturable"}
+# The Analysis checks these against limits of its own; here the process and the material have theirs.
+_JUDGED_BY_LIMITS = {"no_volume", "thin_walls", "trapped_volume"}
+_REVIEWED = {"unit_suspect"}
 
 
 def verdict_of(reasons: Iterable[Reason]) -> str:
@@ -35,17 +38,17 @@ def model_reasons(analysis: Analysis, part: Part | None, limits: Limits) -> list
     found = [*_volume(analysis, part), *_integrity(analysis)]
     trapped = known(analysis.slices.trapped_volume_mm3)
     if trapped is None:
-        found.append(Reason("trapped-volume-unknown", "info", "enclosed empty space was not measured"))
+        found.append(Reason("trapped_volume_unknown", "info", "enclosed empty space was not measured"))
     elif trapped > limits.trapped_volume_mm3:
         message = f"{trapped:.1f} mm3 of empty space has no way out (limit {limits.trapped_volume_mm3:f})"
-        found.append(Reason("trapped-volume", "warning", message))
+        found.append(Reason("trapped_volume", "warning", message))
     if part is not None and max(part.box_mm) < limits.least_size_mm:
         message = f"the longest side is {max(part.box_mm):.3f} mm, under {limits.least_size_mm:f}: is the unit right?"
-        found.append(Reason("too-small", "warning", message))
-    covered = {reason.code for reason in found}
+        found.append(Reason("unit_suspect", "warning", message))
+    covered = {reason.code for reason in found} | _JUDGED_BY_LIMITS
     for check in analysis.checks:
         if check.severity != "info" and check.code not in covered:
-            severity = "warning" if check.severity == "error" else "info"
+            severity = "warning" if check.severity == "error" or check.code in _REVIEWED else "info"
             found.append(Reason(check.code, severity, check.message))
     return found
 
@@ -54,23 +57,23 @@ def _volume(analysis: Analysis, part: Part | None) -> list[Reason]:
     if part is not None:
         return []
     if known(analysis.geometry.volume_mm3) is None:
-        return [Reason("volume-unknown", "error", "the volume can't be measured, so nothing can be priced")]
-    return [Reason("no-volume", "error", "the model encloses no volume, so there is nothing to make")]
+        return [Reason("volume_unknown", "error", "the volume can't be measured, so nothing can be priced")]
+    return [Reason("no_volume", "error", "the model encloses no volume, so there is nothing to make")]
 
 
 def _integrity(analysis: Analysis) -> list[Reason]:
     integrity, found = analysis.integrity, []
     if integrity.boundary_edges:
         message = f"the surface is open at {integrity.boundary_edges} edges: the volume is an estimate"
-        found.append(Reason("open-mesh", "warning", message))
+        found.append(Reason("open_edges", "warning", message))
     if not integrity.winding_consistent:
-        found.append(Reason("winding", "warning", "facets face both ways, so inside and outside are uncertain"))
+        found.append(Reason("winding_inconsistent", "warning", "facets face both ways, so inside and outside are uncertain"))
     if integrity.non_manifold_edges:
         message = f"{integrity.non_manifold_edges} edges join three or more facets"
-        found.append(Reason("non-manifold-edges", "info", message))
+        found.append(Reason("non_manifold_edges", "info", message))
     if integrity.self_intersecting_facets:
         message = f"{integrity.self_intersecting_facets} facets cut through others; overlaps are counted once"
-        found.append(Reason("self-intersections", "info", message))
+        found.append(Reason("self_intersections", "info", message))
     return found
 
 
@@ -79,17 +82,17 @@ def wall_reasons(analysis: Analysis, material: Wall, limits: Limits) -> list[Rea
     sphere = analysis.thickness.sphere
     p05, p50 = known(sphere.p05_mm), known(sphere.p50_mm)
     if p05 is None or p50 is None:
-        return [Reason("thickness-unknown", "warning", "the wall thickness was not measured")]
+        return [Reason("thickness_unknown", "warning", "the wall thickness was not measured")]
     if p50 < material.least_wall_mm:
         message = f"half of the facets are on walls under {p50:.3f} mm; {material.label} needs {material.least_wall_mm:f}"
-        return [Reason("walls-too-thin", "error", message)]
+        return [Reason("walls_too_thin", "error", message)]
     at, share = _thin_share(analysis, material.min_wall_mm)
     if share is not None and share > limits.thin_area_fraction:
         message = f"{100 * share:.1f} % of the area is on walls under {at:f} mm (limit {100 * limits.thin_area_fraction:f} %)"
-        return [Reason("thin-walls", "warning", message)]
+        return [Reason("thin_walls", "warning", message)]
     if share is None and p05 < material.min_wall_mm:
         message = f"5 % of the facets are on walls under {p05:.3f} mm; {material.label} needs {material.min_wall_mm:f}"
-        return [Reason("thin-walls", "warning", message)]
+        return [Reason("thin_walls", "warning", message)]
     return []
 
 

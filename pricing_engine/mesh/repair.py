@@ -1,0 +1,106 @@
+"""Light repair: only what leaves the shape as it is, counted and told.
+
+In this order: facets with a repeated vertex go; of duplicates with the same orientation one stays; a facet and its
+reverse cancel; facets that disagree with the winding of their patch are flipped; bodies that are inside out are
+turned. A body is inside out if its signed volume is negative and no other body encloses it: a reversed inner shell is a
+cavity and stays. For bodies with a boundary the volume about their area centroid must be more than a thousandth of that of
+a sphere with their area (squared), so that sheets, whose volume means nothing, are left alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricing_engine.kernels.mass import body_measures
+from pricing_engine.kernels.mend import enclosed_points, minority_flips, renumber
+from pricing_engine.mesh.integrity import Topology, measure_topology
+from pricing_engine.mesh.model import Mesh
+
+_FLAT_OPEN, _FLAT_CLOSED = 1e-3, 1e-20
+
+
+class Repair(NamedTuple):
+    """One kind of repair and how many facets (for ``bodies_turned``: bodies) it changed."""
+
+    code: str
+    count: int
+
+
+def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Repair, ...]]:
+    """The mended mesh, in canonical order, and what was done; the same object if nothing was.
+
+    A mesh whose facets would all go is left as it is. O(n), and n log n where there are duplicates.
+    """
+    facets = mesh.facets
+    done: list[Repair] = []
+    kept = _distinct_corners(facets)
+    if len(kept) < len(facets):
+        done.append(Repair("degenerate_facets_removed", len(facets) - len(kept)))
+    if topology.duplicate_facets:
+        kept, repeated, opposite = _without_duplicates(facets, kept)
+        done += [Repair("duplicate_facets_removed", repeated), Repair("opposite_facets_removed", opposite)]
+    if len(kept) == 0:
+        return mesh, ()
+    current = mesh
+    if len(kept) < len(facets):
+        current = Mesh(*renumber(mesh.vertices, facets[kept]))
+        topology = measure_topology(current, threads)
+    facets = current.facets
+    flipped = np.zeros(len(facets), np.bool_)
+    if not topology.winding_consistent:
+        flipped = minority_flips(facets, topology.neighbours).astype(np.bool_)
+        done.append(Repair("facets_flipped", int(flipped.sum())))
+        facets = _flip(facets, flipped)
+    inverted = inverted_bodies(Mesh(current.vertices, facets), topology, threads)
+    done.append(Repair("bodies_turned", len(inverted)))
+    if len(inverted):
+        turned = np.zeros(topology.bodies, np.bool_)
+        turned[inverted] = True
+        facets = _flip(facets, turned[topology.facet_body])
+    if facets is not current.facets:
+        current = Mesh(*renumber(current.vertices, facets))
+    told = tuple(entry for entry in done if entry.count)
+    return (current, told) if told else (mesh, ())
+
+
+def inverted_bodies(mesh: Mesh, topology: Topology, threads: int) -> NDArray[np.int64]:
+    """Numbers of the bodies that are inside out: negative signed volume, and not inside another body."""
+    volumes, areas = body_measures(mesh, topology.facet_body, topology.bodies, threads)
+    closed = np.ones(topology.bodies, np.bool_)
+    if not topology.watertight:
+        closed[topology.facet_body[(topology.neighbours < 0).any(axis=1)]] = False
+    roundness = np.divide(36 * np.pi * volumes**2, areas**3, out=np.zeros_like(volumes), where=areas > 0)
+    negative = np.flatnonzero((volumes < 0) & (roundness > np.where(closed, _FLAT_CLOSED, _FLAT_OPEN)))
+    if len(negative) == 0 or topology.bodies == 1:
+        return negative
+    by_body = np.argsort(topology.facet_body, kind="stable")
+    first_facet = by_body[np.searchsorted(topology.facet_body[by_body], negative)]
+    points = mesh.vertices[mesh.facets[first_facet]].mean(axis=1)
+    inside = enclosed_points(mesh.vertices, mesh.facets, topology.facet_body, by_body, points, negative)
+    return negative[inside == 0]
+
+
+def _distinct_corners(facets: NDArray[np.int32]) -> NDArray[np.int64]:
+    a, b, c = facets.T
+    return np.flatnonzero((a != b) & (b != c) & (c != a))
+
+
+def _without_duplicates(facets: NDArray[np.int32], kept: NDArray[np.int64]) -> tuple[NDArray[np.int64], int, int]:
+    """Of ``kept``: facets that remain, how many repeated another, how many were cancelled by their reverse."""
+    a, b, c = facets[kept].T.astype(np.int64)
+    corners = np.sort(facets[kept], axis=1)
+    odd = ((a > b).astype(np.int8) + (b > c) + (c > a)) == 2  # one descent: an even permutation
+    order = np.lexsort((kept, odd, corners[:, 2], corners[:, 1], corners[:, 0]))
+    corners, odd = corners[order], odd[order]
+    same_set = np.append(False, (corners[1:] == corners[:-1]).all(axis=1))
+    repeats = same_set & np.append(False, odd[1:] == odd[:-1])
+    left, same_set = order[~repeats], same_set[~repeats]  # at most one of each orientation now
+    cancelled = same_set | np.append(same_set[1:], False)
+    return np.sort(kept[left[~cancelled]]), int(repeats.sum()), int(cancelled.sum())
+
+
+def _flip(facets: NDArray[np.int32], which: NDArray[np.bool_]) -> NDArray[np.int32]:
+    return np.where(which[:, None], facets[:, [0, 2, 1]], facets)

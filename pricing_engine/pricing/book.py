@@ -1,0 +1,266 @@
+"""The price book: a TOML file read into typed tables, checked figure by figure, and hashed by its content.
+
+The tables are the dataclasses of ``processes.rates``; the file must hold exactly their keys. Every table with figures
+states their ``basis``. Figures are decimals as written, never floats.
+"""
+
+from __future__ import annotations
+
+import datetime
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from decimal import Decimal
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from pricing_engine.pricing.errors import PriceBookError, UnknownProcess
+from pricing_engine.pricing.money import canonical_digest, exact
+from pricing_engine.processes.rates import Casting, FineMetal, Fraction, PowderBed, ResinPrint
+
+SCHEMA = "facet.price-book/1"
+PROCESSES = {"casting": "casting", "resin": "resin", "powder-bed": "powder_bed"}
+_LARGEST = Decimal(10) ** 9
+_RANGES = {
+    "above 0": lambda x: x > 0,
+    "0 or more": lambda x: x >= 0,
+    "above 0, at most 1": lambda x: 0 < x <= 1,
+    "from 0 to 1": lambda x: 0 <= x <= 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A partner and the agreed discount on all of an order but its metal."""
+
+    label: str
+    discount: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The whole file, typed."""
+
+    schema: str
+    id: str
+    currency: str
+    valid_from: datetime.datetime
+    partners: Mapping[str, Partner]
+    fine_metals: Mapping[str, FineMetal]
+    casting: Casting
+    resin: ResinPrint
+    powder_bed: PowderBed
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBook:
+    """A checked price book. ``sha256`` is over its canonical content; ``content`` is the file's tree, figures as text."""
+
+    tables: Tables
+    sha256: str
+    content: Mapping[str, Any]
+
+    @property
+    def valid_from(self) -> str:
+        """When the book comes into force, RFC 3339 in UTC."""
+        return _timestamp(self.tables.valid_from)
+
+    def process(self, name: str) -> Casting | ResinPrint | PowderBed:
+        """Return a process's tables; raises UnknownProcess."""
+        if name not in PROCESSES:
+            raise UnknownProcess(name, PROCESSES)
+        tables: Casting | ResinPrint | PowderBed = getattr(self.tables, PROCESSES[name])
+        return tables
+
+    def figure(self, key: str) -> Decimal:
+        """Return the figure at a line's ``source``, such as ``casting.tree.per_flask``; KeyError if there is none."""
+        value: Any = self.content
+        for step in key.split("."):
+            value = value[step]
+        return Decimal(value)
+
+
+def load_price_book(path: Path | str | None = None) -> PriceBook:
+    """Read the price book at ``path``, or the default one; raises PriceBookError with one line that names the key."""
+    if path is None:
+        name = "default price book"
+        data = (resources.files("pricing_engine.pricing") / "books" / "default.toml").read_bytes()
+    else:
+        name = str(path)
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise PriceBookError(f"{name}: can't be read ({error.strerror or error})") from error
+    return parse_price_book(data, name)
+
+
+def parse_price_book(data: bytes, name: str = "price book") -> PriceBook:
+    """Read a price book's bytes; ``name`` opens the message of a PriceBookError."""
+    try:
+        tree = tomllib.loads(data.decode("utf-8"), parse_float=Decimal)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PriceBookError(f"{name}: not TOML ({' '.join(str(error).split())})") from error
+    try:
+        with exact():
+            if tree.get("schema") != SCHEMA:
+                raise PriceBookError(f'schema: expected "{SCHEMA}"')
+            tables: Tables = _table(Tables, tree, "")
+            _check_references(tables)
+            content = _canonical(tree)
+    except PriceBookError as error:
+        raise PriceBookError(f"{name}: {error}") from None
+    return PriceBook(tables, canonical_digest(content).removeprefix("sha256:"), content)
+
+
+def offer(book: PriceBook) -> dict[str, Any]:
+    """Return what the book offers: processes with materials, finishes and extras, JSON-ready, in the book's order."""
+    processes = []
+    for name in PROCESSES:
+        rates = book.process(name)
+        materials = [
+            {"id": key, "label": m.label, "density_g_cm3": str(m.density_g_cm3), "min_wall_mm": str(m.min_wall_mm)}
+            for key, m in rates.materials.items()
+        ]
+        entry: dict[str, Any] = {
+            "id": name,
+            "label": rates.label,
+            "default_finish": rates.default_finish,
+            "materials": materials,
+            "finishes": [{"id": key, "label": finish.label} for key, finish in rates.finishes.items()],
+        }
+        if isinstance(rates, Casting):
+            entry["platings"] = [{"id": key, "label": plating.label} for key, plating in rates.platings.items()]
+            entry["stone_settings"] = [{"id": key, "label": setting.label} for key, setting in rates.settings.items()]
+        processes.append(entry)
+    return {
+        "price_book": {"id": book.tables.id, "sha256": book.sha256, "valid_from": book.valid_from},
+        "currency": book.tables.currency,
+        "processes": processes,
+    }
+
+
+def _timestamp(moment: datetime.datetime) -> str:
+    return moment.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z")
+
+
+def _canonical(value: Any) -> Any:
+    """Return the tree with figures as plain text, so that 0.10 and 0.1 are the same content."""
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    if isinstance(value, datetime.datetime):
+        return _timestamp(value)
+    if isinstance(value, Decimal | int) and not isinstance(value, bool):
+        return f"{Decimal(value).normalize():f}"
+    return value
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind, include_extras=True)
+
+
+def _table(kind: Any, tree: Any, place: str) -> Any:
+    """Read the dataclass ``kind`` from a TOML table with exactly its keys, and ``basis`` where it holds figures."""
+    if not isinstance(tree, dict):
+        raise PriceBookError(f"{place}: expected a table")
+    hints, values = _hints(kind), {}
+    figures = [name for name, hint in hints.items() if name in tree and _is_figure(hint)]
+    names = {name.replace("_", "-") if name == "powder_bed" else name: name for name in hints}
+    optional = {f.name for f in fields(kind) if f.default is not MISSING}
+    for key in tree:
+        if key not in names and not (key == "basis" and figures):
+            raise PriceBookError(f"{_join(place, key)}: unknown key; expected {', '.join(names)}")
+    for key, name in names.items():
+        if key in tree:
+            values[name] = _value(hints[name], tree[key], _join(place, key))
+        elif name not in optional:
+            raise PriceBookError(f"{_join(place, key)}: missing")
+    if figures:
+        _check_basis(tree.get("basis"), figures, place)
+    return kind(**values)
+
+
+def _join(place: str, key: str) -> str:
+    return f"{place}.{key}" if place else key
+
+
+def _is_figure(hint: Any) -> bool:
+    """Return whether a field holds a figure, or a list of them."""
+    if typing.get_origin(hint) in (tuple, types.UnionType, typing.Union):
+        return any(_is_figure(argument) for argument in typing.get_args(hint))
+    return typing.get_origin(hint) is Annotated
+
+
+def _check_basis(basis: Any, figures: list[str], place: str) -> None:
+    """Refuse a figure that neither has a source nor is marked illustrative."""
+    if isinstance(basis, str) and basis.strip():
+        return
+    if not isinstance(basis, dict) or not all(isinstance(text, str) and text.strip() for text in basis.values()):
+        raise PriceBookError(f'{place}.basis: missing; give the source of the figures, or "illustrative"')
+    for key in basis:
+        if key != "others" and key not in figures:
+            raise PriceBookError(f"{place}.basis.{key}: there is no such figure")
+    for key in figures:
+        if key not in basis and "others" not in basis:
+            raise PriceBookError(f'{place}.{key}: no basis; give its source, or "illustrative"')
+
+
+def _value(hint: Any, value: Any, place: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return _figure(arguments[0], arguments[1], value, place)
+    if origin in (types.UnionType, typing.Union):
+        return _value(arguments[0], value, place)
+    if origin is tuple:
+        if not isinstance(value, list) or len(value) != len(arguments):
+            raise PriceBookError(f"{place}: expected a list of {len(arguments)}")
+        return tuple(_value(item, entry, place) for item, entry in zip(arguments, value, strict=True))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, dict):
+            raise PriceBookError(f"{place}: expected a table")
+        return types.MappingProxyType({key: _value(arguments[1], item, _join(place, key)) for key, item in value.items()})
+    if is_dataclass(hint):
+        return _table(hint, value, place)
+    if hint is datetime.datetime:
+        if not isinstance(value, datetime.datetime) or value.tzinfo is None:
+            raise PriceBookError(f"{place}: expected a time with its offset, as 2026-11-01T00:00:00Z")
+        return value
+    if not isinstance(value, str) or not value.strip():
+        raise PriceBookError(f"{place}: expected a text")
+    return value
+
+
+def _figure(kind: type, allowed: str, value: Any, place: str) -> Decimal | int:
+    """Read a figure in the range that its annotation names."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or (kind is int and isinstance(value, Decimal)):
+        raise PriceBookError(f"{place}: expected a {'whole ' if kind is int else ''}number")
+    figure = Decimal(value)
+    if not figure.is_finite() or not _RANGES[allowed](figure) or figure > _LARGEST or len(f"{figure:f}") > 24:
+        raise PriceBookError(f"{place}: {value} is out of range; expected {allowed}")
+    return value if kind is int else figure
+
+
+def _check_references(tables: Tables) -> None:
+    """Check what tables say about each other."""
+    if len(tables.currency) != 3 or not (tables.currency.isascii() and tables.currency.isupper()):
+        raise PriceBookError("currency: expected an ISO 4217 code, as EUR")
+    for process, name in PROCESSES.items():
+        rates: Casting | ResinPrint | PowderBed = getattr(tables, name)
+        if not rates.materials:
+            raise PriceBookError(f"{process}.materials: at least one is needed")
+        if rates.default_finish not in rates.finishes:
+            raise PriceBookError(f"{process}.default_finish: there is no finish {rates.default_finish!r}")
+    for key, alloy in tables.casting.materials.items():
+        place = f"casting.materials.{key}"
+        if (alloy.fine_metal is None) == (alloy.price_per_g is None) or (alloy.fine_metal is None) != (
+            alloy.fineness is None
+        ):
+            raise PriceBookError(f"{place}: give either fine_metal and fineness, or price_per_g")
+        if alloy.fine_metal is not None and alloy.fine_metal not in tables.fine_metals:
+            raise PriceBookError(f"{place}.fine_metal: there is no fine metal {alloy.fine_metal!r}")

@@ -1,0 +1,228 @@
+"""The quote: every option's lines, sums and verdict, arithmetic over one Analysis and one price book.
+
+Nothing is measured and no clock is read here, so the same Analysis, settings and book give the same bytes. All
+materials of a process cost well under a millisecond: the part is placed on machines once, the rest is a few dozen
+decimal products.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, NamedTuple
+
+from pricing_engine.analysis.model import Analysis
+from pricing_engine.pricing.book import PriceBook
+from pricing_engine.pricing.errors import (
+    BadQuantity,
+    PricingError,
+    UnknownFinish,
+    UnknownMaterial,
+    UnknownPartner,
+)
+from pricing_engine.pricing.lines import Line, LineItems
+from pricing_engine.pricing.money import CENT, ZERO, billed, canonical_digest, exact
+from pricing_engine.processes.casting import casting_plan, check_casting_extras
+from pricing_engine.processes.part import Extras, Part, part_of
+from pricing_engine.processes.plan import Plan, Reason, Work
+from pricing_engine.processes.powder_bed import powder_plan
+from pricing_engine.processes.rates import Casting, PowderBed, ResinPrint
+from pricing_engine.processes.resin import resin_plan
+from pricing_engine.processes.verdict import model_reasons, sort_reasons, verdict_of, wall_reasons
+
+SCHEMA = "facet.quote/1"
+LARGEST_QUANTITY = 1_000_000
+NO_EXTRAS = Extras()
+ROW_COLUMNS = (
+    "process", "material", "finish", "quantity", "currency", "unit_price", "total", "lead_time_days",
+    "finished_mass_g", "metal_charged_g", "verdict", "reasons", "analysis_id", "content_id",
+)  # fmt: skip
+
+
+class Option(NamedTuple):
+    """One way to make ``quantity`` pieces. Lines are for the whole order, masses (g) for one piece."""
+
+    process: str
+    material: str
+    finish: str
+    quantity: int
+    currency: str
+    unit_price: Decimal
+    total: Decimal
+    lead_time_days: int | None
+    finished_mass_g: Decimal | None
+    metal_charged_g: Decimal | None
+    lines: tuple[Line, ...]
+    verdict: str
+    reasons: tuple[Reason, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-ready option; money as text, masses as numbers of three decimals."""
+        return {
+            "process": self.process,
+            "material": self.material,
+            "finish": self.finish,
+            "quantity": self.quantity,
+            "currency": self.currency,
+            "unit_price": str(self.unit_price),
+            "total": str(self.total),
+            "lead_time_days": self.lead_time_days,
+            "finished_mass_g": _number(self.finished_mass_g),
+            "metal_charged_g": _number(self.metal_charged_g),
+            "lines": [line.to_dict() for line in self.lines],
+            "verdict": self.verdict,
+            "reasons": [reason._asdict() for reason in self.reasons],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A replayable quote; ``content_id`` is the sha256 of everything else as canonical JSON."""
+
+    content_id: str
+    analysis_id: str
+    engine_version: str
+    price_book: Mapping[str, str]
+    options: tuple[Option, ...]
+    tree: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-ready quote in the order of the public interface."""
+        return {"schema": SCHEMA, "content_id": self.content_id, **self.tree}
+
+    def to_json(self) -> str:
+        """Return the quote as the bytes that a replay repeats."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
+
+
+def quote(
+    analysis: Analysis,
+    book: PriceBook,
+    process: str = "casting",
+    materials: Sequence[str] | None = None,
+    finish: str | None = None,
+    quantities: Sequence[int] = (1,),
+    extras: Extras = NO_EXTRAS,
+) -> Quote:
+    """Price the model for each material and quantity.
+
+    Without ``materials``, all of the process, cheapest first; with them, in the order given. Quantities keep their
+    order, each once. Raises UnknownProcess, UnknownMaterial, UnknownFinish, UnknownPlating, UnknownSetting,
+    UnknownPartner, BadQuantity or PricingError (an extra that the process does not offer). A model that can't be priced
+    (no volume) gets options without lines, total 0.00, verdict ``rejected``.
+    """
+    rates = book.process(process)
+    chosen = tuple(dict.fromkeys(materials)) if materials is not None else tuple(rates.materials)
+    for material in chosen:
+        if material not in rates.materials:
+            raise UnknownMaterial(material, rates.materials)
+    finish = rates.default_finish if finish is None else finish
+    if finish not in rates.finishes:
+        raise UnknownFinish(finish, rates.finishes)
+    _check_numbers(quantities, extras)
+    _check_extras(process, rates, extras, book)
+    with exact():
+        options = _options(analysis, book, process, rates, chosen, finish, tuple(dict.fromkeys(quantities)), extras)
+    if materials is None:
+        order = {quantity: i for i, quantity in enumerate(dict.fromkeys(quantities))}
+        options.sort(key=lambda o: (order[o.quantity], o.total, o.material))
+    price_book = {"id": book.tables.id, "sha256": book.sha256, "valid_from": book.valid_from}
+    tree = {
+        "analysis_id": analysis.analysis_id,
+        "engine_version": analysis.engine_version,
+        "price_book": price_book,
+        "options": [option.to_dict() for option in options],
+    }
+    content_id = canonical_digest({"schema": SCHEMA, **tree})
+    return Quote(content_id, analysis.analysis_id, analysis.engine_version, price_book, tuple(options), tree)
+
+
+def quote_rows(priced: Quote) -> list[dict[str, str]]:
+    """Return one row an option for the bulk CSV, keyed by ROW_COLUMNS; reasons as codes joined by blanks."""
+    rows = []
+    for option in priced.options:
+        cells = {**option._asdict(), "analysis_id": priced.analysis_id, "content_id": priced.content_id}
+        cells["reasons"] = " ".join(dict.fromkeys(reason.code for reason in option.reasons))
+        rows.append({column: "" if cells[column] is None else str(cells[column]) for column in ROW_COLUMNS})
+    return rows
+
+
+def _number(mass_g: Decimal | None) -> float | None:
+    return None if mass_g is None else float(mass_g)
+
+
+def _check_numbers(quantities: Sequence[int], extras: Extras) -> None:
+    if not quantities:
+        raise BadQuantity("give at least one quantity")
+    for quantity in quantities:
+        if isinstance(quantity, bool) or not isinstance(quantity, int) or not 1 <= quantity <= LARGEST_QUANTITY:
+            raise BadQuantity(f"quantity {quantity!r}: expected a whole number from 1 to {LARGEST_QUANTITY}")
+    for number in (extras.engraving_letters, *(extras.stones or {}).values()):
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= LARGEST_QUANTITY:
+            raise BadQuantity(f"{number!r} stones or letters: expected a whole number from 0 to {LARGEST_QUANTITY}")
+
+
+def _check_extras(process: str, rates: Casting | ResinPrint | PowderBed, extras: Extras, book: PriceBook) -> None:
+    if extras.partner is not None and extras.partner not in book.tables.partners:
+        raise UnknownPartner(extras.partner, book.tables.partners)
+    if isinstance(rates, Casting):
+        check_casting_extras(rates, extras)
+    elif extras.plating is not None or extras.stones or extras.engraving_letters:
+        raise PricingError(f"process {process!r} offers no plating, stones or engraving")
+
+
+def _plan(part: Part, rates: Casting | ResinPrint | PowderBed, book: PriceBook) -> Plan:
+    if isinstance(rates, Casting):
+        return casting_plan(part, rates, book.tables.fine_metals)
+    return resin_plan(part, rates) if isinstance(rates, ResinPrint) else powder_plan(part, rates)
+
+
+def _options(
+    analysis: Analysis,
+    book: PriceBook,
+    process: str,
+    rates: Casting | ResinPrint | PowderBed,
+    materials: Sequence[str],
+    finish: str,
+    quantities: Sequence[int],
+    extras: Extras,
+) -> list[Option]:
+    part = part_of(analysis)
+    plan = None if part is None else _plan(part, rates, book)
+    shared = model_reasons(analysis, part, rates.limits)
+    options = []
+    for material in materials:
+        against = [] if plan is None else plan.reasons(material)
+        walls = [] if plan is None else wall_reasons(analysis, rates.materials[material], rates.limits)
+        reasons = sort_reasons([*shared, *against, *walls])
+        verdict = verdict_of(reasons)
+        for quantity in quantities:
+            work = None if plan is None else plan.work(material, finish, quantity, extras)
+            lines = () if work is None else _with_discount(work, extras, book)
+            total = sum((line.amount for line in lines), ZERO).quantize(CENT)
+            options.append(
+                Option(
+                    process, material, finish, quantity, book.tables.currency,
+                    (total / quantity).quantize(CENT, ROUND_HALF_UP), total,
+                    None if work is None else work.lead_time_days,
+                    None if work is None else billed(work.finished_mass_g),
+                    None if work is None else billed(work.metal_charged_g),
+                    lines, verdict, reasons,
+                )  # fmt: skip
+            )
+    return options
+
+
+def _with_discount(work: Work, extras: Extras, book: PriceBook) -> tuple[Line, ...]:
+    """Return the lines with the partner's discount on all but metal as the last: its share x minus what it is of."""
+    if extras.partner is None:
+        return tuple(work.lines)
+    items = LineItems()
+    items.lines = list(work.lines)
+    partner = book.tables.partners[extras.partner]
+    label = f"{partner.label}: agreed discount, metal excepted"
+    items.add("discount", label, partner.discount, "share", -items.total(without=("metal",)),
+              f"partners.{extras.partner}.discount")  # fmt: skip
+    return tuple(items.lines)

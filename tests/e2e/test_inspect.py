@@ -1,0 +1,148 @@
+"""Whole analyses: known volumes, peers' values on real models, and the laws that no stage may break."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+
+from pricing_engine.analysis.measure import Settings, measure
+from pricing_engine.analysis.model import Analysis
+from pricing_engine.mesh.samples import SAMPLES, sphere
+from tests import shared_models
+
+COARSE = Settings(layer_height_mm=0.2)
+
+
+def analysis_of(vertices: Any, facets: Any, folder: Path, threads: int = 2, settings: Settings = COARSE) -> Analysis:
+    """Measure a mesh written as an OFF file, which keeps float64 positions."""
+    path = folder / "model.off"
+    lines = [" ".join(map(repr, map(float, v))) for v in vertices] + [f"3 {a} {b} {c}" for a, b, c in facets]
+    path.write_text(f"OFF\n{len(vertices)} {len(facets)} 0\n" + "\n".join(lines) + "\n")
+    return measure(path, None, settings, threads).analysis
+
+
+def numbers(analysis: Analysis) -> dict[str, Any]:
+    """All that must be the same bytes: everything but the elapsed times."""
+    tree = analysis.to_dict()
+    del tree["elapsed_s"]
+    return tree
+
+
+def close_to(tree: Any, other: Any, relative: float, path: str = "") -> None:
+    """Assert that two trees agree: floats to ``relative``, the rest exactly; ids and hashes of the file aside."""
+    if isinstance(tree, dict):
+        assert tree.keys() == other.keys()
+        for key in tree.keys() - {"sha256", "analysis_id"}:
+            close_to(tree[key], other[key], relative, f"{path}.{key}")
+    elif isinstance(tree, list):
+        assert len(tree) == len(other), path
+        for index, (a, b) in enumerate(zip(tree, other, strict=True)):
+            close_to(a, b, relative, f"{path}[{index}]")
+    elif isinstance(tree, float):
+        assert tree == pytest.approx(other, rel=relative, abs=relative), path
+    else:
+        assert tree == other, path
+
+
+def blob() -> tuple[Any, Any]:
+    """A closed lumpy body with overhangs, and a ball that overlaps it."""
+    body = trimesh.creation.icosphere(4, radius=5)
+    body.vertices *= 1 + 0.3 * np.sin(body.vertices @ np.array([0.9, 0.5, 0.7]))[:, None]
+    ball, ball_facets = sphere(np.array([4.0, 1.0, 2.0]), 2.5)
+    vertices = np.concatenate([body.vertices, ball])
+    return vertices, np.concatenate([body.faces, ball_facets + len(body.vertices)])
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples_have_their_true_volume(name: str, tmp_path: Path) -> None:
+    sample = SAMPLES[name]()
+    analysis = measure(sample.write_stl(tmp_path), None, COARSE, 2).analysis
+    assert analysis.geometry.volume_mm3 == pytest.approx(sample.volume_mm3, rel=1e-5)
+    assert analysis.integrity.watertight
+    layers = analysis.slices
+    assert layers.area_sum_mm2 is not None
+    assert layers.area_sum_mm2 * layers.layer_height_mm == pytest.approx(sample.volume_mm3, rel=0.02)
+
+
+def test_same_bytes_on_any_number_of_threads(tmp_path: Path) -> None:
+    path = SAMPLES["pave"]().write_stl(tmp_path)
+    one = numbers(measure(path, None, COARSE, 1).analysis)
+    assert one == numbers(measure(path, None, COARSE, 2).analysis)
+    assert one == numbers(measure(path, None, COARSE, 7).analysis)
+
+
+def test_the_order_of_facets_leaves_no_trace(tmp_path: Path) -> None:
+    vertices, facets = blob()
+    given = analysis_of(vertices, facets, tmp_path)
+    shuffled = analysis_of(vertices, np.random.default_rng(1).permutation(facets), tmp_path)
+    close_to(numbers(given), numbers(shuffled), 1e-9)
+
+
+def test_a_moved_model_measures_the_same(tmp_path: Path) -> None:
+    vertices, facets = blob()
+    given, moved = analysis_of(vertices, facets, tmp_path), analysis_of(vertices + 64.0, facets, tmp_path)
+    for field in ("volume_mm3", "signed_volume_mm3", "area_mm2", "hull_volume_mm3"):
+        assert getattr(moved.geometry, field) == pytest.approx(getattr(given.geometry, field), rel=1e-7)
+    assert moved.thickness.sphere.p50_mm == pytest.approx(given.thickness.sphere.p50_mm, rel=1e-4)
+    assert moved.slices.area_sum_mm2 == pytest.approx(given.slices.area_sum_mm2, rel=1e-7)
+    assert moved.orientation.as_given.support_volume_mm3 == pytest.approx(
+        given.orientation.as_given.support_volume_mm3, rel=1e-3
+    )
+
+
+def test_a_scaled_model_scales(tmp_path: Path) -> None:
+    vertices, facets = blob()
+    given = analysis_of(vertices, facets, tmp_path)
+    doubled = analysis_of(vertices * 2, facets, tmp_path, settings=Settings(layer_height_mm=0.4))
+    assert doubled.geometry.volume_mm3 == pytest.approx(8 * given.geometry.volume_mm3, rel=1e-7)
+    assert doubled.geometry.area_mm2 == pytest.approx(4 * given.geometry.area_mm2, rel=1e-9)
+    assert doubled.thickness.ray.p50_mm == pytest.approx(2 * given.thickness.ray.p50_mm, rel=1e-5)
+    assert doubled.thickness.sphere.p05_mm == pytest.approx(2 * given.thickness.sphere.p05_mm, rel=1e-4)
+    assert doubled.slices.area_sum_mm2 == pytest.approx(4 * given.slices.area_sum_mm2, rel=1e-6)
+    assert doubled.slices.layers == given.slices.layers
+    assert doubled.orientation.best.support_volume_mm3 == pytest.approx(
+        8 * given.orientation.best.support_volume_mm3, rel=1e-3
+    )
+
+
+def test_a_cube_has_no_thin_area(tmp_path: Path) -> None:
+    cube = trimesh.creation.box((10, 10, 10))
+    analysis = analysis_of(cube.vertices, cube.faces, tmp_path)
+    assert analysis.thickness.thin_area_fraction == {"0.5": 0.0, "0.8": 0.0, "1.0": 0.0}
+    assert analysis.thickness.ray.p50_mm == pytest.approx(10, rel=1e-6)
+    assert analysis.geometry.volume_mm3 == pytest.approx(1000)
+    assert analysis.orientation.as_given.support_volume_mm3 == 0
+    assert not [check for check in analysis.checks if check.severity != "info"]
+
+
+def test_one_facet_is_measured_as_nothing_to_make(tmp_path: Path) -> None:
+    analysis = analysis_of([[0, 0, 0], [10, 0, 0], [0, 10, 0]], [[0, 1, 2]], tmp_path)
+    assert analysis.geometry.volume_mm3 == 0
+    assert "no_volume" in {check.code for check in analysis.checks}
+
+
+@pytest.mark.parametrize("name", shared_models.reference())
+def test_real_models_agree_with_two_peers(name: str) -> None:
+    expected = shared_models.reference()[name]
+    settings = Settings(layer_height_mm=_height(expected) / 100)
+    analysis = measure(shared_models.FOLDER / name, None, settings, 2).analysis
+    bitwise, integrity = expected["bitwise"], analysis.integrity
+    assert (analysis.model.facets, analysis.model.vertices) == (bitwise["facets"], bitwise["vertices"])
+    for field in ("watertight", "boundary_edges", "non_manifold_edges", "bodies"):
+        assert getattr(integrity, field) == bitwise[field], field
+    assert analysis.geometry.area_mm2 == pytest.approx(expected["trimesh"]["area"], rel=1e-6)
+    if not bitwise["watertight"]:
+        return
+    assert analysis.geometry.signed_volume_mm3 == pytest.approx(expected["trimesh"]["volume"], rel=1e-6)
+    rays = expected["thickness_trimesh_embreex_facets"]
+    assert analysis.thickness.ray.p05_mm == pytest.approx(rays["p5"], rel=1e-3)
+    assert analysis.thickness.ray.p50_mm == pytest.approx(rays["p50"], rel=1e-3)
+
+
+def _height(expected: dict[str, Any]) -> float:
+    low, high = expected["trimesh"]["bbox"]
+    return float(high[2] - low[2])
