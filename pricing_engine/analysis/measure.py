@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +18,21 @@ from pricing_engine.analysis import model as report
 from pricing_engine.analysis.checks import find_checks
 from pricing_engine.analysis.finishing import measure_reach
 from pricing_engine.analysis.hull import convex_hull
-from pricing_engine.analysis.orientation import search_orientations
+from pricing_engine.analysis.orientation import Pose, largest_hull_faces, search_orientations
 from pricing_engine.analysis.slices import measure_slices
-from pricing_engine.analysis.solid import measure_solid
-from pricing_engine.analysis.thickness import measure_thickness
+from pricing_engine.analysis.solid import classify, open_volume_estimate, true_volume
+from pricing_engine.analysis.thickness import Percentiles, measure_thickness
 from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.self_intersection import self_intersections
+from pricing_engine.kernels.mass import mass_properties
+from pricing_engine.kernels.self_intersection import candidate_pairs, self_intersections
 from pricing_engine.kernels.threads import default_threads
 from pricing_engine.mesh.integrity import measure_topology
 from pricing_engine.mesh.load import LoadedModel, load_model
 from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.repair import repair
+
+
+_PLACES = 8  # points that a check shows at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +137,47 @@ def _measure(
         hull_volume_mm3=hull.volume if hull else None,
         center_of_mass_mm=_point(centre) if np.all(np.isfinite(centre)) else None,
     )
+    thickness = report.Thickness(_summary(walls.ray), _summary(walls.sphere), walls.thin_area_fraction)
+    given, best = poses.as_given, poses.best
+    orientation = report.Orientation(
+        poses.candidates,
+        report.OrientationScore(*_scores(given)),
+        report.BestOrientation(_point(best.down), *_scores(best)),
+    )
+    slices = report.Slices(
+        layers.layer_height_mm, layers.layers, layers.area_sum_mm2, layers.perimeter_sum_mm, layers.max_area_mm2,
+        layers.islands, layers.trapped_volume_mm3,
+    )  # fmt: skip
+    crossed = np.flatnonzero(crossing.facets)[:_PLACES]
+    where = {
+        "thin_walls": tuple(_point(place) for place in walls.thinnest[:_PLACES]),
+        "islands": tuple(_point(place) for place in layers.island_points[:_PLACES]),
+        "self_intersections": tuple(_point(raw.vertices[raw.facets[facet]].mean(axis=0)) for facet in crossed),
+    }
+    notes = {note.code: note.message for note in loaded.notes}
+    analysis = report.Analysis(
+        ENGINE_VERSION,
+        analysis_id(loaded.sha256, unit, settings),
+        report.Model(loaded.sha256, loaded.format, loaded.unit, raw.facet_count, len(raw.vertices), loaded.bytes),
+        integrity,
+        geometry,
+        thickness,
+        orientation,
+        slices,
+        report.Finishing(reach),
+        find_checks(integrity, geometry, thickness, slices, notes, where),
+    )
+    return analysis, mesh, walls.facet_sphere
+
+
+def _summary(found: Percentiles) -> report.ThicknessSummary:
+    return report.ThicknessSummary(found.min_mm, found.p05_mm, found.p50_mm)
+
+
+def _scores(pose: Pose) -> tuple[float, float, float]:
+    return pose.support_volume_mm3, pose.overhang_area_mm2, pose.height_mm
+
+
+def _point(values: NDArray[np.float64]) -> report.Point:
+    x, y, z = (float(value) for value in values)
+    return x, y, z

@@ -23,9 +23,9 @@ from pricing_engine.mesh.model import Floats, Mesh
 CANDIDATES = 512
 OVERHANG_COSINE = float(np.cos(np.pi / 4) + 0.001)
 _HULL_FACES = 100
-_SPACING = 1 / 96  # of the model's size: the longest edge of a sample's triangle
+_SPACING = 1 / 64  # of the model's size: the longest edge of a sample's triangle
 _ROUND = 1e-6  # of the model's size: scores that agree so far are equal, and surfaces so near touch
-_CLUSTERS = 24_000
+_COARSE, _FINE = 2_000, 16_000  # clusters of the first and the second bound
 _BLOCK = 128
 _GRAIN = 16_384
 _BATCH = 8
@@ -101,8 +101,6 @@ def measure(mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, direc
     rest = (-deepest + layer_height / 2 + _ROUND * size).astype(np.float32)
     frames = np.ascontiguousarray(_frames(directions), np.float32)
     touch, cosine = np.float32(size * _ROUND / 10), np.float32(OVERHANG_COSINE)
-    if prune:
-        bounds = _bounds(corners, samples, owner, frames, platform, rest, size, threads)
 
     def score(chosen: NDArray[np.intp]) -> None:
         found = np.empty(len(chosen))
@@ -110,28 +108,34 @@ def measure(mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, direc
                    samples, owner, cosine, touch, found)
         volumes[chosen] = found
 
-    order = np.concatenate([[0], 1 + np.argsort(bounds[1:], kind="stable")])
-    done = 0
-    while done < count:
-        batch = order[done:done + _BATCH]
-        limit = volumes.min() + _ROUND * size**3
-        batch = batch[(bounds[batch] <= limit) | (batch == 0)] if prune else batch
-        if not len(batch):
-            break
-        score(batch)
-        done += _BATCH
+    def left() -> NDArray[np.intp]:
+        """Directions not yet measured that may still be best or equal to it, most promising first."""
+        open_ = np.flatnonzero(np.isinf(volumes) & (bounds <= volumes.min() + _ROUND * size**3))
+        return open_[np.argsort(bounds[open_], kind="stable")]
+
+    if prune:
+        for clusters_wanted in (_COARSE, _FINE):
+            chosen = left()
+            bounds[chosen] = np.maximum(bounds[chosen], _bounds(
+                corners, samples, owner, frames[chosen], platform[chosen], rest[chosen], clusters_wanted, size, threads))
+            if clusters_wanted == _COARSE:
+                score(np.unique([0, *left()[:3]]))
+    while len(chosen := left()):
+        score(chosen[:_BATCH])
     return Search(directions, heights, bounds, volumes)
 
 
 def _bounds(corners: NDArray[np.float32], samples: NDArray[np.float32], owner: NDArray[np.int32],
-            frames: NDArray[np.float32], platform: NDArray[np.float32], rest: NDArray[np.float32], size: float,
-            threads: int) -> Floats:
-    """Lower bounds of the support volumes (mm3) of all directions."""
+            frames: NDArray[np.float32], platform: NDArray[np.float32], rest: NDArray[np.float32], wanted: int,
+            size: float, threads: int) -> Floats:
+    """Lower bounds of the support volumes (mm3) of all of ``frames``, with about ``wanted`` clusters."""
+    if not len(frames) or not len(owner):
+        return np.zeros(len(frames))
     cosine, pad, slack = np.float32(OVERHANG_COSINE), np.float32(_ROUND * size), 5 * _ROUND * size
-    width = int(min(64, max(8, 2 ** np.ceil(np.log2(max(len(owner) / _CLUSTERS, 1))))))
+    width = max(8, 2 ** int(np.ceil(np.log2(max(len(owner) / wanted, 1)))))
     begins, boxes = np.empty(len(owner) + 1, np.int32), np.empty((6, len(owner)), np.float32)
-    count = clusters(width, np.float32(size * 0.03), corners, samples, owner, np.float32(size * _SPACING * 0.67), pad,
-                     begins, boxes)
+    count = clusters(width, np.float32(3 * size / np.sqrt(wanted)), corners, samples, owner,
+                     np.float32(size * _SPACING * 0.67), pad, begins, boxes)
     boxes = np.ascontiguousarray(boxes[:, :count])
     bounds = np.empty(len(frames))
     block = min(_BLOCK, len(frames))
@@ -139,7 +143,7 @@ def _bounds(corners: NDArray[np.float32], samples: NDArray[np.float32], owner: N
     for lo in range(0, len(frames), _BLOCK):
         part = slice(lo, min(lo + _BLOCK, len(frames)))
         down = np.ascontiguousarray(frames[part, 6:].T)
-        run_ranges(cluster_moments, count, 512, threads, begins, samples, down, rest[part], cosine, weights, moments,
+        run_ranges(cluster_moments, count, 256, threads, begins, samples, down, rest[part], cosine, weights, moments,
                    facing)
         run_ranges(lower_bounds, part.stop - lo, 4, threads, frames[part], platform[part], boxes, weights, moments,
                    facing, slack, 2 * pad, bounds[part])

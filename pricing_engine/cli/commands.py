@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,19 +16,27 @@ from pricing_engine.cli import tables
 from pricing_engine.cli.failures import WrongUsage
 from pricing_engine.mesh.errors import ModelError
 
+if TYPE_CHECKING:
+    from pricing_engine.analysis.measure import Settings
+    from pricing_engine.analysis.model import Analysis
+
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="STL, OBJ, PLY, OFF, 3MF, GLB or STEP file.")]
 ModelPaths = Annotated[list[Path], typer.Argument(metavar="MODEL...", help="One model; many models or folders with --csv.")]
 Unit = Annotated[str | None, typer.Option(help="Unit of the file: mm, cm, m or in (3MF, STEP and GLB carry their own).")]
 LayerHeight = Annotated[float, typer.Option(help="Layer height in mm.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads to use; the numbers are the same, bit for bit.")]
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Keep analyses here; without it every call measures anew.")]
+Csv = Annotated[Path | None, typer.Option("--csv", metavar="OUT", help="Many models: one row a model and material.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON as INTERFACE names it.")]
 Process = Annotated[str, typer.Option(help="casting, resin or powder-bed.")]
 Materials = Annotated[list[str] | None, typer.Option("--material", help="Material id; repeat for several. Default: all.")]
 Finish = Annotated[str | None, typer.Option(help="Finish id; default: the process's own.")]
 Quantities = Annotated[list[int] | None, typer.Option("--quantity", min=1, help="Pieces; repeat for several.")]
 PriceBook = Annotated[Path | None, typer.Option(metavar="FILE", help="A price book of your own (TOML).")]
-Discount = Annotated[str | None, typer.Option(metavar="PERCENT", help="A partner's agreed discount, 0 to 100.")]
+Partner = Annotated[str | None, typer.Option(help="A partner of the price book, for the agreed discount.")]
+Engraving = Annotated[int, typer.Option(min=0, metavar="LETTERS", help="Letters engraved on each piece.")]
+Plating = Annotated[str | None, typer.Option(help="Plating id (casting).")]
+Stones = Annotated[list[str] | None, typer.Option("--stones", metavar="SETTING=N", help="Stones set on each piece.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -47,47 +56,50 @@ def inspect(
 ) -> None:
     """Measure a model: integrity, volumes, wall thickness, orientation, layers, reach."""
     analysis = _measure(model, unit, layer_height, threads, cache)
-    _print_json(analysis.to_dict()) if as_json else tables.show_analysis(analysis, model.name)
+    if as_json:
+        _print_json(analysis.to_dict())
+    else:
+        tables.show_analysis(analysis, model.name)
 
 
 def quote(
     models: ModelPaths, unit: Unit = None, process: Process = "casting", material: Materials = None,
-    finish: Finish = None, quantity: Quantities = None, price_book: PriceBook = None, layer_height: LayerHeight = 0.05,
-    discount: Discount = None, threads: Threads = None, cache: Cache = None, as_json: AsJson = False, csv_out: Annotated[
-        Path | None, typer.Option("--csv", metavar="OUT", help="Many models: one row a model and material.")] = None,
+    finish: Finish = None, quantity: Quantities = None, price_book: PriceBook = None, partner: Partner = None,
+    engraving: Engraving = 0, plating: Plating = None, stones: Stones = None, layer_height: LayerHeight = 0.05,
+    csv_out: Csv = None, threads: Threads = None, cache: Cache = None, as_json: AsJson = False,
 ) -> None:
     """Price a model in every material of a process, or in the ones named."""
     from pricing_engine.pricing.book import load_price_book
-    from pricing_engine.pricing.quoting import price, quote_rows, validate_request
+    from pricing_engine.pricing.quote import ROW_COLUMNS, Request, check_request, quote_rows
+    from pricing_engine.pricing.quote import quote as price
+    from pricing_engine.processes.part import Extras
 
     book = load_price_book(price_book)
-    request: dict[str, Any] = {
-        "process": process, "materials": tuple(material) if material else None, "finish": finish,
-        "quantities": tuple(quantity or [1]), "discount_percent": _percent(discount),
-    }
-    validate_request(book, **request)  # a wrong material is told before a minute of measuring
+    extras = Extras(engraving, _stones(stones), plating, partner)
+    request = Request(process, material or None, finish, tuple(quantity or [1]), extras)
+    check_request(book, request)  # a wrong material is told before the measuring, not after
     if csv_out is None:
         if len(models) != 1 or models[0].is_dir():
             raise WrongUsage("several models or a folder need --csv OUT")
-        result = price(_measure(models[0], unit, layer_height, threads, cache), book, **request)
-        _print_json(result.to_dict()) if as_json else tables.show_quote(result, models[0].name)
+        priced = price(_measure(models[0], unit, layer_height, threads, cache), book, request)
+        if as_json:
+            _print_json(priced.to_dict())
+        else:
+            tables.show_quote(priced, models[0].name)
         return
     paths = _expand(models)
     failed = 0
-    with csv_out.open("w", newline="") as file:
-        writer: Any = None
+    with _created(csv_out) as file:
+        writer = csv.DictWriter(file, ["model", *ROW_COLUMNS])
+        writer.writeheader()
         for path in tables.progress(paths, "pricing"):
             try:
-                rows = quote_rows(price(_measure(path, unit, layer_height, threads, cache, quiet=True), book, **request))
+                analysis = _measure(path, unit, layer_height, threads, cache, quiet=True)
             except ModelError as error:
                 failed += 1
                 tables.complain(f"{path}: {error}")
                 continue
-            for row in rows:
-                if writer is None:
-                    writer = csv.DictWriter(file, ["model", *row])
-                    writer.writeheader()
-                writer.writerow({"model": str(path), **row})
+            writer.writerows({"model": str(path), **row} for row in quote_rows(price(analysis, book, request)))
     tables.complain(f"{len(paths) - failed} of {len(paths)} models priced into {csv_out}")
     if failed == len(paths):
         raise ModelError("none of the models could be read; see the lines above")
@@ -100,18 +112,19 @@ def report(
     price_book: PriceBook = None, layer_height: LayerHeight = 0.05, threads: Threads = None,
 ) -> None:
     """Write one self-contained page: the model in 3D with thin walls coloured, the checks, the price lines."""
-    from pricing_engine.analysis.measure import Settings, measure
+    from pricing_engine.analysis.measure import measure
     from pricing_engine.cli.report import write_report
     from pricing_engine.pricing.book import load_price_book
-    from pricing_engine.pricing.quoting import price, validate_request
+    from pricing_engine.pricing.quote import Request, check_request
+    from pricing_engine.pricing.quote import quote as price
 
     book = load_price_book(price_book)
-    request: dict[str, Any] = {"process": process, "materials": tuple(material) if material else None,
-                               "quantities": tuple(quantity or [1])}
-    validate_request(book, **request)
-    with tables.status(f"measuring {model.name}"):
-        measured = measure(model, unit, Settings(layer_height_mm=_positive(layer_height)), threads)
-    write_report(out, model.name, measured, price(measured.analysis, book, **request))
+    request = Request(process, material or None, finish, tuple(quantity or [1]))
+    check_request(book, request)
+    settings = _settings(layer_height)
+    with tables.status(f"measuring {model.name}"), _naming(model):
+        measured = measure(model, _unit(unit), settings, threads)
+    write_report(out, model.name, measured, price(measured.analysis, book, request))
     tables.complain(f"wrote {out}")
 
 
@@ -120,20 +133,35 @@ def materials(
     as_json: AsJson = False,
 ) -> None:
     """List the materials that the price book offers."""
-    from pricing_engine.pricing.book import load_price_book
-    from pricing_engine.pricing.quoting import offered_materials
+    from pricing_engine.pricing.book import load_price_book, offer
+    from pricing_engine.pricing.errors import UnknownProcess
 
-    rows = offered_materials(load_price_book(price_book), process)
-    _print_json(rows) if as_json else tables.show_rows("Materials", rows)
+    offered = offer(load_price_book(price_book))["processes"]
+    if process and process not in {entry["id"] for entry in offered}:
+        raise UnknownProcess(process, [entry["id"] for entry in offered])
+    rows = [
+        {"process": entry["id"], **item} for entry in offered if process in (None, entry["id"]) for item in entry["materials"]
+    ]
+    if as_json:
+        _print_json(rows)
+    else:
+        tables.show_rows("Materials", rows)
 
 
 def processes(price_book: PriceBook = None, as_json: AsJson = False) -> None:
-    """List the processes that the price book offers."""
-    from pricing_engine.pricing.book import load_price_book
-    from pricing_engine.pricing.quoting import offered_processes
+    """List the processes that the price book offers, with their finishes and extras."""
+    from pricing_engine.pricing.book import load_price_book, offer
 
-    rows = offered_processes(load_price_book(price_book))
-    _print_json(rows) if as_json else tables.show_rows("Processes", rows)
+    offered = offer(load_price_book(price_book))
+    if as_json:
+        _print_json(offered)
+        return
+    rows = []
+    for entry in offered["processes"]:
+        extras = [item["id"] for kind in ("platings", "stone_settings") for item in entry.get(kind, ())]
+        rows.append({"process": entry["id"], "label": entry["label"], "materials": len(entry["materials"]),
+                     "finishes": [item["id"] for item in entry["finishes"]], "platings and settings": extras})
+    tables.show_rows("Processes", rows)
 
 
 def samples(
@@ -143,8 +171,10 @@ def samples(
 ) -> None:
     """Write the project's own sample models as STL files."""
     from pricing_engine.mesh.samples import SAMPLES
+    from pricing_engine.mesh.samples import SAMPLES
     from pricing_engine.pricing.book import load_price_book
-    from pricing_engine.pricing.quoting import price
+    from pricing_engine.pricing.quote import Request
+    from pricing_engine.pricing.quote import quote as price
 
     for make in SAMPLES.values():
         sample = make()
@@ -153,33 +183,60 @@ def samples(
         if quote_them:
             analysis = _measure(path, None, 0.05, threads, None)
             tables.show_sample(sample, analysis)
-            tables.show_quote(price(analysis, load_price_book(None), process="casting"), sample.title)
+            tables.show_quote(price(analysis, load_price_book(None), Request()), sample.title)
 
 
 def _measure(
     path: Path, unit: str | None, layer_height: float, threads: int | None, cache: Path | None, quiet: bool = False
-) -> Any:
+) -> Analysis:
     from pricing_engine.analysis.cache import cached_analysis
+
+    settings = _settings(layer_height)
+    with tables.status(f"measuring {path.name}", quiet), _naming(path):
+        return cached_analysis(path, _unit(unit), settings, threads, cache)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with it."""
+    try:
+        yield
+    except ModelError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _settings(layer_height: float) -> Settings:
     from pricing_engine.analysis.measure import Settings
 
-    with tables.status(f"measuring {path.name}", quiet):
-        return cached_analysis(path, unit, Settings(layer_height_mm=_positive(layer_height)), threads, cache)
-
-
-def _positive(layer_height: float) -> float:
     if not 0.001 <= layer_height <= 10:
         raise WrongUsage(f"--layer-height {layer_height}: give millimetres between 0.001 and 10")
-    return layer_height
+    return Settings(layer_height_mm=layer_height)
 
 
-def _percent(text: str | None) -> Decimal:
+def _unit(unit: str | None) -> str | None:
+    from pricing_engine.mesh.load import UNITS
+
+    if unit is not None and unit not in UNITS:
+        raise WrongUsage(f"--unit {unit}: give one of {', '.join(UNITS)}")
+    return unit
+
+
+def _stones(settings: list[str] | None) -> dict[str, int] | None:
+    """``["pave=12"]`` as ``{"pave": 12}``."""
+    counts: dict[str, int] = {}
+    for text in settings or ():
+        name, _, count = text.partition("=")
+        if not count.isdecimal():
+            raise WrongUsage(f"--stones {text}: give SETTING=NUMBER, as in pave=12")
+        counts[name] = counts.get(name, 0) + int(count)
+    return counts or None
+
+
+def _created(path: Path) -> IO[str]:
     try:
-        percent = Decimal(text or "0")
-    except InvalidOperation:
-        percent = Decimal(-1)
-    if not 0 <= percent <= 100:
-        raise WrongUsage(f"--discount {text}: give a percentage between 0 and 100")
-    return percent
+        return path.open("w", newline="")
+    except OSError as error:
+        raise WrongUsage(f"{path}: can't be written ({error.strerror}); name another file with --csv") from error
 
 
 def _expand(models: list[Path]) -> list[Path]:
@@ -187,8 +244,7 @@ def _expand(models: list[Path]) -> list[Path]:
     suffixes = {".stl", ".obj", ".ply", ".off", ".3mf", ".glb", ".step", ".stp"}
     found: list[Path] = []
     for path in models:
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes) if path.is_dir() else [path]
-        found.extend(inside)
+        found.extend(sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes) if path.is_dir() else [path])
     if not found:
         raise WrongUsage(f"no model files in {', '.join(map(str, models))}")
     return found

@@ -15,7 +15,7 @@ import typer
 from pricing_engine.cli.commands import register
 from pricing_engine.cli.failures import ServiceUnhealthy, WrongUsage
 from pricing_engine.mesh.errors import ModelError
-from pricing_engine.pricing.errors import PricingUsageError
+from pricing_engine.pricing.errors import PricingError
 
 USAGE, UNREADABLE, UNHEALTHY = 2, 3, 4
 
@@ -41,7 +41,7 @@ def main() -> NoReturn:
         build()(standalone_mode=True)
     except ModelError as error:
         _fail(UNREADABLE, error)
-    except (WrongUsage, PricingUsageError) as error:
+    except (WrongUsage, PricingError) as error:
         _fail(USAGE, error)
     except ServiceUnhealthy as error:
         _fail(UNHEALTHY, error)

@@ -14,7 +14,7 @@ from pricing_engine.mesh.model import Mesh
 
 if TYPE_CHECKING:
     from pricing_engine.analysis.measure import Measured
-    from pricing_engine.pricing.quoting import Quote
+    from pricing_engine.pricing.quote import Quote
 
 MOST_FACETS = 150_000
 _TEMPLATES = Path(__file__).with_name("templates")

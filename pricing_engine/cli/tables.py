@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pricing_engine.analysis.model import Analysis
     from pricing_engine.mesh.samples import Sample
-    from pricing_engine.pricing.quoting import Quote
+    from pricing_engine.pricing.quote import Quote
 
 _COLOUR = {"info": "cyan", "warning": "yellow", "error": "red", "manufacturable": "green", "review": "yellow",
            "rejected": "red"}

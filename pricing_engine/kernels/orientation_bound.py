@@ -137,7 +137,8 @@ def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slac
             weight = weights[d, c]
             if not weight > 0:
                 continue
-            floor, top = platform[d], spans[5, c] + touch
+            # a floor of M / W leaves nothing, so there is no need to look further
+            floor, top, enough = platform[d], spans[5, c] + touch, moments[d, c] / weight
             right = min(int((spans[1, c] - ulo) * across), side - 1)
             for row in range(int((spans[2, c] - vlo) * down), min(int((spans[3, c] - vlo) * down), side - 1) + 1):
                 first = row * side + int((spans[0, c] - ulo) * across) + 1
@@ -147,5 +148,9 @@ def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slac
                     if (spans[0, r] <= spans[1, c] and spans[1, r] >= spans[0, c] and spans[2, r] <= spans[3, c]
                             and spans[3, r] >= spans[2, c] and spans[4, r] <= top):
                         floor = max(floor, spans[5, r])
+                        if floor >= enough:
+                            break
+                if floor >= enough:
+                    break
             total += max(0.0, moments[d, c] - np.float64(floor) * weight - slack * weight)
         bounds[d] = total

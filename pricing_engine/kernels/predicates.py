@@ -52,7 +52,7 @@ def _exact_difference(a, b):  # type: ignore[no-untyped-def]
 @kernel
 def _grow(expansion, size, term):  # type: ignore[no-untyped-def]
     """Add ``term`` to ``expansion[:size]`` exactly, zeros dropped; returns the new size (Shewchuk's GROW-EXPANSION)."""
-    kept = 0
+    kept = np.int64(0)
     for i in range(size):
         term, error = two_sum(term, expansion[i])
         if error != 0.0:
@@ -99,10 +99,10 @@ def _orient3d_exact(ax, ay, az, bx, by, bz, cx, cy, cz, dx, dy, dz):  # type: ig
     exact = exact and _exact_difference(bx, dx) and _exact_difference(by, dy) and _exact_difference(bz, dz)
     if exact and _exact_difference(cx, dx) and _exact_difference(cy, dy) and _exact_difference(cz, dz):
         n = _grow_determinant(
-            e, 0, ax - dx, ay - dy, az - dz, bx - dx, by - dy, bz - dz, cx - dx, cy - dy, cz - dz, 1.0
+            e, np.int64(0), ax - dx, ay - dy, az - dz, bx - dx, by - dy, bz - dz, cx - dx, cy - dy, cz - dz, 1.0
         )
         return _sign(e, n)
-    n = _grow_determinant(e, 0, ax, ay, az, bx, by, bz, cx, cy, cz, 1.0)
+    n = _grow_determinant(e, np.int64(0), ax, ay, az, bx, by, bz, cx, cy, cz, 1.0)
     n = _grow_determinant(e, n, bx, by, bz, cx, cy, cz, dx, dy, dz, -1.0)
     n = _grow_determinant(e, n, ax, ay, az, cx, cy, cz, dx, dy, dz, 1.0)
     n = _grow_determinant(e, n, ax, ay, az, bx, by, bz, dx, dy, dz, -1.0)
@@ -139,7 +139,7 @@ def orient2d(ax, ay, bx, by, cx, cy):  # type: ignore[no-untyped-def]
     if -determinant > bound:
         return -1
     e = np.empty(_TERMS)
-    n = _grow_product(e, 0, ax, by, 1.0)
+    n = _grow_product(e, np.int64(0), ax, by, 1.0)
     n = _grow_product(e, n, ax, cy, -1.0)
     n = _grow_product(e, n, cx, by, -1.0)
     n = _grow_product(e, n, ay, bx, -1.0)

@@ -103,7 +103,7 @@ def _join_leaves(  # type: ignore[no-untyped-def]
         return
     stack = np.empty((_STACK, 2), np.int64)
     top_level = len(level_start) - 1
-    count = 0
+    count = np.int64(0)
     for leaf in range(lo, hi):
         x0, y0, z0 = boxes[0, leaf] - near, boxes[1, leaf] - near, boxes[2, leaf] - near
         x1, y1, z1 = boxes[3, leaf] + near, boxes[4, leaf] + near, boxes[5, leaf] + near
@@ -124,9 +124,7 @@ def _join_leaves(  # type: ignore[no-untyped-def]
                     stack[depth, 0], stack[depth, 1] = level_start[level - 1] + WIDTH * index, level - 1
                     depth += 1
                 else:
-                    count = _join_pair(
-                        leaf, box, vertices, facets, facet_boxes, near, first_key, room, keys, count
-                    )
+                    count = _join_pair(leaf, box, vertices, facets, facet_boxes, near, first_key, room, keys, count)
     found[chunk] = count
 
 

@@ -11,6 +11,8 @@ O(facets + segments), one streaming pass; sums are kept per chunk of facets and 
 
 from __future__ import annotations
 
+import math
+
 from pricing_engine.kernels.boundary import WHOLE
 from pricing_engine.kernels.compile import inlined, kernel
 
@@ -33,7 +35,7 @@ def find_levels(lo, hi, vertices, first, step, tolerance, layers, level):  # typ
 def _crossing(vertices, low, high, z, centre_x, centre_y):  # type: ignore[no-untyped-def]
     """Where the edge from its lower to its upper end passes height z, about the centre."""
     t = (z - vertices[low, 2]) / (vertices[high, 2] - vertices[low, 2])
-    t = min(max(t, 0.0), 1.0) if t == t else 1.0
+    t = min(max(t, 0.0), 1.0)
     x, y = vertices[low, 0] - centre_x, vertices[low, 1] - centre_y
     return x + t * (vertices[high, 0] - centre_x - x), y + t * (vertices[high, 1] - centre_y - y)
 
@@ -42,19 +44,15 @@ def _crossing(vertices, low, high, z, centre_x, centre_y):  # type: ignore[no-un
 def _segment(vertices, level, a, b, c, layer, z, centre_x, centre_y):  # type: ignore[no-untyped-def]
     """The directed segment of facet (a, b, c) in a plane it crosses: x0, y0, x1, y1 about the centre."""
     up_a, up_b, up_c = level[a] > layer, level[b] > layer, level[c] > layer
-    if up_a == up_b:
-        lone, after, before, up = c, a, b, up_c
-    elif up_b == up_c:
-        lone, after, before, up = a, b, c, up_a
-    else:
-        lone, after, before, up = b, c, a, up_b
-    if up:  # the edge into the lone corner goes up, the edge out of it down
-        x0, y0 = _crossing(vertices, after, lone, z, centre_x, centre_y)
-        x1, y1 = _crossing(vertices, before, lone, z, centre_x, centre_y)
-    else:
-        x0, y0 = _crossing(vertices, lone, before, z, centre_x, centre_y)
-        x1, y1 = _crossing(vertices, lone, after, z, centre_x, centre_y)
-    return x0, y0, x1, y1
+    same_ab, same_bc = up_a == up_b, up_b == up_c  # selects, not branches: they would be mispredicted
+    lone = c if same_ab else (a if same_bc else b)
+    after = a if same_ab else (b if same_bc else c)
+    before = b if same_ab else (c if same_bc else a)
+    up = level[lone] > layer
+    xa, ya = _crossing(vertices, after if up else lone, lone if up else after, z, centre_x, centre_y)
+    xb, yb = _crossing(vertices, before if up else lone, lone if up else before, z, centre_x, centre_y)
+    # with the lone corner above, the edge towards it from ``before`` goes up and the edge on to ``after`` goes down
+    return xa if up else xb, ya if up else yb, xb if up else xa, yb if up else ya
 
 
 @kernel
@@ -72,7 +70,7 @@ def sum_layers(  # type: ignore[no-untyped-def]
             z = first + layer * step
             x0, y0, x1, y1 = _segment(vertices, level, a, b, c, layer, z, centre_x, centre_y)
             area[chunk, layer] += x0 * y1 - x1 * y0
-            perimeter[chunk, layer] += ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
+            perimeter[chunk, layer] += math.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2)
             segments[chunk, layer] += 1
 
 

@@ -156,7 +156,7 @@ def _volume(frame, platform, rest, corners, samples, owner, cosine, touch):  # t
     if found == 0:
         return 0.0
     # square cells, about one sample each
-    wide, deep = max(uhi - ulo, np.float32(1e-30)), max(vhi - vlo, np.float32(1e-30))
+    wide, deep = max(uhi - ulo, touch), max(vhi - vlo, touch)
     cell = max(np.sqrt(wide * deep / np.float32(found)), max(wide, deep) / np.float32(4096))
     scale = np.float32(1) / cell
     columns, rows = int(wide * scale) + 1, int(deep * scale) + 1
@@ -206,6 +206,8 @@ def _volume(frame, platform, rest, corners, samples, owner, cosine, touch):  # t
                     continue
                 left = max(left, int(max(near - touch - ulo, 0) * scale))
                 right = min(right, int(max(far + touch - ulo, 0) * scale))
+                if left > right:
+                    continue
             begin, end = row * columns + left, row * columns + right
             stop = start[end + 2] if end + 2 < len(start) else found
             for s in range(start[begin + 1], stop):

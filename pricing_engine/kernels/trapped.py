@@ -14,6 +14,8 @@ O(n) in practice; the crossing tests read the segments of a few strips each.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pricing_engine.kernels.compile import inlined, kernel
@@ -26,7 +28,7 @@ _SAMPLES = 8
 def _beside(segments, s, offset):  # type: ignore[no-untyped-def]
     """The point ``offset`` left of the middle of segment s (right if negative), closer for tiny segments."""
     dx, dy = segments[s, 2] - segments[s, 0], segments[s, 3] - segments[s, 1]
-    length = (dx * dx + dy * dy) ** 0.5
+    length = math.sqrt(dx * dx + dy * dy)
     scale = offset / length if length > 4.0 * abs(offset) else (0.25 if offset > 0.0 else -0.25)
     return (segments[s, 0] + segments[s, 2]) / 2 - scale * dy, (segments[s, 1] + segments[s, 3]) / 2 + scale * dx
 
@@ -35,7 +37,7 @@ def _beside(segments, s, offset):  # type: ignore[no-untyped-def]
 def _apart(segments, s, t):  # type: ignore[no-untyped-def]
     """Signed distances of both ends of segment t from the line of s, nan for a point."""
     dx, dy = segments[s, 2] - segments[s, 0], segments[s, 3] - segments[s, 1]
-    length = (dx * dx + dy * dy) ** 0.5
+    length = math.sqrt(dx * dx + dy * dy)
     a = (dx * (segments[t, 1] - segments[s, 1]) - dy * (segments[t, 0] - segments[s, 0])) / length
     b = (dx * (segments[t, 3] - segments[s, 1]) - dy * (segments[t, 2] - segments[s, 0])) / length
     return a, b

@@ -44,7 +44,7 @@ def _matches(data, at, end, word):  # type: ignore[no-untyped-def]
     """Whether the token at ``at`` is ``word`` (lower-case bytes) in any case."""
     if at + len(word) > end or (at + len(word) < end and not is_space(data[at + len(word)])):
         return False
-    for i in range(len(word)):
+    for i in range(len(word)):  # noqa: SIM110 - numba compiles no generators
         if (data[at + i] | 32) != word[i]:
             return False
     return True
@@ -101,7 +101,9 @@ def _scan(data, at, corners):  # type: ignore[no-untyped-def]
         elif state == 4 and _matches(data, at, end, b"endfacet"):
             at += 8
             state = 1
-        elif (state == 0 and _matches(data, at, end, b"solid")) or (state == 1 and _matches(data, at, end, b"endsolid")):
+        elif (state == 0 and _matches(data, at, end, b"solid")) or (
+            state == 1 and _matches(data, at, end, b"endsolid")
+        ):
             state = 1 - state
             while at < end and data[at] != 10 and data[at] != 13:  # the rest of the line is a name
                 at += 1

@@ -64,7 +64,7 @@ def _chunks(data: bytes) -> tuple[Json, bytes]:
 def _whole(value: object, low: int = 0, high: int = 1 << 40) -> int:
     """``value`` as an index or a size; JSON may hold anything."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value < high:
-        raise CorruptModel(f"the GLB has {ascii(str(value)[:20])} where a whole number belongs; export the model again")
+        raise CorruptModel(f"the GLB has {str(value)[:20]!a} where a whole number belongs; export the model again")
     return value
 
 
@@ -81,7 +81,7 @@ class _Scene:
         self._parts: dict[int, list[Part]] = {}
         for name in tree.get("extensionsRequired", []):
             if not str(name).startswith(_HARMLESS):
-                raise CorruptModel(f"the GLB needs {ascii(str(name)[:40])}, which Facet does not read; export it without")
+                raise CorruptModel(f"the GLB needs {str(name)[:40]!a}, which Facet does not read; export it without")
 
     def parsed(self) -> Parsed:
         """Place the meshes of the scene; each node may be in it once, as glTF demands, so this ends."""
@@ -174,8 +174,10 @@ def _facets(corners: NDArray[np.int64], mode: int) -> NDArray[np.int64]:
         return np.stack([np.full(len(corners) - 2, corners[0]), corners[1:-1], corners[2:]], axis=1)
     k = np.arange(len(corners) - 2)
     odd = k & 1
-    cut = np.stack([corners[k + odd], corners[k + 1 - odd], corners[k + 2]], axis=1)
-    return cut[(cut[:, 0] != cut[:, 1]) & (cut[:, 1] != cut[:, 2]) & (cut[:, 2] != cut[:, 0])]  # the rest only stitches
+    cut: NDArray[np.int64] = np.stack([corners[k + odd], corners[k + 1 - odd], corners[k + 2]], axis=1)
+    stitch = (cut[:, 0] == cut[:, 1]) | (cut[:, 1] == cut[:, 2]) | (cut[:, 2] == cut[:, 0])
+    kept: NDArray[np.int64] = cut[~stitch]
+    return kept
 
 
 def _transform(node: Json) -> NDArray[np.float64]:

@@ -35,7 +35,7 @@ def check_facet_count(wanted: int, stored: int) -> None:
 
 
 def assemble(instances: Sequence[Instance]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """All instances as one (V, 3) float64, (F, 3) int32. A mirroring transform turns the facets, so solids stay solid."""
+    """All instances as one (V, 3) float64, (F, 3) int32. Mirroring turns the facets round, so solids stay solid."""
     vertex_total = sum(len(i.part.vertices) for i in instances)
     facet_total = sum(len(i.part.facets) for i in instances)
     vertices, facets = np.empty((vertex_total, 3)), np.empty((facet_total, 3), np.int32)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +27,13 @@ UNITS = ("mm", "cm", "m", "in")
 MOST_BYTES = 8 << 30
 _MOST_BYTES_IN_MEMORY = 2 << 30
 _BLOCK = 1 << 20
-_BLOCK_FACETS = 1 << 18
+_BLOCK_FACETS = 1 << 12
 _FARTHEST_MM = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """``mesh`` in mm and canonical order; ``sha256`` (hex) and ``bytes`` of the file; ``unit`` that its numbers were in."""
+    """``mesh`` in mm, canonical order; ``sha256`` (hex) and ``bytes`` of the file; ``unit`` its numbers were in."""
 
     mesh: Mesh
     sha256: str
@@ -80,22 +79,114 @@ def _read(
     path: str | os.PathLike[str], descriptor: int, head: bytes, size: int, unit: str | None, threads: int
 ) -> tuple[Mesh, str, str, str, tuple[Note, ...]]:
     """``(mesh, sha256, format, unit, notes)``."""
-    data = None
-    if size <= HEAD_BYTES:
-        data = head
-    try:
-        kind = sniff(head, size)
-    except CorruptModel, UnknownFormat:
-        raise
+    kind = sniff(head, size)
     if kind == "stl-binary":
         from pricing_engine.mesh.stl import read_binary_stl
 
         used = unit or "mm"
-        with ThreadPoolExecutor(max_workers=1) as pool:  # hashing needs no GIL and so costs no time beside the reading
+        with ThreadPoolExecutor(max_workers=1) as pool:  # hashing needs no GIL, so it costs little beside the reading
             digest = pool.submit(_digest, descriptor)
             mesh = read_binary_stl(path, UNIT_MM[used], threads)
             return mesh, digest.result(), "stl", used, _trailing_note(head, size)
-    raise NotImplementedError(data)
+    if size > _MOST_BYTES_IN_MEMORY:
+        raise UnreadableFile(f"the file has {size} bytes, more than {_MOST_BYTES_IN_MEMORY}; export it as binary STL")
+    data = _content(descriptor, size)
+    digest_of_data = hashlib.sha256(data).hexdigest()
+    parsed = _parse(kind, data)
+    del data
+    used = parsed.unit or unit or "mm"
+    mesh = _canonical(parsed, UNIT_MM[used], threads)
+    told = parsed.stated_unit or used
+    notes = parsed.notes
+    if parsed.unit and unit and unit != told:
+        notes += (Note("unit-in-file", f"the file says that it is in {told}, so the unit {unit} was not used"),)
+    return mesh, digest_of_data, kind, told, notes
+
+
+def _parse(kind: str, data: bytes) -> Parsed:
+    """Hand the bytes to the reader of their format."""
+    if kind == "3mf":
+        from pricing_engine.mesh.threemf import read_3mf
+
+        return read_3mf(data)
+    if kind == "glb":
+        from pricing_engine.mesh.glb import read_glb
+
+        return read_glb(data)
+    if kind == "step":
+        from pricing_engine.mesh.step import read_step
+
+        return read_step(data)
+    if kind == "ply":
+        from pricing_engine.mesh.ply import read_ply
+
+        return read_ply(data)
+    if kind == "off":
+        from pricing_engine.mesh.off import read_off
+
+        return read_off(data)
+    if kind == "obj":
+        from pricing_engine.mesh.obj import read_obj
+
+        return read_obj(data)
+    from pricing_engine.mesh.ascii_stl import read_ascii_stl
+
+    return read_ascii_stl(data, len(BOM) if data.startswith(BOM) else 0)
+
+
+def _canonical(parsed: Parsed, scale: float, threads: int) -> Mesh:
+    """Scale to mm, check, weld and order. Every vertex is checked, also those that no facet names."""
+    from pricing_engine.mesh.weld import canonical_indexed
+
+    if len(parsed.facets) == 0:
+        raise EmptyModel("the model has no facets; export it again with its surface")
+    vertices = parsed.vertices
+    if scale != 1.0:
+        with np.errstate(over="ignore", invalid="ignore"):
+            vertices = vertices * scale
+    for lo in range(0, len(vertices), _BLOCK):
+        if not bool(np.all(np.abs(vertices[lo : lo + _BLOCK]) <= _FARTHEST_MM)):
+            raise BadCoordinates(
+                "coordinates are not numbers, infinite or beyond 1e9 mm; repair the model or check its unit"
+            )
+    return canonical_indexed(vertices, parsed.facets, threads)
+
+
+def _refuse_flat(mesh: Mesh) -> None:
+    """Raise :class:`EmptyModel` when every facet has zero area. Ends at the first block that holds a real one."""
+    for lo in range(0, mesh.facet_count, _BLOCK_FACETS):
+        a, b, c = (mesh.vertices[mesh.facets[lo : lo + _BLOCK_FACETS, i]] for i in range(3))
+        if bool(np.any(np.cross(b - a, c - a))):
+            return
+    raise EmptyModel("every facet of the model has zero area; export it again with its surface")
+
+
+def _content(descriptor: int, size: int) -> bytes:
+    """The whole file; a file that grew or shrank meanwhile is caught by the caller."""
+    with open(os.dup(descriptor), "rb") as file:
+        return file.read(size)
+
+
+def _digest(descriptor: int) -> str:
+    """SHA-256 of the file, streamed through one block."""
+    digest, at = hashlib.sha256(), 0
+    while block := os.pread(descriptor, _BLOCK, at):
+        digest.update(block)
+        at += len(block)
+    return digest.hexdigest()
+
+
+def _trailing_note(head: bytes, size: int) -> tuple[Note, ...]:
+    rest = size - 84 - 50 * int.from_bytes(head[80:84], "little")
+    return (Note("trailing-bytes", f"{rest} bytes follow the facets and were left out"),) if rest else ()
+
+
+def _suffix_note(path: str | os.PathLike[str], kind: str) -> tuple[Note, ...]:
+    suffix = Path(os.fsdecode(path)).suffix.lower()
+    if suffix in FORMATS[kind]:
+        return ()
+    named = f"the suffix is {suffix!a}" if suffix else "the name has no suffix"
+    return (Note("suffix-disagrees", f"{named}, but the content is {kind.upper()}; it was read as that"),)
 
 
 def _open(path: str | os.PathLike[str]) -> int:
@@ -110,7 +201,9 @@ def _open(path: str | os.PathLike[str]) -> int:
     except PermissionError as error:
         raise UnreadableFile("no permission to read the file; change its permissions") from error
     except (OSError, ValueError) as error:
-        raise UnreadableFile(f"the file can't be opened ({getattr(error, 'strerror', None) or error}); check the path") from error
+        raise UnreadableFile(
+            f"the file can't be opened ({getattr(error, 'strerror', None) or error}); check the path"
+        ) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise UnreadableFile("it is no regular file; give the model file itself")

@@ -1,4 +1,7 @@
-"""OFF (Object File Format, Geomview): counts, vertices, polygons; colours, normals and texture coordinates are passed over."""
+"""OFF (Object File Format, Geomview): counts, vertices, polygons.
+
+Colours, normals and texture coordinates are passed over. Vectorised over the numbers of :mod:`.text`, O(bytes).
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,8 @@ def read_off(data: bytes) -> Parsed:
     widths = np.diff(lines)
     if min(vertex_count, face_count) < 0 or vertex_count + face_count > len(widths) - 1:
         raise CorruptModel(
-            f"the OFF header counts {vertex_count} vertices and {face_count} faces, but {len(widths) - 1} lines follow; "
-            "the file is cut off or its header is wrong: export it again"
+            f"the OFF header counts {vertex_count} vertices and {face_count} faces, but {len(widths) - 1} lines "
+            "follow; the file is cut off or its header is wrong: export it again"
         )
     vertex_rows = lines[1 : 1 + vertex_count]
     if vertex_count and int(widths[1 : 1 + vertex_count].min()) < 3:

@@ -30,7 +30,15 @@ class Package:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
             infos = self._zip.infolist()
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError, IndexError, OverflowError) as error:
+        except (
+            zipfile.BadZipFile,
+            NotImplementedError,
+            ValueError,
+            OSError,
+            EOFError,
+            IndexError,
+            OverflowError,
+        ) as error:
             raise CorruptModel("the zip archive is broken or cut off; export or upload it again") from error
         if len(infos) > _MOST_PARTS:
             raise CorruptModel(f"the 3MF has {len(infos)} parts, too many to read; export it again")
@@ -38,9 +46,9 @@ class Package:
         for info in infos:
             name = info.filename.replace("\\", "/")
             if name.startswith("/") or ".." in name.split("/") or ":" in name.split("/")[0]:
-                raise CorruptModel(f"the zip names {ascii(name[:60])}, a path outside the package; it is not read")
+                raise CorruptModel(f"the zip names {name[:60]!a}, a path outside the package; it is not read")
             if name.lower() in self._infos:
-                raise CorruptModel(f"the zip has two parts named {ascii(name[:60])}; export it again")
+                raise CorruptModel(f"the zip has two parts named {name[:60]!a}; export it again")
             self._infos[name.lower()] = info
         self._inflated = 0
         self.root = self._find_root()
@@ -49,7 +57,7 @@ class Package:
         """The content of a part, inflated piece by piece."""
         info = self._infos.get(name.lower())
         if info is None:
-            raise CorruptModel(f"the 3MF refers to {ascii(name[:60])}, which is not in it; export it again")
+            raise CorruptModel(f"the 3MF refers to {name[:60]!a}, which is not in it; export it again")
         if info.flag_bits & 1:
             raise CorruptModel("the zip is encrypted; save it without a password")
         size = 0
@@ -59,12 +67,22 @@ class Package:
                     size += len(block)
                     self._inflated += len(block)
                     if size > _RATIO_FROM and size > _RATIO * max(info.compress_size, 1):
-                        raise CorruptModel(f"{ascii(name[:60])} inflates over {_RATIO} times, as a zip bomb does; it is not read")
+                        raise CorruptModel(
+                            f"{name[:60]!a} inflates over {_RATIO} times, as a zip bomb does; it is not read"
+                        )
                     if self._inflated > _MOST_INFLATED:
                         raise CorruptModel("the 3MF inflates to over 2 GiB, too much to read; decimate the model")
                     yield block
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
-            raise CorruptModel(f"{ascii(name[:60])} in the zip is broken; export or upload it again") from error
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            OSError,
+            ValueError,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:
+            raise CorruptModel(f"{name[:60]!a} in the zip is broken; export or upload it again") from error
 
     def resolve(self, target: str, base: str = "/") -> str:
         """The part that ``target`` names, seen from the part ``base``."""
@@ -72,7 +90,7 @@ class Package:
         if not path.startswith("/"):
             path = base.rsplit("/", 1)[0] + "/" + path
         if ".." in path.split("/") or ":" in path:
-            raise CorruptModel(f"the 3MF refers to {ascii(target[:60])}, a path outside the package; it is not read")
+            raise CorruptModel(f"the 3MF refers to {target[:60]!a}, a path outside the package; it is not read")
         return normpath("/" + path).lstrip("/")
 
     def _find_root(self) -> str:
@@ -113,4 +131,4 @@ def feed(parser: expat.XMLParserType, blocks: Iterator[bytes], name: str) -> Non
         parser.Parse(b"", True)
     except (expat.ExpatError, LookupError, UnicodeError) as error:
         where = f" in line {parser.ErrorLineNumber}"
-        raise CorruptModel(f"{ascii(name[:60])} is broken XML{where}; export the model again") from error
+        raise CorruptModel(f"{name[:60]!a} is broken XML{where}; export the model again") from error

@@ -1,4 +1,4 @@
-"""PLY (Stanford): ASCII and both binary orders, polygon lists and triangle strips, whatever other elements there are."""
+"""PLY (Stanford): ASCII and both binary orders, polygon lists and triangle strips; other elements are passed over."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pricing_engine.mesh.parsed import Note, Parsed, check_indices
 from pricing_engine.mesh.polygons import triangulate
 from pricing_engine.mesh.text import read_numbers, whole_numbers
 
-_CODES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4", "double": "f8",
-          "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4",
+_CODES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4",
+          "float": "f4", "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4",
+          "uint32": "u4", "float32": "f4",
           "float64": "f8", "int64": "i8", "uint64": "u8"}  # fmt: skip
 _MAX_HEADER = 1 << 20
 Lists = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -84,20 +85,32 @@ def _header(data: bytes) -> tuple[str, list[_Element], int]:
             continue
         if words[0] == "format" and len(words) >= 2:
             order = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}.get(words[1])
-        elif words[0] == "element" and len(words) == 3 and words[2].isascii() and words[2].isdigit() and len(words[2]) < 19:
+        elif (
+            words[0] == "element"
+            and len(words) == 3
+            and words[2].isascii()
+            and words[2].isdigit()
+            and len(words[2]) < 19
+        ):
             elements.append(_Element(words[1], int(words[2])))
         elif words[0] == "property" and elements and len(words) == 3 and words[1] in _CODES:
             elements[-1].properties.append(_Property(words[2], _CODES[words[1]]))
-        elif words[:2] == ["property", "list"] and elements and len(words) == 5 and _integers(words[2]) and words[3] in _CODES:
+        elif (
+            words[:2] == ["property", "list"]
+            and elements
+            and len(words) == 5
+            and _integers(words[2])
+            and words[3] in _CODES
+        ):
             elements[-1].properties.append(_Property(words[4], _CODES[words[3]], _CODES[words[2]]))
         else:
-            raise CorruptModel(f"the PLY header has the line {ascii(line[:40])}, which is no PLY; export the model again")
+            raise CorruptModel(f"the PLY header has the line {line[:40]!a}, which is no PLY; export the model again")
     if order is None:
         raise CorruptModel("the PLY header names no format that is read; export it as binary or ASCII PLY")
     for element in elements:
         names = [p.name for p in element.properties]
         if len(set(names)) != len(names) or sum(e.name == element.name for e in elements) > 1:
-            raise CorruptModel(f"the PLY header has two of a name in or as {ascii(element.name[:40])}; export it again")
+            raise CorruptModel(f"the PLY header has two of a name in or as {element.name[:40]!a}; export it again")
     return order, elements, newline + 1
 
 
@@ -107,8 +120,8 @@ def _integers(name: str) -> bool:
 
 def _too_short(element: _Element) -> CorruptModel:
     return CorruptModel(
-        f"the PLY header counts {element.rows} of {ascii(element.name[:40])}, more than the file holds; it is cut off or its "
-        "header is wrong: export or upload it again"
+        f"the PLY header counts {element.rows} of {element.name[:40]!a}, more than the file holds; it is "
+        "cut off or its header is wrong: export or upload it again"
     )
 
 

@@ -77,7 +77,7 @@ def _project(vertices, corners, start, n, points):  # type: ignore[no-untyped-de
     for i in range(n - 2):  # a fan from corner 0 is right if none of its triangles is turned over ...
         if _turn(points, 0, i + 1, i + 2) < 0:
             return False
-    for i in range(n):  # ... and no corner is reflex (a star may wind twice)
+    for i in range(n):  # noqa: SIM110 - ... and no corner is reflex (a star may wind twice)
         if _turn(points, i, (i + 1) % n, (i + 2) % n) < 0:
             return False
     return True

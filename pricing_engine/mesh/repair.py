@@ -92,7 +92,7 @@ def _without_duplicates(facets: NDArray[np.int32], kept: NDArray[np.int64]) -> t
     """Of ``kept``: facets that remain, how many repeated another, how many were cancelled by their reverse."""
     a, b, c = facets[kept].T.astype(np.int64)
     corners = np.sort(facets[kept], axis=1)
-    odd = ((a > b).astype(np.int8) + (b > c) + (c > a)) == 2  # one descent: an even permutation
+    odd = ((a > b).astype(np.int8) + (b > c) + (c > a)) == 2  # two cyclic descents: an odd permutation
     order = np.lexsort((kept, odd, corners[:, 2], corners[:, 1], corners[:, 0]))
     corners, odd = corners[order], odd[order]
     same_set = np.append(False, (corners[1:] == corners[:-1]).all(axis=1))

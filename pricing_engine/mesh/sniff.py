@@ -7,28 +7,32 @@ import re
 from pricing_engine.mesh.errors import CorruptModel, UnknownFormat
 from pricing_engine.mesh.off import HEADER as OFF_HEADER
 
-HEAD_BYTES = 1 << 16
+HEAD_BYTES = 1 << 18
 FORMATS = {"stl": (".stl",), "obj": (".obj",), "ply": (".ply",), "off": (".off", ".coff"), "3mf": (".3mf",),
            "glb": (".glb",), "step": (".step", ".stp", ".p21")}  # fmt: skip
 """The formats and the suffixes that agree with them."""
 
 BOM = b"\xef\xbb\xbf"
 _STRANGERS = (
-    (b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"GIF8", "a GIF picture"), (b"%PDF", "a PDF"),
-    (b"\x7fELF", "a program"), (b"MZ", "a Windows program"), (b"\x1f\x8b", "a gzip archive"), (b"Rar!", "a RAR archive"),
+    (b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"GIF8", "a GIF picture"),
+    (b"%PDF", "a PDF"),
+    (b"\x7fELF", "a program"), (b"MZ", "a Windows program"), (b"\x1f\x8b", "a gzip archive"), (b"Rar!",
+    "a RAR archive"),
     (b"7z\xbc\xaf", "a 7z archive"), (b"{\\rtf", "a text document"), (b"\xd0\xcf\x11\xe0", "an Office document"),
     (b"Kaydara FBX", "an FBX scene"), (b"BLENDER", "a Blender scene"), (b"3D Geometry File", "a Rhino file"),
     (b"AC10", "a DWG drawing"), (b"\xff\xfe", "UTF-16 text"), (b"\xfe\xff", "UTF-16 text"),
 )  # fmt: skip
 _MEND = "send STL, OBJ, PLY, OFF, 3MF, GLB or STEP"
 _STEP = re.compile(rb"(?:\s|/\*[^*]{0,4000}\*/)*ISO-10303-21\s*;")
-_ASCII_STL = re.compile(rb"\s*solid\b[^\r\n]*(?:[\r\n]\s*(?:facet\b|endsolid\b|color\b|$)|\s+facet\s+normal\b|$)", re.IGNORECASE)
+_ASCII_STL = re.compile(
+    rb"\s*solid\b[^\r\n]*(?:[\r\n]\s*(?:facet\b|endsolid\b|color\b|$)|\s+facet\s+normal\b|$)", re.IGNORECASE
+)
 _OBJ_LINE = re.compile(rb"(?:^|[\r\n])[ \t]*v[ \t\\]+[-+.\dnNiI]")
 _JSON_SCENE = re.compile(rb'\s*\{[^\0]*"asset"')
 _WEB = re.compile(rb"\s*<(?:!doctype\s+html|html|\?xml|svg|!--)", re.IGNORECASE)
 
 
-def sniff(head: bytes, size: int, whole_text: bytes | None = None) -> str:
+def sniff(head: bytes, size: int) -> str:
     """The format of a file that begins with ``head`` (``HEAD_BYTES``, or all of it): a key of :data:`FORMATS`,
     or ``stl-binary``.
 
@@ -55,18 +59,26 @@ def sniff(head: bytes, size: int, whole_text: bytes | None = None) -> str:
             return "off"
         if _ASCII_STL.match(text):
             return "stl"
-        if _OBJ_LINE.search(head) or (size > len(head) and whole_text is not None and _OBJ_LINE.search(whole_text)):
+        if _OBJ_LINE.search(text):
             return "obj"
         if _JSON_SCENE.match(text):
             raise UnknownFormat("the file is glTF as JSON, which needs other files; export it as .glb")
-        if text.isascii():
+        if _is_text(text):
             raise UnknownFormat(f"the file is text, but no 3D model; {_MEND}")
     if len(head) < 84:
         raise UnknownFormat(f"the file is no 3D model that is read; {_MEND}")
     count = int.from_bytes(head[80:84], "little")
-    if 0 < count and 50 * count <= size - 84 < 100 * count:  # with something after the facets, as some programs write
+    if count > 0 and 50 * count <= size - 84 < 100 * count:  # with something after the facets, as some programs write
         return "stl-binary"
     raise CorruptModel(
-        f"the file is of no known format; as a binary STL its header counts {count} facets, {84 + 50 * count} bytes, but it has "
-        f"{size}: it is cut off or broken, export or upload it again"
+        f"the file is of no known format; as a binary STL its header counts {count} facets, {84 + 50 * count} bytes, "
+        f"but it has {size}: it is cut off or broken, export or upload it again"
     )
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start >= len(head) - 3  # the head may end within a character
+    return True

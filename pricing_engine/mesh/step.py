@@ -2,8 +2,8 @@
 
 The kernel is large native code fed with untrusted text, so it runs in a process of its own with a time and a memory
 limit; its crash or hang is then a message and not ours. It meshes to within ``TOLERANCE_MM`` and hands back a GLB in
-metres (it converts from the file's unit itself), whose float32 coordinates of neighbouring faces agree bit for bit along
-common edges.
+metres (it converts from the file's unit itself), whose float32 coordinates of neighbouring faces agree bit for bit
+along common edges.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from pricing_engine.mesh.errors import CorruptModel, MissingExtra
@@ -29,8 +30,10 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, ({_BYTES}, {_BYTES}))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 import cascadio
-cascadio.step_to_glb(sys.argv[1], sys.argv[2], tol_linear={TOLERANCE_MM}, tol_angular={TOLERANCE_RADIANS}, use_parallel=False)
+cascadio.step_to_glb(sys.argv[1], sys.argv[2], use_parallel=False,
+    tol_linear={TOLERANCE_MM}, tol_angular={TOLERANCE_RADIANS})
 """
+_CONTEXTS = 8  # assemblies repeat theirs; looking each entity up is a scan of the file
 _NAMES = {"": "m", "MILLI": "mm", "CENTI": "cm", "MICRO": "um"}
 
 
@@ -61,7 +64,8 @@ def stated_unit(data: bytes) -> str:
     Only told to the user: OpenCASCADE reads the unit for itself.
     """
     found: set[str] = set()
-    for context in re.finditer(rb"GLOBAL_UNIT_ASSIGNED_CONTEXT\s*\(\s*\(([#\d\s,]{1,200})\)", data):
+    contexts = re.finditer(rb"GLOBAL_UNIT_ASSIGNED_CONTEXT\s*\(\s*\(([#\d\s,]{1,200})\)", data)
+    for context in islice(contexts, _CONTEXTS):
         for number in re.findall(rb"\d+", context.group(1)):
             entity = re.search(rb"(?<![\w#])#" + number + rb"\s*=([^;]{1,400});", data)
             if entity is None or b"LENGTH_UNIT" not in entity.group(1):

@@ -137,7 +137,7 @@ def _numbers(data, at, end, values, lines):  # type: ignore[no-untyped-def]
     while at < end:
         byte = data[at]
         if is_space(byte):
-            fresh = fresh or byte == 10 or byte == 13
+            fresh = fresh or byte in (10, 13)
             at += 1
             continue
         if byte == 35:
@@ -177,9 +177,7 @@ def read_numbers(data: bytes, start: int) -> tuple[NDArray[np.float64], NDArray[
     if count:
         bad, filled, filled_lines = _numbers(raw, start, len(raw), values, lines)
         if bad >= 0 or filled != count or filled_lines != line_count:
-            raise CorruptModel(
-                f"line {line_of(data, bad)}: {excerpt(data, bad)} is no number; export the model again"
-            )
+            raise CorruptModel(f"line {line_of(data, bad)}: {excerpt(data, bad)} is no number; export the model again")
     return values, lines
 
 

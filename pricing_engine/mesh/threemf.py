@@ -63,7 +63,7 @@ def read_3mf(data: bytes) -> Parsed:
         if key[0] not in models:
             models[key[0]] = _parse_model(package, key[0])
         if key[1] not in models[key[0]].objects:
-            raise CorruptModel(f"the 3MF refers to object {ascii(key[1][:20])}, which is not in it; export it again")
+            raise CorruptModel(f"the 3MF refers to object {key[1][:20]!a}, which is not in it; export it again")
         objects[key] = models[key[0]].objects[key[1]]
         waiting += [component for component, _ in objects[key].components]
     units = {models[name].unit for name, _ in objects}
@@ -144,7 +144,9 @@ def _transform(text: str | None) -> NDArray[np.float64]:
         except ValueError:
             numbers = []
         if len(numbers) != 12 or not np.all(np.isfinite(numbers)):
-            raise CorruptModel(f"the 3MF has the transform {ascii(text[:40])}, which must be twelve numbers; export it again")
+            raise CorruptModel(
+                f"the 3MF has the transform {text[:40]!a}, which must be twelve numbers; export it again"
+            )
         matrix[:3] = np.array(numbers).reshape(4, 3).T
     return matrix
 
@@ -166,7 +168,7 @@ def _parse_model(package: Package, name: str) -> _Model:
         current[-1].corners.extend((int(attributes["v1"]), int(attributes["v2"]), int(attributes["v3"])))
 
     def reference(attributes: dict[str, str]) -> tuple[Key, NDArray[np.float64]]:
-        path = next((value for key, value in attributes.items() if key.split(":")[-1] == "path"), None)
+        path = next((value for key, value in attributes.items() if key.rpartition(":")[2] == "path"), None)
         part = name if path is None else package.resolve(path, "/" + name)
         return (part, attributes["objectid"]), _transform(attributes.get("transform"))
 
@@ -177,7 +179,7 @@ def _parse_model(package: Package, name: str) -> _Model:
             elif tag == "triangle":
                 triangle(attributes)
             else:
-                other(tag.split(":")[-1], tag, attributes)
+                other(tag.rpartition(":")[2], tag, attributes)
         except (KeyError, ValueError, IndexError, OverflowError) as error:
             line = parser.CurrentLineNumber
             raise CorruptModel(f"the 3MF's <{tag[:20]}> in line {line} is broken; export it again") from error
@@ -187,11 +189,11 @@ def _parse_model(package: Package, name: str) -> _Model:
             _check_extensions(attributes)
             unit = attributes.get("unit", "millimeter")
             if unit not in _UNITS:
-                raise CorruptModel(f"the 3MF is in the unit {ascii(unit[:20])}, which 3MF does not know; export it again")
+                raise CorruptModel(f"the 3MF is in the unit {unit[:20]!a}, which 3MF does not know; export it again")
             model.unit = _UNITS[unit]
         elif tag == "object":
             if attributes["id"] in model.objects:
-                raise CorruptModel(f"the 3MF has two objects {ascii(attributes['id'][:20])}; export it again")
+                raise CorruptModel(f"the 3MF has two objects {attributes['id'][:20]!a}; export it again")
             current.append(_Object(attributes.get("type", "model")))
             model.objects[attributes["id"]] = current[-1]
         elif tag == "component":
@@ -214,5 +216,5 @@ def _check_extensions(attributes: dict[str, str]) -> None:
         space = attributes.get(f"xmlns:{prefix}", prefix)
         if not any(harmless in space for harmless in _HARMLESS):
             raise CorruptModel(
-                f"the 3MF needs the extension {ascii(space[:80])}, which Facet does not read; export it as a plain mesh"
+                f"the 3MF needs the extension {space[:80]!a}, which Facet does not read; export it as a plain mesh"
             )

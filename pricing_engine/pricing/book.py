@@ -58,7 +58,7 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
-    """A checked price book. ``sha256`` is over its canonical content; ``content`` is the file's tree, figures as text."""
+    """A checked price book. ``sha256`` is over ``content``: the file's tree, figures as plain text."""
 
     tables: Tables
     sha256: str
@@ -224,7 +224,8 @@ def _value(hint: Any, value: Any, place: str) -> Any:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, dict):
             raise PriceBookError(f"{place}: expected a table")
-        return types.MappingProxyType({key: _value(arguments[1], item, _join(place, key)) for key, item in value.items()})
+        entries = {key: _value(arguments[1], item, _join(place, key)) for key, item in value.items()}
+        return types.MappingProxyType(entries)
     if is_dataclass(hint):
         return _table(hint, value, place)
     if hint is datetime.datetime:

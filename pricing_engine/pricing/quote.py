@@ -202,16 +202,22 @@ def _options(
             work = None if plan is None else plan.work(material, finish, quantity, extras)
             lines = () if work is None else _with_discount(work, extras, book)
             total = sum((line.amount for line in lines), ZERO).quantize(CENT)
-            options.append(
-                Option(
-                    process, material, finish, quantity, book.tables.currency,
-                    (total / quantity).quantize(CENT, ROUND_HALF_UP), total,
-                    None if work is None else work.lead_time_days,
-                    None if work is None else billed(work.finished_mass_g),
-                    None if work is None else billed(work.metal_charged_g),
-                    lines, verdict, reasons,
-                )  # fmt: skip
+            option = Option(
+                process=process,
+                material=material,
+                finish=finish,
+                quantity=quantity,
+                currency=book.tables.currency,
+                unit_price=(total / quantity).quantize(CENT, ROUND_HALF_UP),
+                total=total,
+                lead_time_days=None if work is None else work.lead_time_days,
+                finished_mass_g=None if work is None else billed(work.finished_mass_g),
+                metal_charged_g=None if work is None else billed(work.metal_charged_g),
+                lines=lines,
+                verdict=verdict,
+                reasons=reasons,
             )
+            options.append(option)
     return options
 
 

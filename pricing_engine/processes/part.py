@@ -101,7 +101,7 @@ def _placements(analysis: Analysis, sides: Point) -> tuple[Placement, ...]:
 def _footprint(down: Point, sides: Point) -> tuple[Decimal, Decimal]:
     """Return the footprint of the box turned so that ``down`` points at the platform: never less than the part's.
 
-    The Analysis keeps no turned box of the part itself, so this is exact for the axes and safe for all other directions.
+    The Analysis keeps no turned box of the part itself, so this is exact for the axes and safe for others.
     """
     axis = min(range(3), key=lambda i: abs(down[i]))
     x, y, z = down

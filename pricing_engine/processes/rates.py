@@ -70,7 +70,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class Wall:
-    """Wall limits of a material: thin spots below ``min_wall_mm`` are reviewed, half below ``least_wall_mm`` refused."""
+    """Wall limits of a material: spots below ``min_wall_mm`` are reviewed, half below ``least_wall_mm`` refused."""
 
     label: str
     density_g_cm3: Positive

@@ -1,8 +1,8 @@
 """The verdict: can it be made, must a person look, or not. The worst reason decides; every reason says why.
 
 ``error`` rejects, ``warning`` asks for a review, ``info`` only tells. The facts of the Analysis are judged here, by the
-limits of the price book; machines and flasks speak through the plan. A check's error that nothing here covers asks for a
-review: it is for the process to refuse, and for the Analysis to measure.
+limits of the price book; machines and flasks speak through the plan. An error of a check that nothing here covers asks
+for a review: it is for the process to refuse, and for the Analysis to measure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _RANK = {"error": 0, "warning": 1, "info": 2}
 _VERDICT = {"error": "rejected", "warning": "review", "info": "manufacturable"}
 # The Analysis checks these against limits of its own; here the process and the material have theirs.
 _JUDGED_BY_LIMITS = {"no_volume", "thin_walls", "trapped_volume"}
-_REVIEWED = {"unit_suspect"}
+_REVIEWED = {"unit_suspect", "volume_estimated"}
 
 
 def verdict_of(reasons: Iterable[Reason]) -> str:
@@ -67,7 +67,8 @@ def _integrity(analysis: Analysis) -> list[Reason]:
         message = f"the surface is open at {integrity.boundary_edges} edges: the volume is an estimate"
         found.append(Reason("open_edges", "warning", message))
     if not integrity.winding_consistent:
-        found.append(Reason("winding_inconsistent", "warning", "facets face both ways, so inside and outside are uncertain"))
+        message = "neighbouring facets disagree on which side is outside"
+        found.append(Reason("winding_inconsistent", "warning", message))
     if integrity.non_manifold_edges:
         message = f"{integrity.non_manifold_edges} edges join three or more facets"
         found.append(Reason("non_manifold_edges", "info", message))
@@ -84,14 +85,17 @@ def wall_reasons(analysis: Analysis, material: Wall, limits: Limits) -> list[Rea
     if p05 is None or p50 is None:
         return [Reason("thickness_unknown", "warning", "the wall thickness was not measured")]
     if p50 < material.least_wall_mm:
-        message = f"half of the facets are on walls under {p50:.3f} mm; {material.label} needs {material.least_wall_mm:f}"
+        needs = f"{material.label} needs {material.least_wall_mm:f}"
+        message = f"half of the facets are on walls of {p50:.3f} mm or less; {needs}"
         return [Reason("walls_too_thin", "error", message)]
     at, share = _thin_share(analysis, material.min_wall_mm)
     if share is not None and share > limits.thin_area_fraction:
-        message = f"{100 * share:.1f} % of the area is on walls under {at:f} mm (limit {100 * limits.thin_area_fraction:f} %)"
+        limit = f"limit {(100 * limits.thin_area_fraction).normalize():f} %"
+        message = f"{100 * share:.1f} % of the area is on walls under {at:f} mm ({limit})"
         return [Reason("thin_walls", "warning", message)]
     if share is None and p05 < material.min_wall_mm:
-        message = f"5 % of the facets are on walls under {p05:.3f} mm; {material.label} needs {material.min_wall_mm:f}"
+        needs = f"{material.label} needs {material.min_wall_mm:f}"
+        message = f"5 % of the facets are on walls of {p05:.3f} mm or less; {needs}"
         return [Reason("thin_walls", "warning", message)]
     return []
 

@@ -45,7 +45,7 @@ def _strictly_inside(point: Point, triangle: list[Point], normal: Point) -> bool
 
 
 def interiors_meet(first: list[Point], second: list[Point]) -> bool:
-    """Cut ``first`` with the plane of ``second`` and its edges; the middle of what is left is inside both, or nothing is."""
+    """Cut ``first`` with the plane and the edges of ``second``; the middle of what is left is inside both, or nothing."""
     n1 = _cross(_minus(first[1], first[0]), _minus(first[2], first[0]))
     n2 = _cross(_minus(second[1], second[0]), _minus(second[2], second[0]))
     if not any(n1) or not any(n2):
@@ -60,6 +60,10 @@ def interiors_meet(first: list[Point], second: list[Point]) -> bool:
 
 
 def meeting_pairs(vertices: np.ndarray[Any, Any], facets: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
-    """All pairs, sorted."""
+    """All pairs, sorted; pairs whose boxes are apart are skipped."""
+    low, high = vertices[facets].min(axis=1), vertices[facets].max(axis=1)
     points = [[tuple(Fraction(float(x)) for x in vertices[v]) for v in facet] for facet in facets]
-    return [(i, j) for i, j in combinations(range(len(points)), 2) if interiors_meet(points[i], points[j])]
+    close = (
+        (i, j) for i, j in combinations(range(len(points)), 2) if (low[i] <= high[j]).all() and (low[j] <= high[i]).all()
+    )
+    return [(i, j) for i, j in close if interiors_meet(points[i], points[j])]

@@ -42,7 +42,7 @@ def ray_thickness(mesh: Mesh, contact: float = 0.0) -> Floats:
     return np.where(np.isfinite(thickness), thickness, np.nan)
 
 
-def sphere_thickness(mesh: Mesh, ray: Floats, steps: int = 40, rounds: int = 6) -> Floats:
+def sphere_thickness(mesh: Mesh, ray: Floats, steps: int = 10, rounds: int = 8) -> Floats:
     """(F,) least |q-p|^2 / ((q-p).m) over a grid of points of each facing facet, refined about the best point."""
     corners, centroids, normals = frames(mesh)
     i, j = np.triu_indices(steps + 1)
@@ -54,7 +54,7 @@ def sphere_thickness(mesh: Mesh, ray: Floats, steps: int = 40, rounds: int = 6) 
             continue
         least, weights = _least(walls, np.broadcast_to(grid, (len(walls), *grid.shape)), -n)
         for zoom in range(1, rounds):  # corners of the next grid: about the best point, kept within the facet
-            finer = weights[:, None] + (grid - 1 / 3) * 0.2**zoom
+            finer = weights[:, None] + (grid - 1 / 3) * 0.3**zoom
             finer = np.clip(finer, 0, None)
             finer /= finer.sum(axis=2, keepdims=True)
             value, better = _least(walls, finer, -n)

@@ -1,0 +1,142 @@
+"""A coverage-guided fuzzer (atheris, libFuzzer) over every loader: only a ModelError may come out of ``load_model``.
+
+``python -m tests.badinput.fuzz_loaders --seconds 20 [--corpus DIR] [--seed N] [-- FILE]``; with FILE it runs that one
+input again. Inputs are files as they are, except that XML is put into a 3MF package and JSON into a GLB, so that
+checksums and lengths do not keep the fuzzer out. The Python of the readers is instrumented in place; compiled kernels
+are not, since instrumented bytecode would not compile. STEP is left out: its kernel runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import struct
+import sys
+import tempfile
+import types
+from pathlib import Path
+
+import atheris
+
+from pricing_engine.mesh.errors import ModelError
+from pricing_engine.mesh.load import load_model
+from tests.badinput import writers
+
+READERS = (
+    "load",
+    "sniff",
+    "ascii_stl",
+    "stl",
+    "obj",
+    "off",
+    "ply",
+    "threemf",
+    "package",
+    "instances",
+    "glb",
+    "polygons",
+    "text",
+)
+TOKENS = (
+    "solid", "facet", "vertex", "endloop", "endsolid", "OFF", "COFF", "ply", "element", "property", "list",
+    "end_header",
+    "tristrips", "vertex_indices", "binary_big_endian", "<component", "<object", "<item", "objectid", "transform",
+    "requiredextensions", "<!DOCTYPE", "<!ENTITY", "&x;", "nan", "inf", "-1", "4294967295", "1e999", "bufferView",
+    "byteStride",
+    "byteOffset", "children", "matrix", "POSITION", "indices", "mode", "sparse", "normalized",
+)  # fmt: skip
+
+
+def seeds() -> list[bytes]:
+    """A small valid file of each kind."""
+    v, f = writers.box()
+    v, f = v[:4] + 0.5, f[:1]
+    mesh = writers.mesh_xml(v, f)
+    item = '<item objectid="2" transform="1 0 0 0 1 0 0 0 1 0 0 0"/>'
+    xml = writers.model_xml(
+        f'<object id="1">{mesh}</object><object id="2"><components><component objectid="1"/></components></object>',
+        item,
+    )
+    glb = writers.glb(v, f)
+    length = struct.unpack_from("<I", glb, 12)[0]
+    orders = "ascii", "binary_little_endian", "binary_big_endian"
+    return [
+        writers.stl_binary(v, f), writers.stl_ascii(v, f), writers.obj(v, [(0, 1, 3, 2)]), writers.off(v, [(0, 1, 3,
+        2)]),
+        *(writers.ply(v, [(0, 1, 3, 2)], order) for order in orders), *(writers.ply(v, f, order) for order in orders),
+        *(writers.ply_strip(v, [0, 1, 2, 3, -1, 0, 1, 3], order) for order in orders),
+        writers.threemf(v, f, stored=True), xml.encode(), glb, glb[20 : 20 + length],
+    ]  # fmt: skip
+
+
+def wrapped(data: bytes) -> bytes:
+    """XML as the model part of a 3MF, JSON as the description of a GLB, anything else as it is."""
+    if data.startswith(b"<?xml"):
+        return writers.package({"3D/3dmodel.model": data}, stored=True)
+    if data.startswith(b"{"):
+        binary = struct.pack("<15f3I", *range(15), 0, 1, 2)
+        chunks = struct.pack("<II", len(data), 0x4E4F534A) + data + struct.pack("<II", len(binary), 0x004E4942) + binary
+        return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+    return data
+
+
+def load_bytes(data: bytes) -> None:
+    """Load ``data`` as a file in memory; raises whatever is no ModelError."""
+    content = wrapped(data)
+    if b"ISO-10303-21" in content[:4096]:
+        return
+    descriptor = os.memfd_create("model")
+    try:
+        os.write(descriptor, content)
+        mesh = load_model(f"/proc/self/fd/{descriptor}", None, 1).mesh
+        assert mesh.facets.max() < len(mesh.vertices)
+    except ModelError as error:
+        if "\n" in str(error):
+            raise AssertionError(f"more than one line: {error}") from error
+    finally:
+        os.close(descriptor)
+
+
+def instrument() -> None:
+    """Count branches in the Python functions of the readers."""
+    for name in READERS:
+        module = importlib.import_module(f"pricing_engine.mesh.{name}")
+        owners = [module, *(thing for thing in vars(module).values() if isinstance(thing, type))]
+        for owner in owners:
+            for thing in list(vars(owner).values()):
+                if isinstance(thing, types.FunctionType) and thing.__module__ == module.__name__:
+                    atheris.instrument_func(thing)
+
+
+def main() -> None:
+    """Fuzz for a bounded time; exits with libFuzzer's code, 0 when nothing was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--corpus", type=Path)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("file", nargs="*", type=Path)
+    arguments = parser.parse_args()
+    for file in arguments.file:
+        load_bytes(file.read_bytes())
+    if arguments.file:
+        return
+    for seed in seeds():
+        load_bytes(seed)  # compiles the kernels before the clock runs
+    instrument()
+    with tempfile.TemporaryDirectory(prefix="facet-fuzz-") as folder:
+        corpus = arguments.corpus or Path(folder, "corpus")
+        corpus.mkdir(parents=True, exist_ok=True)
+        for number, seed in enumerate(seeds()):
+            Path(corpus, f"seed-{number}").write_bytes(seed)
+        dictionary = Path(folder, "tokens")
+        dictionary.write_text("".join(f'"{token}"\n' for token in TOKENS))
+        crash = Path(tempfile.gettempdir(), "facet-crash-")
+        options = [f"-max_total_time={arguments.seconds}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=4096",
+                   f"-dict={dictionary}", f"-seed={arguments.seed}", f"-artifact_prefix={crash}"]  # fmt: skip
+        atheris.Setup([sys.argv[0], *options, str(corpus)], load_bytes)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,337 @@
+"""Whatever is wrong with a file: one of our errors with one clear line, soon, and in bounded memory."""
+
+from __future__ import annotations
+
+import os
+import struct
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pricing_engine.mesh.errors import (
+    BadCoordinates,
+    CorruptModel,
+    EmptyModel,
+    MissingExtra,
+    ModelError,
+    UnknownFormat,
+    UnreadableFile,
+)
+from pricing_engine.mesh.load import load_model
+from tests.badinput import writers
+
+V, F = writers.box()
+MODEL = "3D/3dmodel.model"
+Refused = Callable[..., None]
+
+
+@pytest.fixture
+def refused(tmp_path) -> Refused:
+    def check(
+        content: bytes,
+        error: type[ModelError] | tuple[type[ModelError], ...],
+        words: str | None = None,
+        name: str = "model.stl",
+    ) -> None:
+        path = tmp_path / name
+        path.write_bytes(content)
+        tracemalloc.start()
+        try:
+            with pytest.raises(error, match=words) as caught:
+                load_model(path, None, 2)
+            assert tracemalloc.get_traced_memory()[1] < 400e6
+        finally:
+            tracemalloc.stop()
+        assert "\n" not in str(caught.value)
+        assert 20 < len(str(caught.value)) < 300
+
+    return check
+
+
+class TestTheFileItself:
+    @pytest.mark.parametrize("make", [lambda p: p.mkdir(), os.mkfifo, lambda p: None, lambda p: p.touch()])
+    def test_directory_fifo_missing_and_empty(self, tmp_path, make):
+        make(tmp_path / "model.stl")
+        with pytest.raises(UnreadableFile):
+            load_model(tmp_path / "model.stl", None, 2)
+
+    @pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "a\0b", "x" * 5000])
+    def test_devices_and_names_that_cannot_be(self, name):
+        with pytest.raises(UnreadableFile):
+            load_model(name, None, 2)
+
+    def test_no_permission(self, tmp_path, monkeypatch):
+        path = tmp_path / "model.stl"
+        path.write_bytes(writers.stl_binary(V, F))
+
+        def deny(*_: object) -> int:
+            raise PermissionError(13, "Permission denied")  # root may read all, so it is played
+
+        monkeypatch.setattr(os, "open", deny)
+        with pytest.raises(UnreadableFile, match="permission"):
+            load_model(path, None, 2)
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"\x89PNG\r\n\x1a\n" + bytes(500), b"%PDF-1.7\n" + b"x" * 500, b"\x7fELF" + bytes(500), b"just words\n" * 50,
+         b"<!DOCTYPE html><html><body>v 1 2 3</body></html>", writers.package({"readme.txt": "x",
+         "_rels/.rels": "<a/>"}),
+         b'{"asset": {"version": "2.0"}}', b"\xff\xfeo\0f\0f\0", "слова ".encode() * 30, b"x", b"solid"],
+    )  # fmt: skip
+    def test_other_kinds_of_file(self, refused, content):
+        refused(content, (UnknownFormat, CorruptModel))
+
+    def test_noise(self, refused):
+        for seed in range(20):
+            noise = np.random.default_rng(seed).bytes(1 + seed**3)
+            refused(noise, ModelError)
+
+
+class TestStl:
+    def test_lying_count(self, refused):
+        refused(bytes(80) + struct.pack("<I", 2**32 - 1) + bytes(16), CorruptModel, "4294967295")
+
+    def test_truncated(self, refused):
+        whole = writers.stl_binary(V, F)
+        for length in (84, 100, len(whole) // 2, len(whole) - 1):
+            refused(whole[:length], ModelError)
+        text = writers.stl_ascii(V, F)
+        for length in (40, len(text) // 2, len(text) - 30, len(text) - 9):
+            refused(text[:length], CorruptModel, "cut off")
+
+    def test_zero_facets(self, refused):
+        refused(bytes(84), EmptyModel)
+        refused(b"solid x\nendsolid x\n", EmptyModel)
+
+    def test_four_corners_and_odd_words(self, refused):
+        text = writers.stl_ascii(V, F)
+        refused(text.replace(b"endloop", b"vertex 1 1 1\nendloop", 1), CorruptModel, "three corners")
+        refused(text.replace(b"endloop", b"vortex", 1), CorruptModel, "'vortex' does not belong")
+        refused(text.replace(b"vertex 10.0", b"vertex 1,5", 1), CorruptModel, "no coordinate")
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1.1e9, -3e38])
+    def test_coordinates(self, refused, bad):
+        vertices = V.copy()
+        vertices[3, 1] = bad
+        for content in (writers.stl_binary(vertices, F), writers.stl_ascii(vertices, F), writers.obj(vertices, F),
+                        writers.off(vertices, F), writers.ply(vertices, F), writers.ply(vertices, F,
+                        "binary_big_endian"),
+                        writers.threemf(vertices, F)):  # fmt: skip
+            refused(content, BadCoordinates)
+        with np.errstate(over="ignore"):
+            refused(writers.glb(vertices / 1000, F), BadCoordinates)
+
+    def test_all_degenerate(self, refused):
+        refused(writers.stl_binary(V, np.array([(0, 0, 1), (2, 2, 2)])), EmptyModel, "zero area")
+        refused(writers.obj(np.array([(0, 0, 0), (1, 1, 1), (2, 2, 2.0)]), [(0, 1, 2)]), EmptyModel, "zero area")
+
+
+class TestIndices:
+    @pytest.mark.parametrize("bad", [8, -9, 10**12, 10**30])
+    def test_out_of_range(self, refused, bad):
+        faces = [tuple(map(int, f)) for f in F]
+        faces[5] = (0, 1, bad)
+        refused(writers.obj(V, faces, base=0 if bad < 0 else 1), CorruptModel)
+        refused(writers.off(V, faces), CorruptModel)
+        refused(writers.ply(V, faces), CorruptModel)
+        refused(writers.threemf(V, faces), CorruptModel)
+        if abs(bad) < 2**31:
+            refused(writers.ply(V, faces, "binary_little_endian"), CorruptModel)
+            refused(writers.glb(V, np.array(faces).astype(np.uint32)), CorruptModel)
+
+    def test_zero_in_obj_and_faces_of_two(self, refused):
+        refused(writers.obj(V, F, base=0), CorruptModel, "not there")
+        for content in (writers.obj(V, [(0, 1)]), writers.off(V, [(0, 1)]), writers.ply(V, [(0, 1)])):
+            refused(content, CorruptModel, "corners")
+        refused(b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 x\n", CorruptModel)
+        refused(b"v 0 0 0\nv 1 zero 0\nv 0 1 0\nf 1 2 3\n", CorruptModel, "'zero'")
+
+
+class TestCounts:
+    @pytest.mark.parametrize("count", [9, 4_000_000_000, 10**17, 10**40])
+    def test_lying_counts(self, refused, count):
+        for order in ("ascii", "binary_little_endian", "binary_big_endian"):
+            whole = writers.ply(V, F, order)
+            refused(whole.replace(b"element vertex 8", b"element vertex %d" % count), CorruptModel)
+            refused(whole.replace(b"element face 12", b"element face %d" % (count + 4)), CorruptModel)
+            refused(writers.ply_strip(V, [0, 1, 2], order).replace(b"strips 1", b"strips %d" % count), CorruptModel)
+        refused(writers.off(V, F).replace(b"8 12 0", b"%d 12 0" % count), CorruptModel)
+        refused(writers.off(V, F).replace(b"8 12 0", b"8 %d 0" % (count + 4)), CorruptModel)
+        accessor = {"bufferView": 0, "componentType": 5126, "count": count, "type": "VEC3"}
+        other = {"bufferView": 1, "componentType": 5125, "count": 36, "type": "SCALAR"}
+        refused(writers.glb(V, F, tree={"accessors": [accessor, other]}), CorruptModel)
+
+    def test_truncation_anywhere(self, refused):
+        for whole in (writers.off(V, F), writers.ply(V, F), writers.ply(V, F, "binary_big_endian"),
+                      writers.threemf(V, F), writers.glb(V, F)):  # fmt: skip
+            for length in range(1, len(whole) - 8, 41):
+                refused(whole[:length], ModelError)
+
+    def test_point_clouds_and_empty_meshes(self, refused):
+        refused(writers.ply(V, []), EmptyModel)
+        refused(writers.off(V, []), EmptyModel)
+        refused(writers.obj(V, []), EmptyModel)
+        refused(b"ply\nformat ascii 1.0\nelement vertex 0\nend_header\n", CorruptModel)
+        refused(b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n1\n", CorruptModel)
+
+
+class TestXml:
+    def xml(self, refused, xml, error=CorruptModel, words=None):
+        refused(writers.package({MODEL: xml}), error, words)
+
+    def test_billion_laughs_and_external_entities(self, refused):
+        mesh = f'<object id="1">{writers.mesh_xml(V, F)}</object>'
+        laughs = '<!ENTITY a "ha">' + "".join(
+            f'<!ENTITY {b} "' + f"&{a};" * 10 + '">' for a, b in zip("abcdefghi", "bcdefghij", strict=True)
+        )
+        for inner in (laughs, '<!ENTITY x SYSTEM "file:///etc/passwd">', ""):
+            prolog = f'<?xml version="1.0"?><!DOCTYPE model [{inner}]>'
+            self.xml(
+                refused, writers.model_xml(mesh + "<m>&j;</m>", '<item objectid="1"/>', prolog=prolog), words="entities"
+            )
+            self.xml(refused, writers.model_xml(mesh, '<item objectid="1"/>', prolog=prolog), words="entities")
+        external = '<?xml version="1.0"?><!DOCTYPE model SYSTEM "http://127.0.0.1:9/x.dtd">'
+        self.xml(refused, writers.model_xml(mesh, '<item objectid="1"/>', prolog=external), words="entities")
+
+    def test_broken_xml(self, refused):
+        for xml in (
+            "",
+            "<model",
+            "<model></other>",
+            "\0",
+            '<?xml version="1.0" encoding="nope"?><model/>',
+            "<model>&x;</model>",
+        ):
+            self.xml(refused, xml)
+
+    def test_broken_values(self, refused):
+        good = writers.model_xml(f'<object id="1">{writers.mesh_xml(V, F)}</object>', '<item objectid="1"/>')
+        for old, new in (('x="10.0"', 'x="ten"'), ('x="10.0"', ""), ('v1="0"', 'v1="0.5"'), ('v1="0"',
+        f'v1="{"9" * 5000}"'),
+                         ('unit="millimeter"', 'unit="mile"'), ('objectid="1"', 'objectid="2"'), ('objectid="1"', ""),
+                         ('objectid="1"', 'objectid="1" transform="1 2 3"'), ('id="1">', 'id="1"><object id="1">'),
+                         ("<item", '<item transform="nan 0 0 0 1 0 0 0 1 0 0 0"'), ('<item objectid="1"/>',
+                         "")):  # fmt: skip
+            assert old in good
+            self.xml(refused, good.replace(old, new, 1))
+        self.xml(
+            refused,
+            good.replace("unit=", 'xmlns:b="http://x/beamlattice/2017/02" requiredextensions="b" unit='),
+            words="beamlattice",
+        )
+
+    def test_components_in_a_circle_and_in_powers_of_ten(self, refused):
+        mesh = f'<object id="0">{writers.mesh_xml(V, F)}</object>'
+        circle = "".join(
+            f'<object id="{i}"><components><component objectid="{j}"/></components></object>'
+            for i, j in ((1, 2), (2, 1))
+        )
+        self.xml(refused, writers.model_xml(circle, '<item objectid="1"/>'), words="contains itself")
+        for levels, inside in ((8, mesh), (60, mesh), (60, '<object id="0"/>')):
+            nest = "".join(
+                f'<object id="{i + 1}"><components>' + f'<component objectid="{i}"/>' * 10 + "</components></object>"
+                for i in range(levels)
+            )
+            self.xml(refused, writers.model_xml(inside + nest, f'<item objectid="{levels}"/>'), words="too many")
+        chain = "".join(
+            f'<object id="{i + 1}"><components><component objectid="{i}"/></components></object>' for i in range(20000)
+        )
+        self.xml(refused, writers.model_xml(mesh + chain, '<item objectid="20000"/>'), words="deep")
+
+
+class TestPackage:
+    def test_bomb(self, refused):
+        bomb = f'<?xml version="1.0"?><model unit="millimeter">{" " * (80 << 20)}</model>'
+        refused(writers.package({MODEL: bomb}), CorruptModel, "zip bomb")
+
+    @pytest.mark.parametrize("name", ["../evil.txt", "/etc/passwd", "3D/../../x", "..\\x", "C:/x"])
+    def test_path_tricks(self, refused, name):
+        refused(writers.package({MODEL: "<model/>", name: "x"}), CorruptModel, "outside the package")
+
+    def test_targets_outside_and_missing_parts(self, refused):
+        for target in (
+            "../../etc/passwd",
+            "file:///etc/passwd",
+            "http://example.org/x",
+            "/3D/none.model",
+            "%2e%2e/x",
+            "",
+        ):
+            refused(writers.package({"_rels/.rels": writers.RELS.replace("/3D/3dmodel.model", target)}), CorruptModel)
+        path = '<object id="1"><components><component p:path="../../x" objectid="1"/></components></object>'
+        xml = writers.model_xml(path, '<item objectid="1"/>', 'unit="inch" xmlns:p="production"')
+        refused(writers.package({MODEL: xml}), CorruptModel, "outside the package")
+
+    def test_broken_zips(self, refused):
+        whole = bytearray(writers.threemf(V, F))
+        whole[60] ^= 255
+        refused(bytes(whole), ModelError)
+        refused(b"PK\x03\x04" + bytes(200), CorruptModel, "zip")
+
+
+class TestGlb:
+    @pytest.mark.parametrize(
+        "tree",
+        [{"nodes": [{"children": [0], "mesh": 0}]}, {"nodes": [{"mesh": 7}]}, {"nodes": [{"mesh": -1}]}, {"nodes": 5},
+         {"nodes": [{"mesh": True}]}, {"meshes": [{}]}, {"scene": 3},
+         {"extensionsRequired": ["KHR_draco_mesh_compression"]},
+         {"buffers": [{"uri": "file:///etc/passwd", "byteLength": 4}]}, {"nodes": [{"mesh": 0, "matrix": [1, 2]}]},
+         {"nodes": [{"mesh": 0, "scale": [1e999, 1, 1]}]}, {"bufferViews": []}, {"scenes": [{"nodes": [0, 0]}]}],
+    )  # fmt: skip
+    def test_broken_descriptions(self, refused, tree):
+        refused(writers.glb(V, F, tree=tree), CorruptModel)
+
+    def test_deep_json_and_many_copies(self, refused):
+        text = b"[" * 100_000
+        chunk = struct.pack("<II", len(text), 0x4E4F534A) + text
+        refused(struct.pack("<4sII", b"glTF", 2, 12 + len(chunk)) + chunk, CorruptModel)
+        copies = 3000
+        tree = {"nodes": [{"mesh": 0}] * copies, "scenes": [{"nodes": list(range(copies))}]}
+        refused(writers.glb(V, np.tile(F, (1000, 1)), tree=tree), CorruptModel, "too many")
+
+
+class TestStep:
+    def test_noise_and_truncation(self, refused):
+        whole = writers.step_box()
+        for content in (whole[: len(whole) // 2], b"ISO-10303-21;\n" + bytes(range(1, 256)) * 4):
+            refused(content, (CorruptModel, EmptyModel))
+
+    def test_extra_that_is_missing(self, refused, monkeypatch):
+        monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+        refused(writers.step_box(), MissingExtra, r"pip install 'facet\[step\]'")
+
+
+WHOLE = {
+    "stl": writers.stl_binary(V, F), "stl_ascii": writers.stl_ascii(V, F), "obj": writers.obj(V, writers.quads()),
+    "off": writers.off(V, writers.quads()), "ply": writers.ply(V, F), "ply_le": writers.ply(V, F,
+    "binary_little_endian"),
+    "ply_be": writers.ply(V, writers.quads(), "binary_big_endian"), "ply_strip": writers.ply_strip(V, [0, 1, 2, 3,
+    -1, 4, 5, 6]),
+    "3mf": writers.threemf(V, F), "3mf_stored": writers.threemf(V, F, stored=True), "glb": writers.glb(V, F),
+}  # fmt: skip
+MUTATION = st.tuples(st.integers(0, 1 << 16), st.integers(0, 8), st.binary(max_size=8))
+
+
+@pytest.mark.parametrize("kind", sorted(WHOLE))
+@given(st.lists(MUTATION, min_size=1, max_size=6))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_mutation_loads_or_is_refused(tmp_path, kind, mutations):
+    """Replace pieces of a good file by noise: it may still be read, but nothing than a ModelError may come out."""
+    content = bytearray(WHOLE[kind])
+    for place, length, noise in mutations:
+        at = place % (len(content) + 1)
+        content[at : at + length] = noise
+    path = tmp_path / "model"
+    path.write_bytes(content)
+    try:
+        mesh = load_model(path, None, 1).mesh
+    except ModelError:
+        pass
+    else:
+        assert np.isfinite(mesh.vertices).all()
+        assert mesh.facets.min() >= 0
+        assert mesh.facets.max() < len(mesh.vertices)

@@ -1,0 +1,248 @@
+"""Tiny writers of every format, a few obvious lines each: what the tests feed to the readers."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zipfile
+
+import numpy as np
+
+CORE = "http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
+RELS = (
+    '<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+    '<Relationship Id="r" Type="http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel"'
+    ' Target="/3D/3dmodel.model"/>'
+    "</Relationships>"
+)
+
+
+def box(size=(10.0, 20.0, 30.0)):
+    """Eight vertices and twelve facets, counter-clockwise from outside."""
+    vertices = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)], float) * size
+    quads = [(0, 2, 3, 1), (4, 5, 7, 6), (0, 1, 5, 4), (2, 6, 7, 3), (0, 4, 6, 2), (1, 3, 7, 5)]
+    return vertices, np.array([t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))])
+
+
+def quads():
+    """The box's six faces as quads."""
+    return [(0, 2, 3, 1), (4, 5, 7, 6), (0, 1, 5, 4), (2, 6, 7, 3), (0, 4, 6, 2), (1, 3, 7, 5)]
+
+
+def stl_binary(vertices, facets, header=b""):
+    rows = np.zeros(len(facets), [("n", "<f4", 3), ("c", "<f4", (3, 3)), ("a", "<u2")])
+    rows["c"] = vertices[facets]
+    return header.ljust(80, b"\0")[:80] + struct.pack("<I", len(facets)) + rows.tobytes()
+
+
+def stl_ascii(vertices, facets):
+    lines = ["solid vertex facet"]
+    for facet in facets:
+        lines += ["facet normal 0 0 0", "outer loop"]
+        lines += ["vertex " + " ".join(repr(float(x)) for x in vertices[v]) for v in facet]
+        lines += ["endloop", "endfacet"]
+    return "\n".join([*lines, "endsolid"]).encode()
+
+
+def obj(vertices, faces, base=1):
+    lines = ["# a box", "o thing", *("v " + " ".join(repr(float(x)) for x in v) for v in vertices), "g one", "s off"]
+    return "\n".join([*lines, *("f " + " ".join(str(i + base) for i in face) for face in faces), ""]).encode()
+
+
+def off(vertices, faces):
+    lines = [
+        "OFF # comment",
+        f"{len(vertices)} {len(faces)} 0",
+        *(" ".join(repr(float(x)) for x in v) for v in vertices),
+    ]
+    return "\n".join([*lines, *(" ".join(map(str, (len(f), *f))) for f in faces), ""]).encode()
+
+
+def ply(vertices, faces, order="ascii"):
+    head = (
+        f"ply\nformat {order} 1.0\ncomment box\nelement vertex {len(vertices)}\nproperty double x\nproperty double y\n"
+    )
+    head += f"property double z\nproperty uchar red\nelement face {len(faces)}\nproperty uchar tag\n"
+    head += "property list uchar int vertex_indices\nend_header\n"
+    if order == "ascii":
+        body = "".join(" ".join(repr(float(x)) for x in v) + " 255\n" for v in vertices)
+        body += "".join(" ".join(map(str, (7, len(f), *f))) + "\n" for f in faces)
+        return (head + body).encode()
+    end = ">" if "big" in order else "<"
+    body_bytes = b"".join(struct.pack(end + "dddB", *v, 255) for v in vertices)
+    body_bytes += b"".join(struct.pack(f"{end}BB{len(f)}i", 7, len(f), *f) for f in faces)
+    return head.encode() + body_bytes
+
+
+def ply_strip(vertices, strip, order="ascii"):
+    head = f"ply\nformat {order} 1.0\nelement vertex {len(vertices)}\nproperty float x\nproperty float y\n"
+    head += "property float z\nelement tristrips 1\nproperty list int int vertex_indices\nend_header\n"
+    if order == "ascii":
+        rows = ["{} {} {}".format(*v) for v in vertices]
+        return (head + "\n".join([*rows, " ".join(map(str, (len(strip), *strip)))]) + "\n").encode()
+    end = ">" if "big" in order else "<"
+    body = b"".join(struct.pack(end + "fff", *v) for v in vertices)
+    return head.encode() + body + struct.pack(f"{end}{len(strip) + 1}i", len(strip), *strip)
+
+
+def mesh_xml(vertices, facets):
+    rows = "".join('<vertex x="{!r}" y="{!r}" z="{!r}"/>'.format(*map(float, v)) for v in vertices)
+    cuts = "".join('<triangle v1="{}" v2="{}" v3="{}"/>'.format(*f) for f in facets)
+    return f"<mesh><vertices>{rows}</vertices><triangles>{cuts}</triangles></mesh>"
+
+
+def model_xml(resources, build, attributes='unit="millimeter"', prolog='<?xml version="1.0"?>'):
+    return (
+        f'{prolog}<model {attributes} xmlns="{CORE}"><resources>{resources}</resources><build>{build}</build></model>'
+    )
+
+
+def package(parts, stored=False):
+    """A zip of the parts, by name; ``_rels/.rels`` is added if it is not there."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED) as archive:
+        for name, content in {"_rels/.rels": RELS, **parts}.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def threemf(vertices, facets, item='<item objectid="1"/>', attributes='unit="millimeter"', stored=False):
+    resources = f'<object id="1" type="model">{mesh_xml(vertices, facets)}</object>'
+    return package({"3D/3dmodel.model": model_xml(resources, item, attributes)}, stored)
+
+
+def glb(vertices, facets, nodes=None, tree=None):
+    points, corners = np.asarray(vertices, "<f4").tobytes(), np.asarray(facets, "<u4").tobytes()
+    description = {
+        "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": nodes or [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}],
+        "accessors": [
+            {"bufferView": 0, "componentType": 5126, "count": len(vertices), "type": "VEC3"},
+            {"bufferView": 1, "componentType": 5125, "count": int(np.size(facets)), "type": "SCALAR"},
+        ],
+        "bufferViews": [
+            {"buffer": 0, "byteLength": len(points)},
+            {"buffer": 0, "byteOffset": len(points), "byteLength": len(corners)},
+        ],
+        "buffers": [{"byteLength": len(points) + len(corners)}],
+        **(tree or {}),
+    }  # fmt: skip
+    text = json.dumps(description).encode()
+    text += b" " * (-len(text) % 4)
+    chunks = struct.pack("<II", len(text), 0x4E4F534A) + text
+    chunks += struct.pack("<II", len(points) + len(corners), 0x004E4942) + points + corners
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+
+
+class _Step:
+    """Rows of a STEP file; ``add`` numbers them."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, text):
+        self.rows.append(f"#{len(self.rows) + 1}={text};")
+        return f"#{len(self.rows)}"
+
+    def refs(self, items):
+        return "(" + ",".join(items) + ")"
+
+    def point(self, v):
+        return self.add("CARTESIAN_POINT('',(" + ",".join(repr(float(x)) for x in v) + "))")
+
+    def direction(self, v):
+        return self.add("DIRECTION('',(" + ",".join(repr(float(x)) for x in v / np.linalg.norm(v)) + "))")
+
+    def placement(self, at, axis, x):
+        return self.add(f"AXIS2_PLACEMENT_3D('',{at},{self.direction(axis)},{self.direction(x)})")
+
+    def line(self, at, along):
+        vector = self.add(f"VECTOR('',{self.direction(along)},1.)")
+        return self.add(f"LINE('',{at},{vector})")
+
+    def edge(self, a, b, curve):
+        return self.add(f"EDGE_CURVE('',{a},{b},{curve},.T.)")
+
+    def face(self, edges, surface):
+        """``edges`` is a list of (edge, whether it runs along)."""
+        loop = [self.add(f"ORIENTED_EDGE('',*,*,{edge},{'.T.' if along else '.F.'})") for edge, along in edges]
+        bound = self.add(f"EDGE_LOOP('',{self.refs(loop)})")
+        bound = self.add(f"FACE_OUTER_BOUND('',{bound},.T.)")
+        return self.add(f"ADVANCED_FACE('',({bound}),{surface},.T.)")
+
+
+def step_box(size=(10.0, 20.0, 30.0), unit="mm"):
+    """A solid box as an AP214 file, in mm, m or inches."""
+    step = _Step()
+    points = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)], float) * size
+    corners = [step.point(p) for p in points]
+    vertices = [step.add(f"VERTEX_POINT('',{p})") for p in corners]
+    edges = {}
+    faces = []
+    for quad in quads():
+        loop = []
+        for a, b in zip(quad, (*quad[1:], quad[0]), strict=True):
+            key = min(a, b), max(a, b)
+            if key not in edges:
+                line = step.line(corners[key[0]], points[key[1]] - points[key[0]])
+                edges[key] = step.edge(vertices[key[0]], vertices[key[1]], line)
+            loop.append((edges[key], (a, b) == key))
+        along, across = points[quad[1]] - points[quad[0]], points[quad[3]] - points[quad[0]]
+        place = step.placement(corners[quad[0]], np.cross(along, across), along)
+        faces.append(step.face(loop, step.add(f"PLANE('',{place})")))
+    return _step_file(step, faces, unit)
+
+
+def step_cylinder(radius, height, unit="mm"):
+    """A solid cylinder about z as an AP214 file: two circles, a seam, three faces."""
+    step = _Step()
+    up, east = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
+    centres = [step.point((0, 0, z)) for z in (0, height)]
+    rims = [step.point((radius, 0, z)) for z in (0, height)]
+    vertices = [step.add(f"VERTEX_POINT('',{p})") for p in rims]
+    low = step.placement(centres[0], up, east)
+    circles = []
+    for centre, vertex in zip(centres, vertices, strict=True):
+        circle = step.add(f"CIRCLE('',{step.placement(centre, up, east)},{float(radius)!r})")
+        circles.append(step.edge(vertex, vertex, circle))
+    seam = step.edge(*vertices, step.line(rims[0], up))
+    side = step.add(f"CYLINDRICAL_SURFACE('',{low},{float(radius)!r})")
+    bottom = step.add(f"PLANE('',{step.placement(centres[0], -up, east)})")
+    top = step.add(f"PLANE('',{step.placement(centres[1], up, east)})")
+    faces = [
+        step.face([(circles[0], True), (seam, True), (circles[1], False), (seam, False)], side),
+        step.face([(circles[0], False)], bottom),
+        step.face([(circles[1], True)], top),
+    ]
+    return _step_file(step, faces, unit)
+
+
+def _step_file(step, faces, unit):
+    add, refs, rows = step.add, step.refs, step.rows
+    solid = add(f"MANIFOLD_SOLID_BREP('box',{add('CLOSED_SHELL($,' + refs(faces) + ')')})")
+    metre = "(LENGTH_UNIT()NAMED_UNIT(*)SI_UNIT({},.METRE.))"
+    length = add(metre.format("$" if unit == "m" else ".MILLI."))
+    if unit == "in":
+        inch = add(f"LENGTH_MEASURE_WITH_UNIT(LENGTH_MEASURE(25.4),{length})")
+        dimension = add("DIMENSIONAL_EXPONENTS(1.,0.,0.,0.,0.,0.,0.)")
+        length = add(f"(CONVERSION_BASED_UNIT('INCH',{inch})LENGTH_UNIT()NAMED_UNIT({dimension}))")
+    angle = add("(NAMED_UNIT(*)PLANE_ANGLE_UNIT()SI_UNIT($,.RADIAN.))")
+    solid_angle = add("(NAMED_UNIT(*)SI_UNIT($,.STERADIAN.)SOLID_ANGLE_UNIT())")
+    near = add(f"UNCERTAINTY_MEASURE_WITH_UNIT(LENGTH_MEASURE(1.E-07),{length},'distance','')")
+    context = add(
+        f"(GEOMETRIC_REPRESENTATION_CONTEXT(3)GLOBAL_UNCERTAINTY_ASSIGNED_CONTEXT(({near}))"
+        f"GLOBAL_UNIT_ASSIGNED_CONTEXT(({length},{angle},{solid_angle}))REPRESENTATION_CONTEXT('',''))"
+    )
+    placement = step.placement(step.point((0, 0, 0)), np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0]))
+    shape = add(f"ADVANCED_BREP_SHAPE_REPRESENTATION('',({placement},{solid}),{context})")
+    application = add("APPLICATION_CONTEXT('automotive design')")
+    add(f"APPLICATION_PROTOCOL_DEFINITION('international standard','automotive_design',2000,{application})")
+    product = add(f"PRODUCT('box','box','',({add(f'PRODUCT_CONTEXT($,{application},$)')}))")
+    formation = add(f"PRODUCT_DEFINITION_FORMATION('','',{product})")
+    design = add(f"PRODUCT_DEFINITION_CONTEXT('part definition',{application},'design')")
+    definition = add(f"PRODUCT_DEFINITION('design','',{formation},{design})")
+    add(f"SHAPE_DEFINITION_REPRESENTATION({add(f'PRODUCT_DEFINITION_SHAPE($,$,{definition})')},{shape})")
+    head = "ISO-10303-21;\nHEADER;\nFILE_DESCRIPTION((''),'2;1');\nFILE_NAME('','',(''),(''),'','','');\n"
+    head += "FILE_SCHEMA(('AUTOMOTIVE_DESIGN { 1 0 10303 214 1 1 1 1 }'));\nENDSEC;\nDATA;\n"
+    return (head + "\n".join(rows) + "\nENDSEC;\nEND-ISO-10303-21;\n").encode()

@@ -1,0 +1,208 @@
+"""Orientation: support volumes against closed forms and a naive twin, and the search against scoring everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+from manifold3d import Manifold
+from tests.naive import orientation as naive
+
+from pricing_engine.analysis import orientation
+from pricing_engine.kernels.boundary import CUT, INSIDE, Boundary
+from pricing_engine.kernels.bvh import build_bvh
+from pricing_engine.mesh.model import Mesh
+
+LAYER = 0.05
+DOWN = np.array([0.0, 0.0, -1.0])
+TURN = trimesh.transformations.rotation_matrix(0.7, [0.3, -0.5, 0.8])[:3, :3]
+
+
+def mesh_of(vertices, facets):
+    """A Mesh in a simple spatial order: by x of the centroids in slabs, then y, z."""
+    vertices, facets = np.asarray(vertices, np.float64) + 0.0, np.asarray(facets)
+    unique, where = np.unique(vertices, axis=0, return_inverse=True)
+    facets = where.ravel()[facets]
+    middle = unique[facets].mean(axis=1)
+    cell = np.floor((middle - middle.min(axis=0)) / (np.ptp(unique, axis=0).max() / 16 + 1e-30))
+    facets = facets[np.lexsort((*middle.T, *cell.T))]
+    return Mesh(np.ascontiguousarray(unique), np.ascontiguousarray(facets.astype(np.int32)))
+
+
+def solid(manifold):
+    """A manifold3d solid as a Mesh."""
+    raw = manifold.to_mesh()
+    return mesh_of(np.asarray(raw.vert_properties)[:, :3].astype(np.float64), np.asarray(raw.tri_verts))
+
+
+def box(size, at=(0, 0, 0)):
+    """An axis-parallel box with its lowest corner at ``at``."""
+    return Manifold.cube(size).translate(at)
+
+
+def volumes(mesh, directions, boundary=None, prune=False, threads=2):
+    """Support volumes of chosen directions."""
+    boundary = boundary or Boundary.everything(mesh.facet_count)
+    directions = np.asarray(directions, np.float64).reshape(-1, 3)
+    return orientation.measure(mesh, build_bvh(mesh, 1), boundary, LAYER, directions, threads, prune).volumes
+
+
+def search(mesh, boundary=None, threads=2):
+    """The whole search."""
+    boundary = boundary or Boundary.everything(mesh.facet_count)
+    hull = orientation.largest_hull_faces(mesh.vertices)
+    return orientation.search_orientations(mesh, build_bvh(mesh, 1), boundary, LAYER, hull, threads)
+
+
+T_SHAPE = box((2, 2, 10), (4, 4, 0)) + box((10, 10, 2), (0, 0, 10))
+TABLE = (box((10, 8, 1), (0, 0, 6)) + box((1, 1, 6)) + box((1, 1, 6), (9, 0, 0)) + box((1, 1, 6), (0, 7, 0))
+         + box((1, 1, 6), (9, 7, 0)))
+BRIDGE = box((12, 4, 5)) - box((6, 4, 3), (3, 0, 0))
+SHELTER = TABLE + box((3, 2.5, 2.3), (3.1, 2.2, 0))
+CLOSED_FORMS = [(T_SHAPE, 96 * 10), (TABLE, 76 * 6), (BRIDGE, 6 * 4 * 3), (SHELTER, 76 * 6 - 3 * 2.5 * 2.3),
+                (box((3, 4, 5)), 0), (box((1, 1, 1)) + box((2, 2, 1), (5, 0, 3)), 12)]
+
+
+@pytest.mark.parametrize(("manifold", "exact"), CLOSED_FORMS)
+def test_boxes_have_their_closed_forms_however_coarse_or_fine_or_turned(manifold, exact):
+    coarse = solid(manifold)
+    size = orientation.model_size(coarse)
+    fine = solid(manifold.refine_to_length(size / 40))
+    for mesh in (coarse, fine):
+        turned = Mesh(np.ascontiguousarray(mesh.vertices @ TURN.T + [100, -50, 7]), mesh.facets)
+        assert volumes(mesh, DOWN)[0] == pytest.approx(exact, rel=0.02, abs=1e-4 * size**3)
+        assert volumes(turned, TURN @ DOWN)[0] == pytest.approx(exact, rel=0.02, abs=1e-4 * size**3)
+
+
+@pytest.mark.parametrize("segments", [64, 300])
+def test_sphere_needs_support_under_its_cap(segments):
+    radius = 7.0
+    ball = solid(Manifold.sphere(radius, segments))
+    rim = radius * np.sqrt(1 - orientation.OVERHANG_COSINE**2)
+    exact = np.pi * radius * rim**2 - 2 * np.pi / 3 * (radius**3 - (radius**2 - rim**2) ** 1.5)
+    got = volumes(ball, [DOWN, TURN @ DOWN])
+    assert got == pytest.approx(np.full(2, exact), rel=0.08 if segments < 100 else 0.02)
+
+
+def test_touching_surfaces_leave_no_support():
+    lower, upper = solid(box((4, 4, 2))), solid(box((4, 4, 3), (0, 0, 2)))
+    apart = mesh_of(np.vstack([lower.vertices, upper.vertices]),
+                    np.vstack([lower.facets, upper.facets + len(lower.vertices)]))
+    assert volumes(apart, DOWN)[0] == 0
+    assert search(apart).best.support_volume_mm3 == 0
+
+
+def test_platform_rest_is_half_a_layer():
+    feet = solid(box((1, 1, 1)) + box((1, 1, 1 - 0.4 * LAYER), (3, 0, 0.4 * LAYER)) + box((4, 1, 1), (0, 0, 1)))
+    areas = orientation.overhang_areas(feet, Boundary.everything(feet.facet_count), LAYER, DOWN[None], 1)
+    assert areas[0] == pytest.approx(2)  # the arch alone; the short foot rests
+
+
+def test_inside_facets_and_pieces_follow_the_boundary():
+    first, second = box((6, 6, 2), (0, 0, 4)), box((2, 2, 6), (2, 2, 0))
+    union = solid(first + second)
+    parts = [solid(first), solid(second)]
+    both = mesh_of(np.vstack([part.vertices for part in parts]),
+                   np.vstack([parts[0].facets, parts[1].facets + len(parts[0].vertices)]))
+    status = np.full(both.facet_count, CUT, np.int8)
+    status[::3] = INSIDE
+    boundary = Boundary(status, union.vertices[union.facets], np.zeros(union.facet_count, np.int32))
+    assert volumes(both, DOWN, boundary)[0] == pytest.approx(32 * 4, rel=0.02)
+    assert search(both, boundary).as_given.overhang_area_mm2 == pytest.approx(32)
+
+
+def blob(seed):
+    """A random union of boxes and balls."""
+    rng = np.random.default_rng(seed)
+    shape = Manifold()
+    for _ in range(7):
+        part = box(rng.uniform(0.5, 4, 3)) if rng.random() < 0.6 else Manifold.sphere(rng.uniform(0.5, 2), 24)
+        shape += part.rotate(rng.uniform(0, 90, 3)).translate(rng.uniform(-3, 3, 3))
+    return solid(shape)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_agrees_with_naive_columns(seed):
+    mesh = blob(seed)
+    rng = np.random.default_rng(seed + 100)
+    directions = np.vstack([DOWN, rng.normal(size=(2, 3))])
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    triangles = mesh.vertices[mesh.facets]
+    exact = [naive.support_volume(triangles, down, LAYER) for down in directions]
+    size = orientation.model_size(mesh)
+    assert volumes(mesh, directions) == pytest.approx(np.array(exact), rel=0.02, abs=1e-4 * size**3)
+    areas = orientation.overhang_areas(mesh, Boundary.everything(mesh.facet_count), LAYER, directions, 2)
+    for down, area in zip(directions, areas, strict=True):
+        each, over = naive.overhanging(triangles, down, LAYER, size)
+        assert area == pytest.approx(each[over].sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bounds_are_rigorous_and_the_search_finds_what_scoring_everything_finds(seed):
+    mesh = blob(seed)
+    directions = orientation.candidate_directions(orientation.largest_hull_faces(mesh.vertices))
+    assert len(directions) >= 500
+    boundary = Boundary.everything(mesh.facet_count)
+    tree = build_bvh(mesh, 1)
+    everything = orientation.measure(mesh, tree, boundary, LAYER, directions, 2, prune=False)
+    pruned = orientation.measure(mesh, tree, boundary, LAYER, directions, 2)
+    assert (pruned.bounds <= everything.volumes * (1 + 1e-12)).all()
+    assert pruned.volumes.min() == everything.volumes.min()
+    measured = np.isfinite(pruned.volumes)
+    assert (pruned.volumes[measured] == everything.volumes[measured]).all()
+    size = orientation.model_size(mesh)
+    np.testing.assert_allclose(pruned.heights, np.ptp(mesh.vertices @ directions.T, axis=0), atol=1e-12 * size)
+
+
+def test_same_bits_on_any_threads():
+    mesh = blob(9)
+    first, other = search(mesh, threads=1), search(mesh, threads=5)
+    for a, b in ((first.as_given, other.as_given), (first.best, other.best)):
+        assert (a.down == b.down).all()
+        assert (a.support_volume_mm3, a.overhang_area_mm2, a.height_mm) == (
+            b.support_volume_mm3, b.overhang_area_mm2, b.height_mm)
+
+
+def test_best_follows_the_model_when_it_turns():
+    mesh = solid(T_SHAPE)
+    best = search(mesh).best
+    turned = search(Mesh(np.ascontiguousarray(mesh.vertices @ TURN.T), mesh.facets)).best
+    assert best.support_volume_mm3 == turned.support_volume_mm3 == 0
+    assert best.height_mm == pytest.approx(12)
+    assert turned.down == pytest.approx(TURN @ best.down, abs=1e-6)
+    assert best.down == pytest.approx([0, 0, 1])
+
+
+def test_table_is_best_upside_down():
+    found = search(solid(TABLE))
+    assert found.best.down == pytest.approx([0, 0, 1])
+    assert found.as_given.support_volume_mm3 == pytest.approx(76 * 6, rel=0.02)
+    assert found.as_given.overhang_area_mm2 == pytest.approx(76)
+    assert found.as_given.height_mm == 7
+    assert found.candidates >= 500
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_survives_any_soup(count):
+    rng = np.random.default_rng(count)
+    vertices = rng.normal(size=(3 * count, 3)) * 1e4 + 1e6
+    facets = np.arange(3 * count).reshape(-1, 3)
+    facets[-1] = facets[-1, 0]
+    vertices[:3, 2] = vertices[0, 2]
+    found = search(mesh_of(vertices, facets))
+    for pose in (found.as_given, found.best):
+        assert np.isfinite([pose.support_volume_mm3, pose.overhang_area_mm2, pose.height_mm]).all()
+        assert np.linalg.norm(pose.down) == pytest.approx(1)
+
+
+def test_survives_a_point():
+    found = search(Mesh(np.zeros((1, 3)), np.zeros((2, 3), np.int32)))
+    assert found.best.support_volume_mm3 == 0
+
+
+def test_hull_faces_come_largest_first():
+    faces = orientation.largest_hull_faces(solid(box((1, 2, 3))).vertices)
+    assert len(faces) == 6
+    assert np.abs(faces[:2]) == pytest.approx(np.array([[1, 0, 0], [1, 0, 0]]))
+
+

@@ -1,0 +1,110 @@
+"""Edges, bodies, degenerate and duplicate facets."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pricing_engine.mesh.integrity import Topology, measure_topology
+from pricing_engine.mesh.model import Mesh
+from pricing_engine.mesh.weld import canonical_indexed
+from tests.naive import topology as naive
+
+MODELS = pathlib.Path(__file__).parents[3] / "shared/models"
+REFERENCE = (
+    {
+        name: entry["bitwise"]
+        for name, entry in json.loads((MODELS / "reference.json").read_text())["models"].items()
+        if "bitwise" in entry and (MODELS / name).exists() and not name.endswith(".3mf")
+    }
+    if (MODELS / "reference.json").exists()
+    else {}
+)
+
+
+def check(mesh: Mesh, threads: int = 2) -> Topology:
+    found, expected = measure_topology(mesh, threads), naive.topology(mesh.vertices, mesh.facets)
+    assert found.facet_body.tolist() == expected.pop("facet_body")
+    assert {key: getattr(found, key) for key in expected} == expected
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 300), st.integers(3, 200))
+def test_agrees_with_naive_twin(seed, count, vertex_count):
+    rng = np.random.default_rng(seed)
+    check(canonical_indexed(rng.integers(-4, 5, (vertex_count, 3)), rng.integers(0, vertex_count, (count, 3)), 1))
+
+
+@pytest.mark.parametrize("vertex_count", [4, 60, 3000, 20_000])
+def test_many_blocks_any_numbering_any_threads(vertex_count):
+    rng = np.random.default_rng(vertex_count)
+    facets = rng.integers(0, vertex_count, (30_000, 3)).astype(np.int32)
+    mesh = Mesh(rng.random((vertex_count, 3)), facets)
+    found = measure_topology(mesh, 1)
+    expected = naive.topology(mesh.vertices, facets)
+    assert found.facet_body.tolist() == expected.pop("facet_body")
+    expected["euler_number"] += vertex_count - len(np.unique(facets))
+    assert {key: getattr(found, key) for key in expected} == expected
+    for threads in (2, 7):
+        other = measure_topology(mesh, threads)
+        assert np.array_equal(other.facet_body, found.facet_body)
+        assert np.array_equal(other.neighbours, found.neighbours)
+
+
+def test_closed_solids():
+    for solid, bodies, euler in [
+        (trimesh.creation.icosphere(subdivisions=5), 1, 2),
+        (trimesh.creation.torus(3, 1, major_sections=90, minor_sections=60), 1, 0),
+        (trimesh.util.concatenate([trimesh.creation.box(), trimesh.creation.icosphere(radius=0.2)]), 2, 4),
+    ]:
+        found = check(canonical_indexed(solid.vertices, solid.faces, 1))
+        assert found.watertight
+        assert found.winding_consistent
+        assert (found.bodies, found.euler_number) == (bodies, euler)
+
+
+def test_neighbours_share_the_edge():
+    solid = trimesh.creation.icosphere(subdivisions=5)
+    mesh = canonical_indexed(solid.vertices, solid.faces, 1)
+    neighbours = measure_topology(mesh, 2).neighbours
+    for corner in range(3):
+        edge = np.sort(mesh.facets[:, [corner, (corner + 1) % 3]], axis=1)
+        other = mesh.facets[neighbours[:, corner]]
+        assert (other[:, :, None] == edge[:, None, :]).any(axis=1).all()
+        assert (neighbours[:, corner] != np.arange(len(other))).all()
+
+
+def test_fan_of_many_facets_at_one_vertex_and_one_edge():
+    n = 30_000
+    angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
+    rim = np.column_stack((np.cos(angle), np.sin(angle), np.zeros(n)))
+    i = np.arange(n)
+    disc = np.column_stack((np.full(n, n), i, (i + 1) % n))
+    found = measure_topology(canonical_indexed(np.vstack((rim, [[0, 0, 0]])), disc, 1), 2)
+    assert (found.boundary_edges, found.bodies, found.euler_number) == (n, 1, 1)
+    book = np.column_stack((np.full(n, n), np.full(n, n + 1), i))
+    found = measure_topology(canonical_indexed(np.vstack((rim, [[0, 0, 0], [0, 0, 1]])), book, 1), 2)
+    assert (found.non_manifold_edges, found.boundary_edges, found.bodies) == (1, 2 * n, 1)
+
+
+def test_collinear_facet_is_degenerate_wherever_it_lies():
+    for origin in (0.0, 0.1, 1e5):
+        vertices = np.array([[0, 0, 0], [0.1, 0.2, 0.3], [0.2, 0.4, 0.6]]) + origin
+        assert measure_topology(canonical_indexed(vertices, np.array([[0, 1, 2]]), 1), 1).degenerate_facets == 1
+
+
+@pytest.mark.parametrize("name", sorted(REFERENCE))
+def test_real_models_agree_with_reference(name):
+    loaded = trimesh.load(MODELS / name, force="mesh", process=False)
+    mesh = canonical_indexed(loaded.vertices, loaded.faces, 2)
+    found = measure_topology(mesh, 2)
+    measured = {key: getattr(found, key, None) for key in REFERENCE[name]}
+    measured |= {"facets": mesh.facet_count, "vertices": len(mesh.vertices)}
+    assert {key: measured[key] for key in REFERENCE[name]} == REFERENCE[name]

@@ -1,0 +1,70 @@
+"""Winding numbers against the sum of solid angles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+
+from pricing_engine.kernels.bvh import build_bvh
+from pricing_engine.kernels.winding import winding_numbers
+from pricing_engine.mesh.model import Mesh
+from tests.naive.solid import generalized_winding
+
+
+def shells(*parts: trimesh.Trimesh) -> Mesh:
+    """The parts as one welded mesh, facets sorted by their centroids."""
+    triangles = np.concatenate([part.triangles for part in parts]) + 0.0
+    triangles = triangles[np.lexsort(triangles.mean(axis=1).T)]
+    vertices, index = np.unique(triangles.reshape(-1, 3), axis=0, return_inverse=True)
+    return Mesh(vertices, index.reshape(-1, 3).astype(np.int32))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_overlapping_and_reversed_spheres(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    parts = []
+    for turn in range(6):
+        sphere = trimesh.creation.icosphere(2, random.uniform(0.3, 1))
+        sphere.apply_translation(random.uniform(-1, 1, 3))
+        if turn % 3 == 2:
+            sphere.invert()
+        parts.append(sphere)
+    mesh = shells(*parts)
+    bvh = build_bvh(mesh, 1)
+    points = random.uniform(-1.5, 1.5, (500, 3))
+    expected = np.rint(generalized_winding(mesh.vertices[mesh.facets], points))
+    assert np.array_equal(winding_numbers(mesh, bvh, points, 1), expected)
+    assert np.array_equal(winding_numbers(mesh, bvh, points, 3), expected)
+
+
+def test_rays_through_vertices_and_edges() -> None:
+    """Points straight below corners and edges, in the rays' own direction, lose and count no crossing twice."""
+    from pricing_engine.kernels.winding import SHEAR_X, SHEAR_Y
+
+    box = trimesh.creation.box(extents=(2, 2, 2)).subdivide().subdivide()
+    mesh = shells(box)
+    bvh = build_bvh(mesh, 1)
+    edges = box.vertices[box.edges_unique]
+    targets = np.concatenate([box.vertices, edges.mean(axis=1)])
+    down = np.array([SHEAR_X, SHEAR_Y, 1.0])
+    below = targets - 10 * down
+    assert not winding_numbers(mesh, bvh, below, 1).any()
+    inside = np.zeros((1, 3)) + targets * 0.25
+    assert (winding_numbers(mesh, bvh, inside, 1) == 1).all()
+
+
+def test_far_from_the_origin() -> None:
+    sphere = trimesh.creation.icosphere(3, 1.0)
+    sphere.apply_translation((1e5, -2e5, 3e5))
+    mesh = shells(sphere)
+    points = np.array([[1e5, -2e5, 3e5], [1e5 + 1.1, -2e5, 3e5], [0, 0, 0]])
+    assert winding_numbers(mesh, build_bvh(mesh, 1), points, 1).tolist() == [1, 0, 0]
+
+
+def test_degenerate_facets_are_harmless() -> None:
+    box = trimesh.creation.box()
+    mesh = shells(box)
+    facets = np.concatenate([mesh.facets, [[0, 0, 1], [2, 2, 2]]]).astype(np.int32)
+    mesh = Mesh(mesh.vertices, facets)
+    assert winding_numbers(mesh, build_bvh(mesh, 1), np.array([[0.1, 0.2, 0.05], [0, 0, -3.0]]), 1).tolist() == [1, 0]
