@@ -40,7 +40,6 @@ class Settings:
     """What a caller may choose about measuring; part of the analysis id."""
 
     layer_height_mm: float = 0.05
-    thin_limits_mm: tuple[float, ...] = (0.5, 0.8, 1.0)
     reach_radii_mm: tuple[float, ...] = (1.5, 3.0)
 
 
@@ -107,7 +106,7 @@ def _measure(
             volume = open_volume_estimate(mesh, bvh, boundary, threads)
         hull = convex_hull(raw)
     with watch.stage("thickness"):
-        walls = measure_thickness(mesh, bvh, settings.thin_limits_mm, threads)
+        walls = measure_thickness(mesh, bvh, threads)
     with watch.stage("orientation"):
         faces = largest_hull_faces(hull.vertices) if hull else np.empty((0, 3))
         poses = search_orientations(mesh, bvh, boundary, settings.layer_height_mm, faces, threads)
@@ -150,7 +149,7 @@ def _measure(
     )  # fmt: skip
     crossed = np.flatnonzero(crossing.facets)[:_PLACES]
     where = {
-        "thin_walls": tuple(_point(place) for place in walls.thinnest[:_PLACES]),
+        "thin_walls": tuple(_point(place) for place in walls.thinnest_mm),
         "islands": tuple(_point(place) for place in layers.island_points[:_PLACES]),
         "self_intersections": tuple(_point(raw.vertices[raw.facets[facet]].mean(axis=0)) for facet in crossed),
     }
@@ -167,7 +166,7 @@ def _measure(
         report.Finishing(reach),
         find_checks(integrity, geometry, thickness, slices, notes, where),
     )
-    return analysis, mesh, walls.facet_sphere
+    return analysis, mesh, walls.facet_mm
 
 
 def _summary(found: Percentiles) -> report.ThicknessSummary:

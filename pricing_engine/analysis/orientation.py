@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
-from pricing_engine.kernels.boundary import CUT, WHOLE, Boundary
+from pricing_engine.kernels.boundary import WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh
+from pricing_engine.kernels.orientation import area_vectors, overhangs, split_triangles
 from pricing_engine.kernels.orientation_bound import cluster_moments, clusters, height_ranges, lower_bounds
-from pricing_engine.kernels.support import area_vectors, overhangs, split_triangles, support_volumes
+from pricing_engine.kernels.support import support_volumes
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 from pricing_engine.mesh.model import Floats, Mesh
 
@@ -25,7 +26,7 @@ OVERHANG_COSINE = float(np.cos(np.pi / 4) + 0.001)
 _HULL_FACES = 100
 _SPACING = 1 / 64  # of the model's size: the longest edge of a sample's triangle
 _ROUND = 1e-6  # of the model's size: scores that agree so far are equal, and surfaces so near touch
-_COARSE, _FINE = 2_000, 16_000  # clusters of the first and the second bound
+_CLUSTERS = 4_000, 20_000  # of the first, coarse bound and of the finer ones
 _BLOCK = 128
 _GRAIN = 16_384
 _BATCH = 8
@@ -53,7 +54,7 @@ class Orientation:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What :func:`measure` found: ``directions`` (D, 3), ``heights``, ``bounds`` and ``volumes`` (D,), inf if dropped."""
+    """What :func:`measure` found: ``directions`` (D, 3); ``heights``, ``bounds``, ``volumes`` (D,), inf if dropped."""
 
     directions: Floats
     heights: Floats
@@ -71,8 +72,8 @@ def search_orientations(mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: 
     search = measure(mesh, bvh, boundary, layer_height, candidate_directions(hull_directions), threads)
     size = model_size(mesh)
     if size == 0:
-        pose = Pose(search.directions[0], 0.0, 0.0, 0.0)
-        return Orientation(len(search.directions), pose, pose)
+        nothing = Pose(search.directions[0], 0.0, 0.0, 0.0)
+        return Orientation(len(search.directions), nothing, nothing)
     rounded = np.rint(search.volumes / (_ROUND * size**3))
     tied = np.flatnonzero(rounded == rounded.min())
     areas = overhang_areas(mesh, boundary, layer_height, search.directions[tied], threads)
@@ -114,11 +115,11 @@ def measure(mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, direc
         return open_[np.argsort(bounds[open_], kind="stable")]
 
     if prune:
-        for clusters_wanted in (_COARSE, _FINE):
+        for wanted in _CLUSTERS:
             chosen = left()
             bounds[chosen] = np.maximum(bounds[chosen], _bounds(
-                corners, samples, owner, frames[chosen], platform[chosen], rest[chosen], clusters_wanted, size, threads))
-            if clusters_wanted == _COARSE:
+                corners, samples, owner, frames[chosen], platform[chosen], rest[chosen], wanted, size, threads))
+            if wanted == _CLUSTERS[0]:
                 score(np.unique([0, *left()[:3]]))
     while len(chosen := left()):
         score(chosen[:_BATCH])
@@ -132,10 +133,14 @@ def _bounds(corners: NDArray[np.float32], samples: NDArray[np.float32], owner: N
     if not len(frames) or not len(owner):
         return np.zeros(len(frames))
     cosine, pad, slack = np.float32(OVERHANG_COSINE), np.float32(_ROUND * size), 5 * _ROUND * size
+    wanted = min(wanted, len(owner) // 8 + 1)
     width = max(8, 2 ** int(np.ceil(np.log2(max(len(owner) / wanted, 1)))))
+    total, reach = float(samples[6].sum(dtype=np.float64)), size * _SPACING * 0.67
+    # twice the side of a cluster's share of the surface; where facets were cut, more, for boxes hold their reach
+    limit = 1.7 * np.sqrt(total / wanted) + (reach if len(owner) > 2 * corners.shape[1] else 0)
     begins, boxes = np.empty(len(owner) + 1, np.int32), np.empty((6, len(owner)), np.float32)
-    count = clusters(width, np.float32(3 * size / np.sqrt(wanted)), corners, samples, owner,
-                     np.float32(size * _SPACING * 0.67), pad, begins, boxes)
+    count = clusters(width, np.float32(limit), corners, samples, owner,  # type: ignore[no-untyped-call]
+                     np.float32(reach), pad, begins, boxes)
     boxes = np.ascontiguousarray(boxes[:, :count])
     bounds = np.empty(len(frames))
     block = min(_BLOCK, len(frames))

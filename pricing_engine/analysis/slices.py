@@ -11,7 +11,7 @@ from pricing_engine.kernels.boundary import WHOLE, Boundary
 from pricing_engine.kernels.islands import build_contours
 from pricing_engine.kernels.slices import fill_segments, find_levels, sum_layers
 from pricing_engine.kernels.threads import chunk_count, run_ranges
-from pricing_engine.kernels.trapped import flatten, join_pairs, overlap_layers
+from pricing_engine.kernels.trapped import join_pairs, overlap_layers
 from pricing_engine.mesh.model import Mesh
 
 MOST_LAYERS = 200_000
@@ -20,7 +20,8 @@ _LEAST_GRAIN_FACETS = 16_384
 _MOST_PARTIAL_SUMS = 4_000_000
 _BLOCK_SEGMENTS = 1_500_000
 _GRAIN_SEGMENTS = 16_384
-_LEAST_ISLAND = 1e-10
+_LEAST_ISLAND = 1e-10  # of the squared size: thinner slivers are rounding
+_ON_PLANE = 1e-13
 
 Doubles = NDArray[np.float64]
 Numbers = NDArray[np.int32]
@@ -76,7 +77,7 @@ class _Block:
 def measure_slices(mesh: Mesh, boundary: Boundary, layer_height: float, threads: int) -> Slices:
     """Cut the solid at z_min + (i + 1/2) ``layer_height`` for all of these below z_max.
 
-    A vertex on a plane counts as above it; "on" means within 1e-12 of the largest height, so that the rounding of the
+    A vertex on a plane counts as above it; "on" means within 1e-13 of the largest |z|, so that the rounding of the
     plane's own height decides nothing. O(facets + segments) time; memory is a block of at most 1.5 million segments
     (or one layer) at a time. Raises ValueError for a layer height that is not positive, or gives over 200,000 layers.
     """
@@ -102,7 +103,7 @@ def _plan(mesh: Mesh, boundary: Boundary, height: float, threads: int) -> _Plane
         raise ValueError(f"layer height must be a positive number of mm, not {height}")
     columns = [mesh.vertices[:, axis] for axis in range(3)]  # numpy is ten times slower along the other axis
     low, high = np.array([column.min() for column in columns]), np.array([column.max() for column in columns])
-    tolerance = 1e-12 * max(abs(low[2]), abs(high[2]))
+    tolerance = _ON_PLANE * max(abs(low[2]), abs(high[2]))
     expected = (high[2] - low[2]) / height
     if expected > MOST_LAYERS:
         raise ValueError(f"{expected:.0f} layers of {height} mm are more than {MOST_LAYERS}")
@@ -158,7 +159,8 @@ def _islands_and_trapped(planes: _Planes, segments: Numbers, threads: int) -> tu
     parent = np.arange(known + 1, dtype=np.int32)
     for block in blocks:
         join_pairs(parent, block.links)
-    flatten(parent)
+    while not np.array_equal(parent, parent[parent]):
+        parent = parent[parent]
     doubled = np.concatenate([block.area for block in blocks])
     trapped = -doubled[parent[1:] != 0].sum() / 2 * planes.step
     return np.concatenate([block.islands for block in blocks]), max(0.0, float(trapped))

@@ -50,8 +50,8 @@ def _slot(cell_x, cell_y, mask):  # type: ignore[no-untyped-def]
 def _point_number(x, y, tolerance, tolerant, table, px, py, known):  # type: ignore[no-untyped-def]
     """Number of the point at (x, y), or ``known`` after entering it as a new one."""
     mask = len(table) - 1
-    home = _slot(np.int64(np.floor(x / tolerance)), np.int64(np.floor(y / tolerance)), mask)
-    slot = home
+    cell_x, cell_y = np.int64(np.floor(x / tolerance)), np.int64(np.floor(y / tolerance))
+    slot = _slot(cell_x, cell_y, mask)
     while table[slot] >= 0:
         point = table[slot]
         if px[point] == x and py[point] == y:
@@ -61,9 +61,7 @@ def _point_number(x, y, tolerance, tolerant, table, px, py, known):  # type: ign
     if tolerant:
         for across in range(-1, 2):
             for along in range(-1, 2):
-                cell_x = np.int64(np.floor(x / tolerance)) + across
-                cell_y = np.int64(np.floor(y / tolerance)) + along
-                slot = _slot(cell_x, cell_y, mask)
+                slot = _slot(cell_x + across, cell_y + along, mask)
                 while table[slot] >= 0:
                     point = table[slot]
                     if abs(px[point] - x) <= tolerance and abs(py[point] - y) <= tolerance:
@@ -116,7 +114,7 @@ def _label(begin, end, tolerance, tolerant, segments, contour, area, sample, cou
         balance[b] -= 1
         first[s - begin] = a
         join(parent, a, b)
-    loose = np.flatnonzero(balance[:known])[:512]  # where rounding tore a contour, the nearest loose ends meet
+    loose = np.flatnonzero(balance[:known])[:128]  # where rounding tore a contour, the nearest loose ends meet
     for i in range(len(loose)):
         nearest, best = -1, np.inf
         for j in range(len(loose)):
@@ -138,9 +136,8 @@ def _label(begin, end, tolerance, tolerant, segments, contour, area, sample, cou
         count[at] += 1
         area[at] += segments[s, 0] * segments[s, 3] - segments[s, 2] * segments[s, 1]
         best = sample[at]
-        if segments[s, 0] < segments[best, 0] or (
-            segments[s, 0] == segments[best, 0] and segments[s, 1] < segments[best, 1]
-        ):
+        x, y = segments[s, 0], segments[s, 1]
+        if x < segments[best, 0] or (x == segments[best, 0] and y < segments[best, 1]):
             sample[at] = s
     return contours
 

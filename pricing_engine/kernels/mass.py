@@ -6,6 +6,8 @@ it lies, and makes the volume of an open mesh well defined. One pass, O(n); part
 order, so the threads leave no trace.
 """
 
+# mypy: disable-error-code="no-untyped-call, assignment"
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -121,7 +123,7 @@ def _moments(lo, hi, vertices, facets, centre, partial):  # type: ignore[no-unty
 
 @kernel
 def _area_centroids(vertices, facets, facet_body, area):  # type: ignore[no-untyped-def]
-    """Area-weighted centroid of each body in ``area[:, :3]``; relative to the body's first corner while it is summed."""
+    """Area-weighted centroid of each body in ``area[:, :3]``; relative to its first corner while summed."""
     origin = np.full(len(area), -1, np.int32)
     for facet in range(len(facets)):
         body = facet_body[facet]

@@ -9,6 +9,8 @@ an edge never both count a ray that grazes it, nor neither. The points lie in a 
 looks up the cells under it: about O(n + crossings).
 """
 
+# mypy: disable-error-code="no-untyped-call, assignment"
+
 from __future__ import annotations
 
 import numpy as np

@@ -8,6 +8,8 @@ their nine coordinates, so only facets that are identical to the bit may swap. O
 A facet's corner ``c`` is ``positions[index[facet, c]]``, or ``positions[3 * facet + c]`` where ``index`` is empty.
 """
 
+# mypy: disable-error-code="no-untyped-call, assignment"
+
 from __future__ import annotations
 
 from typing import Any
@@ -45,7 +47,16 @@ def _hilbert_table() -> NDArray[np.int16]:
     return table
 
 
-_HILBERT = _hilbert_table()
+def _two_levels(table: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Row ``state << 6 | x << 4 | y << 2 | z`` (two bits each) holds ``next state << 6 | two key digits``."""
+    state, x, y, z = np.unravel_index(np.arange(24 * 64), (24, 4, 4, 4))
+    upper = table[state << 3 | x >> 1 | (y >> 1) << 1 | (z >> 1) << 2]
+    lower = table[upper >> 3 << 3 | x & 1 | (y & 1) << 1 | (z & 1) << 2]
+    both: NDArray[np.int16] = (lower >> 3 << 6 | (upper & 7) << 3 | lower & 7).astype(np.int16)
+    return both
+
+
+_HILBERT = _two_levels(_hilbert_table())
 
 
 def facet_order(
@@ -85,11 +96,10 @@ def _facet_keys(first, last, positions, index, lo, scale, table, keys, slots):  
         z = (np.float64(positions[a, 2]) - lo[2]) + (positions[b, 2] - lo[2]) + (positions[c, 2] - lo[2])
         i, j, k = np.int64(min(x * third, top)), np.int64(min(y * third, top)), np.int64(min(z * third, top))
         key, state = 0, 0
-        for level in range(_LEVELS - 1, -1, -1):
-            octant = (i >> level & 1) | (j >> level & 1) << 1 | (k >> level & 1) << 2
-            entry = np.int64(table[state << 3 | octant])
-            key = key << 3 | (entry & 7)
-            state = entry >> 3
+        for level in range(_LEVELS - 2, -1, -2):
+            entry = np.int64(table[state << 6 | (i >> level & 3) << 4 | (j >> level & 3) << 2 | (k >> level & 3)])
+            key = key << 6 | (entry & 63)
+            state = entry >> 6
         keys[facet] = key
         slots[first // _GRAIN, key >> _REST_BITS] += 1
 

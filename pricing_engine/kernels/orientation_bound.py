@@ -98,21 +98,26 @@ def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slac
     side = max(1, min(128, int(np.sqrt(count) / 2)))
     start = np.empty(side * side + 1, np.int32)
     half = np.float32(0.5)
+    reach = np.zeros(3, np.float32)
+    for c in range(count):
+        for axis in range(3):
+            reach[axis] = max(reach[axis], abs(boxes[axis, c]), abs(boxes[3 + axis, c]))
     for d in range(lo, hi):
-        ulo = vlo = np.float32(np.inf)
-        uhi = vhi = np.float32(-np.inf)
+        ux, uy, uz, vx, vy, vz = frames[d, 0], frames[d, 1], frames[d, 2], frames[d, 3], frames[d, 4], frames[d, 5]
+        dx, dy, dz = frames[d, 6], frames[d, 7], frames[d, 8]
         for c in range(count):
             x, y, z = (boxes[0, c] + boxes[3, c]) * half, (boxes[1, c] + boxes[4, c]) * half, \
                 (boxes[2, c] + boxes[5, c]) * half
             rx, ry, rz = boxes[3, c] - x, boxes[4, c] - y, boxes[5, c] - z
-            for k in range(3):
-                fx, fy, fz = frames[d, 3 * k], frames[d, 3 * k + 1], frames[d, 3 * k + 2]
-                middle, radius = x * fx + y * fy + z * fz, rx * abs(fx) + ry * abs(fy) + rz * abs(fz)
-                if k == 2:
-                    middle = -middle
-                spans[2 * k, c], spans[2 * k + 1, c] = middle - radius, middle + radius
-            ulo, uhi, vlo, vhi = (min(ulo, spans[0, c]), max(uhi, spans[1, c]), min(vlo, spans[2, c]),
-                                  max(vhi, spans[3, c]))
+            middle, radius = x * ux + y * uy + z * uz, rx * abs(ux) + ry * abs(uy) + rz * abs(uz)
+            spans[0, c], spans[1, c] = middle - radius, middle + radius
+            middle, radius = x * vx + y * vy + z * vz, rx * abs(vx) + ry * abs(vy) + rz * abs(vz)
+            spans[2, c], spans[3, c] = middle - radius, middle + radius
+            middle, radius = -(x * dx + y * dy + z * dz), rx * abs(dx) + ry * abs(dy) + rz * abs(dz)
+            spans[4, c], spans[5, c] = middle - radius, middle + radius
+        uhi = (reach[0] * abs(ux) + reach[1] * abs(uy) + reach[2] * abs(uz)) * np.float32(1.001)
+        vhi = (reach[0] * abs(vx) + reach[1] * abs(vy) + reach[2] * abs(vz)) * np.float32(1.001)
+        ulo, vlo = -uhi, -vhi
         across = np.float32(side) / max(uhi - ulo, np.float32(1e-30))
         down = np.float32(side) / max(vhi - vlo, np.float32(1e-30))
         start[:] = 0

@@ -77,7 +77,7 @@ def _pairs(mesh: Mesh, bvh: Bvh, threads: int, touching: bool) -> tuple[Ints, In
                    facet_boxes, near, start, keys, found)  # fmt: skip
         fits = found <= room
         parts += [keys[start[i] : start[i] + found[i]] for i in np.flatnonzero(fits & (room > 0))]
-        room = np.where(fits, 0, found)
+        room = np.where(fits | (room == 0), 0, found)
     keys = np.sort(np.concatenate(parts))
     return (keys >> 32).astype(np.int32), (keys & 0x7FFFFFFF).astype(np.int32)
 
@@ -124,15 +124,23 @@ def _join_leaves(  # type: ignore[no-untyped-def]
                     stack[depth, 0], stack[depth, 1] = level_start[level - 1] + WIDTH * index, level - 1
                     depth += 1
                 else:
-                    count = _join_pair(leaf, box, vertices, facets, facet_boxes, near, first_key, room, keys, count)
+                    count = _join_pair(
+                        leaf, box, vertices, facets, boxes, facet_boxes, near, first_key, room, keys, count
+                    )
     found[chunk] = count
 
 
 @kernel
-def _join_pair(leaf, other, vertices, facets, facet_boxes, near, first_key, room, keys, count):  # type: ignore[no-untyped-def]
+def _join_pair(  # type: ignore[no-untyped-def]
+    leaf, other, vertices, facets, boxes, facet_boxes, near, first_key, room, keys, count
+):
     for i in range(WIDTH):
         x0, y0, z0 = facet_boxes[leaf, 0, i], facet_boxes[leaf, 1, i], facet_boxes[leaf, 2, i]
         x1, y1, z1 = facet_boxes[leaf, 3, i], facet_boxes[leaf, 4, i], facet_boxes[leaf, 5, i]
+        if not (boxes[0, other] - near <= x1 and boxes[3, other] + near >= x0 and boxes[1, other] - near <= y1):
+            continue
+        if not (boxes[4, other] + near >= y0 and boxes[2, other] - near <= z1 and boxes[5, other] + near >= z0):
+            continue
         hits = 0
         for k in range(WIDTH):
             hit = (facet_boxes[other, 0, k] <= x1) & (facet_boxes[other, 3, k] >= x0)

@@ -88,7 +88,8 @@ def _touch(vertices, facets, facet, px, py, pz, mx, my, mz, centre, size):  # ty
     if abs(distance) > flat and spread > 1e-12:
         r = abs(distance) / spread
         qx, qy, qz = r * (mx + side * nx), r * (my + side * ny), r * (mz + side * nz)
-        ux, uy, uz, vx, vy, vz, wx, wy, wz = ax - qx, ay - qy, az - qz, bx - qx, by - qy, bz - qz, cx - qx, cy - qy, cz - qz
+        ux, uy, uz, vx, vy, vz = ax - qx, ay - qy, az - qz, bx - qx, by - qy, bz - qz
+        wx, wy, wz = cx - qx, cy - qy, cz - qz
         if (
             _dot(nx, ny, nz, uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx) >= 0.0
             and _dot(nx, ny, nz, vy * wz - vz * wy, vz * wx - vx * wz, vx * wy - vy * wx) >= 0.0
@@ -102,6 +103,16 @@ def _touch(vertices, facets, facet, px, py, pz, mx, my, mz, centre, size):  # ty
     )
 
 
+@inlined
+def _edge8(ax, ay, az, ex, ey, ez, ux, uy, uz, zero, one):  # type: ignore[no-untyped-def]
+    """Squared distance of the segments a, a + e from the origin, and on which side of them in the plane it lies."""
+    s = (zero - fma8(ax, ex, fma8(ay, ey, az * ez))) / fma8(ex, ex, fma8(ey, ey, ez * ez))
+    s = min8(max8(s, zero), one)
+    x, y, z = fma8(s, ex, ax), fma8(s, ey, ay), fma8(s, ez, az)
+    side = fma8(ux, ey * az - ez * ay, fma8(uy, ez * ax - ex * az, uz * (ex * ay - ey * ax)))
+    return fma8(x, x, fma8(y, y, z * z)), side
+
+
 @kernel
 def _measure(  # type: ignore[no-untyped-def]
     lo, hi, vertices, facets, corners, boxes, walls, level_start, centre, size, ray, thickness
@@ -109,7 +120,8 @@ def _measure(  # type: ignore[no-untyped-def]
     stack = np.empty(_STACK, np.int64)
     touched = -1
     slack, facing = np.float32(size * 2.0**-20), splat8(np.float32(FACING))
-    zero, noise = splat8(np.float32(0)), splat8(np.float32(size * 2.0**-21))
+    zero, one, rounding = splat8(np.float32(0)), splat8(np.float32(1)), splat8(np.float32(2.0**-20))
+    still = splat8(slack)
     for facet in range(lo, hi):
         px, py, pz, mx, my, mz = frame(vertices, facets, facet, centre, size)
         if mx == 0.0 and my == 0.0 and mz == 0.0:
@@ -126,7 +138,8 @@ def _measure(  # type: ignore[no-untyped-def]
             if not bound > 0.0:
                 continue
             r = min(best, bound) / 2
-            cx, cy, cz = splat8(np.float32(px + r * mx)), splat8(np.float32(py + r * my)), splat8(np.float32(pz + r * mz))
+            cx, cy = splat8(np.float32(px + r * mx)), splat8(np.float32(py + r * my))
+            cz = splat8(np.float32(pz + r * mz))
             radius = splat8(np.float32(r) * np.float32(1 + 2.0**-19) + slack)
             square = radius * radius
             stack[0] = level_start[-1] * 16 + len(level_start) - 1
@@ -145,18 +158,29 @@ def _measure(  # type: ignore[no-untyped-def]
                 mask &= at_most8(fma8(x, x, fma8(y, y, z * z)), square)
                 height = fma8(load8(boxes, high_x, group), nx, load8(boxes, high_y, group) * ny)
                 mask &= at_most8(floor, fma8(load8(boxes, high_z, group), nz, height))
+                # Look first where the sphere was touched last: leaves at once, boxes by going last on the stack.
+                ahead = level_start[level] + (touched >> (3 * level + 3)) - group
+                turn = mask & (1 << ahead) if touched >= 0 and 0 <= ahead < WIDTH else 0
+                if level > 0:
+                    turn = mask & ~turn if mask != turn else mask
                 while mask:
-                    box = group + lowest_bit(mask)
-                    mask &= mask - 1
+                    if turn == 0:
+                        turn = mask
+                    box = group + lowest_bit(turn)
+                    mask &= ~(turn & -turn)
+                    turn &= turn - 1
                     if level > 0:
                         below = level_start[level - 1] + WIDTH * (box - level_start[level])
                         stack[waiting] = below * 16 + level - 1
                         waiting += 1
                         continue
                     base = box * WIDTH
-                    x0, y0, z0 = load8(corners, 0, base) - cx, load8(corners, 1, base) - cy, load8(corners, 2, base) - cz
-                    x1, y1, z1 = load8(corners, 3, base) - cx, load8(corners, 4, base) - cy, load8(corners, 5, base) - cz
-                    x2, y2, z2 = load8(corners, 6, base) - cx, load8(corners, 7, base) - cy, load8(corners, 8, base) - cz
+                    x0, y0 = load8(corners, 0, base) - cx, load8(corners, 1, base) - cy
+                    z0 = load8(corners, 2, base) - cz
+                    x1, y1 = load8(corners, 3, base) - cx, load8(corners, 4, base) - cy
+                    z1 = load8(corners, 5, base) - cz
+                    x2, y2 = load8(corners, 6, base) - cx, load8(corners, 7, base) - cy
+                    z2 = load8(corners, 8, base) - cz
                     x = max8(max8(min8(x0, min8(x1, x2)), zero - max8(x0, max8(x1, x2))), zero)
                     y = max8(max8(min8(y0, min8(y1, y2)), zero - max8(y0, max8(y1, y2))), zero)
                     z = max8(max8(min8(z0, min8(z1, z2)), zero - max8(z0, max8(z1, z2))), zero)
@@ -167,10 +191,22 @@ def _measure(  # type: ignore[no-untyped-def]
                     ux, uy, uz = y1 * z2 - z1 * y2, z1 * x2 - x1 * z2, x1 * y2 - y1 * x2
                     area = sqrt8(fma8(ux, ux, fma8(uy, uy, uz * uz)))
                     # Rounding of the corners turns the normals of slivers: allow for it.
-                    blur = noise * sqrt8(max8(fma8(x1, x1, fma8(y1, y1, z1 * z1)), fma8(x2, x2, fma8(y2, y2, z2 * z2))))
+                    blur = fma8(radius, rounding, still) * sqrt8(
+                        max8(fma8(x1, x1, fma8(y1, y1, z1 * z1)), fma8(x2, x2, fma8(y2, y2, z2 * z2)))
+                    )
                     hits &= at_most8(facing * area, fma8(ux, nx, fma8(uy, ny, fma8(uz, nz, blur))))
                     distance = fma8(ux, x0, fma8(uy, y0, uz * z0))
                     hits &= at_most8(max8(distance, zero - distance), fma8(radius, area, blur * radius))
+                    if hits == 0:
+                        continue
+                    # The sphere cuts the plane: it meets the facet if it meets an edge or its middle lies over it.
+                    ex, ey, ez = x2 - x1, y2 - y1, z2 - z1
+                    vx, vy, vz = x0 + x1, y0 + y1, z0 + z1
+                    near, side_0 = _edge8(x0, y0, z0, x1, y1, z1, ux, uy, uz, zero, one)
+                    near_1, side_1 = _edge8(vx, vy, vz, ex, ey, ez, ux, uy, uz, zero, one)
+                    near_2, side_2 = _edge8(x0, y0, z0, x2, y2, z2, ux, uy, uz, zero, one)
+                    inside = at_most8(side_0, zero) & at_most8(side_1, zero) & at_most8(zero, side_2)
+                    hits &= at_most8(min8(near, min8(near_1, near_2)), square) | inside
                     while hits:
                         candidate = base + lowest_bit(hits)
                         hits &= hits - 1

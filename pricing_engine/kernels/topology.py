@@ -1,14 +1,15 @@
 """Match the edges of a welded mesh, on any number of threads.
 
 In canonical order a vertex is used by facets near the one where it first appears, so facets and vertices fall into the
-same *blocks*: ``GRAIN`` facets and the vertices that appear first among them. An edge belongs to the block of its lower
-vertex. Each block collects its half-edges (its own, and the few *foreign* ones of other blocks' facets) by lower vertex,
-orders each short list by (higher vertex, third vertex), and reads all facts off the runs of equal edges. Bodies are
-then united first within blocks, then across them, lower root wins, which makes labels independent of threads.
+same *blocks*: ``GRAIN`` facets and the vertices that appear first among them. An edge belongs to the block of its
+lower vertex. Each block collects its half-edges (its own, and the few *foreign* ones of other blocks' facets) by lower
+vertex, orders each short list by (higher vertex, third vertex), and reads all facts off the runs of equal edges.
 O(n log d) for d facets at a vertex; right, if slower, for any numbering of the vertices.
 
 Half-edge ``3 * facet + corner`` runs from that corner to the facet's next one.
 """
+
+# mypy: disable-error-code="no-untyped-call, assignment"
 
 from __future__ import annotations
 
@@ -16,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.sparse import sparse_empty
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 
-GRAIN = 8192
+GRAIN = 4096
 EDGES, BOUNDARY, NON_MANIFOLD, UNBALANCED, DUPLICATES, DEGENERATE = range(6)
 _SHORT_LIST = 24
 
@@ -35,7 +37,7 @@ def match_edges(
     block_vertices = np.zeros(blocks, np.int32)
     run_ranges(_highest_vertex, facet_count, GRAIN, threads, facets, block_vertices)
     vertex_start = np.concatenate((np.zeros(1, np.int32), np.maximum.accumulate(block_vertices)))
-    foreign = np.empty(3 * facet_count, np.int32)
+    foreign = sparse_empty(3 * facet_count, np.int32)
     foreign_count = np.zeros(blocks, np.int64)
     tallies = np.zeros((blocks, 6), np.int64)
     run_ranges(_scan, facet_count, GRAIN, threads, vertices, facets, vertex_start, foreign, foreign_count, tallies)
@@ -46,16 +48,6 @@ def match_edges(
     links = np.empty((facet_count, 3), np.int32)
     run_ranges(_match, blocks, 1, threads, facets, vertex_start, halves, half_start, links.reshape(-1), tallies)
     return tallies.sum(axis=0), links
-
-
-def label_bodies(links: NDArray[np.int32], threads: int) -> tuple[NDArray[np.int32], int]:
-    """Body of each facet (F,), numbered by first facet, and their count. Sets the negative links to -1."""
-    facet_count = len(links)
-    parent = np.empty(facet_count, np.int32)
-    crossing = np.empty((3 * facet_count, 2), np.int32)
-    crossings = np.zeros(chunk_count(facet_count, GRAIN), np.int64)
-    run_ranges(_unite_within, facet_count, GRAIN, threads, links, parent, crossing, crossings)
-    return parent, int(_unite_across(parent, crossing, crossings))
 
 
 @kernel
@@ -69,7 +61,7 @@ def _highest_vertex(lo, hi, facets, block_vertices):  # type: ignore[no-untyped-
 @inlined
 def _is_degenerate(vertices, a, b, c):  # type: ignore[no-untyped-def]
     """Repeated vertex, or no area beyond what rounding the coordinates to float64 can feign."""
-    if a == b or b == c or c == a:
+    if a == b or b == c or c == a:  # noqa: PLR1714
         return True
     ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
     vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
@@ -147,7 +139,7 @@ def _match(first, last, facets, vertex_start, halves, half_start, links, tallies
                     keys[place] = max(a, b) << 32 | np.int64(facets[facet, 3 - corner - after])
                     members[place] = half
                     list_start[low - v0 + 1] += 1
-                elif low - v0 + 2 < len(list_start):
+                else:
                     list_start[low - v0 + 2] += 1
         for v in range(v1 - v0):
             start, end = list_start[v], list_start[v + 1]
@@ -175,10 +167,11 @@ def _sort_list(start, end, keys, members):  # type: ignore[no-untyped-def]
             members[start], members[start + size] = members[start + size], members[start]
         while 2 * (root - start) + 1 < size:
             child = 2 * root - start + 1
-            if child + 1 < start + size and (
-                keys[child] < keys[child + 1] or (keys[child] == keys[child + 1] and members[child] < members[child + 1])
+            last = child + 1
+            if last < start + size and (
+                keys[child] < keys[last] or (keys[child] == keys[last] and members[child] < members[last])
             ):
-                child += 1
+                child = last
             if keys[root] > keys[child] or (keys[root] == keys[child] and members[root] > members[child]):
                 break
             keys[root], keys[child] = keys[child], keys[root]
@@ -188,7 +181,7 @@ def _sort_list(start, end, keys, members):  # type: ignore[no-untyped-def]
 
 @inlined
 def _read_runs(start, end, low, block, keys, members, facets, links, tallies):  # type: ignore[no-untyped-def]
-    """Facts of the edges at ``low``: how often used, in which directions, by which facets with the same third vertex."""
+    """Facts of the edges at ``low``: how often used, which way, by which facets with the same third vertex."""
     i = start
     while i < end:
         high, j, balance, alike = keys[i] >> 32, i, 0, 1
@@ -217,54 +210,3 @@ def _read_runs(start, end, low, block, keys, members, facets, links, tallies):  
                 for k in range(i, j):
                     links[members[k]] = -2 - members[k + 1 if k + 1 < j else i] // 3
         i = j
-
-
-@inlined
-def _unite(parent, f, g):  # type: ignore[no-untyped-def]
-    while parent[f] != f:
-        parent[f] = parent[parent[f]]
-        f = parent[f]
-    while parent[g] != g:
-        parent[g] = parent[parent[g]]
-        g = parent[g]
-    if f < g:
-        parent[g] = f
-    else:
-        parent[f] = g
-
-
-@kernel
-def _unite_within(lo, hi, links, parent, crossing, crossings):  # type: ignore[no-untyped-def]
-    for facet in range(lo, hi):
-        parent[facet] = facet
-    count = 3 * lo
-    for facet in range(lo, hi):
-        for corner in range(3):
-            link = np.int64(links[facet, corner])
-            other = link
-            if link < 0:
-                links[facet, corner] = -1
-                other = -2 - link
-            if other < 0 or (link >= 0 and other > facet):
-                continue  # a boundary, or a pair that is met again from its other side
-            if lo <= other < hi:
-                _unite(parent, np.int64(facet), other)
-            else:
-                crossing[count, 0], crossing[count, 1] = facet, other
-                count += 1
-    crossings[lo // GRAIN] = count - 3 * lo
-
-
-@kernel
-def _unite_across(parent, crossing, crossings):  # type: ignore[no-untyped-def]
-    for block in range(len(crossings)):
-        for row in range(3 * GRAIN * block, 3 * GRAIN * block + crossings[block]):
-            _unite(parent, np.int64(crossing[row, 0]), np.int64(crossing[row, 1]))
-    bodies = 0
-    for facet in range(len(parent)):  # parents come first, so one sweep turns them into labels
-        if parent[facet] == facet:
-            parent[facet] = bodies
-            bodies += 1
-        else:
-            parent[facet] = parent[parent[facet]]
-    return bodies

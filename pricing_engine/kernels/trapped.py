@@ -135,10 +135,3 @@ def join_pairs(parent, pairs):  # type: ignore[no-untyped-def]
     """Unite ``pairs[0, i]`` with ``pairs[1, i]`` in a forest whose roots are the smallest numbers."""
     for i in range(pairs.shape[1]):
         join(parent, pairs[0, i], pairs[1, i])
-
-
-@kernel
-def flatten(parent):  # type: ignore[no-untyped-def]
-    """Point every node straight to its root."""
-    for node in range(len(parent)):
-        parent[node] = find(parent, node)

@@ -104,7 +104,8 @@ def closest(
     while True:
         if leaf >= 0:
             base = leaf * WIDTH
-            z0, z1, z2 = load8(corners, kz, base) - pz, load8(corners, kz + 3, base) - pz, load8(corners, kz + 6, base) - pz
+            z0, z1 = load8(corners, kz, base) - pz, load8(corners, kz + 3, base) - pz
+            z2 = load8(corners, kz + 6, base) - pz
             x0 = fma8(shear_x, z0, load8(corners, kx, base) - px)
             x1 = fma8(shear_x, z1, load8(corners, kx + 3, base) - px)
             x2 = fma8(shear_x, z2, load8(corners, kx + 6, base) - px)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.bvh import WIDTH, Bvh
-from pricing_engine.kernels.compile import kernel
+from pricing_engine.kernels.compile import inlined, kernel
 from pricing_engine.kernels.ray_thickness import frame
 from pricing_engine.kernels.threads import run_ranges
 from pricing_engine.mesh.model import Mesh
@@ -60,10 +60,10 @@ def _fill_leaves(lo, hi, vertices, facets, corners, centre, size, walls, angle):
             x, y, z = x / length, y / length, z / length
         else:
             x, y, z = normals[0, 0], normals[0, 1], normals[0, 2]
-        cosine = 1.0
+        widest = 0.0
         for i in range(count):
-            cosine = min(cosine, x * normals[i, 0] + y * normals[i, 1] + z * normals[i, 2])
-        _store(leaf, x, y, z, np.arccos(max(cosine, -1.0)), walls, angle)
+            widest = max(widest, _angle(x, y, z, normals[i, 0], normals[i, 1], normals[i, 2]))
+        _store(leaf, x, y, z, widest, walls, angle)
         offset = np.inf
         for facet in range(first, last):
             for row in range(0, 9, 3):
@@ -89,8 +89,8 @@ def _fill_level(lo, hi, start, below, boxes, size, walls, angle):  # type: ignor
         offset = np.inf
         for child in range(first, last):
             if angle[child] >= 0:
-                cosine = x * walls[0, child] + y * walls[1, child] + z * walls[2, child]
-                widest = max(widest, np.arccos(min(max(cosine, -1.0), 1.0)) + angle[child])
+                turn = _angle(x, y, z, walls[0, child], walls[1, child], walls[2, child])
+                widest = max(widest, turn + angle[child])
                 nearest = x * (boxes[0, child] if x > 0.0 else boxes[3, child])
                 nearest += y * (boxes[1, child] if y > 0.0 else boxes[4, child])
                 nearest += z * (boxes[2, child] if z > 0.0 else boxes[5, child])
@@ -100,7 +100,14 @@ def _fill_level(lo, hi, start, below, boxes, size, walls, angle):  # type: ignor
             walls[4, start + box] = np.float32(offset - size * 2.0**-21)
 
 
-@kernel
+@inlined
+def _angle(ax, ay, az, bx, by, bz):  # type: ignore[no-untyped-def]
+    # From the chord: the arc cosine would lose half the digits of small angles.
+    x, y, z = ax - bx, ay - by, az - bz
+    return 2.0 * np.arcsin(min(np.sqrt(x * x + y * y + z * z) / 2.0, 1.0))
+
+
+@inlined
 def _store(box, x, y, z, spread, walls, angle):  # type: ignore[no-untyped-def]
     walls[0, box], walls[1, box], walls[2, box] = np.float32(x), np.float32(y), np.float32(z)
     walls[3, box] = np.float32(np.cos(spread + _ANGLE) - 1e-5) if spread + _ANGLE < np.pi else _ALWAYS

@@ -5,9 +5,11 @@ in a hash table that fits the cache and writes its distinct positions as *entrie
 then merged by partitions of their hash: each partition takes its entries in chunk order, so the first to come is the
 *owner* and the numbering by first appearance needs no sort. O(n) expected.
 
-Chunk ``i`` owns rows ``3 * i * GRAIN ...`` of the entry arrays. Rows that no entry uses are never touched, so the system
-never backs them with memory: a closed mesh costs about 14 bytes a facet here.
+Chunk ``i`` owns rows ``3 * i * GRAIN ...`` of the entry arrays. Rows that no entry uses are never touched, so the
+system never backs them with memory: a closed mesh costs about 14 bytes a facet here.
 """
+
+# mypy: disable-error-code="no-untyped-call, assignment"
 
 from __future__ import annotations
 
@@ -17,32 +19,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.sparse import sparse_empty
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 
 GRAIN = 8192
-_TABLE = 1 << 16
+_TABLE = 1 << 15  # slots of two bytes, for at most 3 * GRAIN entries: 64 KiB stay in the cache
 _K1, _K2, _K3 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
 
 
 def weld_corners(
     positions: NDArray[Any], index: NDArray[np.int32], order: NDArray[np.int32], scale: float, threads: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Vertices (V, 3), times ``scale``, and facets (F, 3) in ``order``; corners as in :mod:`pricing_engine.kernels.order`."""
+    """Vertices (V, 3), times ``scale``, and facets (F, 3) in ``order``; corners as in ``kernels.order``."""
     facet_count = len(order)
     chunks = chunk_count(facet_count, GRAIN)
     partitions = min(max(8, 1 << (facet_count >> 16).bit_length()), 256)
     facets = np.empty((facet_count, 3), np.int32)
-    entries = np.empty((3 * facet_count, 3), positions.dtype)
-    by_partition = np.empty(3 * facet_count, np.int32)
+    entries = sparse_empty((3 * facet_count, 3), positions.dtype)
+    by_partition = sparse_empty(3 * facet_count, np.int32)
     segments = np.zeros((chunks, partitions + 1), np.int32)
-    run_ranges(_weld_chunk, facet_count, GRAIN, threads, positions, index, order, facets, entries, by_partition, segments)
-    owner = np.empty(3 * facet_count, np.int32)
+    run_ranges(
+        _weld_chunk, facet_count, GRAIN, threads, positions, index, order, facets, entries, by_partition, segments
+    )
+    owner = sparse_empty(3 * facet_count, np.int32)
     owned = np.zeros((partitions, chunks), np.int32)
     run_ranges(_merge, partitions, 1, threads, segments, entries, by_partition, owner, owned)
     del by_partition
     number_start = np.concatenate((np.zeros(1, np.int64), np.cumsum(owned.sum(axis=0, dtype=np.int64))))
     vertices = np.empty((int(number_start[-1]), 3), np.float64)
-    number = np.empty(3 * facet_count, np.int32)
+    number = sparse_empty(3 * facet_count, np.int32)
     run_ranges(_number, chunks, 1, threads, segments, number_start, owner, entries, scale, number, vertices)
     del entries
     run_ranges(_relabel, facet_count, GRAIN, threads, owner, number, facets)
@@ -61,7 +66,7 @@ def _hash(x, y, z):  # type: ignore[no-untyped-def]
 def _weld_chunk(lo, hi, positions, index, order, facets, entries, by_partition, segments):  # type: ignore[no-untyped-def]
     base, count, chunk = 3 * lo, 0, lo // GRAIN
     partitions = segments.shape[1] - 1
-    table = np.zeros(_TABLE, np.int32)  # entry within the chunk, plus one
+    table = np.zeros(_TABLE, np.int16)  # entry within the chunk, plus one
     zero = positions.dtype.type(0)  # adding it turns -0.0 into 0.0
     for i in range(lo, hi):
         facet = np.int64(order[i])
@@ -70,7 +75,7 @@ def _weld_chunk(lo, hi, positions, index, order, facets, entries, by_partition, 
             x, y, z = positions[p, 0] + zero, positions[p, 1] + zero, positions[p, 2] + zero
             slot = (_hash(x, y, z) >> 20) & (_TABLE - 1)
             while True:
-                entry = base + table[slot] - 1
+                entry = base + np.int64(table[slot]) - 1
                 if entry < base:
                     entry = base + count
                     entries[entry, 0], entries[entry, 1], entries[entry, 2] = x, y, z

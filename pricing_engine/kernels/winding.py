@@ -126,6 +126,15 @@ def height_above(x, y, z, moved, facets, f):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def _coincide(facets, f, g):  # type: ignore[no-untyped-def]
+    for corner in range(3):
+        v = facets[f, corner]
+        if v != facets[g, 0] and v != facets[g, 1] and v != facets[g, 2]:
+            return False
+    return True
+
+
+@inlined
 def on_ray(x, y, z, boxes, box):  # type: ignore[no-untyped-def]
     """Whether the ray upwards from the sheared point (x, y, z) meets a box of the tree (which is not sheared)."""
     near, far = max(0.0, boxes[2, box] - z), boxes[5, box] - z
@@ -158,7 +167,11 @@ def winding_above(x, y, z, skip, moved, facets, boxes, level_start, stack):  # t
         for f in range(WIDTH * box, min(WIDTH * box + WIDTH, len(facets))):
             if f != skip:
                 sign = crossing(x, y, moved, facets, f)
-                if sign != 0 and height_above(x, y, z, moved, facets, f) > 0:
+                if sign == 0:
+                    continue
+                if skip >= 0 and _coincide(facets, f, skip):
+                    total += sign if f > skip else 0  # as if each bulged a little above those before it
+                elif height_above(x, y, z, moved, facets, f) > 0:
                     total += sign
     return total
 

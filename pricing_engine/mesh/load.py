@@ -2,7 +2,7 @@
 
 The format is found by content, the unit comes from the file where its format has one and from the caller otherwise,
 and whatever is wrong leaves as a :class:`pricing_engine.mesh.errors.ModelError` with one line. Readers are imported
-when their format comes, so a cold start pays for one. See ``docs/decisions/formats.md`` for what each format refuses.
+when their format comes, so a cold start pays for one.
 """
 
 from __future__ import annotations

@@ -5,21 +5,18 @@ Colours, normals and texture coordinates are passed over. Vectorised over the nu
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from pricing_engine.mesh.errors import CorruptModel
 from pricing_engine.mesh.parsed import Parsed, check_indices
 from pricing_engine.mesh.polygons import triangulate
+from pricing_engine.mesh.sniff import OFF_HEADER
 from pricing_engine.mesh.text import read_numbers, whole_numbers
-
-HEADER = re.compile(rb"(?:\s|#[^\n]*\n)*((?:ST)?C?N?(4?n?)OFF)(?=[\s#])", re.IGNORECASE)
 
 
 def read_off(data: bytes) -> Parsed:
     """Read an ASCII OFF: each vertex and each face on a line of its own, comments anywhere."""
-    header = HEADER.match(data)
+    header = OFF_HEADER.match(data)
     if header is None:
         raise CorruptModel("the OFF header is missing; export the model again")
     if header.group(2):

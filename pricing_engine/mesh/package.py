@@ -17,7 +17,7 @@ from xml.parsers import expat
 from pricing_engine.mesh.errors import CorruptModel, UnknownFormat
 
 _MODEL_RELATIONSHIP = "http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel"
-_RATIO, _RATIO_FROM = 200, 64 << 20
+_RATIO, _RATIO_FROM = 100, 64 << 20
 _MOST_INFLATED = 2 << 30
 _MOST_PARTS = 100_000
 _BLOCK = 1 << 18
@@ -60,6 +60,8 @@ class Package:
             raise CorruptModel(f"the 3MF refers to {name[:60]!a}, which is not in it; export it again")
         if info.flag_bits & 1:
             raise CorruptModel("the zip is encrypted; save it without a password")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise CorruptModel("the zip is packed in a way that a 3MF may not be; save it again")
         size = 0
         try:
             with self._zip.open(info) as part:

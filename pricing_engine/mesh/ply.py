@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,7 @@ _CODES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4
           "float": "f4", "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4",
           "uint32": "u4", "float32": "f4",
           "float64": "f8", "int64": "i8", "uint64": "u8"}  # fmt: skip
+_FIRST_LINE = re.compile(rb"ply[ \t]*(\r\n|\n|\r)")
 _MAX_HEADER = 1 << 20
 Lists = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -71,15 +73,14 @@ def read_ply(data: bytes) -> Parsed:
 
 def _header(data: bytes) -> tuple[str, list[_Element], int]:
     """``(byte order or "" for ASCII, elements, where the body begins)``."""
-    end = data.find(b"end_header", 0, _MAX_HEADER)
-    newline = data.find(b"\n", end, end + 16) if end >= 0 else -1
-    if end >= 0 and newline < 0:
-        newline = data.find(b"\r", end, end + 16)
-    if newline < 0:
+    first = _FIRST_LINE.match(data)
+    ending = first.group(1) if first else b"\n"  # the same as the first line's: the body may begin with any byte
+    last = re.compile(rb"[\r\n]end_header[ \t]*" + ending).search(data, 0, _MAX_HEADER)
+    if last is None:
         raise CorruptModel("the PLY header has no end; the file is cut off: export or upload it again")
     order: str | None = None
     elements: list[_Element] = []
-    for line in data[:end].decode("latin-1").splitlines()[1:]:
+    for line in data[: last.start()].decode("latin-1").splitlines()[1:]:
         words = line.split()
         if not words or words[0] in ("comment", "obj_info"):
             continue
@@ -111,7 +112,7 @@ def _header(data: bytes) -> tuple[str, list[_Element], int]:
         names = [p.name for p in element.properties]
         if len(set(names)) != len(names) or sum(e.name == element.name for e in elements) > 1:
             raise CorruptModel(f"the PLY header has two of a name in or as {element.name[:40]!a}; export it again")
-    return order, elements, newline + 1
+    return order, elements, last.end()
 
 
 def _integers(name: str) -> bool:

@@ -2,14 +2,14 @@
 
 In this order: facets with a repeated vertex go; of duplicates with the same orientation one stays; a facet and its
 reverse cancel; facets that disagree with the winding of their patch are flipped; bodies that are inside out are
-turned. A body is inside out if its signed volume is negative and no other body encloses it: a reversed inner shell is a
-cavity and stays. For bodies with a boundary the volume about their area centroid must be more than a thousandth of that of
-a sphere with their area (squared), so that sheets, whose volume means nothing, are left alone.
+turned. A body is inside out if its signed volume is negative and no other body encloses it: a reversed inner shell is
+a cavity and stays. For bodies with a boundary the volume about their area centroid, squared, must be more than a
+thousandth of that of a sphere with their area, so that sheets, whose volume means nothing, are left alone.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ from pricing_engine.mesh.model import Mesh
 _FLAT_OPEN, _FLAT_CLOSED = 1e-3, 1e-20
 
 
-class Repair(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Repair:
     """One kind of repair and how many facets (for ``bodies_turned``: bodies) it changed."""
 
     code: str
@@ -46,12 +47,11 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
         return mesh, ()
     current = mesh
     if len(kept) < len(facets):
-        current = Mesh(*renumber(mesh.vertices, facets[kept]))
+        current = Mesh(*renumber(mesh.vertices, facets[kept]))  # type: ignore[no-untyped-call]
         topology = measure_topology(current, threads)
     facets = current.facets
-    flipped = np.zeros(len(facets), np.bool_)
     if not topology.winding_consistent:
-        flipped = minority_flips(facets, topology.neighbours).astype(np.bool_)
+        flipped = minority_flips(facets, topology.neighbours).astype(np.bool_)  # type: ignore[no-untyped-call]
         done.append(Repair("facets_flipped", int(flipped.sum())))
         facets = _flip(facets, flipped)
     inverted = inverted_bodies(Mesh(current.vertices, facets), topology, threads)
@@ -61,7 +61,7 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
         turned[inverted] = True
         facets = _flip(facets, turned[topology.facet_body])
     if facets is not current.facets:
-        current = Mesh(*renumber(current.vertices, facets))
+        current = Mesh(*renumber(current.vertices, facets))  # type: ignore[no-untyped-call]
     told = tuple(entry for entry in done if entry.count)
     return (current, told) if told else (mesh, ())
 
@@ -79,8 +79,11 @@ def inverted_bodies(mesh: Mesh, topology: Topology, threads: int) -> NDArray[np.
     by_body = np.argsort(topology.facet_body, kind="stable")
     first_facet = by_body[np.searchsorted(topology.facet_body[by_body], negative)]
     points = mesh.vertices[mesh.facets[first_facet]].mean(axis=1)
-    inside = enclosed_points(mesh.vertices, mesh.facets, topology.facet_body, by_body, points, negative)
-    return negative[inside == 0]
+    inside: NDArray[np.uint8] = enclosed_points(  # type: ignore[no-untyped-call]
+        mesh.vertices, mesh.facets, topology.facet_body, by_body, points, negative
+    )
+    outermost: NDArray[np.int64] = negative[inside == 0]
+    return outermost
 
 
 def _distinct_corners(facets: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from pricing_engine.mesh.errors import CorruptModel, UnknownFormat
-from pricing_engine.mesh.off import HEADER as OFF_HEADER
 
 HEAD_BYTES = 1 << 18
 FORMATS = {"stl": (".stl",), "obj": (".obj",), "ply": (".ply",), "off": (".off", ".coff"), "3mf": (".3mf",),
            "glb": (".glb",), "step": (".step", ".stp", ".p21")}  # fmt: skip
 """The formats and the suffixes that agree with them."""
 
+OFF_HEADER = re.compile(rb"(?:\s|#[^\n]*\n)*((?:ST)?C?N?(4?n?)OFF)(?=[\s#])", re.IGNORECASE)
 BOM = b"\xef\xbb\xbf"
 _STRANGERS = (
     (b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"GIF8", "a GIF picture"),

@@ -24,11 +24,12 @@ from pricing_engine.mesh.parsed import Parsed
 TOLERANCE_MM = 0.01
 TOLERANCE_RADIANS = 0.2
 _SECONDS = 120
-_BYTES = 8 << 30
+_BYTES = 4 << 30
 _PROGRAM = f"""
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, ({_BYTES}, {_BYTES}))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_CPU, ({_SECONDS}, {_SECONDS}))
 import cascadio
 cascadio.step_to_glb(sys.argv[1], sys.argv[2], use_parallel=False,
     tol_linear={TOLERANCE_MM}, tol_angular={TOLERANCE_RADIANS})

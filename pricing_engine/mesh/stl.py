@@ -77,11 +77,12 @@ def _from_file(lo: int, hi: int, file: int, halves: NDArray[np.uint16]) -> None:
     block = os.pread(file, wanted, HEADER_BYTES + FACET_BYTES * lo)
     if len(block) < wanted:
         raise CorruptModel("binary STL became shorter while it was read; try again")
-    _unpack(lo, hi, np.frombuffer(block, np.uint16), halves)
+    _unpack(lo, hi, np.frombuffer(block, np.uint16), halves)  # type: ignore[no-untyped-call]
 
 
 def _from_bytes(lo: int, hi: int, raw: NDArray[Any], halves: NDArray[np.uint16]) -> None:
-    _unpack(lo, hi, raw[HEADER_BYTES + FACET_BYTES * lo : HEADER_BYTES + FACET_BYTES * hi].view(np.uint16), halves)
+    block = raw[HEADER_BYTES + FACET_BYTES * lo : HEADER_BYTES + FACET_BYTES * hi].view(np.uint16)
+    _unpack(lo, hi, block, halves)  # type: ignore[no-untyped-call]
 
 
 @kernel

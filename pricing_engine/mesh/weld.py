@@ -22,8 +22,8 @@ _NO_INDEX = np.empty((0, 3), np.int32)
 def canonical_mesh(corners: NDArray[Any], threads: int, scale: float = 1.0) -> Mesh:
     """Weld a soup: ``corners`` (F, 3, 3) or (F, 9), float32 or float64, in units of ``scale`` mm.
 
-    Bitwise equal positions (-0.0 equals 0.0) become one vertex, nothing else is merged; ``scale`` is applied to the welded
-    vertices. O(n), beside the corners at most 36 bytes a facet for float32 corners of a closed mesh.
+    Bitwise equal positions (-0.0 equals 0.0) become one vertex, nothing else is merged; ``scale`` is applied to the
+    welded vertices. O(n), beside the corners at most 36 bytes a facet for float32 corners of a closed mesh.
     Raises EmptyModel without facets, BadCoordinates for NaN, infinite or beyond 1e9 mm.
     """
     if corners.dtype != np.float32:
@@ -40,7 +40,7 @@ def canonical_indexed(vertices: NDArray[Any], facets: NDArray[Any], threads: int
     Raises CorruptModel for an index out of range, EmptyModel without facets, BadCoordinates as above.
     """
     if len(facets) and (facets.min() < 0 or facets.max() >= len(vertices)):
-        raise CorruptModel(f"a facet refers to vertex {facets.max()}, but the file has {len(vertices)}; export it again")
+        raise CorruptModel(f"facets refer to vertices outside the {len(vertices)} that the file has; export it again")
     positions = np.ascontiguousarray(vertices, np.float64)
     return _canonical(positions, np.ascontiguousarray(facets, np.int32), len(facets), 1.0, threads)
 
@@ -53,7 +53,7 @@ def _canonical(positions: NDArray[Any], index: NDArray[np.int32], facet_count: i
     chunk_boxes = np.empty((chunk_count(len(positions), _GRAIN), 6), np.float64)
     run_ranges(_bounds, len(positions), _GRAIN, threads, positions, LARGEST_MM / scale, chunk_boxes)
     if np.isnan(chunk_boxes).any():
-        raise BadCoordinates("coordinates are not numbers, infinite or beyond 1e9 mm; repair the model or check its unit")
+        raise BadCoordinates("a coordinate is no number, infinite or beyond 1e9 mm; repair the model or check its unit")
     lo, hi = chunk_boxes[:, :3].min(axis=0), chunk_boxes[:, 3:].max(axis=0)
     order = facet_order(positions, index, facet_count, lo, float((hi - lo).max()), threads)
     vertices, facets = weld_corners(positions, index, order, scale, threads)

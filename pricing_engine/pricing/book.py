@@ -7,6 +7,7 @@ states their ``basis``. Figures are decimals as written, never floats.
 from __future__ import annotations
 
 import datetime
+import re
 import tomllib
 import types
 import typing
@@ -25,6 +26,7 @@ from pricing_engine.processes.rates import Casting, FineMetal, Fraction, PowderB
 SCHEMA = "facet.price-book/1"
 PROCESSES = {"casting": "casting", "resin": "resin", "powder-bed": "powder_bed"}
 _LARGEST = Decimal(10) ** 9
+_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _RANGES = {
     "above 0": lambda x: x > 0,
     "0 or more": lambda x: x >= 0,
@@ -102,7 +104,7 @@ def parse_price_book(data: bytes, name: str = "price book") -> PriceBook:
     """Read a price book's bytes; ``name`` opens the message of a PriceBookError."""
     try:
         tree = tomllib.loads(data.decode("utf-8"), parse_float=Decimal)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:  # bad TOML or UTF-8, a figure beyond all bounds
         raise PriceBookError(f"{name}: not TOML ({' '.join(str(error).split())})") from error
     try:
         with exact():
@@ -112,7 +114,7 @@ def parse_price_book(data: bytes, name: str = "price book") -> PriceBook:
             _check_references(tables)
             content = _canonical(tree)
     except PriceBookError as error:
-        raise PriceBookError(f"{name}: {error}") from None
+        raise PriceBookError(f"{name}: {' '.join(str(error).split())}") from None
     return PriceBook(tables, canonical_digest(content).removeprefix("sha256:"), content)
 
 
@@ -224,8 +226,10 @@ def _value(hint: Any, value: Any, place: str) -> Any:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, dict):
             raise PriceBookError(f"{place}: expected a table")
-        entries = {key: _value(arguments[1], item, _join(place, key)) for key, item in value.items()}
-        return types.MappingProxyType(entries)
+        for key in value:
+            if not _ID.fullmatch(key):
+                raise PriceBookError(f"{_join(place, key)}: an id has small letters, digits and hyphens")
+        return {key: _value(arguments[1], item, _join(place, key)) for key, item in value.items()}
     if is_dataclass(hint):
         return _table(hint, value, place)
     if hint is datetime.datetime:
@@ -242,9 +246,14 @@ def _figure(kind: type, allowed: str, value: Any, place: str) -> Decimal | int:
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or (kind is int and isinstance(value, Decimal)):
         raise PriceBookError(f"{place}: expected a {'whole ' if kind is int else ''}number")
     figure = Decimal(value)
-    if not figure.is_finite() or not _RANGES[allowed](figure) or figure > _LARGEST or len(f"{figure:f}") > 24:
+    if not figure.is_finite() or not _RANGES[allowed](figure) or not _fits(figure):
         raise PriceBookError(f"{place}: {value} is out of range; expected {allowed}")
     return value if kind is int else figure
+
+
+def _fits(figure: Decimal) -> bool:
+    """Return whether a figure is at most 1e9, of at most 12 decimals: then no product of prices is ever rounded."""
+    return figure <= _LARGEST and figure == round(figure, 12)
 
 
 def _check_references(tables: Tables) -> None:

@@ -19,7 +19,11 @@ class UnknownEntry(PricingError):
     kind = "entry"
 
     def __init__(self, name: str, offered: Iterable[str]) -> None:
-        super().__init__(f"unknown {self.kind} {name!r}: the price book offers {', '.join(offered) or 'none'}")
+        self.name, self.offered = name, tuple(offered)
+        super().__init__(name, self.offered)  # these arguments, so that a worker can send the error on
+
+    def __str__(self) -> str:
+        return f"unknown {self.kind} {self.name!r}: the price book offers {', '.join(self.offered) or 'none'}"
 
 
 class UnknownProcess(UnknownEntry):

@@ -12,6 +12,7 @@ import hashlib
 import json
 from contextlib import AbstractContextManager
 from decimal import ROUND_HALF_UP, Context, Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
+from functools import lru_cache
 from typing import Any
 
 CENT = Decimal("0.01")
@@ -20,6 +21,10 @@ MICRO = Decimal("0.000001")
 ZERO = Decimal(0)
 ONE = Decimal(1)
 _CONTEXT = Context(prec=60, rounding=ROUND_HALF_UP, traps=[InvalidOperation, DivisionByZero, Overflow])
+
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+)
 
 
 def exact() -> AbstractContextManager[Context]:
@@ -42,14 +47,14 @@ def amount(quantity: Decimal, rate: Decimal) -> Decimal:
     return (quantity * rate).quantize(CENT, ROUND_HALF_UP)
 
 
+@lru_cache(maxsize=4096)
 def plain(value: Decimal, least_places: int = 2) -> str:
     """Write a rate without exponent, with at least ``least_places`` decimals and no needless zeros."""
-    digits = f"{value.normalize():f}"
+    digits = f"{value.normalize(_CONTEXT):f}"
     places = len(digits.partition(".")[2])
     return digits if places >= least_places else f"{value:.{least_places}f}"
 
 
 def canonical_digest(tree: Any) -> str:
     """Return ``sha256:...`` of the tree as canonical JSON: sorted keys, no blanks, UTF-8, NaN refused."""
-    text = json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"sha256:{hashlib.sha256(_CANONICAL.encode(tree).encode()).hexdigest()}"

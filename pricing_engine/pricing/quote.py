@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from pricing_engine.analysis.model import Analysis
@@ -77,66 +78,83 @@ class Option(NamedTuple):
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Quote:
-    """A replayable quote; ``content_id`` is the sha256 of everything else as canonical JSON."""
+    """A replayable quote; JSON and digest are made when first asked for, so repricing a catalogue pays for neither."""
 
-    content_id: str
     analysis_id: str
     engine_version: str
     price_book: Mapping[str, str]
     options: tuple[Option, ...]
-    tree: Mapping[str, Any]
+
+    @cached_property
+    def content_id(self) -> str:
+        """The sha256 of everything else in the quote as canonical JSON."""
+        return canonical_digest({"schema": SCHEMA, **self._tree})
+
+    @cached_property
+    def _tree(self) -> dict[str, Any]:
+        return {
+            "analysis_id": self.analysis_id,
+            "engine_version": self.engine_version,
+            "price_book": dict(self.price_book),
+            "options": [option.to_dict() for option in self.options],
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready quote in the order of the public interface."""
-        return {"schema": SCHEMA, "content_id": self.content_id, **self.tree}
+        return {"schema": SCHEMA, "content_id": self.content_id, **self._tree}
 
     def to_json(self) -> str:
         """Return the quote as the bytes that a replay repeats."""
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
 
 
-def quote(
-    analysis: Analysis,
-    book: PriceBook,
-    process: str = "casting",
-    materials: Sequence[str] | None = None,
-    finish: str | None = None,
-    quantities: Sequence[int] = (1,),
-    extras: Extras = NO_EXTRAS,
-) -> Quote:
-    """Price the model for each material and quantity.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for. No ``materials``: all of the process, cheapest first. No ``finish``: the process's default."""
 
-    Without ``materials``, all of the process, cheapest first; with them, in the order given. Quantities keep their
-    order, each once. Raises UnknownProcess, UnknownMaterial, UnknownFinish, UnknownPlating, UnknownSetting,
-    UnknownPartner, BadQuantity or PricingError (an extra that the process does not offer). A model that can't be priced
-    (no volume) gets options without lines, total 0.00, verdict ``rejected``.
+    process: str = "casting"
+    materials: Sequence[str] | None = None
+    finish: str | None = None
+    quantities: Sequence[int] = (1,)
+    extras: Extras = NO_EXTRAS
+
+
+def check_request(book: PriceBook, request: Request) -> None:
+    """Raise for what the book does not offer, before a model is measured in vain.
+
+    UnknownProcess, UnknownMaterial, UnknownFinish, UnknownPlating, UnknownSetting, UnknownPartner, BadQuantity, or
+    PricingError for an extra that the process does not offer.
     """
-    rates = book.process(process)
-    chosen = tuple(dict.fromkeys(materials)) if materials is not None else tuple(rates.materials)
-    for material in chosen:
+    rates = book.process(request.process)
+    for material in request.materials or ():
         if material not in rates.materials:
             raise UnknownMaterial(material, rates.materials)
-    finish = rates.default_finish if finish is None else finish
-    if finish not in rates.finishes:
-        raise UnknownFinish(finish, rates.finishes)
-    _check_numbers(quantities, extras)
-    _check_extras(process, rates, extras, book)
+    if request.finish is not None and request.finish not in rates.finishes:
+        raise UnknownFinish(request.finish, rates.finishes)
+    _check_numbers(request.quantities, request.extras)
+    _check_extras(request.process, rates, request.extras, book)
+
+
+def quote(analysis: Analysis, book: PriceBook, request: Request) -> Quote:
+    """Price the model for each material and quantity of the request; raises as ``check_request`` does.
+
+    Materials that are named keep their order, each once, and so do quantities. A model that can't be priced (no volume)
+    gets options without lines, total 0.00, verdict ``rejected``.
+    """
+    check_request(book, request)
+    rates = book.process(request.process)
+    materials = tuple(dict.fromkeys(rates.materials if request.materials is None else request.materials))
+    quantities = tuple(dict.fromkeys(request.quantities))
+    finish = rates.default_finish if request.finish is None else request.finish
     with exact():
-        options = _options(analysis, book, process, rates, chosen, finish, tuple(dict.fromkeys(quantities)), extras)
-    if materials is None:
-        order = {quantity: i for i, quantity in enumerate(dict.fromkeys(quantities))}
+        options = _options(analysis, book, request.process, rates, materials, finish, quantities, request.extras)
+    if request.materials is None:
+        order = {quantity: i for i, quantity in enumerate(quantities)}
         options.sort(key=lambda o: (order[o.quantity], o.total, o.material))
     price_book = {"id": book.tables.id, "sha256": book.sha256, "valid_from": book.valid_from}
-    tree = {
-        "analysis_id": analysis.analysis_id,
-        "engine_version": analysis.engine_version,
-        "price_book": price_book,
-        "options": [option.to_dict() for option in options],
-    }
-    content_id = canonical_digest({"schema": SCHEMA, **tree})
-    return Quote(content_id, analysis.analysis_id, analysis.engine_version, price_book, tuple(options), tree)
+    return Quote(analysis.analysis_id, analysis.engine_version, price_book, tuple(options))
 
 
 def quote_rows(priced: Quote) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Hand-made Analyses for pricing tests: a sound, thick-walled part unless told otherwise."""
+"""Hand-made Analyses and requests for pricing tests: a sound, thick-walled part unless told otherwise."""
 
 from __future__ import annotations
 
@@ -16,6 +16,23 @@ from pricing_engine.analysis.model import (
     Thickness,
     ThicknessSummary,
 )
+from pricing_engine.pricing.book import PriceBook
+from pricing_engine.pricing.quote import NO_EXTRAS, Quote, Request
+from pricing_engine.pricing.quote import quote as price
+from pricing_engine.processes.part import Extras
+
+
+def quote(
+    analysis: Analysis,
+    book: PriceBook,
+    process: str = "casting",
+    materials: list[str] | None = None,
+    finish: str | None = None,
+    quantities: tuple[int, ...] | list[int] = (1,),
+    extras: Extras = NO_EXTRAS,
+) -> Quote:
+    """Price with a request spelt as arguments."""
+    return price(analysis, book, Request(process, materials, finish, quantities, extras))
 
 
 def make_analysis(

@@ -45,7 +45,7 @@ def _strictly_inside(point: Point, triangle: list[Point], normal: Point) -> bool
 
 
 def interiors_meet(first: list[Point], second: list[Point]) -> bool:
-    """Cut ``first`` with the plane and the edges of ``second``; the middle of what is left is inside both, or nothing."""
+    """Cut ``first`` with the plane and the edges of ``second``; the middle of the rest is inside both, or nothing."""
     n1 = _cross(_minus(first[1], first[0]), _minus(first[2], first[0]))
     n2 = _cross(_minus(second[1], second[0]), _minus(second[2], second[0]))
     if not any(n1) or not any(n2):
@@ -64,6 +64,8 @@ def meeting_pairs(vertices: np.ndarray[Any, Any], facets: np.ndarray[Any, Any]) 
     low, high = vertices[facets].min(axis=1), vertices[facets].max(axis=1)
     points = [[tuple(Fraction(float(x)) for x in vertices[v]) for v in facet] for facet in facets]
     close = (
-        (i, j) for i, j in combinations(range(len(points)), 2) if (low[i] <= high[j]).all() and (low[j] <= high[i]).all()
+        (i, j)
+        for i, j in combinations(range(len(points)), 2)
+        if (low[i] <= high[j]).all() and (low[j] <= high[i]).all()
     )
     return [(i, j) for i, j in close if interiors_meet(points[i], points[j])]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import manifold3d
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +62,9 @@ def islands(body: manifold3d.Manifold, heights: Floats) -> int:
     """Connected regions of a solid's sections whose intersection with the whole section before is empty."""
     count = 0
     sections = [body.slice(float(z)) for z in heights]
-    for before, section in zip(sections, sections[1:], strict=False):
-        count += sum((region ^ before).area() < 1e-9 for region in section.decompose())
+    for before, section in pairwise(sections):
+        regions = [] if section.is_empty() else section.decompose()
+        count += sum((region ^ before).area() < 1e-9 for region in regions)
     return count
 
 

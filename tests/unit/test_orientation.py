@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import trimesh
 from manifold3d import Manifold
-from tests.naive import orientation as naive
 
 from pricing_engine.analysis import orientation
 from pricing_engine.kernels.boundary import CUT, INSIDE, Boundary
 from pricing_engine.kernels.bvh import build_bvh
 from pricing_engine.mesh.model import Mesh
+from tests.naive import orientation as naive
 
 LAYER = 0.05
 DOWN = np.array([0.0, 0.0, -1.0])
@@ -121,7 +121,7 @@ def blob(seed):
     return solid(shape)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_agrees_with_naive_columns(seed):
     mesh = blob(seed)
     rng = np.random.default_rng(seed + 100)
@@ -137,7 +137,7 @@ def test_agrees_with_naive_columns(seed):
         assert area == pytest.approx(each[over].sum(), rel=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_bounds_are_rigorous_and_the_search_finds_what_scoring_everything_finds(seed):
     mesh = blob(seed)
     directions = orientation.candidate_directions(orientation.largest_hull_faces(mesh.vertices))
@@ -182,7 +182,7 @@ def test_table_is_best_upside_down():
     assert found.candidates >= 500
 
 
-@pytest.mark.parametrize("count", [1, 2, 40])
+@pytest.mark.parametrize("count", [1, 2, 20])
 def test_survives_any_soup(count):
     rng = np.random.default_rng(count)
     vertices = rng.normal(size=(3 * count, 3)) * 1e4 + 1e6

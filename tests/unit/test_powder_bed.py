@@ -5,9 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from pricing_engine.pricing.book import load_price_book
-from pricing_engine.pricing.quote import quote
 from pricing_engine.processes.part import Extras
-from tests.naive.analyses import make_analysis
+from tests.naive.analyses import make_analysis, quote
 
 BOOK = load_price_book()
 BLOCK = make_analysis(volume=210_000.0, area=22_000.0, box=(70.0, 60.0, 50.0))

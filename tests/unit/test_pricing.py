@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import hashlib
 import json
+import pickle
 from decimal import Decimal
 from fractions import Fraction
 from importlib import resources
@@ -26,9 +27,9 @@ from pricing_engine.pricing.errors import (
     UnknownSetting,
 )
 from pricing_engine.pricing.money import amount, exact, measured, plain
-from pricing_engine.pricing.quote import ROW_COLUMNS, quote, quote_rows
+from pricing_engine.pricing.quote import ROW_COLUMNS, quote_rows
 from pricing_engine.processes.part import Extras
-from tests.naive.analyses import make_analysis
+from tests.naive.analyses import make_analysis, quote
 
 BOOK = load_price_book()
 TEXT = (resources.files("pricing_engine.pricing") / "books" / "default.toml").read_text("utf-8")
@@ -167,6 +168,19 @@ def test_unknown_names_list_what_there_is() -> None:
         quote(make_analysis(), BOOK, materials=["mithril"])
 
 
+def test_books_quotes_and_errors_travel_between_processes() -> None:
+    assert pickle.loads(pickle.dumps(BOOK)) == BOOK
+    priced = quote(make_analysis(), BOOK)
+    assert pickle.loads(pickle.dumps(priced)).to_json() == priced.to_json()
+    error = UnknownMaterial("mithril", ["brass"])
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_rates_are_shown_in_full_under_any_decimal_context() -> None:
+    with decimal.localcontext(decimal.Context(prec=3)):
+        assert plain(Decimal("7654.32109")) == "7654.32109"
+
+
 def test_the_offer_lists_processes_materials_and_finishes() -> None:
     found = offer(BOOK)
     assert [process["id"] for process in found["processes"]] == ["casting", "resin", "powder-bed"]
@@ -202,6 +216,9 @@ def test_the_hash_is_over_content_not_over_comments_or_digits() -> None:
         ("facet.price-book/1", "facet.price-book/9", "schema: expected"),
         ('basis = "illustrative; a metal-price feed replaces it"', "", "fine_metals.gold.basis: missing"),
         (', others = "illustrative" }', " }", "no basis"),
+        ("per_flask = 85.00", "per_flask = 1e-999999999999999999", "per_flask: .* is out of range|not TOML"),
+        ("per_flask = 85.00", "per_flask = " + "9" * 5000, "not TOML"),
+        ("[casting.materials.brass]", '[casting.materials."br.ass"]', "an id has small letters"),
         ("[casting.tree]", "[casting.tree", "not TOML"),
     ],
 )

@@ -8,8 +8,8 @@ import pytest
 
 from pricing_engine.analysis.model import Analysis, AnalysisFormatError, Check
 from pricing_engine.pricing.book import load_price_book
-from pricing_engine.pricing.quote import Option, quote
-from tests.naive.analyses import make_analysis
+from pricing_engine.pricing.quote import Option
+from tests.naive.analyses import make_analysis, quote
 
 BOOK = load_price_book()
 

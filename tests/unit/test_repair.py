@@ -19,7 +19,7 @@ def mended(vertices, facets):
     result, told = repair(mesh, measure_topology(mesh, 1), 2)
     again, _ = repair(result, measure_topology(result, 1), 1)
     assert again is result  # one repair is enough
-    return mesh, result, dict(told)
+    return mesh, result, {done.code: done.count for done in told}
 
 
 def sphere(subdivisions=3, radius=1.0, at=(0, 0, 0), inside_out=False):

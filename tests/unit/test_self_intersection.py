@@ -87,10 +87,11 @@ BASE = np.array([[0, 0, 0], [4, 0, 0], [0, 4, 0]], float)
     ],
 )
 def test_definition(other: list[list[float]], meets: bool) -> None:
+    soup = np.array([BASE, other], float)
+    assert naive.meeting_pairs(soup.reshape(-1, 3), np.arange(6).reshape(2, 3)) == [(0, 1)] * meets
     for corners, turn in product(permutations(range(3)), range(3)):
         soup = np.roll([BASE, np.array(other, float)[list(corners)]], turn, axis=2)
         assert _pairs(soup) == int(meets)
-        assert len(naive.meeting_pairs(soup.reshape(-1, 3), np.arange(6).reshape(2, 3))) == int(meets)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -170,10 +171,41 @@ def test_the_least_meshes(soup: Array) -> None:
     assert _pairs(soup) == 0
 
 
+def test_one_crowded_chunk_among_sparse_ones() -> None:
+    rng = np.random.default_rng(3)
+    crowd = rng.normal(size=(400, 3, 3))
+    sparse = np.arange(8000)[:, None, None] * (1.0, 0, 0) + 10 + rng.random((8000, 3, 3)) * 0.9
+    assert _pairs(np.concatenate([crowd, sparse])) == _pairs(crowd) > 1000
+
+
 def test_duplicates_meet() -> None:
     assert _pairs(np.repeat(BASE[None], 20, axis=0)) == 190
 
 
 MODELS = pathlib.Path(__file__).parents[3] / "shared" / "models"
-CLEAN = sorted(MODELS.glob("thingi10k/clean/*.stl"))
-SMALL = sorted(p for kind in ("self_intersecting", "complex") for p in MODELS.glob(f"thingi10k/{kind}/*.stl"))
+SMALL = sorted(MODELS.glob("thingi10k/*/*.stl"))
+
+
+def _stl(path: pathlib.Path) -> Array:
+    data = path.read_bytes()
+    if data[:5] == b"solid" and b"vertex" in data:
+        return np.array([line.split()[1:] for line in data.splitlines() if b"vertex" in line], np.float32).reshape(
+            -1, 3, 3
+        )
+    record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    return np.frombuffer(data, record, offset=84)["corners"]
+
+
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_real_models_agree_with_exact_twin(path: pathlib.Path) -> None:
+    mesh = _mesh(_stl(path)[:60])
+    found = _found(mesh)
+    expected = naive.meeting_pairs(mesh.vertices, mesh.facets)
+    assert list(zip(found.first.tolist(), found.second.tolist(), strict=True)) == expected
+    if path.parent.name == "clean":
+        assert not expected
+
+
+@pytest.mark.parametrize("name", [name for name in ("pendant.stl", "geometry_ring.stl") if (MODELS / name).exists()])
+def test_clean_jewellery(name: str) -> None:
+    assert _pairs(_stl(MODELS / name)) == 0

@@ -219,9 +219,8 @@ class TestIslands:
         random = np.random.default_rng(seed)
         parts = []
         for _ in range(7):
-            axis = tuple(random.normal(size=3))
-            parts.append(moved(turned(box(random.uniform(0.5, 4, 3)), random.uniform(0, 360), axis),
-                               *random.uniform(-4, 4, 3)))
+            part = turned(box(random.uniform(0.5, 4, 3)), random.uniform(0, 360), tuple(random.normal(size=3)))
+            parts.append(moved(part, *random.uniform(-4, 4, 3)))
         body = union(*parts)
         mesh = mesh_of(body)
         corners = mesh.vertices[mesh.facets]
@@ -229,6 +228,14 @@ class TestIslands:
         assert result.islands == naive.islands(solid(body), naive.plane_heights(corners, 0.3))
         layers, cell = naive.layers_as_rasters(corners, 0.3, 500)
         assert result.trapped_volume_mm3 == pytest.approx(naive.trapped_cells(layers) * cell * 0.3, abs=0.02)
+        holed = surface(solid(box((9, 9, 9))) - solid(body))
+        mesh = mesh_of(holed)
+        corners = mesh.vertices[mesh.facets]
+        result = sliced(mesh, 0.3)
+        assert result.islands == naive.islands(solid(holed), naive.plane_heights(corners, 0.3))
+        layers, cell = naive.layers_as_rasters(corners, 0.3, 300)
+        trapped = naive.trapped_cells(layers) * cell * 0.3
+        assert result.trapped_volume_mm3 == pytest.approx(trapped, rel=0.02, abs=0.02)
 
 
 class TestTrapped:
@@ -263,7 +270,9 @@ class TestTrapped:
 
     def test_winding_channel_leads_out(self) -> None:
         block = solid(box((10, 10, 10)))
-        for part in (moved(box((6, 1, 1)), 1, 0, -3), moved(box((1, 1, 6)), 3.5, 0, -0.5), moved(box((4, 1, 1)), 5, 0, 2)):
+        bends = [((6, 1, 1), (1, 0, -3)), ((1, 1, 6), (3.5, 0, -0.5)), ((4, 1, 1), (5, 0, 2))]
+        for size, place in bends:
+            part = moved(box(size), *place)
             block = block - solid(part)
         assert sliced(mesh_of(surface(block)), 0.1).trapped_volume_mm3 == 0.0
         assert sliced(mesh_of(turned(surface(block), 25, (3, 1, 2))), 0.1).trapped_volume_mm3 == 0.0

@@ -92,7 +92,7 @@ def test_random_spheres_against_exact_booleans(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_boxes_on_a_grid_share_planes_edges_and_corners(seed: int) -> None:
+def test_boxes_on_a_grid_share_planes_edges_corners_and_whole_facets(seed: int) -> None:
     random = np.random.default_rng(seed)
     filled = np.zeros((8, 8, 8), bool)
     parts = []
@@ -102,11 +102,6 @@ def test_boxes_on_a_grid_share_planes_edges_and_corners(seed: int) -> None:
         filled[lo[0] : hi[0], lo[1] : hi[1], lo[2] : hi[2]] = True
         parts.append(box(tuple(lo.astype(float)), tuple(hi.astype(float))))
     mesh = shells(*parts)
-    # faces that repair would remove: the same corners twice
-    keys = np.sort(mesh.facets, axis=1)
-    if len(np.unique(keys, axis=0)) < len(keys):
-        parts = [p for k, p in enumerate(parts) if not any(np.array_equal(p.bounds, q.bounds) for q in parts[:k])]
-        mesh = shells(*parts)
     boundary, _ = solve(mesh)
     turned = trimesh.transformations.random_rotation_matrix(random.random(3))[:3, :3]
     rotated = Mesh(np.ascontiguousarray(mesh.vertices @ turned.T), mesh.facets)
@@ -134,17 +129,17 @@ def test_a_lone_inverted_body_bounds_nothing() -> None:
 
 def test_shell_through_itself() -> None:
     """A twisted torus whose tube overlaps itself (a spindle torus): a lens on the axis is enclosed twice."""
-    u, v = np.meshgrid(np.arange(48) * 2 * np.pi / 48, np.arange(32) * 2 * np.pi / 32, indexing="ij")
+    u, v = np.meshgrid(np.arange(24) * 2 * np.pi / 24, np.arange(16) * 2 * np.pi / 16, indexing="ij")
     ring = 0.45 + np.cos(v)
     vertices = np.stack([ring * np.cos(u), ring * np.sin(u), np.sin(v)], axis=-1).reshape(-1, 3)
-    i, j = np.meshgrid(np.arange(48), np.arange(32), indexing="ij")
-    a, b = i * 32 + j, (i + 1) % 48 * 32 + j
-    c, d = (i + 1) % 48 * 32 + (j + 1) % 32, i * 32 + (j + 1) % 32
+    i, j = np.meshgrid(np.arange(24), np.arange(16), indexing="ij")
+    a, b = i * 16 + j, (i + 1) % 24 * 16 + j
+    c, d = (i + 1) % 24 * 16 + (j + 1) % 16, i * 16 + (j + 1) % 16
     faces = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
     mesh = shells(trimesh.Trimesh(vertices, faces, process=False))
     boundary, _ = solve(mesh)
     triangles = mesh.vertices[mesh.facets]
-    assert true_volume(mesh, boundary, 1)[0] == pytest.approx(sampled_volume(triangles, 0.5, 40), rel=0.01)
+    assert true_volume(mesh, boundary, 1)[0] == pytest.approx(sampled_volume(triangles, 0.5, 30), rel=0.01)
     points = np.random.default_rng(0).uniform(-1.4, 1.4, (400, 3))
     inside = np.rint(generalized_winding(triangles, points)) >= 1
     assert np.allclose(generalized_winding(triangles_of(mesh, boundary), points), inside, atol=1e-4)
@@ -177,7 +172,7 @@ def test_a_large_facet_with_very_many_segments() -> None:
 
 @pytest.mark.parametrize("cut", [0.0, 0.3, 0.9])
 def test_open_ball_is_closed_by_a_cap(cut: float) -> None:
-    ball = trimesh.creation.icosphere(4, 1.0)
+    ball = trimesh.creation.icosphere(3, 1.0)
     ball.update_faces(ball.triangles_center[:, 2] < cut)
     mesh = shells(ball)
     boundary, bvh = solve(mesh, closed=False)
@@ -186,8 +181,8 @@ def test_open_ball_is_closed_by_a_cap(cut: float) -> None:
     closed, _ = close(mesh, 1)
     triangles = closed.vertices[closed.facets]
     assert true_volume(mesh, boundary, 1)[0] == pytest.approx(signed_volume(triangles), rel=1e-6)
-    dense = sampled_volume(mesh.vertices[mesh.facets], 0.5, 32)
-    assert open_volume_estimate(mesh, bvh, boundary, 1) == pytest.approx(dense, rel=0.01)
+    dense = sampled_volume(mesh.vertices[mesh.facets], 0.5, 24)
+    assert open_volume_estimate(mesh, bvh, boundary, 1) == pytest.approx(dense, rel=0.02)
 
 
 def test_half_of_a_box_with_a_crooked_rim() -> None:
@@ -197,8 +192,8 @@ def test_half_of_a_box_with_a_crooked_rim() -> None:
     ball.update_faces((middle[:, 0] + middle[:, 1] < 0.3) | (middle[:, 2] < -0.2))
     mesh = shells(ball)
     boundary, bvh = solve(mesh, closed=False)
-    dense = sampled_volume(mesh.vertices[mesh.facets], 0.5, 48)
-    assert open_volume_estimate(mesh, bvh, boundary, 1) == pytest.approx(dense, rel=5e-3)
+    dense = sampled_volume(mesh.vertices[mesh.facets], 0.5, 32)
+    assert open_volume_estimate(mesh, bvh, boundary, 1) == pytest.approx(dense, rel=0.01)
 
 
 @pytest.mark.parametrize("seed", range(4))

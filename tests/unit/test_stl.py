@@ -17,7 +17,8 @@ RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute
 def stl(corners, header=b"", count=None, tail=b"") -> bytes:
     facets = np.zeros(len(corners), RECORD)
     facets["corners"], facets["normal"], facets["attribute"] = corners, np.nan, 65535
-    return header.ljust(80, b"\0") + struct.pack("<I", len(corners) if count is None else count) + facets.tobytes() + tail
+    promised = struct.pack("<I", len(corners) if count is None else count)
+    return header.ljust(80, b"\0") + promised + facets.tobytes() + tail
 
 
 def soup(count: int) -> np.ndarray:
@@ -66,8 +67,9 @@ def test_missing_file_and_directory(tmp_path):
 
 
 def test_is_binary():
-    text = b"solid ring\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid"
+    text = b"solid ring\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet"
     assert not is_binary_stl(text, len(text))
     assert not is_binary_stl(b"solid", 5)
-    for content in (stl(soup(3)), stl(soup(3), b"solid exported by CAD"), stl(soup(3), b"solid", tail=b"\0\0"), stl(soup(3))[:-9]):
+    corners = soup(3)
+    for content in (stl(corners), stl(corners, b"solid by CAD"), stl(corners, b"solid", tail=b"\0"), stl(corners)[:-9]):
         assert is_binary_stl(content[:512], len(content))

@@ -51,8 +51,8 @@ def test_many_chunks_same_bits_for_any_threads_and_order(side):
 
 def test_minus_zero_is_zero_and_nothing_else_merges():
     tiny = np.float32(1e-45)
-    mesh = canonical_mesh(np.array([[[-0.0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0.0, 0, 0], [0, 1, 0], [tiny, 0, 0]]], np.float32), 1)
-    assert len(mesh.vertices) == 4
+    corners = np.array([[[-0.0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0.0, 0, 0], [0, 1, 0], [tiny, 0, 0]]], np.float32)
+    assert len(canonical_mesh(corners, 1).vertices) == 4
 
 
 def test_scale_applies_to_the_welded_vertices():
@@ -77,7 +77,8 @@ def test_curve_visits_neighbouring_cells():
     cells = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 1, 3)
     offsets = np.array([[0.25, 0, 0], [-0.25, 0.25, 0], [0, -0.25, 0]])
     corners = (cells + 0.5 + offsets).astype(np.float64)
-    order = kernels.facet_order(corners.reshape(-1, 3), np.empty((0, 3), np.int32), len(corners), np.zeros(3), float(n), 1)
+    no_index = np.empty((0, 3), np.int32)
+    order = kernels.facet_order(corners.reshape(-1, 3), no_index, len(corners), np.zeros(3), float(n), 1)
     assert (np.abs(np.diff(cells[order, 0], axis=0)).sum(axis=1) == 1).all()
 
 

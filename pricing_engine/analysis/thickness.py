@@ -1,0 +1,88 @@
+"""Wall thickness of a model: what the per-facet measures of the kernels say about the whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricing_engine.kernels.bvh import Bvh
+from pricing_engine.kernels.ray_thickness import ray_thickness
+from pricing_engine.kernels.sphere_thickness import sphere_thickness
+from pricing_engine.mesh.model import Mesh
+
+THIN_LIMITS_MM = (0.5, 0.8, 1.0)
+_WHERE_COUNT = 5
+_BLOCK = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Least, 5th percentile and median in mm, over facets that have a value, unweighted; None where none has."""
+
+    min_mm: float | None
+    p05_mm: float | None
+    p50_mm: float | None
+
+    @staticmethod
+    def of(values: NDArray[np.float64]) -> Percentiles:
+        """Percentiles of ``values`` (F,), NaN left out, with numpy's linear interpolation."""
+        known = values[np.isfinite(values)]
+        if not len(known):
+            return Percentiles(None, None, None)
+        least, p05, p50 = np.percentile(known, [0, 5, 50], overwrite_input=True)
+        return Percentiles(float(least), float(p05), float(p50))
+
+
+@dataclass(frozen=True, slots=True)
+class Thickness:
+    """Wall thickness of a model.
+
+    ``thin_area_fraction``: for each limit in mm (keys "0.5", "0.8", "1.0") the area of the facets whose sphere
+    thickness is below it, over the whole area; None for a model without area. ``facet_mm`` (F,) float64: the sphere
+    thickness of each facet, NaN where it could not be measured. ``thinnest_mm`` (n <= 5, 3): centroids of the thinnest
+    facets, thinnest first.
+    """
+
+    ray: Percentiles
+    sphere: Percentiles
+    thin_area_fraction: dict[str, float | None]
+    facet_mm: NDArray[np.float64]
+    thinnest_mm: NDArray[np.float64]
+
+
+def measure_thickness(mesh: Mesh, bvh: Bvh, threads: int) -> Thickness:
+    """Measure ``mesh`` (repaired, at least one facet) with its tree."""
+    ray = ray_thickness(mesh, bvh, threads)
+    return summarise(mesh, ray, sphere_thickness(mesh, bvh, ray, threads))
+
+
+def summarise(mesh: Mesh, ray: NDArray[np.float64], sphere: NDArray[np.float64]) -> Thickness:
+    """Sum up per-facet thicknesses (F,) in mm, NaN where unknown."""
+    areas = _areas(mesh)
+    whole = float(areas.sum())
+    fractions: dict[str, float | None] = {
+        str(limit): float(areas[sphere < limit].sum()) / whole if whole > 0 else None for limit in THIN_LIMITS_MM
+    }
+    return Thickness(Percentiles.of(ray), Percentiles.of(sphere), fractions, sphere, _thinnest(mesh, sphere))
+
+
+def _areas(mesh: Mesh) -> NDArray[np.float64]:
+    """Area of each facet (F,) mm2, a block at a time: the corners of all facets at once would double the memory."""
+    areas = np.empty(mesh.facet_count)
+    for lo in range(0, mesh.facet_count, _BLOCK):
+        a, b, c = (mesh.vertices[mesh.facets[lo : lo + _BLOCK, corner]] for corner in range(3))
+        cross = np.cross(b - a, c - a)
+        areas[lo : lo + _BLOCK] = np.sqrt(np.einsum("ij,ij->i", cross, cross)) / 2
+    return areas
+
+
+def _thinnest(mesh: Mesh, sphere: NDArray[np.float64]) -> NDArray[np.float64]:
+    known = np.where(np.isfinite(sphere), sphere, np.inf)
+    count = min(_WHERE_COUNT, int(np.isfinite(sphere).sum()))
+    limit = np.partition(known, count - 1)[count - 1] if count else -np.inf
+    near = np.flatnonzero(known <= limit)
+    chosen = near[np.argsort(known[near], kind="stable")][:count]  # ties in canonical order
+    points: NDArray[np.float64] = mesh.vertices[mesh.facets[chosen]].mean(axis=1)
+    return points

@@ -1,0 +1,79 @@
+"""Label the bodies of a mesh: union-find over the links of :mod:`pricing_engine.kernels.topology`.
+
+Facets are united first within blocks, each on a thread, then across them over the few links that leave a block. The
+lower root wins and paths are halved, so labels do not depend on threads: bodies are numbered by their first facet.
+"""
+
+# mypy: disable-error-code="no-untyped-call, assignment"
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.sparse import sparse_empty
+from pricing_engine.kernels.threads import chunk_count, run_ranges
+
+_GRAIN = 8192
+
+
+def label_bodies(links: NDArray[np.int32], threads: int) -> tuple[NDArray[np.int32], int]:
+    """Body of each facet (F,), numbered by first facet, and their count. Sets the negative links to -1."""
+    facet_count = len(links)
+    parent = np.empty(facet_count, np.int32)
+    crossing = sparse_empty((3 * facet_count, 2), np.int32)
+    crossings = np.zeros(chunk_count(facet_count, _GRAIN), np.int64)
+    run_ranges(_unite_within, facet_count, _GRAIN, threads, links, parent, crossing, crossings)
+    return parent, int(_unite_across(parent, crossing, crossings))
+
+
+@inlined
+def _unite(parent, f, g):  # type: ignore[no-untyped-def]
+    while parent[f] != f:
+        parent[f] = parent[parent[f]]
+        f = parent[f]
+    while parent[g] != g:
+        parent[g] = parent[parent[g]]
+        g = parent[g]
+    if f < g:
+        parent[g] = f
+    else:
+        parent[f] = g
+
+
+@kernel
+def _unite_within(lo, hi, links, parent, crossing, crossings):  # type: ignore[no-untyped-def]
+    for facet in range(lo, hi):
+        parent[facet] = facet
+    count = 3 * lo
+    for facet in range(lo, hi):
+        for corner in range(3):
+            link = np.int64(links[facet, corner])
+            other = link
+            if link < 0:
+                links[facet, corner] = -1
+                other = -2 - link
+            if other < 0 or (link >= 0 and other > facet):
+                continue  # a boundary, or a pair that is met again from its other side
+            if lo <= other < hi:
+                _unite(parent, np.int64(facet), other)
+            else:
+                crossing[count, 0], crossing[count, 1] = facet, other
+                count += 1
+    crossings[lo // _GRAIN] = count - 3 * lo
+
+
+@kernel
+def _unite_across(parent, crossing, crossings):  # type: ignore[no-untyped-def]
+    for block in range(len(crossings)):
+        for row in range(3 * _GRAIN * block, 3 * _GRAIN * block + crossings[block]):
+            _unite(parent, np.int64(crossing[row, 0]), np.int64(crossing[row, 1]))
+    bodies = 0
+    for facet in range(len(parent)):  # parents come first, so one sweep turns them into labels
+        if parent[facet] == facet:
+            parent[facet] = bodies
+            bodies += 1
+        else:
+            parent[facet] = parent[parent[facet]]
+    return bodies
