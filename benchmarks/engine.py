@@ -1,4 +1,4 @@
-"""``make bench``: each work item of ours beside its fastest peer, fresh processes, the same two cores, one after another.
+"""``make bench``: each work item of ours beside its fastest peer, in fresh processes, on the same cores, in turn.
 
 python -m benchmarks.engine --peers VENV_PYTHON [--models FILE ...] [--only ITEM ...] [--repeats 3] [--json OUT]
 """
@@ -69,7 +69,9 @@ def compare(model: Path, items: list[str], peers: str, repeats: int) -> list[dic
 
 def measure(command: list[str], item: str, model: Path, repeats: int) -> dict[str, Any]:
     """The JSON line that the worker prints; a worker that fails says so in ``failed``."""
-    done = subprocess.run([*command, item, str(model), str(repeats)], capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run(
+        [*command, item, str(model), str(repeats)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not lines:
         return {"failed": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]}

@@ -31,7 +31,9 @@ def _manifold(path: str) -> Any:
 
     mesh = trimesh.load(path, force="mesh")
     return manifold3d.Manifold(
-        manifold3d.Mesh(vert_properties=np.asarray(mesh.vertices, np.float32), tri_verts=np.asarray(mesh.faces, np.uint32))
+        manifold3d.Mesh(
+            vert_properties=np.asarray(mesh.vertices, np.float32), tri_verts=np.asarray(mesh.faces, np.uint32)
+        )
     )
 
 

@@ -14,7 +14,9 @@ from pricing_engine.analysis.model import Analysis, AnalysisFormatError
 from pricing_engine.mesh.errors import UnreadableFile
 
 
-def cached_analysis(path: Path, unit: str | None, settings: Settings, threads: int | None, folder: Path | None) -> Analysis:
+def cached_analysis(
+    path: Path, unit: str | None, settings: Settings, threads: int | None, folder: Path | None
+) -> Analysis:
     """The analysis of the model at ``path``: from ``folder`` if it is there, else measured, and kept if there is one."""
     if folder is None or not path.is_file():
         return measure(path, unit, settings, threads).analysis
@@ -46,4 +48,6 @@ def _write(entry: Path, analysis: Analysis) -> None:
             json.dump(analysis.to_dict(), file)
         os.replace(file.name, entry)
     except OSError as error:
-        raise UnreadableFile(f"{entry.parent}: can't keep analyses here ({error.strerror}); name another --cache") from error
+        raise UnreadableFile(
+            f"{entry.parent}: can't keep analyses here ({error.strerror}); name another --cache"
+        ) from error

@@ -16,7 +16,12 @@ Places = Mapping[str, tuple[Point, ...]]
 
 
 def find_checks(
-    integrity: Integrity, geometry: Geometry, thickness: Thickness, slices: Slices, notes: Mapping[str, str], where: Places
+    integrity: Integrity,
+    geometry: Geometry,
+    thickness: Thickness,
+    slices: Slices,
+    notes: Mapping[str, str],
+    where: Places,
 ) -> tuple[Check, ...]:
     """All findings, in a fixed order. ``where`` maps a check's code to points on the model (mm)."""
     found = [
@@ -27,9 +32,7 @@ def find_checks(
         *_wall_checks(thickness),
         *_layer_checks(slices),
     ]
-    return tuple(
-        Check(c.code, c.severity, c.message, c.measured, c.limit, where.get(c.code, ())) for c in found
-    )
+    return tuple(Check(c.code, c.severity, c.message, c.measured, c.limit, where.get(c.code, ())) for c in found)
 
 
 def _integrity_checks(integrity: Integrity) -> Iterator[Check]:
@@ -48,7 +51,9 @@ def _integrity_checks(integrity: Integrity) -> Iterator[Check]:
     if integrity.inverted:
         yield Check("inside_out", "warning", "an outer shell is inside out; it was turned")
     for repair in integrity.repairs:
-        yield Check("repaired", "info", f"repaired: {repair.code.replace('_', ' ')} ({repair.count:,})", float(repair.count))
+        yield Check(
+            "repaired", "info", f"repaired: {repair.code.replace('_', ' ')} ({repair.count:,})", float(repair.count)
+        )
 
 
 def _volume_checks(integrity: Integrity, geometry: Geometry) -> Iterator[Check]:
@@ -69,9 +74,13 @@ def _size_checks(geometry: Geometry) -> Iterator[Check]:
         return
     size = max(b - a for a, b in zip(geometry.bbox_min_mm, geometry.bbox_max_mm, strict=True))
     if size < _UNIT_SMALLEST_MM:
-        yield Check("unit_suspect", "warning", f"the model is {size:.3g} mm across: is its unit mm?", size, _UNIT_SMALLEST_MM)
+        yield Check(
+            "unit_suspect", "warning", f"the model is {size:.3g} mm across: is its unit mm?", size, _UNIT_SMALLEST_MM
+        )
     elif size > _UNIT_LARGEST_MM:
-        yield Check("unit_suspect", "warning", f"the model is {size:.6g} mm across: is its unit mm?", size, _UNIT_LARGEST_MM)
+        yield Check(
+            "unit_suspect", "warning", f"the model is {size:.6g} mm across: is its unit mm?", size, _UNIT_LARGEST_MM
+        )
 
 
 def _wall_checks(thickness: Thickness) -> Iterator[Check]:
@@ -86,4 +95,10 @@ def _layer_checks(slices: Slices) -> Iterator[Check]:
         text = f"{slices.trapped_volume_mm3:.2f} mm3 of empty space has no way out: resin, powder or investment stays in it"
         yield Check("trapped_volume", "warning", text, slices.trapped_volume_mm3, 0.0)
     if slices.islands:
-        yield Check("islands", "info", f"{slices.islands:,} places start in mid-air as given and need support", float(slices.islands), 0.0)
+        yield Check(
+            "islands",
+            "info",
+            f"{slices.islands:,} places start in mid-air as given and need support",
+            float(slices.islands),
+            0.0,
+        )

@@ -29,4 +29,6 @@ def convex_hull(mesh: Mesh) -> Hull | None:
         return None
     corners = hull.points[hull.simplices]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return Hull(hull.points[hull.vertices], hull.equations[:, :3], np.linalg.norm(cross, axis=1) / 2, float(hull.volume))
+    return Hull(
+        hull.points[hull.vertices], hull.equations[:, :3], np.linalg.norm(cross, axis=1) / 2, float(hull.volume)
+    )

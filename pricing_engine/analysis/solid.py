@@ -95,8 +95,8 @@ def true_volume(mesh: Mesh, boundary: Boundary, threads: int) -> tuple[float, Fl
 def open_volume_estimate(mesh: Mesh, bvh: Bvh, boundary: Boundary, threads: int) -> float:
     """Volume (mm3) where the generalized winding number of a mesh with holes is at least 1/2.
 
-    That number is the winding number of the closed mesh less the solid angle of the caps over 4 pi. So the volume is the
-    one that ``boundary`` (from :func:`classify`) bounds, exactly, plus a correction near the caps, integrated along a
+    That number is the winding number of the closed mesh less the solid angle of the caps over 4 pi. So the volume is
+    the one that ``boundary`` (from :func:`classify`) bounds, exactly, plus a correction near the caps, integrated along a
     fixed set of lines through the caps' box.
     """
     volume, _ = true_volume(mesh, boundary, threads)
@@ -156,7 +156,8 @@ def _cut(
     )
     cut, start = np.unique(owner[order], return_index=True)
     start = np.append(start, len(owner))
-    parts: list[tuple[Floats, Ints]] = [(np.empty((0, 3, 3)), np.empty(0, np.int32))] * chunk_count(len(cut), _GRAIN_CUT)
+    nothing = (np.empty((0, 3, 3)), np.empty(0, np.int32))
+    parts: list[tuple[Floats, Ints]] = [nothing] * chunk_count(len(cut), _GRAIN_CUT)
 
     def part(lo: int, hi: int) -> None:
         parts[lo // _GRAIN_CUT] = cut_facets(

@@ -21,15 +21,23 @@ if TYPE_CHECKING:
     from pricing_engine.analysis.model import Analysis
 
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="STL, OBJ, PLY, OFF, 3MF, GLB or STEP file.")]
-ModelPaths = Annotated[list[Path], typer.Argument(metavar="MODEL...", help="One model; many models or folders with --csv.")]
-Unit = Annotated[str | None, typer.Option(help="Unit of the file: mm, cm, m or in (3MF, STEP and GLB carry their own).")]
+ModelPaths = Annotated[
+    list[Path], typer.Argument(metavar="MODEL...", help="One model; many models or folders with --csv.")
+]
+Unit = Annotated[
+    str | None, typer.Option(help="Unit of the file: mm, cm, m or in (3MF, STEP and GLB carry their own).")
+]
 LayerHeight = Annotated[float, typer.Option(help="Layer height in mm.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads to use; the numbers are the same, bit for bit.")]
-Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Keep analyses here; without it every call measures anew.")]
+Cache = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Keep analyses here; without it every call measures anew.")
+]
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="OUT", help="Many models: one row a model and material.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON as INTERFACE names it.")]
 Process = Annotated[str, typer.Option(help="casting, resin or powder-bed.")]
-Materials = Annotated[list[str] | None, typer.Option("--material", help="Material id; repeat for several. Default: all.")]
+Materials = Annotated[
+    list[str] | None, typer.Option("--material", help="Material id; repeat for several. Default: all.")
+]
 Finish = Annotated[str | None, typer.Option(help="Finish id; default: the process's own.")]
 Quantities = Annotated[list[int] | None, typer.Option("--quantity", min=1, help="Pieces; repeat for several.")]
 PriceBook = Annotated[Path | None, typer.Option(metavar="FILE", help="A price book of your own (TOML).")]
@@ -42,8 +50,10 @@ Stones = Annotated[list[str] | None, typer.Option("--stones", metavar="SETTING=N
 def register(app: typer.Typer) -> None:
     """Add the engine's commands to ``app``."""
     app.command(epilog="Example: facet inspect ring.stl --layer-height 0.025 --json")(inspect)
-    app.command(epilog="Examples: facet quote ring.stl --material silver-925 --quantity 1 --quantity 10   ·   "
-                       "facet quote models/ --csv prices.csv")(quote)
+    app.command(
+        epilog="Examples: facet quote ring.stl --material silver-925 --quantity 1 --quantity 10   ·   "
+        "facet quote models/ --csv prices.csv"
+    )(quote)
     app.command(epilog="Example: facet report ring.stl -o ring.html")(report)
     app.command(epilog="Example: facet materials --process resin")(materials)
     app.command(epilog="Example: facet processes --json")(processes)
@@ -51,8 +61,12 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
-    model: ModelPath, unit: Unit = None, layer_height: LayerHeight = 0.05, threads: Threads = None,
-    cache: Cache = None, as_json: AsJson = False,
+    model: ModelPath,
+    unit: Unit = None,
+    layer_height: LayerHeight = 0.05,
+    threads: Threads = None,
+    cache: Cache = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a model: integrity, volumes, wall thickness, orientation, layers, reach."""
     analysis = _measure(model, unit, layer_height, threads, cache)
@@ -63,10 +77,22 @@ def inspect(
 
 
 def quote(
-    models: ModelPaths, unit: Unit = None, process: Process = "casting", material: Materials = None,
-    finish: Finish = None, quantity: Quantities = None, price_book: PriceBook = None, partner: Partner = None,
-    engraving: Engraving = 0, plating: Plating = None, stones: Stones = None, layer_height: LayerHeight = 0.05,
-    csv_out: Csv = None, threads: Threads = None, cache: Cache = None, as_json: AsJson = False,
+    models: ModelPaths,
+    unit: Unit = None,
+    process: Process = "casting",
+    material: Materials = None,
+    finish: Finish = None,
+    quantity: Quantities = None,
+    price_book: PriceBook = None,
+    partner: Partner = None,
+    engraving: Engraving = 0,
+    plating: Plating = None,
+    stones: Stones = None,
+    layer_height: LayerHeight = 0.05,
+    csv_out: Csv = None,
+    threads: Threads = None,
+    cache: Cache = None,
+    as_json: AsJson = False,
 ) -> None:
     """Price a model in every material of a process, or in the ones named."""
     from pricing_engine.pricing.book import load_price_book
@@ -108,8 +134,14 @@ def quote(
 def report(
     model: ModelPath,
     out: Annotated[Path, typer.Option("-o", "--out", help="The HTML file to write.")],
-    unit: Unit = None, process: Process = "casting", material: Materials = None, quantity: Quantities = None,
-    price_book: PriceBook = None, layer_height: LayerHeight = 0.05, threads: Threads = None,
+    unit: Unit = None,
+    process: Process = "casting",
+    material: Materials = None,
+    finish: Finish = None,
+    quantity: Quantities = None,
+    price_book: PriceBook = None,
+    layer_height: LayerHeight = 0.05,
+    threads: Threads = None,
 ) -> None:
     """Write one self-contained page: the model in 3D with thin walls coloured, the checks, the price lines."""
     from pricing_engine.analysis.measure import measure
@@ -129,7 +161,8 @@ def report(
 
 
 def materials(
-    process: Annotated[str | None, typer.Option(help="Only this process.")] = None, price_book: PriceBook = None,
+    process: Annotated[str | None, typer.Option(help="Only this process.")] = None,
+    price_book: PriceBook = None,
     as_json: AsJson = False,
 ) -> None:
     """List the materials that the price book offers."""
@@ -140,7 +173,10 @@ def materials(
     if process and process not in {entry["id"] for entry in offered}:
         raise UnknownProcess(process, [entry["id"] for entry in offered])
     rows = [
-        {"process": entry["id"], **item} for entry in offered if process in (None, entry["id"]) for item in entry["materials"]
+        {"process": entry["id"], **item}
+        for entry in offered
+        if process in (None, entry["id"])
+        for item in entry["materials"]
     ]
     if as_json:
         _print_json(rows)
@@ -159,18 +195,26 @@ def processes(price_book: PriceBook = None, as_json: AsJson = False) -> None:
     rows = []
     for entry in offered["processes"]:
         extras = [item["id"] for kind in ("platings", "stone_settings") for item in entry.get(kind, ())]
-        rows.append({"process": entry["id"], "label": entry["label"], "materials": len(entry["materials"]),
-                     "finishes": [item["id"] for item in entry["finishes"]], "platings and settings": extras})
+        rows.append(
+            {
+                "process": entry["id"],
+                "label": entry["label"],
+                "materials": len(entry["materials"]),
+                "finishes": [item["id"] for item in entry["finishes"]],
+                "platings and settings": extras,
+            }
+        )
     tables.show_rows("Processes", rows)
 
 
 def samples(
     folder: Annotated[Path, typer.Argument(help="Where to write the sample models.")],
-    quote_them: Annotated[bool, typer.Option("--quote", help="Measure and price each, against its known volume.")] = False,
+    quote_them: Annotated[
+        bool, typer.Option("--quote", help="Measure and price each, against its known volume.")
+    ] = False,
     threads: Threads = None,
 ) -> None:
     """Write the project's own sample models as STL files."""
-    from pricing_engine.mesh.samples import SAMPLES
     from pricing_engine.mesh.samples import SAMPLES
     from pricing_engine.pricing.book import load_price_book
     from pricing_engine.pricing.quote import Request

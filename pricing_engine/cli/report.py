@@ -24,7 +24,9 @@ def write_report(out: Path, name: str, measured: Measured, quote: Quote) -> None
     """Write the page to ``out``; raises WrongUsage where it can't be written."""
     from jinja2 import Environment, FileSystemLoader
 
-    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["number"] = lambda value, places=2: "not measured" if value is None else f"{value:,.{places}f}"
     environment.filters["percent"] = lambda share: "not measured" if share is None else f"{share:.1%}"
     scene = _scene(measured.mesh, measured.facet_thickness)

@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     from pricing_engine.mesh.samples import Sample
     from pricing_engine.pricing.quote import Quote
 
-_COLOUR = {"info": "cyan", "warning": "yellow", "error": "red", "manufacturable": "green", "review": "yellow",
-           "rejected": "red"}
+_COLOUR = {
+    "info": "cyan",
+    "warning": "yellow",
+    "error": "red",
+    "manufacturable": "green",
+    "review": "yellow",
+    "rejected": "red",
+}
 
 
 def complain(text: str) -> None:
@@ -60,14 +66,23 @@ def show_analysis(analysis: Analysis, name: str) -> None:
         ("volume (overlaps once)", f"{_number(g.volume_mm3)} mm3"),
         ("signed volume", f"{_number(g.signed_volume_mm3)} mm3"),
         ("area", f"{_number(g.area_mm2)} mm2"),
-        ("wall by sphere, least / 5 % / median", f"{_number(t.sphere.min_mm)} / {_number(t.sphere.p05_mm)} / {_number(t.sphere.p50_mm)} mm"),
-        ("wall by ray, least / 5 % / median", f"{_number(t.ray.min_mm)} / {_number(t.ray.p05_mm)} / {_number(t.ray.p50_mm)} mm"),
+        (
+            "wall by sphere, least / 5 % / median",
+            f"{_number(t.sphere.min_mm)} / {_number(t.sphere.p05_mm)} / {_number(t.sphere.p50_mm)} mm",
+        ),
+        (
+            "wall by ray, least / 5 % / median",
+            f"{_number(t.ray.min_mm)} / {_number(t.ray.p05_mm)} / {_number(t.ray.p50_mm)} mm",
+        ),
         *((f"thinner than {limit} mm", _percent(share)) for limit, share in t.thin_area_fraction.items()),
         ("support as given", f"{_number(a.orientation.as_given.support_volume_mm3)} mm3"),
         (f"support at best of {a.orientation.candidates:,}", f"{_number(a.orientation.best.support_volume_mm3)} mm3"),
         ("layers", f"{_number(a.slices.layers, 0)} of {a.slices.layer_height_mm:g} mm"),
         ("islands, trapped space", f"{_number(a.slices.islands, 0)}, {_number(a.slices.trapped_volume_mm3)} mm3"),
-        *((f"a {radius} mm ball reaches", _percent(share)) for radius, share in a.finishing.reach_area_fraction.items()),
+        *(
+            (f"a {radius} mm ball reaches", _percent(share))
+            for radius, share in a.finishing.reach_area_fraction.items()
+        ),
         ("measured in", f"{a.elapsed_s['total']:.2f} s"),
     ]
     for row in rows:
@@ -82,11 +97,29 @@ def show_analysis(analysis: Analysis, name: str) -> None:
 
 def show_quote(quote: Quote, name: str) -> None:
     """The options of a quote, then the lines and reasons of the first."""
-    options = _table(f"{name}  ·  price book {quote.price_book['id']}", "material", "finish", "qty", "finished g",
-                     "a piece", "total", "days", "verdict", right=2)
+    options = _table(
+        f"{name}  ·  price book {quote.price_book['id']}",
+        "material",
+        "finish",
+        "qty",
+        "finished g",
+        "a piece",
+        "total",
+        "days",
+        "verdict",
+        right=2,
+    )
     for o in quote.options:
-        options.add_row(o.material, o.finish, str(o.quantity), f"{o.finished_mass_g:.2f}", f"{o.unit_price} {o.currency}",
-                        f"{o.total} {o.currency}", str(o.lead_time_days), f"[{_COLOUR[o.verdict]}]{o.verdict}[/]")
+        options.add_row(
+            o.material,
+            o.finish,
+            str(o.quantity),
+            f"{o.finished_mass_g:.2f}",
+            f"{o.unit_price} {o.currency}",
+            f"{o.total} {o.currency}",
+            str(o.lead_time_days),
+            f"[{_COLOUR[o.verdict]}]{o.verdict}[/]",
+        )
     _print(options)
     if not quote.options:
         return
@@ -121,7 +154,9 @@ def _table(title: str, *columns: str, right: int | None = None) -> Table:
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=any(columns))
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if right is not None and index >= right and column != "verdict" else "left")
+        table.add_column(
+            column, justify="right" if right is not None and index >= right and column != "verdict" else "left"
+        )
     return table
 
 

@@ -1,4 +1,4 @@
-"""Compile every kernel into numba's cache, so that the first customer's model does not wait: ``make setup`` runs this."""
+"""Compile every kernel into numba's cache (``make setup``), so that the first customer's model does not wait."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def warm() -> None:
             measure(sample.write_stl(Path(folder)), None, Settings(layer_height_mm=0.5), threads=2)
         text = Path(folder) / "text.stl"
         corners = "".join(
-            "facet normal 0 0 0\nouter loop\n" + "".join(f"vertex {x} {y} {z}\n" for x, y, z in triangle) + "endloop\nendfacet\n"
+            "facet normal 0 0 0\nouter loop\n"
+            + "".join(f"vertex {x} {y} {z}\n" for x, y, z in triangle)
+            + "endloop\nendfacet\n"
             for triangle in vertices[facets]
         )
         text.write_text(f"solid warm\n{corners}endsolid warm\n")

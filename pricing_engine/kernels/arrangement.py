@@ -1,8 +1,8 @@
 """The part of a cut facet that bounds the solid, by a sweep over the segments that other facets leave in it.
 
 Between the sorted abscissae of all segment ends and segment-segment crossings (a slab) the segments that span are
-ordered from bottom to top, and the winding number just outside of the facet changes by one at each. At the facet's lower
-side it changes where segments end on that side, so one ray a facet settles all: it starts in the largest trapezoid.
+ordered from bottom to top, and the winding number just outside of the facet changes by one at each. At its lower side
+it changes where segments end on that side, so one ray a facet settles all: it starts in the largest trapezoid.
 Trapezoids between the same two lines in neighbouring slabs are one. O((k + x) a + k log k) for k segments with x pairs
 that overlap in abscissa and at most a of them over one abscissa.
 """

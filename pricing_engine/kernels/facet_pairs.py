@@ -1,8 +1,8 @@
-"""Do two facets meet? A float64 filter that finds a separating plane, and the exact decision behind it.
+"""A float64 filter for pairs of facets: does a plane keep them apart?
 
 Facets are given by their vertex numbers, so shared corners are known and not measured. The filter's error bounds are
 relative to the extent E of the pair: sums of products of coordinate differences, each at most 2 E, with fewer than a
-hundred roundings. The exact part needs signs of determinants only.
+hundred roundings.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 from pricing_engine.kernels.compile import inlined, kernel
-from pricing_engine.kernels.predicates import orient2d, orient3d
 
 _LINEAR = 2.0**-48  # error of d . w, relative to |d|_1 E
 _CUBIC = 2.0**-44  # error of (u x v) . w, relative to E**3
@@ -38,7 +37,7 @@ def _longest(u):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _rotated(a, b, c, shift):  # type: ignore[no-untyped-def]
+def rotated(a, b, c, shift):  # type: ignore[no-untyped-def]
     if shift == 0:
         return a, b, c
     if shift == 1:
@@ -58,10 +57,10 @@ def may_meet(vertices, facets, f, g, near):  # type: ignore[no-untyped-def]
     if a0 in (a1, a2) or a1 == a2 or b0 in (b1, b2) or b1 == b2 or shared == 3:
         return True
     if shared == 2:
-        a0, a1, a2 = _rotated(a0, a1, a2, 1 if not in0 else (2 if not in1 else 0))
+        a0, a1, a2 = rotated(a0, a1, a2, 1 if not in0 else (2 if not in1 else 0))
         return _may_fold(vertices, a0, a1, a2, b0 + b1 + b2 - a0 - a1, near)
-    a0, a1, a2 = _rotated(a0, a1, a2, 0 if in0 else (1 if in1 else 2))
-    b0, b1, b2 = _rotated(b0, b1, b2, 0 if b0 == a0 else (1 if b1 == a0 else 2))
+    a0, a1, a2 = rotated(a0, a1, a2, 0 if in0 else (1 if in1 else 2))
+    b0, b1, b2 = rotated(b0, b1, b2, 0 if b0 == a0 else (1 if b1 == a0 else 2))
     return _may_meet_at_vertex(vertices, a0, a1, a2, b1, b2, near)
 
 
@@ -146,75 +145,3 @@ def _edges_apart(normal, other, u1, u2, w0, w1, w2, extent, near):  # type: igno
             if min(t0, t1, t2) - max(0.0, s1, s2) > margin or min(0.0, s1, s2) - max(t0, t1, t2) > margin:
                 return True
     return False
-
-
-@kernel
-def interiors_meet(v, facets, f, g):  # type: ignore[no-untyped-def]
-    """Whether the relative interiors of facets ``f`` and ``g`` have a common point: exact."""
-    p1, q1, r1 = facets[f, 0], facets[f, 1], facets[f, 2]
-    p2, q2, r2 = facets[g, 0], facets[g, 1], facets[g, 2]
-    x, y, z = _side(v, p2, q2, r2, p1), _side(v, p2, q2, r2, q1), _side(v, p2, q2, r2, r1)
-    if x == y == z == 0:
-        return _overlap_in_plane(v, p1, q1, r1, p2, q2, r2)
-    if min(x, y, z) >= 0 or max(x, y, z) <= 0:
-        return False
-    shift, above_2 = _alone(x, y, z)
-    p1, q1, r1 = _rotated(p1, q1, r1, shift)
-    x, y, z = _side(v, p1, q1, r1, p2), _side(v, p1, q1, r1, q2), _side(v, p1, q1, r1, r2)
-    if min(x, y, z) >= 0 or max(x, y, z) <= 0:
-        return False
-    shift, above_1 = _alone(x, y, z)
-    p2, q2, r2 = _rotated(p2, q2, r2, shift)
-    if not above_2:
-        q2, r2 = r2, q2
-    if not above_1:
-        q1, r1 = r1, q1
-    # both facets cut the line where their planes meet in an interval of some length; do these overlap?
-    return _side(v, p1, q1, p2, q2) < 0 and _side(v, p1, r1, r2, p2) < 0
-
-
-@inlined
-def _alone(x, y, z):  # type: ignore[no-untyped-def]
-    """Of three signs, not all on one side, the one that is alone: its place and whether it is positive."""
-    sign = 1 if int(x > 0) + int(y > 0) + int(z > 0) == 1 else -1
-    return (0 if x == sign else (1 if y == sign else 2)), sign > 0
-
-
-@kernel
-def _side(v, a, b, c, d):  # type: ignore[no-untyped-def]
-    """1 if d is above the facet a b c, its normal's side; 0 in its plane."""
-    if d in (a, b, c) or a in (b, c) or b == c:
-        return 0
-    return -orient3d(
-        v[a, 0], v[a, 1], v[a, 2], v[b, 0], v[b, 1], v[b, 2], v[c, 0], v[c, 1], v[c, 2], v[d, 0], v[d, 1], v[d, 2]
-    )
-
-
-@kernel
-def _overlap_in_plane(v, p1, q1, r1, p2, q2, r2):  # type: ignore[no-untyped-def]
-    """Facets in one plane, or without area: seen along an axis that shows both as areas, no edge separates them."""
-    for x, y in ((0, 1), (1, 2), (2, 0)):
-        turn1, turn2 = _turn(v, x, y, p1, q1, r1), _turn(v, x, y, p2, q2, r2)
-        if turn1 != 0 and turn2 != 0:
-            return not (
-                _edge_separates(v, x, y, p1, q1, r1, p2, q2, r2, turn1)
-                or _edge_separates(v, x, y, p2, q2, r2, p1, q1, r1, turn2)
-            )
-    return False
-
-
-@kernel
-def _edge_separates(v, x, y, p1, q1, r1, p2, q2, r2, turn):  # type: ignore[no-untyped-def]
-    for a, b in ((p1, q1), (q1, r1), (r1, p1)):
-        if (
-            turn * _turn(v, x, y, a, b, p2) <= 0
-            and turn * _turn(v, x, y, a, b, q2) <= 0
-            and turn * _turn(v, x, y, a, b, r2) <= 0
-        ):
-            return True
-    return False
-
-
-@kernel
-def _turn(v, x, y, a, b, c):  # type: ignore[no-untyped-def]
-    return orient2d(v[a, x], v[a, y], v[b, x], v[b, y], v[c, x], v[c, y])

@@ -5,10 +5,8 @@ layer). A contour with positive area is an outer one, others are holes. The left
 to its left, the contour that bounds the same component: of the solid for a hole, of the void for an outer contour
 (nothing there: the outside). That gives the components of both without sorting or nesting trees.
 
-Segments are bucketed in strips of y, as high as the mean segment, so that a search for the nearest contour to the left
-of a point reads a handful of them: O(n) to build, at most 3 n entries, whatever the segments' lengths.
-
-Layer k of a block owns segments ``start[k] .. start[k + 1]``; its strip ``s`` has entries
+Segments are bucketed in strips of y, as high as the mean segment, so that a search to the left of a point reads few of
+them: O(n) to build, at most 3 n entries, whatever the segments' lengths. Layer k of a block owns segments ``start[k] .. start[k + 1]``; its strip ``s`` has entries
 ``strip[start[k] + 2 k + s] .. strip[start[k] + 2 k + s + 1]`` of ``items``, numbered from ``3 * start[k]``.
 """
 
@@ -114,8 +112,10 @@ def _label(begin, end, tolerance, tolerant, segments, contour, area, sample, cou
         balance[b] -= 1
         first[s - begin] = a
         join(parent, a, b)
-    loose = np.flatnonzero(balance[:known])[:128]  # where rounding tore a contour, the nearest loose ends meet
-    for i in range(len(loose)):
+    loose = np.flatnonzero(balance[:known])
+    for i in range(1, len(loose) if len(loose) > 128 else 0):  # no closed surface: take its shreds for one contour
+        join(parent, loose[0], loose[i])
+    for i in range(len(loose) if len(loose) <= 128 else 0):  # where rounding tore one, the nearest loose ends meet
         nearest, best = -1, np.inf
         for j in range(len(loose)):
             distance = abs(px[loose[i]] - px[loose[j]]) + abs(py[loose[i]] - py[loose[j]])

@@ -19,7 +19,7 @@ from pricing_engine.kernels.compile import kernel
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 from pricing_engine.mesh.model import Mesh
 
-_GRAIN = 8192
+_GRAIN, _BOX_GRAIN = 8192, 65536
 _SUMS = 11  # volume, area, first moments (3), second moments xx yy zz xy yz zx
 
 
@@ -39,8 +39,8 @@ class MassProperties:
 
 def mass_properties(mesh: Mesh, threads: int) -> MassProperties:
     """Measure the mesh as it is, closed or not, overlaps counted as often as they overlap."""
-    boxes = np.empty((chunk_count(len(mesh.vertices), _GRAIN), 6))
-    run_ranges(_vertex_box, len(mesh.vertices), _GRAIN, threads, mesh.vertices, boxes)
+    boxes = np.empty((chunk_count(len(mesh.vertices), _BOX_GRAIN), 6))
+    run_ranges(_vertex_box, len(mesh.vertices), _BOX_GRAIN, threads, mesh.vertices, boxes)
     lo, hi = boxes[:, :3].min(axis=0), boxes[:, 3:].max(axis=0)
     centre = (lo + hi) / 2
     partial = np.empty((chunk_count(mesh.facet_count, _GRAIN), _SUMS))
@@ -85,7 +85,7 @@ def _vertex_box(lo, hi, vertices, boxes):  # type: ignore[no-untyped-def]
         x0, x1 = min(x0, x), max(x1, x)
         y0, y1 = min(y0, y), max(y1, y)
         z0, z1 = min(z0, z), max(z1, z)
-    chunk = lo // _GRAIN
+    chunk = lo // _BOX_GRAIN
     boxes[chunk, 0], boxes[chunk, 1], boxes[chunk, 2] = x0, y0, z0
     boxes[chunk, 3], boxes[chunk, 4], boxes[chunk, 5] = x1, y1, z1
 

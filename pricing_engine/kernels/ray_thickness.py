@@ -6,6 +6,8 @@ found is then taken in float64. Hits nearer than ``CONTACT`` of the model's diag
 from (slivers that float32 folds over, shells that touch) and do not count.
 """
 
+# mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
+
 from __future__ import annotations
 
 import numpy as np

@@ -10,8 +10,6 @@ so that the inner side of the other facet is on its left, seen from the facet's 
 
 from __future__ import annotations
 
-import numpy as np
-
 from pricing_engine.kernels.compile import inlined, kernel
 
 # The plane coordinates of a facet a, b, c: a at the origin, b at (COS, -SIN), c at (SIN, COS). An odd angle, so that
@@ -108,7 +106,7 @@ def _meet(p, facets, t, s, row_t, row_s, out, flags):  # type: ignore[no-untyped
     found += (back % 4) * 4 + back // 4  # a start as seen in s is an end in t
     if shared == 0:
         return found == 5
-    if found != 1 and found != 4:
+    if found not in (1, 4):
         return False
     if row_t >= 0:
         slot = 1 if found == 1 else 0

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.bvh import WIDTH, Bvh
 from pricing_engine.kernels.compile import kernel
-from pricing_engine.kernels.facet_pairs import interiors_meet, may_meet
+from pricing_engine.kernels.facet_crossing import interiors_meet
+from pricing_engine.kernels.facet_pairs import may_meet
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 from pricing_engine.mesh.model import Ints, Mesh
 

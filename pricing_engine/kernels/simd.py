@@ -6,6 +6,8 @@ SSE or NEON registers elsewhere, with the same bits): ``+ - * /`` work lane by l
 ``sqrt8`` map to single instructions, comparisons give a mask in the low eight bits of an int64.
 """
 
+# mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
+
 from __future__ import annotations
 
 import operator

@@ -12,6 +12,8 @@ facets starts beyond the sphere. Candidates are measured in float64 in closed fo
 models; the value is the exact minimum up to rounding, whatever the order of the search.
 """
 
+# mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
+
 from __future__ import annotations
 
 import numpy as np

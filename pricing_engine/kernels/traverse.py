@@ -7,6 +7,8 @@ between neighbours. All of it is float32 relative to the model's middle, so posi
 size. A ray costs O(log n) on common models. Nothing depends on the number of threads.
 """
 
+# mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
+
 from __future__ import annotations
 
 import numpy as np
@@ -69,9 +71,9 @@ def _cast(lo, hi, origins, directions, t_min, corners, boxes, level_start, centr
 
 
 @inlined
-def closest(
+def closest(  # type: ignore[no-untyped-def]
     ox, oy, oz, dx, dy, dz, t_min, skipped, guess, corners, boxes, level_start, stack_t, stack_box, found
-):  # type: ignore[no-untyped-def]
+):
     """Distance to the nearest facet other than ``skipped`` beyond ``t_min``, or inf; the facet goes to ``found[0]``.
 
     Origin relative to the tree's centre; unit direction. ``guess`` is a facet whose leaf is tried first (or -1): rays

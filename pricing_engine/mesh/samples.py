@@ -28,7 +28,9 @@ class Sample:
         """Write all shells as one binary STL named after the sample; the folder is made when missing."""
         folder.mkdir(parents=True, exist_ok=True)
         corners = np.concatenate([vertices[facets] for vertices, facets in self.shells]).astype("<f4")
-        record = np.zeros(len(corners), np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")]))
+        record = np.zeros(
+            len(corners), np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+        )
         record["corners"] = corners
         path = folder / f"{self.name}.stl"
         path.write_bytes(b"facet sample".ljust(80) + np.uint32(len(corners)).tobytes() + record.tobytes())
@@ -39,7 +41,10 @@ def lathe(profile: Floats, segments: int) -> Shell:
     """Revolve a closed counter-clockwise profile (P, 2) of (radius, height), radius > 0, about z in flat sectors."""
     angle = 2 * np.pi * np.arange(segments) / segments
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    vertices = np.concatenate([ring[:, None, :] * profile[None, :, :1], np.broadcast_to(profile[None, :, 1:], (segments, len(profile), 1))], axis=2)
+    vertices = np.concatenate(
+        [ring[:, None, :] * profile[None, :, :1], np.broadcast_to(profile[None, :, 1:], (segments, len(profile), 1))],
+        axis=2,
+    )
     i, j = np.meshgrid(np.arange(segments), np.arange(len(profile)), indexing="ij")
     k, m = (i + 1) % segments, (j + 1) % len(profile)
     a, b, c, d = (x * len(profile) + y for x, y in ((i, j), (k, j), (k, m), (i, m)))
@@ -57,7 +62,12 @@ def sphere(centre: Floats, radius: float, columns: int = 24, rows: int = 12) -> 
     """A closed ball of latitude rows and longitude columns."""
     polar = np.pi * np.arange(1, rows) / rows
     turn = 2 * np.pi * np.arange(columns) / columns
-    rim = np.stack(np.broadcast_arrays(np.sin(polar)[:, None] * np.cos(turn), np.sin(polar)[:, None] * np.sin(turn), np.cos(polar)[:, None]), -1)
+    rim = np.stack(
+        np.broadcast_arrays(
+            np.sin(polar)[:, None] * np.cos(turn), np.sin(polar)[:, None] * np.sin(turn), np.cos(polar)[:, None]
+        ),
+        -1,
+    )
     vertices = np.concatenate([rim.reshape(-1, 3), [[0, 0, 1], [0, 0, -1]]]) * radius + centre
     north, south = len(vertices) - 2, len(vertices) - 1
     i, j = np.meshgrid(np.arange(rows - 2), np.arange(columns), indexing="ij")
@@ -65,7 +75,10 @@ def sphere(centre: Floats, radius: float, columns: int = 24, rows: int = 12) -> 
     a, b, c, d = i * columns + j, (i + 1) * columns + j, (i + 1) * columns + k, i * columns + k
     column = np.arange(columns)
     after, last = (column + 1) % columns, (rows - 2) * columns
-    caps = [np.stack([np.full(columns, north), column, after], -1), np.stack([np.full(columns, south), last + after, last + column], -1)]
+    caps = [
+        np.stack([np.full(columns, north), column, after], -1),
+        np.stack([np.full(columns, south), last + after, last + column], -1),
+    ]
     facets = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3), *caps])
     return vertices, facets.astype(np.int32)
 
@@ -84,7 +97,12 @@ def openwork_plate(cells: int, pitch: float, hole_radius: float, thickness: floa
     hole = hole_radius * np.stack([np.cos(turn), np.sin(turn)], 1)
     step = np.arange(quarter) / quarter * pitch
     zero, full = np.zeros(quarter), np.full(quarter, pitch)
-    rim = np.concatenate([np.stack(side, 1) for side in ((full, step), (full - step, full), (zero, full - step), (step, zero))]) - pitch / 2
+    rim = (
+        np.concatenate(
+            [np.stack(side, 1) for side in ((full, step), (full - step, full), (zero, full - step), (step, zero))]
+        )
+        - pitch / 2
+    )
     hole = np.roll(hole, -int(np.argmin(((hole / hole_radius - np.array([1, -1]) / np.sqrt(2)) ** 2).sum(1))), axis=0)
     corners: list[NDArray[np.float64]] = []
 
@@ -118,20 +136,30 @@ def openwork_plate(cells: int, pitch: float, hole_radius: float, thickness: floa
 
 def _band() -> Sample:
     profile = np.array([[8.5, -2.0], [10.0, -1.6], [10.3, 0.0], [10.0, 1.6], [8.5, 2.0], [8.4, 0.0]])
-    return Sample("band", "Plain band", (lathe(profile, 256),), lathe_volume(profile, 256), "closed form of the 256-sided lathe")
+    return Sample(
+        "band", "Plain band", (lathe(profile, 256),), lathe_volume(profile, 256), "closed form of the 256-sided lathe"
+    )
 
 
 def _signet() -> Sample:
     profile = np.array([[8.5, -2.5], [10.2, -2.5], [10.2, 2.5], [8.5, 2.5]])
     table = box(np.array([8.75, -5.0, -4.0]), np.array([12.0, 5.0, 4.0]))
-    return Sample("signet", "Signet ring", (lathe(profile, 192), table), SIGNET_VOLUME, "manifold3d 3.5.4, union of the two shells")
+    return Sample(
+        "signet",
+        "Signet ring",
+        (lathe(profile, 192), table),
+        SIGNET_VOLUME,
+        "manifold3d 3.5.4, union of the two shells",
+    )
 
 
 def _pendant() -> Sample:
     cells, pitch, radius, thickness, sides = 7, 3.0, 1.1, 1.4, 32
     hole = sides / 2 * np.sin(2 * np.pi / sides) * radius**2
     volume = cells**2 * (pitch**2 - hole) * thickness
-    return Sample("pendant", "Openwork pendant", (openwork_plate(cells, pitch, radius, thickness),), float(volume), "closed form")
+    return Sample(
+        "pendant", "Openwork pendant", (openwork_plate(cells, pitch, radius, thickness),), float(volume), "closed form"
+    )
 
 
 def _pave() -> Sample:
@@ -141,7 +169,13 @@ def _pave() -> Sample:
         for k in range(44):
             turn = 2 * np.pi * (k + row / 2) / 44
             beads.append(sphere(np.array([10.0 * np.cos(turn), 10.0 * np.sin(turn), height]), 0.75))
-    return Sample("pave", "Pave ring, 133 overlapping shells", (lathe(profile, 176), *beads), PAVE_VOLUME, "manifold3d 3.5.4, union of all shells")
+    return Sample(
+        "pave",
+        "Pave ring, 133 overlapping shells",
+        (lathe(profile, 176), *beads),
+        PAVE_VOLUME,
+        "manifold3d 3.5.4, union of all shells",
+    )
 
 
 # Independently computed once with manifold3d from the float32 shells; tests compute them again.

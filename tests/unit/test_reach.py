@@ -33,7 +33,9 @@ def test_a_bore_narrower_than_the_ball_is_not_reached() -> None:
 def test_a_closed_cavity_is_never_reached() -> None:
     outer, inner = trimesh.creation.icosphere(3, radius=10), trimesh.creation.icosphere(3, radius=6)
     inner.invert()
-    assert reach(trimesh.util.concatenate(outer, inner), 1.5)["1.5"] == pytest.approx(outer.area / (outer.area + inner.area), abs=1e-3)
+    assert reach(trimesh.util.concatenate(outer, inner), 1.5)["1.5"] == pytest.approx(
+        outer.area / (outer.area + inner.area), abs=1e-3
+    )
 
 
 def test_a_cavity_behind_a_hole_too_small_for_the_ball_is_not_reached() -> None:
