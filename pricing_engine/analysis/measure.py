@@ -31,7 +31,6 @@ from pricing_engine.mesh.load import LoadedModel, load_model
 from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.repair import repair
 
-
 _PLACES = 8  # points that a check shows at most
 
 

@@ -96,8 +96,8 @@ def open_volume_estimate(mesh: Mesh, bvh: Bvh, boundary: Boundary, threads: int)
     """Volume (mm3) where the generalized winding number of a mesh with holes is at least 1/2.
 
     That number is the winding number of the closed mesh less the solid angle of the caps over 4 pi. So the volume is
-    the one that ``boundary`` (from :func:`classify`) bounds, exactly, plus a correction near the caps, integrated along a
-    fixed set of lines through the caps' box.
+    the one that ``boundary`` (from :func:`classify`) bounds, exactly, plus a correction near the caps, integrated along
+    a fixed set of lines through the caps' box.
     """
     volume, _ = true_volume(mesh, boundary, threads)
     whole, whole_bvh = close(mesh, threads)

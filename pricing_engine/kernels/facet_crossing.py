@@ -6,6 +6,7 @@ only if a line through an edge of one of them separates them. Facets are given b
 known to lie in the plane, not measured.
 """
 
+# mypy: disable-error-code="no-untyped-call, assignment"
 from __future__ import annotations
 
 from pricing_engine.kernels.compile import inlined, kernel

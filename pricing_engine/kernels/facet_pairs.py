@@ -5,6 +5,7 @@ relative to the extent E of the pair: sums of products of coordinate differences
 hundred roundings.
 """
 
+# mypy: disable-error-code="no-untyped-call, assignment"
 from __future__ import annotations
 
 import math

@@ -4,7 +4,7 @@ Closed with caps, the surface has an integer winding number w, found by counting
 generalized number of the open surface is w less the solid angle of the caps over 4 pi, so the expensive sum runs over
 the caps alone: exact near by (Van Oosterom and Strackee 1983), one dipole for a box of the caps' tree that is far away
 (Barill et al. 2018).
-The two solids differ near the caps only, so 2048 lines of a fixed low-discrepancy set through the caps' box measure that
+The two solids differ near the caps only, so 2048 lines of a fixed low-discrepancy set through their box measure that
 small difference and not the volume.
 """
 

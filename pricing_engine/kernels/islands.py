@@ -6,8 +6,8 @@ to its left, the contour that bounds the same component: of the solid for a hole
 (nothing there: the outside). That gives the components of both without sorting or nesting trees.
 
 Segments are bucketed in strips of y, as high as the mean segment, so that a search to the left of a point reads few of
-them: O(n) to build, at most 3 n entries, whatever the segments' lengths. Layer k of a block owns segments ``start[k] .. start[k + 1]``; its strip ``s`` has entries
-``strip[start[k] + 2 k + s] .. strip[start[k] + 2 k + s + 1]`` of ``items``, numbered from ``3 * start[k]``.
+them: O(n) to build, at most 3 n entries. Layer k of a block owns segments ``start[k] .. start[k + 1]``; its strip s has
+entries ``strip[start[k] + 2 k + s] .. strip[start[k] + 2 k + s + 1]`` of ``items``, numbered from ``3 * start[k]``.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ three coordinates overflows or falls below the smallest normal number (magnitude
 are split after Dekker: kernels are compiled without contraction to fused multiply-adds.
 """
 
+# mypy: disable-error-code="no-untyped-call, assignment"
 from __future__ import annotations
 
 import numpy as np

@@ -6,11 +6,12 @@ touching and doesn't count; facets without area have no interior and meet nothin
 neighbours or not.
 
 Each leaf of the tree is joined with the leaves from itself on whose boxes overlap its own, and facet boxes are compared
-eight at a time. A float64 filter then looks for a separating plane, with an error bound and what it can't tell
-apart is decided by exact predicates (both in :mod:`pricing_engine.kernels.facet_pairs`). Expected O(n log n + pairs);
-the answer is that of exact arithmetic on the welded coordinates.
+eight at a time. A float64 filter then looks for a separating plane, with an error bound (:mod:`facet_pairs`), and
+what it can't tell apart is decided exactly (:mod:`facet_crossing`). Expected O(n log n + pairs); the answer is that of
+exact arithmetic on the welded coordinates.
 """
 
+# mypy: disable-error-code="no-untyped-call, assignment"
 from __future__ import annotations
 
 from dataclasses import dataclass
