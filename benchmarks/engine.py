@@ -60,7 +60,8 @@ def compare(model: Path, items: list[str], peers: str, repeats: int) -> list[dic
             peer = measure([peers, str(ROOT / "benchmarks" / "peers.py")], item, model, repeats)
         mine, theirs = ours.get("seconds"), peer.get("seconds")
         rows.append({
-            "item": item, "facets": facets, "ours": mine, "peer": theirs, "ratio": theirs / mine if mine and theirs else None,
+            "item": item, "facets": facets, "ours": mine, "peer": theirs,
+            "ratio": theirs / mine if mine and theirs else None,
             "peak_mib": ours.get("peak_mib"), "value": ours.get("value"), "peer_value": peer.get("value"),
             "failed": ours.get("failed") or peer.get("failed"),
         })  # fmt: skip

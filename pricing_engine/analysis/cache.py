@@ -17,7 +17,7 @@ from pricing_engine.mesh.errors import UnreadableFile
 def cached_analysis(
     path: Path, unit: str | None, settings: Settings, threads: int | None, folder: Path | None
 ) -> Analysis:
-    """The analysis of the model at ``path``: from ``folder`` if it is there, else measured, and kept if there is one."""
+    """The analysis of the model at ``path``: from ``folder`` if it is there, else measured, and kept there."""
     if folder is None or not path.is_file():
         return measure(path, unit, settings, threads).analysis
     with path.open("rb") as file:

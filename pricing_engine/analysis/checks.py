@@ -92,7 +92,7 @@ def _wall_checks(thickness: Thickness) -> Iterator[Check]:
 
 def _layer_checks(slices: Slices) -> Iterator[Check]:
     if slices.trapped_volume_mm3:
-        text = f"{slices.trapped_volume_mm3:.2f} mm3 of empty space has no way out: resin, powder or investment stays in it"
+        text = f"{slices.trapped_volume_mm3:.2f} mm3 of space has no way out: resin, powder or investment stays in it"
         yield Check("trapped_volume", "warning", text, slices.trapped_volume_mm3, 0.0)
     if slices.islands:
         yield Check(

@@ -27,6 +27,8 @@ _HULL_FACES = 100
 _SPACING = 1 / 64  # of the model's size: the longest edge of a sample's triangle
 _ROUND = 1e-6  # of the model's size: scores that agree so far are equal, and surfaces so near touch
 _CLUSTERS = 4_000, 20_000  # of the first, coarse bound and of the finer ones
+_MOST_CLUSTERS = 3  # times as many as wanted
+_WORTH_BOUNDING = 60_000  # triangles: below, measuring every direction is cheaper than bounding it
 _BLOCK = 128
 _GRAIN = 16_384
 _BATCH = 8
@@ -62,8 +64,9 @@ class Search:
     volumes: Floats
 
 
-def search_orientations(mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, hull_directions: Floats,
-                        threads: int) -> Orientation:
+def search_orientations(
+    mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, hull_directions: Floats, threads: int
+) -> Orientation:
     """The given and the best direction down.
 
     ``hull_directions`` (K, 3): unit normals of hull faces, largest first (:func:`largest_hull_faces`). Scores are
@@ -87,8 +90,9 @@ def search_orientations(mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: 
     return Orientation(len(search.directions), pose(0, given_area), pose(int(tied[best]), areas[best]))
 
 
-def measure(mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, directions: Floats, threads: int,
-            prune: bool = True) -> Search:
+def measure(
+    mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, directions: Floats, threads: int, prune: bool = True
+) -> Search:
     """Support volumes (mm3) of ``directions`` (D, 3); those that can't be best are dropped unless ``prune`` is off."""
     size, count = model_size(mesh), len(directions)
     deepest, heights = _extents(mesh.vertices, bvh.centre, directions, threads)
@@ -105,8 +109,21 @@ def measure(mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, direc
 
     def score(chosen: NDArray[np.intp]) -> None:
         found = np.empty(len(chosen))
-        run_ranges(support_volumes, len(chosen), 1, threads, frames[chosen], platform[chosen], rest[chosen], corners,
-                   samples, owner, cosine, touch, found)
+        run_ranges(
+            support_volumes,
+            len(chosen),
+            1,
+            threads,
+            frames[chosen],
+            platform[chosen],
+            rest[chosen],
+            corners,
+            samples,
+            owner,
+            cosine,
+            touch,
+            found,
+        )
         volumes[chosen] = found
 
     def left() -> NDArray[np.intp]:
@@ -114,11 +131,13 @@ def measure(mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, direc
         open_ = np.flatnonzero(np.isinf(volumes) & (bounds <= volumes.min() + _ROUND * size**3))
         return open_[np.argsort(bounds[open_], kind="stable")]
 
-    if prune:
+    if prune and corners.shape[1] > _WORTH_BOUNDING:
         for wanted in _CLUSTERS:
             chosen = left()
-            bounds[chosen] = np.maximum(bounds[chosen], _bounds(
-                corners, samples, owner, frames[chosen], platform[chosen], rest[chosen], wanted, size, threads))
+            bounds[chosen] = np.maximum(
+                bounds[chosen],
+                _bounds(corners, samples, owner, frames[chosen], platform[chosen], rest[chosen], wanted, size, threads),
+            )
             if wanted == _CLUSTERS[0]:
                 score(np.unique([0, *left()[:3]]))
     while len(chosen := left()):
@@ -126,9 +145,17 @@ def measure(mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, direc
     return Search(directions, heights, bounds, volumes)
 
 
-def _bounds(corners: NDArray[np.float32], samples: NDArray[np.float32], owner: NDArray[np.int32],
-            frames: NDArray[np.float32], platform: NDArray[np.float32], rest: NDArray[np.float32], wanted: int,
-            size: float, threads: int) -> Floats:
+def _bounds(
+    corners: NDArray[np.float32],
+    samples: NDArray[np.float32],
+    owner: NDArray[np.int32],
+    frames: NDArray[np.float32],
+    platform: NDArray[np.float32],
+    rest: NDArray[np.float32],
+    wanted: int,
+    size: float,
+    threads: int,
+) -> Floats:
     """Lower bounds of the support volumes (mm3) of all of ``frames``, with about ``wanted`` clusters."""
     if not len(frames) or not len(owner):
         return np.zeros(len(frames))
@@ -139,8 +166,19 @@ def _bounds(corners: NDArray[np.float32], samples: NDArray[np.float32], owner: N
     # twice the side of a cluster's share of the surface; where facets were cut, more, for boxes hold their reach
     limit = 1.7 * np.sqrt(total / wanted) + (reach if len(owner) > 2 * corners.shape[1] else 0)
     begins, boxes = np.empty(len(owner) + 1, np.int32), np.empty((6, len(owner)), np.float32)
-    count = clusters(width, np.float32(limit), corners, samples, owner,  # type: ignore[no-untyped-call]
-                     np.float32(reach), pad, begins, boxes)
+    count = clusters(
+        width,
+        np.float32(limit),
+        corners,
+        samples,
+        owner,  # type: ignore[no-untyped-call]
+        np.float32(reach),
+        pad,
+        begins,
+        boxes,
+    )
+    if count > _MOST_CLUSTERS * wanted:  # slivers scattered along the curve: bounding them costs more than measuring
+        return np.zeros(len(frames))
     boxes = np.ascontiguousarray(boxes[:, :count])
     bounds = np.empty(len(frames))
     block = min(_BLOCK, len(frames))
@@ -148,10 +186,24 @@ def _bounds(corners: NDArray[np.float32], samples: NDArray[np.float32], owner: N
     for lo in range(0, len(frames), _BLOCK):
         part = slice(lo, min(lo + _BLOCK, len(frames)))
         down = np.ascontiguousarray(frames[part, 6:].T)
-        run_ranges(cluster_moments, count, 256, threads, begins, samples, down, rest[part], cosine, weights, moments,
-                   facing)
-        run_ranges(lower_bounds, part.stop - lo, 4, threads, frames[part], platform[part], boxes, weights, moments,
-                   facing, slack, 2 * pad, bounds[part])
+        run_ranges(
+            cluster_moments, count, 256, threads, begins, samples, down, rest[part], cosine, weights, moments, facing
+        )
+        run_ranges(
+            lower_bounds,
+            part.stop - lo,
+            4,
+            threads,
+            frames[part],
+            platform[part],
+            boxes,
+            weights,
+            moments,
+            facing,
+            slack,
+            2 * pad,
+            bounds[part],
+        )
     return bounds
 
 
@@ -169,8 +221,9 @@ def _surface(mesh: Mesh, bvh: Bvh, boundary: Boundary) -> tuple[NDArray[np.float
     return np.ascontiguousarray(corners), np.ascontiguousarray(np.hstack([areas[:, whole], extra]).astype(np.float32))
 
 
-def _samples(corners: NDArray[np.float32], areas: NDArray[np.float32], spacing: np.float32,
-             threads: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+def _samples(
+    corners: NDArray[np.float32], areas: NDArray[np.float32], spacing: np.float32, threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Samples (7, S) float32 - point, area vector, area - and the triangle (S,) int32 that each is of."""
     count = areas.shape[1]
     counts = np.zeros(count, np.int64)
@@ -190,8 +243,18 @@ def _extents(vertices: Floats, centre: Floats, directions: Floats, threads: int)
     """For each direction the greatest (vertex - centre) . direction and the whole range, mm."""
     shape = chunk_count(len(vertices), _GRAIN), len(directions)
     least, most = np.full(shape, np.inf), np.full(shape, -np.inf)
-    run_ranges(height_ranges, len(vertices), _GRAIN, threads, _GRAIN, vertices, centre,
-               np.ascontiguousarray(directions.T), least, most)
+    run_ranges(
+        height_ranges,
+        len(vertices),
+        _GRAIN,
+        threads,
+        _GRAIN,
+        vertices,
+        centre,
+        np.ascontiguousarray(directions.T),
+        least,
+        most,
+    )
     deepest = most.max(axis=0)
     return deepest, deepest - least.min(axis=0)
 
@@ -221,8 +284,20 @@ def overhang_areas(mesh: Mesh, boundary: Boundary, layer_height: float, directio
         (pieces, np.arange(len(pieces), dtype=np.int32).reshape(-1, 3), np.ones(len(boundary.pieces), np.int8)),
     ):
         parts = np.zeros((chunk_count(len(triangles), _GRAIN), len(directions)))
-        run_ranges(overhangs, len(triangles), _GRAIN, threads, _GRAIN, points, triangles, whole,
-                   np.ascontiguousarray(directions.T), rest, OVERHANG_COSINE, parts)
+        run_ranges(
+            overhangs,
+            len(triangles),
+            _GRAIN,
+            threads,
+            _GRAIN,
+            points,
+            triangles,
+            whole,
+            np.ascontiguousarray(directions.T),
+            rest,
+            OVERHANG_COSINE,
+            parts,
+        )
         for part in parts:
             total += part
     return total
@@ -249,7 +324,7 @@ def largest_hull_faces(vertices: Floats) -> Floats:
     grid = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     grid = grid[np.any(grid, axis=1)]
     block = 1024
-    keep = [lo + np.argmax(vertices[lo:lo + block] @ grid.T, axis=0) for lo in range(0, len(vertices), block)]
+    keep = [lo + np.argmax(vertices[lo : lo + block] @ grid.T, axis=0) for lo in range(0, len(vertices), block)]
     points = vertices[np.unique(np.concatenate(keep))] if len(vertices) > 4 * block else vertices
     try:
         hull = ConvexHull(points)
@@ -257,8 +332,9 @@ def largest_hull_faces(vertices: Floats) -> Floats:
         return np.empty((0, 3))
     corners = hull.points[hull.simplices]
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-    _, face, where = np.unique(np.rint(hull.equations[:, :3] / _COPLANAR), axis=0, return_index=True,
-                               return_inverse=True)
+    _, face, where = np.unique(
+        np.rint(hull.equations[:, :3] / _COPLANAR), axis=0, return_index=True, return_inverse=True
+    )
     total = np.bincount(where.ravel(), weights=areas)
     normals = hull.equations[face, :3]
     order = np.lexsort((*np.rint(normals.T / _COPLANAR), -np.rint(total / (_COPLANAR * total.max()))))

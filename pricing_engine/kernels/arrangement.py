@@ -216,7 +216,10 @@ def cut_facets(lo, hi, cut, start, segments, flags, moved, facets, boxes, level_
                 pieces, owner = more_pieces, more_owner
             x0, x1, bottom, top = spans[i, 0], spans[i, 1], sides[i, 0], sides[i, 1]
             y00, y01, y10, y11 = (
-                _line_y(lines, bottom, x0), _line_y(lines, top, x0), _line_y(lines, bottom, x1), _line_y(lines, top, x1)
+                _line_y(lines, bottom, x0),
+                _line_y(lines, top, x0),
+                _line_y(lines, bottom, x1),
+                _line_y(lines, top, x1),
             )
             for half in range(2):
                 if (y11 if half == 0 else y01) == (y10 if half == 0 else y00):

@@ -171,8 +171,23 @@ def _bucket(layer, begin, end, segments, strip, items, low_y, per_y):  # type: i
 
 @kernel
 def build_contours(  # type: ignore[no-untyped-def]
-    lo, hi, start, segments, tolerance, tolerant, contour, area, sample, count, solid, void, contours, strip, items,
-    low_y, per_y,
+    lo,
+    hi,
+    start,
+    segments,
+    tolerance,
+    tolerant,
+    contour,
+    area,
+    sample,
+    count,
+    solid,
+    void,
+    contours,
+    strip,
+    items,
+    low_y,
+    per_y,
 ):
     """Contours of layers lo .. hi.
 

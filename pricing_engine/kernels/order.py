@@ -60,7 +60,11 @@ _HILBERT = _two_levels(_hilbert_table())
 
 
 def facet_order(
-    positions: NDArray[Any], index: NDArray[np.int32], facet_count: int, lo: NDArray[np.float64], extent: float,
+    positions: NDArray[Any],
+    index: NDArray[np.int32],
+    facet_count: int,
+    lo: NDArray[np.float64],
+    extent: float,
     threads: int,
 ) -> NDArray[np.int32]:
     """Facet numbers (F,) in canonical order; the curve fills the cube with corner ``lo`` and edge ``extent``."""

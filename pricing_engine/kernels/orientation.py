@@ -19,10 +19,8 @@ def area_vectors(lo, hi, vertices, facets, areas):  # type: ignore[no-untyped-de
     """``areas`` (4, F) float32: each facet's area vector and area (mm2), from float64 corners."""
     for facet in range(lo, hi):
         a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]
-        px, py, pz = (vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1],
-                      vertices[b, 2] - vertices[a, 2])
-        qx, qy, qz = (vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1],
-                      vertices[c, 2] - vertices[a, 2])
+        px, py, pz = (vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2])
+        qx, qy, qz = (vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2])
         x, y, z = (py * qz - pz * qy) / 2, (pz * qx - px * qz) / 2, (px * qy - py * qx) / 2
         areas[0, facet], areas[1, facet], areas[2, facet] = x, y, z
         areas[3, facet] = np.sqrt(x * x + y * y + z * z)
@@ -47,9 +45,11 @@ def overhangs(lo, hi, grain, points, triangles, whole, directions, rest, cosine,
         for d in range(directions.shape[1]):
             dx, dy, dz = directions[0, d], directions[1, d], directions[2, d]
             if x * dx + y * dy + z * dz > cosine * area:
-                deep = min(points[a, 0] * dx + points[a, 1] * dy + points[a, 2] * dz,
-                           points[b, 0] * dx + points[b, 1] * dy + points[b, 2] * dz,
-                           points[c, 0] * dx + points[c, 1] * dy + points[c, 2] * dz)
+                deep = min(
+                    points[a, 0] * dx + points[a, 1] * dy + points[a, 2] * dz,
+                    points[b, 0] * dx + points[b, 1] * dy + points[b, 2] * dz,
+                    points[c, 0] * dx + points[c, 1] * dy + points[c, 2] * dz,
+                )
                 if deep < rest[d]:
                     totals[part, d] += area
 
@@ -74,8 +74,11 @@ def split_triangles(lo, hi, corners, areas, spacing, first, samples, owner):  # 
             side, longest = 0, np.float32(-1)
             for edge in range(3):
                 a, b = 3 * edge, 3 * ((edge + 1) % 3)
-                x, y, z = stack[top, a] - stack[top, b], stack[top, a + 1] - stack[top, b + 1], \
-                    stack[top, a + 2] - stack[top, b + 2]
+                x, y, z = (
+                    stack[top, a] - stack[top, b],
+                    stack[top, a + 1] - stack[top, b + 1],
+                    stack[top, a + 2] - stack[top, b + 2],
+                )
                 length = x * x + y * y + z * z
                 if length > longest:
                     side, longest = edge, length

@@ -48,8 +48,9 @@ def clusters(width, limit, corners, samples, owner, reach, pad, begins, boxes): 
             low, high = max(min(a, b, c), samples[axis, s] - reach), min(max(a, b, c), samples[axis, s] + reach)
             boxes[axis, found], boxes[3 + axis, found] = low - pad, high + pad
             if found > 0:
-                extent = max(extent, max(high + pad, boxes[3 + axis, found - 1])
-                             - min(low - pad, boxes[axis, found - 1]))
+                extent = max(
+                    extent, max(high + pad, boxes[3 + axis, found - 1]) - min(low - pad, boxes[axis, found - 1])
+                )
         if filled < width and extent <= limit:
             for axis in range(3):
                 boxes[axis, found - 1] = min(boxes[axis, found - 1], boxes[axis, found])
@@ -106,8 +107,11 @@ def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slac
         ux, uy, uz, vx, vy, vz = frames[d, 0], frames[d, 1], frames[d, 2], frames[d, 3], frames[d, 4], frames[d, 5]
         dx, dy, dz = frames[d, 6], frames[d, 7], frames[d, 8]
         for c in range(count):
-            x, y, z = (boxes[0, c] + boxes[3, c]) * half, (boxes[1, c] + boxes[4, c]) * half, \
-                (boxes[2, c] + boxes[5, c]) * half
+            x, y, z = (
+                (boxes[0, c] + boxes[3, c]) * half,
+                (boxes[1, c] + boxes[4, c]) * half,
+                (boxes[2, c] + boxes[5, c]) * half,
+            )
             rx, ry, rz = boxes[3, c] - x, boxes[4, c] - y, boxes[5, c] - z
             middle, radius = x * ux + y * uy + z * uz, rx * abs(ux) + ry * abs(uy) + rz * abs(uz)
             spans[0, c], spans[1, c] = middle - radius, middle + radius
@@ -150,8 +154,13 @@ def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slac
                 last = row * side + right + 2
                 for i in range(start[first], start[last] if last < len(start) else len(held)):
                     r = held[i]
-                    if (spans[0, r] <= spans[1, c] and spans[1, r] >= spans[0, c] and spans[2, r] <= spans[3, c]
-                            and spans[3, r] >= spans[2, c] and spans[4, r] <= top):
+                    if (
+                        spans[0, r] <= spans[1, c]
+                        and spans[1, r] >= spans[0, c]
+                        and spans[2, r] <= spans[3, c]
+                        and spans[3, r] >= spans[2, c]
+                        and spans[4, r] <= top
+                    ):
                         floor = max(floor, spans[5, r])
                         if floor >= enough:
                             break

@@ -86,9 +86,7 @@ def fill_segments(  # type: ignore[no-untyped-def]
         a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]
         bottom, top = min(level[a], level[b], level[c]), max(level[a], level[b], level[c])
         for layer in range(max(bottom, begin), min(top, end)):
-            x0, y0, x1, y1 = _segment(
-                vertices, level, a, b, c, layer, first + layer * step, centre_x, centre_y
-            )
+            x0, y0, x1, y1 = _segment(vertices, level, a, b, c, layer, first + layer * step, centre_x, centre_y)
             at = cursor[chunk, layer - begin]
             cursor[chunk, layer - begin] = at + 1
             out[at, 0], out[at, 1], out[at, 2], out[at, 3] = x0, y0, x1, y1

@@ -37,7 +37,8 @@ def support_volumes(lo, hi, frames, platform, rest, corners, samples, owner, cos
     """
     for direction in range(lo, hi):
         volumes[direction] = _volume(  # type: ignore[no-untyped-call]
-            frames[direction], platform[direction], rest[direction], corners, samples, owner, cosine, touch)
+            frames[direction], platform[direction], rest[direction], corners, samples, owner, cosine, touch
+        )
 
 
 @inlined
@@ -73,8 +74,12 @@ def _volume(frame, platform, rest, corners, samples, owner, cosine, touch):  # t
         start[int((chosen[1, s] - vlo) * scale) * columns + int((chosen[0, s] - ulo) * scale) + 1] += 1
     for k in range(columns * rows):
         start[k + 1] += start[k]
-    us, vs, heights, floors = (np.empty(found, np.float32), np.empty(found, np.float32), np.empty(found, np.float32),
-                               np.empty(found, np.float32))
+    us, vs, heights, floors = (
+        np.empty(found, np.float32),
+        np.empty(found, np.float32),
+        np.empty(found, np.float32),
+        np.empty(found, np.float32),
+    )
     weights = np.empty(found, np.float32)
     for s in range(found - 1, -1, -1):
         k = int((chosen[1, s] - vlo) * scale) * columns + int((chosen[0, s] - ulo) * scale)
@@ -97,8 +102,10 @@ def _volume(frame, platform, rest, corners, samples, owner, cosine, touch):  # t
         if tuhi < ulo or tulo > uhi or tvhi < vlo or tvlo > vhi:
             continue
         first_row, last_row = int(max(tvlo - touch - vlo, 0) * scale), min(int((tvhi + touch - vlo) * scale), rows - 1)
-        first_column, last_column = (int(max(tulo - touch - ulo, 0) * scale),
-                                     min(int((tuhi + touch - ulo) * scale), columns - 1))
+        first_column, last_column = (
+            int(max(tulo - touch - ulo, 0) * scale),
+            min(int((tuhi + touch - ulo) * scale), columns - 1),
+        )
         narrow = last_column - first_column < 2 or last_row - first_row < 1
         for row in range(first_row, last_row + 1):
             left, right = first_column, last_column
@@ -122,9 +129,11 @@ def _volume(frame, platform, rest, corners, samples, owner, cosine, touch):  # t
                 across_c = (bu - au) * (v - av) - (bv - av) * (u - au)
                 across_b = (au - cu) * (v - cv) - (av - cv) * (u - cu)
                 across_a = (cu - bu) * (v - bv) - (cv - bv) * (u - bu)
-                if (across_c <= touch * (abs(bu - au) + abs(bv - av))
-                        and across_b <= touch * (abs(au - cu) + abs(av - cv))
-                        and across_a <= touch * (abs(cu - bu) + abs(cv - bv))):
+                if (
+                    across_c <= touch * (abs(bu - au) + abs(bv - av))
+                    and across_b <= touch * (abs(au - cu) + abs(av - cv))
+                    and across_a <= touch * (abs(cu - bu) + abs(cv - bv))
+                ):
                     ah, bh = -(ax * dx + ay * dy + az * dz), -(bx * dx + by * dy + bz * dz)
                     ch = -(cx * dx + cy * dy + cz * dz)
                     floor = ah + ((bh - ah) * across_b + (ch - ah) * across_c) / double

@@ -54,8 +54,24 @@ def _cross(segments, s, t, tolerance):  # type: ignore[no-untyped-def]
 
 @kernel
 def overlap_layers(  # type: ignore[no-untyped-def]
-    lo, hi, offset, tolerance, start, segments, contour, count, solid, void, contours, strip, items, low_y, per_y,
-    supported, below, above,
+    lo,
+    hi,
+    offset,
+    tolerance,
+    start,
+    segments,
+    contour,
+    count,
+    solid,
+    void,
+    contours,
+    strip,
+    items,
+    low_y,
+    per_y,
+    supported,
+    below,
+    above,
 ):
     """Compare layers k and k + 1 for lo <= k < hi.
 
@@ -97,8 +113,22 @@ def overlap_layers(  # type: ignore[no-untyped-def]
                         mine = 1 + side * lower + c
                         join(parent, mine, 0 if near < 0 else 1 + (1 - side) * lower + near)
         if loose > 0 or closed[0] + closed[1] > 0:
-            _meet(k, tolerance, start, segments, contour, solid, strip, items, low_y, per_y, supported, parent, lower,
-                  closed[0] + closed[1] > 0)
+            _meet(
+                k,
+                tolerance,
+                start,
+                segments,
+                contour,
+                solid,
+                strip,
+                items,
+                low_y,
+                per_y,
+                supported,
+                parent,
+                lower,
+                closed[0] + closed[1] > 0,
+            )
         for c in range(lower):
             above[start[k] + c] = find(parent, 1 + c)
         for c in range(upper):

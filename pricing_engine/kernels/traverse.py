@@ -170,5 +170,3 @@ def closest(  # type: ignore[no-untyped-def]
         if leaf < 0 and group < 0:
             break
     return np.float64(best)
-
-

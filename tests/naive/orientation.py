@@ -31,9 +31,16 @@ def support_volume(triangles, down, layer_height, columns=200):  # type: ignore[
     x, y, height, double, overhangs = x[solid], y[solid], height[solid], double[solid], overhangs[solid]
     total = 0.0
     for py in ys:
-        weights = np.stack([((x[:, (k + 2) % 3] - x[:, (k + 1) % 3])[:, None] * (py - y[:, (k + 1) % 3])[:, None]
-                             - (y[:, (k + 2) % 3] - y[:, (k + 1) % 3])[:, None] * (xs - x[:, (k + 1) % 3, None]))
-                            / double[:, None] for k in range(3)])
+        weights = np.stack(
+            [
+                (
+                    (x[:, (k + 2) % 3] - x[:, (k + 1) % 3])[:, None] * (py - y[:, (k + 1) % 3])[:, None]
+                    - (y[:, (k + 2) % 3] - y[:, (k + 1) % 3])[:, None] * (xs - x[:, (k + 1) % 3, None])
+                )
+                / double[:, None]
+                for k in range(3)
+            ]
+        )
         facet, column = np.nonzero((weights >= 0).all(axis=0))
         at = np.einsum("kh,hk->h", weights[:, facet, column], height[facet])
         for above in np.flatnonzero(overhangs[facet]):

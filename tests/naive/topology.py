@@ -39,9 +39,7 @@ def topology(vertices: Any, facets: Any) -> dict[str, Any]:
     counts = Counter(len(members) for members in uses.values())
     return {
         "watertight": set(counts) == {2},
-        "winding_consistent": all(
-            len(m) == 1 or a == b or sum(s for _, s in m) == 0 for (a, b), m in uses.items()
-        ),
+        "winding_consistent": all(len(m) == 1 or a == b or sum(s for _, s in m) == 0 for (a, b), m in uses.items()),
         "facet_body": [labels.setdefault(root(f), len(labels)) for f in range(len(facets))],
         "bodies": len(labels),
         "euler_number": len(np.unique(facets)) - len(uses) + len(facets),

@@ -55,12 +55,23 @@ def search(mesh, boundary=None, threads=2):
 
 
 T_SHAPE = box((2, 2, 10), (4, 4, 0)) + box((10, 10, 2), (0, 0, 10))
-TABLE = (box((10, 8, 1), (0, 0, 6)) + box((1, 1, 6)) + box((1, 1, 6), (9, 0, 0)) + box((1, 1, 6), (0, 7, 0))
-         + box((1, 1, 6), (9, 7, 0)))
+TABLE = (
+    box((10, 8, 1), (0, 0, 6))
+    + box((1, 1, 6))
+    + box((1, 1, 6), (9, 0, 0))
+    + box((1, 1, 6), (0, 7, 0))
+    + box((1, 1, 6), (9, 7, 0))
+)
 BRIDGE = box((12, 4, 5)) - box((6, 4, 3), (3, 0, 0))
 SHELTER = TABLE + box((3, 2.5, 2.3), (3.1, 2.2, 0))
-CLOSED_FORMS = [(T_SHAPE, 96 * 10), (TABLE, 76 * 6), (BRIDGE, 6 * 4 * 3), (SHELTER, 76 * 6 - 3 * 2.5 * 2.3),
-                (box((3, 4, 5)), 0), (box((1, 1, 1)) + box((2, 2, 1), (5, 0, 3)), 12)]
+CLOSED_FORMS = [
+    (T_SHAPE, 96 * 10),
+    (TABLE, 76 * 6),
+    (BRIDGE, 6 * 4 * 3),
+    (SHELTER, 76 * 6 - 3 * 2.5 * 2.3),
+    (box((3, 4, 5)), 0),
+    (box((1, 1, 1)) + box((2, 2, 1), (5, 0, 3)), 12),
+]
 
 
 @pytest.mark.parametrize(("manifold", "exact"), CLOSED_FORMS)
@@ -86,8 +97,9 @@ def test_sphere_needs_support_under_its_cap(segments):
 
 def test_touching_surfaces_leave_no_support():
     lower, upper = solid(box((4, 4, 2))), solid(box((4, 4, 3), (0, 0, 2)))
-    apart = mesh_of(np.vstack([lower.vertices, upper.vertices]),
-                    np.vstack([lower.facets, upper.facets + len(lower.vertices)]))
+    apart = mesh_of(
+        np.vstack([lower.vertices, upper.vertices]), np.vstack([lower.facets, upper.facets + len(lower.vertices)])
+    )
     assert volumes(apart, DOWN)[0] == 0
     assert search(apart).best.support_volume_mm3 == 0
 
@@ -102,8 +114,10 @@ def test_inside_facets_and_pieces_follow_the_boundary():
     first, second = box((6, 6, 2), (0, 0, 4)), box((2, 2, 6), (2, 2, 0))
     union = solid(first + second)
     parts = [solid(first), solid(second)]
-    both = mesh_of(np.vstack([part.vertices for part in parts]),
-                   np.vstack([parts[0].facets, parts[1].facets + len(parts[0].vertices)]))
+    both = mesh_of(
+        np.vstack([part.vertices for part in parts]),
+        np.vstack([parts[0].facets, parts[1].facets + len(parts[0].vertices)]),
+    )
     status = np.full(both.facet_count, CUT, np.int8)
     status[::3] = INSIDE
     boundary = Boundary(status, union.vertices[union.facets], np.zeros(union.facet_count, np.int32))
@@ -160,7 +174,10 @@ def test_same_bits_on_any_threads():
     for a, b in ((first.as_given, other.as_given), (first.best, other.best)):
         assert (a.down == b.down).all()
         assert (a.support_volume_mm3, a.overhang_area_mm2, a.height_mm) == (
-            b.support_volume_mm3, b.overhang_area_mm2, b.height_mm)
+            b.support_volume_mm3,
+            b.overhang_area_mm2,
+            b.height_mm,
+        )
 
 
 def test_best_follows_the_model_when_it_turns():
@@ -204,5 +221,3 @@ def test_hull_faces_come_largest_first():
     faces = orientation.largest_hull_faces(solid(box((1, 2, 3))).vertices)
     assert len(faces) == 6
     assert np.abs(faces[:2]) == pytest.approx(np.array([[1, 0, 0], [1, 0, 0]]))
-
-

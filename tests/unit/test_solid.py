@@ -36,9 +36,7 @@ def triangles_of(mesh: Mesh, boundary: Boundary) -> NDArray[np.float64]:
 
 
 def exact_union(*parts: trimesh.Trimesh) -> float:
-    solids = [
-        manifold3d.Manifold(manifold3d.Mesh64(np.array(p.vertices), np.array(p.faces, np.uint64))) for p in parts
-    ]
+    solids = [manifold3d.Manifold(manifold3d.Mesh64(np.array(p.vertices), np.array(p.faces, np.uint64))) for p in parts]
     return float(manifold3d.Manifold.batch_boolean(solids, manifold3d.OpType.Add).volume())
 
 

@@ -1,0 +1,112 @@
+"""Our side of the bench: the same items as :mod:`benchmarks.peers`, through the engine's public functions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.timing import run
+from pricing_engine.analysis.hull import convex_hull
+from pricing_engine.analysis.measure import Settings, measure
+from pricing_engine.analysis.orientation import largest_hull_faces, search_orientations
+from pricing_engine.analysis.slices import measure_slices
+from pricing_engine.kernels.boundary import Boundary
+from pricing_engine.kernels.bvh import build_bvh
+from pricing_engine.kernels.mass import mass_properties
+from pricing_engine.kernels.ray_thickness import ray_thickness
+from pricing_engine.kernels.self_intersection import self_intersections
+from pricing_engine.kernels.sphere_thickness import sphere_thickness
+from pricing_engine.mesh.integrity import measure_topology
+from pricing_engine.mesh.model import Mesh
+from pricing_engine.mesh.stl import read_binary_stl
+
+THREADS = int(os.environ.get("BENCH_THREADS", "2"))
+LAYERS = 500
+
+
+def _read(path: str) -> Mesh:
+    return read_binary_stl(path, 1.0, THREADS)
+
+
+def load(path: str) -> Callable[[], Any]:
+    """Read, sort, weld and topology."""
+
+    def work() -> Any:
+        mesh = _read(path)
+        return len(mesh.vertices), measure_topology(mesh, THREADS).watertight
+
+    return work
+
+
+def mass(path: str) -> Callable[[], Any]:
+    """Volume, area, centre and inertia."""
+    mesh = _read(path)
+
+    def work() -> Any:
+        found = mass_properties(mesh, THREADS)
+        return found.volume, found.area
+
+    return work
+
+
+def ray(path: str) -> Callable[[], Any]:
+    """Ray thickness at every facet, the build of the tree counted."""
+    import numpy as np
+
+    mesh = _read(path)
+    return lambda: [float(x) for x in np.nanpercentile(ray_thickness(mesh, build_bvh(mesh, THREADS), THREADS), [5, 50])]
+
+
+def sphere(path: str) -> Callable[[], Any]:
+    """Sphere thickness at every facet, the tree and the rays that seed it counted."""
+    mesh = _read(path)
+
+    def work() -> Any:
+        bvh = build_bvh(mesh, THREADS)
+        return len(sphere_thickness(mesh, bvh, ray_thickness(mesh, bvh, THREADS), THREADS))
+
+    return work
+
+
+def slices(path: str) -> Callable[[], Any]:
+    """Area, perimeter, islands and trapped volume of 500 layers, the classification not counted."""
+    mesh = _read(path)
+    boundary = Boundary.everything(mesh.facet_count)
+    height = float(mesh.vertices[:, 2].max() - mesh.vertices[:, 2].min()) / LAYERS
+    return lambda: measure_slices(mesh, boundary, height, THREADS).area_sum_mm2
+
+
+def crossing(path: str) -> Callable[[], Any]:
+    """Self-intersecting facets, the build of the tree counted."""
+    mesh = _read(path)
+    return lambda: int(self_intersections(mesh, build_bvh(mesh, THREADS), THREADS).facets.sum())
+
+
+def orientation(path: str) -> Callable[[], Any]:
+    """The best of 512 orientations by support volume, the hull counted."""
+    mesh = _read(path)
+    bvh, boundary = build_bvh(mesh, THREADS), Boundary.everything(mesh.facet_count)
+
+    def work() -> Any:
+        hull = convex_hull(mesh)
+        assert hull is not None
+        found = search_orientations(mesh, bvh, boundary, 0.05, largest_hull_faces(hull.vertices), THREADS)
+        return found.best.support_volume_mm3
+
+    return work
+
+
+def inspect(path: str) -> Callable[[], Any]:
+    """The whole ``facet inspect``."""
+    return lambda: measure(Path(path), None, Settings(), THREADS).analysis.geometry.volume_mm3
+
+
+ITEMS = {
+    "load": load, "mass": mass, "ray": ray, "sphere": sphere, "slices": slices, "self_intersections": crossing,
+    "orientation": orientation, "inspect": inspect,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    run(ITEMS)
