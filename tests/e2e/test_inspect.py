@@ -138,7 +138,7 @@ def test_real_models_agree_with_two_peers(name: str) -> None:
     if not bitwise["watertight"]:
         return
     assert analysis.geometry.signed_volume_mm3 == pytest.approx(expected["trimesh"]["volume"], rel=1e-6)
-    rays = expected["thickness_trimesh_embreex_facets"]
+    rays = expected["thickness_open3d_facets"]
     assert analysis.thickness.ray.p05_mm == pytest.approx(rays["p5"], rel=1e-3)
     assert analysis.thickness.ray.p50_mm == pytest.approx(rays["p50"], rel=1e-3)
 
