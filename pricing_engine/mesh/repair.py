@@ -1,7 +1,7 @@
 """Light repair: only what leaves the shape as it is, counted and told.
 
-In this order: facets with a repeated vertex go; of duplicates with the same orientation one stays; a facet and its
-reverse cancel; facets that disagree with the winding of their patch are flipped; bodies that are inside out are
+In this order: facets with a repeated vertex go; a facet and its reverse cancel; of duplicates with the same orientation
+one stays, unless the surface is closed as it is; facets that disagree with the winding of their patch are flipped; bodies that are inside out are
 turned. A body is inside out if its signed volume is negative and no other body encloses it: a reversed inner shell is
 a cavity and stays. For bodies with a boundary the volume about their area centroid, squared, must be more than a
 thousandth of that of a sphere with their area, so that sheets, whose volume means nothing, are left alone.
@@ -41,7 +41,8 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
     if len(kept) < len(facets):
         done.append(Repair("degenerate_facets_removed", len(facets) - len(kept)))
     if topology.duplicate_facets:
-        kept, repeated, opposite = _without_duplicates(facets, kept)
+        closed = topology.winding_consistent and topology.boundary_edges == 0
+        kept, repeated, opposite = _without_duplicates(facets, kept, closed)
         done += [Repair("duplicate_facets_removed", repeated), Repair("opposite_facets_removed", opposite)]
     if len(kept) == 0:
         return mesh, ()
@@ -91,18 +92,29 @@ def _distinct_corners(facets: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.flatnonzero((a != b) & (b != c) & (c != a))
 
 
-def _without_duplicates(facets: NDArray[np.int32], kept: NDArray[np.int64]) -> tuple[NDArray[np.int64], int, int]:
-    """Of ``kept``: facets that remain, how many repeated another, how many were cancelled by their reverse."""
+def _without_duplicates(
+    facets: NDArray[np.int32], kept: NDArray[np.int64], closed: bool
+) -> tuple[NDArray[np.int64], int, int]:
+    """Of ``kept``: facets that remain, how many repeated another, how many were cancelled by their reverse.
+
+    Of facets on the same three vertices as many remain as one orientation outnumbers the other; of an open surface at
+    most one. Where the surface is ``closed``, to drop a repeated facet would tear it: two shells may share a face.
+    """
     a, b, c = facets[kept].T.astype(np.int64)
     corners = np.sort(facets[kept], axis=1)
     odd = ((a > b).astype(np.int8) + (b > c) + (c > a)) == 2  # two cyclic descents: an odd permutation
     order = np.lexsort((kept, odd, corners[:, 2], corners[:, 1], corners[:, 0]))
     corners, odd = corners[order], odd[order]
-    same_set = np.append(False, (corners[1:] == corners[:-1]).all(axis=1))
-    repeats = same_set & np.append(False, odd[1:] == odd[:-1])
-    left, same_set = order[~repeats], same_set[~repeats]  # at most one of each orientation now
-    cancelled = same_set | np.append(same_set[1:], False)
-    return np.sort(kept[left[~cancelled]]), int(repeats.sum()), int(cancelled.sum())
+    group = np.cumsum(np.append(False, (corners[1:] != corners[:-1]).any(axis=1)))
+    odds = np.bincount(group, odd).astype(np.int64)
+    evens = np.bincount(group) - odds
+    first = np.searchsorted(group, np.arange(len(odds)))
+    rank = np.arange(len(group)) - first[group] - np.where(odd, evens[group], 0)  # among those of its orientation
+    surplus = np.abs(evens - odds)
+    staying = surplus if closed else np.minimum(surplus, 1)
+    remains = (odd == (odds > evens)[group]) & (rank < staying[group])
+    cancelled = 2 * int(np.minimum(evens, odds).sum())
+    return np.sort(kept[order[remains]]), len(kept) - int(remains.sum()) - cancelled, cancelled
 
 
 def _flip(facets: NDArray[np.int32], which: NDArray[np.bool_]) -> NDArray[np.int32]:
