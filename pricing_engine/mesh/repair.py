@@ -1,10 +1,11 @@
 """Light repair: only what leaves the shape as it is, counted and told.
 
 In this order: facets with a repeated vertex go; a facet and its reverse cancel; of duplicates with the same orientation
-one stays, unless the surface is closed as it is; facets that disagree with the winding of their patch are flipped; bodies that are inside out are
-turned. A body is inside out if its signed volume is negative and no other body encloses it: a reversed inner shell is
-a cavity and stays. For bodies with a boundary the volume about their area centroid, squared, must be more than a
-thousandth of that of a sphere with their area, so that sheets, whose volume means nothing, are left alone.
+one stays, unless the surface is closed as it is; facets that disagree with the winding of their patch are flipped;
+bodies that are inside out are turned. A body is inside out if its signed volume is negative and no other body encloses
+it: a reversed inner shell is a cavity and stays. For bodies with a boundary the volume about their area centroid,
+squared, must be more than a thousandth of that of a sphere with their area, so that sheets, whose volume means nothing,
+are left alone.
 """
 
 from __future__ import annotations
