@@ -167,7 +167,7 @@ def materials(
 ) -> None:
     """List the materials that the price book offers."""
     from pricing_engine.pricing.book import load_price_book, offer
-    from pricing_engine.pricing.errors import UnknownProcess
+    from pricing_engine.processes.errors import UnknownProcess
 
     offered = offer(load_price_book(price_book))["processes"]
     if process and process not in {entry["id"] for entry in offered}:

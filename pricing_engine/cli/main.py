@@ -15,7 +15,7 @@ import typer
 from pricing_engine.cli.commands import register
 from pricing_engine.cli.failures import ServiceUnhealthy, WrongUsage
 from pricing_engine.mesh.errors import ModelError
-from pricing_engine.pricing.errors import PricingError
+from pricing_engine.processes.errors import PricingError
 
 USAGE, UNREADABLE, UNHEALTHY = 2, 3, 4
 

@@ -19,8 +19,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-from pricing_engine.pricing.errors import PriceBookError, UnknownProcess
-from pricing_engine.pricing.money import canonical_digest, exact
+from pricing_engine.processes.errors import PriceBookError, UnknownProcess
+from pricing_engine.processes.money import canonical_digest, exact
 from pricing_engine.processes.rates import Casting, FineMetal, Fraction, PowderBed, ResinPrint
 
 SCHEMA = "facet.price-book/1"

@@ -16,16 +16,16 @@ from typing import Any, NamedTuple
 
 from pricing_engine.analysis.model import Analysis
 from pricing_engine.pricing.book import PriceBook
-from pricing_engine.pricing.errors import (
+from pricing_engine.processes.casting import casting_plan, check_casting_extras
+from pricing_engine.processes.errors import (
     BadQuantity,
     PricingError,
     UnknownFinish,
     UnknownMaterial,
     UnknownPartner,
 )
-from pricing_engine.pricing.lines import Line, LineItems
-from pricing_engine.pricing.money import CENT, ZERO, billed, canonical_digest, exact
-from pricing_engine.processes.casting import casting_plan, check_casting_extras
+from pricing_engine.processes.lines import Line, LineItems
+from pricing_engine.processes.money import CENT, ZERO, billed, canonical_digest, exact
 from pricing_engine.processes.part import Extras, Part, part_of
 from pricing_engine.processes.plan import Plan, Reason, Work
 from pricing_engine.processes.powder_bed import powder_plan

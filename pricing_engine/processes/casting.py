@@ -13,9 +13,9 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from itertools import permutations
 from typing import NamedTuple
 
-from pricing_engine.pricing.errors import UnknownPlating, UnknownSetting
-from pricing_engine.pricing.lines import LineItems
-from pricing_engine.pricing.money import ONE, ZERO, billed
+from pricing_engine.processes.errors import UnknownPlating, UnknownSetting
+from pricing_engine.processes.lines import LineItems
+from pricing_engine.processes.money import ONE, ZERO, billed
 from pricing_engine.processes.part import Extras, Part
 from pricing_engine.processes.plan import Plan, Reason, Work, add_finishing
 from pricing_engine.processes.printing import ResinRun, extra_days, resin_run, shared_runs

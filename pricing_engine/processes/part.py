@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pricing_engine.analysis.model import Analysis, Point
-from pricing_engine.pricing.money import ZERO, measured
+from pricing_engine.processes.money import ZERO, measured
 
 
 @dataclass(frozen=True, slots=True)

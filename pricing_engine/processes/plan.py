@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from pricing_engine.pricing.lines import Line, LineItems
-from pricing_engine.pricing.money import ONE, ZERO
+from pricing_engine.processes.lines import Line, LineItems
+from pricing_engine.processes.money import ONE, ZERO
 from pricing_engine.processes.part import Extras, Part
 from pricing_engine.processes.rates import Finish
 

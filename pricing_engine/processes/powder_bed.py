@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pricing_engine.pricing.lines import LineItems
-from pricing_engine.pricing.money import ZERO
+from pricing_engine.processes.lines import LineItems
+from pricing_engine.processes.money import ZERO
 from pricing_engine.processes.part import Extras, Part, Placement
 from pricing_engine.processes.plan import Plan, Reason, Work, add_finishing, finished_mass_g
 from pricing_engine.processes.printing import extra_days, grid_capacity, shared_runs, whole_layers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from pricing_engine.pricing.money import ONE, ZERO
+from pricing_engine.processes.money import ONE, ZERO
 from pricing_engine.processes.part import Part, Placement
 from pricing_engine.processes.rates import Printer, Resin
 

@@ -8,9 +8,9 @@ from fractions import Fraction
 import pytest
 
 from pricing_engine.pricing.book import load_price_book
-from pricing_engine.pricing.money import exact
 from pricing_engine.pricing.quote import Option
 from pricing_engine.processes.casting import cast_masses, tree_capacity
+from pricing_engine.processes.money import exact
 from pricing_engine.processes.part import Extras
 from tests.naive.analyses import make_analysis, quote
 

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing_engine.pricing.book import PROCESSES, load_price_book, offer, parse_price_book
-from pricing_engine.pricing.errors import (
+from pricing_engine.pricing.quote import ROW_COLUMNS, quote_rows
+from pricing_engine.processes.errors import (
     BadQuantity,
     PriceBookError,
     PricingError,
@@ -26,8 +27,7 @@ from pricing_engine.pricing.errors import (
     UnknownProcess,
     UnknownSetting,
 )
-from pricing_engine.pricing.money import amount, exact, measured, plain
-from pricing_engine.pricing.quote import ROW_COLUMNS, quote_rows
+from pricing_engine.processes.money import amount, exact, measured, plain
 from pricing_engine.processes.part import Extras
 from tests.naive.analyses import make_analysis, quote
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from pricing_engine.pricing.book import load_price_book
-from pricing_engine.pricing.money import exact
+from pricing_engine.processes.money import exact
 from pricing_engine.processes.part import part_of
 from pricing_engine.processes.printing import grid_capacity, resin_print_seconds, resin_run, shared_runs
 from tests.naive.analyses import make_analysis, quote

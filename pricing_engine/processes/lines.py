@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from pricing_engine.pricing.money import ZERO, amount, billed, plain
+from pricing_engine.processes.money import ZERO, amount, billed, plain
 
 
 class Line(NamedTuple):
