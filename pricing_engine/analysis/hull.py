@@ -1,4 +1,4 @@
-"""The convex hull, by Qhull (scipy): measured at 0.13 s for 0.7 M vertices, so nothing is filtered beforehand."""
+"""The convex hull, by manifold3d's quickhull: 0.06 s for 0.7 M vertices, half of Qhull's time, and 8 ms to import."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pricing_engine.mesh.model import Floats, Mesh
+
+_FLAT = 1e-12  # a hull of less than this share of its box is flat up to rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +23,19 @@ class Hull:
 
 def convex_hull(mesh: Mesh) -> Hull | None:
     """The hull of the mesh's vertices; None where they lie in a plane, on a line or in a point. O(n log n)."""
-    from scipy.spatial import ConvexHull, QhullError
+    from manifold3d import Manifold
 
-    try:
-        hull = ConvexHull(mesh.vertices)
-    except QhullError:
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    centre = (low + high) / 2
+    found = Manifold.hull_points(mesh.vertices - centre).to_mesh64()
+    vertices, facets = np.asarray(found.vert_properties)[:, :3], np.asarray(found.tri_verts)
+    if len(facets) < 4:
         return None
-    corners = hull.points[hull.simplices]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return Hull(
-        hull.points[hull.vertices], hull.equations[:, :3], np.linalg.norm(cross, axis=1) / 2, float(hull.volume)
-    )
+    a, b, c = (vertices[facets[:, corner]] for corner in range(3))
+    cross = np.cross(b - a, c - a)
+    doubled = np.linalg.norm(cross, axis=1)
+    volume = float(np.einsum("ij,ij->", a, cross)) / 6
+    if not volume > _FLAT * float(np.prod(np.maximum(high - low, (high - low).max() * _FLAT))):
+        return None
+    proper = doubled > 0
+    return Hull(vertices + centre, cross[proper] / doubled[proper, None], doubled[proper] / 2, volume)

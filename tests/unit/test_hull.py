@@ -1,0 +1,49 @@
+"""The convex hull against closed forms and Qhull."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.spatial import ConvexHull
+
+from pricing_engine.analysis.hull import convex_hull
+from pricing_engine.mesh.model import Mesh
+from pricing_engine.mesh.weld import canonical_indexed
+
+
+def mesh_of(points: np.ndarray) -> Mesh:
+    return Mesh(np.ascontiguousarray(points, np.float64), np.array([[0, 1, 2]], np.int32))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_agrees_with_qhull(seed: int) -> None:
+    points = np.random.default_rng(seed).normal(size=(500, 3)) * [1, 5, 20] + 100
+    hull, peer = convex_hull(mesh_of(points)), ConvexHull(points)
+    assert hull is not None
+    assert hull.volume == pytest.approx(peer.volume, rel=1e-9)
+    assert hull.areas.sum() == pytest.approx(peer.area, rel=1e-9)
+    assert np.allclose(np.linalg.norm(hull.normals, axis=1), 1)
+
+
+def test_a_box_is_its_own_hull_and_its_normals_face_out() -> None:
+    solid = trimesh.creation.box((1, 2, 3))
+    hull = convex_hull(canonical_indexed(np.asarray(solid.vertices), np.asarray(solid.faces), 1))
+    assert hull is not None
+    assert hull.volume == pytest.approx(6)
+    assert np.allclose((hull.normals * hull.areas[:, None]).sum(axis=0), 0, atol=1e-12)
+    assert {tuple(np.rint(n)) for n in hull.normals} == {tuple(s * np.eye(3)[k]) for k in range(3) for s in (-1, 1)}
+
+
+@pytest.mark.parametrize("points", [
+    [[0, 0, 0], [10, 0, 0], [0, 10, 0]], [[0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]],
+    [[0, 0, 5], [10, 0, 5], [0, 10, 5], [10, 10, 5], [3, 3, 5]], [[1, 1, 1]] * 4,
+])  # fmt: skip
+def test_flat_points_have_none(points: list[list[float]]) -> None:
+    assert convex_hull(mesh_of(np.array(points, float))) is None
+
+
+def test_flat_points_in_a_slanted_plane_have_none() -> None:
+    random = np.random.default_rng(0)
+    points = random.normal(size=(50, 2)) @ random.normal(size=(2, 3))
+    assert convex_hull(mesh_of(points)) is None
