@@ -30,6 +30,7 @@ check: setup
 
 bench: setup $(PEERS)/.done
 	$(BIN)/python -m benchmarks.engine --peers $(PEERS)/bin/python
+	$(BIN)/python -m benchmarks.limits
 
 $(PEERS)/.done: benchmarks/peers.lock
 	$(PYTHON) -m venv $(PEERS)

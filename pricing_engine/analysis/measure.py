@@ -64,7 +64,7 @@ class _Stopwatch:
 
 def analysis_id(sha256: str, unit: str | None, settings: Settings) -> str:
     """Hash of all that an analysis depends on: the model's bytes, the unit, the settings and the engine version."""
-    key = {"engine": ENGINE_VERSION, "model": sha256, "unit": unit or "", "settings": asdict(settings)}
+    key = {"engine": ENGINE_VERSION, "model": sha256, "unit": unit or "mm", "settings": asdict(settings)}
     return "sha256:" + hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import Any
 
@@ -23,18 +23,29 @@ def run_ranges(kernel: Callable[..., Any], count: int, grain: int, threads: int,
     """Call ``kernel(lo, hi, *arguments)`` for ``[0, grain), [grain, 2 grain) ...`` up to ``count``.
 
     The kernels release the GIL and write to disjoint parts of their outputs, so plain threads scale and need no
-    threading layer of numba's. ``threads`` may exceed the cores and never changes a result. Chunks must not
-    call it again: chunks that wait for chunks of the same pool can block each other.
+    threading layer of numba's. The calling thread and ``threads - 1`` others of a pool take the next chunk each until
+    none is left: one hand-over a thread, not one a chunk. ``threads`` may exceed the cores and never changes a result.
+    Chunks must not call it again: chunks that wait for chunks of the same pool can block each other.
     """
-    starts = range(0, count, grain)
-    if threads <= 1 or len(starts) <= 1:
+    starts = iter(range(0, count, grain))  # next() of a range is atomic: every chunk is taken once
+
+    def take() -> None:
         for lo in starts:
             kernel(lo, min(lo + grain, count), *arguments)
-        return
-    kernel(0, min(grain, count), *arguments)  # compile or load from cache once, before the threads race for it
-    pool = _pool(os.getpid(), threads)
-    for done in [pool.submit(kernel, lo, min(lo + grain, count), *arguments) for lo in starts[1:]]:
-        done.result()
+
+    if not getattr(kernel, "overloads", True):  # compile or load from cache once, before the threads wait for it
+        for lo in starts:
+            kernel(lo, min(lo + grain, count), *arguments)
+            break
+    helpers = min(threads, chunk_count(count, grain)) - 1
+    others = [_pool(os.getpid(), threads).submit(take) for _ in range(helpers)]
+    try:
+        take()
+    finally:  # never leave while a chunk is still written to
+        unfinished = [other for other in others if not other.cancel()]
+        wait(unfinished)
+    for other in unfinished:
+        other.result()
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,51 @@
+"""The Thingi10K excerpt: holes, fragments, non-manifold edges, self-intersections. Each must be measured, and sanely."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pricing_engine.analysis.measure import Settings, measure
+from tests import shared_models
+
+REFERENCE = shared_models.broken_reference()
+
+
+def floats(tree: Any) -> Iterator[float]:
+    """All floats of a nest of dicts and lists."""
+    if isinstance(tree, float):
+        yield tree
+    elif isinstance(tree, dict | list):
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from floats(part)
+
+
+@pytest.mark.parametrize("name", sorted(REFERENCE))
+def test_broken_models_are_measured(name: str) -> None:
+    expected = REFERENCE[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        analysis = measure(shared_models.FOLDER / "thingi10k" / name, None, Settings(layer_height_mm=0.2), 2).analysis
+    integrity, geometry, bitwise = analysis.integrity, analysis.geometry, expected["bitwise"]
+    assert (analysis.model.facets, analysis.model.vertices) == (bitwise["facets"], bitwise["vertices"])
+    for field in ("watertight", "boundary_edges", "non_manifold_edges", "bodies"):
+        assert getattr(integrity, field) == bitwise[field], field
+    assert all(map(math.isfinite, floats(analysis.to_dict())))
+    assert geometry.area_mm2 == pytest.approx(expected["area"], rel=1e-6)
+    assert geometry.volume_mm3 is not None and geometry.hull_volume_mm3 is not None
+    box = math.prod(b - a for a, b in zip(*expected["bbox"], strict=True))
+    assert 0 < geometry.volume_mm3 <= geometry.hull_volume_mm3 * (1 + 1e-9) <= box * (1 + 1e-6)
+    trapped, layers = analysis.slices.trapped_volume_mm3, analysis.slices
+    assert trapped is not None and layers.max_area_mm2 is not None and layers.layers is not None
+    assert 0 <= trapped <= box
+    if layers.layers > 100:
+        assert layers.area_sum_mm2 == pytest.approx(geometry.volume_mm3 / 0.2, rel=0.03)
+    if integrity.watertight and integrity.winding_consistent:
+        assert geometry.signed_volume_mm3 == pytest.approx(expected["volume"], rel=1e-6)
+        one_solid = integrity.bodies == 1 and not integrity.self_intersecting_facets
+        if one_solid:
+            assert geometry.volume_mm3 == pytest.approx(abs(expected["volume"]), rel=1e-9)
