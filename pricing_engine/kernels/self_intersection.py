@@ -7,8 +7,8 @@ neighbours or not.
 
 Each leaf of the tree is joined with the leaves from itself on whose boxes overlap its own, and facet boxes are compared
 eight at a time. A float64 filter then looks for a separating plane, with an error bound (:mod:`facet_pairs`), and
-what it can't tell apart is decided exactly (:mod:`facet_crossing`). Expected O(n log n + pairs); the answer is that of
-exact arithmetic on the welded coordinates.
+what it can't tell apart is decided exactly (:mod:`facet_crossing`). Expected O(n log n + pairs), in bounded memory; the
+answer is that of exact arithmetic on the welded coordinates.
 """
 
 # mypy: disable-error-code="no-untyped-call, assignment"
@@ -27,47 +27,34 @@ from pricing_engine.kernels.threads import chunk_count, run_ranges
 from pricing_engine.mesh.model import Ints, Mesh
 
 NEAR = 1e-6
-"""How near, relative to the model's size, :func:`candidate_pairs` still reports facets."""
+"""How near, relative to the model's size, :func:`find_pairs` still reports facets."""
+
+MOST_PAIRS, MOST_PAIRS_PER_FACET = 4_000_000, 4
+"""Beyond so many a model is a tangle, and its pairs are not kept: n facets can have n**2 / 2 of them."""
 
 _GRAIN_LEAVES = 256
 _ROOM = 256  # pairs a chunk may report in the first pass; a chunk with more is run again with as much as it needs
+_MOST_IN_CHUNK = 1 << 20
 _STACK = 256  # 7 siblings for each level but the last, and more levels than 2**31 facets can have
 
 
 @dataclass(frozen=True, slots=True)
-class SelfIntersections:
-    """``facets`` (F,) bool: meets another; ``first`` < ``second`` (P,) int32: the pairs, sorted."""
+class Pairs:
+    """``first`` < ``second`` (P,) int32: pairs of facets, sorted. Not ``complete``: there were too many, none is kept."""
 
-    facets: NDArray[np.bool_]
     first: Ints
     second: Ints
+    complete: bool
 
 
-def self_intersections(mesh: Mesh, bvh: Bvh, threads: int) -> SelfIntersections:
-    """All pairs of facets whose relative interiors meet, exactly."""
-    first, second = _pairs(mesh, bvh, threads, touching=False)
-    flags = np.zeros(mesh.facet_count, np.bool_)
-    flags[first] = flags[second] = True
-    return SelfIntersections(flags, first, second)
+def find_pairs(mesh: Mesh, bvh: Bvh, threads: int) -> Pairs:
+    """All pairs that may meet once vertices are moved a little.
 
-
-def candidate_pairs(mesh: Mesh, bvh: Bvh, threads: int) -> tuple[Ints, Ints]:
-    """All pairs ``first`` < ``second`` (P,) int32, sorted, that may meet once vertices are moved a little.
-
-    A superset of :func:`self_intersections` and of all pairs that touch. Left out are only pairs with a plane between
-    them from which one facet's corners, apart from shared ones, stay away by ``NEAR`` times half the model's size.
+    That is all that intersect, touch or nearly do. Left out are only pairs with a plane between them from which one
+    facet's corners, apart from shared ones, stay away by ``NEAR`` times half the model's size.
     """
-    return _pairs(mesh, bvh, threads, touching=True)
-
-
-def _pairs(mesh: Mesh, bvh: Bvh, threads: int, touching: bool) -> tuple[Ints, Ints]:
     leaves = bvh.corners.shape[1] // WIDTH
-    top = bvh.boxes[:, bvh.level_start[-1] :]
-    size = float(np.abs(top[np.isfinite(top)]).max())
-    near = NEAR * size if touching else 0.0
-    facet_boxes = np.empty((leaves, 6, WIDTH), np.float32)
-    pad = np.float32(near + size * 2.0**-22)
-    run_ranges(_fill_facet_boxes, leaves, 4096, threads, bvh.corners, pad, facet_boxes)
+    facet_boxes, near = _facet_boxes(bvh, NEAR, threads)
     chunks = chunk_count(leaves, _GRAIN_LEAVES)
     found = np.zeros(chunks, np.int64)
     room = np.full(chunks, _ROOM, np.int64)
@@ -77,11 +64,104 @@ def _pairs(mesh: Mesh, bvh: Bvh, threads: int, touching: bool) -> tuple[Ints, In
         keys = np.empty(start[-1], np.int64)
         run_ranges(_join_leaves, leaves, _GRAIN_LEAVES, threads, mesh.vertices, mesh.facets, bvh.boxes, bvh.level_start,
                    facet_boxes, near, start, keys, found)  # fmt: skip
+        if found.max() > _MOST_IN_CHUNK or found.sum() > MOST_PAIRS + MOST_PAIRS_PER_FACET * mesh.facet_count:
+            return Pairs(np.empty(0, np.int32), np.empty(0, np.int32), complete=False)
         fits = found <= room
         parts += [keys[start[i] : start[i] + found[i]] for i in np.flatnonzero(fits & (room > 0))]
         room = np.where(fits | (room == 0), 0, found)
-    keys = np.sort(np.concatenate(parts))
-    return (keys >> 32).astype(np.int32), (keys & 0x7FFFFFFF).astype(np.int32)
+    keys = np.concatenate(parts)
+    del parts
+    keys.sort()
+    return Pairs((keys >> 32).astype(np.int32), (keys & 0x7FFFFFFF).astype(np.int32), complete=True)
+
+
+def self_intersections(mesh: Mesh, bvh: Bvh, pairs: Pairs, threads: int) -> NDArray[np.bool_]:
+    """Which facets (F,) meet another in a point of both relative interiors: exact, whether ``pairs`` is complete or not.
+
+    ``pairs``: from :func:`find_pairs` of the same mesh. Where it is not complete, each facet is searched for by itself,
+    until one is found that it meets: in a tangle that is soon.
+    """
+    flags = np.zeros(mesh.facet_count, np.bool_)
+    if pairs.complete:
+        found = meeting(mesh, pairs, threads)
+        flags[pairs.first[found]] = flags[pairs.second[found]] = True
+    else:
+        leaves = bvh.corners.shape[1] // WIDTH
+        facet_boxes, _ = _facet_boxes(bvh, 0.0, threads)
+        run_ranges(_flag_leaves, leaves, 64, threads, mesh.vertices, mesh.facets, bvh.boxes, bvh.level_start,
+                   facet_boxes, flags)  # fmt: skip
+    return flags
+
+
+def meeting(mesh: Mesh, pairs: Pairs, threads: int) -> NDArray[np.bool_]:
+    """Which of the pairs (P,) intersect, exactly."""
+    found = np.zeros(len(pairs.first), np.bool_)
+    run_ranges(_decide, len(found), 4096, threads, mesh.vertices, mesh.facets, pairs.first, pairs.second, found)
+    return found
+
+
+def _facet_boxes(bvh: Bvh, near: float, threads: int) -> tuple[NDArray[np.float32], float]:
+    """Boxes (leaves, 6, 8) of all facets, widened by ``near`` times half the model's size; and that in mm."""
+    leaves = bvh.corners.shape[1] // WIDTH
+    top = bvh.boxes[:, bvh.level_start[-1] :]
+    size = float(np.abs(top[np.isfinite(top)]).max())
+    facet_boxes = np.empty((leaves, 6, WIDTH), np.float32)
+    pad = np.float32(near * size + size * 2.0**-22)
+    run_ranges(_fill_facet_boxes, leaves, 4096, threads, bvh.corners, pad, facet_boxes)
+    return facet_boxes, near * size
+
+
+@kernel
+def _decide(lo, hi, vertices, facets, first, second, found):  # type: ignore[no-untyped-def]
+    for pair in range(lo, hi):
+        f, g = first[pair], second[pair]
+        found[pair] = may_meet(vertices, facets, f, g, 0.0) and interiors_meet(vertices, facets, f, g)
+
+
+@kernel
+def _flag_leaves(lo, hi, vertices, facets, boxes, level_start, facet_boxes, flags):  # type: ignore[no-untyped-def]
+    stack = np.empty((_STACK, 2), np.int64)
+    top_level = len(level_start) - 1
+    for f in range(lo * WIDTH, min(hi * WIDTH, len(facets))):
+        if flags[f]:
+            continue
+        leaf, i = f // WIDTH, f % WIDTH
+        x0, y0, z0 = facet_boxes[leaf, 0, i], facet_boxes[leaf, 1, i], facet_boxes[leaf, 2, i]
+        x1, y1, z1 = facet_boxes[leaf, 3, i], facet_boxes[leaf, 4, i], facet_boxes[leaf, 5, i]
+        stack[0, 0], stack[0, 1] = level_start[top_level], top_level
+        depth = 1
+        while depth > 0:
+            depth -= 1
+            block, level = stack[depth, 0], stack[depth, 1]
+            for box in range(block, block + WIDTH):
+                if not (boxes[0, box] <= x1 and boxes[3, box] >= x0 and boxes[1, box] <= y1):
+                    continue
+                if not (boxes[4, box] >= y0 and boxes[2, box] <= z1 and boxes[5, box] >= z0):
+                    continue
+                if level > 0:
+                    stack[depth, 0] = level_start[level - 1] + WIDTH * (box - level_start[level])
+                    stack[depth, 1] = level - 1
+                    depth += 1
+                elif _meets_leaf(f, box, vertices, facets, facet_boxes, flags):
+                    flags[f] = True
+                    depth = 0
+                    break
+
+
+@kernel
+def _meets_leaf(f, other, vertices, facets, facet_boxes, flags):  # type: ignore[no-untyped-def]
+    leaf, i = f // WIDTH, f % WIDTH
+    x0, y0, z0 = facet_boxes[leaf, 0, i], facet_boxes[leaf, 1, i], facet_boxes[leaf, 2, i]
+    x1, y1, z1 = facet_boxes[leaf, 3, i], facet_boxes[leaf, 4, i], facet_boxes[leaf, 5, i]
+    for k in range(min(WIDTH, len(facets) - other * WIDTH)):
+        g = other * WIDTH + k
+        hit = (facet_boxes[other, 0, k] <= x1) & (facet_boxes[other, 3, k] >= x0)
+        hit &= (facet_boxes[other, 1, k] <= y1) & (facet_boxes[other, 4, k] >= y0)
+        hit &= (facet_boxes[other, 2, k] <= z1) & (facet_boxes[other, 5, k] >= z0)
+        if hit and g != f and may_meet(vertices, facets, f, g, 0.0) and interiors_meet(vertices, facets, f, g):
+            flags[g] = True  # whichever thread says so, it is so
+            return True
+    return False
 
 
 @kernel
@@ -107,6 +187,8 @@ def _join_leaves(  # type: ignore[no-untyped-def]
     top_level = len(level_start) - 1
     count = np.int64(0)
     for leaf in range(lo, hi):
+        if count > _MOST_IN_CHUNK:
+            break
         x0, y0, z0 = boxes[0, leaf] - near, boxes[1, leaf] - near, boxes[2, leaf] - near
         x1, y1, z1 = boxes[3, leaf] + near, boxes[4, leaf] + near, boxes[5, leaf] + near
         stack[0, 0], stack[0, 1] = level_start[top_level], top_level
@@ -154,7 +236,7 @@ def _join_pair(  # type: ignore[no-untyped-def]
             if (hits >> k) & 1 == 0:
                 continue
             g = other * WIDTH + k
-            if may_meet(vertices, facets, f, g, near) and (near > 0.0 or interiors_meet(vertices, facets, f, g)):
+            if may_meet(vertices, facets, f, g, near):
                 if count < room:
                     keys[first_key + count] = (f << 32) | g
                 count += 1

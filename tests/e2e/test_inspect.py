@@ -94,6 +94,23 @@ def test_a_moved_model_measures_the_same(tmp_path: Path) -> None:
     )
 
 
+def test_a_turned_model_measures_the_same(tmp_path: Path) -> None:
+    vertices, facets = blob()
+    turn = trimesh.transformations.rotation_matrix(1.1, [1, 2, 3])[:3, :3]
+    given, turned = analysis_of(vertices, facets, tmp_path), analysis_of(vertices @ turn.T, facets, tmp_path)
+    for field in ("volume_mm3", "signed_volume_mm3", "area_mm2", "hull_volume_mm3"):
+        assert getattr(turned.geometry, field) == pytest.approx(getattr(given.geometry, field), rel=1e-7)
+    assert turned.geometry.center_of_mass_mm == pytest.approx(turn @ given.geometry.center_of_mass_mm, abs=1e-6)
+    assert turned.thickness.sphere.p50_mm == pytest.approx(given.thickness.sphere.p50_mm, rel=1e-4)
+    assert turned.thickness.ray.p05_mm == pytest.approx(given.thickness.ray.p05_mm, rel=1e-4)
+    for radius, share in given.finishing.reach_area_fraction.items():
+        assert turned.finishing.reach_area_fraction[radius] == pytest.approx(share, abs=0.01)
+    # the directions tried are spread over the sphere but not turned with the model
+    assert turned.orientation.best.support_volume_mm3 == pytest.approx(
+        given.orientation.best.support_volume_mm3, rel=0.1
+    )
+
+
 def test_a_scaled_model_scales(tmp_path: Path) -> None:
     vertices, facets = blob()
     given = analysis_of(vertices, facets, tmp_path)
