@@ -30,7 +30,7 @@ def find_checks(
         *_volume_checks(integrity, geometry),
         *_size_checks(geometry),
         *_wall_checks(thickness),
-        *_layer_checks(slices),
+        *_layer_checks(geometry, slices),
     ]
     return tuple(Check(c.code, c.severity, c.message, c.measured, c.limit, where.get(c.code, ())) for c in found)
 
@@ -58,7 +58,13 @@ def _integrity_checks(integrity: Integrity) -> Iterator[Check]:
 
 def _volume_checks(integrity: Integrity, geometry: Geometry) -> Iterator[Check]:
     volume, signed = geometry.volume_mm3, geometry.signed_volume_mm3
-    if volume is None or volume <= 0:
+    if volume is None:
+        text = (
+            "the surface runs through itself so often that the solid can't be told: unite its shells and export again"
+        )
+        yield Check("tangled", "error", text)
+        return
+    if volume <= 0:
         yield Check("no_volume", "error", "the model encloses no volume, so there is nothing to make", volume, 0.0)
         return
     if not integrity.watertight:
@@ -90,7 +96,10 @@ def _wall_checks(thickness: Thickness) -> Iterator[Check]:
         yield Check("thin_walls", "warning", text, share, _THIN_SHARE)
 
 
-def _layer_checks(slices: Slices) -> Iterator[Check]:
+def _layer_checks(geometry: Geometry, slices: Slices) -> Iterator[Check]:
+    if slices.layers is None and geometry.volume_mm3 is not None:
+        text = f"the model is too high for layers of {slices.layer_height_mm:g} mm: they were not measured"
+        yield Check("too_many_layers", "warning", text)
     if slices.trapped_volume_mm3:
         text = f"{slices.trapped_volume_mm3:.2f} mm3 of space has no way out: resin, powder or investment stays in it"
         yield Check("trapped_volume", "warning", text, slices.trapped_volume_mm3, 0.0)

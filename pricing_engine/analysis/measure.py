@@ -18,13 +18,14 @@ from pricing_engine.analysis import model as report
 from pricing_engine.analysis.checks import find_checks
 from pricing_engine.analysis.finishing import measure_reach
 from pricing_engine.analysis.hull import convex_hull
-from pricing_engine.analysis.orientation import Pose, largest_hull_faces, search_orientations
-from pricing_engine.analysis.slices import measure_slices
+from pricing_engine.analysis.orientation import Orientation, Pose, largest_hull_faces, search_orientations
+from pricing_engine.analysis.slices import MOST_LAYERS, Slices, layer_count, measure_slices
 from pricing_engine.analysis.solid import classify, open_volume_estimate, true_volume
 from pricing_engine.analysis.thickness import Percentiles, measure_thickness
 from pricing_engine.kernels.bvh import build_bvh
 from pricing_engine.kernels.mass import mass_properties
-from pricing_engine.kernels.self_intersection import candidate_pairs, self_intersections
+from pricing_engine.kernels.pair_search import find_pairs
+from pricing_engine.kernels.self_intersection import self_intersections
 from pricing_engine.kernels.threads import default_threads
 from pricing_engine.mesh.integrity import measure_topology
 from pricing_engine.mesh.load import LoadedModel, load_model
@@ -95,24 +96,31 @@ def _measure(
             mended = measure_topology(mesh, threads)
             body, closed = mended.facet_body, mended.watertight and mended.winding_consistent
         bvh = build_bvh(mesh, threads)
-        crossing = self_intersections(raw, bvh if mesh is raw else build_bvh(raw, threads), threads)
+        pairs = find_pairs(mesh, bvh, threads)
+        raw_bvh = bvh if mesh is raw else build_bvh(raw, threads)
+        raw_pairs = pairs if mesh is raw else find_pairs(raw, raw_bvh, threads)
+        crossing = self_intersections(raw, raw_bvh, raw_pairs, threads)
+        del raw_bvh, raw_pairs
     with watch.stage("geometry"):
         mass = mass_properties(raw, threads)
-        touching_first, touching_second = candidate_pairs(mesh, bvh, threads)
-        boundary = classify(mesh, bvh, touching_first, touching_second, closed, body, threads)
-        volume, centre = true_volume(mesh, boundary, threads)
-        if not closed:
+        boundary = classify(mesh, bvh, pairs, closed, body, threads)
+        del pairs
+        volume, centre = true_volume(mesh, boundary, threads) if boundary else (None, None)
+        if boundary and not closed:
             volume = open_volume_estimate(mesh, bvh, boundary, threads)
         hull = convex_hull(raw)
     with watch.stage("thickness"):
         walls = measure_thickness(mesh, bvh, threads)
     with watch.stage("orientation"):
         faces = largest_hull_faces(hull.vertices) if hull else np.empty((0, 3))
-        poses = search_orientations(mesh, bvh, boundary, settings.layer_height_mm, faces, threads)
+        poses = search_orientations(mesh, bvh, boundary, settings.layer_height_mm, faces, threads) if boundary else None
     with watch.stage("slices"):
-        layers = measure_slices(mesh, boundary, settings.layer_height_mm, threads)
+        sliced = boundary and layer_count(mesh, settings.layer_height_mm) <= MOST_LAYERS
+        layers = measure_slices(mesh, boundary, settings.layer_height_mm, threads) if boundary and sliced else None
     with watch.stage("finishing"):
-        reach = measure_reach(mesh, bvh, boundary, settings.reach_radii_mm, threads)
+        reach: dict[str, float | None] = {str(radius): None for radius in settings.reach_radii_mm}
+        if boundary:
+            reach.update(measure_reach(mesh, bvh, boundary, settings.reach_radii_mm, threads))
     integrity = report.Integrity(
         watertight=topology.watertight,
         winding_consistent=topology.winding_consistent,
@@ -122,7 +130,7 @@ def _measure(
         non_manifold_edges=topology.non_manifold_edges,
         degenerate_facets=topology.degenerate_facets,
         duplicate_facets=topology.duplicate_facets,
-        self_intersecting_facets=int(np.count_nonzero(crossing.facets)),
+        self_intersecting_facets=int(np.count_nonzero(crossing)),
         inverted=any(mended.code == "bodies_turned" for mended in repairs),
         repairs=tuple(report.Repair(mended.code, mended.count) for mended in repairs),
     )
@@ -133,23 +141,14 @@ def _measure(
         bbox_min_mm=_point(mass.bbox_min),
         bbox_max_mm=_point(mass.bbox_max),
         hull_volume_mm3=hull.volume if hull else None,
-        center_of_mass_mm=_point(centre) if np.all(np.isfinite(centre)) else None,
+        center_of_mass_mm=_point(centre) if centre is not None and np.all(np.isfinite(centre)) else None,
     )
     thickness = report.Thickness(_summary(walls.ray), _summary(walls.sphere), walls.thin_area_fraction)
-    given, best = poses.as_given, poses.best
-    orientation = report.Orientation(
-        poses.candidates,
-        report.OrientationScore(*_scores(given)),
-        report.BestOrientation(_point(best.down), *_scores(best)),
-    )
-    slices = report.Slices(
-        layers.layer_height_mm, layers.layers, layers.area_sum_mm2, layers.perimeter_sum_mm, layers.max_area_mm2,
-        layers.islands, layers.trapped_volume_mm3,
-    )  # fmt: skip
-    crossed = np.flatnonzero(crossing.facets)[:_PLACES]
+    slices = _slices(layers, settings.layer_height_mm)
+    crossed = np.flatnonzero(crossing)[:_PLACES]
     where = {
         "thin_walls": tuple(_point(place) for place in walls.thinnest_mm),
-        "islands": tuple(_point(place) for place in layers.island_points[:_PLACES]),
+        "islands": tuple(_point(place) for place in layers.island_points[:_PLACES]) if layers else (),
         "self_intersections": tuple(_point(raw.vertices[raw.facets[facet]].mean(axis=0)) for facet in crossed),
     }
     notes = {note.code: note.message for note in loaded.notes}
@@ -160,7 +159,7 @@ def _measure(
         integrity,
         geometry,
         thickness,
-        orientation,
+        _orientation(poses),
         slices,
         report.Finishing(reach),
         find_checks(integrity, geometry, thickness, slices, notes, where),
@@ -170,6 +169,23 @@ def _measure(
 
 def _summary(found: Percentiles) -> report.ThicknessSummary:
     return report.ThicknessSummary(found.min_mm, found.p05_mm, found.p50_mm)
+
+
+def _orientation(found: Orientation | None) -> report.Orientation:
+    if found is None:
+        nothing = None, None, None
+        return report.Orientation(0, report.OrientationScore(*nothing), report.BestOrientation(None, *nothing))
+    best = report.BestOrientation(_point(found.best.down), *_scores(found.best))
+    return report.Orientation(found.candidates, report.OrientationScore(*_scores(found.as_given)), best)
+
+
+def _slices(found: Slices | None, layer_height: float) -> report.Slices:
+    if found is None:
+        return report.Slices(layer_height, None, None, None, None, None, None)
+    return report.Slices(
+        found.layer_height_mm, found.layers, found.area_sum_mm2, found.perimeter_sum_mm, found.max_area_mm2,
+        found.islands, found.trapped_volume_mm3,
+    )  # fmt: skip
 
 
 def _scores(pose: Pose) -> tuple[float, float, float]:

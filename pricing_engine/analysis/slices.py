@@ -50,6 +50,14 @@ class Slices:
 
 
 @dataclass(frozen=True)
+class LayerSums:
+    """``area`` mm2 and ``perimeter`` mm (layers,) float64 of each layer of region with winding number at least 1."""
+
+    area: Doubles
+    perimeter: Doubles
+
+
+@dataclass(frozen=True)
 class _Planes:
     """Equally spaced planes and what is cut by them: soups of (vertices, facets, status, level, grain)."""
 
@@ -72,6 +80,17 @@ class _Block:
     islands: Doubles
     area: Doubles
     links: NDArray[np.int64]
+
+
+def layer_count(mesh: Mesh, layer_height: float) -> float:
+    """About how many layers of ``layer_height`` mm the mesh has, not rounded; :data:`MOST_LAYERS` can be measured."""
+    return float(np.ptp(mesh.vertices[:, 2])) / layer_height
+
+
+def layer_sums(mesh: Mesh, boundary: Boundary, layer_height: float, threads: int) -> LayerSums:
+    """Area and perimeter alone of the layers of :func:`measure_slices`: two streaming passes, O(facets + segments)."""
+    area, perimeter, _ = _sums(_plan(mesh, boundary, layer_height, threads), threads)
+    return LayerSums(area, perimeter)
 
 
 def measure_slices(mesh: Mesh, boundary: Boundary, layer_height: float, threads: int) -> Slices:

@@ -15,27 +15,29 @@ from pricing_engine.kernels.arrangement import cut_facets
 from pricing_engine.kernels.boundary import INSIDE, WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh, build_bvh
 from pricing_engine.kernels.generalized_winding import mean_excess
+from pricing_engine.kernels.pair_search import Pairs, find_pairs
 from pricing_engine.kernels.patches import edge_order, join_patches, join_vertices, largest_members, open_edges
 from pricing_engine.kernels.segments import mark_crossing, write_segments
-from pricing_engine.kernels.self_intersection import candidate_pairs
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 from pricing_engine.kernels.volume import boundary_moments
 from pricing_engine.kernels.winding import JITTER, general_position, outer_winding
 from pricing_engine.mesh.model import Floats, Ints, Mesh
+
+MOST_CUT_WORK = 1e9
+"""Sum over facets of the square of their crossings: seconds of cutting at most."""
 
 _GRAIN_PAIRS = 16384
 _GRAIN_CUT = 64
 _GRAIN_FACETS = 65536
 
 
-def classify(
-    mesh: Mesh, bvh: Bvh, pairs_first: Ints, pairs_second: Ints, closed: bool, facet_body: Ints, threads: int
-) -> Boundary:
-    """Which part of ``mesh`` bounds the region with winding number at least 1.
+def classify(mesh: Mesh, bvh: Bvh, pairs: Pairs, closed: bool, facet_body: Ints, threads: int) -> Boundary | None:
+    """Which part of ``mesh`` bounds the region with winding number at least 1; None for a tangle.
 
-    ``pairs_first``, ``pairs_second`` (P,) int32: pairs of facets that may cross or touch (a superset will do; see
-    ``candidate_pairs``). ``closed``: every edge is in exactly two facets, in opposite directions. ``facet_body`` (F,)
-    int32: each facet's body, used where the mesh is closed and nothing crosses.
+    A tangle has more pairs of facets than are kept, or more crossings than can be cut in bounded time
+    (:data:`MOST_CUT_WORK`). ``pairs``: of facets that may cross or touch, from ``find_pairs``. ``closed``: every edge
+    is in exactly two facets, in opposite directions. ``facet_body`` (F,) int32: each facet's body, used where the mesh
+    is closed and nothing crosses.
     """
     if mesh.facet_count == 0:
         return Boundary.everything(0)
@@ -44,12 +46,17 @@ def classify(
         mesh, closed_bvh = close(mesh, threads)
         if mesh.facet_count > count:
             bvh = closed_bvh
-            pairs_first, pairs_second = candidate_pairs(mesh, bvh, threads)
+            pairs = find_pairs(mesh, bvh, threads)
+    if not pairs.complete:
+        return None
     moved = general_position(mesh, bvh, JITTER, threads)
-    first, second = _crossing_pairs(mesh, moved, pairs_first, pairs_second, threads)
+    first, second = _crossing_pairs(mesh, moved, pairs.first, pairs.second, threads)
+    crossings = np.bincount(first, minlength=mesh.facet_count) + np.bincount(second, minlength=mesh.facet_count)
+    if float(np.square(crossings, dtype=np.float64).sum()) > MOST_CUT_WORK:
+        return None
     status = np.full(mesh.facet_count, INSIDE, np.int8)
-    is_cut = np.zeros(mesh.facet_count, np.bool_)
-    is_cut[first] = is_cut[second] = True
+    is_cut = crossings > 0
+    del crossings
     if closed and len(first) == 0:
         patch = facet_body
     else:

@@ -23,6 +23,7 @@ from pricing_engine.kernels.threads import chunk_count, run_ranges
 GRAIN = 4096
 EDGES, BOUNDARY, NON_MANIFOLD, UNBALANCED, DUPLICATES, DEGENERATE = range(6)
 _SHORT_LIST = 24
+_HASH_LOW, _HASH_HIGH = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 def match_edges(
@@ -114,37 +115,102 @@ def _sort_foreign(facets, vertex_start, foreign, foreign_count, halves, half_sta
 
 @kernel
 def _match(first, last, facets, vertex_start, halves, half_start, links, tallies):  # type: ignore[no-untyped-def]
+    slots = 0
     for block in range(first, last):
-        v0, v1 = np.int64(vertex_start[block]), np.int64(vertex_start[block + 1])
-        lo, hi = GRAIN * block, min(GRAIN * block + GRAIN, len(facets))
-        own = 3 * (hi - lo)
-        total = own + half_start[block + 1] - half_start[block]
-        list_start = np.zeros(v1 - v0 + 2, np.int64)
-        keys, members = np.empty(total, np.int64), np.empty(total, np.int32)
-        for filling in range(2):
+        slots = max(slots, half_start[block + 1] - half_start[block])
+    size = 16
+    while 4 * size < 5 * (slots + 3 * GRAIN):
+        size *= 2
+    table, holders = np.empty(size, np.uint64), np.empty(size, np.uint32)
+    for block in range(first, last):
+        if not _pair(block, facets, vertex_start, halves, half_start, table, holders, links, tallies):
+            _sort_and_match(block, facets, vertex_start, halves, half_start, links, tallies)
+
+
+@kernel
+def _pair(block, facets, vertex_start, halves, half_start, table, holders, links, tallies):  # type: ignore[no-untyped-def]
+    """Pair the half-edges of a block in a hash table of their edges; False, and no tallies, for what it can't judge.
+
+    That is an edge used three times, twice by one facet, by two facets on the same vertices, or with both ends at one
+    vertex. Slot ``i`` holds the edge ``low << 32 | high``, and in ``holders`` the half-edge that waits for its partner.
+    """
+    v0, v1 = vertex_start[block], vertex_start[block + 1]
+    lo = GRAIN * block
+    own = 3 * (min(lo + GRAIN, len(facets)) - lo)
+    total = own + half_start[block + 1] - half_start[block]
+    table[:] = np.uint64(0)  # no edge: its higher vertex is above 0
+    mask, taken = np.uint64(len(table) - 1), np.uint32(0xFFFFFFFF)
+    matched, edges, alike, beyond = 0, 0, 0, False
+    for i in range(total):
+        half = np.uint32(3 * lo + i if i < own else halves[half_start[block] + i - own])
+        facet = half // np.uint32(3)
+        corner = half - np.uint32(3) * facet
+        f = np.uint64(facet)
+        a = facets[f, np.uint64(corner)]
+        b = facets[f, np.uint64(corner + np.uint32(1) if corner < np.uint32(2) else np.uint32(0))]
+        low, high = min(a, b), max(a, b)
+        if low < v0 or low >= v1:
+            continue
+        edge = np.uint64(low) << np.uint64(32) | np.uint64(high)
+        slot = (edge * _HASH_LOW ^ np.uint64(high) * _HASH_HIGH) >> np.uint64(40) & mask
+        while table[slot] != edge and table[slot] != np.uint64(0):
+            slot = (slot + np.uint64(1)) & mask
+        # whether an edge is met first or again is a coin toss to the processor, so there is no branch on it
+        new, holder = table[slot] == np.uint64(0), holders[slot]
+        alone = new | (holder == taken)
+        partner = half if alone else holder
+        table[slot], holders[slot] = edge, half if new else taken
+        p = np.uint64(partner)
+        other = np.uint64(partner // np.uint32(3))
+        third = facets[f, np.uint64(0)] ^ facets[f, np.uint64(1)] ^ facets[f, np.uint64(2)]
+        its_third = facets[other, np.uint64(0)] ^ facets[other, np.uint64(1)] ^ facets[other, np.uint64(2)]
+        beyond |= (low == high) | ((third == its_third) & (not new))
+        alike += (facets[other, p - np.uint64(3) * other] == a) & (not new)
+        links[p] = np.int32(facet)
+        links[np.uint64(half)] = np.int32(-1) if alone else np.int32(other)
+        edges += new
+        matched += 1
+    if beyond:
+        return False
+    tallies[block, EDGES] += edges
+    tallies[block, BOUNDARY] += 2 * edges - matched
+    tallies[block, UNBALANCED] += alike
+    return True
+
+
+@kernel
+def _sort_and_match(block, facets, vertex_start, halves, half_start, links, tallies):  # type: ignore[no-untyped-def]
+    """Match all half-edges of a block, whatever they are, by sorting them."""
+    v0, v1 = np.int64(vertex_start[block]), np.int64(vertex_start[block + 1])
+    lo, hi = GRAIN * block, min(GRAIN * block + GRAIN, len(facets))
+    own = 3 * (hi - lo)
+    total = own + half_start[block + 1] - half_start[block]
+    list_start = np.zeros(v1 - v0 + 2, np.int64)
+    keys, members = np.empty(total, np.int64), np.empty(total, np.int32)
+    for filling in range(2):
+        if filling:
+            for v in range(1, v1 - v0 + 2):
+                list_start[v] += list_start[v - 1]
+        for i in range(total):
+            half = np.int64(3 * lo + i if i < own else halves[half_start[block] + i - own])
+            facet = half // 3
+            corner = half - 3 * facet
+            after = corner + 1 if corner < 2 else 0
+            a, b = np.int64(facets[facet, corner]), np.int64(facets[facet, after])
+            low = min(a, b)
+            if low < v0 or low >= v1:
+                continue
             if filling:
-                for v in range(1, v1 - v0 + 2):
-                    list_start[v] += list_start[v - 1]
-            for i in range(total):
-                half = np.int64(3 * lo + i if i < own else halves[half_start[block] + i - own])
-                facet = half // 3
-                corner = half - 3 * facet
-                after = corner + 1 if corner < 2 else 0
-                a, b = np.int64(facets[facet, corner]), np.int64(facets[facet, after])
-                low = min(a, b)
-                if low < v0 or low >= v1:
-                    continue
-                if filling:
-                    place = list_start[low - v0 + 1]
-                    keys[place] = max(a, b) << 32 | np.int64(facets[facet, 3 - corner - after])
-                    members[place] = half
-                    list_start[low - v0 + 1] += 1
-                else:
-                    list_start[low - v0 + 2] += 1
-        for v in range(v1 - v0):
-            start, end = list_start[v], list_start[v + 1]
-            _sort_list(start, end, keys, members)
-            _read_runs(start, end, v0 + v, block, keys, members, facets, links, tallies)
+                place = list_start[low - v0 + 1]
+                keys[place] = max(a, b) << 32 | np.int64(facets[facet, 3 - corner - after])
+                members[place] = half
+                list_start[low - v0 + 1] += 1
+            else:
+                list_start[low - v0 + 2] += 1
+    for v in range(v1 - v0):
+        start, end = list_start[v], list_start[v + 1]
+        _sort_list(start, end, keys, members)
+        _read_runs(start, end, v0 + v, block, keys, members, facets, links, tallies)
 
 
 @kernel

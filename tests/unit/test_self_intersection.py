@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.self_intersection import SelfIntersections, candidate_pairs, self_intersections
+from pricing_engine.kernels.pair_search import Pairs, find_pairs
+from pricing_engine.kernels.self_intersection import meeting, self_intersections
 from pricing_engine.mesh.model import Mesh
 from tests.naive import self_intersection as naive
 
@@ -25,19 +26,28 @@ def _mesh(triangles: Array) -> Mesh:
     return Mesh(vertices, numbers.reshape(-1, 3).astype(np.int32))
 
 
-def _found(mesh: Mesh, threads: int = 2) -> SelfIntersections:
+def _found(mesh: Mesh, threads: int = 2) -> Pairs:
+    """The pairs that intersect, after checking that both ways to flag facets agree with them."""
     bvh = build_bvh(mesh, threads)
-    found = self_intersections(mesh, bvh, threads)
-    pairs = list(zip(found.first.tolist(), found.second.tolist(), strict=True))
-    first, second = candidate_pairs(mesh, bvh, threads)
-    assert pairs == sorted(set(pairs))
-    assert set(pairs) <= set(zip(first.tolist(), second.tolist(), strict=True))
-    assert np.array_equal(np.flatnonzero(found.facets), np.unique([found.first, found.second]))
+    pairs = find_pairs(mesh, bvh, threads)
+    meet = meeting(mesh, pairs, threads)
+    found = Pairs(pairs.first[meet], pairs.second[meet], pairs.complete)
+    listed = list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+    assert listed == sorted(set(listed))
+    flags = self_intersections(mesh, bvh, pairs, threads)
+    assert np.array_equal(np.flatnonzero(flags), np.unique([found.first, found.second]))
+    tangle = Pairs(pairs.first[:0], pairs.second[:0], complete=False)
+    assert np.array_equal(flags, self_intersections(mesh, bvh, tangle, threads))
     return found
 
 
 def _pairs(triangles: Array) -> int:
     return len(_found(_mesh(triangles)).first)
+
+
+def _facets(triangles: Array) -> int:
+    found = _found(_mesh(triangles))
+    return len(np.unique([found.first, found.second]))
 
 
 def _box(low: tuple[float, ...], high: tuple[float, ...]) -> Array:
@@ -126,7 +136,7 @@ def test_boxes() -> None:
     assert _pairs(np.concatenate([box, _box((4, 4, 4), (5, 5, 5))])) == 0
     assert _pairs(np.concatenate([box, _box((4, 4, 0), (5, 5, 4))])) == 0
     stacked = np.concatenate([box, _box((0, 0, 4), (4, 4, 8))])
-    assert _found(_mesh(stacked)).facets.sum() == 4  # two halves of a square below, two above
+    assert _facets(stacked) == 4  # two halves of a square below, two above
     assert _pairs(np.concatenate([box, box])) >= 12
     assert _pairs(np.concatenate([box, _box((1, 1, 3), (3, 3, 5))])) > 0
 
@@ -149,7 +159,7 @@ def test_threads_order_motion_and_scale_change_nothing() -> None:
 
 def test_smooth_surface_has_few_candidates() -> None:
     mesh = _mesh(_sphere(60, 120, 0.0))
-    first, _ = candidate_pairs(mesh, build_bvh(mesh, 1), 1)
+    first = find_pairs(mesh, build_bvh(mesh, 1), 1).first
     assert len(_found(mesh).first) == 0
     assert len(first) < mesh.facet_count / 10
 
@@ -159,7 +169,7 @@ def test_candidates_hold_what_touches_and_what_nearly_does() -> None:
     for gap in (0.0, 1e-9, 1e-7):
         mesh = _mesh(np.concatenate([box, _box((1, 1, 4 + gap), (3, 3, 5))]))
         found = _found(mesh)
-        first, _ = candidate_pairs(mesh, build_bvh(mesh, 1), 1)
+        first = find_pairs(mesh, build_bvh(mesh, 1), 1).first
         assert len(first) >= 3
         assert (len(found.first) > 0) == (gap == 0)
 

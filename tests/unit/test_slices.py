@@ -12,7 +12,7 @@ import trimesh
 from trimesh.creation import annulus, box, cone, cylinder, icosphere, torus
 
 import pricing_engine.analysis.slices as module
-from pricing_engine.analysis.slices import Slices, measure_slices
+from pricing_engine.analysis.slices import Slices, layer_sums, measure_slices
 from pricing_engine.kernels.boundary import INSIDE, Boundary
 from pricing_engine.mesh.model import Mesh
 from tests.naive import slices as naive
@@ -30,7 +30,11 @@ def mesh_of(*parts: trimesh.Trimesh) -> Mesh:
 
 
 def sliced(mesh: Mesh, height: float, threads: int = 2) -> Slices:
-    return measure_slices(mesh, Boundary.everything(mesh.facet_count), height, threads)
+    boundary = Boundary.everything(mesh.facet_count)
+    found, sums = measure_slices(mesh, boundary, height, threads), layer_sums(mesh, boundary, height, threads)
+    assert np.array_equal(sums.area, found.layer_area)
+    assert np.array_equal(sums.perimeter, found.layer_perimeter)
+    return found
 
 
 def moved(part: trimesh.Trimesh, *offset: float) -> trimesh.Trimesh:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pricing_engine.analysis.solid import classify, close, open_volume_estimate, true_volume
 from pricing_engine.kernels.boundary import INSIDE, WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh, build_bvh
-from pricing_engine.kernels.self_intersection import candidate_pairs
+from pricing_engine.kernels.pair_search import find_pairs
 from pricing_engine.mesh.model import Mesh
 from tests.naive.solid import generalized_winding, sampled_volume, signed_volume
 from tests.unit.test_winding import shells
@@ -19,11 +19,12 @@ from tests.unit.test_winding import shells
 
 def solve(mesh: Mesh, closed: bool = True, threads: int = 1) -> tuple[Boundary, Bvh]:
     bvh = build_bvh(mesh, threads)
-    first, second = candidate_pairs(mesh, bvh, threads)
     bodies = trimesh.graph.connected_component_labels(
         trimesh.graph.face_adjacency(mesh.facets), node_count=mesh.facet_count
     ).astype(np.int32)
-    return classify(mesh, bvh, first, second, closed, bodies, threads), bvh
+    boundary = classify(mesh, bvh, find_pairs(mesh, bvh, threads), closed, bodies, threads)
+    assert boundary is not None
+    return boundary, bvh
 
 
 def volume_of(*parts: trimesh.Trimesh) -> float:
