@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import run
-from pricing_engine.analysis.hull import convex_hull
+from pricing_engine.analysis.hull import convex_hull, largest_faces
 from pricing_engine.analysis.measure import Settings, measure
-from pricing_engine.analysis.orientation import largest_hull_faces, search_orientations
+from pricing_engine.analysis.orientation import search_orientations
 from pricing_engine.analysis.slices import layer_sums
 from pricing_engine.kernels.boundary import Boundary
 from pricing_engine.kernels.bvh import build_bvh
@@ -96,9 +96,8 @@ def orientation(path: str) -> Callable[[], Any]:
     bvh, boundary = build_bvh(mesh, THREADS), Boundary.everything(mesh.facet_count)
 
     def work() -> Any:
-        hull = convex_hull(mesh)
-        assert hull is not None
-        found = search_orientations(mesh, bvh, boundary, 0.05, largest_hull_faces(hull.vertices), THREADS)
+        faces = largest_faces(convex_hull(mesh))
+        found = search_orientations(mesh, bvh, boundary, 0.05, faces, THREADS)
         return found.best.support_volume_mm3
 
     return work

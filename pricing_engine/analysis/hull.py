@@ -10,6 +10,8 @@ from pricing_engine.mesh.model import Floats, Mesh
 
 _FLAT = 1e-12  # a hull of less than this share of its box is flat up to rounding
 
+_COPLANAR = 1e-6  # normals and areas that agree so far are taken as equal
+
 
 @dataclass(frozen=True, slots=True)
 class Hull:
@@ -39,3 +41,13 @@ def convex_hull(mesh: Mesh) -> Hull | None:
         return None
     proper = doubled > 0
     return Hull(vertices + centre, cross[proper] / doubled[proper, None], doubled[proper] / 2, volume)
+
+
+def largest_faces(hull: Hull | None) -> Floats:
+    """Unit outward normals (K, 3) of the hull's faces, coplanar triangles taken together, largest first."""
+    if hull is None:
+        return np.empty((0, 3))
+    keys, first, face = np.unique(np.rint(hull.normals / _COPLANAR), axis=0, return_index=True, return_inverse=True)
+    areas = np.bincount(face.ravel(), weights=hull.areas)
+    order = np.lexsort((*keys.T, -np.rint(areas / (_COPLANAR * areas.max()))))
+    return np.ascontiguousarray(hull.normals[first[order]])

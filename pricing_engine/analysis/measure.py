@@ -17,8 +17,8 @@ from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis import model as report
 from pricing_engine.analysis.checks import find_checks
 from pricing_engine.analysis.finishing import measure_reach
-from pricing_engine.analysis.hull import convex_hull
-from pricing_engine.analysis.orientation import Orientation, Pose, largest_hull_faces, search_orientations
+from pricing_engine.analysis.hull import convex_hull, largest_faces
+from pricing_engine.analysis.orientation import Orientation, Pose, search_orientations
 from pricing_engine.analysis.slices import MOST_LAYERS, Slices, layer_count, measure_slices
 from pricing_engine.analysis.solid import classify, open_volume_estimate, true_volume
 from pricing_engine.analysis.thickness import Percentiles, measure_thickness
@@ -33,6 +33,7 @@ from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.repair import repair
 
 _PLACES = 8  # points that a check shows at most
+_DONE = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,8 @@ def _measure(
         if mesh is not raw:
             mended = measure_topology(mesh, threads)
             body, closed = mended.facet_body, mended.watertight and mended.winding_consistent
+            del mended
+        topology = replace(topology, facet_body=_DONE, neighbours=_DONE)  # 16 bytes a facet that nothing reads again
         bvh = build_bvh(mesh, threads)
         pairs = find_pairs(mesh, bvh, threads)
         raw_bvh = bvh if mesh is raw else build_bvh(raw, threads)
@@ -108,11 +111,12 @@ def _measure(
         volume, centre = true_volume(mesh, boundary, threads) if boundary else (None, None)
         if boundary and not closed:
             volume = open_volume_estimate(mesh, bvh, boundary, threads)
+        del body
         hull = convex_hull(raw)
     with watch.stage("thickness"):
         walls = measure_thickness(mesh, bvh, threads)
     with watch.stage("orientation"):
-        faces = largest_hull_faces(hull.vertices) if hull else np.empty((0, 3))
+        faces = largest_faces(hull)
         poses = search_orientations(mesh, bvh, boundary, settings.layer_height_mm, faces, threads) if boundary else None
     with watch.stage("slices"):
         sliced = boundary and layer_count(mesh, settings.layer_height_mm) <= MOST_LAYERS

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull, QhullError
 
 from pricing_engine.kernels.boundary import WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh
@@ -28,11 +27,12 @@ _SPACING = 1 / 64  # of the model's size: the longest edge of a sample's triangl
 _ROUND = 1e-6  # of the model's size: scores that agree so far are equal, and surfaces so near touch
 _CLUSTERS = 4_000, 20_000  # of the first, coarse bound and of the finer ones
 _MOST_CLUSTERS = 3  # times as many as wanted
-_WORTH_BOUNDING = 60_000  # triangles: below, measuring every direction is cheaper than bounding it
+_WORTH_BOUNDING = 60_000  # samples: below, measuring every direction is cheaper than bounding it
+_CUT = 1.1  # samples a triangle, from where they are put in spatial order
+_MOST_SAMPLES = 1 << 20  # or two a triangle
 _BLOCK = 128
 _GRAIN = 16_384
 _BATCH = 8
-_COPLANAR = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def search_orientations(
 ) -> Orientation:
     """The given and the best direction down.
 
-    ``hull_directions`` (K, 3): unit normals of hull faces, largest first (:func:`largest_hull_faces`). Scores are
+    ``hull_directions`` (K, 3): unit normals of hull faces, largest first (:func:`hull.largest_faces`). Scores are
     compared after rounding to 1e-6 of the model's size: least support, then overhang, then height, then index.
     """
     search = measure(mesh, bvh, boundary, layer_height, candidate_directions(hull_directions), threads)
@@ -131,7 +131,7 @@ def measure(
         open_ = np.flatnonzero(np.isinf(volumes) & (bounds <= volumes.min() + _ROUND * size**3))
         return open_[np.argsort(bounds[open_], kind="stable")]
 
-    if prune and corners.shape[1] > _WORTH_BOUNDING:
+    if prune and len(owner) > _WORTH_BOUNDING:
         for wanted in _CLUSTERS:
             chosen = left()
             bounds[chosen] = np.maximum(
@@ -165,19 +165,12 @@ def _bounds(
     total, reach = float(samples[6].sum(dtype=np.float64)), size * _SPACING * 0.67
     # twice the side of a cluster's share of the surface; where facets were cut, more, for boxes hold their reach
     limit = 1.7 * np.sqrt(total / wanted) + (reach if len(owner) > 2 * corners.shape[1] else 0)
-    begins, boxes = np.empty(len(owner) + 1, np.int32), np.empty((6, len(owner)), np.float32)
-    count = clusters(
-        width,
-        np.float32(limit),
-        corners,
-        samples,
-        owner,  # type: ignore[no-untyped-call]
-        np.float32(reach),
-        pad,
-        begins,
-        boxes,
+    most = min(len(owner), _MOST_CLUSTERS * wanted + 1)
+    begins, boxes = np.empty(most + 1, np.int32), np.empty((6, most), np.float32)
+    count = clusters(  # type: ignore[no-untyped-call]
+        width, np.float32(limit), corners, samples, owner, np.float32(reach), pad, begins, boxes
     )
-    if count > _MOST_CLUSTERS * wanted:  # slivers scattered along the curve: bounding them costs more than measuring
+    if count < 0:  # scattered along the curve: bounding them costs more than measuring
         return np.zeros(len(frames))
     boxes = np.ascontiguousarray(boxes[:, :count])
     bounds = np.empty(len(frames))
@@ -226,17 +219,37 @@ def _samples(
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Samples (7, S) float32 - point, area vector, area - and the triangle (S,) int32 that each is of."""
     count = areas.shape[1]
-    counts = np.zeros(count, np.int64)
+    counts = np.zeros(count, np.int32)
     nothing, nobody = np.empty((7, 0), np.float32), np.empty(0, np.int32)
     run_ranges(split_triangles, count, _GRAIN, threads, corners, areas, spacing, counts, nothing, nobody)
-    total = int(counts.sum())
+    total = int(counts.sum(dtype=np.int64))
+    if total > max(_MOST_SAMPLES, 2 * count):  # slivers, side by side: they sample the surface across anyway
+        return _samples(corners, areas, 2 * spacing, threads)
     if total == 0:
         return nothing, nobody
-    first = np.cumsum(counts)
+    first = np.cumsum(counts, dtype=np.int32)
     first -= counts
+    del counts
     samples, owner = np.empty((7, total), np.float32), np.empty(total, np.int32)
     run_ranges(split_triangles, count, _GRAIN, threads, corners, areas, spacing, first, samples, owner)
+    if total > _CUT * count:  # a facet's samples lie along it, not along the curve
+        order = _spatial_order(samples)
+        samples, owner = np.ascontiguousarray(samples[:, order]), owner[order]
     return samples, owner
+
+
+def _spatial_order(samples: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The samples (7, S) along a Morton curve of 10 bits an axis: a permutation (S,)."""
+    low, high = samples[:3].min(axis=1), samples[:3].max(axis=1)
+    scale = np.float32(1023) / max(float((high - low).max()), 1e-30)
+    keys = np.zeros(samples.shape[1], np.int64)
+    for axis in range(3):
+        spread = ((samples[axis] - low[axis]) * scale).astype(np.int64)
+        for shift, mask in ((16, 0x30000FF), (8, 0x300F00F), (4, 0x30C30C3), (2, 0x9249249)):
+            spread = (spread | spread << shift) & mask
+        keys |= spread << axis
+    keys = np.sort(keys << 32 | np.arange(len(keys)))
+    return keys & 0xFFFFFFFF
 
 
 def _extents(vertices: Floats, centre: Floats, directions: Floats, threads: int) -> tuple[Floats, Floats]:
@@ -313,29 +326,3 @@ def candidate_directions(hull_directions: Floats) -> Floats:
     z, turn = 1 - 2 * k / count, np.pi * (1 + np.sqrt(5)) * k
     ring = np.sqrt(1 - z * z)
     return np.vstack([axes, faces, np.column_stack([ring * np.cos(turn), ring * np.sin(turn), z])])
-
-
-def largest_hull_faces(vertices: Floats) -> Floats:
-    """Unit outward normals (K, 3) of the convex hull's faces, largest first; none where the points lie in a plane.
-
-    Blocks of vertices, which canonical order makes compact, are thinned to their extremes in 26 directions first, so
-    the hull of millions of points costs milliseconds; its large faces keep their corners.
-    """
-    grid = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    grid = grid[np.any(grid, axis=1)]
-    block = 1024
-    keep = [lo + np.argmax(vertices[lo : lo + block] @ grid.T, axis=0) for lo in range(0, len(vertices), block)]
-    points = vertices[np.unique(np.concatenate(keep))] if len(vertices) > 4 * block else vertices
-    try:
-        hull = ConvexHull(points)
-    except (QhullError, ValueError):  # flat, or fewer than four points
-        return np.empty((0, 3))
-    corners = hull.points[hull.simplices]
-    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-    _, face, where = np.unique(
-        np.rint(hull.equations[:, :3] / _COPLANAR), axis=0, return_index=True, return_inverse=True
-    )
-    total = np.bincount(where.ravel(), weights=areas)
-    normals = hull.equations[face, :3]
-    order = np.lexsort((*np.rint(normals.T / _COPLANAR), -np.rint(total / (_COPLANAR * total.max()))))
-    return np.ascontiguousarray(normals[order])

@@ -29,13 +29,16 @@ def label_bodies(links: NDArray[np.int32], threads: int) -> tuple[NDArray[np.int
 
 
 @inlined
-def _unite(parent, f, g):  # type: ignore[no-untyped-def]
+def _root(parent, f):  # type: ignore[no-untyped-def]
     while parent[f] != f:
         parent[f] = parent[parent[f]]
-        f = parent[f]
-    while parent[g] != g:
-        parent[g] = parent[parent[g]]
-        g = parent[g]
+        f = np.uint64(parent[f])
+    return f
+
+
+@inlined
+def _unite(parent, f, g):  # type: ignore[no-untyped-def]
+    f, g = _root(parent, f), _root(parent, g)
     if f < g:
         parent[g] = f
     else:
@@ -44,31 +47,39 @@ def _unite(parent, f, g):  # type: ignore[no-untyped-def]
 
 @kernel
 def _unite_within(lo, hi, links, parent, crossing, crossings):  # type: ignore[no-untyped-def]
+    """Unite each facet of a block with those before it; list the links to other blocks, each from one side."""
     for facet in range(lo, hi):
         parent[facet] = facet
-    count = 3 * lo
-    for facet in range(lo, hi):
-        for corner in range(3):
-            link = np.int64(links[facet, corner])
-            other = link
-            if link < 0:
-                links[facet, corner] = -1
-                other = -2 - link
-            if other < 0 or (link >= 0 and other > facet):
-                continue  # a boundary, or a pair that is met again from its other side
+    first, count = np.uint64(lo), np.uint64(3 * lo)
+    for f in range(np.uint64(lo), np.uint64(hi)):
+        facet, root = np.int64(f), f
+        for corner in range(np.uint64(3)):
+            other = np.int64(links[f, corner])
+            if other > facet:
+                continue  # met again from its other side
+            if other < 0:
+                links[f, corner] = -1
+                other = -2 - other
+                if other < 0:
+                    continue
+            g = np.uint64(other)
             if lo <= other < hi:
-                _unite(parent, np.int64(facet), other)
+                g, root = _root(parent, g), _root(parent, root)
+                if g < root:
+                    parent[root], root = g, g
+                else:
+                    parent[g] = root
             else:
                 crossing[count, 0], crossing[count, 1] = facet, other
-                count += 1
-    crossings[lo // _GRAIN] = count - 3 * lo
+                count += np.uint64(1)
+    crossings[lo // _GRAIN] = count - np.uint64(3) * first
 
 
 @kernel
 def _unite_across(parent, crossing, crossings):  # type: ignore[no-untyped-def]
     for block in range(len(crossings)):
         for row in range(3 * _GRAIN * block, 3 * _GRAIN * block + crossings[block]):
-            _unite(parent, np.int64(crossing[row, 0]), np.int64(crossing[row, 1]))
+            _unite(parent, np.uint64(crossing[row, 0]), np.uint64(crossing[row, 1]))
     bodies = 0
     for facet in range(len(parent)):  # parents come first, so one sweep turns them into labels
         if parent[facet] == facet:

@@ -47,16 +47,19 @@ def _hilbert_table() -> NDArray[np.int16]:
     return table
 
 
-def _two_levels(table: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Row ``state << 6 | x << 4 | y << 2 | z`` (two bits each) holds ``next state << 6 | two key digits``."""
-    state, x, y, z = np.unravel_index(np.arange(24 * 64), (24, 4, 4, 4))
-    upper = table[state << 3 | x >> 1 | (y >> 1) << 1 | (z >> 1) << 2]
-    lower = table[upper >> 3 << 3 | x & 1 | (y & 1) << 1 | (z & 1) << 2]
-    both: NDArray[np.int16] = (lower >> 3 << 6 | (upper & 7) << 3 | lower & 7).astype(np.int16)
+def _three_levels(table: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Row ``state << 9 | x << 6 | y << 3 | z`` (three bits each) holds ``next state << 9 | three key digits``."""
+    state, x, y, z = np.unravel_index(np.arange(24 * 512), (24, 8, 8, 8))
+    digits = np.zeros_like(state)
+    for level in (2, 1, 0):
+        entry = table[state << 3 | x >> level & 1 | (y >> level & 1) << 1 | (z >> level & 1) << 2]
+        state, digits = entry >> 3, digits << 3 | entry & 7
+    both: NDArray[np.int16] = (state << 9 | digits).astype(np.int16)
     return both
 
 
-_HILBERT = _two_levels(_hilbert_table())
+_HILBERT = _three_levels(_hilbert_table())
+_FIRST_STATE = 1  # two levels of octant 0 lead from it to state 0: the 16 levels are walked as 18
 
 
 def facet_order(
@@ -90,22 +93,26 @@ def facet_order(
 
 @kernel
 def _facet_keys(first, last, positions, index, lo, scale, table, keys, slots):  # type: ignore[no-untyped-def]
-    third, top = scale / 3.0, 2.0**_LEVELS - 1
-    for facet in range(first, last):
-        a, b, c = 3 * facet, 3 * facet + 1, 3 * facet + 2
+    third, top, chunk = scale / 3.0, 2.0**_LEVELS - 1, first // _GRAIN
+    seven = np.uint64(7)
+    for facet in range(np.uint64(first), np.uint64(last)):
+        a = np.uint64(3) * facet
+        b, c = a + np.uint64(1), a + np.uint64(2)
         if len(index) > 0:
-            a, b, c = np.int64(index[facet, 0]), np.int64(index[facet, 1]), np.int64(index[facet, 2])
+            a, b, c = np.uint64(index[facet, 0]), np.uint64(index[facet, 1]), np.uint64(index[facet, 2])
         x = (np.float64(positions[a, 0]) - lo[0]) + (positions[b, 0] - lo[0]) + (positions[c, 0] - lo[0])
         y = (np.float64(positions[a, 1]) - lo[1]) + (positions[b, 1] - lo[1]) + (positions[c, 1] - lo[1])
         z = (np.float64(positions[a, 2]) - lo[2]) + (positions[b, 2] - lo[2]) + (positions[c, 2] - lo[2])
-        i, j, k = np.int64(min(x * third, top)), np.int64(min(y * third, top)), np.int64(min(z * third, top))
-        key, state = 0, 0
-        for level in range(_LEVELS - 2, -1, -2):
-            entry = np.int64(table[state << 6 | (i >> level & 3) << 4 | (j >> level & 3) << 2 | (k >> level & 3)])
-            key = key << 6 | (entry & 63)
-            state = entry >> 6
+        i, j, k = np.uint64(min(x * third, top)), np.uint64(min(y * third, top)), np.uint64(min(z * third, top))
+        key, state = np.uint64(0), np.uint64(_FIRST_STATE)
+        for step in range(_LEVELS // 3, -1, -1):
+            level = np.uint64(3 * step)
+            cell = (i >> level & seven) << np.uint64(6) | (j >> level & seven) << np.uint64(3) | (k >> level & seven)
+            entry = np.uint64(table[state << np.uint64(9) | cell])
+            key = key << np.uint64(9) | (entry & np.uint64(511))
+            state = entry >> np.uint64(9)
         keys[facet] = key
-        slots[first // _GRAIN, key >> _REST_BITS] += 1
+        slots[chunk, key >> np.uint64(_REST_BITS)] += 1
 
 
 @kernel

@@ -36,12 +36,14 @@ def height_ranges(lo, hi, grain, vertices, centre, directions, least, most):  # 
 def clusters(width, limit, corners, samples, owner, reach, pad, begins, boxes):  # type: ignore[no-untyped-def]
     """Cut the samples into clusters of at most ``width`` whose boxes' longest side is at most ``limit`` (mm).
 
-    So none spans a jump of the space-filling curve. ``begins`` (S + 1,) int32: where each starts, and the end;
-    ``boxes`` (6, S) float32 hold the clusters' triangles: a sample's lies within ``reach`` of it and within its
-    owner's box. Returns the number of clusters.
+    So none spans a jump of the space-filling curve. ``begins`` (most + 1,) int32: where each starts, and the end;
+    ``boxes`` (6, most) float32 hold the clusters' triangles: a sample's lies within ``reach`` of it and within its
+    owner's box. Returns the number of clusters, or -1 if it would reach ``most`` before the samples end.
     """
     found, filled = 0, width
     for s in range(len(owner)):
+        if found == boxes.shape[1]:
+            return -1
         extent = np.float32(0)
         for axis in range(3):
             a, b, c = corners[axis, owner[s]], corners[3 + axis, owner[s]], corners[6 + axis, owner[s]]

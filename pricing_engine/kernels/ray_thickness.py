@@ -21,7 +21,7 @@ from pricing_engine.mesh.model import Mesh
 
 CONTACT = 1e-5
 _GRAIN = 4096
-_SLIVER = 2.0**-46  # height of a facet over the model's size below which its normal is rounding noise
+SLIVER = 2.0**-46  # height of a facet over the model's size below which its normal is rounding noise
 
 
 def ray_thickness(mesh: Mesh, bvh: Bvh, threads: int) -> NDArray[np.float64]:
@@ -45,7 +45,7 @@ def frame(vertices, facets, facet, centre, size):  # type: ignore[no-untyped-def
     nx, ny, nz = uz * vy - uy * vz, ux * vz - uz * vx, uy * vx - ux * vy
     area = np.sqrt(nx * nx + ny * ny + nz * nz)
     longest = np.sqrt(max(ux * ux + uy * uy + uz * uz, vx * vx + vy * vy + vz * vz))
-    scale = 1.0 / area if area > _SLIVER * size * longest else 0.0
+    scale = 1.0 / area if area > SLIVER * size * longest else 0.0
     return ax + (ux + vx) / 3, ay + (uy + vy) / 3, az + (uz + vz) / 3, nx * scale, ny * scale, nz * scale
 
 

@@ -1,9 +1,9 @@
-"""Eight float32 lanes as a value that kernels can compute with: ``F8``, and masks of eight lanes as plain integers.
+"""Eight lanes as a value that kernels can compute with: ``F8`` (float32), ``D8`` (float64); masks as plain integers.
 
 LLVM does not vectorise the irregular loops of a tree search, so the box test of eight children and the tests of the
 eight facets of a leaf are written in vectors by hand. An ``F8`` is an LLVM ``<8 x float>`` (one AVX register; pairs of
-SSE or NEON registers elsewhere, with the same bits): ``+ - * /`` work lane by lane, ``fma8``, ``min8``, ``max8`` and
-``sqrt8`` map to single instructions, comparisons give a mask in the low eight bits of an int64.
+SSE or NEON registers elsewhere, with the same bits), a ``D8`` twice that: ``+ - * /`` work lane by lane, ``fma8``,
+``min8``, ``max8`` and ``sqrt8`` map to single instructions, comparisons give a mask in the low eight bits of an int64.
 """
 
 # mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
@@ -18,36 +18,38 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-_VECTOR = ir.VectorType(ir.FloatType(), 8)
 _LANES = ir.VectorType(ir.IntType(1), 8)
 _I64, _I32, _I8 = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 
 
-class _Float8(types.Type):  # type: ignore[misc]
-    def __init__(self) -> None:
-        super().__init__(name="F8")
+class _Eight(types.Type):  # type: ignore[misc]
+    @property
+    def vector(self) -> ir.VectorType:
+        return ir.VectorType(ir.FloatType() if self.name == "F8" else ir.DoubleType(), 8)
 
 
-F8 = _Float8()
+F8, D8 = _Eight("F8"), _Eight("D8")
 
 
-@register_model(_Float8)
-class _Float8Model(models.PrimitiveModel):  # type: ignore[misc]
+@register_model(_Eight)
+class _EightModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, _VECTOR)
+        super().__init__(dmm, fe_type, fe_type.vector)
 
 
 class _LaneByLane(AbstractTemplate):  # type: ignore[misc]
     def generic(self, args: Any, kws: Any) -> Any:
-        return signature(F8, F8, F8) if args == (F8, F8) else None
+        return signature(args[0], *args) if args in ((F8, F8), (D8, D8)) else None
 
 
 def _register(operation: Any, instruction: str) -> None:
-    infer_global(operation)(type(f"_F8_{instruction}", (_LaneByLane,), {"key": operation}))
+    infer_global(operation)(type(f"_Eight_{instruction}", (_LaneByLane,), {"key": operation}))
 
-    @lower_builtin(operation, F8, F8)  # type: ignore[untyped-decorator]
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return getattr(builder, instruction)(*args)
+
+    for lanes in (F8, D8):
+        lower_builtin(operation, lanes, lanes)(lower)
 
 
 for _operation, _instruction in (
@@ -59,14 +61,21 @@ for _operation, _instruction in (
     _register(_operation, _instruction)
 
 
+def _of(scalar: Any) -> Any:
+    return F8 if scalar == types.float32 else D8
+
+
 def _splat(builder: Any, x: Any) -> Any:
-    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), x, _I32(0))
-    return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(ir.VectorType(_I32, 8), [0] * 8))
+    none = ir.Constant(ir.VectorType(x.type, 8), ir.Undefined)
+    one = builder.insert_element(none, x, _I32(0))
+    return builder.shuffle_vector(one, none, ir.Constant(ir.VectorType(_I32, 8), [0] * 8))
 
 
 def _call(builder: Any, name: str, *args: Any) -> Any:
-    function_type = ir.FunctionType(_VECTOR, [_VECTOR] * len(args))
-    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name + ".v8f32"), args)
+    vector = args[0].type
+    suffix = ".v8f32" if vector == F8.vector else ".v8f64"
+    function_type = ir.FunctionType(vector, [vector] * len(args))
+    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name + suffix), args)
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, row: Any, index: Any) -> Any:
@@ -74,46 +83,46 @@ def _pointer(context: Any, builder: Any, array_type: Any, array: Any, row: Any, 
     view = context.make_array(array_type)(context, builder, array)
     if row is not None:
         index = builder.add(builder.mul(row, cgutils.unpack_tuple(builder, view.shape)[1]), index)
-    return builder.bitcast(builder.gep(view.data, [index]), _VECTOR.as_pointer())
+    return builder.bitcast(builder.gep(view.data, [index]), _of(array_type.dtype).vector.as_pointer())
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def load8(typing: Any, array: Any, row: Any, index: Any) -> Any:
-    """``array[row, index : index + 8]`` of a C-contiguous (rows, n) float32 array."""
+    """``array[row, index : index + 8]`` of a C-contiguous (rows, n) float32 or float64 array."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.load(_pointer(context, builder, sig.args[0], *args), align=4)
 
-    return F8(array, types.int64, types.int64), codegen
+    return _of(array.dtype)(array, types.int64, types.int64), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def store8(typing: Any, array: Any, index: Any, lanes: Any) -> Any:
-    """``array[index : index + 8] = lanes`` in a contiguous (n,) float32 array."""
+    """``array[index : index + 8] = lanes`` in a contiguous (n,) array of the lanes' own type."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         builder.store(args[2], _pointer(context, builder, sig.args[0], args[0], None, args[1]), align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.int64, F8), codegen
+    return types.void(array, types.int64, lanes), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def splat8(typing: Any, x: Any) -> Any:
-    """``x`` (float32) in all lanes."""
-    return F8(types.float32), lambda context, builder, sig, args: _splat(builder, args[0])
+    """``x`` (float32 or float64) in all lanes."""
+    return _of(x)(x), lambda context, builder, sig, args: _splat(builder, args[0])
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def fma8(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c``, rounded once."""
-    return F8(F8, F8, F8), lambda context, builder, sig, args: _call(builder, "llvm.fma", *args)
+    return a(a, a, a), lambda context, builder, sig, args: _call(builder, "llvm.fma", *args)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def sqrt8(typing: Any, a: Any) -> Any:
     """Square roots."""
-    return F8(F8), lambda context, builder, sig, args: _call(builder, "llvm.sqrt", *args)
+    return a(a), lambda context, builder, sig, args: _call(builder, "llvm.sqrt", *args)
 
 
 def _extreme(comparison: str) -> Any:
@@ -126,13 +135,13 @@ def _extreme(comparison: str) -> Any:
 @intrinsic  # type: ignore[untyped-decorator]
 def min8(typing: Any, a: Any, b: Any) -> Any:
     """The smaller; ``b`` where either is NaN."""
-    return F8(F8, F8), _extreme("<")
+    return a(a, a), _extreme("<")
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def max8(typing: Any, a: Any, b: Any) -> Any:
     """The larger; ``b`` where either is NaN."""
-    return F8(F8, F8), _extreme(">")
+    return a(a, a), _extreme(">")
 
 
 def _compare(comparison: str) -> Any:
@@ -146,13 +155,13 @@ def _compare(comparison: str) -> Any:
 @intrinsic  # type: ignore[untyped-decorator]
 def less8(typing: Any, a: Any, b: Any) -> Any:
     """Mask of the lanes with ``a < b`` (never where either is NaN)."""
-    return types.int64(F8, F8), _compare("<")
+    return types.int64(a, a), _compare("<")
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def at_most8(typing: Any, a: Any, b: Any) -> Any:
     """Mask of the lanes with ``a <= b`` (never where either is NaN)."""
-    return types.int64(F8, F8), _compare("<=")
+    return types.int64(a, a), _compare("<=")
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -162,7 +171,7 @@ def select8(typing: Any, mask: Any, a: Any, b: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.select(builder.bitcast(builder.trunc(args[0], _I8), _LANES), args[1], args[2])
 
-    return F8(types.int64, F8, F8), codegen
+    return a(types.int64, a, a), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -2,9 +2,9 @@
 
 In canonical order a vertex is used by facets near the one where it first appears, so facets and vertices fall into the
 same *blocks*: ``GRAIN`` facets and the vertices that appear first among them. An edge belongs to the block of its
-lower vertex. Each block collects its half-edges (its own, and the few *foreign* ones of other blocks' facets) by lower
-vertex, orders each short list by (higher vertex, third vertex), and reads all facts off the runs of equal edges.
-O(n log d) for d facets at a vertex; right, if slower, for any numbering of the vertices.
+lower vertex. Each block pairs its half-edges (its own, and the few *foreign* ones of other blocks' facets) in a hash
+table that fits the cache; a block with an edge that is more than a pair is done again by sorting (``edge_runs``).
+O(n) expected where edges are pairs, O(n log d) for d facets at a vertex; right, if slower, for any numbering.
 
 Half-edge ``3 * facet + corner`` runs from that corner to the facet's next one.
 """
@@ -17,19 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.edge_runs import BOUNDARY, DEGENERATE, EDGES, GRAIN, UNBALANCED, sort_and_match
 from pricing_engine.kernels.sparse import sparse_empty
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 
-GRAIN = 4096
-EDGES, BOUNDARY, NON_MANIFOLD, UNBALANCED, DUPLICATES, DEGENERATE = range(6)
-_SHORT_LIST = 24
 _HASH_LOW, _HASH_HIGH = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 def match_edges(
     vertices: NDArray[np.float64], facets: NDArray[np.int32], threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Tallies (6,) named above, and ``links`` (F, 3): the facet across each edge, or -1.
+    """Tallies (6,) named in ``edge_runs``, and ``links`` (F, 3): the facet across each edge, or -1.
 
     Where three or more half-edges share an edge, ``links`` names the next of them in a cycle as ``-2 - facet``.
     """
@@ -124,7 +122,7 @@ def _match(first, last, facets, vertex_start, halves, half_start, links, tallies
     table, holders = np.empty(size, np.uint64), np.empty(size, np.uint32)
     for block in range(first, last):
         if not _pair(block, facets, vertex_start, halves, half_start, table, holders, links, tallies):
-            _sort_and_match(block, facets, vertex_start, halves, half_start, links, tallies)
+            sort_and_match(block, facets, vertex_start, halves, half_start, links, tallies)
 
 
 @kernel
@@ -176,103 +174,3 @@ def _pair(block, facets, vertex_start, halves, half_start, table, holders, links
     tallies[block, BOUNDARY] += 2 * edges - matched
     tallies[block, UNBALANCED] += alike
     return True
-
-
-@kernel
-def _sort_and_match(block, facets, vertex_start, halves, half_start, links, tallies):  # type: ignore[no-untyped-def]
-    """Match all half-edges of a block, whatever they are, by sorting them."""
-    v0, v1 = np.int64(vertex_start[block]), np.int64(vertex_start[block + 1])
-    lo, hi = GRAIN * block, min(GRAIN * block + GRAIN, len(facets))
-    own = 3 * (hi - lo)
-    total = own + half_start[block + 1] - half_start[block]
-    list_start = np.zeros(v1 - v0 + 2, np.int64)
-    keys, members = np.empty(total, np.int64), np.empty(total, np.int32)
-    for filling in range(2):
-        if filling:
-            for v in range(1, v1 - v0 + 2):
-                list_start[v] += list_start[v - 1]
-        for i in range(total):
-            half = np.int64(3 * lo + i if i < own else halves[half_start[block] + i - own])
-            facet = half // 3
-            corner = half - 3 * facet
-            after = corner + 1 if corner < 2 else 0
-            a, b = np.int64(facets[facet, corner]), np.int64(facets[facet, after])
-            low = min(a, b)
-            if low < v0 or low >= v1:
-                continue
-            if filling:
-                place = list_start[low - v0 + 1]
-                keys[place] = max(a, b) << 32 | np.int64(facets[facet, 3 - corner - after])
-                members[place] = half
-                list_start[low - v0 + 1] += 1
-            else:
-                list_start[low - v0 + 2] += 1
-    for v in range(v1 - v0):
-        start, end = list_start[v], list_start[v + 1]
-        _sort_list(start, end, keys, members)
-        _read_runs(start, end, v0 + v, block, keys, members, facets, links, tallies)
-
-
-@kernel
-def _sort_list(start, end, keys, members):  # type: ignore[no-untyped-def]
-    """By key, then half-edge: insertion for the usual handful, heap sort for the hub of a fan."""
-    if end - start <= _SHORT_LIST:
-        for i in range(start + 1, end):
-            key, member, j = keys[i], members[i], i
-            while j > start and (keys[j - 1] > key or (keys[j - 1] == key and members[j - 1] > member)):
-                keys[j], members[j] = keys[j - 1], members[j - 1]
-                j -= 1
-            keys[j], members[j] = key, member
-        return
-    count = end - start
-    for step in range(count // 2 - 1, -count, -1):
-        size, root = count, start + step
-        if step < 0:
-            size, root = count + step, start
-            keys[start], keys[start + size] = keys[start + size], keys[start]
-            members[start], members[start + size] = members[start + size], members[start]
-        while 2 * (root - start) + 1 < size:
-            child = 2 * root - start + 1
-            last = child + 1
-            if last < start + size and (
-                keys[child] < keys[last] or (keys[child] == keys[last] and members[child] < members[last])
-            ):
-                child = last
-            if keys[root] > keys[child] or (keys[root] == keys[child] and members[root] > members[child]):
-                break
-            keys[root], keys[child] = keys[child], keys[root]
-            members[root], members[child] = members[child], members[root]
-            root = child
-
-
-@inlined
-def _read_runs(start, end, low, block, keys, members, facets, links, tallies):  # type: ignore[no-untyped-def]
-    """Facts of the edges at ``low``: how often used, which way, by which facets with the same third vertex."""
-    i = start
-    while i < end:
-        high, j, balance, alike = keys[i] >> 32, i, 0, 1
-        while j < end and keys[j] >> 32 == high:
-            half = members[j]
-            balance += 1 if facets[half // 3, half % 3] == low else -1
-            if j > i and keys[j] == keys[j - 1] and keys[j] & 0xFFFFFFFF >= high:
-                if half // 3 != members[j - 1] // 3:
-                    tallies[block, DUPLICATES] += 2 if alike == 1 else 1
-                    alike += 1
-            else:
-                alike = 1
-            j += 1
-        tallies[block, EDGES] += 1
-        if j - i == 1:
-            tallies[block, BOUNDARY] += 1
-            links[members[i]] = -1
-        else:
-            tallies[block, UNBALANCED] += balance != 0 and low != high
-            if j - i == 2:
-                f, g = members[i] // 3, members[i + 1] // 3
-                links[members[i]] = g if f != g else -1
-                links[members[i + 1]] = f if f != g else -1
-            else:
-                tallies[block, NON_MANIFOLD] += 1
-                for k in range(i, j):
-                    links[members[k]] = -2 - members[k + 1 if k + 1 < j else i] // 3
-        i = j

@@ -2,7 +2,8 @@
 
 For each box: an axis, the mean of the facets' normals; the cone about it that holds them; and the least offset of the
 facets along it. A search for facets that face a direction, or that come near a sphere, skips whole boxes by them: on a
-smooth wall the slab is far thinner than the box. O(n log n) for n facets, 20 bytes a box (2.9 a facet).
+smooth wall the slab is far thinner than the box. All that a search needs of eight siblings lies together with their
+boxes in six cache lines. O(n log n) for n facets, 44 bytes a box (6.3 a facet).
 """
 
 # mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
@@ -15,37 +16,41 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.bvh import WIDTH, Bvh
 from pricing_engine.kernels.compile import inlined, kernel
 from pricing_engine.kernels.ray_thickness import frame
+from pricing_engine.kernels.simd import at_most8, fma8, less8, load8, max8, min8, splat8, store8
 from pricing_engine.kernels.threads import run_ranges
 from pricing_engine.mesh.model import Mesh
 
 FACING = float(np.cos(np.radians(65)))  # a wall's outward normal makes less than 65 degrees with p's inward one
 _ANGLE = float(np.radians(65)) + 1e-5  # and a little more for float32
 _GRAIN_LEAVES = 4096
-_NEVER, _ALWAYS = np.float32(2), np.float32(-2)
+_NEVER, _ALWAYS = np.float32(4), np.float32(-4)  # keys that no axis . m exceeds, less than 2 subtracted or not
+KEY, OFFSET, BOX, ROWS = 3, 4, 5, 11
 
 
 def build_walls(mesh: Mesh, bvh: Bvh, threads: int) -> NDArray[np.float32]:
-    """(5, boxes) float32: axis x y z, key, offset, in the tree's own numbering of boxes.
+    """(boxes / 8, 11 * 8) float32: for each eight siblings the rows axis x y z, key, offset, lo x y z, hi x y z.
 
     Some facet under a box may face the unit direction m only if axis . m > key; all its points q, relative to the
     tree's centre, have axis . q >= offset. Facets without area face nothing.
     """
     boxes, starts = bvh.boxes.shape[1], bvh.level_start
     size = float(np.linalg.norm(mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)))
-    walls, angle = np.zeros((5, boxes), np.float32), np.full(boxes, -1, np.float32)
-    walls[3] = _NEVER
+    walls, angle = np.zeros((boxes // WIDTH, ROWS * WIDTH), np.float32), np.full(boxes, -1, np.float32)
+    walls[:, KEY * WIDTH : OFFSET * WIDTH] = _NEVER
     leaves = -(-mesh.facet_count // WIDTH)
-    arguments = (mesh.vertices, mesh.facets, bvh.corners, bvh.centre, size, walls, angle)
+    arguments = (mesh.vertices, mesh.facets, bvh.corners, bvh.boxes, bvh.centre, size, walls, angle)
     run_ranges(_fill_leaves, leaves, _GRAIN_LEAVES, threads, *arguments)
     ends = [*starts[1:].tolist(), boxes]
+    span = WIDTH
     for below, start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), ends[1:], strict=True):
-        count = min((start - below) // WIDTH, end - start)
-        run_ranges(_fill_level, count, _GRAIN_LEAVES, threads, start, below, bvh.boxes, size, walls, angle)
+        count, span = min((start - below) // WIDTH, end - start), span * WIDTH
+        grain = max(_GRAIN_LEAVES * WIDTH // span, 1)
+        run_ranges(_fill_level, count, grain, threads, start, below, span, bvh.corners, bvh.boxes, size, walls, angle)
     return walls
 
 
 @kernel
-def _fill_leaves(lo, hi, vertices, facets, corners, centre, size, walls, angle):  # type: ignore[no-untyped-def]
+def _fill_leaves(lo, hi, vertices, facets, corners, boxes, centre, size, walls, angle):  # type: ignore[no-untyped-def]
     normals = np.empty((WIDTH, 3))
     for leaf in range(lo, hi):
         first, last = leaf * WIDTH, min(leaf * WIDTH + WIDTH, len(facets))
@@ -65,41 +70,48 @@ def _fill_leaves(lo, hi, vertices, facets, corners, centre, size, walls, angle):
         widest = 0.0
         for i in range(count):
             widest = max(widest, _angle(x, y, z, normals[i, 0], normals[i, 1], normals[i, 2]))
-        _store(leaf, x, y, z, widest, walls, angle)
         offset = np.inf
         for facet in range(first, last):
             for row in range(0, 9, 3):
                 q = x * corners[row, facet] + y * corners[row + 1, facet] + z * corners[row + 2, facet]
                 offset = min(offset, q)
-        walls[4, leaf] = np.float32(offset - size * 2.0**-21)
+        _store(leaf, x, y, z, widest, offset - size * 2.0**-21, boxes, walls, angle)
 
 
 @kernel
-def _fill_level(lo, hi, start, below, boxes, size, walls, angle):  # type: ignore[no-untyped-def]
+def _fill_level(lo, hi, start, below, span, corners, boxes, size, walls, angle):  # type: ignore[no-untyped-def]
+    offsets = np.empty(WIDTH, np.float32)
     for box in range(lo, hi):
         first, last = below + box * WIDTH, below + box * WIDTH + WIDTH
         x, y, z = 0.0, 0.0, 0.0
         for child in range(first, last):
             if angle[child] >= 0:
-                x, y, z = x + walls[0, child], y + walls[1, child], z + walls[2, child]
+                group, lane = child // WIDTH, child % WIDTH
+                x, y, z = x + walls[group, lane], y + walls[group, lane + WIDTH], z + walls[group, lane + 2 * WIDTH]
         length = np.sqrt(x * x + y * y + z * z)
         if length > 1e-3:
             x, y, z = x / length, y / length, z / length
         else:
             x, y, z = 0.0, 0.0, 1.0
         widest = -1.0
-        offset = np.inf
         for child in range(first, last):
             if angle[child] >= 0:
-                turn = _angle(x, y, z, walls[0, child], walls[1, child], walls[2, child])
+                group, lane = child // WIDTH, child % WIDTH
+                turn = _angle(x, y, z, walls[group, lane], walls[group, lane + WIDTH], walls[group, lane + 2 * WIDTH])
                 widest = max(widest, turn + angle[child])
-                nearest = x * (boxes[0, child] if x > 0.0 else boxes[3, child])
-                nearest += y * (boxes[1, child] if y > 0.0 else boxes[4, child])
-                nearest += z * (boxes[2, child] if z > 0.0 else boxes[5, child])
-                offset = min(offset, nearest)
         if widest >= 0.0:
-            _store(start + box, x, y, z, widest, walls, angle)
-            walls[4, start + box] = np.float32(offset - size * 2.0**-21)
+            # From the corners themselves: their boxes would start the slab far too early.
+            least = splat8(np.float32(np.inf))
+            ax, ay, az = splat8(np.float32(x)), splat8(np.float32(y)), splat8(np.float32(z))
+            for base in range(box * span, min(box * span + span, corners.shape[1]), WIDTH):
+                for row in range(0, 9, 3):
+                    qx, qy, qz = load8(corners, row, base), load8(corners, row + 1, base), load8(corners, row + 2, base)
+                    least = min8(fma8(ax, qx, fma8(ay, qy, az * qz)), least)  # NaN, the padding, is passed over
+            store8(offsets, 0, least)
+            offset = np.inf
+            for lane in range(WIDTH):
+                offset = min(offset, offsets[lane])
+            _store(start + box, x, y, z, widest, offset - size * 2.0**-21, boxes, walls, angle)
 
 
 @inlined
@@ -110,7 +122,59 @@ def _angle(ax, ay, az, bx, by, bz):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _store(box, x, y, z, spread, walls, angle):  # type: ignore[no-untyped-def]
-    walls[0, box], walls[1, box], walls[2, box] = np.float32(x), np.float32(y), np.float32(z)
-    walls[3, box] = np.float32(np.cos(spread + _ANGLE) - 1e-5) if spread + _ANGLE < np.pi else _ALWAYS
+def _store(box, x, y, z, spread, offset, boxes, walls, angle):  # type: ignore[no-untyped-def]
+    group, lane = box // WIDTH, box % WIDTH
+    key = np.cos(spread + _ANGLE) - 1e-5 if spread + _ANGLE < np.pi else _ALWAYS
+    walls[group, lane], walls[group, WIDTH + lane], walls[group, 2 * WIDTH + lane] = x, y, z
+    walls[group, KEY * WIDTH + lane], walls[group, OFFSET * WIDTH + lane] = key, offset
+    for row in range(6):
+        walls[group, (BOX + row) * WIDTH + lane] = boxes[row, box]
     angle[box] = np.float32(spread + 1e-6)
+
+
+@inlined
+def _reach8(ax, ay, az, offset, lo_x, lo_y, lo_z, hi_x, hi_y, hi_z, cx, cy, cz):  # type: ignore[no-untyped-def]
+    """Squared radii at which spheres about c reach boxes beyond their slab's start.
+
+    Where the slab starts ``depth`` from c, the cap beyond lies within the sphere about c + depth axis of radius
+    sqrt(r^2 - depth^2), which is far smaller than the sphere where that just touches a wall.
+    """
+    zero = splat8(np.float32(0))
+    depth = max8(offset - fma8(ax, cx, fma8(ay, cy, az * cz)), zero)
+    cx, cy, cz = fma8(depth, ax, cx), fma8(depth, ay, cy), fma8(depth, az, cz)
+    x, y, z = max8(lo_x - cx, cx - hi_x), max8(lo_y - cy, cy - hi_y), max8(lo_z - cz, cz - hi_z)
+    x, y, z = max8(x, zero), max8(y, zero), max8(z, zero)
+    return fma8(depth, depth, fma8(x, x, fma8(y, y, z * z)))
+
+
+@inlined
+def siblings8(walls, group, mx, my, mz, spread, cx, cy, cz, square):  # type: ignore[no-untyped-def]
+    """Mask of the boxes of a group that may hold facets that face a direction within ``spread`` of m and meet a sphere.
+
+    Also the squared radii at which spheres about its middle c reach them.
+    """
+    ax, ay, az = load8(walls, group, 0), load8(walls, group, 8), load8(walls, group, 16)
+    near = _reach8(
+        ax, ay, az, load8(walls, group, 32), load8(walls, group, 40), load8(walls, group, 48), load8(walls, group, 56),
+        load8(walls, group, 64), load8(walls, group, 72), load8(walls, group, 80), cx, cy, cz,
+    )  # fmt: skip
+    faces = less8(load8(walls, group, 24) - spread, fma8(ax, mx, fma8(ay, my, az * mz)))
+    return faces & at_most8(near, square), near
+
+
+@inlined
+def _same8(walls, group, row, side):  # type: ignore[no-untyped-def]
+    return splat8(walls[group, row * WIDTH + side])
+
+
+@inlined
+def lanes8(walls, group, side, lanes):  # type: ignore[no-untyped-def]
+    """Mask of the ``lanes`` (m, middle, radius, its square) whose sphere may meet a facet under a box that faces m."""
+    ax, ay, az = _same8(walls, group, 0, side), _same8(walls, group, 1, side), _same8(walls, group, 2, side)
+    near = _reach8(
+        ax, ay, az, _same8(walls, group, 4, side), _same8(walls, group, 5, side), _same8(walls, group, 6, side),
+        _same8(walls, group, 7, side), _same8(walls, group, 8, side), _same8(walls, group, 9, side),
+        _same8(walls, group, 10, side), load8(lanes, 3, 0), load8(lanes, 4, 0), load8(lanes, 5, 0),
+    )  # fmt: skip
+    height = fma8(ax, load8(lanes, 0, 0), fma8(ay, load8(lanes, 1, 0), az * load8(lanes, 2, 0)))
+    return less8(_same8(walls, group, 3, side), height) & at_most8(near, load8(lanes, 7, 0))

@@ -9,7 +9,7 @@ Chunk ``i`` owns rows ``3 * i * GRAIN ...`` of the entry arrays. Rows that no en
 system never backs them with memory: a closed mesh costs about 14 bytes a facet here.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment"
+# mypy: disable-error-code="no-untyped-call, assignment, call-arg"
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.prefetch import prefetch
 from pricing_engine.kernels.sparse import sparse_empty
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 
 GRAIN = 8192
 _TABLE = 1 << 15  # slots of two bytes, for at most 3 * GRAIN entries: 64 KiB stay in the cache
+_AHEAD = 16  # facets
 _K1, _K2, _K3 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
 
 
@@ -56,46 +58,56 @@ def weld_corners(
 
 @inlined
 def _hash(x, y, z):  # type: ignore[no-untyped-def]
-    h = np.float64(x).view(np.uint64) * _K1
-    h = ((h ^ h >> np.uint64(32)) + np.float64(y).view(np.uint64)) * _K2
-    h = ((h ^ h >> np.uint64(29)) + np.float64(z).view(np.uint64)) * _K3
-    return np.int64((h ^ h >> np.uint64(32)) & np.uint64(0x7FFFFFFFFFFFFFFF))
+    """64 bits of which the high ones are good; the three products don't wait for each other."""
+    h = np.float64(x).view(np.uint64) * _K1 ^ np.float64(y).view(np.uint64) * _K2
+    h += np.float64(z).view(np.uint64) * _K3
+    return (h ^ h >> np.uint64(32)) * _K1
 
 
 @kernel
 def _weld_chunk(lo, hi, positions, index, order, facets, entries, by_partition, segments):  # type: ignore[no-untyped-def]
-    base, count, chunk = 3 * lo, 0, lo // GRAIN
+    """Unsigned numbers index without a check for negative ones, which is a third of the time here."""
+    chunk, base, last = lo // GRAIN, np.uint64(3 * lo), np.uint64(3 * lo - 1)
     partitions = segments.shape[1] - 1
     table = np.zeros(_TABLE, np.int16)  # entry within the chunk, plus one
+    partition_of = np.empty(3 * GRAIN, np.uint8)
+    top, one = np.uint64(_TABLE - 1), np.uint64(1)
     zero = positions.dtype.type(0)  # adding it turns -0.0 into 0.0
-    for i in range(lo, hi):
-        facet = np.int64(order[i])
+    end = base  # of the entries so far
+    for i in range(np.uint64(lo), np.uint64(hi)):
+        facet = np.uint64(order[i])
+        if len(index) == 0:  # the order in the file may be any: ask early for what lies anywhere
+            ahead = np.uint64(3) * np.uint64(order[min(i + np.uint64(_AHEAD), np.uint64(hi) - one)])
+            prefetch(positions, ahead)
+            prefetch(positions, ahead + np.uint64(2))
         for corner in range(3):
-            p = np.int64(index[facet, corner]) if len(index) > 0 else 3 * facet + corner
+            c = np.uint64(corner)
+            p = np.uint64(index[facet, c]) if len(index) > 0 else np.uint64(3) * facet + c
             x, y, z = positions[p, 0] + zero, positions[p, 1] + zero, positions[p, 2] + zero
-            slot = (_hash(x, y, z) >> 20) & (_TABLE - 1)
+            h = _hash(x, y, z)
+            slot = h >> np.uint64(49)
             while True:
-                entry = base + np.int64(table[slot]) - 1
-                if entry < base:
-                    entry = base + count
+                entry = last + np.uint64(table[slot])
+                if entry == last:
+                    entry = end
                     entries[entry, 0], entries[entry, 1], entries[entry, 2] = x, y, z
-                    count += 1
-                    table[slot] = count
+                    partition = np.int64(h >> np.uint64(32)) & (partitions - 1)
+                    partition_of[entry - base] = partition
+                    segments[chunk, partition + 1] += 1
+                    end += one
+                    table[slot] = end - base
                     break
                 if entries[entry, 0] == x and entries[entry, 1] == y and entries[entry, 2] == z:
                     break
-                slot = (slot + 1) & (_TABLE - 1)
-            facets[i, corner] = entry
-    for entry in range(base, base + count):
-        h = _hash(entries[entry, 0], entries[entry, 1], entries[entry, 2])
-        segments[chunk, (h & (partitions - 1)) + 1] += 1
+                slot = (slot + one) & top
+            facets[i, c] = entry
     for p in range(partitions):
         segments[chunk, p + 1] += segments[chunk, p]
     cursor = segments[chunk].copy()
-    for entry in range(base, base + count):
-        p = _hash(entries[entry, 0], entries[entry, 1], entries[entry, 2]) & (partitions - 1)
-        by_partition[base + cursor[p]] = entry
-        cursor[p] += 1
+    for entry in range(base, end):
+        partition = np.uint64(partition_of[entry - base])
+        by_partition[base + np.uint64(cursor[partition])] = entry
+        cursor[partition] += 1
 
 
 @kernel
@@ -108,15 +120,16 @@ def _merge(first, last, segments, entries, by_partition, owner, owned):  # type:
         while size < 2 * total:
             size *= 2
         table = np.full(size, -1, np.int32)
+        top = np.uint64(size - 1)
         for chunk in range(len(segments)):
             base = 3 * GRAIN * chunk
             for row in range(base + segments[chunk, partition], base + segments[chunk, partition + 1]):
-                entry = by_partition[row]
+                entry = np.uint64(by_partition[row])
                 x, y, z = entries[entry, 0], entries[entry, 1], entries[entry, 2]
-                slot = (_hash(x, y, z) >> 9) & (size - 1)
+                slot = (_hash(x, y, z) >> np.uint64(40)) & top
                 while True:
-                    other = table[slot]
-                    if other < 0:
+                    other = np.uint64(table[slot])
+                    if table[slot] < 0:
                         table[slot] = entry
                         owner[entry] = entry
                         owned[partition, chunk] += 1
@@ -124,7 +137,7 @@ def _merge(first, last, segments, entries, by_partition, owner, owned):  # type:
                     if entries[other, 0] == x and entries[other, 1] == y and entries[other, 2] == z:
                         owner[entry] = other
                         break
-                    slot = (slot + 1) & (size - 1)
+                    slot = (slot + np.uint64(1)) & top
 
 
 @kernel
@@ -141,6 +154,6 @@ def _number(first, last, segments, number_start, owner, entries, scale, number, 
 
 @kernel
 def _relabel(lo, hi, owner, number, facets):  # type: ignore[no-untyped-def]
-    for i in range(lo, hi):
-        for corner in range(3):
-            facets[i, corner] = number[owner[facets[i, corner]]]
+    for i in range(np.uint64(lo), np.uint64(hi)):
+        for corner in range(np.uint64(3)):
+            facets[i, corner] = number[np.uint64(owner[np.uint64(facets[i, corner])])]

@@ -8,6 +8,7 @@ import trimesh
 from manifold3d import Manifold
 
 from pricing_engine.analysis import orientation
+from pricing_engine.analysis.hull import convex_hull, largest_faces
 from pricing_engine.kernels.boundary import CUT, INSIDE, Boundary
 from pricing_engine.kernels.bvh import build_bvh
 from pricing_engine.mesh.model import Mesh
@@ -50,7 +51,7 @@ def volumes(mesh, directions, boundary=None, prune=False, threads=2):
 def search(mesh, boundary=None, threads=2):
     """The whole search."""
     boundary = boundary or Boundary.everything(mesh.facet_count)
-    hull = orientation.largest_hull_faces(mesh.vertices)
+    hull = largest_faces(convex_hull(mesh))
     return orientation.search_orientations(mesh, build_bvh(mesh, 1), boundary, LAYER, hull, threads)
 
 
@@ -154,7 +155,7 @@ def test_agrees_with_naive_columns(seed):
 @pytest.mark.parametrize("seed", range(2))
 def test_bounds_are_rigorous_and_the_search_finds_what_scoring_everything_finds(seed):
     mesh = blob(seed)
-    directions = orientation.candidate_directions(orientation.largest_hull_faces(mesh.vertices))
+    directions = orientation.candidate_directions(largest_faces(convex_hull(mesh)))
     assert len(directions) >= 500
     boundary = Boundary.everything(mesh.facet_count)
     tree = build_bvh(mesh, 1)
@@ -218,6 +219,6 @@ def test_survives_a_point():
 
 
 def test_hull_faces_come_largest_first():
-    faces = orientation.largest_hull_faces(solid(box((1, 2, 3))).vertices)
+    faces = largest_faces(convex_hull(solid(box((1, 2, 3)))))
     assert len(faces) == 6
     assert np.abs(faces[:2]) == pytest.approx(np.array([[1, 0, 0], [1, 0, 0]]))

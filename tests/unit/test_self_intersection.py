@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pricing_engine.kernels import pair_search
 from pricing_engine.kernels.bvh import build_bvh
 from pricing_engine.kernels.pair_search import Pairs, find_pairs
 from pricing_engine.kernels.self_intersection import meeting, self_intersections
@@ -186,6 +187,43 @@ def test_one_crowded_chunk_among_sparse_ones() -> None:
     crowd = rng.normal(size=(400, 3, 3))
     sparse = np.arange(8000)[:, None, None] * (1.0, 0, 0) + 10 + rng.random((8000, 3, 3)) * 0.9
     assert _pairs(np.concatenate([crowd, sparse])) == _pairs(crowd) > 1000
+
+
+def _fan(sectors: int) -> Array:
+    """A flat disc of triangles around its middle."""
+    angle = np.linspace(0, 2 * np.pi, sectors + 1)[:, None]
+    rim = np.hstack([np.cos(angle), np.sin(angle), 0 * angle])
+    rim[-1] = rim[0]
+    return np.stack([np.zeros((sectors, 3)), rim[:-1], rim[1:]], axis=1)
+
+
+def test_facets_around_one_vertex() -> None:
+    fan = _fan(200)
+    assert _pairs(fan) == 0
+    mesh = _mesh(fan)
+    assert len(find_pairs(mesh, build_bvh(mesh, 1), 1).first) < 200
+    twice = np.concatenate([fan, fan])
+    assert _pairs(twice) == 200
+    turned = np.concatenate([fan, fan[:, :, [0, 2, 1]]])  # upright, through the first one
+    found = _found(_mesh(turned))
+    mesh = _mesh(turned)
+    assert list(zip(found.first.tolist(), found.second.tolist(), strict=True)) == naive.meeting_pairs(
+        mesh.vertices, mesh.facets
+    )
+
+
+def test_a_tangle_is_flagged_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = _mesh(np.random.default_rng(7).normal(size=(300, 3, 3)))
+    bvh = build_bvh(mesh, 1)
+    pairs = find_pairs(mesh, bvh, 2)
+    monkeypatch.setattr(pair_search, "MOST_PAIRS", 100)
+    tangle = find_pairs(mesh, bvh, 2)
+    assert pairs.complete
+    assert not tangle.complete
+    assert len(tangle.first) == 0
+    flags = self_intersections(mesh, bvh, pairs, 2)
+    assert flags.any()
+    assert np.array_equal(flags, self_intersections(mesh, bvh, tangle, 2))
 
 
 def test_duplicates_meet() -> None:

@@ -64,6 +64,27 @@ def test_agrees_with_the_naive_twins(mesh):
     assert np.mean(sphere[known] >= bound[known] * (1 - 1e-3)) > 0.9
 
 
+def test_facets_without_area_change_nothing():
+    mesh = noisy(6)
+    flat = np.array([[0, 0, 5], [7, 7, 7], [3, 9, 3]] * 5, np.int32)
+    places = np.arange(len(flat)) * 11  # within leaves whose other facets have area
+    ray, sphere = measure(mesh)
+    mixed_ray, mixed = measure(Mesh(mesh.vertices, np.insert(mesh.facets, places, flat, axis=0)))
+    kept = np.insert(np.ones(mesh.facet_count, bool), places, False)
+    assert np.isnan(mixed[~kept]).all()
+    np.testing.assert_allclose(mixed_ray[kept], ray, rtol=1e-12)
+    np.testing.assert_allclose(mixed[kept], sphere, rtol=1e-12)
+
+
+def test_sheet_thinner_than_its_facets_mixes_both_sides_in_a_leaf():
+    """Leaves then hold facets that look both ways, and their spheres lie on both sides."""
+    sheet = trimesh.creation.box((10, 10, 0.01)).subdivide().subdivide().subdivide()
+    _, sphere = measure(of(sheet))
+    broad = np.abs(sheet.face_normals[:, 2]) > 0.5
+    np.testing.assert_allclose(np.sort(sphere)[: broad.sum()], 0.01, rtol=1e-9)
+    np.testing.assert_allclose(np.sort(sphere)[broad.sum() :], 10, rtol=1e-9)
+
+
 def test_cube_has_no_thin_edges():
     cube = trimesh.creation.box((10, 10, 10)).subdivide().subdivide().subdivide()
     mesh = of(cube)
