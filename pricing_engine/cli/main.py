@@ -12,6 +12,9 @@ from typing import NoReturn
 
 import typer
 
+# numba looks for scipy's BLAS when it starts, a fifth of a second; no kernel calls it, so here scipy counts as absent.
+sys.modules.setdefault("scipy", None)  # type: ignore[arg-type]
+
 from pricing_engine.cli.commands import register
 from pricing_engine.cli.failures import ServiceUnhealthy, WrongUsage
 from pricing_engine.mesh.errors import ModelError

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call, assignment, var-annotated"
 """Where a ball-shaped polishing tool can touch the surface from outside.
 
 A ball of radius r touches a sample with outward normal n when the ball centred at p + r n holds no part of the model
@@ -12,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.simd import fma8, less8, load8, lowest_bit, max8, splat8
 
 _STACK = 256
 
@@ -54,27 +56,51 @@ def _distance2(px, py, pz, corners, facet):  # type: ignore[no-untyped-def]
 def _is_free(px, py, pz, radius, corners, boxes, level_start, stack):  # type: ignore[no-untyped-def]
     """Whether no facet is nearer than ``radius`` to the point (relative to the BVH's centre)."""
     limit = radius * radius
+    x, y, z, zero = splat8(np.float32(px)), splat8(np.float32(py)), splat8(np.float32(pz)), splat8(np.float32(0))
+    wide = splat8(np.float32(limit * 1.00001))  # the boxes' distances are float32: none that matters may be missed
     top = len(level_start) - 1
     stack[0, 0], stack[0, 1] = top, level_start[top]
     depth = 1
     while depth > 0:
         depth -= 1
         level, group = stack[depth, 0], stack[depth, 1]
-        for box in range(group, group + 8):
-            dx = max(boxes[0, box] - px, px - boxes[3, box], 0.0)
-            dy = max(boxes[1, box] - py, py - boxes[4, box], 0.0)
-            dz = max(boxes[2, box] - pz, pz - boxes[5, box], 0.0)
-            if dx * dx + dy * dy + dz * dz >= limit:
-                continue
+        dx = max8(max8(load8(boxes, 0, group) - x, x - load8(boxes, 3, group)), zero)
+        dy = max8(max8(load8(boxes, 1, group) - y, y - load8(boxes, 4, group)), zero)
+        dz = max8(max8(load8(boxes, 2, group) - z, z - load8(boxes, 5, group)), zero)
+        near = less8(fma8(dx, dx, fma8(dy, dy, dz * dz)), wide)
+        while near:
+            box = group + lowest_bit(near)
+            near &= near - 1
             if level > 0:
                 stack[depth, 0] = level - 1
                 stack[depth, 1] = level_start[level - 1] + 8 * (box - level_start[level])
                 depth += 1
                 continue
             for facet in range(8 * box, 8 * box + 8):
-                if _distance2(px, py, pz, corners, facet) < limit:
+                if _distance2(px, py, pz, corners, facet) < limit:  # type: ignore[no-untyped-call]
                     return False
     return True
+
+
+@kernel
+def doubled_areas(lo, hi, vertices, facets, status, areas):  # type: ignore[no-untyped-def]
+    """Range kernel: ``areas`` (F,) float64, twice the area (mm2) of facets whose ``status`` (F,) is 1, 0 for others."""
+    for facet in range(lo, hi):
+        areas[facet] = 0.0
+        if status[facet] == 1:
+            a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]
+            ux, uy, uz = (
+                vertices[b, 0] - vertices[a, 0],
+                vertices[b, 1] - vertices[a, 1],
+                vertices[b, 2] - vertices[a, 2],
+            )
+            vx, vy, vz = (
+                vertices[c, 0] - vertices[a, 0],
+                vertices[c, 1] - vertices[a, 1],
+                vertices[c, 2] - vertices[a, 2],
+            )
+            x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+            areas[facet] = np.sqrt(x * x + y * y + z * z)
 
 
 @kernel
