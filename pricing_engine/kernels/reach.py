@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call, assignment, var-annotated"
 """Where a ball-shaped polishing tool can touch the surface from outside.
 
 A ball of radius r touches a sample with outward normal n when the ball centred at p + r n holds no part of the model
@@ -7,6 +6,7 @@ The travel is a flood fill over a grid of centres; a grid step is blocked when a
 never less than half the spacing, does not fit, so no path leaks through a wall however thin. Both questions are one
 query on the BVH: is there any facet nearer than r to a point?
 """
+# mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
 
 from __future__ import annotations
 
