@@ -11,6 +11,7 @@ _UNIT_LARGEST_MM = 1000.0
 _OVERLAP_SHARE = 1e-6
 _THIN_LIMIT_MM = 0.8
 _THIN_SHARE = 0.01
+_LOSSY = {"unknown_lines", "concave_fan"}  # notes of a reader that may have lost a facet
 
 Places = Mapping[str, tuple[Point, ...]]
 
@@ -25,7 +26,7 @@ def find_checks(
 ) -> tuple[Check, ...]:
     """All findings, in a fixed order. ``where`` maps a check's code to points on the model (mm)."""
     found = [
-        *(Check(code, "info", message) for code, message in notes.items()),
+        *(Check(code, "warning" if code in _LOSSY else "info", message) for code, message in notes.items()),
         *_integrity_checks(integrity),
         *_volume_checks(integrity, geometry),
         *_size_checks(geometry),

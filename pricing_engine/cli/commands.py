@@ -15,6 +15,7 @@ import typer
 from pricing_engine.cli import tables
 from pricing_engine.cli.failures import WrongUsage
 from pricing_engine.mesh.errors import ModelError
+from pricing_engine.mesh.parsed import READER_NOTES
 
 if TYPE_CHECKING:
     from pricing_engine.analysis.measure import Settings
@@ -237,7 +238,11 @@ def _measure(
 
     settings = _settings(layer_height)
     with tables.status(f"measuring {path.name}", quiet), _naming(path):
-        return cached_analysis(path, _unit(unit), settings, threads, cache)
+        analysis = cached_analysis(path, _unit(unit), settings, threads, cache)
+    for check in analysis.checks:
+        if check.code in READER_NOTES:
+            tables.complain(f"{path}: {check.message}")
+    return analysis
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class _Scene:
                 stored = sum(len(p.facets) for parts in self._parts.values() for p in parts)
                 check_facet_count(wanted, stored)
             stack += [(_whole(child, 0, len(nodes)), transform) for child in node.get("children", [])]
-        notes = (Note("not-triangles", f"{self._left_out} sets of points or lines were left out"),)
+        notes = (Note("not_triangles", f"{self._left_out} sets of points or lines were left out"),)
         return Parsed(*assemble(instances), "m", notes if self._left_out else ())
 
     def _roots(self, nodes: list[Json]) -> list[Any]:

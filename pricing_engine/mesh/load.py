@@ -99,7 +99,7 @@ def _read(
     told = parsed.stated_unit or used
     notes = parsed.notes
     if parsed.unit and unit and unit != told:
-        notes += (Note("unit-in-file", f"the file says that it is in {told}, so the unit {unit} was not used"),)
+        notes += (Note("unit_in_file", f"the file says that it is in {told}, so the unit {unit} was not used"),)
     return mesh, digest_of_data, kind, told, notes
 
 
@@ -178,7 +178,7 @@ def _digest(descriptor: int) -> str:
 
 def _trailing_note(head: bytes, size: int) -> tuple[Note, ...]:
     rest = size - 84 - 50 * int.from_bytes(head[80:84], "little")
-    return (Note("trailing-bytes", f"{rest} bytes follow the facets and were left out"),) if rest else ()
+    return (Note("trailing_bytes", f"{rest} bytes follow the facets and were left out"),) if rest else ()
 
 
 def _suffix_note(path: str | os.PathLike[str], kind: str) -> tuple[Note, ...]:
@@ -186,7 +186,7 @@ def _suffix_note(path: str | os.PathLike[str], kind: str) -> tuple[Note, ...]:
     if suffix in FORMATS[kind]:
         return ()
     named = f"the suffix is {suffix!a}" if suffix else "the name has no suffix"
-    return (Note("suffix-disagrees", f"{named}, but the content is {kind.upper()}; it was read as that"),)
+    return (Note("suffix_disagrees", f"{named}, but the content is {kind.upper()}; it was read as that"),)
 
 
 def _open(path: str | os.PathLike[str]) -> int:

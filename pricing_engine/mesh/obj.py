@@ -40,7 +40,7 @@ def read_obj(data: bytes) -> Parsed:
     starts[face_count] = corner_count
     facets, notes = triangulate(vertices, starts, corners)
     if odd:
-        notes += (Note("unknown-lines", f"{odd} lines hold no OBJ statement and were left out"),)
+        notes += (Note("unknown_lines", f"{odd} lines hold no OBJ statement and were left out"),)
     return Parsed(vertices, facets, None, notes)
 
 

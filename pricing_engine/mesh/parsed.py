@@ -19,6 +19,18 @@ MAX_INSTANCED_FACETS = 1 << 24
 """Facets that a file may ask for by repeating its parts, when that is more than it stores."""
 
 
+READER_NOTES = {
+    "concave_fan",
+    "not_model_objects",
+    "not_triangles",
+    "suffix_disagrees",
+    "trailing_bytes",
+    "unit_in_file",
+    "unknown_lines",
+}
+"""Codes of all notes, so that a command line can tell them apart from findings about the model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """Something about the file that the user is told but that stops nothing."""

@@ -39,7 +39,7 @@ def triangulate(
     scratch = np.empty((largest, 2)), np.empty(largest, np.int64)
     fanned = _triangulate(vertices, starts, corners, facets, *scratch, _CLIP_BUDGET)
     if fanned:
-        return facets, (Note("concave-fan", f"{fanned} concave polygons could not be cut into ears and became fans"),)
+        return facets, (Note("concave_fan", f"{fanned} concave polygons could not be cut into ears and became fans"),)
     return facets, ()
 
 

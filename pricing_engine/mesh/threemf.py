@@ -75,7 +75,7 @@ def read_3mf(data: bytes) -> Parsed:
     for key, transform in root.items:
         if objects[key].kind == "model":
             _place(objects, parts, key, transform, instances)
-    notes = (Note("not-model-objects", f"{left_out} objects that are supports or the like were left out"),)
+    notes = (Note("not_model_objects", f"{left_out} objects that are supports or the like were left out"),)
     return Parsed(*assemble(instances), root.unit, notes if left_out else ())
 
 

@@ -122,3 +122,12 @@ def test_one_facet_is_rejected_with_exit_0(tmp_path: Path) -> None:
     done = facet("quote", path, "--material", "brass", "--json")
     assert done.returncode == 0, done.stderr
     assert {option["verdict"] for option in json.loads(done.stdout)["options"]} == {"rejected"}
+
+
+def test_a_suffix_that_disagrees_is_told(band: Path, tmp_path: Path) -> None:
+    path = tmp_path / "band.obj"
+    path.write_bytes(band.read_bytes())
+    done = facet("quote", path, "--material", "brass", "--json")
+    assert done.returncode == 0
+    assert "STL" in done.stderr
+    assert json.loads(done.stdout)["schema"] == "facet.quote/1"

@@ -107,12 +107,12 @@ def test_unknown_unit_is_the_callers_fault(load):
 
 
 def test_suffix_that_disagrees_is_told(load):
-    assert [n.code for n in load(SAME_BOX["ply"][1], "box.stl").notes] == ["suffix-disagrees"]
+    assert [n.code for n in load(SAME_BOX["ply"][1], "box.stl").notes] == ["suffix_disagrees"]
     assert [n.code for n in load(SAME_BOX["stl"][1], "BOX.STL").notes] == []
 
 
 def test_trailing_bytes_of_a_binary_stl_are_told(load):
-    assert [n.code for n in load(SAME_BOX["stl"][0] + b"xyz", "a.stl").notes] == ["trailing-bytes"]
+    assert [n.code for n in load(SAME_BOX["stl"][0] + b"xyz", "a.stl").notes] == ["trailing_bytes"]
 
 
 def test_one_facet(load):
@@ -203,7 +203,7 @@ class TestThreemf:
         loaded = load(writers.threemf(V, F, attributes=f'unit="{name}"'), "a.3mf", unit="cm")
         assert loaded.unit == unit
         assert loaded.mesh.vertices.max(axis=0) == pytest.approx(np.array([10, 20, 30]) * scale)
-        assert [n.code for n in loaded.notes] == ([] if unit == "cm" else ["unit-in-file"])
+        assert [n.code for n in loaded.notes] == ([] if unit == "cm" else ["unit_in_file"])
 
     def test_items_components_and_other_parts(self, load):
         mesh = writers.mesh_xml(V, F)
@@ -221,7 +221,7 @@ class TestThreemf:
         root = writers.model_xml(resources, build, f'unit="millimeter" xmlns:p="{production}" requiredextensions="p"')
         loaded = load(writers.package({"3D/3dmodel.model": root, "3D/other.model": other}), "a.3mf")
         assert loaded.mesh.facet_count == 36
-        assert [n.code for n in loaded.notes] == ["not-model-objects"]
+        assert [n.code for n in loaded.notes] == ["not_model_objects"]
         assert signed_volume(loaded.mesh.vertices, loaded.mesh.facets) == pytest.approx(18000)
         assert loaded.mesh.vertices.min(axis=0) == pytest.approx(
             [-20, 0, 0]
