@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.boundary import WHOLE, Boundary
+from pricing_engine.kernels.boundary import CAP, WHOLE, Boundary
 from pricing_engine.kernels.islands import build_contours
 from pricing_engine.kernels.slices import fill_segments, find_levels, sum_layers
 from pricing_engine.kernels.threads import chunk_count, run_ranges
-from pricing_engine.kernels.trapped import join_pairs, overlap_layers
+from pricing_engine.kernels.trapped import find_voids, join_pairs, overlap_layers
 from pricing_engine.mesh.model import Mesh
 
 MOST_LAYERS = 200_000
@@ -34,7 +35,8 @@ class Slices:
     ``layer_area`` mm2 and ``layer_perimeter`` mm, (layers,) float64, are of the region with winding number at least 1.
     ``islands`` counts regions with nothing below them in the layer before, ``island_points`` (islands, 3) float64 mm
     has a point of each, layer by layer. ``trapped_volume_mm3`` is the void that no path through the layers leads out
-    of, each layer's void area times the layer height.
+    of, each layer's void area times the layer height. The caps that close a model's holes are no walls: void that
+    meets one has a way out, unless the hole is a crack, narrower than 1e-6 of the model's size.
     """
 
     layer_height_mm: float
@@ -59,7 +61,10 @@ class LayerSums:
 
 @dataclass(frozen=True)
 class _Planes:
-    """Equally spaced planes and what is cut by them: soups of (vertices, facets, status, level, grain)."""
+    """Equally spaced planes and what is cut by them: soups of (vertices, facets, status, level, grain).
+
+    ``caps``: whether the last soup is the caps of holes that are ways out.
+    """
 
     first: float
     step: float
@@ -67,6 +72,7 @@ class _Planes:
     centre: tuple[float, float]
     size: float
     soups: list[tuple[Doubles, Numbers, NDArray[np.int8], Numbers, int]]
+    caps: bool
 
 
 @dataclass(frozen=True)
@@ -131,10 +137,12 @@ def _plan(mesh: Mesh, boundary: Boundary, height: float, threads: int) -> _Plane
     while first + count * height < high[2] - tolerance:
         count += 1
     soups = [(mesh.vertices, mesh.facets, boundary.status)]
-    if len(boundary.pieces):
-        numbers = np.arange(3 * len(boundary.pieces), dtype=np.int32).reshape(-1, 3)
-        whole = np.full(len(numbers), WHOLE, np.int8)
-        soups.append((np.ascontiguousarray(boundary.pieces.reshape(-1, 3)), numbers, whole))
+    ways = boundary.piece_facet == CAP
+    for pieces in (boundary.pieces[~ways], boundary.pieces[ways]):
+        if len(pieces):
+            numbers = np.arange(3 * len(pieces), dtype=np.int32).reshape(-1, 3)
+            whole = np.full(len(numbers), WHOLE, np.int8)
+            soups.append((np.ascontiguousarray(pieces.reshape(-1, 3)), numbers, whole))
     cut = []
     for vertices, facets, status in soups:
         level = np.empty(len(vertices), np.int32)
@@ -144,7 +152,7 @@ def _plan(mesh: Mesh, boundary: Boundary, height: float, threads: int) -> _Plane
         chunks = max(1, min(64, _MOST_PARTIAL_SUMS // max(count, 1)))
         cut.append((vertices, facets, status, level, max(_LEAST_GRAIN_FACETS, -(-len(facets) // chunks))))
     centre = (low + high) / 2
-    return _Planes(first, height, count, (centre[0], centre[1]), float((high - low)[:2].max()), cut)
+    return _Planes(first, height, count, (centre[0], centre[1]), float((high - low)[:2].max()), cut, bool(ways.any()))
 
 
 def _sums(planes: _Planes, threads: int) -> tuple[Doubles, Doubles, Numbers]:
@@ -219,6 +227,9 @@ def _block(planes: _Planes, segments: Numbers, begin: int, end: int, known: int,
     ]
     edge = node[(layer == -low) | (layer == planes.count - 1 - low)]  # below the first and above the last is outside
     links.append((edge, np.zeros(len(edge), np.int64)))
+    if planes.caps:
+        open_layer, open_contour = _open_voids(planes, counts, start, low, lines, contour, search, threads)
+        links.append((1 + base[open_layer] + open_contour, np.zeros(len(open_layer), np.int64)))
     whole = np.zeros(n)
     np.add.at(whole, start[layer] + solid[at], area[at])
     island = at[down & (solid[at] == local) & (supported[at] == 0) & (whole[at] > _LEAST_ISLAND * planes.size**2)]
@@ -228,6 +239,35 @@ def _block(planes: _Planes, segments: Numbers, begin: int, end: int, known: int,
     points[:, 2] = planes.first + (low + np.searchsorted(start, island, side="right") - 1) * planes.step
     kept = layer >= begin - low
     return _Block(points, area[at[kept]], np.concatenate([np.stack(pair) for pair in links], axis=1))
+
+
+def _open_voids(
+    planes: _Planes,
+    counts: NDArray[np.int64],
+    start: NDArray[np.int64],
+    low: int,
+    lines: Doubles,
+    contour: Numbers,
+    search: tuple[NDArray[Any], ...],
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Contours whose void meets a cap: layers from ``low`` on, and contours in them.
+
+    A cap that planes cut has segments, each layer's last; one between two planes is looked up in the layer before it.
+    """
+    corners, numbers, _, level, grain = planes.soups[-1]
+    from_caps = counts[-chunk_count(len(numbers), grain) :].sum(axis=0)
+    cut = np.repeat(start[1:] - np.cumsum(from_caps), from_caps) + np.arange(int(from_caps.sum()))
+    layer = np.repeat(np.arange(len(from_caps)), from_caps)
+    caps, levels = corners.reshape(-1, 3, 3), level.reshape(-1, 3)
+    up = np.cross(caps[:, 1] - caps[:, 0], caps[:, 2] - caps[:, 0])[:, 2] > 0
+    facing = levels[:, 0] - np.where(up, 0, 1) - low
+    between = (np.ptp(levels, axis=1) == 0) & (facing >= 0) & (facing < len(from_caps))
+    facing, points = facing[between], caps[between, :, :2].mean(axis=1) - planes.centre
+    found = np.full(len(facing), -1, np.int32)
+    run_ranges(find_voids, len(facing), _GRAIN_SEGMENTS, threads, points, facing, start, lines, contour, *search, found)
+    seen = found >= 0
+    return np.concatenate([layer, facing[seen]]), np.concatenate([contour[cut], found[seen]]).astype(np.int64)
 
 
 def _segments(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.arrangement import cut_facets
-from pricing_engine.kernels.boundary import INSIDE, WHOLE, Boundary
+from pricing_engine.kernels.boundary import CAP, CRACK, INSIDE, WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh, build_bvh
 from pricing_engine.kernels.generalized_winding import mean_excess
 from pricing_engine.kernels.pair_search import Pairs, find_pairs
@@ -23,9 +23,13 @@ from pricing_engine.kernels.volume import boundary_moments
 from pricing_engine.kernels.winding import JITTER, general_position, outer_winding
 from pricing_engine.mesh.model import Floats, Ints, Mesh
 
-MOST_CUT_WORK = 1e9
-"""Sum over facets of the square of their crossings: seconds of cutting at most."""
+MOST_CUT_WORK = 1e8
+"""Sum over facets of the square of their crossings: 5 s of cutting and a few million pieces, at most.
 
+A row of 1,000 overlapping balls of 80 facets makes 6e6, 200 random tetrahedra in one box 5e7.
+"""
+
+_CRACK = 1e-6
 _GRAIN_PAIRS = 16384
 _GRAIN_CUT = 64
 _GRAIN_FACETS = 65536
@@ -80,7 +84,8 @@ def classify(mesh: Mesh, bvh: Bvh, pairs: Pairs, closed: bool, facet_body: Ints,
         caps = count + np.flatnonzero(status[count:] == WHOLE)
         pieces = np.concatenate([pieces, mesh.vertices[mesh.facets[caps]]])
         owner = np.concatenate([owner, caps.astype(np.int32)])
-        owner[owner >= count] = -1
+        closing = owner >= count
+        owner[closing] = np.where(_cracks(mesh, count), CRACK, CAP)[owner[closing] - count]
     return Boundary(status[:count], pieces, owner)
 
 
@@ -135,6 +140,22 @@ def close(mesh: Mesh, threads: int) -> tuple[Mesh, Bvh]:
     caps = caps[np.argsort(rim, kind="stable")]
     closed = Mesh(np.concatenate([mesh.vertices, apex]), np.concatenate([mesh.facets, caps]))
     return closed, build_bvh(closed, threads)
+
+
+def _cracks(mesh: Mesh, first_cap: int) -> NDArray[np.bool_]:
+    """Which caps (facets from ``first_cap`` on) close a hole narrower than 1e-6 of the model's size, on average.
+
+    The area of a rim's own surface is the length of the sum of its caps' area vectors: folded caps cancel out.
+    """
+    caps = mesh.facets[first_cap:]
+    corners = mesh.vertices[caps]
+    rim = caps[:, 2] - caps[:, 2].min()
+    double = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    width = np.linalg.norm(np.stack([np.bincount(rim, double[:, axis]) for axis in range(3)]), axis=0)
+    length = np.bincount(rim, np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1))
+    size = float(np.ptp(mesh.vertices, axis=0).max())
+    cracks: NDArray[np.bool_] = (width <= _CRACK * size * length)[rim]
+    return cracks
 
 
 def _crossing_pairs(mesh: Mesh, moved: Floats, first: Ints, second: Ints, threads: int) -> tuple[Ints, Ints]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 INSIDE, WHOLE, CUT = 0, 1, 2
+CAP, CRACK = -1, -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,8 @@ class Boundary:
 
     ``status`` (F,) int8: INSIDE, the facet lies within the solid (or outside of it) and bounds nothing; WHOLE, all of
     it is boundary; CUT, part of it is, and that part is given as triangles in ``pieces`` (P, 3, 3) float64 mm, oriented
-    like their facet ``piece_facet`` (P,) int32. Closings of holes in open models are pieces with facet -1.
+    like their facet ``piece_facet`` (P,) int32. Closings of holes in open models are pieces with facet CAP,
+    or CRACK where the hole is too narrow to let anything through.
     Whole facets and pieces together form a closed surface without overlaps.
     """
 

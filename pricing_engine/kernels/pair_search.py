@@ -2,7 +2,7 @@
 
 Each leaf of the tree is joined with the leaves from itself on whose boxes overlap its own, and facet boxes are compared
 eight at a time. A float64 filter then looks for a plane between two facets, with an error bound (:mod:`facet_pairs`).
-Leaves of one fan, all facets around one vertex, are first tried as wholes: the boxes of a fan all overlap at its hub.
+Leaves of one fan, all facets around one vertex, are first tried as wholes (:mod:`fans`).
 Expected O(n log n + pairs). n facets can have n**2 / 2 pairs: a model with more than :data:`MOST_PAIRS` and
 :data:`MOST_PAIRS_PER_FACET` is a tangle whose pairs are not kept, so memory is bounded.
 """
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.bvh import WIDTH, Bvh
 from pricing_engine.kernels.compile import kernel
 from pricing_engine.kernels.facet_pairs import may_meet
+from pricing_engine.kernels.fans import fans_apart, find_hubs
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 from pricing_engine.mesh.model import Ints, Mesh
 
@@ -29,6 +30,7 @@ STACK = 256  # 7 siblings for each level but the last, and more levels than 2**3
 _GRAIN_LEAVES = 256
 _ROOM = 256  # pairs a chunk may report in the first pass; a chunk with more is run again with as much as it needs
 _MOST_IN_CHUNK = 1 << 20  # where a chunk stops counting
+_BATCH_CHUNKS = 16  # are run before the total is looked at: a tangle shows soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def find_pairs(mesh: Mesh, bvh: Bvh, threads: int) -> Pairs:
     leaves = bvh.corners.shape[1] // WIDTH
     facet_boxes, near = boxes_of_facets(bvh, NEAR, threads)
     hub, axis = np.empty(leaves, np.int32), np.empty((leaves, 3))
-    run_ranges(_find_hubs, leaves, 4096, threads, mesh.vertices, mesh.facets, hub, axis)
+    run_ranges(find_hubs, leaves, 4096, threads, mesh.vertices, mesh.facets, hub, axis)
     chunks = chunk_count(leaves, _GRAIN_LEAVES)
     found = np.zeros(chunks, np.int64)
     room = np.full(chunks, _ROOM, np.int64)
@@ -57,10 +59,12 @@ def find_pairs(mesh: Mesh, bvh: Bvh, threads: int) -> Pairs:
     while room.any():
         start = np.concatenate([[0], np.cumsum(room)])
         keys = np.empty(start[-1], np.int64)
-        run_ranges(_join_leaves, leaves, _GRAIN_LEAVES, threads, mesh.vertices, mesh.facets, bvh.boxes, bvh.level_start,
-                   facet_boxes, hub, axis, near, start, keys, found)  # fmt: skip
-        if found.max() > _MOST_IN_CHUNK or found.sum() > MOST_PAIRS + MOST_PAIRS_PER_FACET * mesh.facet_count:
-            return Pairs(np.empty(0, np.int32), np.empty(0, np.int32), complete=False)
+        for skip in range(0, leaves, _BATCH_CHUNKS * _GRAIN_LEAVES):
+            batch = min(leaves - skip, _BATCH_CHUNKS * _GRAIN_LEAVES)
+            run_ranges(_join_leaves, batch, _GRAIN_LEAVES, threads, skip, mesh.vertices, mesh.facets, bvh.boxes,
+                       bvh.level_start, facet_boxes, hub, axis, near, start, keys, found)  # fmt: skip
+            if found.max() > _MOST_IN_CHUNK or found.sum() > MOST_PAIRS + MOST_PAIRS_PER_FACET * mesh.facet_count:
+                return Pairs(np.empty(0, np.int32), np.empty(0, np.int32), complete=False)
         fits = found <= room
         parts += [keys[start[i] : start[i] + found[i]] for i in np.flatnonzero(fits & (room > 0))]
         room = np.where(fits | (room == 0), 0, found)
@@ -94,8 +98,9 @@ def _fill_facet_boxes(lo, hi, corners, pad, facet_boxes):  # type: ignore[no-unt
 
 @kernel
 def _join_leaves(  # type: ignore[no-untyped-def]
-    lo, hi, vertices, facets, boxes, level_start, facet_boxes, hub, axis, near, start, keys, found
+    lo, hi, skip, vertices, facets, boxes, level_start, facet_boxes, hub, axis, near, start, keys, found
 ):
+    lo, hi = lo + skip, hi + skip
     chunk = lo // _GRAIN_LEAVES
     first_key, room = start[chunk], start[chunk + 1] - start[chunk]
     if room == 0:
@@ -128,60 +133,12 @@ def _join_leaves(  # type: ignore[no-untyped-def]
                     hub[leaf] >= 0
                     and hub[leaf] == hub[box]
                     and leaf != box
-                    and _fans_apart(leaf, box, hub[leaf], axis, vertices, facets, near)
+                    and fans_apart(leaf, box, hub[leaf], axis, vertices, facets, near)
                 ):
                     count = _join_pair(
                         leaf, box, vertices, facets, boxes, facet_boxes, near, first_key, room, keys, count
                     )
     found[chunk] = count
-
-
-@kernel
-def _find_hubs(lo, hi, vertices, facets, hub, axis):  # type: ignore[no-untyped-def]
-    """The vertex that all facets of a leaf share, or -1, and the mean direction (unit) from it."""
-    for leaf in range(lo, hi):
-        hub[leaf] = -1
-        end = min(leaf * WIDTH + WIDTH, len(facets))
-        for corner in range(3):
-            v = facets[leaf * WIDTH, corner]
-            shared = True
-            for f in range(leaf * WIDTH + 1, end):
-                shared = shared and (facets[f, 0] == v or facets[f, 1] == v or facets[f, 2] == v)
-            if shared:
-                hub[leaf] = v
-        if hub[leaf] < 0:
-            continue
-        x = y = z = 0.0
-        for f in range(leaf * WIDTH, end):
-            for corner in range(3):
-                x += vertices[facets[f, corner], 0] - vertices[hub[leaf], 0]
-                y += vertices[facets[f, corner], 1] - vertices[hub[leaf], 1]
-                z += vertices[facets[f, corner], 2] - vertices[hub[leaf], 2]
-        length = max(np.sqrt(x * x + y * y + z * z), 1e-300)
-        axis[leaf, 0], axis[leaf, 1], axis[leaf, 2] = x / length, y / length, z / length
-
-
-@kernel
-def _fans_apart(leaf, other, hub, axis, vertices, facets, near):  # type: ignore[no-untyped-def]
-    """Whether the plane that halves the angle of two fans around ``hub`` keeps all their other corners apart."""
-    x, y, z = axis[leaf, 0] - axis[other, 0], axis[leaf, 1] - axis[other, 1], axis[leaf, 2] - axis[other, 2]
-    size = abs(x) + abs(y) + abs(z)
-    for side in range(2):
-        fan, sign = (leaf, 1.0) if side == 0 else (other, -1.0)
-        for f in range(fan * WIDTH, min(fan * WIDTH + WIDTH, len(facets))):
-            for corner in range(3):
-                v = facets[f, corner]
-                if v == hub:
-                    continue
-                u0, u1, u2 = (
-                    vertices[v, 0] - vertices[hub, 0],
-                    vertices[v, 1] - vertices[hub, 1],
-                    vertices[v, 2] - vertices[hub, 2],
-                )
-                margin = size * (near + 2.0**-48 * max(abs(u0), abs(u1), abs(u2)))
-                if not sign * (x * u0 + y * u1 + z * u2) > margin:
-                    return False
-    return True
 
 
 @kernel

@@ -69,13 +69,13 @@ def _pierce(p, facets, t, s, row_t, row_s, out, flags):  # type: ignore[no-untyp
             continue
         m, n = min(i, j), max(i, j)
         u, v, w = _orient(p, m, n, b, c), _orient(p, m, n, c, a), _orient(p, m, n, a, b)
-        if not ((u > 0) == (v > 0) and (v > 0) == (w > 0)):
-            continue
+        total = u + v + w
+        if total == 0 or not ((u > 0) == (v > 0) and (v > 0) == (w > 0)):
+            continue  # 0: the edge lies on the line of one of t's, to the last bit
         slot = 0 if gi > 0 else 1
         found += 1 if slot == 0 else 4
         if row_t < 0:
             continue
-        total = u + v + w
         _put(row_t, slot, out, flags, u / total, v / total, w / total, False)
         along = gi / (gi - gj) if i < j else 1 - gj / (gj - gi)
         u, v, w = 0.0, 0.0, 0.0

@@ -5,10 +5,10 @@ face p's facet by more than 115 degrees: the diameter of the sphere through p an
 (the "shrinking ball" of Ma, Bae and Choi, "3D medial axis point approximation using nearest neighbors and the normal
 field", 2012, but with the exact nearest point of each facet instead of nearest samples).
 
-The eight facets of a leaf search together, since their spheres nearly coincide. Each starts with the sphere that the
-ray thickness allows and first looks where the leaf before was touched; then one descent of the tree looks for facets
-that meet any of the eight spheres. A box is tested twice, each time eight lanes wide: beside its siblings against a
-sphere and a cone around the eight spheres and normals, then by itself against each of the eight. Two tests: the cone
+The sixteen facets of two leaves search together, since their spheres nearly coincide. Each starts with the sphere that
+the ray thickness allows and first looks where the facets before were touched; then one descent of the tree looks for
+facets that meet any of the spheres, nearest boxes first. A box is tested twice: beside its siblings against a sphere
+and a cone around all spheres and normals, then by itself against each of the sixteen. Two tests: the cone
 of its normals holds none that faces p; the box misses the cap that the sphere has beyond the slab, across the cone's
 axis, that holds the box's facets. Facets that a sphere meets are measured in float64 in closed form
 (:mod:`tangent`) and shrink it. About O(log n) a facet on common models; the value is the exact minimum up to rounding,
@@ -27,11 +27,12 @@ from pricing_engine.kernels.compile import kernel
 from pricing_engine.kernels.simd import load8, lowest_bit, max8, splat8, sqrt8, store8
 from pricing_engine.kernels.tangent import LEAF_ROWS, dot8, enclose, gather_leaf, meet8, shrink, touch8
 from pricing_engine.kernels.threads import run_ranges
-from pricing_engine.kernels.walls import build_walls, lanes8, siblings8
+from pricing_engine.kernels.walls import build_walls, lanes16, siblings8
 from pricing_engine.mesh.model import Mesh
 
-_GRAIN_LEAVES = 512
-_STACK = 128  # at most 8 boxes wait on each of 11 levels, and 8 leaves to look at first
+_GRAIN_PACKETS = 64
+_LANES = 2 * WIDTH  # facets that search together
+_STACK = 128  # at most 8 boxes wait on each of 11 levels, and 16 leaves to look at first
 _FAR = 4.0  # diameters over the model's size that no closed model exceeds by much
 _UNBOUNDED = 1e5  # diameters over the model's size beyond which a wall is nearly in p's own plane: none
 
@@ -41,9 +42,9 @@ def sphere_thickness(mesh: Mesh, bvh: Bvh, ray: NDArray[np.float64], threads: in
     thickness = np.full(mesh.facet_count, np.nan)
     size = float(np.linalg.norm(mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)))
     walls = build_walls(mesh, bvh, threads)
-    leaves = -(-mesh.facet_count // WIDTH)
+    packets = -(-mesh.facet_count // _LANES)
     run_ranges(
-        _measure, leaves, _GRAIN_LEAVES, threads,
+        _measure, packets, _GRAIN_PACKETS, threads,
         mesh.vertices, mesh.facets, bvh.corners, walls, bvh.level_start, bvh.centre, size, ray, thickness,
     )  # fmt: skip
     return thickness
@@ -56,40 +57,41 @@ def _measure(  # type: ignore[no-untyped-def]
     stack = np.empty(_STACK, np.int64)
     reach = np.empty(_STACK + WIDTH, np.float32)
     leaf64, diameters = np.empty((LEAF_ROWS, WIDTH)), np.empty(WIDTH)
-    exact = np.empty((8, WIDTH))  # p, m, least diameter so far, bound of the search
-    lanes = np.empty((8, WIDTH), np.float32)  # m, middle, radius, its square
+    exact = np.empty((8, _LANES))  # p, m, least diameter so far, bound of the search
+    lanes = np.empty((8, _LANES), np.float32)  # m, middle, radius, its square
     around = np.empty(4, np.float32)
-    touched, first = np.full(WIDTH, -1, np.int64), np.full(WIDTH, -1, np.int64)
+    touched, first = np.full(_LANES, -1, np.int64), np.full(_LANES, -1, np.int64)
     slack = np.float32(size * 2.0**-20)
     still = splat8(slack)
     top = len(level_start) - 1
     for packet in range(lo, hi):
-        gather_leaf(packet, vertices, facets, centre, size, leaf64)
         waiting_lanes = 0
         sum_x, sum_y, sum_z, spread = 0.0, 0.0, 0.0, 0.0
-        for lane in range(WIDTH):
-            first[lane], touched[lane] = touched[lane], -1
+        for lane in range(_LANES):
+            if lane % WIDTH == 0:
+                gather_leaf(2 * packet + lane // WIDTH, vertices, facets, centre, size, leaf64)
+            first[lane], touched[lane], side = touched[lane], -1, lane % WIDTH
             for axis in range(3):
-                exact[axis, lane] = (leaf64[axis, lane] + leaf64[3 + axis, lane] + leaf64[6 + axis, lane]) / 3
-                exact[3 + axis, lane] = -leaf64[9 + axis, lane]
+                exact[axis, lane] = (leaf64[axis, side] + leaf64[3 + axis, side] + leaf64[6 + axis, side]) / 3
+                exact[3 + axis, lane] = -leaf64[9 + axis, side]
                 lanes[axis, lane] = np.float32(exact[3 + axis, lane])
             exact[6, lane], exact[7, lane] = np.inf, np.inf
             if exact[3, lane] != 0.0 or exact[4, lane] != 0.0 or exact[5, lane] != 0.0:
                 waiting_lanes |= 1 << lane
-                length = ray[packet * WIDTH + lane]
+                length = ray[packet * _LANES + lane]
                 exact[7, lane] = length * 1.000001 if length > 0.0 else _FAR * size
                 sum_x, sum_y, sum_z = sum_x + exact[3, lane], sum_y + exact[4, lane], sum_z + exact[5, lane]
         if waiting_lanes == 0:
             continue
-        mean_x, mean_y, mean_z = np.float32(sum_x / WIDTH), np.float32(sum_y / WIDTH), np.float32(sum_z / WIDTH)
-        for lane in range(WIDTH):
+        mean_x, mean_y, mean_z = np.float32(sum_x / _LANES), np.float32(sum_y / _LANES), np.float32(sum_z / _LANES)
+        for lane in range(_LANES):
             if waiting_lanes >> lane & 1:
                 x, y, z = exact[3, lane] - mean_x, exact[4, lane] - mean_y, exact[5, lane] - mean_z
                 spread = max(spread, np.sqrt(x * x + y * y + z * z))
         looks_x, looks_y, looks_z = splat8(mean_x), splat8(mean_y), splat8(mean_z)
         turned = splat8(np.float32(spread + 1e-6))
         while waiting_lanes:
-            for lane in range(WIDTH):
+            for lane in range(_LANES):
                 if waiting_lanes >> lane & 1:
                     shrink(lane, exact, lanes, slack)
                 else:
@@ -99,8 +101,8 @@ def _measure(  # type: ignore[no-untyped-def]
             waiting = 0
             for box in range(level_start[top], level_start[top] + WIDTH):
                 stack[waiting], reach[waiting] = box * 16 + top, np.float32(0)
-                waiting += lanes8(walls, box // WIDTH, box % WIDTH, lanes) != 0
-            for lane in range(WIDTH):
+                waiting += lanes16(walls, box // WIDTH, box % WIDTH, lanes) != 0
+            for lane in range(_LANES):
                 leaf = first[lane] // WIDTH
                 fresh = leaf >= 0
                 for other in range(lane):
@@ -119,24 +121,25 @@ def _measure(  # type: ignore[no-untyped-def]
                         splat8(around[0]), splat8(around[1]), splat8(around[2]), splat8(around[3]),
                     )  # fmt: skip
                     # Push the boxes that are met, the nearest last: insertion into the descending run above `begin`.
+                    # The leaves among them stay as they are: putting them in order costs more than it saves.
                     store8(reach, _STACK, near)
                     begin, some = waiting, mask
                     while some:  # without branches on the outcome, which is hard to predict
                         lane = lowest_bit(some)
                         some &= some - 1
-                        mask &= ~((lanes8(walls, group, lane, lanes) == 0) << lane)
+                        mask &= ~((lanes16(walls, group, lane, lanes) == 0) << lane)
                     while mask:
                         lane = lowest_bit(mask)
                         mask &= mask - 1
                         square = reach[_STACK + lane]
                         slot = waiting
-                        while slot > begin and reach[slot - 1] < square:
+                        while level > 1 and slot > begin and reach[slot - 1] < square:
                             reach[slot], stack[slot] = reach[slot - 1], stack[slot - 1]
                             slot -= 1
                         reach[slot], stack[slot] = square, (below + lane) * 16 + level - 1
                         waiting += 1
                     continue
-                mask = lanes8(walls, box // WIDTH, box % WIDTH, lanes)
+                mask = lanes16(walls, box // WIDTH, box % WIDTH, lanes)
                 if mask == 0:
                     continue
                 base = box * WIDTH
@@ -180,11 +183,11 @@ def _measure(  # type: ignore[no-untyped-def]
                         shrunk = True
                 if shrunk:
                     enclose(waiting_lanes, lanes, around)
-            for lane in range(WIDTH):
+            for lane in range(_LANES):
                 if waiting_lanes >> lane & 1:
                     best, bound = exact[6, lane], exact[7, lane]
                     if best <= bound or bound >= _UNBOUNDED * size:
-                        thickness[packet * WIDTH + lane] = best if best < np.inf else ray[packet * WIDTH + lane]
+                        thickness[packet * _LANES + lane] = best if best < np.inf else ray[packet * _LANES + lane]
                         waiting_lanes &= ~(1 << lane)
                     else:
                         # The ray's hit bounds the sphere only if it faces p, so when nothing is found it grows.

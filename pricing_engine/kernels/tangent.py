@@ -43,13 +43,15 @@ def dot8(ax, ay, az, bx, by, bz):  # type: ignore[no-untyped-def]
 @inlined
 def gather_leaf(leaf, vertices, facets, centre, size, out):  # type: ignore[no-untyped-def]
     """Corners relative to ``centre`` and outward unit normals of a leaf's facets; 0 where there is none or no area."""
+    cx, cy, cz = centre[0], centre[1], centre[2]
     for lane in range(WIDTH):
         facet = leaf * WIDTH + lane
         for corner in range(3):
-            for axis in range(3):
-                out[3 * corner + axis, lane] = (
-                    vertices[facets[facet, corner], axis] - centre[axis] if facet < len(facets) else 0.0
-                )
+            x, y, z = 0.0, 0.0, 0.0
+            if facet < len(facets):
+                vertex = np.uint32(facets[facet, corner])
+                x, y, z = vertices[vertex, 0] - cx, vertices[vertex, 1] - cy, vertices[vertex, 2] - cz
+            out[3 * corner, lane], out[3 * corner + 1, lane], out[3 * corner + 2, lane] = x, y, z
     ax, ay, az = load8(out, 0, 0), load8(out, 1, 0), load8(out, 2, 0)
     ux, uy, uz = load8(out, 3, 0) - ax, load8(out, 4, 0) - ay, load8(out, 5, 0) - az
     vx, vy, vz = load8(out, 6, 0) - ax, load8(out, 7, 0) - ay, load8(out, 8, 0) - az

@@ -161,6 +161,20 @@ def _meet(  # type: ignore[no-untyped-def]
 
 
 @kernel
+def find_voids(  # type: ignore[no-untyped-def]
+    lo, hi, points, layer, start, segments, contour, contours, strip, items, low_y, per_y, found
+):
+    """``found[i]``: the contour left of ``points[i]`` (n, 2) in ``layer[i]``, -1 in the solid or with none."""
+    for i in range(lo, hi):
+        k = layer[i]
+        if contours[k] > 0:
+            winding, nearest = locate(
+                k, points[i, 0], points[i, 1], -1, start, segments, contour, strip, items, low_y, per_y
+            )
+            found[i] = nearest if winding <= 0 else -1
+
+
+@kernel
 def join_pairs(parent, pairs):  # type: ignore[no-untyped-def]
     """Unite ``pairs[0, i]`` with ``pairs[1, i]`` in a forest whose roots are the smallest numbers."""
     for i in range(pairs.shape[1]):

@@ -67,9 +67,11 @@ def _fill_leaves(lo, hi, vertices, facets, corners, boxes, centre, size, walls, 
             x, y, z = x / length, y / length, z / length
         else:
             x, y, z = normals[0, 0], normals[0, 1], normals[0, 2]
-        widest = 0.0
+        widest = 0.0  # squared chord: one arc for the widest
         for i in range(count):
-            widest = max(widest, _angle(x, y, z, normals[i, 0], normals[i, 1], normals[i, 2]))
+            u, v, w = x - normals[i, 0], y - normals[i, 1], z - normals[i, 2]
+            widest = max(widest, u * u + v * v + w * w)
+        widest = _arc(widest)
         offset = np.inf
         for facet in range(first, last):
             for row in range(0, 9, 3):
@@ -115,10 +117,15 @@ def _fill_level(lo, hi, start, below, span, corners, boxes, size, walls, angle):
 
 
 @inlined
+def _arc(square):  # type: ignore[no-untyped-def]
+    # From the squared chord: the arc cosine would lose half the digits of small angles.
+    return 2.0 * np.arcsin(min(np.sqrt(square) / 2.0, 1.0))
+
+
+@inlined
 def _angle(ax, ay, az, bx, by, bz):  # type: ignore[no-untyped-def]
-    # From the chord: the arc cosine would lose half the digits of small angles.
     x, y, z = ax - bx, ay - by, az - bz
-    return 2.0 * np.arcsin(min(np.sqrt(x * x + y * y + z * z) / 2.0, 1.0))
+    return _arc(x * x + y * y + z * z)
 
 
 @inlined
@@ -168,13 +175,19 @@ def _same8(walls, group, row, side):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def lanes8(walls, group, side, lanes):  # type: ignore[no-untyped-def]
-    """Mask of the ``lanes`` (m, middle, radius, its square) whose sphere may meet a facet under a box that faces m."""
+def _half8(walls, group, side, lanes, first):  # type: ignore[no-untyped-def]
+    """:func:`lanes16` for the eight lanes from ``first`` on."""
     ax, ay, az = _same8(walls, group, 0, side), _same8(walls, group, 1, side), _same8(walls, group, 2, side)
     near = _reach8(
         ax, ay, az, _same8(walls, group, 4, side), _same8(walls, group, 5, side), _same8(walls, group, 6, side),
         _same8(walls, group, 7, side), _same8(walls, group, 8, side), _same8(walls, group, 9, side),
-        _same8(walls, group, 10, side), load8(lanes, 3, 0), load8(lanes, 4, 0), load8(lanes, 5, 0),
+        _same8(walls, group, 10, side), load8(lanes, 3, first), load8(lanes, 4, first), load8(lanes, 5, first),
     )  # fmt: skip
-    height = fma8(ax, load8(lanes, 0, 0), fma8(ay, load8(lanes, 1, 0), az * load8(lanes, 2, 0)))
-    return less8(_same8(walls, group, 3, side), height) & at_most8(near, load8(lanes, 7, 0))
+    height = fma8(ax, load8(lanes, 0, first), fma8(ay, load8(lanes, 1, first), az * load8(lanes, 2, first)))
+    return less8(_same8(walls, group, 3, side), height) & at_most8(near, load8(lanes, 7, first))
+
+
+@inlined
+def lanes16(walls, group, side, lanes):  # type: ignore[no-untyped-def]
+    """Mask of the ``lanes`` (m, middle, radius, its square) whose sphere may meet a facet under a box that faces m."""
+    return _half8(walls, group, side, lanes, 0) | _half8(walls, group, side, lanes, WIDTH) << WIDTH

@@ -13,7 +13,10 @@ from trimesh.creation import annulus, box, cone, cylinder, icosphere, torus
 
 import pricing_engine.analysis.slices as module
 from pricing_engine.analysis.slices import Slices, layer_sums, measure_slices
+from pricing_engine.analysis.solid import classify
 from pricing_engine.kernels.boundary import INSIDE, Boundary
+from pricing_engine.kernels.bvh import build_bvh
+from pricing_engine.kernels.pair_search import find_pairs
 from pricing_engine.mesh.model import Mesh
 from tests.naive import slices as naive
 
@@ -280,3 +283,36 @@ class TestTrapped:
             block = block - solid(part)
         assert sliced(mesh_of(surface(block)), 0.1).trapped_volume_mm3 == 0.0
         assert sliced(mesh_of(turned(surface(block), 25, (3, 1, 2))), 0.1).trapped_volume_mm3 == 0.0
+
+
+@pytest.mark.parametrize("side", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize(("holes", "trapped"), [((0, 1), 0.0), ((1,), 0.0), ((0,), 64.0), ((), 64.0)])
+def test_a_hole_in_the_surface_is_a_way_out_whatever_closes_it(
+    side: int, holes: tuple[int, ...], trapped: float
+) -> None:
+    """A box of 10 mm around a cavity of 4 mm; one whole side of the outer (0) or the inner (1) surface may lack."""
+    parts = [box((10, 10, 10)), inside_out(box((4, 4, 4)))]
+    for hole in holes:
+        normal = np.roll([1 if side < 3 else -1, 0, 0], side % 3) * (1 if hole == 0 else -1)
+        parts[hole].update_faces(parts[hole].face_normals @ normal < 0.5)
+    mesh = mesh_of(*parts)
+    bvh = build_bvh(mesh, 2)
+    body = np.arange(mesh.facet_count, dtype=np.int32)  # not read: the mesh is taken for open
+    boundary = classify(mesh, bvh, find_pairs(mesh, bvh, 2), False, body, 2)
+    assert boundary is not None
+    assert measure_slices(mesh, boundary, 0.05, 2).trapped_volume_mm3 == pytest.approx(trapped, abs=1e-6)
+
+
+def test_a_crack_is_no_way_out() -> None:
+    cavity = inside_out(box((4, 4, 4)))
+    corners = np.asarray(cavity.vertices)[cavity.faces]
+    torn = corners[0].copy()
+    torn[0] += 1e-9
+    corners[0] = torn
+    ball = trimesh.Trimesh(corners.reshape(-1, 3), np.arange(36).reshape(-1, 3), process=False)
+    mesh = mesh_of(box((10, 10, 10)), ball)
+    bvh = build_bvh(mesh, 2)
+    body = np.arange(mesh.facet_count, dtype=np.int32)
+    boundary = classify(mesh, bvh, find_pairs(mesh, bvh, 2), False, body, 2)
+    assert boundary is not None
+    assert measure_slices(mesh, boundary, 0.05, 2).trapped_volume_mm3 == pytest.approx(64.0, rel=1e-6)

@@ -9,6 +9,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from pricing_engine.analysis.solid import classify, close, open_volume_estimate, true_volume
+from pricing_engine.kernels import generalized_winding as open_surface
 from pricing_engine.kernels.boundary import INSIDE, WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh, build_bvh
 from pricing_engine.kernels.pair_search import find_pairs
@@ -213,3 +214,36 @@ def test_one_facet_and_a_point() -> None:
         boundary, bvh = solve(mesh, closed=False)
         assert abs(true_volume(mesh, boundary, 1)[0]) < 1e-9
         assert open_volume_estimate(mesh, bvh, boundary, 1) == pytest.approx(0, abs=1e-6)
+
+
+def test_many_open_facets_on_one_another_end_in_bounded_time() -> None:
+    """Each cap and line would take them all: the work is cut off, the estimate stays a number within the box."""
+    corners = np.array([[0.0, 0, 0], [10, 0, 0], [0, 10, 0]]) + np.zeros((200, 1, 1))
+    corners[:, :, 2] += 1e-4 * np.arange(200)[:, None]
+    mesh = Mesh(corners.reshape(-1, 3), np.arange(600, dtype=np.int32).reshape(-1, 3))
+    estimates = []
+    for most in (open_surface._MOST_WORK, 1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(open_surface, "_MOST_WORK", most)
+            bvh = build_bvh(mesh, 2)
+            boundary = classify(mesh, bvh, find_pairs(mesh, bvh, 2), False, np.arange(200, dtype=np.int32), 2)
+            assert boundary is not None
+            estimates.append(open_volume_estimate(mesh, bvh, boundary, 2))
+    assert all(0 <= estimate <= 50 for estimate in estimates)
+    assert estimates[1] == pytest.approx(estimates[0], abs=1)
+
+
+def test_rows_of_overlapping_balls_are_measured_and_tangles_are_not() -> None:
+    """A pave's worth of shells, each through its neighbours, is cut; thousands of triangles through all others not."""
+    ball = trimesh.creation.icosphere(1)
+    row = trimesh.util.concatenate([ball.copy().apply_translation([0.5 * i, 0, 0]) for i in range(150)])
+    mesh = Mesh(np.asarray(row.vertices, float), np.asarray(row.faces, np.int32))
+    bvh = build_bvh(mesh, 2)
+    body = np.repeat(np.arange(150), len(ball.faces)).astype(np.int32)
+    boundary = classify(mesh, bvh, find_pairs(mesh, bvh, 2), True, body, 2)
+    assert boundary is not None
+    volume, _ = true_volume(mesh, boundary, 2)
+    assert ball.volume < volume < np.pi * (0.5 * 149) + 4 * np.pi / 3
+    soup = Mesh(np.random.default_rng(5).random((6000, 3)), np.arange(6000, dtype=np.int32).reshape(-1, 3))
+    bvh = build_bvh(soup, 2)
+    assert classify(soup, bvh, find_pairs(soup, bvh, 2), False, np.arange(2000, dtype=np.int32), 2) is None
