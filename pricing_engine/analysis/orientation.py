@@ -167,9 +167,7 @@ def _bounds(
     limit = 1.7 * np.sqrt(total / wanted) + (reach if len(owner) > 2 * corners.shape[1] else 0)
     most = min(len(owner), _MOST_CLUSTERS * wanted + 1)
     begins, boxes = np.empty(most + 1, np.int32), np.empty((6, most), np.float32)
-    count = clusters(  # type: ignore[no-untyped-call]
-        width, np.float32(limit), corners, samples, owner, np.float32(reach), pad, begins, boxes
-    )
+    count = clusters(width, np.float32(limit), corners, samples, owner, np.float32(reach), pad, begins, boxes)
     if count < 0:  # scattered along the curve: bounding them costs more than measuring
         return np.zeros(len(frames))
     boxes = np.ascontiguousarray(boxes[:, :count])

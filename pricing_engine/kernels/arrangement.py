@@ -22,14 +22,14 @@ _X, _RIGHT = 0, 1
 
 
 @inlined
-def _line_y(lines, i, x):  # type: ignore[no-untyped-def]
+def _line_y(lines, i, x):
     x0, x1 = lines[i, 0], lines[i, 2]
     t = min(1.0, max(0.0, (x - x0) / (x1 - x0)))
     return lines[i, 1] * (1 - t) + lines[i, 3] * t
 
 
 @kernel
-def _read_lines(first, last, segments, flags):  # type: ignore[no-untyped-def]
+def _read_lines(first, last, segments, flags):
     """Lines (3 + k, 4) from left to right, what the winding number gains above each, and its steps along ab."""
     lines = np.empty((3 + last - first, 4))
     gain = np.zeros(3 + last - first, np.int64)
@@ -54,7 +54,7 @@ def _read_lines(first, last, segments, flags):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _events(lines, order):  # type: ignore[no-untyped-def]
+def _events(lines, order):
     """Sorted abscissae of all line ends and crossings; ``order``: segments by their left ends."""
     count = 2 * len(order) + 3
     events = np.empty(2 * count)
@@ -95,7 +95,7 @@ def _events(lines, order):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _trapezoids(lines, gain, steps):  # type: ignore[no-untyped-def]
+def _trapezoids(lines, gain, steps):
     """All trapezoids: ``spans`` (n, 2) from, to; ``sides`` (n, 3) bottom line, top line, winding relative to a."""
     order = 3 + np.argsort(lines[3:, 0])
     events = _events(lines, order)
@@ -166,7 +166,7 @@ def _trapezoids(lines, gain, steps):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def cut_facets(lo, hi, cut, start, segments, flags, moved, facets, boxes, level_start, corners, status):  # type: ignore[no-untyped-def]
+def cut_facets(lo, hi, cut, start, segments, flags, moved, facets, boxes, level_start, corners, status):
     """Boundary pieces (n, 3, 3) and their facets (n,) of the facets ``cut[lo:hi]``; ``status`` gets their kind.
 
     ``start`` (len(cut) + 1,) delimits the facets' rows in ``segments`` and ``flags``; ``corners`` (V, 3) are the

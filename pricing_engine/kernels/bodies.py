@@ -4,8 +4,6 @@ Facets are united first within blocks, each on a thread, then across them over t
 lower root wins and paths are halved, so labels do not depend on threads: bodies are numbered by their first facet.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment"
-
 from __future__ import annotations
 
 import numpy as np
@@ -29,7 +27,7 @@ def label_bodies(links: NDArray[np.int32], threads: int) -> tuple[NDArray[np.int
 
 
 @inlined
-def _root(parent, f):  # type: ignore[no-untyped-def]
+def _root(parent, f):
     while parent[f] != f:
         parent[f] = parent[parent[f]]
         f = np.uint64(parent[f])
@@ -37,7 +35,7 @@ def _root(parent, f):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _unite(parent, f, g):  # type: ignore[no-untyped-def]
+def _unite(parent, f, g):
     f, g = _root(parent, f), _root(parent, g)
     if f < g:
         parent[g] = f
@@ -46,7 +44,7 @@ def _unite(parent, f, g):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _unite_within(lo, hi, links, parent, crossing, crossings):  # type: ignore[no-untyped-def]
+def _unite_within(lo, hi, links, parent, crossing, crossings):
     """Unite each facet of a block with those before it; list the links to other blocks, each from one side."""
     for facet in range(lo, hi):
         parent[facet] = facet
@@ -76,7 +74,7 @@ def _unite_within(lo, hi, links, parent, crossing, crossings):  # type: ignore[n
 
 
 @kernel
-def _unite_across(parent, crossing, crossings):  # type: ignore[no-untyped-def]
+def _unite_across(parent, crossing, crossings):
     for block in range(len(crossings)):
         for row in range(3 * _GRAIN * block, 3 * _GRAIN * block + crossings[block]):
             _unite(parent, np.uint64(crossing[row, 0]), np.uint64(crossing[row, 1]))

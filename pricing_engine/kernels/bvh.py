@@ -61,7 +61,7 @@ def build_bvh(mesh: Mesh, threads: int) -> Bvh:
 
 
 @kernel
-def _fill_leaves(lo, hi, vertices, facets, centre, pad, corners, boxes):  # type: ignore[no-untyped-def]
+def _fill_leaves(lo, hi, vertices, facets, centre, pad, corners, boxes):
     for leaf in range(lo, hi):
         for axis in range(3):
             low, high = np.float32(np.inf), np.float32(-np.inf)
@@ -75,7 +75,7 @@ def _fill_leaves(lo, hi, vertices, facets, centre, pad, corners, boxes):  # type
 
 
 @kernel
-def _fill_level(lo, hi, start, below, boxes):  # type: ignore[no-untyped-def]
+def _fill_level(lo, hi, start, below, boxes):
     for box in range(lo, hi):
         for axis in range(3):
             low, high = np.float32(np.inf), np.float32(-np.inf)

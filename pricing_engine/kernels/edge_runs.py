@@ -5,8 +5,6 @@ twice, by one facet twice or by duplicates. Half-edges are collected by lower ve
 by (higher vertex, third vertex): O(n log d) for d facets at a vertex.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment"
-
 from __future__ import annotations
 
 import numpy as np
@@ -19,7 +17,7 @@ _SHORT_LIST = 24
 
 
 @kernel
-def sort_and_match(block, facets, vertex_start, halves, half_start, links, tallies):  # type: ignore[no-untyped-def]
+def sort_and_match(block, facets, vertex_start, halves, half_start, links, tallies):
     """Match all half-edges of a block, whatever they are, by sorting them."""
     v0, v1 = np.int64(vertex_start[block]), np.int64(vertex_start[block + 1])
     lo, hi = GRAIN * block, min(GRAIN * block + GRAIN, len(facets))
@@ -54,7 +52,7 @@ def sort_and_match(block, facets, vertex_start, halves, half_start, links, talli
 
 
 @kernel
-def _sort_list(start, end, keys, members):  # type: ignore[no-untyped-def]
+def _sort_list(start, end, keys, members):
     """By key, then half-edge: insertion for the usual handful, heap sort for the hub of a fan."""
     if end - start <= _SHORT_LIST:
         for i in range(start + 1, end):
@@ -86,7 +84,7 @@ def _sort_list(start, end, keys, members):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _read_runs(start, end, low, block, keys, members, facets, links, tallies):  # type: ignore[no-untyped-def]
+def _read_runs(start, end, low, block, keys, members, facets, links, tallies):
     """Facts of the edges at ``low``: how often used, which way, by which facets with the same third vertex."""
     i = start
     while i < end:

@@ -6,7 +6,6 @@ only if a line through an edge of one of them separates them. Facets are given b
 known to lie in the plane, not measured.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment"
 from __future__ import annotations
 
 from pricing_engine.kernels.compile import inlined, kernel
@@ -15,7 +14,7 @@ from pricing_engine.kernels.predicates import orient2d, orient3d
 
 
 @kernel
-def interiors_meet(v, facets, f, g):  # type: ignore[no-untyped-def]
+def interiors_meet(v, facets, f, g):
     """Whether the relative interiors of facets ``f`` and ``g`` have a common point: exact."""
     p1, q1, r1 = facets[f, 0], facets[f, 1], facets[f, 2]
     p2, q2, r2 = facets[g, 0], facets[g, 1], facets[g, 2]
@@ -40,14 +39,14 @@ def interiors_meet(v, facets, f, g):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _alone(x, y, z):  # type: ignore[no-untyped-def]
+def _alone(x, y, z):
     """Of three signs, not all on one side, the one that is alone: its place and whether it is positive."""
     sign = 1 if int(x > 0) + int(y > 0) + int(z > 0) == 1 else -1
     return (0 if x == sign else (1 if y == sign else 2)), sign > 0
 
 
 @kernel
-def _side(v, a, b, c, d):  # type: ignore[no-untyped-def]
+def _side(v, a, b, c, d):
     """1 if d is above the facet a b c, its normal's side; 0 in its plane."""
     if d in (a, b, c) or a in (b, c) or b == c:
         return 0
@@ -57,7 +56,7 @@ def _side(v, a, b, c, d):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _overlap_in_plane(v, p1, q1, r1, p2, q2, r2):  # type: ignore[no-untyped-def]
+def _overlap_in_plane(v, p1, q1, r1, p2, q2, r2):
     """Facets in one plane, or without area: seen along an axis that shows both as areas, no edge separates them."""
     for x, y in ((0, 1), (1, 2), (2, 0)):
         turn1, turn2 = _turn(v, x, y, p1, q1, r1), _turn(v, x, y, p2, q2, r2)
@@ -70,7 +69,7 @@ def _overlap_in_plane(v, p1, q1, r1, p2, q2, r2):  # type: ignore[no-untyped-def
 
 
 @kernel
-def _edge_separates(v, x, y, p1, q1, r1, p2, q2, r2, turn):  # type: ignore[no-untyped-def]
+def _edge_separates(v, x, y, p1, q1, r1, p2, q2, r2, turn):
     for a, b in ((p1, q1), (q1, r1), (r1, p1)):
         if (
             turn * _turn(v, x, y, a, b, p2) <= 0
@@ -82,5 +81,5 @@ def _edge_separates(v, x, y, p1, q1, r1, p2, q2, r2, turn):  # type: ignore[no-u
 
 
 @kernel
-def _turn(v, x, y, a, b, c):  # type: ignore[no-untyped-def]
+def _turn(v, x, y, a, b, c):
     return orient2d(v[a, x], v[a, y], v[b, x], v[b, y], v[c, x], v[c, y])

@@ -5,7 +5,6 @@ relative to the extent E of the pair: sums of products of coordinate differences
 hundred roundings.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment"
 from __future__ import annotations
 
 import math
@@ -18,27 +17,27 @@ _QUARTIC = 2.0**-44  # error of (e x u) . (e x w), relative to E**4
 
 
 @inlined
-def _minus(v, i, j):  # type: ignore[no-untyped-def]
+def _minus(v, i, j):
     return v[i, 0] - v[j, 0], v[i, 1] - v[j, 1], v[i, 2] - v[j, 2]
 
 
 @inlined
-def _dot(u, v):  # type: ignore[no-untyped-def]
+def _dot(u, v):
     return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
 
 
 @inlined
-def _cross(u, v):  # type: ignore[no-untyped-def]
+def _cross(u, v):
     return u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]
 
 
 @inlined
-def _longest(u):  # type: ignore[no-untyped-def]
+def _longest(u):
     return max(abs(u[0]), abs(u[1]), abs(u[2]))
 
 
 @inlined
-def rotated(a, b, c, shift):  # type: ignore[no-untyped-def]
+def rotated(a, b, c, shift):
     if shift == 0:
         return a, b, c
     if shift == 1:
@@ -47,7 +46,7 @@ def rotated(a, b, c, shift):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def may_meet(vertices, facets, f, g, near):  # type: ignore[no-untyped-def]
+def may_meet(vertices, facets, f, g, near):
     """False only if a plane keeps facets ``f`` and ``g`` apart, ``near`` mm away from what they don't share."""
     a0, a1, a2 = facets[f, 0], facets[f, 1], facets[f, 2]
     b0, b1, b2 = facets[g, 0], facets[g, 1], facets[g, 2]
@@ -66,7 +65,7 @@ def may_meet(vertices, facets, f, g, near):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _may_fold(vertices, p, q, a, b, near):  # type: ignore[no-untyped-def]
+def _may_fold(vertices, p, q, a, b, near):
     edge, u, w = _minus(vertices, q, p), _minus(vertices, a, p), _minus(vertices, b, p)
     extent = max(_longest(edge), _longest(u), _longest(w))
     normal_a, normal_b = _cross(edge, u), _cross(edge, w)
@@ -78,7 +77,7 @@ def _may_fold(vertices, p, q, a, b, near):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _may_meet_at_vertex(vertices, p, a1, a2, b1, b2, near):  # type: ignore[no-untyped-def]
+def _may_meet_at_vertex(vertices, p, a1, a2, b1, b2, near):
     u1, u2 = _minus(vertices, a1, p), _minus(vertices, a2, p)
     w1, w2 = _minus(vertices, b1, p), _minus(vertices, b2, p)
     extent = max(_longest(u1), _longest(u2), _longest(w1), _longest(w2))
@@ -97,7 +96,7 @@ def _may_meet_at_vertex(vertices, p, a1, a2, b1, b2, near):  # type: ignore[no-u
 
 
 @kernel
-def _wedges_apart(u1, u2, w1, w2, extent, near):  # type: ignore[no-untyped-def]
+def _wedges_apart(u1, u2, w1, w2, extent, near):
     """Try the plane that halves the narrowest of the angles between a leg of one wedge and a leg of the other."""
     best, d = -2.0, (0.0, 0.0, 0.0)
     for u in (u1, u2):
@@ -112,7 +111,7 @@ def _wedges_apart(u1, u2, w1, w2, extent, near):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _may_meet_apart(vertices, a0, a1, a2, b0, b1, b2, near):  # type: ignore[no-untyped-def]
+def _may_meet_apart(vertices, a0, a1, a2, b0, b1, b2, near):
     u1, u2 = _minus(vertices, a1, a0), _minus(vertices, a2, a0)
     w0, w1, w2 = _minus(vertices, b0, a0), _minus(vertices, b1, a0), _minus(vertices, b2, a0)
     extent = max(_longest(u1), _longest(u2), _longest(w0), _longest(w1), _longest(w2))
@@ -132,7 +131,7 @@ def _may_meet_apart(vertices, a0, a1, a2, b0, b1, b2, near):  # type: ignore[no-
 
 
 @kernel
-def _edges_apart(normal, other, u1, u2, w0, w1, w2, extent, near):  # type: ignore[no-untyped-def]
+def _edges_apart(normal, other, u1, u2, w0, w1, w2, extent, near):
     """Try the planes through the edges of either facet and at right angles to it."""
     u3 = (u2[0] - u1[0], u2[1] - u1[1], u2[2] - u1[2])
     v1 = (w1[0] - w0[0], w1[1] - w0[1], w1[2] - w0[2])

@@ -5,7 +5,6 @@ leaves of a fan are tried as wholes instead: the plane that halves the angle bet
 mostly has one of them on each side. O(1) a pair of leaves; it never keeps apart what comes nearer than asked.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment"
 from __future__ import annotations
 
 import numpy as np
@@ -15,7 +14,7 @@ from pricing_engine.kernels.compile import kernel
 
 
 @kernel
-def find_hubs(lo, hi, vertices, facets, hub, axis):  # type: ignore[no-untyped-def]
+def find_hubs(lo, hi, vertices, facets, hub, axis):
     """The vertex that all facets of a leaf share, or -1, and the mean direction (unit) from it."""
     for leaf in range(lo, hi):
         hub[leaf] = -1
@@ -40,7 +39,7 @@ def find_hubs(lo, hi, vertices, facets, hub, axis):  # type: ignore[no-untyped-d
 
 
 @kernel
-def fans_apart(leaf, other, hub, axis, vertices, facets, near):  # type: ignore[no-untyped-def]
+def fans_apart(leaf, other, hub, axis, vertices, facets, near):
     """Whether the plane that halves the angle of two fans around ``hub`` keeps all their other corners apart."""
     x, y, z = axis[leaf, 0] - axis[other, 0], axis[leaf, 1] - axis[other, 1], axis[leaf, 2] - axis[other, 2]
     size = abs(x) + abs(y) + abs(z)

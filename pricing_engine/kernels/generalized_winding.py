@@ -63,7 +63,7 @@ def mean_excess(closed: Mesh, bvh: Bvh, first_cap: int, threads: int) -> float:
 
 
 @kernel
-def _line_hits(x, y, z, moved, facets, boxes, level_start, stack, hits):  # type: ignore[no-untyped-def]
+def _line_hits(x, y, z, moved, facets, boxes, level_start, stack, hits):
     """All crossings (n, 2) above (x, y, z), their height and sign, from the lowest up."""
     count = 0
     top = 0
@@ -97,7 +97,7 @@ def _line_hits(x, y, z, moved, facets, boxes, level_start, stack, hits):  # type
 
 
 @kernel
-def _line_excess(  # type: ignore[no-untyped-def]
+def _line_excess(
     lo, hi, lines, z_low, z_high, moved, facets, boxes, level_start, first_cap, cap_start, dipoles, excess, work
 ):
     stack = np.empty((STACK, 2), np.int64)

@@ -18,7 +18,7 @@ from pricing_engine.kernels.compile import inlined, kernel
 
 
 @inlined
-def find(parent, node):  # type: ignore[no-untyped-def]
+def find(parent, node):
     """Root of ``node``, halving the path on the way."""
     while parent[node] != node:
         parent[node] = parent[parent[node]]
@@ -27,7 +27,7 @@ def find(parent, node):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def join(parent, a, b):  # type: ignore[no-untyped-def]
+def join(parent, a, b):
     """Unite two classes; the smaller number stays root."""
     a, b = find(parent, a), find(parent, b)
     if a < b:
@@ -37,7 +37,7 @@ def join(parent, a, b):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _slot(cell_x, cell_y, mask):  # type: ignore[no-untyped-def]
+def _slot(cell_x, cell_y, mask):
     key = np.uint64(cell_x) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(cell_y) * np.uint64(0xC2B2AE3D27D4EB4F)
     key ^= key >> np.uint64(29)
     key *= np.uint64(0xBF58476D1CE4E5B9)
@@ -45,7 +45,7 @@ def _slot(cell_x, cell_y, mask):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _point_number(x, y, tolerance, tolerant, table, px, py, known):  # type: ignore[no-untyped-def]
+def _point_number(x, y, tolerance, tolerant, table, px, py, known):
     """Number of the point at (x, y), or ``known`` after entering it as a new one."""
     mask = len(table) - 1
     cell_x, cell_y = np.int64(np.floor(x / tolerance)), np.int64(np.floor(y / tolerance))
@@ -71,7 +71,7 @@ def _point_number(x, y, tolerance, tolerant, table, px, py, known):  # type: ign
 
 
 @kernel
-def locate(layer, x, y, skip, start, segments, contour, strip, items, low_y, per_y):  # type: ignore[no-untyped-def]
+def locate(layer, x, y, skip, start, segments, contour, strip, items, low_y, per_y):
     """Winding number of (x, y) in a layer and the nearest contour to its left, or -1; contour ``skip`` is not seen."""
     winding, nearest, best = 0, -1, -np.inf
     row = int(np.floor((y - low_y[layer]) * per_y[layer]))
@@ -92,7 +92,7 @@ def locate(layer, x, y, skip, start, segments, contour, strip, items, low_y, per
 
 
 @kernel
-def _label(begin, end, tolerance, tolerant, segments, contour, area, sample, count):  # type: ignore[no-untyped-def]
+def _label(begin, end, tolerance, tolerant, segments, contour, area, sample, count):
     """Number the contours of segments begin .. end from 0; writes their twice-area, leftmost segment and size."""
     n = end - begin
     size = 8
@@ -143,7 +143,7 @@ def _label(begin, end, tolerance, tolerant, segments, contour, area, sample, cou
 
 
 @kernel
-def _bucket(layer, begin, end, segments, strip, items, low_y, per_y):  # type: ignore[no-untyped-def]
+def _bucket(layer, begin, end, segments, strip, items, low_y, per_y):
     """Sort segments begin .. end of a layer into strips of y."""
     n, low, high, climb = end - begin, np.inf, -np.inf, 0.0
     for s in range(begin, end):
@@ -170,7 +170,7 @@ def _bucket(layer, begin, end, segments, strip, items, low_y, per_y):  # type: i
 
 
 @kernel
-def build_contours(  # type: ignore[no-untyped-def]
+def build_contours(
     lo,
     hi,
     start,

@@ -6,8 +6,6 @@ it lies, and makes the volume of an open mesh well defined. One pass, O(n); part
 order, so the threads leave no trace.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment"
-
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -77,7 +75,7 @@ def body_measures(
 
 
 @kernel
-def _vertex_box(lo, hi, vertices, boxes):  # type: ignore[no-untyped-def]
+def _vertex_box(lo, hi, vertices, boxes):
     x0 = y0 = z0 = np.inf
     x1 = y1 = z1 = -np.inf
     for v in range(lo, hi):
@@ -91,7 +89,7 @@ def _vertex_box(lo, hi, vertices, boxes):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _moments(lo, hi, vertices, facets, centre, partial):  # type: ignore[no-untyped-def]
+def _moments(lo, hi, vertices, facets, centre, partial):
     """Eleven sums over facets ``lo .. hi``: gather LANES facets, then arithmetic that LLVM vectorises.
 
     Everything lies in one array at constant offsets, rows of LANES: nine of corners, then the sums, a lane each. So
@@ -139,7 +137,7 @@ def _moments(lo, hi, vertices, facets, centre, partial):  # type: ignore[no-unty
 
 
 @kernel
-def _area_centroids(vertices, facets, facet_body, area):  # type: ignore[no-untyped-def]
+def _area_centroids(vertices, facets, facet_body, area):
     """Area-weighted centroid of each body in ``area[:, :3]``; relative to its first corner while summed."""
     origin = np.full(len(area), -1, np.int32)
     for facet in range(len(facets)):
@@ -164,7 +162,7 @@ def _area_centroids(vertices, facets, facet_body, area):  # type: ignore[no-unty
 
 
 @kernel
-def _add_volumes(vertices, facets, facet_body, area, volumes):  # type: ignore[no-untyped-def]
+def _add_volumes(vertices, facets, facet_body, area, volumes):
     for facet in range(len(facets)):
         body = facet_body[facet]
         a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]

@@ -9,8 +9,6 @@ an edge never both count a ray that grazes it, nor neither. The points lie in a 
 looks up the cells under it: about O(n + crossings).
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment"
-
 from __future__ import annotations
 
 import numpy as np
@@ -19,7 +17,7 @@ from pricing_engine.kernels.compile import inlined, kernel
 
 
 @kernel
-def minority_flips(facets, neighbours):  # type: ignore[no-untyped-def]
+def minority_flips(facets, neighbours):
     """(F,) uint8: one where the facet must be flipped. Ties keep the patch's first facet as it is."""
     flip = np.zeros(len(facets), np.uint8)
     seen = np.zeros(len(facets), np.uint8)
@@ -54,7 +52,7 @@ def minority_flips(facets, neighbours):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def renumber(vertices, facets):  # type: ignore[no-untyped-def]
+def renumber(vertices, facets):
     """Vertices and facets renumbered by first appearance, without vertices that no facet uses."""
     number = np.full(len(vertices), -1, np.int32)
     kept = np.empty(len(vertices), np.int32)
@@ -76,7 +74,7 @@ def renumber(vertices, facets):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _side(vertices, a, b, x, y):  # type: ignore[no-untyped-def]
+def _side(vertices, a, b, x, y):
     """Whether (x, y) is left of edge a -> b: the exact opposite of the answer for b -> a."""
     p, q = min(a, b), max(a, b)
     left = (vertices[q, 0] - vertices[p, 0]) * (y - vertices[p, 1]) > (vertices[q, 1] - vertices[p, 1]) * (
@@ -86,7 +84,7 @@ def _side(vertices, a, b, x, y):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def enclosed_points(vertices, facets, facet_body, by_body, points, own_body):  # type: ignore[no-untyped-def]
+def enclosed_points(vertices, facets, facet_body, by_body, points, own_body):
     """(N,) uint8: one where a body other than ``own_body`` encloses the point. ``by_body``: facets grouped by body."""
     count = len(points)
     inside, odd = np.zeros(count, np.uint8), np.zeros(count, np.uint8)
@@ -141,12 +139,12 @@ def enclosed_points(vertices, facets, facet_body, by_body, points, own_body):  #
 
 
 @inlined
-def _range(a, b, c):  # type: ignore[no-untyped-def]
+def _range(a, b, c):
     return min(a, b, c), max(a, b, c)
 
 
 @inlined
-def _crosses(vertices, a, b, c, points, n):  # type: ignore[no-untyped-def]
+def _crosses(vertices, a, b, c, points, n):
     x, y, z = points[n, 0], points[n, 1], points[n, 2]
     left = _side(vertices, a, b, x, y)
     if left != _side(vertices, b, c, x, y) or left != _side(vertices, c, a, x, y):

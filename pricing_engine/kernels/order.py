@@ -8,8 +8,6 @@ their nine coordinates, so only facets that are identical to the bit may swap. O
 A facet's corner ``c`` is ``positions[index[facet, c]]``, or ``positions[3 * facet + c]`` where ``index`` is empty.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment"
-
 from __future__ import annotations
 
 from typing import Any
@@ -92,7 +90,7 @@ def facet_order(
 
 
 @kernel
-def _facet_keys(first, last, positions, index, lo, scale, table, keys, slots):  # type: ignore[no-untyped-def]
+def _facet_keys(first, last, positions, index, lo, scale, table, keys, slots):
     third, top, chunk = scale / 3.0, 2.0**_LEVELS - 1, first // _GRAIN
     seven = np.uint64(7)
     for facet in range(np.uint64(first), np.uint64(last)):
@@ -116,7 +114,7 @@ def _facet_keys(first, last, positions, index, lo, scale, table, keys, slots):  
 
 
 @kernel
-def _scatter(first, last, keys, slots, packed):  # type: ignore[no-untyped-def]
+def _scatter(first, last, keys, slots, packed):
     chunk = first // _GRAIN
     for facet in range(first, last):
         key = keys[facet]
@@ -126,7 +124,7 @@ def _scatter(first, last, keys, slots, packed):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sort_buckets(first, last, filled, bucket_start, positions, index, packed, order):  # type: ignore[no-untyped-def]
+def _sort_buckets(first, last, filled, bucket_start, positions, index, packed, order):
     largest = 0
     for bucket in filled[first:last]:
         largest = max(largest, bucket_start[bucket + 1] - bucket_start[bucket])
@@ -156,7 +154,7 @@ def _sort_buckets(first, last, filled, bucket_start, positions, index, packed, o
 
 
 @kernel
-def _radix_sort(start, end, packed, other, slots):  # type: ignore[no-untyped-def]
+def _radix_sort(start, end, packed, other, slots):
     """Least significant digit first; the even number of passes ends in ``packed``."""
     slots[:] = 0
     for i in range(start, end):
@@ -181,7 +179,7 @@ def _radix_sort(start, end, packed, other, slots):  # type: ignore[no-untyped-de
 
 
 @inlined
-def _before(f, g, positions, index):  # type: ignore[no-untyped-def]
+def _before(f, g, positions, index):
     for corner in range(3):
         a, b = 3 * np.int64(f) + corner, 3 * np.int64(g) + corner
         if len(index) > 0:
@@ -193,7 +191,7 @@ def _before(f, g, positions, index):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _heap_sort(start, end, positions, index, order):  # type: ignore[no-untyped-def]
+def _heap_sort(start, end, positions, index, order):
     """Order facets with equal keys by their coordinates: in place, n log n even if all facets coincide."""
     count = end - start
     for step in range(count // 2 - 1, -count, -1):

@@ -15,7 +15,7 @@ _STACK = 128
 
 
 @kernel
-def area_vectors(lo, hi, vertices, facets, areas):  # type: ignore[no-untyped-def]
+def area_vectors(lo, hi, vertices, facets, areas):
     """``areas`` (4, F) float32: each facet's area vector and area (mm2), from float64 corners."""
     for facet in range(lo, hi):
         a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]
@@ -27,7 +27,7 @@ def area_vectors(lo, hi, vertices, facets, areas):  # type: ignore[no-untyped-de
 
 
 @kernel
-def overhangs(lo, hi, grain, points, triangles, whole, directions, rest, cosine, totals):  # type: ignore[no-untyped-def]
+def overhangs(lo, hi, grain, points, triangles, whole, directions, rest, cosine, totals):
     """Overhanging area (mm2), float64: row ``lo // grain`` of ``totals`` (chunks, D).
 
     ``points`` (V, 3), ``triangles`` (N, 3) int32 and ``whole`` (N,) int8, 1 where the triangle counts; ``directions``
@@ -55,7 +55,7 @@ def overhangs(lo, hi, grain, points, triangles, whole, directions, rest, cosine,
 
 
 @kernel
-def split_triangles(lo, hi, corners, areas, spacing, first, samples, owner):  # type: ignore[no-untyped-def]
+def split_triangles(lo, hi, corners, areas, spacing, first, samples, owner):
     """Bisect triangles until no edge is longer than ``spacing`` (mm).
 
     ``corners`` (9, N) and ``areas`` (4, N) float32 (area vector, area). With ``samples`` of no columns, write how many

@@ -18,7 +18,7 @@ from pricing_engine.kernels.compile import kernel
 
 
 @kernel
-def height_ranges(lo, hi, grain, vertices, centre, directions, least, most):  # type: ignore[no-untyped-def]
+def height_ranges(lo, hi, grain, vertices, centre, directions, least, most):
     """Range of (vertex - centre) . direction: rows ``lo // grain`` of ``least`` and ``most`` (chunks, D).
 
     ``directions`` (3, D) float64.
@@ -33,7 +33,7 @@ def height_ranges(lo, hi, grain, vertices, centre, directions, least, most):  # 
 
 
 @kernel
-def clusters(width, limit, corners, samples, owner, reach, pad, begins, boxes):  # type: ignore[no-untyped-def]
+def clusters(width, limit, corners, samples, owner, reach, pad, begins, boxes):
     """Cut the samples into clusters of at most ``width`` whose boxes' longest side is at most ``limit`` (mm).
 
     So none spans a jump of the space-filling curve. ``begins`` (most + 1,) int32: where each starts, and the end;
@@ -67,7 +67,7 @@ def clusters(width, limit, corners, samples, owner, reach, pad, begins, boxes): 
 
 
 @kernel
-def cluster_moments(lo, hi, begins, samples, directions, rest, cosine, weights, moments, facing):  # type: ignore[no-untyped-def]
+def cluster_moments(lo, hi, begins, samples, directions, rest, cosine, weights, moments, facing):
     """Per cluster and direction: W, M and the least of area . direction (negative: something faces up).
 
     ``directions`` (3, D) and ``rest`` (D,) float32; outputs (D, C) float32. Samples up to ``rest`` high are left out
@@ -94,7 +94,7 @@ def cluster_moments(lo, hi, begins, samples, directions, rest, cosine, weights, 
 
 
 @kernel
-def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slack, touch, bounds):  # type: ignore[no-untyped-def]
+def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slack, touch, bounds):
     """``bounds[d]`` for directions ``lo .. hi``; ``frames`` (D, 9) and ``platform`` (D,) float32 as in ``support``."""
     count = boxes.shape[1]
     spans = np.empty((6, count), np.float32)  # lower and upper u, v, height

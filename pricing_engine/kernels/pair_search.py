@@ -7,7 +7,6 @@ Expected O(n log n + pairs). n facets can have n**2 / 2 pairs: a model with more
 :data:`MOST_PAIRS_PER_FACET` is a tangle whose pairs are not kept, so memory is bounded.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment"
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def boxes_of_facets(bvh: Bvh, near: float, threads: int) -> tuple[NDArray[np.flo
 
 
 @kernel
-def _fill_facet_boxes(lo, hi, corners, pad, facet_boxes):  # type: ignore[no-untyped-def]
+def _fill_facet_boxes(lo, hi, corners, pad, facet_boxes):
     for leaf in range(lo, hi):
         for axis in range(3):
             for k in range(WIDTH):
@@ -97,9 +96,7 @@ def _fill_facet_boxes(lo, hi, corners, pad, facet_boxes):  # type: ignore[no-unt
 
 
 @kernel
-def _join_leaves(  # type: ignore[no-untyped-def]
-    lo, hi, skip, vertices, facets, boxes, level_start, facet_boxes, hub, axis, near, start, keys, found
-):
+def _join_leaves(lo, hi, skip, vertices, facets, boxes, level_start, facet_boxes, hub, axis, near, start, keys, found):
     lo, hi = lo + skip, hi + skip
     chunk = lo // _GRAIN_LEAVES
     first_key, room = start[chunk], start[chunk + 1] - start[chunk]
@@ -142,9 +139,7 @@ def _join_leaves(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _join_pair(  # type: ignore[no-untyped-def]
-    leaf, other, vertices, facets, boxes, facet_boxes, near, first_key, room, keys, count
-):
+def _join_pair(leaf, other, vertices, facets, boxes, facet_boxes, near, first_key, room, keys, count):
     for i in range(WIDTH):
         x0, y0, z0 = facet_boxes[leaf, 0, i], facet_boxes[leaf, 1, i], facet_boxes[leaf, 2, i]
         x1, y1, z1 = facet_boxes[leaf, 3, i], facet_boxes[leaf, 4, i], facet_boxes[leaf, 5, i]

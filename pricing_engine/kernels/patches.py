@@ -24,7 +24,7 @@ def edge_order(facets: Ints, vertex_count: int) -> tuple[Longs, Longs]:
 
 
 @kernel
-def _edge_keys(facets, vertex_count, keys):  # type: ignore[no-untyped-def]
+def _edge_keys(facets, vertex_count, keys):
     for f in range(len(facets)):
         for e in range(3):
             i, j = np.int64(facets[f, e]), np.int64(facets[f, (e + 1) % 3])
@@ -32,7 +32,7 @@ def _edge_keys(facets, vertex_count, keys):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _root(parent, i):  # type: ignore[no-untyped-def]
+def _root(parent, i):
     while parent[i] != i:
         parent[i] = parent[parent[i]]
         i = parent[i]
@@ -40,13 +40,13 @@ def _root(parent, i):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _join(parent, i, j):  # type: ignore[no-untyped-def]
+def _join(parent, i, j):
     i, j = _root(parent, i), _root(parent, j)
     parent[max(i, j)] = min(i, j)
 
 
 @kernel
-def join_patches(facets, order, keys, separate, parent):  # type: ignore[no-untyped-def]
+def join_patches(facets, order, keys, separate, parent):
     """``parent`` (F,) int32 becomes each facet's patch; facets marked in ``separate`` (F,) bool stay alone."""
     for f in range(len(facets)):
         parent[f] = f
@@ -66,7 +66,7 @@ def join_patches(facets, order, keys, separate, parent):  # type: ignore[no-unty
 
 
 @kernel
-def largest_members(facets, vertices, patch, best, largest):  # type: ignore[no-untyped-def]
+def largest_members(facets, vertices, patch, best, largest):
     """The facet of greatest area of each patch, the first of equals; -1 where ``patch`` names none."""
     best[:] = -1
     for f in range(len(facets)):
@@ -81,7 +81,7 @@ def largest_members(facets, vertices, patch, best, largest):  # type: ignore[no-
 
 
 @kernel
-def open_edges(facets, order, keys, edges):  # type: ignore[no-untyped-def]
+def open_edges(facets, order, keys, edges):
     """The net directed edges that a closed surface lacks, (n, 2) int64, in ``edges`` (3 F, 2); returns n."""
     count = 0
     first = 0
@@ -102,7 +102,7 @@ def open_edges(facets, order, keys, edges):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def join_vertices(edges, parent):  # type: ignore[no-untyped-def]
+def join_vertices(edges, parent):
     """``parent`` (V,) int64 becomes the least vertex connected to each by ``edges``."""
     for v in range(len(parent)):
         parent[v] = v

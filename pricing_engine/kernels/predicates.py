@@ -10,7 +10,6 @@ three coordinates overflows or falls below the smallest normal number (magnitude
 are split after Dekker: kernels are compiled without contraction to fused multiply-adds.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment"
 from __future__ import annotations
 
 import numpy as np
@@ -25,7 +24,7 @@ _TERMS = 100  # components of the longest expansion: 24 products of three, each 
 
 
 @inlined
-def two_sum(a, b):  # type: ignore[no-untyped-def]
+def two_sum(a, b):
     """``a + b`` as (rounded, error), exactly."""
     total = a + b
     b_part = total - a
@@ -33,7 +32,7 @@ def two_sum(a, b):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def two_product(a, b):  # type: ignore[no-untyped-def]
+def two_product(a, b):
     """``a * b`` as (rounded, error), exactly, by Dekker's split."""
     product = a * b
     big = _SPLITTER * a
@@ -46,12 +45,12 @@ def two_product(a, b):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _exact_difference(a, b):  # type: ignore[no-untyped-def]
+def _exact_difference(a, b):
     return two_sum(a, -b)[1] == 0.0
 
 
 @kernel
-def _grow(expansion, size, term):  # type: ignore[no-untyped-def]
+def _grow(expansion, size, term):
     """Add ``term`` to ``expansion[:size]`` exactly, zeros dropped; returns the new size (Shewchuk's GROW-EXPANSION)."""
     kept = np.int64(0)
     for i in range(size):
@@ -66,7 +65,7 @@ def _grow(expansion, size, term):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _grow_product(expansion, size, x, y, z):  # type: ignore[no-untyped-def]
+def _grow_product(expansion, size, x, y, z):
     high, low = two_product(x, y)
     for part in (low, high):
         if part != 0.0:
@@ -77,14 +76,14 @@ def _grow_product(expansion, size, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _sign(expansion, size):  # type: ignore[no-untyped-def]
+def _sign(expansion, size):
     if size == 0:
         return 0
     return 1 if expansion[size - 1] > 0.0 else -1  # the largest component, last, outweighs all others
 
 
 @kernel
-def _grow_determinant(e, n, ax, ay, az, bx, by, bz, cx, cy, cz, sign):  # type: ignore[no-untyped-def]
+def _grow_determinant(e, n, ax, ay, az, bx, by, bz, cx, cy, cz, sign):
     n = _grow_product(e, n, ax, by, sign * cz)
     n = _grow_product(e, n, ax, bz, -sign * cy)
     n = _grow_product(e, n, ay, bz, sign * cx)
@@ -94,7 +93,7 @@ def _grow_determinant(e, n, ax, ay, az, bx, by, bz, cx, cy, cz, sign):  # type: 
 
 
 @kernel
-def _orient3d_exact(ax, ay, az, bx, by, bz, cx, cy, cz, dx, dy, dz):  # type: ignore[no-untyped-def]
+def _orient3d_exact(ax, ay, az, bx, by, bz, cx, cy, cz, dx, dy, dz):
     e = np.empty(_TERMS)
     exact = _exact_difference(ax, dx) and _exact_difference(ay, dy) and _exact_difference(az, dz)
     exact = exact and _exact_difference(bx, dx) and _exact_difference(by, dy) and _exact_difference(bz, dz)
@@ -111,7 +110,7 @@ def _orient3d_exact(ax, ay, az, bx, by, bz, cx, cy, cz, dx, dy, dz):  # type: ig
 
 
 @kernel
-def orient3d(ax, ay, az, bx, by, bz, cx, cy, cz, dx, dy, dz):  # type: ignore[no-untyped-def]
+def orient3d(ax, ay, az, bx, by, bz, cx, cy, cz, dx, dy, dz):
     """Sign (-1, 0, 1) of det[a - d, b - d, c - d]: 1 if a, b, c are clockwise seen from d (d below them)."""
     adx, ady, adz = ax - dx, ay - dy, az - dz
     bdx, bdy, bdz = bx - dx, by - dy, bz - dz
@@ -130,7 +129,7 @@ def orient3d(ax, ay, az, bx, by, bz, cx, cy, cz, dx, dy, dz):  # type: ignore[no
 
 
 @kernel
-def orient2d(ax, ay, bx, by, cx, cy):  # type: ignore[no-untyped-def]
+def orient2d(ax, ay, bx, by, cx, cy):
     """Sign (-1, 0, 1) of det[a - c, b - c]: 1 if a, b, c turn counter-clockwise."""
     left, right = (ax - cx) * (by - cy), (ay - cy) * (bx - cx)
     determinant = left - right

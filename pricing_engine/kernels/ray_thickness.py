@@ -6,8 +6,6 @@ found is then taken in float64. Hits nearer than ``CONTACT`` of the model's diag
 from (slivers that float32 folds over, shells that touch) and do not count.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
-
 from __future__ import annotations
 
 import numpy as np
@@ -36,7 +34,7 @@ def ray_thickness(mesh: Mesh, bvh: Bvh, threads: int) -> NDArray[np.float64]:
 
 
 @inlined
-def frame(vertices, facets, facet, centre, size):  # type: ignore[no-untyped-def]
+def frame(vertices, facets, facet, centre, size):
     """Centroid relative to ``centre``, inward unit normal (0, 0, 0 for a facet without area)."""
     i, j, k = facets[facet, 0], facets[facet, 1], facets[facet, 2]
     ax, ay, az = vertices[i, 0] - centre[0], vertices[i, 1] - centre[1], vertices[i, 2] - centre[2]
@@ -50,7 +48,7 @@ def frame(vertices, facets, facet, centre, size):  # type: ignore[no-untyped-def
 
 
 @kernel
-def _measure(lo, hi, vertices, facets, corners, boxes, level_start, centre, size, thickness):  # type: ignore[no-untyped-def]
+def _measure(lo, hi, vertices, facets, corners, boxes, level_start, centre, size, thickness):
     stack_t, stack_box, found = np.empty(STACK, np.float32), np.empty(STACK, np.int64), np.full(1, -1, np.int64)
     for facet in range(lo, hi):
         px, py, pz, mx, my, mz = frame(vertices, facets, facet, centre, size)

@@ -6,7 +6,6 @@ The travel is a flood fill over a grid of centres; a grid step is blocked when a
 never less than half the spacing, does not fit, so no path leaks through a wall however thin. Both questions are one
 query on the BVH: is there any facet nearer than r to a point?
 """
-# mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ _STACK = 256
 
 
 @inlined
-def _distance2(px, py, pz, corners, facet):  # type: ignore[no-untyped-def]
+def _distance2(px, py, pz, corners, facet):
     """Squared distance from a point to a facet (Ericson, Real-Time Collision Detection, 5.1.5)."""
     ax, ay, az = np.float64(corners[0, facet]), np.float64(corners[1, facet]), np.float64(corners[2, facet])
     ux, uy, uz = corners[3, facet] - ax, corners[4, facet] - ay, corners[5, facet] - az
@@ -53,7 +52,7 @@ def _distance2(px, py, pz, corners, facet):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _is_free(px, py, pz, radius, corners, boxes, level_start, stack):  # type: ignore[no-untyped-def]
+def _is_free(px, py, pz, radius, corners, boxes, level_start, stack):
     """Whether no facet is nearer than ``radius`` to the point (relative to the BVH's centre)."""
     limit = radius * radius
     x, y, z, zero = splat8(np.float32(px)), splat8(np.float32(py)), splat8(np.float32(pz)), splat8(np.float32(0))
@@ -77,13 +76,13 @@ def _is_free(px, py, pz, radius, corners, boxes, level_start, stack):  # type: i
                 depth += 1
                 continue
             for facet in range(8 * box, 8 * box + 8):
-                if _distance2(px, py, pz, corners, facet) < limit:  # type: ignore[no-untyped-call]
+                if _distance2(px, py, pz, corners, facet) < limit:
                     return False
     return True
 
 
 @kernel
-def doubled_areas(lo, hi, vertices, facets, status, areas):  # type: ignore[no-untyped-def]
+def doubled_areas(lo, hi, vertices, facets, status, areas):
     """Range kernel: ``areas`` (F,) float64, twice the area (mm2) of facets whose ``status`` (F,) is 1, 0 for others."""
     for facet in range(lo, hi):
         areas[facet] = 0.0
@@ -104,7 +103,7 @@ def doubled_areas(lo, hi, vertices, facets, status, areas):  # type: ignore[no-u
 
 
 @kernel
-def touchable(lo, hi, points, normals, radius, tolerance, corners, boxes, level_start, out):  # type: ignore[no-untyped-def]
+def touchable(lo, hi, points, normals, radius, tolerance, corners, boxes, level_start, out):
     """Range kernel: ``out[i]`` 1 where the ball fits at sample i; points (N, 3) relative to the BVH's centre."""
     stack = np.empty((_STACK, 2), np.int64)
     for i in range(lo, hi):
@@ -115,7 +114,7 @@ def touchable(lo, hi, points, normals, radius, tolerance, corners, boxes, level_
 
 
 @kernel
-def flood(origin, spacing, shape, radius, corners, boxes, level_start, reached):  # type: ignore[no-untyped-def]
+def flood(origin, spacing, shape, radius, corners, boxes, level_start, reached):
     """Mark in ``reached`` (cells,) uint8 with 1 the grid points that a ball can travel to from cell 0, which is free.
 
     Cell (i, j, k) lies at ``origin + spacing * (i, j, k)`` and has index ``(i * shape[1] + j) * shape[2] + k``; 2 marks

@@ -18,7 +18,7 @@ COS, SIN = 0.8253356149096783, 0.5646424733950354
 
 
 @inlined
-def _orient(p, i, j, k, q):  # type: ignore[no-untyped-def]
+def _orient(p, i, j, k, q):
     """Six times the volume of i, j, k, q: positive where q is on the outer side of the facet i, j, k."""
     odd = False
     if i > j:
@@ -39,7 +39,7 @@ def _orient(p, i, j, k, q):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _corner(facets, f, v):  # type: ignore[no-untyped-def]
+def _corner(facets, f, v):
     for corner in range(3):
         if facets[f, corner] == v:
             return corner
@@ -47,7 +47,7 @@ def _corner(facets, f, v):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _put(row, slot, out, flags, u, v, w, on_ab):  # type: ignore[no-untyped-def]
+def _put(row, slot, out, flags, u, v, w, on_ab):
     """Store the point u a + v b + w c as start (slot 0) or end (slot 1)."""
     out[row, 2 * slot] = COS * v + SIN * w
     out[row, 2 * slot + 1] = COS * w - SIN * v
@@ -56,7 +56,7 @@ def _put(row, slot, out, flags, u, v, w, on_ab):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _pierce(p, facets, t, s, row_t, row_s, out, flags):  # type: ignore[no-untyped-def]
+def _pierce(p, facets, t, s, row_t, row_s, out, flags):
     """Find where edges of s go through t; returns +1 for each start and +4 for each end, as seen in t."""
     a, b, c = facets[t, 0], facets[t, 1], facets[t, 2]
     found = 0
@@ -90,7 +90,7 @@ def _pierce(p, facets, t, s, row_t, row_s, out, flags):  # type: ignore[no-untyp
 
 
 @inlined
-def _meet(p, facets, t, s, row_t, row_s, out, flags):  # type: ignore[no-untyped-def]
+def _meet(p, facets, t, s, row_t, row_s, out, flags):
     """Whether t and s cross; with rows >= 0, also store their segments there."""
     shared, corner_t, corner_s = 0, 0, 0
     for corner in range(3):
@@ -118,14 +118,14 @@ def _meet(p, facets, t, s, row_t, row_s, out, flags):  # type: ignore[no-untyped
 
 
 @kernel
-def mark_crossing(lo, hi, moved, facets, first, second, out, flags, crossing):  # type: ignore[no-untyped-def]
+def mark_crossing(lo, hi, moved, facets, first, second, out, flags, crossing):
     """``crossing`` (P,) bool: whether the facets of each pair cross."""
     for i in range(lo, hi):
         crossing[i] = _meet(moved, facets, first[i], second[i], -1, -1, out, flags)
 
 
 @kernel
-def write_segments(lo, hi, moved, facets, first, second, row_first, row_second, out, flags):  # type: ignore[no-untyped-def]
+def write_segments(lo, hi, moved, facets, first, second, row_first, row_second, out, flags):
     """Segments (2P, 4): start and end in plane coordinates; flags (2P,) int8: bit 0 (1): the start (end) is on ab."""
     for i in range(lo, hi):
         _meet(moved, facets, first[i], second[i], row_first[i], row_second[i], out, flags)

@@ -10,7 +10,6 @@ can't tell apart is decided exactly (:mod:`facet_crossing`). The answer is that 
 coordinates.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment"
 from __future__ import annotations
 
 import numpy as np
@@ -54,14 +53,14 @@ def meeting(mesh: Mesh, pairs: Pairs, threads: int) -> NDArray[np.bool_]:
 
 
 @kernel
-def _decide(lo, hi, vertices, facets, first, second, found):  # type: ignore[no-untyped-def]
+def _decide(lo, hi, vertices, facets, first, second, found):
     for pair in range(lo, hi):
         f, g = first[pair], second[pair]
         found[pair] = may_meet(vertices, facets, f, g, 0.0) and interiors_meet(vertices, facets, f, g)
 
 
 @kernel
-def _flag_leaves(lo, hi, vertices, facets, boxes, level_start, facet_boxes, flags):  # type: ignore[no-untyped-def]
+def _flag_leaves(lo, hi, vertices, facets, boxes, level_start, facet_boxes, flags):
     stack = np.empty((STACK, 2), np.int64)
     top_level = len(level_start) - 1
     for f in range(lo * WIDTH, min(hi * WIDTH, len(facets))):
@@ -91,7 +90,7 @@ def _flag_leaves(lo, hi, vertices, facets, boxes, level_start, facet_boxes, flag
 
 
 @kernel
-def _meets_leaf(f, other, vertices, facets, facet_boxes, flags):  # type: ignore[no-untyped-def]
+def _meets_leaf(f, other, vertices, facets, facet_boxes, flags):
     leaf, i = f // WIDTH, f % WIDTH
     x0, y0, z0 = facet_boxes[leaf, 0, i], facet_boxes[leaf, 1, i], facet_boxes[leaf, 2, i]
     x1, y1, z1 = facet_boxes[leaf, 3, i], facet_boxes[leaf, 4, i], facet_boxes[leaf, 5, i]

@@ -6,8 +6,6 @@ SSE or NEON registers elsewhere, with the same bits), a ``D8`` twice that: ``+ -
 ``min8``, ``max8`` and ``sqrt8`` map to single instructions, comparisons give a mask in the low eight bits of an int64.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
-
 from __future__ import annotations
 
 import operator

@@ -18,7 +18,7 @@ from pricing_engine.kernels.compile import inlined, kernel
 
 
 @kernel
-def find_levels(lo, hi, vertices, first, step, tolerance, layers, level):  # type: ignore[no-untyped-def]
+def find_levels(lo, hi, vertices, first, step, tolerance, layers, level):
     """``level[v]``: how many planes ``first + k * step``, k < layers, lie at or below vertex v (within tolerance)."""
     for vertex in range(lo, hi):
         z = vertices[vertex, 2] + tolerance
@@ -32,7 +32,7 @@ def find_levels(lo, hi, vertices, first, step, tolerance, layers, level):  # typ
 
 
 @inlined
-def _crossing(vertices, low, high, z, centre_x, centre_y):  # type: ignore[no-untyped-def]
+def _crossing(vertices, low, high, z, centre_x, centre_y):
     """Where the edge from its lower to its upper end passes height z, about the centre."""
     t = (z - vertices[low, 2]) / (vertices[high, 2] - vertices[low, 2])
     t = min(max(t, 0.0), 1.0)
@@ -41,7 +41,7 @@ def _crossing(vertices, low, high, z, centre_x, centre_y):  # type: ignore[no-un
 
 
 @inlined
-def _segment(vertices, level, a, b, c, layer, z, centre_x, centre_y):  # type: ignore[no-untyped-def]
+def _segment(vertices, level, a, b, c, layer, z, centre_x, centre_y):
     """The directed segment of facet (a, b, c) in a plane it crosses: x0, y0, x1, y1 about the centre."""
     up_a, up_b, up_c = level[a] > layer, level[b] > layer, level[c] > layer
     same_ab, same_bc = up_a == up_b, up_b == up_c  # selects, not branches: they would be mispredicted
@@ -56,7 +56,7 @@ def _segment(vertices, level, a, b, c, layer, z, centre_x, centre_y):  # type: i
 
 
 @kernel
-def sum_layers(  # type: ignore[no-untyped-def]
+def sum_layers(
     lo, hi, grain, vertices, facets, status, level, first, step, centre_x, centre_y, area, perimeter, segments
 ):
     """Add the facets' share of each layer: twice the area, the perimeter and the number of segments (chunk, layer)."""
@@ -75,7 +75,7 @@ def sum_layers(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def fill_segments(  # type: ignore[no-untyped-def]
+def fill_segments(
     lo, hi, grain, vertices, facets, status, level, first, step, centre_x, centre_y, begin, end, cursor, out
 ):
     """Write the segments of layers begin <= k < end to ``out`` (n, 4) at ``cursor[chunk, k - begin]``, advancing it."""

@@ -45,7 +45,7 @@ def cap_dipoles(mesh: Mesh, tree: Bvh) -> NDArray[np.float64]:
 
 
 @inlined
-def _solid_angle(x, y, z, moved, facets, f):  # type: ignore[no-untyped-def]
+def _solid_angle(x, y, z, moved, facets, f):
     """Solid angle of facet f from the (unsheared) point x, y, z; positive from inside."""
     a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
     az, bz, cz = moved[a, 2], moved[b, 2], moved[c, 2]
@@ -64,7 +64,7 @@ def _solid_angle(x, y, z, moved, facets, f):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def caps_angle(x, y, z, moved, facets, first_cap, level_start, dipoles, stack, work, line):  # type: ignore[no-untyped-def]
+def caps_angle(x, y, z, moved, facets, first_cap, level_start, dipoles, stack, work, line):
     """Solid angle of all caps from the sheared point (x, y, z); ``work[line]`` grows by the terms it took."""
     x, y = x + SHEAR_X * z, y + SHEAR_Y * z
     total = 0.0

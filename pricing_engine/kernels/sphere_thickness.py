@@ -15,8 +15,6 @@ axis, that holds the box's facets. Facets that a sphere meets are measured in fl
 whatever the order of the search.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
-
 from __future__ import annotations
 
 import numpy as np
@@ -51,9 +49,7 @@ def sphere_thickness(mesh: Mesh, bvh: Bvh, ray: NDArray[np.float64], threads: in
 
 
 @kernel
-def _measure(  # type: ignore[no-untyped-def]
-    lo, hi, vertices, facets, corners, walls, level_start, centre, size, ray, thickness
-):
+def _measure(lo, hi, vertices, facets, corners, walls, level_start, centre, size, ray, thickness):
     stack = np.empty(_STACK, np.int64)
     reach = np.empty(_STACK + WIDTH, np.float32)
     leaf64, diameters = np.empty((LEAF_ROWS, WIDTH)), np.empty(WIDTH)

@@ -20,7 +20,7 @@ from pricing_engine.kernels.compile import inlined, kernel
 
 
 @inlined
-def rests(corners, triangle, x, y, z, limit):  # type: ignore[no-untyped-def]
+def rests(corners, triangle, x, y, z, limit):
     """Whether all corners of the triangle are at most ``limit`` high, down being (x, y, z)."""
     low = True
     for k in range(3):
@@ -30,19 +30,19 @@ def rests(corners, triangle, x, y, z, limit):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def support_volumes(lo, hi, frames, platform, rest, corners, samples, owner, cosine, touch, volumes):  # type: ignore[no-untyped-def]
+def support_volumes(lo, hi, frames, platform, rest, corners, samples, owner, cosine, touch, volumes):
     """Support volume (mm3) for directions ``lo .. hi`` of ``frames`` (D, 9) float32: across, across, down.
 
     ``platform`` and ``rest`` (D,) float32: height of the platform and the height up to which facets rest on it.
     """
     for direction in range(lo, hi):
-        volumes[direction] = _volume(  # type: ignore[no-untyped-call]
+        volumes[direction] = _volume(
             frames[direction], platform[direction], rest[direction], corners, samples, owner, cosine, touch
         )
 
 
 @inlined
-def _volume(frame, platform, rest, corners, samples, owner, cosine, touch):  # type: ignore[no-untyped-def]
+def _volume(frame, platform, rest, corners, samples, owner, cosine, touch):
     ux, uy, uz, vx, vy, vz = frame[0], frame[1], frame[2], frame[3], frame[4], frame[5]
     dx, dy, dz = frame[6], frame[7], frame[8]
     size, count = samples.shape[1], 0
@@ -56,7 +56,7 @@ def _volume(frame, platform, rest, corners, samples, owner, cosine, touch):  # t
         if area > cosine * samples[6, s]:
             x, y, z = samples[0, s], samples[1, s], samples[2, s]
             height = -(x * dx + y * dy + z * dz)
-            if height <= rest and rests(corners, owner[s], dx, dy, dz, rest):  # type: ignore[no-untyped-call]
+            if height <= rest and rests(corners, owner[s], dx, dy, dz, rest):
                 continue
             u, v = x * ux + y * uy + z * uz, x * vx + y * vy + z * vz
             ulo, uhi, vlo, vhi = min(ulo, u), max(uhi, u), min(vlo, v), max(vhi, v)
@@ -112,9 +112,9 @@ def _volume(frame, platform, rest, corners, samples, owner, cosine, touch):  # t
             if not narrow:  # the columns that the triangle covers within this row
                 below, above = vlo + row * cell - touch, vlo + (row + 1) * cell + touch
                 near, far = np.float32(np.inf), np.float32(-np.inf)
-                near, far = _strip(au, av, bu, bv, below, above, near, far)  # type: ignore[no-untyped-call]
-                near, far = _strip(bu, bv, cu, cv, below, above, near, far)  # type: ignore[no-untyped-call]
-                near, far = _strip(cu, cv, au, av, below, above, near, far)  # type: ignore[no-untyped-call]
+                near, far = _strip(au, av, bu, bv, below, above, near, far)
+                near, far = _strip(bu, bv, cu, cv, below, above, near, far)
+                near, far = _strip(cu, cv, au, av, below, above, near, far)
                 if near > far:
                     continue
                 left = max(left, int(max(near - touch - ulo, 0) * scale))
@@ -147,7 +147,7 @@ def _volume(frame, platform, rest, corners, samples, owner, cosine, touch):  # t
 
 
 @inlined
-def _strip(pu, pv, qu, qv, below, above, near, far):  # type: ignore[no-untyped-def]
+def _strip(pu, pv, qu, qv, below, above, near, far):
     """Widen [near, far] by the u of segment pq where its v is within [below, above]."""
     if pv > qv:
         pu, pv, qu, qv = qu, qv, pu, pv

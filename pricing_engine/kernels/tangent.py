@@ -6,8 +6,6 @@ where the quotient has one minimum; both in closed form. ``meet8`` is the float3
 meet (conservative: radii carry a slack), ``touch8`` measures those in float64.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
-
 from __future__ import annotations
 
 import numpy as np
@@ -35,13 +33,13 @@ _FLAT = 1e-12  # heights over p's plane, over the model's size, that are roundin
 
 
 @inlined
-def dot8(ax, ay, az, bx, by, bz):  # type: ignore[no-untyped-def]
+def dot8(ax, ay, az, bx, by, bz):
     """Dot products."""
     return fma8(ax, bx, fma8(ay, by, az * bz))
 
 
 @inlined
-def gather_leaf(leaf, vertices, facets, centre, size, out):  # type: ignore[no-untyped-def]
+def gather_leaf(leaf, vertices, facets, centre, size, out):
     """Corners relative to ``centre`` and outward unit normals of a leaf's facets; 0 where there is none or no area."""
     cx, cy, cz = centre[0], centre[1], centre[2]
     for lane in range(WIDTH):
@@ -66,7 +64,7 @@ def gather_leaf(leaf, vertices, facets, centre, size, out):  # type: ignore[no-u
 
 
 @inlined
-def _edge8(ax, ay, az, ex, ey, ez, h, rise, zero, one, flat):  # type: ignore[no-untyped-def]
+def _edge8(ax, ay, az, ex, ey, ez, h, rise, zero, one, flat):
     """Least |q|^2 / (m.q) over the segments a, a + e where m.q > flat; h = m.a and rise = m.e."""
     aa, ae, ee = dot8(ax, ay, az, ax, ay, az), dot8(ax, ay, az, ex, ey, ez), dot8(ex, ey, ez, ex, ey, ez)
     gx, gy, gz = h * ex - rise * ax, h * ey - rise * ay, h * ez - rise * az
@@ -81,7 +79,7 @@ def _edge8(ax, ay, az, ex, ey, ez, h, rise, zero, one, flat):  # type: ignore[no
 
 
 @inlined
-def touch8(leaf, px, py, pz, mx, my, mz, hits, best, size, diameters):  # type: ignore[no-untyped-def]
+def touch8(leaf, px, py, pz, mx, my, mz, hits, best, size, diameters):
     """Diameters of the spheres tangent at p that touch the facets ``hits`` of a gathered leaf.
 
     Returns the mask of those that face p, do not lie behind and may be less than ``best``; theirs are in ``diameters``.
@@ -130,7 +128,7 @@ def touch8(leaf, px, py, pz, mx, my, mz, hits, best, size, diameters):  # type: 
 
 
 @inlined
-def _apart8(ax, ay, az, ex, ey, ez, ux, uy, uz, zero, one):  # type: ignore[no-untyped-def]
+def _apart8(ax, ay, az, ex, ey, ez, ux, uy, uz, zero, one):
     """Squared distance of the segments a, a + e from the origin, and on which side of them in the plane it lies."""
     s = (zero - dot8(ax, ay, az, ex, ey, ez)) / dot8(ex, ey, ez, ex, ey, ez)
     s = min8(max8(s, zero), one)
@@ -139,9 +137,7 @@ def _apart8(ax, ay, az, ex, ey, ez, ux, uy, uz, zero, one):  # type: ignore[no-u
 
 
 @inlined
-def meet8(  # type: ignore[no-untyped-def]
-    ax, ay, az, ex, ey, ez, fx, fy, fz, ux, uy, uz, area, longest, mx, my, mz, cx, cy, cz, radius, square, slack
-):
+def meet8(ax, ay, az, ex, ey, ez, fx, fy, fz, ux, uy, uz, area, longest, mx, my, mz, cx, cy, cz, radius, square, slack):
     """Mask of the facets a, a + e, a + f that may face m and meet the sphere about c; u = e x f, area = |u|."""
     zero, one = splat8(np.float32(0)), splat8(np.float32(1))
     # Rounding of the corners turns the normals of slivers: allow for it.
@@ -161,7 +157,7 @@ def meet8(  # type: ignore[no-untyped-def]
 
 
 @inlined
-def shrink(lane, exact, lanes, slack):  # type: ignore[no-untyped-def]
+def shrink(lane, exact, lanes, slack):
     """Set a lane's float32 sphere after its ``exact`` bounds: middle, radius and its square, with slack."""
     r = min(exact[6, lane], exact[7, lane]) / 2
     for axis in range(3):
@@ -172,7 +168,7 @@ def shrink(lane, exact, lanes, slack):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def enclose(active, lanes, around):  # type: ignore[no-untyped-def]
+def enclose(active, lanes, around):
     """A sphere around the spheres of the ``active`` lanes: middle and radius to ``around``."""
     x, y, z, count, left = 0.0, 0.0, 0.0, 0, active
     while left:

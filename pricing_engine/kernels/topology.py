@@ -9,8 +9,6 @@ O(n) expected where edges are pairs, O(n log d) for d facets at a vertex; right,
 Half-edge ``3 * facet + corner`` runs from that corner to the facet's next one.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment"
-
 from __future__ import annotations
 
 import numpy as np
@@ -50,7 +48,7 @@ def match_edges(
 
 
 @kernel
-def _highest_vertex(lo, hi, facets, block_vertices):  # type: ignore[no-untyped-def]
+def _highest_vertex(lo, hi, facets, block_vertices):
     highest = np.int32(0)
     for facet in range(lo, hi):
         highest = max(highest, facets[facet, 0], facets[facet, 1], facets[facet, 2])
@@ -58,7 +56,7 @@ def _highest_vertex(lo, hi, facets, block_vertices):  # type: ignore[no-untyped-
 
 
 @inlined
-def _is_degenerate(vertices, a, b, c):  # type: ignore[no-untyped-def]
+def _is_degenerate(vertices, a, b, c):
     """Repeated vertex, or no area beyond what rounding the coordinates to float64 can feign."""
     if a == b or b == c or c == a:  # noqa: PLR1714
         return True
@@ -71,7 +69,7 @@ def _is_degenerate(vertices, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _scan(lo, hi, vertices, facets, vertex_start, foreign, foreign_count, tallies):  # type: ignore[no-untyped-def]
+def _scan(lo, hi, vertices, facets, vertex_start, foreign, foreign_count, tallies):
     """Count degenerate facets; list the half-edges whose edge belongs to another block."""
     block, count = lo // GRAIN, 3 * lo
     v0, v1 = vertex_start[block], vertex_start[block + 1]
@@ -87,7 +85,7 @@ def _scan(lo, hi, vertices, facets, vertex_start, foreign, foreign_count, tallie
 
 
 @kernel
-def _sort_foreign(facets, vertex_start, foreign, foreign_count, halves, half_start):  # type: ignore[no-untyped-def]
+def _sort_foreign(facets, vertex_start, foreign, foreign_count, halves, half_start):
     """Counting sort of the foreign half-edges by block."""
     blocks = len(foreign_count)
     owner = np.empty(len(halves), np.int32)
@@ -112,7 +110,7 @@ def _sort_foreign(facets, vertex_start, foreign, foreign_count, halves, half_sta
 
 
 @kernel
-def _match(first, last, facets, vertex_start, halves, half_start, links, tallies):  # type: ignore[no-untyped-def]
+def _match(first, last, facets, vertex_start, halves, half_start, links, tallies):
     slots = 0
     for block in range(first, last):
         slots = max(slots, half_start[block + 1] - half_start[block])
@@ -126,7 +124,7 @@ def _match(first, last, facets, vertex_start, halves, half_start, links, tallies
 
 
 @kernel
-def _pair(block, facets, vertex_start, halves, half_start, table, holders, links, tallies):  # type: ignore[no-untyped-def]
+def _pair(block, facets, vertex_start, halves, half_start, table, holders, links, tallies):
     """Pair the half-edges of a block in a hash table of their edges; False, and no tallies, for what it can't judge.
 
     That is an edge used three times, twice by one facet, by two facets on the same vertices, or with both ends at one

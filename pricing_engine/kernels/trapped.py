@@ -25,7 +25,7 @@ _SAMPLES = 8
 
 
 @inlined
-def _beside(segments, s, offset):  # type: ignore[no-untyped-def]
+def _beside(segments, s, offset):
     """The point ``offset`` left of the middle of segment s (right if negative), closer for tiny segments."""
     dx, dy = segments[s, 2] - segments[s, 0], segments[s, 3] - segments[s, 1]
     length = math.sqrt(dx * dx + dy * dy)
@@ -34,7 +34,7 @@ def _beside(segments, s, offset):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _apart(segments, s, t):  # type: ignore[no-untyped-def]
+def _apart(segments, s, t):
     """Signed distances of both ends of segment t from the line of s, nan for a point."""
     dx, dy = segments[s, 2] - segments[s, 0], segments[s, 3] - segments[s, 1]
     length = math.sqrt(dx * dx + dy * dy)
@@ -44,7 +44,7 @@ def _apart(segments, s, t):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _cross(segments, s, t, tolerance):  # type: ignore[no-untyped-def]
+def _cross(segments, s, t, tolerance):
     a, b = _apart(segments, s, t)
     if not ((a > tolerance and b < -tolerance) or (a < -tolerance and b > tolerance)):
         return False
@@ -53,7 +53,7 @@ def _cross(segments, s, t, tolerance):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def overlap_layers(  # type: ignore[no-untyped-def]
+def overlap_layers(
     lo,
     hi,
     offset,
@@ -136,9 +136,7 @@ def overlap_layers(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _meet(  # type: ignore[no-untyped-def]
-    k, tolerance, start, segments, contour, solid, strip, items, low_y, per_y, supported, parent, lower, voids
-):
+def _meet(k, tolerance, start, segments, contour, solid, strip, items, low_y, per_y, supported, parent, lower, voids):
     """Crossings of the contours of layers k + 1 and k: support, and where ``voids``, connection of the voids."""
     base, rows = start[k] + 2 * k, start[k + 1] - start[k] + 1
     for s in range(start[k + 1], start[k + 2]):
@@ -161,9 +159,7 @@ def _meet(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def find_voids(  # type: ignore[no-untyped-def]
-    lo, hi, points, layer, start, segments, contour, contours, strip, items, low_y, per_y, found
-):
+def find_voids(lo, hi, points, layer, start, segments, contour, contours, strip, items, low_y, per_y, found):
     """``found[i]``: the contour left of ``points[i]`` (n, 2) in ``layer[i]``, -1 in the solid or with none."""
     for i in range(lo, hi):
         k = layer[i]
@@ -175,7 +171,7 @@ def find_voids(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def join_pairs(parent, pairs):  # type: ignore[no-untyped-def]
+def join_pairs(parent, pairs):
     """Unite ``pairs[0, i]`` with ``pairs[1, i]`` in a forest whose roots are the smallest numbers."""
     for i in range(pairs.shape[1]):
         join(parent, pairs[0, i], pairs[1, i])

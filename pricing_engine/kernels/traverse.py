@@ -7,8 +7,6 @@ between neighbours. All of it is float32 relative to the model's middle, so posi
 size. A ray costs O(log n) on common models. Nothing depends on the number of threads.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
-
 from __future__ import annotations
 
 import numpy as np
@@ -42,7 +40,7 @@ def closest_hits(
 
 
 @kernel
-def _cast(lo, hi, origins, directions, t_min, corners, boxes, level_start, centre, distance, facet):  # type: ignore[no-untyped-def]
+def _cast(lo, hi, origins, directions, t_min, corners, boxes, level_start, centre, distance, facet):
     stack_t, stack_box, found = np.empty(STACK, np.float32), np.empty(STACK, np.int64), np.empty(1, np.int64)
     top = level_start[-1]
     for ray in range(lo, hi):
@@ -71,9 +69,7 @@ def _cast(lo, hi, origins, directions, t_min, corners, boxes, level_start, centr
 
 
 @inlined
-def closest(  # type: ignore[no-untyped-def]
-    ox, oy, oz, dx, dy, dz, t_min, skipped, guess, corners, boxes, level_start, stack_t, stack_box, found
-):
+def closest(ox, oy, oz, dx, dy, dz, t_min, skipped, guess, corners, boxes, level_start, stack_t, stack_box, found):
     """Distance to the nearest facet other than ``skipped`` beyond ``t_min``, or inf; the facet goes to ``found[0]``.
 
     Origin relative to the tree's centre; unit direction. ``guess`` is a facet whose leaf is tried first (or -1): rays

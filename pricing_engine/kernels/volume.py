@@ -23,7 +23,7 @@ def boundary_moments(mesh: Mesh, boundary: Boundary, centre: Floats, threads: in
 
 
 @inlined
-def _add(ax, ay, az, bx, by, bz, cx, cy, cz, row, sums):  # type: ignore[no-untyped-def]
+def _add(ax, ay, az, bx, by, bz, cx, cy, cz, row, sums):
     volume = (ay * bz - az * by) * cx + (az * bx - ax * bz) * cy + (ax * by - ay * bx) * cz
     sums[row, 0] += volume
     sums[row, 1] += volume * (ax + bx + cx)
@@ -32,7 +32,7 @@ def _add(ax, ay, az, bx, by, bz, cx, cy, cz, row, sums):  # type: ignore[no-unty
 
 
 @kernel
-def _facets(lo, hi, vertices, facets, status, centre, sums):  # type: ignore[no-untyped-def]
+def _facets(lo, hi, vertices, facets, status, centre, sums):
     x, y, z = centre[0], centre[1], centre[2]
     for f in range(lo, hi):
         if status[f] == WHOLE:
@@ -43,7 +43,7 @@ def _facets(lo, hi, vertices, facets, status, centre, sums):  # type: ignore[no-
 
 
 @kernel
-def _pieces(lo, hi, pieces, centre, sums):  # type: ignore[no-untyped-def]
+def _pieces(lo, hi, pieces, centre, sums):
     x, y, z = centre[0], centre[1], centre[2]
     for i in range(lo, hi):
         ax, ay, az = pieces[i, 0, 0] - x, pieces[i, 0, 1] - y, pieces[i, 0, 2] - z

@@ -6,8 +6,6 @@ smooth wall the slab is far thinner than the box. All that a search needs of eig
 boxes in six cache lines. O(n log n) for n facets, 44 bytes a box (6.3 a facet).
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment, call-arg, var-annotated"
-
 from __future__ import annotations
 
 import numpy as np
@@ -50,7 +48,7 @@ def build_walls(mesh: Mesh, bvh: Bvh, threads: int) -> NDArray[np.float32]:
 
 
 @kernel
-def _fill_leaves(lo, hi, vertices, facets, corners, boxes, centre, size, walls, angle):  # type: ignore[no-untyped-def]
+def _fill_leaves(lo, hi, vertices, facets, corners, boxes, centre, size, walls, angle):
     normals = np.empty((WIDTH, 3))
     for leaf in range(lo, hi):
         first, last = leaf * WIDTH, min(leaf * WIDTH + WIDTH, len(facets))
@@ -81,7 +79,7 @@ def _fill_leaves(lo, hi, vertices, facets, corners, boxes, centre, size, walls, 
 
 
 @kernel
-def _fill_level(lo, hi, start, below, span, corners, boxes, size, walls, angle):  # type: ignore[no-untyped-def]
+def _fill_level(lo, hi, start, below, span, corners, boxes, size, walls, angle):
     offsets = np.empty(WIDTH, np.float32)
     for box in range(lo, hi):
         first, last = below + box * WIDTH, below + box * WIDTH + WIDTH
@@ -117,19 +115,19 @@ def _fill_level(lo, hi, start, below, span, corners, boxes, size, walls, angle):
 
 
 @inlined
-def _arc(square):  # type: ignore[no-untyped-def]
+def _arc(square):
     # From the squared chord: the arc cosine would lose half the digits of small angles.
     return 2.0 * np.arcsin(min(np.sqrt(square) / 2.0, 1.0))
 
 
 @inlined
-def _angle(ax, ay, az, bx, by, bz):  # type: ignore[no-untyped-def]
+def _angle(ax, ay, az, bx, by, bz):
     x, y, z = ax - bx, ay - by, az - bz
     return _arc(x * x + y * y + z * z)
 
 
 @inlined
-def _store(box, x, y, z, spread, offset, boxes, walls, angle):  # type: ignore[no-untyped-def]
+def _store(box, x, y, z, spread, offset, boxes, walls, angle):
     group, lane = box // WIDTH, box % WIDTH
     key = np.cos(spread + _ANGLE) - 1e-5 if spread + _ANGLE < np.pi else _ALWAYS
     walls[group, lane], walls[group, WIDTH + lane], walls[group, 2 * WIDTH + lane] = x, y, z
@@ -140,7 +138,7 @@ def _store(box, x, y, z, spread, offset, boxes, walls, angle):  # type: ignore[n
 
 
 @inlined
-def _reach8(ax, ay, az, offset, lo_x, lo_y, lo_z, hi_x, hi_y, hi_z, cx, cy, cz):  # type: ignore[no-untyped-def]
+def _reach8(ax, ay, az, offset, lo_x, lo_y, lo_z, hi_x, hi_y, hi_z, cx, cy, cz):
     """Squared radii at which spheres about c reach boxes beyond their slab's start.
 
     Where the slab starts ``depth`` from c, the cap beyond lies within the sphere about c + depth axis of radius
@@ -155,7 +153,7 @@ def _reach8(ax, ay, az, offset, lo_x, lo_y, lo_z, hi_x, hi_y, hi_z, cx, cy, cz):
 
 
 @inlined
-def siblings8(walls, group, mx, my, mz, spread, cx, cy, cz, square):  # type: ignore[no-untyped-def]
+def siblings8(walls, group, mx, my, mz, spread, cx, cy, cz, square):
     """Mask of the boxes of a group that may hold facets that face a direction within ``spread`` of m and meet a sphere.
 
     Also the squared radii at which spheres about its middle c reach them.
@@ -170,12 +168,12 @@ def siblings8(walls, group, mx, my, mz, spread, cx, cy, cz, square):  # type: ig
 
 
 @inlined
-def _same8(walls, group, row, side):  # type: ignore[no-untyped-def]
+def _same8(walls, group, row, side):
     return splat8(walls[group, row * WIDTH + side])
 
 
 @inlined
-def _half8(walls, group, side, lanes, first):  # type: ignore[no-untyped-def]
+def _half8(walls, group, side, lanes, first):
     """:func:`lanes16` for the eight lanes from ``first`` on."""
     ax, ay, az = _same8(walls, group, 0, side), _same8(walls, group, 1, side), _same8(walls, group, 2, side)
     near = _reach8(
@@ -188,6 +186,6 @@ def _half8(walls, group, side, lanes, first):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def lanes16(walls, group, side, lanes):  # type: ignore[no-untyped-def]
+def lanes16(walls, group, side, lanes):
     """Mask of the ``lanes`` (m, middle, radius, its square) whose sphere may meet a facet under a box that faces m."""
     return _half8(walls, group, side, lanes, 0) | _half8(walls, group, side, lanes, WIDTH) << WIDTH

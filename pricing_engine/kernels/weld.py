@@ -9,8 +9,6 @@ Chunk ``i`` owns rows ``3 * i * GRAIN ...`` of the entry arrays. Rows that no en
 system never backs them with memory: a closed mesh costs about 14 bytes a facet here.
 """
 
-# mypy: disable-error-code="no-untyped-call, assignment, call-arg"
-
 from __future__ import annotations
 
 from typing import Any
@@ -57,7 +55,7 @@ def weld_corners(
 
 
 @inlined
-def _hash(x, y, z):  # type: ignore[no-untyped-def]
+def _hash(x, y, z):
     """64 bits of which the high ones are good; the three products don't wait for each other."""
     h = np.float64(x).view(np.uint64) * _K1 ^ np.float64(y).view(np.uint64) * _K2
     h += np.float64(z).view(np.uint64) * _K3
@@ -65,7 +63,7 @@ def _hash(x, y, z):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _weld_chunk(lo, hi, positions, index, order, facets, entries, by_partition, segments):  # type: ignore[no-untyped-def]
+def _weld_chunk(lo, hi, positions, index, order, facets, entries, by_partition, segments):
     """Unsigned numbers index without a check for negative ones, which is a third of the time here."""
     chunk, base, last = lo // GRAIN, np.uint64(3 * lo), np.uint64(3 * lo - 1)
     partitions = segments.shape[1] - 1
@@ -111,7 +109,7 @@ def _weld_chunk(lo, hi, positions, index, order, facets, entries, by_partition, 
 
 
 @kernel
-def _merge(first, last, segments, entries, by_partition, owner, owned):  # type: ignore[no-untyped-def]
+def _merge(first, last, segments, entries, by_partition, owner, owned):
     for partition in range(first, last):
         total = 0
         for chunk in range(len(segments)):
@@ -141,7 +139,7 @@ def _merge(first, last, segments, entries, by_partition, owner, owned):  # type:
 
 
 @kernel
-def _number(first, last, segments, number_start, owner, entries, scale, number, vertices):  # type: ignore[no-untyped-def]
+def _number(first, last, segments, number_start, owner, entries, scale, number, vertices):
     for chunk in range(first, last):
         base, vertex = 3 * GRAIN * chunk, number_start[chunk]
         for entry in range(base, base + segments[chunk, segments.shape[1] - 1]):
@@ -153,7 +151,7 @@ def _number(first, last, segments, number_start, owner, entries, scale, number, 
 
 
 @kernel
-def _relabel(lo, hi, owner, number, facets):  # type: ignore[no-untyped-def]
+def _relabel(lo, hi, owner, number, facets):
     for i in range(np.uint64(lo), np.uint64(hi)):
         for corner in range(np.uint64(3)):
             facets[i, corner] = number[np.uint64(owner[np.uint64(facets[i, corner])])]

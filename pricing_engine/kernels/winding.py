@@ -60,7 +60,7 @@ def outer_winding(
 
 
 @inlined
-def _mix(h):  # type: ignore[no-untyped-def]
+def _mix(h):
     h ^= h >> np.uint64(33)
     h *= np.uint64(0xFF51AFD7ED558CCD)
     h ^= h >> np.uint64(33)
@@ -69,7 +69,7 @@ def _mix(h):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _move(lo, hi, vertices, centre, amount, moved):  # type: ignore[no-untyped-def]
+def _move(lo, hi, vertices, centre, amount, moved):
     bits = vertices.view(np.uint64)
     for i in range(lo, hi):
         h = np.uint64(0x9E3779B97F4A7C15)
@@ -85,7 +85,7 @@ def _move(lo, hi, vertices, centre, amount, moved):  # type: ignore[no-untyped-d
 
 
 @inlined
-def _edge(x, y, moved, i, j):  # type: ignore[no-untyped-def]
+def _edge(x, y, moved, i, j):
     """Signed crossing of the half line from (x, y) towards +x by the edge i -> j; antisymmetric to the bit."""
     up = moved[j, 1] > y
     if up == (moved[i, 1] > y):
@@ -101,14 +101,14 @@ def _edge(x, y, moved, i, j):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def crossing(x, y, moved, facets, f):  # type: ignore[no-untyped-def]
+def crossing(x, y, moved, facets, f):
     """+1 where the line through (x, y) leaves the solid through facet f, -1 where it enters, 0 where it misses."""
     a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
     return _edge(x, y, moved, a, b) + _edge(x, y, moved, b, c) + _edge(x, y, moved, c, a)
 
 
 @inlined
-def normal_z(moved, facets, f):  # type: ignore[no-untyped-def]
+def normal_z(moved, facets, f):
     """Twice the signed area of facet f seen along the rays."""
     a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
     ux, uy = moved[b, 0] - moved[a, 0], moved[b, 1] - moved[a, 1]
@@ -116,7 +116,7 @@ def normal_z(moved, facets, f):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def height_above(x, y, z, moved, facets, f):  # type: ignore[no-untyped-def]
+def height_above(x, y, z, moved, facets, f):
     """How far facet f's plane lies above (x, y, z) along the ray."""
     a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
     ux, uy, uz = moved[b, 0] - moved[a, 0], moved[b, 1] - moved[a, 1], moved[b, 2] - moved[a, 2]
@@ -126,7 +126,7 @@ def height_above(x, y, z, moved, facets, f):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _coincide(facets, f, g):  # type: ignore[no-untyped-def]
+def _coincide(facets, f, g):
     for corner in range(3):
         v = facets[f, corner]
         if v != facets[g, 0] and v != facets[g, 1] and v != facets[g, 2]:
@@ -135,7 +135,7 @@ def _coincide(facets, f, g):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def on_ray(x, y, z, boxes, box):  # type: ignore[no-untyped-def]
+def on_ray(x, y, z, boxes, box):
     """Whether the ray upwards from the sheared point (x, y, z) meets a box of the tree (which is not sheared)."""
     near, far = max(0.0, boxes[2, box] - z), boxes[5, box] - z
     ox, oy = x + SHEAR_X * z, y + SHEAR_Y * z
@@ -145,7 +145,7 @@ def on_ray(x, y, z, boxes, box):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def winding_above(x, y, z, skip, moved, facets, boxes, level_start, stack):  # type: ignore[no-untyped-def]
+def winding_above(x, y, z, skip, moved, facets, boxes, level_start, stack):
     """Sum of the signed crossings strictly above (x, y, z), facet ``skip`` left out; ``stack`` (STACK, 2) int64."""
     total = 0
     top = 0
@@ -177,7 +177,7 @@ def winding_above(x, y, z, skip, moved, facets, boxes, level_start, stack):  # t
 
 
 @kernel
-def _wind(lo, hi, points, moved, facets, boxes, level_start, winding):  # type: ignore[no-untyped-def]
+def _wind(lo, hi, points, moved, facets, boxes, level_start, winding):
     stack = np.empty((STACK, 2), np.int64)
     for i in range(lo, hi):
         z = points[i, 2]
@@ -186,7 +186,7 @@ def _wind(lo, hi, points, moved, facets, boxes, level_start, winding):  # type: 
 
 
 @kernel
-def _wind_facets(lo, hi, which, moved, facets, boxes, level_start, winding):  # type: ignore[no-untyped-def]
+def _wind_facets(lo, hi, which, moved, facets, boxes, level_start, winding):
     stack = np.empty((STACK, 2), np.int64)
     for i in range(lo, hi):
         f = which[i]
