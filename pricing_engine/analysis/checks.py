@@ -23,12 +23,16 @@ def find_checks(
     slices: Slices,
     notes: Mapping[str, str],
     where: Places,
+    estimated: bool,
 ) -> tuple[Check, ...]:
-    """All findings, in a fixed order. ``where`` maps a check's code to points on the model (mm)."""
+    """All findings, in a fixed order.
+
+    ``where`` maps a check's code to points on the model (mm); ``estimated``: the volume is one of an open surface.
+    """
     found = [
         *(Check(code, "warning" if code in _LOSSY else "info", message) for code, message in notes.items()),
         *_integrity_checks(integrity),
-        *_volume_checks(integrity, geometry),
+        *_volume_checks(geometry, estimated),
         *_size_checks(geometry),
         *_wall_checks(thickness),
         *_layer_checks(geometry, slices),
@@ -57,7 +61,7 @@ def _integrity_checks(integrity: Integrity) -> Iterator[Check]:
         )
 
 
-def _volume_checks(integrity: Integrity, geometry: Geometry) -> Iterator[Check]:
+def _volume_checks(geometry: Geometry, estimated: bool) -> Iterator[Check]:
     volume, signed = geometry.volume_mm3, geometry.signed_volume_mm3
     if volume is None:
         text = (
@@ -68,7 +72,7 @@ def _volume_checks(integrity: Integrity, geometry: Geometry) -> Iterator[Check]:
     if volume <= 0:
         yield Check("no_volume", "error", "the model encloses no volume, so there is nothing to make", volume, 0.0)
         return
-    if not integrity.watertight:
+    if estimated:
         yield Check("volume_estimated", "warning", "the model is not closed: its volume is an estimate", volume)
     elif signed is not None and signed - volume > _OVERLAP_SHARE * volume:
         share = (signed - volume) / volume

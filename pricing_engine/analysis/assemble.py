@@ -1,0 +1,122 @@
+"""From what the stages found to the sections of the Analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricing_engine import ENGINE_VERSION
+from pricing_engine.analysis import model as report
+from pricing_engine.analysis.checks import find_checks
+from pricing_engine.analysis.orientation import Orientation, Pose
+from pricing_engine.analysis.settings import Settings
+from pricing_engine.analysis.slices import Slices
+from pricing_engine.analysis.stages import Findings, Solid, Sound
+from pricing_engine.analysis.thickness import Percentiles
+from pricing_engine.mesh.load import LoadedModel
+
+_PLACES = 8  # points that a check shows at most
+
+
+def assemble(
+    identity: str, loaded: LoadedModel, settings: Settings, found: Findings, elapsed: Mapping[str, float]
+) -> report.Analysis:
+    """The Analysis with the id ``identity``."""
+    raw, walls = loaded.mesh, found.walls
+    integrity, geometry = _integrity(found.sound), _geometry(found.solid)
+    thickness = report.Thickness(_summary(walls.ray), _summary(walls.sphere), walls.thin_area_fraction)
+    slices = _slices(found.layers, settings.layer_height_mm)
+    notes = {note.code: note.message for note in loaded.notes}
+    estimated = not found.sound.sealed
+    return report.Analysis(
+        engine_version=ENGINE_VERSION,
+        analysis_id=identity,
+        model=report.Model(loaded.sha256, loaded.format, loaded.unit, raw.facet_count, len(raw.vertices), loaded.bytes),
+        integrity=integrity,
+        geometry=geometry,
+        thickness=thickness,
+        orientation=_orientation(found.poses),
+        slices=slices,
+        finishing=report.Finishing(found.reach),
+        checks=find_checks(integrity, geometry, thickness, slices, notes, _places(found), estimated),
+        elapsed_s=elapsed,
+    )
+
+
+def _integrity(sound: Sound) -> report.Integrity:
+    topology = sound.topology
+    return report.Integrity(
+        watertight=topology.watertight,
+        winding_consistent=topology.winding_consistent,
+        bodies=topology.bodies,
+        euler_number=topology.euler_number,
+        boundary_edges=topology.boundary_edges,
+        non_manifold_edges=topology.non_manifold_edges,
+        degenerate_facets=topology.degenerate_facets,
+        duplicate_facets=topology.duplicate_facets,
+        self_intersecting_facets=int(np.count_nonzero(sound.crossing)),
+        inverted=any(mended.code == "bodies_turned" for mended in sound.repairs),
+        repairs=tuple(report.Repair(mended.code, mended.count) for mended in sound.repairs),
+    )
+
+
+def _geometry(solid: Solid) -> report.Geometry:
+    mass, centre = solid.mass, solid.centre
+    return report.Geometry(
+        signed_volume_mm3=mass.volume,
+        volume_mm3=solid.volume,
+        area_mm2=mass.area,
+        bbox_min_mm=_point(mass.bbox_min),
+        bbox_max_mm=_point(mass.bbox_max),
+        hull_volume_mm3=solid.hull.volume if solid.hull else None,
+        center_of_mass_mm=_point(centre) if centre is not None and np.all(np.isfinite(centre)) else None,
+    )
+
+
+def _places(found: Findings) -> dict[str, tuple[report.Point, ...]]:
+    """Where on the model a check's finding is, by the check's code."""
+    raw = found.sound.raw
+    crossed = np.flatnonzero(found.sound.crossing)[:_PLACES]
+    islands = found.layers.island_points[:_PLACES] if found.layers else ()
+    return {
+        "thin_walls": tuple(_point(place) for place in found.walls.thinnest_mm),
+        "islands": tuple(_point(place) for place in islands),
+        "self_intersections": tuple(_point(raw.vertices[raw.facets[facet]].mean(axis=0)) for facet in crossed),
+    }
+
+
+def _summary(found: Percentiles) -> report.ThicknessSummary:
+    return report.ThicknessSummary(found.min_mm, found.p05_mm, found.p50_mm)
+
+
+def _orientation(found: Orientation | None) -> report.Orientation:
+    if found is None:
+        nothing = None, None, None
+        return report.Orientation(0, report.OrientationScore(*nothing), report.BestOrientation(None, *nothing))
+    best = report.BestOrientation(_point(found.best.down), *_scores(found.best))
+    return report.Orientation(found.candidates, report.OrientationScore(*_scores(found.as_given)), best)
+
+
+def _slices(found: Slices | None, layer_height: float) -> report.Slices:
+    if found is None:
+        return report.Slices(layer_height, None, None, None, None, None, None)
+    return report.Slices(
+        layer_height_mm=found.layer_height_mm,
+        layers=found.layers,
+        area_sum_mm2=found.area_sum_mm2,
+        perimeter_sum_mm=found.perimeter_sum_mm,
+        max_area_mm2=found.max_area_mm2,
+        islands=found.islands,
+        trapped_volume_mm3=found.trapped_volume_mm3,
+    )
+
+
+def _scores(pose: Pose) -> tuple[float, float, float]:
+    return pose.support_volume_mm3, pose.overhang_area_mm2, pose.height_mm
+
+
+def _point(values: NDArray[np.float64]) -> report.Point:
+    x, y, z = (float(value) for value in values)
+    return x, y, z

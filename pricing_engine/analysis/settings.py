@@ -1,0 +1,13 @@
+"""What a caller may choose about measuring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Part of the analysis id: other settings, another analysis."""
+
+    layer_height_mm: float = 0.05
+    reach_radii_mm: tuple[float, ...] = (1.5, 3.0)
