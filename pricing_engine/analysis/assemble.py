@@ -72,6 +72,7 @@ def _geometry(solid: Solid) -> report.Geometry:
         bbox_max_mm=_point(mass.bbox_max),
         hull_volume_mm3=solid.hull.volume if solid.hull else None,
         center_of_mass_mm=_point(centre) if centre is not None and np.all(np.isfinite(centre)) else None,
+        surface_area_mm2=solid.area,
     )
 
 

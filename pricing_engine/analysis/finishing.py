@@ -6,13 +6,13 @@ import numpy as np
 
 from pricing_engine.kernels.boundary import Boundary
 from pricing_engine.kernels.bvh import Bvh
-from pricing_engine.kernels.reach import doubled_areas, flood, touchable
+from pricing_engine.kernels.reach import flood, touchable
 from pricing_engine.kernels.threads import run_ranges
+from pricing_engine.kernels.volume import boundary_areas
 from pricing_engine.mesh.model import Floats, Mesh
 
 SAMPLES = 1 << 15
 _GRAIN = 1024
-_GRAIN_FACETS = 1 << 16
 _GRID = 64
 _GIVE = 0.002  # of the radius: what a felt or brush gives way
 
@@ -51,11 +51,7 @@ def _reached_share(points: Floats, normals: Floats, bvh: Bvh, radius: float, thr
 def _sample(mesh: Mesh, boundary: Boundary, centre: Floats, threads: int) -> tuple[Floats, Floats]:
     """Points (N, 3) relative to ``centre`` and unit outward normals, at equal steps of boundary area."""
     pieces, count = boundary.pieces, mesh.facet_count
-    doubled = np.empty(count + len(pieces))
-    run_ranges(doubled_areas, count, _GRAIN_FACETS, threads, mesh.vertices, mesh.facets, boundary.status, doubled)
-    cross = np.cross(pieces[:, 1] - pieces[:, 0], pieces[:, 2] - pieces[:, 0])
-    doubled[count:] = np.linalg.norm(cross, axis=1)
-    total = np.cumsum(doubled)
+    total = np.cumsum(boundary_areas(mesh, boundary, threads))
     if not len(total) or not total[-1] > 0:
         return np.empty((0, 3)), np.empty((0, 3))
     step = total[-1] / SAMPLES

@@ -65,7 +65,11 @@ class Integrity:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Volumes, area, box and centre of mass. ``volume_mm3`` counts overlaps once and leaves cavities out."""
+    """Volumes, areas, box and centre of mass.
+
+    ``volume_mm3`` counts overlaps once and leaves cavities out; ``surface_area_mm2`` is the area of that solid, without
+    what overlapping shells hide in each other, where ``area_mm2`` is that of all facets.
+    """
 
     signed_volume_mm3: float | None
     volume_mm3: float | None
@@ -74,6 +78,7 @@ class Geometry:
     bbox_max_mm: Point | None
     hull_volume_mm3: float | None
     center_of_mass_mm: Point | None
+    surface_area_mm2: float | None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from pricing_engine.kernels.bvh import Bvh, build_bvh
 from pricing_engine.kernels.mass import MassProperties, mass_properties
 from pricing_engine.kernels.pair_search import Pairs, find_pairs
 from pricing_engine.kernels.self_intersection import self_intersections
+from pricing_engine.kernels.volume import boundary_areas
 from pricing_engine.mesh.integrity import Topology, measure_topology
 from pricing_engine.mesh.model import Floats, Mesh
 from pricing_engine.mesh.repair import Repair, repair
@@ -67,7 +68,8 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Solid:
-    """What the surface encloses: ``boundary``, ``volume`` (mm3) and ``centre`` of mass are None for a tangle.
+    """What the surface encloses: ``boundary``, ``volume`` (mm3), ``centre`` of mass and ``area`` (mm2) of the solid's
+    surface are None for a tangle.
 
     ``mass`` is of the raw mesh, ``hull`` None where all vertices lie in a plane.
     """
@@ -76,6 +78,7 @@ class Solid:
     boundary: Boundary | None
     volume: float | None
     centre: Floats | None
+    area: float | None
     hull: Hull | None
 
 
@@ -137,8 +140,9 @@ def _enclose(sound: Sound, threads: int) -> Solid:
     mass, hull = mass_properties(sound.raw, threads), convex_hull(sound.raw)
     boundary = classify(mesh, bvh, sound.pairs, sound.manifold, sound.body, threads)
     if boundary is None:
-        return Solid(mass, None, None, None, hull)
+        return Solid(mass, None, None, None, None, hull)
     volume, centre = true_volume(mesh, boundary, threads)
     if not sound.sealed:
         volume = open_volume_estimate(mesh, bvh, boundary, threads)
-    return Solid(mass, boundary, volume, centre, hull)
+    area = float(boundary_areas(mesh, boundary, threads).sum())
+    return Solid(mass, boundary, volume, centre, area, hull)

@@ -65,7 +65,8 @@ def show_analysis(analysis: Analysis, name: str) -> None:
         ("box", f"{size or '-'} mm"),
         ("volume (overlaps once)", f"{_number(g.volume_mm3)} mm3"),
         ("signed volume", f"{_number(g.signed_volume_mm3)} mm3"),
-        ("area", f"{_number(g.area_mm2)} mm2"),
+        ("surface of the solid", f"{_number(g.surface_area_mm2)} mm2"),
+        ("area of all facets", f"{_number(g.area_mm2)} mm2"),
         (
             "wall by sphere, least / 5 % / median",
             f"{_number(t.sphere.min_mm)} / {_number(t.sphere.p05_mm)} / {_number(t.sphere.p50_mm)} mm",

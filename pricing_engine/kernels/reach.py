@@ -82,27 +82,6 @@ def _is_free(px, py, pz, radius, corners, boxes, level_start, stack):
 
 
 @kernel
-def doubled_areas(lo, hi, vertices, facets, status, areas):
-    """Range kernel: ``areas`` (F,) float64, twice the area (mm2) of facets whose ``status`` (F,) is 1, 0 for others."""
-    for facet in range(lo, hi):
-        areas[facet] = 0.0
-        if status[facet] == 1:
-            a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]
-            ux, uy, uz = (
-                vertices[b, 0] - vertices[a, 0],
-                vertices[b, 1] - vertices[a, 1],
-                vertices[b, 2] - vertices[a, 2],
-            )
-            vx, vy, vz = (
-                vertices[c, 0] - vertices[a, 0],
-                vertices[c, 1] - vertices[a, 1],
-                vertices[c, 2] - vertices[a, 2],
-            )
-            x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-            areas[facet] = np.sqrt(x * x + y * y + z * z)
-
-
-@kernel
 def touchable(lo, hi, points, normals, radius, tolerance, corners, boxes, level_start, out):
     """Range kernel: ``out[i]`` 1 where the ball fits at sample i; points (N, 3) relative to the BVH's centre."""
     stack = np.empty((_STACK, 2), np.int64)

@@ -60,7 +60,7 @@ def known(value: float | None) -> float | None:
 def part_of(analysis: Analysis) -> Part | None:
     """Return the piece, or None where it can't be priced: no volume, area or box, or a volume of zero or less."""
     geometry = analysis.geometry
-    volume, area = known(geometry.volume_mm3), known(geometry.area_mm2)
+    volume, area = known(geometry.volume_mm3), known(geometry.surface_area_mm2)
     low, high = geometry.bbox_min_mm, geometry.bbox_max_mm
     if volume is None or area is None or low is None or high is None or not all(map(math.isfinite, (*low, *high))):
         return None

@@ -136,6 +136,17 @@ def test_a_cube_has_no_thin_area(tmp_path: Path) -> None:
     assert not [check for check in analysis.checks if check.severity != "info"]
 
 
+def test_what_overlapping_shells_hide_is_no_surface(tmp_path: Path) -> None:
+    one, other = trimesh.creation.box((4, 4, 4)), trimesh.creation.box((4, 4, 4))
+    other.apply_translation((2, 1, 1))
+    both = trimesh.util.concatenate(one, other)
+    geometry = analysis_of(both.vertices, both.faces, tmp_path).geometry
+    union = trimesh.boolean.union([one, other], engine="manifold")
+    assert geometry.area_mm2 == pytest.approx(2 * 96)
+    assert geometry.surface_area_mm2 == pytest.approx(union.area, rel=1e-6)
+    assert geometry.volume_mm3 == pytest.approx(union.volume, rel=1e-6)
+
+
 def test_one_facet_is_measured_as_nothing_to_make(tmp_path: Path) -> None:
     analysis = analysis_of([[0, 0, 0], [10, 0, 0], [0, 10, 0]], [[0, 1, 2]], tmp_path)
     assert analysis.geometry.volume_mm3 == 0

@@ -56,7 +56,7 @@ def make_analysis(
         integrity=Integrity(
             not open_edges and not non_manifold, consistent, 1, 2, open_edges, non_manifold, 0, 0, intersections, False
         ),
-        geometry=Geometry(volume, volume, area, (0.0, 0.0, 0.0), box, volume, (1.0, 1.0, 1.0)),
+        geometry=Geometry(volume, volume, area, (0.0, 0.0, 0.0), box, volume, (1.0, 1.0, 1.0), area),
         thickness=Thickness(
             ThicknessSummary(p50, p50, p50), ThicknessSummary(p50, p50, p50), {"0.5": 0.0, "0.8": thin, "1.0": thin}
         ),
