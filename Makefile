@@ -14,7 +14,7 @@ $(SETUP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	$(BIN)/python -m compileall -q pricing_engine
-	$(BIN)/python -m pricing_engine.cli.warm
+	$(BIN)/python -m pricing_engine.analysis.warm
 	touch $@
 
 run: setup

@@ -17,39 +17,12 @@ _GRID = 64
 _GIVE = 0.002  # of the radius: what a felt or brush gives way
 
 
-def measure_reach(mesh: Mesh, bvh: Bvh, boundary: Boundary, radii: tuple[float, ...], threads: int) -> dict[str, float]:
-    """Share of the boundary's area that a ball of each radius (mm) can touch from outside.
+def sample_surface(mesh: Mesh, boundary: Boundary, centre: Floats, threads: int) -> tuple[Floats, Floats]:
+    """Points (N, 3) relative to ``centre`` and unit outward normals, at :data:`SAMPLES` equal steps of boundary area.
 
-    The surface is sampled at :data:`SAMPLES` points at equal steps of area along the canonical order, so the standard
-    error is well below half a percent whatever the size of the facets.
+    The steps go along the canonical order, so the standard error of a share of them is well below half a percent
+    whatever the size of the facets.
     """
-    points, normals = _sample(mesh, boundary, bvh.centre, threads)
-    return {str(radius): _reached_share(points, normals, bvh, radius, threads) for radius in radii}
-
-
-def _reached_share(points: Floats, normals: Floats, bvh: Bvh, radius: float, threads: int) -> float:
-    if not len(points):
-        return 0.0
-    fits = np.zeros(len(points), np.uint8)
-    arrays = (bvh.corners, bvh.boxes, bvh.level_start)
-    run_ranges(touchable, len(points), _GRAIN, threads, points, normals, radius, _GIVE * radius, *arrays, fits)
-    low, high = points.min(axis=0), points.max(axis=0)
-    extent = float((high - low).max()) + 2 * radius
-    spacing = max(radius / 3, extent / _GRID)
-    origin = low - (radius + 2 * spacing)
-    shape = np.ceil((high - low + 2 * (radius + 2 * spacing)) / spacing).astype(np.int64) + 1
-    reached = np.zeros(int(shape.prod()), np.uint8)
-    flood(origin, spacing, shape, max(radius - 0.87 * spacing, 0.501 * spacing), *arrays, reached)
-    cell = np.floor((points + radius * normals - origin) / spacing).astype(np.int64)
-    arrived = np.zeros(len(points), bool)
-    for corner in np.ndindex(2, 2, 2):
-        at = np.clip(cell + corner, 0, shape - 1)
-        arrived |= reached[(at[:, 0] * shape[1] + at[:, 1]) * shape[2] + at[:, 2]] == 1
-    return float(np.count_nonzero(arrived & (fits == 1)) / len(points))
-
-
-def _sample(mesh: Mesh, boundary: Boundary, centre: Floats, threads: int) -> tuple[Floats, Floats]:
-    """Points (N, 3) relative to ``centre`` and unit outward normals, at equal steps of boundary area."""
     pieces, count = boundary.pieces, mesh.facet_count
     total = np.cumsum(boundary_areas(mesh, boundary, threads))
     if not len(total) or not total[-1] > 0:
@@ -71,3 +44,31 @@ def _sample(mesh: Mesh, boundary: Boundary, centre: Floats, threads: int) -> tup
     points = a + u * (b - a) + v * (c - a) - centre
     keep = length[:, 0] > 0
     return np.ascontiguousarray(points[keep]), np.ascontiguousarray((cross / np.where(length > 0, length, 1))[keep])
+
+
+def reached_shares(
+    lo: int, hi: int, threads: int, samples: tuple[Floats, Floats], bvh: Bvh, radii: tuple[float, ...]
+) -> list[float]:
+    """Share of ``samples``, and so of area, that a ball of each of ``radii[lo:hi]`` (mm) can touch from outside."""
+    return [_reached_share(*samples, bvh, radius, threads) for radius in radii[lo:hi]]
+
+
+def _reached_share(points: Floats, normals: Floats, bvh: Bvh, radius: float, threads: int) -> float:
+    if not len(points):
+        return 0.0
+    fits = np.zeros(len(points), np.uint8)
+    arrays = (bvh.corners, bvh.boxes, bvh.level_start)
+    run_ranges(touchable, len(points), _GRAIN, threads, points, normals, radius, _GIVE * radius, *arrays, fits)
+    low, high = points.min(axis=0), points.max(axis=0)
+    extent = float((high - low).max()) + 2 * radius
+    spacing = max(radius / 3, extent / _GRID)
+    origin = low - (radius + 2 * spacing)
+    shape = np.ceil((high - low + 2 * (radius + 2 * spacing)) / spacing).astype(np.int64) + 1
+    reached = np.zeros(int(shape.prod()), np.uint8)
+    flood(origin, spacing, shape, max(radius - 0.87 * spacing, 0.501 * spacing), *arrays, reached)
+    cell = np.floor((points + radius * normals - origin) / spacing).astype(np.int64)
+    arrived = np.zeros(len(points), bool)
+    for corner in np.ndindex(2, 2, 2):
+        at = np.clip(cell + corner, 0, shape - 1)
+        arrived |= reached[(at[:, 0] * shape[1] + at[:, 1]) * shape[2] + at[:, 2]] == 1
+    return float(np.count_nonzero(arrived & (fits == 1)) / len(points))

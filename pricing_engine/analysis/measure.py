@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis.assemble import assemble
 from pricing_engine.analysis.model import Analysis
+from pricing_engine.analysis.partial import Partial
 from pricing_engine.analysis.settings import Settings
+from pricing_engine.analysis.spread import OnThreads, Spread
 from pricing_engine.analysis.stages import Stopwatch, run_stages
 from pricing_engine.kernels.threads import default_threads
 from pricing_engine.mesh.load import load_model
@@ -37,17 +40,27 @@ def analysis_id(sha256: str, unit: str | None, settings: Settings) -> str:
     return "sha256:" + hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
-def measure(path: Path, unit: str | None, settings: Settings, threads: int | None) -> Measured:
+def measure(
+    path: Path,
+    unit: str | None,
+    settings: Settings,
+    threads: int | None,
+    spread_for: Callable[[int], Spread | None] = lambda facets: None,
+    tell: Callable[[Partial], None] | None = None,
+) -> Measured:
     """Read and measure the model at ``path``.
 
     ``unit``: mm, cm, m or in for formats that carry none. ``threads``: None for all cores; the numbers are the same for
-    any. Raises :class:`ModelError` where the model can't be read. O(n log n) in the number of facets.
+    any. ``spread_for`` is asked, with the number of facets, where else the heavy stages shall run, if anywhere.
+    ``tell`` hears what is known as stages end. Raises :class:`ModelError` where the model can't be read. O(n log n) in
+    the number of facets.
     """
     threads = threads or default_threads()
     watch = Stopwatch()
     with watch.stage("total"):
         with watch.stage("load"):
             loaded = load_model(path, unit, threads)
-        found = run_stages(loaded.mesh, settings, threads, watch)
+        spread = spread_for(loaded.mesh.facet_count) or OnThreads(threads)
+        found = run_stages(loaded.mesh, settings, spread, watch, tell)
     identity = analysis_id(loaded.sha256, unit, settings)
     return Measured(assemble(identity, loaded, settings, found, watch.seconds), found.sound.mesh, found.walls.facet_mm)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.analysis.finishing import measure_reach
+from pricing_engine.analysis.finishing import reached_shares, sample_surface
 from pricing_engine.analysis.hull import Hull, convex_hull, largest_faces
 from pricing_engine.analysis.orientation import Orientation, search_orientations
+from pricing_engine.analysis.partial import Partial, partial_of
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.analysis.slices import MOST_LAYERS, Slices, layer_count, measure_slices
 from pricing_engine.analysis.solid import classify, open_volume_estimate, true_volume
-from pricing_engine.analysis.thickness import Thickness, measure_thickness
+from pricing_engine.analysis.spread import Spread
+from pricing_engine.analysis.thickness import Thickness, start_thickness
 from pricing_engine.kernels.boundary import Boundary
-from pricing_engine.kernels.bvh import Bvh, build_bvh
+from pricing_engine.kernels.bvh import WIDTH, Bvh, build_bvh
 from pricing_engine.kernels.mass import MassProperties, mass_properties
-from pricing_engine.kernels.pair_search import Pairs, find_pairs
+from pricing_engine.kernels.pair_search import GRAIN_LEAVES, Pairs, find_pairs, join_leaves, prepare_join, sort_pairs
 from pricing_engine.kernels.self_intersection import self_intersections
 from pricing_engine.kernels.volume import boundary_areas
 from pricing_engine.mesh.integrity import Topology, measure_topology
@@ -29,6 +32,7 @@ from pricing_engine.mesh.repair import Repair, repair
 
 STAGES = ("load", "integrity", "geometry", "thickness", "orientation", "slices", "finishing", "total")
 _DONE = np.empty(0, np.int32)
+_LEAVES_A_PART = 32 * GRAIN_LEAVES  # 65,536 facets, some 40 ms
 
 
 @dataclass
@@ -47,11 +51,10 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The mesh as it is, ``raw``, and mended, ``mesh``, with its tree and the pairs of facets that may cross.
+    """The mesh as it is, ``raw``, and mended, ``mesh``.
 
-    ``topology`` and ``crossing`` (F,) bool, the self-intersecting facets, are of the raw mesh. ``manifold``: every edge
-    of the mended mesh is in two facets, in opposite directions; ``sealed``: in as many facets each way, so that
-    a winding number is whole. ``body`` (F,) int32: each facet's body.
+    ``topology`` and ``crossing`` (F,) bool, the self-intersecting facets, are of the raw mesh. ``sealed``: every edge
+    of the mended mesh is in as many facets each way, so that a winding number is whole.
     """
 
     raw: Mesh
@@ -59,10 +62,6 @@ class Sound:
     crossing: NDArray[np.bool_]
     mesh: Mesh
     repairs: tuple[Repair, ...]
-    bvh: Bvh
-    pairs: Pairs
-    body: NDArray[np.int32]
-    manifold: bool
     sealed: bool
 
 
@@ -94,51 +93,90 @@ class Findings:
     reach: dict[str, float | None]
 
 
-def run_stages(raw: Mesh, settings: Settings, threads: int, watch: Stopwatch) -> Findings:
-    """Measure ``raw``, a welded mesh in canonical order. O(n log n) in its facets."""
-    with watch.stage("integrity"):
-        sound = _mend(raw, threads)
+def run_stages(
+    raw: Mesh, settings: Settings, spread: Spread, watch: Stopwatch, tell: Callable[[Partial], None] | None = None
+) -> Findings:
+    """Measure ``raw``, a welded mesh in canonical order. O(n log n) in its facets.
+
+    ``tell`` hears what is known by now, once before the heavy stages and when each of them ends.
+    """
+    threads, height, radii = spread.threads, settings.layer_height_mm, settings.reach_radii_mm
     with watch.stage("geometry"):
-        solid = _enclose(sound, threads)
-        sound = replace(sound, pairs=Pairs(_DONE, _DONE, sound.pairs.complete), body=_DONE)  # not read again
-    mesh, bvh, boundary, height = sound.mesh, sound.bvh, solid.boundary, settings.layer_height_mm
-    poses, layers = None, None
-    reach: dict[str, float | None] = {str(radius): None for radius in settings.reach_radii_mm}
+        mass = mass_properties(raw, threads)
+    ended = _teller(tell, raw, mass, settings, threads)
+    with watch.stage("integrity"):
+        topology = measure_topology(raw, threads)
+        mesh, repairs = repair(raw, topology, threads)
+        mended = topology if mesh is raw else measure_topology(mesh, threads)
+        bvh = build_bvh(mesh, threads)
+        held = spread.hold(mesh), spread.hold(bvh)
+        walls_of = start_thickness(spread, mesh, bvh, held)
+        pairs = _pairs(spread, mesh, bvh, held)
+        crossing = _crossing(raw, mesh, bvh, pairs, threads)
+        sealed = mended.winding_consistent and mended.boundary_edges == 0
+        topology = replace(topology, facet_body=_DONE, neighbours=_DONE)  # 16 bytes a facet that nothing reads again
+        sound = Sound(raw, topology, crossing, mesh, repairs, sealed)
+    ended(lambda known: known.after_integrity(sound))
+    with watch.stage("geometry"):
+        solid = _enclose(sound, mass, bvh, pairs, mended, threads)
+        del pairs, mended
+    ended(lambda known: known.after_geometry(solid))
+    poses, layers, boundary = None, None, solid.boundary
+    reach: dict[str, float | None] = {str(radius): None for radius in radii}
+    if boundary is not None:
+        samples, held_boundary = spread.hold(sample_surface(mesh, boundary, bvh.centre, threads)), spread.hold(boundary)
+        reach_of = spread.start("finishing", reached_shares, len(radii), 1, samples, held[1], radii)
+        few = layer_count(mesh, height) <= MOST_LAYERS
+        layers_of = spread.start("slices", _slices, int(few), 1, held[0], held_boundary, height)
+        with watch.stage("orientation"):
+            poses = search_orientations(mesh, bvh, boundary, height, largest_faces(solid.hull), threads)
+        ended(lambda known: known.after_orientation(poses))
+        with watch.stage("slices"):
+            layers = next(chain.from_iterable(layers_of()), None)
+        ended(lambda known: known.after_slices(layers))
+        with watch.stage("finishing"):
+            reach.update(zip(reach, chain.from_iterable(reach_of()), strict=True))
+        ended(lambda known: known.after_finishing(reach))
     with watch.stage("thickness"):
-        walls = measure_thickness(mesh, bvh, threads)
-    if boundary is None:
-        return Findings(sound, solid, walls, poses, layers, reach)
-    with watch.stage("orientation"):
-        poses = search_orientations(mesh, bvh, boundary, height, largest_faces(solid.hull), threads)
-    with watch.stage("slices"):
-        if layer_count(mesh, height) <= MOST_LAYERS:
-            layers = measure_slices(mesh, boundary, height, threads)
-    with watch.stage("finishing"):
-        reach.update(measure_reach(mesh, bvh, boundary, settings.reach_radii_mm, threads))
+        walls = walls_of()
+    ended(lambda known: known.after_thickness())
     return Findings(sound, solid, walls, poses, layers, reach)
 
 
-def _mend(raw: Mesh, threads: int) -> Sound:
-    topology = measure_topology(raw, threads)
-    mesh, repairs = repair(raw, topology, threads)
-    mended = topology if mesh is raw else measure_topology(mesh, threads)
-    bvh = build_bvh(mesh, threads)
-    pairs = find_pairs(mesh, bvh, threads)
+def _teller(
+    tell: Callable[[Partial], None] | None, raw: Mesh, mass: MassProperties, settings: Settings, threads: int
+) -> Callable[[Callable[[Partial], Partial]], None]:
+    """A function that adds to what is known, and tells it; one that does nothing if nobody listens."""
+    if tell is None:
+        return lambda add: None
+    known = partial_of(raw, mass, settings, threads)
+    tell(known)
+
+    def ended(add: Callable[[Partial], Partial]) -> None:
+        nonlocal known
+        known = add(known)
+        tell(known)
+
+    return ended
+
+
+def _pairs(spread: Spread, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]) -> Pairs:
+    by = spread.hold(prepare_join(mesh, bvh, spread.threads))
+    leaves = bvh.corners.shape[1] // WIDTH
+    return sort_pairs(mesh, spread.start("pairs", join_leaves, leaves, _LEAVES_A_PART, *held, by)())
+
+
+def _crossing(raw: Mesh, mesh: Mesh, bvh: Bvh, pairs: Pairs, threads: int) -> NDArray[np.bool_]:
     if mesh is raw:
-        crossing = self_intersections(raw, bvh, pairs, threads)
-    else:
-        raw_bvh = build_bvh(raw, threads)
-        crossing = self_intersections(raw, raw_bvh, find_pairs(raw, raw_bvh, threads), threads)
-    body, sealed = mended.facet_body, mended.winding_consistent and mended.boundary_edges == 0
+        return self_intersections(raw, bvh, pairs, threads)
+    raw_bvh = build_bvh(raw, threads)
+    return self_intersections(raw, raw_bvh, find_pairs(raw, raw_bvh, threads), threads)
+
+
+def _enclose(sound: Sound, mass: MassProperties, bvh: Bvh, pairs: Pairs, mended: Topology, threads: int) -> Solid:
+    mesh, hull = sound.mesh, convex_hull(sound.raw)
     manifold = mended.winding_consistent and mended.watertight
-    topology = replace(topology, facet_body=_DONE, neighbours=_DONE)  # 16 bytes a facet that nothing reads again
-    return Sound(raw, topology, crossing, mesh, repairs, bvh, pairs, body, manifold, sealed)
-
-
-def _enclose(sound: Sound, threads: int) -> Solid:
-    mesh, bvh = sound.mesh, sound.bvh
-    mass, hull = mass_properties(sound.raw, threads), convex_hull(sound.raw)
-    boundary = classify(mesh, bvh, sound.pairs, sound.manifold, sound.body, threads)
+    boundary = classify(mesh, bvh, pairs, manifold, mended.facet_body, threads)
     if boundary is None:
         return Solid(mass, None, None, None, None, hull)
     volume, centre = true_volume(mesh, boundary, threads)
@@ -146,3 +184,8 @@ def _enclose(sound: Sound, threads: int) -> Solid:
         volume = open_volume_estimate(mesh, bvh, boundary, threads)
     area = float(boundary_areas(mesh, boundary, threads).sum())
     return Solid(mass, boundary, volume, centre, area, hull)
+
+
+def _slices(lo: int, hi: int, threads: int, mesh: Mesh, boundary: Boundary, height: float) -> list[Slices]:
+    """All layers: they are too quick to be worth more than one part."""
+    return [measure_slices(mesh, boundary, height, threads) for _ in range(lo, hi)]

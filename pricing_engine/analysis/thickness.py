@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pricing_engine.analysis.spread import Spread
 from pricing_engine.kernels.bvh import Bvh
 from pricing_engine.kernels.ray_thickness import ray_thickness
 from pricing_engine.kernels.sphere_thickness import sphere_thickness
@@ -15,6 +17,7 @@ from pricing_engine.mesh.model import Mesh
 THIN_LIMITS_MM = (0.5, 0.8, 1.0)
 _WHERE_COUNT = 5
 _BLOCK = 1 << 18
+_FACETS_A_PART = 1 << 16  # a quarter of a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,23 @@ class Thickness:
     thinnest_mm: NDArray[np.float64]
 
 
-def measure_thickness(mesh: Mesh, bvh: Bvh, threads: int) -> Thickness:
-    """Measure ``mesh`` (repaired, at least one facet) with its tree."""
+def start_thickness(spread: Spread, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]) -> Callable[[], Thickness]:
+    """Begin to measure ``mesh`` (repaired, at least one facet) with its tree; the spread has ``held`` both."""
+    parts_of = spread.start("thickness", facet_thickness, mesh.facet_count, _FACETS_A_PART, *held, urgent=False)
+
+    def join() -> Thickness:
+        ray, sphere = (np.concatenate(parts) for parts in zip(*parts_of(), strict=True))
+        return summarise(mesh, ray, sphere)
+
+    return join
+
+
+def facet_thickness(
+    lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ray and sphere thickness, mm, of facets ``lo .. hi``."""
     ray = ray_thickness(mesh, bvh, threads)
-    return summarise(mesh, ray, sphere_thickness(mesh, bvh, ray, threads))
+    return ray[lo:hi], sphere_thickness(mesh, bvh, threads, ray)[lo:hi]
 
 
 def summarise(mesh: Mesh, ray: NDArray[np.float64], sphere: NDArray[np.float64]) -> Thickness:

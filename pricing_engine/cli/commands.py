@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pricing_engine.analysis.measure import Settings
     from pricing_engine.analysis.model import Analysis
 
+    Measure = Callable[[Path, str | None, Settings], Analysis]
+
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="STL, OBJ, PLY, OFF, 3MF, GLB or STEP file.")]
 ModelPaths = Annotated[
     list[Path], typer.Argument(metavar="MODEL...", help="One model; many models or folders with --csv.")
@@ -34,6 +37,14 @@ Cache = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Keep analyses here; without it every call measures anew.")
 ]
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="OUT", help="Many models: one row a model and material.")]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Measure on a Ray cluster (host:port, ray://..., auto; nothing: one of this machine): the same numbers.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON as INTERFACE names it.")]
 Process = Annotated[str, typer.Option(help="casting, resin or powder-bed.")]
 Materials = Annotated[
@@ -67,10 +78,12 @@ def inspect(
     layer_height: LayerHeight = 0.05,
     threads: Threads = None,
     cache: Cache = None,
+    on_ray: OnRay = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a model: integrity, volumes, wall thickness, orientation, layers, reach."""
-    analysis = _measure(model, unit, layer_height, threads, cache)
+    with _measuring(threads, cache, on_ray) as measured:
+        analysis = _measure(measured, model, unit, layer_height)
     if as_json:
         _print_json(analysis.to_dict())
     else:
@@ -93,6 +106,7 @@ def quote(
     csv_out: Csv = None,
     threads: Threads = None,
     cache: Cache = None,
+    on_ray: OnRay = None,
     as_json: AsJson = False,
 ) -> None:
     """Price a model in every material of a process, or in the ones named."""
@@ -108,7 +122,8 @@ def quote(
     if csv_out is None:
         if len(models) != 1 or models[0].is_dir():
             raise WrongUsage("several models or a folder need --csv OUT")
-        priced = price(_measure(models[0], unit, layer_height, threads, cache), book, request)
+        with _measuring(threads, cache, on_ray) as measured:
+            priced = price(_measure(measured, models[0], unit, layer_height), book, request)
         if as_json:
             _print_json(priced.to_dict())
         else:
@@ -116,12 +131,12 @@ def quote(
         return
     paths = _expand(models)
     failed = 0
-    with _created(csv_out) as file:
+    with _created(csv_out) as file, _measuring(threads, cache, on_ray) as measured:
         writer = csv.DictWriter(file, ["model", *ROW_COLUMNS])
         writer.writeheader()
         for path in tables.progress(paths, "pricing"):
             try:
-                analysis = _measure(path, unit, layer_height, threads, cache, quiet=True)
+                analysis = _measure(measured, path, unit, layer_height, quiet=True)
             except ModelError as error:
                 failed += 1
                 tables.complain(f"{path}: {error}")
@@ -226,19 +241,36 @@ def samples(
         path = sample.write_stl(folder)
         tables.complain(f"wrote {path}")
         if quote_them:
-            analysis = _measure(path, None, 0.05, threads, None)
+            with _measuring(threads, None, None) as measured:
+                analysis = _measure(measured, path, None, 0.05)
             tables.show_sample(sample, analysis)
             tables.show_quote(price(analysis, load_price_book(None), Request()), sample.title)
 
 
-def _measure(
-    path: Path, unit: str | None, layer_height: float, threads: int | None, cache: Path | None, quiet: bool = False
-) -> Analysis:
+@contextmanager
+def _measuring(threads: int | None, cache: Path | None, on_ray: str | None) -> Iterator[Measure]:
+    """How models are measured for the time of the block: on threads here, or by the workers of a Ray cluster."""
     from pricing_engine.analysis.cache import cached_analysis
+    from pricing_engine.analysis.measure import measure
 
+    if on_ray is None:
+
+        def here(path: Path, unit: str | None, settings: Settings) -> Analysis:
+            return measure(path, unit, settings, threads).analysis
+
+        yield partial(cached_analysis, here, cache)
+        return
+    from pricing_engine.distributed.client import measure_on_cluster
+    from pricing_engine.distributed.connect import cluster
+
+    with cluster(on_ray, threads):
+        yield partial(cached_analysis, measure_on_cluster, cache)
+
+
+def _measure(measured: Measure, path: Path, unit: str | None, layer_height: float, quiet: bool = False) -> Analysis:
     settings = _settings(layer_height)
     with tables.status(f"measuring {path.name}", quiet), _naming(path):
-        analysis = cached_analysis(path, _unit(unit), settings, threads, cache)
+        analysis = measured(path, _unit(unit), settings)
     for check in analysis.checks:
         if check.code in READER_NOTES:
             tables.complain(f"{path}: {check.message}")

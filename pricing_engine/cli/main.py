@@ -17,6 +17,8 @@ sys.modules.setdefault("scipy", None)  # type: ignore[arg-type]
 
 from pricing_engine.cli.commands import register
 from pricing_engine.cli.failures import ServiceUnhealthy, WrongUsage
+from pricing_engine.distributed.address import LOCAL, is_address
+from pricing_engine.distributed.errors import DistributedError
 from pricing_engine.mesh.errors import ModelError
 from pricing_engine.processes.errors import PricingError
 
@@ -41,17 +43,25 @@ def build() -> typer.Typer:
 def main() -> NoReturn:
     """Run the command line and exit."""
     try:
-        build()(standalone_mode=True)
+        build()(_with_address(sys.argv[1:]), standalone_mode=True)
     except ModelError as error:
         _fail(UNREADABLE, error)
     except (WrongUsage, PricingError) as error:
         _fail(USAGE, error)
-    except ServiceUnhealthy as error:
+    except (ServiceUnhealthy, DistributedError) as error:
         _fail(UNHEALTHY, error)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has left: nothing more to say, and Python must not flush into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
+
+
+def _with_address(arguments: list[str]) -> list[str]:
+    """``--ray`` may stand alone: where no address follows, a cluster of this machine is meant."""
+    return [
+        f"--ray={LOCAL}" if word == "--ray" and not is_address(following) else word
+        for word, following in zip(arguments, [*arguments[1:], ""], strict=True)
+    ]
 
 
 def _fail(code: int, error: Exception) -> NoReturn:

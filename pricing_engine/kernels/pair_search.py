@@ -19,14 +19,14 @@ from pricing_engine.kernels.compile import kernel
 from pricing_engine.kernels.facet_pairs import may_meet
 from pricing_engine.kernels.fans import fans_apart, find_hubs
 from pricing_engine.kernels.threads import chunk_count, run_ranges
-from pricing_engine.mesh.model import Ints, Mesh
+from pricing_engine.mesh.model import Floats, Ints, Mesh
 
 NEAR = 1e-6
 """How near, relative to the model's size, :func:`find_pairs` still reports facets."""
 
 MOST_PAIRS, MOST_PAIRS_PER_FACET = 4_000_000, 4
 STACK = 256  # 7 siblings for each level but the last, and more levels than 2**31 facets can have
-_GRAIN_LEAVES = 256
+GRAIN_LEAVES = 256
 _ROOM = 256  # pairs a chunk may report in the first pass; a chunk with more is run again with as much as it needs
 _MOST_IN_CHUNK = 1 << 20  # where a chunk stops counting
 _BATCH_CHUNKS = 16  # are run before the total is looked at: a tangle shows soon
@@ -41,6 +41,18 @@ class Pairs:
     complete: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Joinable:
+    """What every leaf is compared by: ``boxes`` (leaves, 6, 8) of its facets, widened by ``near`` mm; its fan's ``hub``
+    (leaves,) int32, -1 where it is no fan, and ``axis`` (leaves, 3).
+    """
+
+    boxes: NDArray[np.float32]
+    near: float
+    hub: Ints
+    axis: Floats
+
+
 def find_pairs(mesh: Mesh, bvh: Bvh, threads: int) -> Pairs:
     """All pairs that may meet once vertices are moved a little.
 
@@ -48,29 +60,54 @@ def find_pairs(mesh: Mesh, bvh: Bvh, threads: int) -> Pairs:
     facet's corners, apart from shared ones, stay away by ``NEAR`` times half the model's size.
     """
     leaves = bvh.corners.shape[1] // WIDTH
-    facet_boxes, near = boxes_of_facets(bvh, NEAR, threads)
+    return sort_pairs(mesh, [join_leaves(0, leaves, threads, mesh, bvh, prepare_join(mesh, bvh, threads))])
+
+
+def prepare_join(mesh: Mesh, bvh: Bvh, threads: int) -> Joinable:
+    """One streaming pass over the facets."""
+    leaves = bvh.corners.shape[1] // WIDTH
+    boxes, near = boxes_of_facets(bvh, NEAR, threads)
     hub, axis = np.empty(leaves, np.int32), np.empty((leaves, 3))
     run_ranges(find_hubs, leaves, 4096, threads, mesh.vertices, mesh.facets, hub, axis)
-    chunks = chunk_count(leaves, _GRAIN_LEAVES)
+    return Joinable(boxes, near, hub, axis)
+
+
+def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinable) -> NDArray[np.int64] | None:
+    """The pairs of leaves ``lo .. hi`` (``lo`` a multiple of :data:`GRAIN_LEAVES`) with themselves and all later ones.
+
+    Keys ``first << 32 | second``, or None where they are too many.
+    """
+    chunks = chunk_count(hi - lo, GRAIN_LEAVES)
     found = np.zeros(chunks, np.int64)
     room = np.full(chunks, _ROOM, np.int64)
     parts = []
     while room.any():
         start = np.concatenate([[0], np.cumsum(room)])
         keys = np.empty(start[-1], np.int64)
-        for skip in range(0, leaves, _BATCH_CHUNKS * _GRAIN_LEAVES):
-            batch = min(leaves - skip, _BATCH_CHUNKS * _GRAIN_LEAVES)
-            run_ranges(_join_leaves, batch, _GRAIN_LEAVES, threads, skip, mesh.vertices, mesh.facets, bvh.boxes,
-                       bvh.level_start, facet_boxes, hub, axis, near, start, keys, found)  # fmt: skip
-            if found.max() > _MOST_IN_CHUNK or found.sum() > MOST_PAIRS + MOST_PAIRS_PER_FACET * mesh.facet_count:
-                return Pairs(np.empty(0, np.int32), np.empty(0, np.int32), complete=False)
+        for skip in range(0, hi - lo, _BATCH_CHUNKS * GRAIN_LEAVES):
+            batch = min(hi - lo - skip, _BATCH_CHUNKS * GRAIN_LEAVES)
+            run_ranges(_join_leaves, batch, GRAIN_LEAVES, threads, skip, lo, mesh.vertices, mesh.facets, bvh.boxes,
+                       bvh.level_start, by.boxes, by.hub, by.axis, by.near, start, keys, found)  # fmt: skip
+            if found.max() > _MOST_IN_CHUNK or found.sum() > _most_pairs(mesh):
+                return None
         fits = found <= room
         parts += [keys[start[i] : start[i] + found[i]] for i in np.flatnonzero(fits & (room > 0))]
         room = np.where(fits | (room == 0), 0, found)
-    keys = np.concatenate(parts)
-    del parts
+    return np.concatenate(parts)
+
+
+def sort_pairs(mesh: Mesh, parts: list[NDArray[np.int64] | None]) -> Pairs:
+    """The pairs of all parts of :func:`join_leaves`."""
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts) or sum(map(len, known)) > _most_pairs(mesh):
+        return Pairs(np.empty(0, np.int32), np.empty(0, np.int32), complete=False)
+    keys = np.concatenate(known)
     keys.sort()
     return Pairs((keys >> 32).astype(np.int32), (keys & 0x7FFFFFFF).astype(np.int32), complete=True)
+
+
+def _most_pairs(mesh: Mesh) -> int:
+    return MOST_PAIRS + MOST_PAIRS_PER_FACET * mesh.facet_count
 
 
 def boxes_of_facets(bvh: Bvh, near: float, threads: int) -> tuple[NDArray[np.float32], float]:
@@ -96,9 +133,11 @@ def _fill_facet_boxes(lo, hi, corners, pad, facet_boxes):
 
 
 @kernel
-def _join_leaves(lo, hi, skip, vertices, facets, boxes, level_start, facet_boxes, hub, axis, near, start, keys, found):
-    lo, hi = lo + skip, hi + skip
-    chunk = lo // _GRAIN_LEAVES
+def _join_leaves(
+    lo, hi, skip, begin, vertices, facets, boxes, level_start, facet_boxes, hub, axis, near, start, keys, found
+):
+    lo, hi = lo + skip + begin, hi + skip + begin
+    chunk = (lo - begin) // GRAIN_LEAVES
     first_key, room = start[chunk], start[chunk + 1] - start[chunk]
     if room == 0:
         return

@@ -35,9 +35,13 @@ _FAR = 4.0  # diameters over the model's size that no closed model exceeds by mu
 _UNBOUNDED = 1e5  # diameters over the model's size beyond which a wall is nearly in p's own plane: none
 
 
-def sphere_thickness(mesh: Mesh, bvh: Bvh, ray: NDArray[np.float64], threads: int) -> NDArray[np.float64]:
-    """(F,) mm; ``ray`` where no wall faces the facet, so NaN where that is NaN too, and for facets without area."""
+def sphere_thickness(mesh: Mesh, bvh: Bvh, threads: int, ray: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """(F,) mm; where no wall faces the facet the value of ``ray`` (F,), or NaN without it; NaN for facets without area.
+
+    The rays change no other value: they only give the search a first bound.
+    """
     thickness = np.full(mesh.facet_count, np.nan)
+    ray = thickness.copy() if ray is None else ray
     size = float(np.linalg.norm(mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)))
     walls = build_walls(mesh, bvh, threads)
     packets = -(-mesh.facet_count // _LANES)

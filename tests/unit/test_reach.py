@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from pricing_engine.analysis.finishing import measure_reach
+from pricing_engine.analysis.finishing import reached_shares, sample_surface
 from pricing_engine.kernels.boundary import Boundary
 from pricing_engine.kernels.bvh import build_bvh
 from pricing_engine.mesh.samples import lathe
@@ -16,7 +16,9 @@ from tests.naive.reach import touchable_share
 
 def reach(solid: trimesh.Trimesh, *radii: float, threads: int = 1) -> dict[str, float]:
     mesh = canonical_indexed(np.asarray(solid.vertices), np.asarray(solid.faces), 1)
-    return measure_reach(mesh, build_bvh(mesh, 1), Boundary.everything(mesh.facet_count), radii, threads)
+    bvh = build_bvh(mesh, 1)
+    samples = sample_surface(mesh, Boundary.everything(mesh.facet_count), bvh.centre, threads)
+    return dict(zip(map(str, radii), reached_shares(0, len(radii), threads, samples, bvh, radii), strict=True))
 
 
 def test_all_of_a_convex_body_is_reached() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from pricing_engine.analysis.thickness import measure_thickness
+from pricing_engine.analysis.spread import OnThreads
+from pricing_engine.analysis.thickness import Thickness, start_thickness
 from pricing_engine.kernels.bvh import build_bvh
 from pricing_engine.kernels.ray_thickness import CONTACT, ray_thickness
 from pricing_engine.kernels.sphere_thickness import sphere_thickness
@@ -35,7 +36,12 @@ def of(solid) -> Mesh:
 def measure(mesh: Mesh, threads: int = 2):
     bvh = build_bvh(mesh, threads)
     ray = ray_thickness(mesh, bvh, threads)
-    return ray, sphere_thickness(mesh, bvh, ray, threads)
+    return ray, sphere_thickness(mesh, bvh, threads, ray)
+
+
+def measured(mesh: Mesh) -> Thickness:
+    bvh = build_bvh(mesh, 2)
+    return start_thickness(OnThreads(2), mesh, bvh, (mesh, bvh))()
 
 
 def noisy(seed: int) -> Mesh:
@@ -64,6 +70,14 @@ def test_agrees_with_the_naive_twins(mesh):
     assert np.mean(sphere[known] >= bound[known] * (1 - 1e-3)) > 0.9
 
 
+@pytest.mark.parametrize("mesh", [noisy(7), soup(8), soup(9, 300, 1.0), of(trimesh.creation.box())])
+def test_rays_only_fill_where_no_wall_faces_and_change_no_other_bit(mesh):
+    ray, with_rays = measure(mesh)
+    without = sphere_thickness(mesh, build_bvh(mesh, 2), 2)
+    alone = np.isnan(without)
+    assert np.array_equal(with_rays, np.where(alone, ray, without), equal_nan=True)
+
+
 def test_facets_without_area_change_nothing():
     mesh = noisy(6)
     flat = np.array([[0, 0, 5], [7, 7, 7], [3, 9, 3]] * 5, np.int32)
@@ -88,7 +102,7 @@ def test_sheet_thinner_than_its_facets_mixes_both_sides_in_a_leaf():
 def test_cube_has_no_thin_edges():
     cube = trimesh.creation.box((10, 10, 10)).subdivide().subdivide().subdivide()
     mesh = of(cube)
-    result = measure_thickness(mesh, build_bvh(mesh, 2), 2)
+    result = measured(mesh)
     assert result.thin_area_fraction == {"0.5": 0.0, "0.8": 0.0, "1.0": 0.0}
     np.testing.assert_allclose(result.facet_mm, 10, rtol=1e-12)
     assert result.ray.min_mm == pytest.approx(10, rel=1e-12)
@@ -99,7 +113,7 @@ def test_knife_edge_is_thin():
     for _ in range(5):
         wedge = wedge.subdivide()
     mesh = of(wedge)
-    result = measure_thickness(mesh, build_bvh(mesh, 2), 2)
+    result = measured(mesh)
     assert 0.1 < result.thin_area_fraction["0.5"] < result.thin_area_fraction["1.0"] < 0.7
     assert np.all(result.thinnest_mm[:, 0] < 0.5)
 
@@ -137,7 +151,7 @@ def test_threads_change_no_bit_and_motion_changes_little():
 )
 def test_survives_poor_meshes(facets):
     mesh = Mesh(np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [2, 0, 0]]), np.array(facets, np.int32))
-    result = measure_thickness(mesh, build_bvh(mesh, 2), 2)
+    result = measured(mesh)
     assert result.ray.min_mm is None
     assert result.sphere.p50_mm is None
     assert np.isnan(result.facet_mm).all()

@@ -1,0 +1,60 @@
+"""Which tasks a model becomes and how long each takes: the engine's plan, measured times in place of the kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from benchmarks.simulator.errors import require
+from benchmarks.simulator.stage_times import STAGES, StageTimes
+from benchmarks.simulator.workload import Floats, Mix, Trace, draw_models
+from pricing_engine.distributed.plan import SMALL_FACETS
+
+Phase = tuple[float, ...]
+FIRST = ("load", "integrity")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A model of ``small_facets`` or fewer is one task.
+
+    A larger one is first one task for FIRST, then one for the stages that don't split, beside tasks of ``task_s`` or
+    less for those that do, ``split``.
+    """
+
+    small_facets: float = SMALL_FACETS
+    task_s: float = 0.25
+    split: tuple[str, ...] = ("thickness", "slices", "finishing")
+
+    def __post_init__(self) -> None:
+        """Raises ParameterError."""
+        require(self.small_facets >= 0, "small_facets", self.small_facets, "0 or more")
+        require(self.task_s > 0, "task_s", self.task_s, "more than 0 s")
+        later = tuple(stage for stage in STAGES if stage not in FIRST)
+        require(set(self.split) <= set(later), "split", ", ".join(self.split), "some of " + ", ".join(later))
+
+    def phases(self, facets: float, seconds: Floats) -> tuple[Phase, ...]:
+        """Seconds of the tasks of each phase; a phase begins when the one before has ended. ``seconds`` by STAGES."""
+        by_stage = dict(zip(STAGES, seconds.tolist(), strict=True))
+        if facets <= self.small_facets:
+            return ((sum(by_stage.values()),),)
+        first = sum(by_stage.pop(stage) for stage in FIRST)
+        tasks: list[float] = []
+        for stage in self.split:
+            whole = by_stage.pop(stage)
+            parts = ceil(whole / self.task_s)
+            tasks += [whole / parts] * parts
+        return (first,), (sum(by_stage.values()), *tasks)
+
+
+def work_seconds(trace: Trace, times: StageTimes) -> Floats:
+    """Seconds (n, 7) of each stage of each model of ``trace`` on one CPU."""
+    return times.at(trace.facets) * trace.factor[:, None]
+
+
+def mean_work(mix: Mix, times: StageTimes) -> float:
+    """CPU seconds that a model of ``mix`` takes in the mean, from a large sample that is always the same."""
+    facets, factor = draw_models(mix, np.random.default_rng(0), 200_000)
+    return float(np.mean(times.at(facets).sum(axis=1) * factor))

@@ -1,0 +1,146 @@
+"""The questions: nodes against quote time, reactive against predictive scaling, and what a slow boot costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from math import ceil, floor
+
+from benchmarks.simulator.cluster import ClusterSettings
+from benchmarks.simulator.errors import require
+from benchmarks.simulator.plan import Plan, mean_work
+from benchmarks.simulator.policies import Predictive, Reactive, Scaling, forecast
+from benchmarks.simulator.simulate import Estimate, Run, make_jobs, quantile, run_jobs
+from benchmarks.simulator.stage_times import StageTimes
+from benchmarks.simulator.workload import HOUR_S, PRIORITIES, RUSH_HOUR, Mix, make_trace
+
+WARM_UP, MOST_USE = 0.2, 0.95
+FEWEST_ROWS, MOST_ROWS = 4, 12
+MOST_RATE = 1_000_000
+WARM_WORKERS_S = 300.0
+AROUND_THE_RUSH = (15.0, 20.0)
+FIXED, IDLE, REACTIVE, PREDICTIVE = POLICIES = ("fixed", "reactive, idle timeout", "reactive", "predictive")
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What all questions share. ``node_price``: of a node, an hour; ``targets_s``: p99 wanted of each priority."""
+
+    times: StageTimes
+    mix: Mix = field(default_factory=Mix)
+    plan: Plan = field(default_factory=Plan)
+    settings: ClusterSettings = field(default_factory=ClusterSettings)
+    jobs: int = 60_000
+    seed: int = 1
+    node_price: float = 0.41
+    targets_s: tuple[float, float, float] = (10.0, 30.0, 300.0)
+
+    def __post_init__(self) -> None:
+        """Raises ParameterError."""
+        require(self.jobs >= 1000, "jobs", self.jobs, "1000 or more, for a p99 of express jobs")
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
+        require(self.node_price >= 0, "node_price", self.node_price, "0 or more")
+        require(
+            min(self.targets_s) > 0 and len(self.targets_s) == 3, "target", self.targets_s, "three of more than 0 s"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Quote times of one run: ``p50`` and ``p99`` by priority."""
+
+    label: str
+    nodes: float
+    use: float
+    p50: tuple[Estimate, ...]
+    p99: tuple[Estimate, ...]
+    node_hours: float
+    run: Run
+
+
+def steady(world: World, per_hour: float, report: Report) -> Iterator[Outcome]:
+    """A cluster of fixed size at a steady rate, from the fewest nodes whose use stays under MOST_USE.
+
+    FEWEST_ROWS sizes, and more until all targets are met, MOST_ROWS at most; the same arrivals for each. The first
+    WARM_UP of the time is not counted.
+    """
+    require(0 < per_hour <= MOST_RATE, "rate", per_hour, f"more than 0, {MOST_RATE:,} models an hour at most")
+    trace = make_trace(world.mix, per_hour, 0.0, world.jobs / (1 - WARM_UP) / per_hour * HOUR_S, world.seed)
+    first = floor(offered_cpus(world, per_hour) / (MOST_USE * world.settings.cpus)) + 1
+    done = False
+    for nodes in range(first, first + MOST_ROWS):
+        if done and nodes >= first + FEWEST_ROWS:
+            return
+        report(f"{per_hour:,.0f} models an hour on {nodes} nodes")
+        run, _ = run_jobs(make_jobs(trace, world.plan, world.times), world.settings, nodes)
+        end = float(trace.arrival_s[-1])
+        outcome = summarise(world, run, f"{nodes}", WARM_UP * end, end)
+        yield outcome
+        done = done or all(met(world, outcome, priority) for priority in range(len(PRIORITIES)))
+
+
+def met(world: World, outcome: Outcome, priority: int) -> bool:
+    """Whether the p99 of ``priority`` is within its target."""
+    return outcome.p99[priority].value <= world.targets_s[priority]
+
+
+def offered_cpus(world: World, per_hour: float) -> float:
+    """CPUs that ``per_hour`` models keep at work, when they arrive and are served without waiting."""
+    return (mean_work(world.mix, world.times) + world.settings.task_s) * per_hour / HOUR_S
+
+
+def day(
+    world: World,
+    per_hour: float,
+    hours: tuple[float, float],
+    reactive: Reactive,
+    report: Report,
+    labels: tuple[str, ...] = POLICIES,
+) -> Iterator[Outcome]:
+    """The hours of a day under each policy of ``labels``; "fixed" has what the rush hour needs all the time."""
+    begin, end = (hour * HOUR_S for hour in hours)
+    require(0 <= hours[0] < hours[1] <= 24, "hours", hours, "two of 0 to 24, in order")
+    require(0 < per_hour <= MOST_RATE, "day-rate", per_hour, f"more than 0, {MOST_RATE:,} models an hour at most")
+    trace = make_trace(world.mix, per_hour, begin, end, world.seed, daily=True)
+    expected = forecast(world.mix, per_hour, world.times, world.seed)
+    predictive = Predictive(expected, reactive, min(world.settings.boot_s + WARM_WORKERS_S, HOUR_S - 1))
+    room = reactive.target * world.settings.cpus
+    peak, first = ceil(max(expected) / room), max(1, ceil(expected[int(hours[0])] / room))
+    runs: list[tuple[str, Scaling | None, int]] = [
+        (FIXED, None, peak),
+        (IDLE, Scaling(reactive, drained=False), first),
+        (REACTIVE, Scaling(reactive), first),
+        (PREDICTIVE, Scaling(predictive), first),
+    ]
+    for label, scaling, nodes in runs:
+        if label not in labels:
+            continue
+        report(f"{per_hour:,.0f} models an hour, {label}, boot {world.settings.boot_s:.0f} s")
+        run, _ = run_jobs(make_jobs(trace, world.plan, world.times), world.settings, nodes, begin, scaling)
+        yield summarise(world, run, label, begin, end)
+
+
+def boots(
+    world: World, per_hour: float, reactive: Reactive, seconds: list[float], report: Report
+) -> Iterator[tuple[float, Outcome]]:
+    """The hours AROUND_THE_RUSH under both policies for each time to boot."""
+    for boot_s in seconds:
+        slow = replace(world, settings=replace(world.settings, boot_s=boot_s))
+        for outcome in day(slow, per_hour, AROUND_THE_RUSH, reactive, report, (REACTIVE, PREDICTIVE)):
+            yield boot_s, outcome
+
+
+def summarise(world: World, run: Run, label: str, begin_s: float, end_s: float) -> Outcome:
+    """The quote times of jobs that arrived in the interval."""
+    of_priority = [run.between(begin_s, end_s, priority) for priority in range(len(PRIORITIES))]
+    p50, p99 = (tuple(quantile(values, q) for values in of_priority) for q in (0.5, 0.99))
+    use = run.busy_s / (run.node_hours * 3600 * world.settings.cpus)
+    elapsed_hours = (run.ended_s - run.began_s) / 3600
+    return Outcome(label, run.node_hours / elapsed_hours, use, p50, p99, run.node_hours, run)
+
+
+def rush_p99(outcome: Outcome) -> tuple[Estimate, ...]:
+    """p99 by priority of the jobs that arrived in the rush hour."""
+    begin = RUSH_HOUR * HOUR_S
+    return tuple(quantile(outcome.run.between(begin, begin + HOUR_S, p), 0.99) for p in range(len(PRIORITIES)))

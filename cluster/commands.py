@@ -1,0 +1,109 @@
+"""The commands that run Facet on this machine: ``facet up``, ``facet down``, ``facet status``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pricing_engine.cli.failures import ServiceUnhealthy, WrongUsage
+
+if TYPE_CHECKING:
+    from cluster.local.state import State
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    app.command(epilog="Example: facet up --ray-only --workers 2 --cpus 1 --detach")(up)
+    app.command(epilog="Example: facet status --json")(status)
+    app.command(epilog="Example: facet down --purge")(down)
+
+
+def up(
+    ray_only: Annotated[bool, typer.Option("--ray-only", help="Only Ray, without the services.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it runs; `facet down` ends it.")] = False,
+    cpus: Annotated[
+        int | None, typer.Option(min=1, help="CPUs of each worker node, or of the head if there are none.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="Worker nodes; with any, the head takes no tasks.")] = 0,
+) -> None:
+    """Run Facet here: real servers on private ports, kept under .facet/stack, started anew when they die."""
+    from cluster.local import stack
+    from cluster.local.parts import PartFailed
+    from cluster.local.state import here
+
+    if not ray_only:
+        raise WrongUsage("the services can't be brought up yet: use `facet up --ray-only`")
+    each = cpus or max(1, (os.cpu_count() or 1) // max(1, workers))
+    folder = here()
+    try:
+        if detach:
+            _say_up(stack.run_detached(folder, stack.detached_command(each, workers)))
+        else:
+            stack.run(folder, each, workers, _say_up_and_wait)
+    except stack.AlreadyUp as error:
+        raise WrongUsage(str(error)) from error
+    except PartFailed as error:
+        raise ServiceUnhealthy(str(error)) from error
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON as INTERFACE names it.")] = False) -> None:
+    """Tell what runs, and whether it is well; exit code 4 if anything is not."""
+    from cluster.local.state import here, report
+
+    folder = here()
+    tree = report(folder, folder.read())
+    if as_json:
+        print(json.dumps(tree, indent=2))
+    elif tree["parts"]:
+        _show(tree["parts"])
+        _say(f"logs: {folder.logs}")
+    if not tree["parts"]:
+        raise ServiceUnhealthy("nothing is up here; `facet up` brings it up")
+    if not tree["healthy"]:
+        ill = ", ".join(part["name"] for part in tree["parts"] if not part["healthy"])
+        raise ServiceUnhealthy(f"not healthy: {ill}; the logs are in {folder.logs}")
+
+
+def down(
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Also remove logs, keys and data: all of .facet/stack.")
+    ] = False,
+) -> None:
+    """End everything that `facet up` has started here."""
+    from cluster.local.stack import clean_up
+    from cluster.local.state import here
+
+    folder = here()
+    _say("everything is down" if clean_up(folder) else "nothing was up")
+    folder.forget(purge)
+
+
+def _say_up_and_wait(state: State) -> None:
+    _say_up(state)
+    _say("Ctrl-C ends it.")
+
+
+def _say_up(state: State) -> None:
+    head = state.parts[0]
+    _say(f"up: Ray {head.version} at {head.address}, dashboard {state.ray_dashboard}")
+    _say("Other programs reach it with these in their environment:")
+    print(f"export RAY_ADDRESS={head.address} RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={state.token}", flush=True)
+
+
+def _show(parts: list[dict[str, object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("part", "healthy", "pid", "address", "version", "restarts")
+    for part in parts:
+        others = (str(part[name] or "") for name in ("pid", "address", "version", "restarts"))
+        table.add_row(str(part["name"]), "yes" if part["healthy"] else "NO", *others)
+    Console().print(table)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,118 @@
+"""Processes found again and ended by pid: each part of the stack runs in a Unix session of its own.
+
+Ray's workers change their process group, their title and with it the environment that others can read, but none leaves
+the session of the command that started the node. So a session's id (the pid of its first process) together with the
+moment that process began names everything that a part has started, also after the first process has died.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+# The kernel counts process starts in hundredths of a second since boot; two clocks may differ by a little more.
+CLOCK_SLACK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session: ``pid`` of its first process, which is the session's id, and when that began (s since the epoch)."""
+
+    pid: int
+    began: float
+
+
+def start(argv: Sequence[str], log: Path, env: Mapping[str, str | None] | None = None) -> Session:
+    """Start ``argv`` as the first process of a new session, appending what it prints to ``log``.
+
+    ``env`` is added to this process's environment; a variable set to None is taken away. Raises OSError where the
+    program can't be started.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    merged = {**os.environ, **(env or {})}
+    environment = {name: value for name, value in merged.items() if value is not None}
+    appending = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    # Spawned rather than a Popen: the child outlives its record here, and only reap() may take its exit status.
+    pid = os.posix_spawnp(
+        argv[0],
+        list(argv),
+        environment,
+        setsid=True,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, appending, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+    )
+    return of_process(pid)
+
+
+def of_process(pid: int) -> Session:
+    """The session whose first process is the living ``pid``; raises psutil.NoSuchProcess."""
+    return Session(pid, psutil.Process(pid).create_time())
+
+
+def alive(session: Session) -> bool:
+    """Whether the session's first process runs: not ended, not a zombie, and not another one with the same pid."""
+    try:
+        process = psutil.Process(session.pid)
+        same = abs(process.create_time() - session.began) < CLOCK_SLACK_S
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def members(session: Session) -> list[psutil.Process]:
+    """The living processes of the session, the first one included."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            ours = os.getsid(process.pid) == session.pid and process.create_time() > session.began - CLOCK_SLACK_S
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue  # it ended while the list was walked
+    first = next((process for process in found if process.pid == session.pid), None)
+    if first and abs(first.create_time() - session.began) > CLOCK_SLACK_S:
+        return []  # the pid was given to another session after ours had ended
+    return found
+
+
+def end(session: Session, grace_s: float) -> int:
+    """End every process of the session by pid: SIGTERM to the first, SIGKILL to what is left after ``grace_s``.
+
+    Returns how many had to be killed. Nothing of the session lives when this returns.
+    """
+    reap(session)
+    if alive(session):
+        os.kill(session.pid, signal.SIGTERM)
+        deadline = time.monotonic() + grace_s
+        while time.monotonic() < deadline and members(session):
+            reap(session)
+            time.sleep(0.05)
+    killed: set[int] = set()
+    while left := members(session):  # a raylet may start a worker between the look and the kill, so look again
+        for process in left:
+            killed.add(process.pid)
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(left, timeout=5)
+        reap(session)
+    return len(killed)
+
+
+def reap(session: Session) -> int | None:
+    """Exit status of the first process if it was this process's child and has ended (-N: by signal N), else None."""
+    try:
+        pid, status = os.waitpid(session.pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status) if pid else None

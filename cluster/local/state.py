@@ -1,0 +1,134 @@
+"""What the local stack remembers between commands: one JSON file in ``.facet/stack`` below the current folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.local.parts import Part, ailment
+from cluster.local.sessions import Session, alive
+
+
+@dataclass(frozen=True, slots=True)
+class PartState:
+    """A part as last known: ``session`` is None before it is started, ``ready`` once its probes have answered."""
+
+    name: str
+    address: str
+    version: str
+    log: str
+    probes: tuple[str, ...]
+    session: Session | None
+    ready: bool
+    restarts: int
+    grace_s: float
+
+    @classmethod
+    def of(cls, part: Part, session: Session | None, ready: bool, restarts: int) -> PartState:
+        """The record of a part."""
+        return cls(
+            part.name, part.address, part.version, str(part.log), part.probes, session, ready, restarts, part.grace_s
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The stack: who supervises it, its temporary folder, what runs, and where the Ray dashboard is."""
+
+    supervisor: Session
+    temp: str
+    token: str
+    ray_dashboard: str
+    parts: tuple[PartState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The stack's own folder. The lock is held by the supervisor as long as it lives."""
+
+    path: Path
+
+    @property
+    def logs(self) -> Path:
+        """Where each part's log lies."""
+        return self.path / "logs"
+
+    @property
+    def lock(self) -> Path:
+        """Locked while a supervisor runs."""
+        return self.path / "lock"
+
+    @property
+    def state(self) -> Path:
+        """The JSON file."""
+        return self.path / "state.json"
+
+    def write(self, state: State) -> None:
+        """Replace the state in one step: readers see the old one or the new one."""
+        fresh = self.state.with_suffix(".new")
+        fresh.write_text(json.dumps(asdict(state), indent=1))
+        os.replace(fresh, self.state)
+
+    def read(self) -> State | None:
+        """The state, or None where nothing has been brought up."""
+        try:
+            tree = json.loads(self.state.read_text())
+        except FileNotFoundError:
+            return None
+        parts = tuple(
+            PartState(**{**part, "probes": tuple(part["probes"]), "session": _session(part["session"])})
+            for part in tree.pop("parts")
+        )
+        return State(**{**tree, "supervisor": Session(**tree["supervisor"]), "parts": parts})
+
+    def forget(self, purge: bool) -> None:
+        """Remove the state; with ``purge`` also logs, keys and data: the whole folder."""
+        self.state.unlink(missing_ok=True)
+        if purge and self.path.exists():
+            shutil.rmtree(self.path)
+
+
+def here() -> Folder:
+    """The folder of the stack that belongs to the current folder."""
+    return Folder(Path.cwd() / ".facet" / "stack")
+
+
+def report(folder: Folder, state: State | None) -> dict[str, Any]:
+    """The tree of ``facet status --json``: every part is asked now, so a hung server shows as unhealthy."""
+    if state is None:
+        return {"healthy": False, "url": None, "kafka_bootstrap": None, "ray_dashboard": None, "parts": []}
+    supervised = alive(state.supervisor)
+    parts = [_row("supervisor", state.supervisor.pid, None, supervised, None, str(folder.logs / "supervisor.log"))]
+    for part in state.parts:
+        pid = part.session.pid if part.session else None
+        well = part.session is not None and alive(part.session) and ailment(part.probes) is None
+        parts.append(_row(part.name, pid, part.address, well, part.version, part.log, part.restarts))
+    return {
+        "healthy": all(part["healthy"] for part in parts),
+        "url": None,
+        "kafka_bootstrap": None,
+        "ray_dashboard": state.ray_dashboard,
+        "parts": parts,
+    }
+
+
+def _row(
+    name: str, pid: int | None, address: str | None, healthy: bool, version: str | None, log: str, restarts: int = 0
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "pid": pid,
+        "address": address,
+        "healthy": healthy,
+        "version": version,
+        "log": log,
+        "restarts": restarts,
+    }
+
+
+def _session(tree: dict[str, Any] | None) -> Session | None:
+    return None if tree is None else Session(**tree)

@@ -1,0 +1,125 @@
+"""Keeps the parts of the stack running: starts them in order, starts anew what dies, ends all in reverse order."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cluster.local import parts, sessions
+from cluster.local.parts import Part, PartFailed
+from cluster.local.sessions import Session
+from cluster.local.state import PartState
+
+LOOK_EVERY_S = 0.25
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+# A part that ran this long had recovered: its next end is a new failure and is mended at once.
+RECOVERED_S = 60.0
+
+
+@dataclass(slots=True)
+class Watched:
+    """A part under supervision: its session while it runs, and when it may be started next (monotonic seconds)."""
+
+    part: Part
+    session: Session | None = None
+    ready: bool = False
+    restarts: int = 0
+    pause_s: float = FIRST_PAUSE_S
+    began: float = 0.0
+    next_start: float = 0.0
+
+
+class Supervisor:
+    """Runs the parts ``asked``; ``publish`` is called with their states whenever one changes."""
+
+    def __init__(
+        self,
+        asked: Sequence[Part],
+        publish: Callable[[tuple[PartState, ...]], None],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._watched = [Watched(part) for part in asked]
+        self._publish = publish
+        self._stopping = stopping
+
+    def start(self) -> None:
+        """Start every part, those that wait for the same others at once.
+
+        Raises PartFailed where one can't start, or where stopping was asked meanwhile.
+        """
+        self._tell()
+        while waiting := [watched for watched in self._watched if not watched.ready]:
+            ready = {watched.part.name for watched in self._watched if watched.ready}
+            wave = [watched for watched in waiting if ready.issuperset(watched.part.needs)]
+            for watched in wave:
+                self._spawn(watched)
+            for watched in wave:
+                self._await(watched)
+
+    def watch(self) -> None:
+        """Start anew what ends, with pauses that double up to half a minute, until stopping is asked."""
+        while not self._stopping():
+            self._mend()
+            time.sleep(LOOK_EVERY_S)
+
+    def end(self) -> None:
+        """End every part, the last one first."""
+        for watched in reversed(self._watched):
+            self._end(watched)
+        self._tell()
+
+    def _mend(self) -> None:
+        now = time.monotonic()
+        for watched in self._watched:
+            if watched.session and not sessions.alive(watched.session):
+                status = sessions.reap(watched.session)
+                print(f"{watched.part.name} ended (status {status}); its log: {watched.part.log}", file=sys.stderr)
+                self._fall(watched, now)
+        running = {watched.part.name for watched in self._watched if watched.ready}
+        for watched in self._watched:
+            if self._stopping():
+                return
+            if watched.session is None and now >= watched.next_start and running.issuperset(watched.part.needs):
+                try:
+                    self._spawn(watched)
+                    self._await(watched)
+                except PartFailed as error:
+                    print(error, file=sys.stderr)
+                    self._fall(watched, time.monotonic())
+                else:
+                    running.add(watched.part.name)
+                    print(f"{watched.part.name} runs again", file=sys.stderr)
+
+    def _fall(self, fallen: Watched, now: float) -> None:
+        """End what is left of a part and of those that need it, and set when each is started anew."""
+        recovered = fallen.session is not None and now - fallen.began > RECOVERED_S
+        fallen.pause_s = FIRST_PAUSE_S if recovered else min(fallen.pause_s * 2, LONGEST_PAUSE_S)
+        fallen.next_start = now + fallen.pause_s
+        fallen.restarts += 1
+        self._end(fallen)
+        for watched in self._watched:
+            if fallen.part.name in watched.part.needs and watched.session:
+                watched.restarts += 1
+                self._end(watched)
+        self._tell()
+
+    def _spawn(self, watched: Watched) -> None:
+        watched.session = parts.spawn(watched.part)
+        watched.began = time.monotonic()
+        self._tell()  # before it is ready: what was started must be known to whoever cleans up, should this process die
+
+    def _await(self, watched: Watched) -> None:
+        assert watched.session is not None
+        parts.wait_until_ready(watched.part, watched.session, self._stopping)
+        watched.ready = True
+        self._tell()
+
+    def _end(self, watched: Watched) -> None:
+        if watched.session:
+            sessions.end(watched.session, watched.part.grace_s)
+            watched.session, watched.ready = None, False
+
+    def _tell(self) -> None:
+        self._publish(tuple(PartState.of(one.part, one.session, one.ready, one.restarts) for one in self._watched))

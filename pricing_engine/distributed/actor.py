@@ -1,0 +1,175 @@
+"""The dispatcher as a named Ray actor: one a cluster, restarted by Ray, its calls sent again by Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.autoscaler.sdk import request_resources
+from ray.exceptions import NodeDiedError, OutOfMemoryError, TaskCancelledError, WorkerCrashedError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from pricing_engine import ENGINE_VERSION
+from pricing_engine.analysis.cache import AnalysisCache
+from pricing_engine.analysis.partial import Partial
+from pricing_engine.distributed.dispatcher import Dispatcher
+from pricing_engine.distributed.jobs import Job, Outcome, Priority, Update
+from pricing_engine.distributed.metrics import DispatcherMetrics
+from pricing_engine.distributed.on_cluster import LOST
+from pricing_engine.distributed.results import Lost, Result
+from pricing_engine.distributed.worker import COLD, NICE, analyse
+
+NAME, NAMESPACE = "dispatcher", "facet"
+_CPUS = {Priority.EXPRESS: 0.1, Priority.STANDARD: 0.9, Priority.BULK: 0.9}
+_NICE = {Priority.EXPRESS: 0, Priority.STANDARD: 10, Priority.BULK: 10}
+_LOOK_EVERY_S = 1.0
+_MOST_CALLS = 200_000  # that wait in the actor, one a job and one a watcher
+_AT_HAND = 2  # jobs a CPU in flight: one runs, the next is at the node when it ends
+
+
+def options_for(priority: Priority) -> dict[str, Any]:
+    """How Ray shall run a task of ``priority``.
+
+    A CPU has room for one ordinary task and for express tasks beside it; the operating system gives express the core.
+    """
+    return {
+        "num_cpus": _CPUS[priority],
+        "runtime_env": {"env_vars": {NICE: str(_NICE[priority]), COLD: ""}},
+    }
+
+
+class _Task:
+    """An analysis that Ray runs."""
+
+    def __init__(self, reference: ray.ObjectRef[Result]) -> None:
+        self._reference = reference
+
+    async def result(self) -> Result:
+        """Its result; raises Lost."""
+        try:
+            return await self._reference
+        except TaskCancelledError:
+            return Result(None, "cancelled", "the job was cancelled")
+        except LOST as error:
+            raise _lost(error) from error
+
+    def cancel(self, force: bool) -> None:
+        """Interrupt it, between two kernels; ``force`` ends its process."""
+        ray.cancel(self._reference, force=force, recursive=True)
+
+
+def _lost(error: Exception) -> Lost:
+    cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+    if isinstance(cause, OutOfMemoryError):
+        return Lost("out_of_memory", "the model needed more memory than its worker had")
+    if isinstance(cause, WorkerCrashedError):
+        return Lost("worker_lost", "the worker that analysed the model ended")
+    if isinstance(cause, NodeDiedError):
+        return Lost("node_lost", "the node that analysed the model ended")
+    return Lost("worker_lost", "the data of the analysis was lost with its worker")
+
+
+class _RayWorkers:
+    """The cluster as the dispatcher sees it."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+        self._cpus, self._memory = 1, 1 << 62
+
+    def look(self) -> None:
+        """Ask how large the cluster is now."""
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self._cpus = max(1, int(sum(node.get("CPU", 0.0) for node in alive)))
+        self._memory = int(max((node.get("memory", 0.0) for node in alive if node.get("CPU")), default=1 << 62))
+
+    def slots(self) -> int:
+        return _AT_HAND * self._cpus
+
+    def most_memory(self) -> int:
+        return self._memory
+
+    def start(self, job: Job, memory: int) -> _Task:
+        options = options_for(job.priority)
+        task = analyse.options(name=f"analyse {Path(job.model).name}", memory=memory, **options)
+        return _Task(task.remote(job.model, None, job.sha256, job.unit, job.settings, options, self._actor, job.key))
+
+
+@ray.remote
+class DispatcherActor:
+    """The calls of :class:`Dispatcher`, for whoever is on the cluster."""
+
+    def __init__(self, cache_folder: str, cache_bytes: int, most_cpus: int) -> None:
+        self._workers = _RayWorkers(ray.get_runtime_context().current_actor)
+        self._workers.look()
+        self._metrics, self._most_cpus = DispatcherMetrics(), most_cpus
+        store = AnalysisCache(Path(cache_folder), cache_bytes)
+        self._dispatcher = Dispatcher(self._workers, store, self._metrics)
+        self._looking: asyncio.Task[None] | None = None
+
+    async def run(self, job: Job) -> Outcome:
+        """See :meth:`Dispatcher.run`."""
+        self._keep_looking()
+        return await self._dispatcher.run(job)
+
+    async def run_many(self, jobs: list[Job]) -> list[Outcome]:
+        """All of ``jobs``, in one call."""
+        self._keep_looking()
+        return await asyncio.gather(*(self._dispatcher.run(job) for job in jobs))
+
+    async def watch(self, job_id: str, seen: int) -> list[Update]:
+        """See :meth:`Dispatcher.watch`."""
+        return await self._dispatcher.watch(job_id, seen)
+
+    async def cancel(self, job_id: str) -> bool:
+        """See :meth:`Dispatcher.cancel`."""
+        return self._dispatcher.cancel(job_id)
+
+    async def stage_ended(self, key: str, partial: Partial) -> None:
+        """See :meth:`Dispatcher.stage_ended`."""
+        self._dispatcher.stage_ended(key, partial)
+
+    async def hello(self) -> dict[str, Any]:
+        """Version of the engine, process id, and what waits and runs."""
+        waiting = {str(priority): self._dispatcher.waiting(priority)[0] for priority in Priority}
+        return {
+            "engine": ENGINE_VERSION, "pid": os.getpid(), "waiting": waiting, "running": self._dispatcher.in_flight()
+        }  # fmt: skip
+
+    def _keep_looking(self) -> None:
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(self._look())
+
+    async def _look(self) -> None:
+        """Follow the cluster's size, ask for the nodes that the queue needs, and record metrics."""
+        asked = 0
+        while True:
+            await asyncio.to_thread(self._workers.look)
+            self._dispatcher.fill()
+            self._metrics.look(self._dispatcher)
+            waiting = sum(self._dispatcher.waiting(priority)[0] for priority in Priority)
+            wanted = min(self._most_cpus, waiting + self._dispatcher.in_flight())
+            if wanted != asked:
+                await asyncio.to_thread(request_resources, wanted)
+                asked = wanted
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def start_dispatcher(cache_folder: str, cache_bytes: int = 1 << 30, most_cpus: int = 1_000) -> Any:
+    """The cluster's dispatcher, begun if there is none; it outlives who began it."""
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    head = next(node["NodeID"] for node in alive if "node:__internal_head__" in node["Resources"])
+    return DispatcherActor.options(  # type: ignore[attr-defined]
+        name=NAME,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=-1,
+        max_concurrency=_MOST_CALLS,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(head, soft=True),
+        runtime_env={"env_vars": {COLD: "1"}},
+    ).remote(cache_folder, cache_bytes, most_cpus)

@@ -1,0 +1,108 @@
+"""For who owns jobs: submit, follow and cancel them; and a model measured on a cluster without a dispatcher."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from pricing_engine.analysis.measure import Settings
+from pricing_engine.analysis.model import Analysis
+from pricing_engine.distributed.actor import NAME, NAMESPACE, options_for
+from pricing_engine.distributed.errors import ClusterUnreachable, JobFailed
+from pricing_engine.distributed.jobs import Job, Outcome, Priority, Status, Update
+from pricing_engine.distributed.on_cluster import LOST
+from pricing_engine.distributed.plan import memory_needed
+from pricing_engine.distributed.worker import analyse
+from pricing_engine.mesh.errors import ModelError, UnreadableFile
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job that is under way. Ray sends its call again when the dispatcher was restarted."""
+
+    job: Job
+    dispatcher: Any
+    reference: ray.ObjectRef[Outcome]
+
+    def outcome(self, timeout_s: float | None = None) -> Outcome:
+        """Wait for the end; raises TimeoutError, or QueueFull."""
+        ended: Outcome = ray.get(self.reference, timeout=timeout_s)
+        return ended
+
+    def updates(self) -> Iterator[Update]:
+        """How far the job is, until it has ended."""
+        seen = 0
+        while news := ray.get(self.dispatcher.watch.remote(self.job.job_id, seen)):
+            yield from news
+            seen = news[-1].sequence
+
+    def cancel(self) -> bool:
+        """End it; False where it had ended."""
+        done: bool = ray.get(self.dispatcher.cancel.remote(self.job.job_id))
+        return done
+
+
+class Client:
+    """The dispatcher of the cluster that this process is connected to."""
+
+    def __init__(self) -> None:
+        try:
+            self._dispatcher = ray.get_actor(NAME, NAMESPACE)
+        except ValueError as error:
+            raise ClusterUnreachable("the cluster has no dispatcher; start it with `facet up`") from error
+
+    def submit(self, job: Job) -> Submitted:
+        """Send a job; sending it again is harmless."""
+        return Submitted(job, self._dispatcher, self._dispatcher.run.remote(job))
+
+    def hello(self) -> ray.ObjectRef[dict[str, Any]]:
+        """The dispatcher's engine version, process id, and what waits and runs."""
+        reference: ray.ObjectRef[dict[str, Any]] = self._dispatcher.hello.remote()
+        return reference
+
+    def run_many(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Send jobs as one batch and wait for all of them."""
+        outcomes: list[Outcome] = ray.get(self._dispatcher.run_many.remote(list(jobs)))
+        return outcomes
+
+
+def analysis_of(outcome: Outcome) -> Analysis:
+    """The analysis of a job that is done; raises JobFailed for any other."""
+    if outcome.status is not Status.DONE or outcome.analysis is None:
+        raise JobFailed(outcome.code, outcome.message)
+    return Analysis.from_dict(json.loads(outcome.analysis))
+
+
+def job_for(path: Path, job_id: str, customer: str, **rest: Any) -> Job:
+    """A job for a file that all workers can read; raises UnreadableFile."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+    except OSError as error:
+        raise UnreadableFile(f"{path}: {error.strerror}; check the path and its permissions") from error
+    return Job(job_id, customer, str(path.resolve()), digest, size, **rest)
+
+
+def measure_on_cluster(path: Path, unit: str | None, settings: Settings) -> Analysis:
+    """The analysis of a file of this machine, measured by the cluster's workers; raises ModelError, JobFailed."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnreadableFile(f"{path}: {error.strerror}; check the path and its permissions") from error
+    options = options_for(Priority.STANDARD)
+    memory = memory_needed(path.name, len(content))
+    task = analyse.options(name=f"analyse {path.name}", memory=memory, **options)
+    try:
+        result = ray.get(task.remote(path.name, ray.put(content), None, unit, settings, options))
+    except LOST as error:
+        raise JobFailed("worker_lost", f"{path}: its worker was lost ({type(error).__name__}); try again") from error
+    if result.analysis is None:
+        raise ModelError(result.message.removeprefix(f"{path.name}: "))
+    return Analysis.from_dict(json.loads(result.analysis))

@@ -1,0 +1,92 @@
+"""Join a Ray cluster, or begin one here, and see that it runs what we run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from pricing_engine import ENGINE_VERSION
+from pricing_engine.distributed.address import LOCAL
+from pricing_engine.distributed.errors import ClusterMismatch, ClusterUnreachable
+from pricing_engine.distributed.worker import engine_version
+
+_ANSWER_S = 3.0
+_FIRST_TASK_S = 120.0  # a node may have to be started for it
+_SETTINGS = {
+    "RAY_worker_niceness": "0",  # the engine sets its own
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@contextmanager
+def cluster(address: str = LOCAL, cpus: int | None = None) -> Iterator[None]:
+    """Be connected to the cluster at ``address`` (host:port, ray://host:port, auto) for the time of the block.
+
+    ``local``: a cluster of this machine alone, with ``cpus`` or all of its cores, which ends with the block.
+    Raises ClusterUnreachable, ClusterMismatch.
+    """
+    connect(address, cpus)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def connect(address: str = LOCAL, cpus: int | None = None) -> None:
+    """Connect this process; see :func:`cluster`."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if address not in (LOCAL, "auto"):
+        _knock(address)
+    hook = {"worker_process_setup_hook": "pricing_engine.distributed.worker.set_up"}
+    try:
+        if address == LOCAL:
+            ray.init(
+                address="local", num_cpus=cpus, include_dashboard=False, runtime_env=hook, log_to_driver=False,
+                logging_level=logging.ERROR,
+            )  # fmt: skip
+        else:
+            ray.init(address=address, runtime_env=hook, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise ClusterUnreachable(f"{address}: no Ray cluster answers ({_line(error)}); see `facet status`") from error
+    except (RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
+        if "ersion" in str(error):
+            raise ClusterMismatch(f"{address}: {_line(error)}; install the same versions on both sides") from error
+        raise ClusterUnreachable(f"{address}: can't be joined ({_line(error)}); see its logs") from error
+    if address != LOCAL:
+        _same_engine(address)
+
+
+def _knock(address: str) -> None:
+    """Ray waits long for what does not answer; a connection says it at once."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise ClusterUnreachable(f"{address}: no address of a cluster; give host:port, ray://host:port or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterUnreachable(f"{address}: nothing answers there ({error}); is the cluster up?") from error
+
+
+def _same_engine(address: str) -> None:
+    try:
+        found = ray.get(engine_version.options(num_cpus=0.1).remote(), timeout=_FIRST_TASK_S)
+    except ray.exceptions.GetTimeoutError:
+        ray.shutdown()
+        raise ClusterUnreachable(f"{address}: no worker took a task in {_FIRST_TASK_S:.0f} s; add nodes") from None
+    except ray.exceptions.RayError as error:
+        ray.shutdown()
+        raise ClusterMismatch(f"{address}: its workers don't run this engine ({_line(error)})") from error
+    if found != ENGINE_VERSION:
+        ray.shutdown()
+        raise ClusterMismatch(f"{address}: runs engine {found}, here is {ENGINE_VERSION}; install the same on both")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

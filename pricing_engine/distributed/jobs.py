@@ -1,0 +1,98 @@
+"""A pricing job as its owner describes it, and what comes back. Plain data: pickles, knows neither Ray nor prices."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from pricing_engine.analysis.measure import Settings, analysis_id
+from pricing_engine.analysis.partial import Partial
+from pricing_engine.distributed.errors import BadDeadline, UnknownPriority
+
+
+class Priority(StrEnum):
+    """Express passes standard, standard passes bulk, and age passes all."""
+
+    EXPRESS = "express"
+    STANDARD = "standard"
+    BULK = "bulk"
+
+    @classmethod
+    def of(cls, name: str) -> Priority:
+        """The priority called ``name``; raises UnknownPriority."""
+        try:
+            return cls(name)
+        except ValueError:
+            raise UnknownPriority(f"unknown priority {name!r}: use {', '.join(cls)}") from None
+
+
+class Status(StrEnum):
+    """Where a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One model to analyse.
+
+    ``job_id`` is the owner's: submitting it again is harmless. ``model`` is a path or URL that every worker can read,
+    ``sha256`` and ``bytes`` what is stored there. ``customer`` shares the cluster fairly with other customers.
+    A job that is not done ``deadline_s`` after ``submitted_at`` (Unix time) fails. Raises UnknownPriority, BadDeadline.
+    """
+
+    job_id: str
+    customer: str
+    model: str
+    sha256: str
+    bytes: int
+    unit: str | None = None
+    settings: Settings = field(default_factory=Settings)
+    priority: Priority = Priority.STANDARD
+    deadline_s: float | None = None
+    submitted_at: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "priority", Priority.of(self.priority))
+        if self.deadline_s is not None and not (math.isfinite(self.deadline_s) and self.deadline_s > 0):
+            raise BadDeadline(f"deadline of {self.deadline_s} s: give a positive number of seconds, or none")
+
+    @property
+    def key(self) -> str:
+        """The id of the analysis: jobs with the same key are one calculation."""
+        return analysis_id(self.sha256, self.unit, self.settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """How far a job is: ``sequence`` grows by one with each update, ``partial`` is what is known of the model."""
+
+    sequence: int
+    status: Status
+    progress: float
+    partial: Partial | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended, once and for all.
+
+    DONE carries ``analysis``, the JSON of ``Analysis.to_dict()``; FAILED and CANCELLED carry ``code`` and a one-line
+    ``message``. ``cached``: no worker was asked. ``attempts``: how often a worker was.
+    """
+
+    job_id: str
+    status: Status
+    analysis: bytes | None = None
+    code: str = ""
+    message: str = ""
+    cached: bool = False
+    attempts: int = 0
+    details: dict[str, Any] = field(default_factory=dict)

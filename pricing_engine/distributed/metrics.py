@@ -1,0 +1,60 @@
+"""Custom metrics of the cluster, through Ray's own exporter (Prometheus on every node)."""
+
+from __future__ import annotations
+
+from ray.util.metrics import Counter, Gauge, Histogram
+
+from pricing_engine.distributed.dispatcher import Dispatcher
+from pricing_engine.distributed.jobs import Job, Outcome, Priority
+
+_SECONDS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300]
+_RATES = [1e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6]
+
+
+class DispatcherMetrics:
+    """What the dispatcher counts."""
+
+    def __init__(self) -> None:
+        self._length = Gauge("facet_queue_length", "Calculations that wait.", tag_keys=("priority",))
+        self._age = Gauge("facet_queue_age_seconds", "How long the oldest of them has waited.", tag_keys=("priority",))
+        self._flight = Gauge("facet_in_flight", "Calculations with workers.")
+        self._jobs = Counter("facet_jobs", "Jobs that ended.", tag_keys=("priority", "status", "cached"))
+        self._seconds = Histogram(
+            "facet_job_seconds", "From submission to the end of a job.", boundaries=_SECONDS, tag_keys=("priority",)
+        )
+        self._retries = Counter("facet_retries", "Calculations that lost their worker.", tag_keys=("reason",))
+
+    def ended(self, outcome: Outcome, job: Job, seconds: float) -> None:
+        """Count a job that has ended."""
+        cached = "yes" if outcome.cached else "no"
+        self._jobs.inc(tags={"priority": job.priority, "status": outcome.status, "cached": cached})
+        self._seconds.observe(seconds, tags={"priority": job.priority})
+
+    def retried(self, reason: str) -> None:
+        """Count a calculation that begins again."""
+        self._retries.inc(tags={"reason": reason})
+
+    def look(self, dispatcher: Dispatcher) -> None:
+        """Record the queue as it is."""
+        for priority in Priority:
+            length, age = dispatcher.waiting(priority)
+            self._length.set(length, tags={"priority": priority})
+            self._age.set(age, tags={"priority": priority})
+        self._flight.set(dispatcher.in_flight())
+
+
+class WorkerMetrics:
+    """What a worker counts."""
+
+    def __init__(self) -> None:
+        self._stages = Histogram(
+            "facet_stage_seconds", "Time of a stage of an analysis.", boundaries=_SECONDS, tag_keys=("stage",)
+        )
+        self._rate = Histogram("facet_facets_per_second", "Facets analysed a second.", boundaries=_RATES)
+
+    def analysed(self, facets: int, seconds: dict[str, float]) -> None:
+        """Record one analysis: seconds by stage, and ``total``."""
+        for stage, spent in seconds.items():
+            self._stages.observe(spent, tags={"stage": stage})
+        if seconds["total"] > 0:
+            self._rate.observe(facets / seconds["total"])

@@ -1,0 +1,27 @@
+"""Which tasks a model becomes, of which size: from the input and the settings alone, never from the cluster.
+
+So the same model gives the same tasks, and the same bytes, on one worker and on a hundred.
+"""
+
+from __future__ import annotations
+
+SMALL_FACETS = 200_000
+"""Below, a model is one task: spreading it would cost more than it gains."""
+
+_BASE_BYTES = 320 << 20  # Python, numba and Ray in a worker that has loaded every kernel
+_BYTES_A_FACET = 190  # the engine's bound on what an analysis holds
+_FILE_BYTES_A_FACET = {"stl": 50, "obj": 45, "off": 40, "ply": 18, "glb": 9, "3mf": 6, "step": 2}
+_FEWEST_FILE_BYTES_A_FACET = 18  # where the name says nothing
+_LARGEST_UNPACKING = 3.0  # bytes in memory for each byte of a file that is parsed whole
+
+
+def facets_in(model: str, size: int) -> int:
+    """About how many facets a file called ``model`` of ``size`` bytes holds at most, before it is read."""
+    suffix = model.rpartition(".")[2].lower()
+    return size // _FILE_BYTES_A_FACET.get(suffix, _FEWEST_FILE_BYTES_A_FACET)
+
+
+def memory_needed(model: str, size: int) -> int:
+    """Bytes that the worker which analyses the file will need: its estimate, by which Ray places the task."""
+    parsed = 0 if model.lower().endswith(".stl") else int(_LARGEST_UNPACKING * size)
+    return _BASE_BYTES + parsed + _BYTES_A_FACET * facets_in(model, size)

@@ -1,0 +1,104 @@
+"""What runs on a worker: the set-up of its process, and the task that analyses one model."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from pricing_engine import ENGINE_VERSION
+from pricing_engine.analysis.measure import Settings, measure
+from pricing_engine.analysis.partial import Partial
+from pricing_engine.analysis.warm import warm
+from pricing_engine.distributed.on_cluster import OnCluster
+from pricing_engine.distributed.plan import SMALL_FACETS
+from pricing_engine.distributed.results import Result
+from pricing_engine.distributed.source import local_file, spooled
+from pricing_engine.mesh.errors import ModelError
+
+NICE = "FACET_NICE"
+"""Environment variable of a worker: how far it steps back for others on its machine (see ``nice``)."""
+
+COLD = "FACET_COLD"
+"""Environment variable of a worker: set where no model will be analysed, so that no kernel need be loaded."""
+
+_REPORT_EVERY_S = 0.025
+
+Report = Callable[[Partial], None]
+
+
+def set_up() -> None:
+    """Make a worker process ready: its priority on the machine, and every kernel loaded before the first model comes.
+
+    Ray has no priorities; the operating system has. Ordinary work runs in processes that are nicer than those of
+    express work, so an express job has its core at once and bulk work goes on with what is left.
+    """
+    os.nice(int(os.environ.get(NICE, "0")))
+    if not os.environ.get(COLD):
+        warm()
+
+
+def assigned_threads() -> int:
+    """The whole CPUs that Ray gave this task, at least one: Ray's ``num_cpus`` does not limit threads by itself."""
+    cpus: float = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
+    return max(1, round(cpus))
+
+
+@ray.remote(max_retries=0)
+def analyse(
+    model: str,
+    content: bytes | None,
+    sha256: str | None,
+    unit: str | None,
+    settings: Settings,
+    options: Mapping[str, Any],
+    dispatcher: Any = None,
+    key: str = "",
+) -> Result:
+    """Analyse the model at ``model``, or ``content`` of that name.
+
+    A small model is measured right here; the parts of a large one become tasks with ``options``. ``sha256``: of what
+    was stored, told apart from what is there now. ``dispatcher`` hears of each stage that ends, under ``key``.
+    """
+    file: AbstractContextManager[Path] = local_file(model) if content is None else spooled(model, content)
+    threads = assigned_threads()
+    name = Path(model).name
+
+    def spread_for(facets: int) -> OnCluster | None:
+        return OnCluster(name, threads, options) if facets >= SMALL_FACETS else None
+
+    report = _reporter(dispatcher, key) if dispatcher is not None else None
+    try:
+        with file as path:
+            analysis = measure(path, unit, settings, threads, spread_for, report).analysis
+    except ModelError as error:
+        return Result(None, error.code, f"{name}: {error}")
+    if sha256 is not None and analysis.model.sha256 != sha256:
+        return Result(None, "model_changed", f"{name}: the stored model is not the one that was sent; upload it again")
+    return Result(json.dumps(analysis.to_dict(), allow_nan=False).encode())
+
+
+def _reporter(dispatcher: Any, key: str) -> Report:
+    """Tell the dispatcher what is known by now, not more often than anybody could read."""
+    told = float("-inf")
+
+    def report(partial: Partial) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= _REPORT_EVERY_S:
+            told = now
+            dispatcher.stage_ended.remote(key, partial)
+
+    return report
+
+
+@ray.remote(max_retries=0)
+def engine_version() -> str:
+    """The version of the engine that the cluster's workers run."""
+    return ENGINE_VERSION

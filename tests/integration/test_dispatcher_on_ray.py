@@ -1,0 +1,173 @@
+"""Jobs through the dispatcher on a real Ray cluster: same bytes, faults, cancelling, progress, bad input."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+
+from cluster.local.here import Cluster
+from pricing_engine.analysis.measure import Settings, measure
+from pricing_engine.analysis.model import Analysis
+from pricing_engine.distributed.actor import start_dispatcher
+from pricing_engine.distributed.client import Client, analysis_of, job_for, measure_on_cluster
+from pricing_engine.distributed.connect import connect
+from pricing_engine.distributed.errors import ClusterUnreachable, JobFailed
+from pricing_engine.distributed.jobs import Job, Status
+from pricing_engine.mesh.errors import ModelError
+from pricing_engine.mesh.samples import SAMPLES
+from pricing_engine.pricing.book import load_price_book
+from pricing_engine.pricing.interval import price_interval
+from pricing_engine.pricing.quote import Request, quote
+from tests.rings import write_ring
+
+SETTINGS = Settings()
+
+
+@pytest.fixture(scope="module")
+def client(ray_here: Cluster, tmp_path_factory: pytest.TempPathFactory):
+    connect(ray_here.address)
+    dispatcher = start_dispatcher(str(tmp_path_factory.mktemp("analyses")))
+    yield Client()
+    ray.kill(dispatcher)
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def rings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("rings")
+    return [write_ring(folder / f"ring-{number}.stl", number) for number in range(24)]
+
+
+def fresh() -> str:
+    return uuid.uuid4().hex
+
+
+def found(analysis: Analysis) -> dict[str, Any]:
+    """All but the time it took."""
+    tree = analysis.to_dict()
+    del tree["elapsed_s"]
+    return tree
+
+
+def test_a_sample_gives_the_same_bytes_as_here(client: Client, tmp_path: Path) -> None:
+    for make in SAMPLES.values():
+        path = make().write_stl(tmp_path)
+        outcome = client.submit(job_for(path, fresh(), "c")).outcome(120)
+        assert found(analysis_of(outcome)) == found(measure(path, None, SETTINGS, 2).analysis)
+
+
+def test_a_large_model_is_spread_and_gives_the_same_bytes(client: Client, tmp_path: Path) -> None:
+    path = write_ring(tmp_path / "large.stl", 7, segments=480)
+    here = measure(path, None, SETTINGS, 2).analysis
+    assert here.model.facets > 200_000
+    assert found(measure_on_cluster(path, None, SETTINGS)) == found(here)
+
+
+def test_equal_jobs_are_one_calculation_and_later_ones_come_from_the_cache(client: Client, rings: list[Path]) -> None:
+    outcomes = client.run_many([job_for(rings[0], fresh(), "c") for _ in range(200)])
+    assert {outcome.status for outcome in outcomes} == {Status.DONE}
+    assert len({outcome.analysis for outcome in outcomes}) == 1
+    again = client.submit(job_for(rings[0], fresh(), "c")).outcome(60)
+    assert (again.cached, again.analysis) == (True, outcomes[0].analysis)
+
+
+def test_progress_narrows_to_the_price(client: Client, tmp_path: Path) -> None:
+    path = write_ring(tmp_path / "watched.stl", 3, segments=200)
+    submitted = client.submit(job_for(path, fresh(), "c"))
+    book, request, interval = load_price_book(None), Request(materials=("silver-925",)), None
+    widths, progress = [], []
+    for update in submitted.updates():
+        progress.append(update.progress)
+        if update.partial is not None:
+            interval = price_interval(update.partial, book, request, interval)
+            widths.append(interval.high - interval.low)
+    total = quote(analysis_of(submitted.outcome(60)), book, request).options[0].total
+    assert progress == sorted(progress)
+    assert len(widths) >= 3
+    assert widths == sorted(widths, reverse=True)
+    assert interval.low <= total <= interval.high
+
+
+def test_cancelling_a_running_job_frees_the_worker(client: Client, tmp_path: Path, rings: list[Path]) -> None:
+    large = write_ring(tmp_path / "slow.stl", 5, segments=440)
+    submitted = client.submit(job_for(large, fresh(), "c"))
+    next(update for update in submitted.updates() if update.status is Status.RUNNING)
+    assert submitted.cancel()
+    assert submitted.outcome(10).status is Status.CANCELLED
+    assert client.submit(job_for(rings[1], fresh(), "c")).outcome(60).status is Status.DONE
+
+
+def test_a_killed_worker_costs_an_attempt_and_not_the_job(client: Client, tmp_path: Path) -> None:
+    path = write_ring(tmp_path / "hit.stl", 9, segments=300)
+    submitted = client.submit(job_for(path, fresh(), "c"))
+    next(update for update in submitted.updates() if update.partial is not None)
+    victims = [pid for pid in ray_workers() if "analyse" in process_title(pid)]
+    assert victims
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    outcome = submitted.outcome(120)
+    assert (outcome.status, outcome.attempts) == (Status.DONE, 2)
+    assert found(analysis_of(outcome)) == found(measure(path, None, SETTINGS, 2).analysis)
+
+
+def test_the_dispatcher_survives_its_own_death(client: Client, rings: list[Path]) -> None:
+    submitted = [client.submit(job_for(path, fresh(), "c")) for path in rings[2:8]]
+    before = ray.get(client.hello())
+    os.kill(before["pid"], signal.SIGKILL)
+    assert {each.outcome(120).status for each in submitted} == {Status.DONE}
+    assert ray.get(client.hello())["pid"] != before["pid"]
+
+
+def test_what_is_wrong_with_a_model_is_named_and_others_go_on(
+    client: Client, tmp_path: Path, rings: list[Path]
+) -> None:
+    bad = tmp_path / "bad.stl"
+    bad.write_bytes(b"\0" * 84)
+    gone = job_for(rings[9], fresh(), "c")
+    vanished = Job(fresh(), "c", str(tmp_path / "gone.stl"), gone.sha256, gone.bytes)
+    swapped = Job(fresh(), "c", str(rings[10]), "0" * 64, gone.bytes)
+    outcomes = client.run_many([job_for(bad, fresh(), "c"), vanished, swapped, gone])
+    assert [outcome.code for outcome in outcomes] == ["empty_model", "model_vanished", "model_changed", ""]
+    with pytest.raises(JobFailed, match="upload it again"):
+        analysis_of(outcomes[1])
+
+
+def test_a_deadline_is_kept(client: Client, tmp_path: Path) -> None:
+    path = write_ring(tmp_path / "late.stl", 11, segments=300)
+    outcome = client.submit(job_for(path, fresh(), "c", deadline_s=0.05)).outcome(30)
+    assert outcome.code == "deadline_exceeded"
+
+
+def test_a_file_that_is_no_model_is_told_by_name_without_dispatcher(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "noise.stl").write_bytes(np.random.default_rng(1).bytes(5000))
+    with pytest.raises(ModelError):
+        measure_on_cluster(tmp_path / "noise.stl", None, SETTINGS)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "ray://127.0.0.1:1"])
+def test_a_cluster_that_answers_nothing_is_named(address: str) -> None:
+    with pytest.raises(ClusterUnreachable, match=address.replace(".", r"\.")):
+        connect(address)
+
+
+def ray_workers() -> list[int]:
+    """Pids of this machine's Ray workers."""
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and is_worker(int(entry.name))]
+
+
+def is_worker(pid: int) -> bool:
+    return process_title(pid).startswith("ray::")
+
+
+def process_title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""

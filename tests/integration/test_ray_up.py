@@ -1,0 +1,107 @@
+"""``ray up`` with provider ``local`` over ssh, on machines made by the test: up, priced, scaled, down, nothing left."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.local import sessions
+from tests.integration import priced_on_ray
+from tests.integration.machines import HOME, REPOSITORY, Machine, machines, obstacle
+
+OBSTACLE = obstacle()
+pytestmark = pytest.mark.skipif(OBSTACLE is not None, reason=f"ray up needs machines, and {OBSTACLE}")
+
+# Ray's newer autoscaler has no provider `local`: it would start a head that never adds a worker.
+RAY = "RAY_UP_enable_autoscaler_v2=0 RAY_USAGE_STATS_ENABLED=0 ray"
+# A raylet without its head gives up after this long; Ray's own default of a minute would only lengthen the test.
+GIVE_UP_S = 5
+CLUSTER_ENVIRONMENT = f"RAY_gcs_rpc_server_reconnect_timeout_s={GIVE_UP_S}\n"
+
+
+def cluster_file(head: Machine, workers: list[Machine], min_workers: int) -> str:
+    """The shipped file for machines of one's own, with these machines filled in and the set-up of a machine offline."""
+    config: dict[str, Any] = yaml.safe_load((REPOSITORY / "ray-cluster.local.yaml").read_text())
+    config["provider"] |= {"head_ip": head.ip, "worker_ips": [worker.ip for worker in workers]}
+    config["auth"] |= {"ssh_user": "root", "ssh_private_key": "~/.ssh/id"}
+    config |= {"min_workers": min_workers, "max_workers": len(workers)}
+    del config["file_mounts"]["~/facet/release"]
+    config["setup_commands"] = [
+        f"mkdir -p ~/facet && ln -sfn {shlex.quote(str(REPOSITORY))} ~/facet/release",
+        f"ln -sfn {shlex.quote(sys.prefix)} ~/facet/venv",
+    ]
+    # The kernels are compiled already, in the checkout; a host may not allow its users more open files than now.
+    offline = {"NUMBA_CACHE_DIR=~/facet/numba-cache": "", "ulimit -n 65536 &&": ""}
+    for phase in ("head_start_ray_commands", "worker_start_ray_commands"):
+        for shipped, here in offline.items():
+            config[phase] = [command.replace(shipped, here) for command in config[phase]]
+    # `ray down` ends the head alone. A worker's raylet gives up without it, but its log monitor stays for ever and its
+    # agents for a minute, unless the start waits for the raylet's end and then clears the machine.
+    *before, start = config["worker_start_ray_commands"]
+    start = start.replace("/ray start ", "/ray start --block ")
+    start = f"({start}; ~/facet/venv/bin/ray stop --force) > ~/ray-worker.log 2>&1 < /dev/null &"
+    config["worker_start_ray_commands"] = [*before, start]
+    text: str = yaml.safe_dump(config, width=1000)
+    return text
+
+
+def ok(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def write(machine: Machine, path: str, text: str) -> None:
+    ok(machine.run(f"mkdir -p $(dirname {path}); cat > {path} <<'END'\n{text}\nEND", 10))
+
+
+def priced_on(head: Machine, nodes: int) -> dict[str, Any]:
+    """Address of a node -> the quote it made."""
+    command = (
+        "RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=~/facet/cluster/auth_token PYTHONPATH=~/facet/release "
+        f"python {Path(priced_on_ray.__file__)} {head.ip}:6379 {nodes}"
+    )
+    answer: dict[str, Any] = json.loads(ok(head.run(command, 150)))
+    return answer
+
+
+def test_up_priced_scaled_down_and_nothing_left(tmp_path: Path) -> None:
+    expected = priced_on_ray.price()
+    with machines(4, tmp_path) as (desk, head, *workers):
+        write(desk, "~/.facet/cluster/auth_token", "a-token-of-this-test-alone")
+        write(desk, "~/.facet/cluster/facet.env", CLUSTER_ENVIRONMENT)
+
+        write(desk, "~/cluster.yaml", cluster_file(head, workers, min_workers=1))
+        ok(desk.run(f"{RAY} up --yes --no-config-cache ~/cluster.yaml", 120))
+        assert priced_on(head, 1) == {workers[0].ip: expected}
+
+        write(desk, "~/cluster.yaml", cluster_file(head, workers, min_workers=2))
+        ok(desk.run(f"{RAY} up --yes --no-config-cache --no-restart ~/cluster.yaml", 60))
+        assert priced_on(head, 2) == {worker.ip: expected for worker in workers}
+
+        ok(desk.run(f"{RAY} down --yes ~/cluster.yaml", 60))
+        deadline = time.monotonic() + GIVE_UP_S + 30
+        while any(machine.programs() for machine in (head, *workers)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert {machine.ip: machine.programs() for machine in (head, *workers)} == {
+            machine.ip: [] for machine in (head, *workers)
+        }
+    assert [sessions.members(machine.session) for machine in (desk, head, *workers)] == [[], [], [], []]
+
+
+def test_a_machine_sees_nothing_of_the_host(tmp_path: Path) -> None:
+    """The promise under the other test: what runs on a machine can't reach the host's Ray, files or network."""
+    with machines(1, tmp_path) as (machine,):
+        ours = ok(machine.run("ps -eo pid= | wc -l; ls -A /tmp ~; ip -o link | wc -l", 10))
+        assert str(tmp_path) not in ok(machine.run("ls -d /tmp/*/ ~/*/ 2>/dev/null || true", 10))
+        processes, *_, links = ours.split()
+        assert int(processes) < 10
+        assert links == "2"
+        assert HOME.exists()

@@ -1,0 +1,325 @@
+"""The dispatcher without Ray: workers, store and counters are stand-ins that the test holds in its hands."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+
+import pytest
+
+from pricing_engine.distributed import dispatcher as module
+from pricing_engine.distributed.dispatcher import MOST_ATTEMPTS, Dispatcher
+from pricing_engine.distributed.errors import BadDeadline, QueueFull, UnknownPriority
+from pricing_engine.distributed.jobs import Job, Priority, Status
+from pricing_engine.distributed.plan import memory_needed
+from pricing_engine.distributed.results import Lost, Result
+
+
+class Run:
+    def __init__(self, job: Job, memory: int) -> None:
+        self.job, self.memory, self.cancelled = job, memory, []
+        self.end: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    async def result(self) -> Result:
+        return await self.end
+
+    def cancel(self, force: bool) -> None:
+        self.cancelled.append(force)
+        if not self.end.done():
+            self.end.set_result(Result(None, "cancelled", "the job was cancelled"))
+
+    def done(self) -> None:
+        self.end.set_result(Result(f'{{"model": "{self.job.sha256}"}}'.encode()))
+
+
+class Workers:
+    def __init__(self, slots: int = 1) -> None:
+        self.count, self.started = slots, []
+
+    def slots(self) -> int:
+        return self.count
+
+    def most_memory(self) -> int:
+        return 1 << 40
+
+    def start(self, job: Job, memory: int) -> Run:
+        self.started.append(Run(job, memory))
+        return self.started[-1]
+
+
+class Store(dict):
+    def put(self, key: str, analysis: bytes) -> None:
+        self[key] = analysis
+
+
+class Counts:
+    def __init__(self) -> None:
+        self.outcomes, self.reasons = [], []
+
+    def ended(self, outcome, job, seconds) -> None:
+        self.outcomes.append(outcome)
+
+    def retried(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+class Desk:
+    """A dispatcher and what it works with."""
+
+    def __init__(self, slots: int = 1) -> None:
+        self.workers, self.store, self.counts = Workers(slots), Store(), Counts()
+        self.dispatcher = Dispatcher(self.workers, self.store, self.counts)
+
+    def submit(self, job: Job) -> asyncio.Task:
+        return asyncio.ensure_future(self.dispatcher.run(job))
+
+
+def job(name: str, model: str = "", **rest) -> Job:
+    return Job(name, rest.pop("customer", "c"), f"/m/{model or name}.stl", model or name, 1000, **rest)
+
+
+def scenario(slots: int = 1) -> Callable[[Callable[[Desk], Awaitable[None]]], Callable[[], None]]:
+    def wrap(body):
+        def test() -> None:
+            async def play() -> None:
+                await asyncio.wait_for(body(Desk(slots)), 20)
+
+            asyncio.run(play())
+
+        test.__name__, test.__doc__ = body.__name__, body.__doc__
+        return test
+
+    return wrap
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@scenario()
+async def test_a_job_runs_and_its_analysis_is_kept(desk) -> None:
+    task = desk.submit(job("a"))
+    await settle()
+    desk.workers.started[0].done()
+    outcome = await task
+    assert (outcome.status, outcome.attempts, outcome.cached) == (Status.DONE, 1, False)
+    again = await desk.submit(job("b", model="a"))
+    assert (again.status, again.cached, again.analysis) == (Status.DONE, True, outcome.analysis)
+    assert len(desk.workers.started) == 1
+
+
+@scenario()
+async def test_submitting_twice_is_one_job_with_one_outcome(desk) -> None:
+    first, second = desk.submit(job("a")), desk.submit(job("a"))
+    await settle()
+    desk.workers.started[0].done()
+    assert await first == await second == await desk.submit(job("a"))
+    assert len(desk.workers.started) == 1
+
+
+@scenario()
+async def test_ten_thousand_submissions_of_one_model_are_one_calculation(desk) -> None:
+    tasks = [desk.submit(job(str(i), model="same")) for i in range(10_000)]
+    await settle()
+    desk.workers.started[0].done()
+    outcomes = await asyncio.gather(*tasks)
+    assert {outcome.status for outcome in outcomes} == {Status.DONE}
+    assert [outcome.job_id for outcome in outcomes] == [str(i) for i in range(10_000)]
+    assert len(desk.workers.started) == 1
+
+
+@scenario(slots=2)
+async def test_in_flight_is_bounded_and_express_has_slots_of_its_own(desk) -> None:
+    for i in range(5):
+        desk.submit(job(f"b{i}", priority="bulk"))
+    await settle()
+    assert [run.job.job_id for run in desk.workers.started] == ["b0", "b1"]
+    desk.submit(job("e", priority="express"))
+    await settle()
+    assert desk.workers.started[-1].job.job_id == "e"
+    desk.workers.started[0].done()
+    await settle()
+    assert desk.workers.started[-1].job.job_id == "b2"
+    for run in desk.workers.started:
+        if not run.end.done():
+            run.done()
+
+
+@scenario()
+async def test_an_express_job_takes_an_equal_waiting_one_along(desk) -> None:
+    desk.submit(job("first", priority="bulk"))
+    tasks = [
+        desk.submit(job("slow", model="m", priority="bulk")),
+        desk.submit(job("fast", model="m", priority="express")),
+    ]
+    await settle()
+    assert [run.job.sha256 for run in desk.workers.started] == ["first", "m"]
+    desk.workers.started[1].done()
+    assert [(await task).status for task in tasks] == [Status.DONE, Status.DONE]
+
+
+@scenario()
+async def test_a_lost_worker_is_replaced_with_more_memory(desk) -> None:
+    task = desk.submit(job("a"))
+    await settle()
+    desk.workers.started[0].end.set_exception(Lost("worker_lost", "gone"))
+    await settle()
+    desk.workers.started[1].done()
+    assert (await task).attempts == 2
+    assert desk.workers.started[1].memory == 2 * desk.workers.started[0].memory == 2 * memory_needed("a.stl", 1000)
+    assert desk.counts.reasons == ["worker_lost"]
+
+
+@scenario()
+async def test_a_poisoned_model_fails_alone_and_does_not_loop(desk) -> None:
+    bad, good = desk.submit(job("bad")), desk.submit(job("good"))
+    for attempt in range(MOST_ATTEMPTS):
+        await settle()
+        desk.workers.started[attempt].end.set_exception(Lost("out_of_memory", "the model needed more memory"))
+    outcome = await bad
+    assert (outcome.status, outcome.code, outcome.attempts) == (Status.FAILED, "out_of_memory", MOST_ATTEMPTS)
+    await settle()
+    desk.workers.started[-1].done()
+    assert (await good).status is Status.DONE
+
+
+@scenario()
+async def test_a_bad_model_fails_with_its_code_at_once(desk) -> None:
+    task = desk.submit(job("a"))
+    await settle()
+    desk.workers.started[0].end.set_result(Result(None, "model_vanished", "not there"))
+    outcome = await task
+    assert (outcome.status, outcome.code, outcome.message, outcome.attempts) == (
+        Status.FAILED, "model_vanished", "not there", 1
+    )  # fmt: skip
+    assert desk.store == {}
+
+
+@scenario()
+async def test_a_fault_of_ours_is_told_and_other_jobs_go_on(desk) -> None:
+    bad, good = desk.submit(job("bad")), desk.submit(job("good"))
+    await settle()
+    desk.workers.started[0].end.set_exception(ZeroDivisionError("why"))
+    assert (await bad).code == "internal_error"
+    await settle()
+    desk.workers.started[1].done()
+    assert (await good).status is Status.DONE
+
+
+@scenario()
+async def test_cancelling_a_running_job_stops_it_and_frees_its_slot(desk) -> None:
+    task, other = desk.submit(job("a")), desk.submit(job("b"))
+    await settle()
+    assert desk.dispatcher.cancel("a")
+    assert (await task).status is Status.CANCELLED
+    await settle()
+    assert desk.workers.started[0].cancelled == [False]
+    assert not desk.dispatcher.cancel("a")
+    desk.workers.started[1].done()
+    assert (await other).status is Status.DONE
+
+
+@scenario()
+async def test_cancelling_one_of_equal_jobs_lets_the_other_go_on(desk) -> None:
+    one, two = desk.submit(job("one", model="m")), desk.submit(job("two", model="m"))
+    await settle()
+    desk.dispatcher.cancel("one")
+    assert ((await one).status, desk.workers.started[0].cancelled) == (Status.CANCELLED, [])
+    desk.workers.started[0].done()
+    assert (await two).status is Status.DONE
+
+
+@scenario()
+async def test_cancelling_a_waiting_job_means_it_never_starts(desk) -> None:
+    first, second = desk.submit(job("first")), desk.submit(job("second"))
+    await settle()
+    desk.dispatcher.cancel("second")
+    desk.workers.started[0].done()
+    await asyncio.gather(first, second)
+    await settle()
+    assert [run.job.job_id for run in desk.workers.started] == ["first"]
+    assert desk.dispatcher.in_flight() == 0
+
+
+@scenario()
+async def test_the_deadline_ends_a_job_and_its_calculation(desk) -> None:
+    outcome = await desk.submit(job("a", deadline_s=0.05))
+    assert (outcome.status, outcome.code) == (Status.FAILED, "deadline_exceeded")
+    assert desk.workers.started[0].cancelled == [False]
+
+
+@scenario()
+async def test_the_deadline_counts_from_submission_not_from_a_restart(desk) -> None:
+    late = job("a", deadline_s=5.0, submitted_at=time.time() - 60)
+    assert (await desk.submit(late)).code == "deadline_exceeded"
+
+
+@scenario()
+async def test_updates_come_in_order_and_end(desk) -> None:
+    task = desk.submit(job("a"))
+    await settle()
+    some = SimpleNamespace(ended={"integrity"})
+    desk.dispatcher.stage_ended(desk.workers.started[0].job.key, some)
+    news = await desk.dispatcher.watch("a", 0)
+    assert [update.sequence for update in news] == [1, 2, 3]
+    assert [update.status for update in news] == [Status.QUEUED, Status.RUNNING, Status.RUNNING]
+    assert news[-1].partial == some
+    waiting = asyncio.ensure_future(desk.dispatcher.watch("a", 3))
+    await settle()
+    desk.workers.started[0].done()
+    await task
+    assert await waiting == []
+    assert await desk.dispatcher.watch("nobody", 0) == []
+
+
+@scenario()
+async def test_one_customer_does_not_stop_another(desk) -> None:
+    for i in range(50):
+        desk.submit(job(f"big{i}", customer="big"))
+    desk.submit(job("small", customer="small"))
+    for turn in range(3):
+        await settle()
+        desk.workers.started[turn].done()
+    await settle()
+    assert "small" in [run.job.job_id for run in desk.workers.started]
+    for run in desk.workers.started:
+        if not run.end.done():
+            run.done()
+
+
+@scenario()
+async def test_a_full_queue_refuses(desk) -> None:
+    module_limit, module.MOST_WAITING = module.MOST_WAITING, 3
+    try:
+        tasks = [desk.submit(job(str(i))) for i in range(4)]
+        await settle()
+        with pytest.raises(QueueFull, match="try again later"):
+            await desk.submit(job("too many"))
+        for task in tasks:
+            task.cancel()
+    finally:
+        module.MOST_WAITING = module_limit
+
+
+@scenario()
+async def test_a_store_that_fails_costs_no_job(desk) -> None:
+    def refuse(key: str, analysis: bytes) -> None:
+        raise OSError("disk full")
+
+    desk.store.put = refuse
+    task = desk.submit(job("a"))
+    await settle()
+    desk.workers.started[0].done()
+    assert (await task).status is Status.DONE
+
+
+def test_bad_jobs_are_refused_at_once() -> None:
+    with pytest.raises(UnknownPriority, match="use express, standard, bulk"):
+        job("a", priority="urgent")
+    for deadline in (0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(BadDeadline, match="positive number of seconds"):
+            job("a", deadline_s=deadline)
+    assert job("a", priority="express").priority is Priority.EXPRESS

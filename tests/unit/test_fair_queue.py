@@ -1,0 +1,119 @@
+"""The order in which jobs start."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pricing_engine.distributed.fair_queue import HEAD_START_S, FairQueue, Ticket
+from pricing_engine.distributed.jobs import Priority
+
+EXPRESS, STANDARD, BULK = Priority
+
+
+def ticket(
+    key: str, priority: Priority = STANDARD, customer: str = "a", at: float = 0.0, weight: float = 1.0
+) -> Ticket:
+    return Ticket(key, customer, priority, weight, at)
+
+
+def drain(queue: FairQueue) -> list[str]:
+    return [found.key for found in iter(queue.pop, None)]
+
+
+def filled(*tickets: Ticket) -> FairQueue:
+    queue = FairQueue()
+    for each in tickets:
+        queue.push(each)
+    return queue
+
+
+def test_express_passes_standard_passes_bulk() -> None:
+    assert drain(filled(ticket("b", BULK), ticket("s"), ticket("e", EXPRESS))) == ["e", "s", "b"]
+
+
+def test_age_lets_bulk_pass_express() -> None:
+    head_start = HEAD_START_S[BULK]
+    old, young = ticket("old", BULK, at=0.0), ticket("young", EXPRESS, at=head_start + 1)
+    assert drain(filled(young, old)) == ["old", "young"]
+    assert drain(filled(ticket("old", BULK), ticket("young", EXPRESS, at=head_start - 1))) == ["young", "old"]
+
+
+def test_bulk_never_starves_under_endless_express() -> None:
+    queue, started = filled(ticket("bulk", BULK)), []
+    for second in range(int(HEAD_START_S[BULK]) + 10):
+        queue.push(ticket(f"e{second}", EXPRESS, at=float(second)))
+        started.append(queue.pop())
+    assert "bulk" in {found.key for found in started}
+
+
+def test_a_thousand_models_of_one_customer_do_not_stop_another() -> None:
+    queue = filled(*(ticket(f"big{i}", customer="big") for i in range(1000)), ticket("small", customer="small", at=5.0))
+    assert "small" in [queue.pop().key for _ in range(2)]
+
+
+def test_shares_follow_weight_and_not_count() -> None:
+    heavy = [ticket(f"h{i}", customer="heavy", weight=10.0) for i in range(100)]
+    light = [ticket(f"l{i}", customer="light", weight=1.0) for i in range(1000)]
+    queue = filled(*heavy, *light)
+    work = Counter()
+    for _ in range(440):
+        found = queue.pop()
+        work[found.customer] += found.weight
+    assert abs(work["heavy"] - work["light"]) <= 10
+
+
+def test_idle_time_earns_no_credit() -> None:
+    queue = filled(*(ticket(f"a{i}", customer="a") for i in range(50)))
+    for _ in range(20):
+        queue.pop()
+    for i in range(20):
+        queue.push(ticket(f"b{i}", customer="b"))
+    first = [queue.pop().customer for _ in range(10)]
+    assert 4 <= first.count("a") <= 6
+
+
+def test_withdrawn_tickets_never_start() -> None:
+    gone, kept = ticket("gone"), ticket("kept", customer="b")
+    queue = filled(gone, kept)
+    queue.withdraw(gone)
+    queue.withdraw(gone)
+    assert (len(queue), queue.oldest(STANDARD), drain(queue), len(queue)) == (1, 0.0, ["kept"], 0)
+
+
+def test_allowed_priorities_only() -> None:
+    queue = filled(ticket("s"))
+    assert queue.pop((EXPRESS,)) is None
+    assert queue.pop((STANDARD, BULK)).key == "s"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(list(Priority)),
+            st.sampled_from("abc"),
+            st.floats(0.1, 9),
+            st.sampled_from(["pop", "withdraw", ""]),
+        ),
+        max_size=60,
+    )
+)
+def test_every_ticket_starts_once_or_was_withdrawn(steps) -> None:
+    queue, open_, started = FairQueue(), {}, []
+    for number, (priority, customer, weight, then) in enumerate(steps):
+        new = ticket(str(number), priority, customer, float(number), weight)
+        queue.push(new)
+        open_[new.key] = new
+        if then == "pop":
+            started.append(open_.pop(queue.pop().key).key)
+        elif then == "withdraw":
+            queue.withdraw(open_.pop(min(open_)))
+        assert len(queue) == len(open_)
+    rest = drain(queue)
+    assert sorted(rest) == sorted(open_)
+    assert len(set(started + rest)) == len(started + rest)
+    of_one = [key for key in rest if open_[key].customer == "a" and open_[key].priority is BULK]
+    assert of_one == sorted(of_one, key=int), "a customer's jobs of one priority keep their order"
