@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup-done
 PEERS := .venv-peers
 
-.PHONY: setup run test check bench clean
+.PHONY: setup run test check bench chaos clean
 
 setup: $(SETUP)
 
@@ -13,7 +13,7 @@ $(SETUP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
-	$(BIN)/python -m compileall -q pricing_engine
+	$(BIN)/python -m compileall -q pricing_engine cluster
 	$(BIN)/python -m pricing_engine.analysis.warm
 	touch $@
 
@@ -23,15 +23,20 @@ run: setup
 test: setup
 	$(BIN)/pytest
 
+chaos: setup
+	FACET_CHAOS=long $(BIN)/pytest -s tests/chaos
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m cluster.check_yaml ray-cluster.yaml ray-cluster.local.yaml cluster/manifests/*.yaml
 
 bench: setup $(PEERS)/.done
 	$(BIN)/python -m benchmarks.engine --peers $(PEERS)/bin/python
 	$(BIN)/python -m benchmarks.limits
+	$(BIN)/python -m benchmarks.distributed
 
 $(PEERS)/.done: benchmarks/peers.lock
 	$(PYTHON) -m venv $(PEERS)

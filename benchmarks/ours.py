@@ -12,6 +12,7 @@ from pricing_engine.analysis.hull import convex_hull, largest_faces
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.orientation import search_orientations
 from pricing_engine.analysis.slices import layer_sums
+from pricing_engine.analysis.spread import OnThreads
 from pricing_engine.kernels.boundary import Boundary
 from pricing_engine.kernels.bvh import build_bvh
 from pricing_engine.kernels.mass import mass_properties
@@ -19,6 +20,7 @@ from pricing_engine.kernels.pair_search import find_pairs
 from pricing_engine.kernels.ray_thickness import ray_thickness
 from pricing_engine.kernels.self_intersection import self_intersections
 from pricing_engine.kernels.sphere_thickness import sphere_thickness
+from pricing_engine.kernels.walls import build_walls
 from pricing_engine.mesh.integrity import measure_topology
 from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.stl import read_binary_stl
@@ -57,7 +59,13 @@ def ray(path: str) -> Callable[[], Any]:
     import numpy as np
 
     mesh = _read(path)
-    return lambda: [float(x) for x in np.nanpercentile(ray_thickness(mesh, build_bvh(mesh, THREADS), THREADS), [5, 50])]
+    facets = range(mesh.facet_count)
+
+    def work() -> Any:
+        thickness = ray_thickness(mesh, build_bvh(mesh, THREADS), THREADS, facets)
+        return [float(x) for x in np.nanpercentile(thickness, [5, 50])]
+
+    return work
 
 
 def sphere(path: str) -> Callable[[], Any]:
@@ -65,13 +73,14 @@ def sphere(path: str) -> Callable[[], Any]:
     import numpy as np
 
     mesh = _read(path)
+    facets = range(mesh.facet_count)
 
     def work() -> Any:
         bvh = build_bvh(mesh, THREADS)
-        thickness = sphere_thickness(mesh, bvh, THREADS)
+        thickness = sphere_thickness(mesh, bvh, build_walls(mesh, bvh, THREADS), THREADS, facets)
         unknown = np.isnan(thickness)
         if unknown.any():
-            thickness[unknown] = ray_thickness(mesh, bvh, THREADS)[unknown]
+            thickness[unknown] = ray_thickness(mesh, bvh, THREADS, facets)[unknown]
         return len(thickness)
 
     return work
@@ -103,7 +112,7 @@ def orientation(path: str) -> Callable[[], Any]:
 
     def work() -> Any:
         faces = largest_faces(convex_hull(mesh))
-        found = search_orientations(mesh, bvh, boundary, 0.05, faces, THREADS)
+        found = search_orientations(mesh, bvh, boundary, 0.05, faces, OnThreads(THREADS))
         return found.best.support_volume_mm3
 
     return work

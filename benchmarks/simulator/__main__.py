@@ -112,7 +112,7 @@ def _asked(chosen: argparse.Namespace) -> Asked:
     begin, end = chosen.hours
     return Asked(
         chosen.questions or list(QUESTIONS), chosen.rate, chosen.day_rate, (begin, end), chosen.boots,
-        Reactive(target=chosen.use), chosen.svg,
+        Reactive(use=chosen.use), chosen.svg,
     )  # fmt: skip
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import ceil, floor, log10
+from math import ceil, floor, isnan, log10
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -56,8 +56,13 @@ def write_svg(path: Path, panels: Sequence[Panel]) -> None:
 
 
 def _panel(panel: Panel) -> str:
-    xs = [x for line in panel.lines for x, _ in line.points]
-    ys = [y for line in panel.lines for _, y in line.points]
+    title = _text(LEFT, 22, panel.title, "start", "font-weight='bold' font-size='14'")
+    lines = [replace(line, points=[(x, y) for x, y in line.points if not isnan(y)]) for line in panel.lines]
+    lines = [line for line in lines if line.points]
+    xs = [x for line in lines for x, _ in line.points]
+    ys = [y for line in lines for _, y in line.points]
+    if not xs:
+        return title + _text(LEFT, HEIGHT / 2, "too few jobs to tell", "start")
     x_low, x_high = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
     ticks = _decades(min(ys), max(ys)) if panel.logarithmic else _round_ticks(max(ys))
 
@@ -73,7 +78,7 @@ def _panel(panel: Panel) -> str:
         return HEIGHT - BOTTOM - (scaled(y) - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
     parts = [
-        _text(LEFT, 22, panel.title, "start", "font-weight='bold' font-size='14'"),
+        title,
         _text(LEFT, 39, panel.y_label, "start"),
     ]
     for tick in ticks:
@@ -83,7 +88,7 @@ def _panel(panel: Panel) -> str:
         parts.append(_text(LEFT - 6, y_at(tick) + 4, f"{tick:g}", "end"))
     parts += [_text(x_at(tick), HEIGHT - BOTTOM + 18, f"{tick:g}", "middle") for tick in panel.x_ticks]
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, panel.x_label, "middle"))
-    parts += [_polyline([(x_at(x), y_at(y)) for x, y in line.points], line) for line in panel.lines]
+    parts += [_polyline([(x_at(x), y_at(y)) for x, y in line.points], line) for line in lines]
     return "\n".join(parts)
 
 

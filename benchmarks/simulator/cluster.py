@@ -34,7 +34,7 @@ class ClusterSettings:
     cold_s: float = 2.5
     job_s: float = 0.005
     task_s: float = 0.001
-    in_flight: float = 1.25
+    in_flight: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises ParameterError."""

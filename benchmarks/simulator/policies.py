@@ -36,19 +36,19 @@ class Policy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reactive:
-    """Follows what is seen, at ``target`` use: CPUs at work, and those that would clear what waits in ``clear_s``."""
+    """Follows what is seen: CPUs at work, and those that would clear what waits in ``clear_s``, at ``use`` of all."""
 
-    target: float = 0.7
-    clear_s: float = 120.0
+    use: float = 0.7
+    clear_s: float = 300.0
 
     def __post_init__(self) -> None:
         """Raises ParameterError."""
-        require(0 < self.target <= 1, "target", self.target, "more than 0, 1 at most")
+        require(0 < self.use <= 1, "use", self.use, "more than 0, 1 at most")
         require(self.clear_s > 0, "clear_s", self.clear_s, "more than 0 s")
 
     def wanted(self, load: Load) -> int:
         """Nodes for the load now."""
-        return ceil((load.busy_cpus + load.waiting_s / self.clear_s) / (self.target * load.cpus))
+        return ceil((load.busy_cpus + load.waiting_s / self.clear_s) / (self.use * load.cpus))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Predictive:
     def wanted(self, load: Load) -> int:
         """Nodes for the greater of the load expected and the load now."""
         cpus = max(self.expected[int(at // HOUR_S) % 24] for at in (load.now_s, load.now_s + self.ahead_s))
-        return max(ceil(cpus / (self.reactive.target * load.cpus)), self.reactive.wanted(load))
+        return max(ceil(cpus / (self.reactive.use * load.cpus)), self.reactive.wanted(load))
 
 
 def forecast(mix: Mix, per_hour: float, times: StageTimes, seed: int, days: int = 7) -> tuple[float, ...]:

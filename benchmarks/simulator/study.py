@@ -105,7 +105,7 @@ def day(
     trace = make_trace(world.mix, per_hour, begin, end, world.seed, daily=True)
     expected = forecast(world.mix, per_hour, world.times, world.seed)
     predictive = Predictive(expected, reactive, min(world.settings.boot_s + WARM_WORKERS_S, HOUR_S - 1))
-    room = reactive.target * world.settings.cpus
+    room = reactive.use * world.settings.cpus
     peak, first = ceil(max(expected) / room), max(1, ceil(expected[int(hours[0])] / room))
     runs: list[tuple[str, Scaling | None, int]] = [
         (FIXED, None, peak),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 
 from rich.table import Table
@@ -16,7 +17,7 @@ Steady = dict[float, list[Outcome]]
 
 
 def _figure(estimate: Estimate, precision: int = 1) -> str:
-    if estimate.value != estimate.value:
+    if isnan(estimate.value):
         return "too few"
     return f"{estimate.value:.{precision}f} ±{estimate.error:.{precision}f}"
 

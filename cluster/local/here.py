@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
+from cluster.autoscaling import OneMachine
 from cluster.local import parts, ray_nodes, sessions
+from cluster.local.guardian import Guardian
 from cluster.local.parts import Part
 from cluster.local.sessions import Session
 
@@ -29,14 +31,14 @@ class Cluster:
     place: ray_nodes.Place
     address: str
     dashboard: str
+    guardian: Guardian
     nodes: list[Node] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1), repr=False)
 
     def add_node(self, cpus: float, resources: Mapping[str, float] | None = None) -> Node:
         """Start a further node and wait until its raylet is well; raises PartFailed."""
-        name = f"node-{len(self.nodes)}"
-        part = ray_nodes.worker(self.place, self.address, name, cpus, resources)
-        self.nodes.append(Node(part, parts.start(part)))
-        return self.nodes[-1]
+        name = f"node-{next(self._numbers)}"
+        return self.run(ray_nodes.worker(self.place, self.address, name, cpus, resources))
 
     def remove_node(self, node: Node) -> None:
         """End every process of the node, as if its machine had gone."""
@@ -46,26 +48,31 @@ class Cluster:
         """What a process needs in its environment to speak to this cluster; None: must not be set."""
         return ray_nodes.client_environment(self.place.token)
 
+    def run(self, part: Part) -> Node:
+        """Start a node's part, guarded, and wait until it is ready; raises PartFailed."""
+        node = Node(part, parts.spawn(part))
+        self.guardian.watch(node.session)
+        parts.wait_until_ready(part, node.session)
+        self.nodes.append(node)
+        return node
+
 
 @contextmanager
-def local_cluster(folder: Path, cpus: float, autoscaling_config: Path | None = None) -> Iterator[Cluster]:
-    """A cluster with one head of ``cpus`` CPUs, its logs and token in ``folder``; ended with all nodes at the end.
+def local_cluster(folder: Path, cpus: float, scaling: OneMachine | None = None) -> Iterator[Cluster]:
+    """A cluster with one head of ``cpus`` CPUs, its logs and token in ``folder``.
 
-    Raises PartFailed where the head can't start.
+    It ends with all its nodes at the end of the block, and when this process dies. Raises PartFailed where the head
+    can't start.
     """
     place = ray_nodes.make_place(folder)
+    guardian = Guardian(place.temp, place.token)
     try:
-        part = ray_nodes.head(place, cpus, autoscaling_config)
-        cluster = Cluster(place, part.address, ray_nodes.dashboard_url(part))
-        try:
-            cluster.nodes.append(Node(part, parts.start(part)))
-            yield cluster
-        finally:
-            for node in reversed(cluster.nodes):
-                sessions.end(node.session, node.part.grace_s)
+        head = ray_nodes.head(place, cpus, scaling)
+        cluster = Cluster(place, head.address, ray_nodes.dashboard_url(head), guardian)
+        cluster.run(head)
+        yield cluster
     finally:
-        shutil.rmtree(place.temp)
-        place.token.unlink()
+        guardian.end()
 
 
 def speak_to(cluster: Cluster) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from cluster.autoscaling import ENVIRONMENT, OneMachine
 from cluster.local.parts import Part
 from cluster.local.ports import free_ports
 
@@ -59,12 +60,19 @@ def client_environment(token: Path) -> dict[str, str | None]:
     }
 
 
-def head(place: Place, cpus: float, autoscaling_config: Path | None = None, port: int | None = None) -> Part:
-    """The head node with ``cpus`` CPUs for tasks (0: none run there), its dashboard on loopback alone."""
+def head(place: Place, cpus: float, scaling: OneMachine | None = None) -> Part:
+    """The head node with ``cpus`` CPUs for tasks (0: none run there), its dashboard on loopback alone.
+
+    With ``scaling`` it starts and ends further nodes by itself.
+    """
     gcs, client, dashboard, agent = free_ports(4)
-    gcs = port or gcs
     node_ip = machine_address()
-    autoscaling = (f"--autoscaling-config={autoscaling_config}",) if autoscaling_config else ()
+    address = f"{node_ip}:{gcs}"
+    env = _server_environment(place.token)
+    autoscaling: tuple[str, ...] = ()
+    if scaling:
+        autoscaling = (f"--autoscaling-config={scaling.write(place.temp / 'autoscaling.yaml', address)}",)
+        env |= ENVIRONMENT
     return Part(
         name="ray-head",
         argv=(
@@ -81,11 +89,11 @@ def head(place: Place, cpus: float, autoscaling_config: Path | None = None, port
             *_common(place, "head", cpus, agent),
             *autoscaling,
         ),
-        address=f"{node_ip}:{gcs}",
+        address=address,
         version=version("ray"),
         log=place.logs / "ray-head.log",
         probes=(f"http://127.0.0.1:{dashboard}/api/gcs_healthz", _raylet_probe(agent)),
-        env=_server_environment(place.token),
+        env=env,
         grace_s=NO_GRACE_S,
     )
 

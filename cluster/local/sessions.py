@@ -105,7 +105,7 @@ def end(session: Session, grace_s: float) -> int:
             except psutil.NoSuchProcess:
                 continue
         psutil.wait_procs(left, timeout=5)
-        reap(session)
+    reap(session)
     return len(killed)
 
 

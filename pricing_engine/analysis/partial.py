@@ -106,8 +106,8 @@ class Partial:
 def partial_of(mesh: Mesh, mass: MassProperties, settings: Settings, threads: int, hull: Hull | None = None) -> Partial:
     """Begin with the welded mesh as read and its mass properties; ``hull`` where it is already there. O(n)."""
     # not above: a process that only prices needs no compiled code
-    from pricing_engine.analysis.orientation import OVERHANG_COSINE
     from pricing_engine.kernels.first_look import first_look
+    from pricing_engine.kernels.orientation import OVERHANG_COSINE
 
     sides = mass.bbox_max - mass.bbox_min
     rest = settings.layer_height_mm / 2 + _ROUND * float(sides.max())

@@ -129,7 +129,7 @@ def run_stages(
         few = layer_count(mesh, height) <= MOST_LAYERS
         layers_of = spread.start("slices", _slices, int(few), 1, held[0], held_boundary, height)
         with watch.stage("orientation"):
-            poses = search_orientations(mesh, bvh, boundary, height, largest_faces(solid.hull), threads)
+            poses = search_orientations(mesh, bvh, boundary, height, largest_faces(solid.hull), spread)
         ended(lambda known: known.after_orientation(poses))
         with watch.stage("slices"):
             layers = next(chain.from_iterable(layers_of()), None)

@@ -12,7 +12,8 @@ from pricing_engine.analysis.spread import Spread
 from pricing_engine.kernels.bvh import Bvh
 from pricing_engine.kernels.ray_thickness import ray_thickness
 from pricing_engine.kernels.sphere_thickness import sphere_thickness
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.walls import build_walls
+from pricing_engine.mesh.model import Floats, Mesh
 
 THIN_LIMITS_MM = (0.5, 0.8, 1.0)
 _WHERE_COUNT = 5
@@ -57,7 +58,8 @@ class Thickness:
 
 def start_thickness(spread: Spread, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]) -> Callable[[], Thickness]:
     """Begin to measure ``mesh`` (repaired, at least one facet) with its tree; the spread has ``held`` both."""
-    parts_of = spread.start("thickness", facet_thickness, mesh.facet_count, _FACETS_A_PART, *held, urgent=False)
+    walls = spread.hold(build_walls(mesh, bvh, spread.threads))
+    parts_of = spread.start("thickness", _of_facets, mesh.facet_count, _FACETS_A_PART, *held, walls, urgent=False)
 
     def join() -> Thickness:
         ray, sphere = (np.concatenate(parts) for parts in zip(*parts_of(), strict=True))
@@ -66,12 +68,13 @@ def start_thickness(spread: Spread, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]
     return join
 
 
-def facet_thickness(
-    lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _of_facets(
+    lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, walls: NDArray[np.float32]
+) -> tuple[Floats, Floats]:
     """Ray and sphere thickness, mm, of facets ``lo .. hi``."""
-    ray = ray_thickness(mesh, bvh, threads)
-    return ray[lo:hi], sphere_thickness(mesh, bvh, threads, ray)[lo:hi]
+    facets = range(lo, hi)
+    ray = ray_thickness(mesh, bvh, threads, facets)
+    return ray, sphere_thickness(mesh, bvh, walls, threads, facets, ray)
 
 
 def summarise(mesh: Mesh, ray: NDArray[np.float64], sphere: NDArray[np.float64]) -> Thickness:

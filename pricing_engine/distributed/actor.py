@@ -13,7 +13,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, TaskCancelledError, 
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pricing_engine import ENGINE_VERSION
-from pricing_engine.analysis.cache import AnalysisCache
+from pricing_engine.analysis.cache import MOST_BYTES, AnalysisCache
 from pricing_engine.analysis.partial import Partial
 from pricing_engine.distributed.dispatcher import Dispatcher
 from pricing_engine.distributed.jobs import Job, Outcome, Priority, Update
@@ -75,8 +75,8 @@ def _lost(error: Exception) -> Lost:
 class _RayWorkers:
     """The cluster as the dispatcher sees it."""
 
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor
+    def __init__(self, actor: Any, work: Any) -> None:
+        self._actor, self._work = actor, work
         self._cpus, self._memory = 1, 1 << 62
 
     def look(self) -> None:
@@ -93,7 +93,7 @@ class _RayWorkers:
 
     def start(self, job: Job, memory: int) -> _Task:
         options = options_for(job.priority)
-        task = analyse.options(name=f"analyse {Path(job.model).name}", memory=memory, **options)
+        task = self._work.options(name=f"analyse {Path(job.model).name}", memory=memory, **options)
         return _Task(task.remote(job.model, None, job.sha256, job.unit, job.settings, options, self._actor, job.key))
 
 
@@ -101,8 +101,8 @@ class _RayWorkers:
 class DispatcherActor:
     """The calls of :class:`Dispatcher`, for whoever is on the cluster."""
 
-    def __init__(self, cache_folder: str, cache_bytes: int, most_cpus: int) -> None:
-        self._workers = _RayWorkers(ray.get_runtime_context().current_actor)
+    def __init__(self, cache_folder: str, cache_bytes: int, most_cpus: int, work: Any) -> None:
+        self._workers = _RayWorkers(ray.get_runtime_context().current_actor, work)
         self._workers.look()
         self._metrics, self._most_cpus = DispatcherMetrics(), most_cpus
         store = AnalysisCache(Path(cache_folder), cache_bytes)
@@ -157,8 +157,15 @@ class DispatcherActor:
             await asyncio.sleep(_LOOK_EVERY_S)
 
 
-def start_dispatcher(cache_folder: str, cache_bytes: int = 1 << 30, most_cpus: int = 1_000) -> Any:
-    """The cluster's dispatcher, begun if there is none; it outlives who began it."""
+def start_dispatcher(
+    cache_folder: str, cache_bytes: int = MOST_BYTES, most_cpus: int = 1_000, work: Any = analyse
+) -> Any:
+    """The cluster's dispatcher, begun if there is none; it outlives who began it.
+
+    ``cache_folder``, on the head, keeps analyses up to ``cache_bytes``. An autoscaler is asked for ``most_cpus`` at
+    most.
+    ``work`` is the task that analyses a model.
+    """
     alive = [node for node in ray.nodes() if node["Alive"]]
     head = next(node["NodeID"] for node in alive if "node:__internal_head__" in node["Resources"])
     return DispatcherActor.options(  # type: ignore[attr-defined]
@@ -172,4 +179,4 @@ def start_dispatcher(cache_folder: str, cache_bytes: int = 1 << 30, most_cpus: i
         max_concurrency=_MOST_CALLS,
         scheduling_strategy=NodeAffinitySchedulingStrategy(head, soft=True),
         runtime_env={"env_vars": {COLD: "1"}},
-    ).remote(cache_folder, cache_bytes, most_cpus)
+    ).remote(cache_folder, cache_bytes, most_cpus, work)

@@ -43,16 +43,40 @@ def _unite(parent, f, g):
         parent[f] = g
 
 
+@inlined
+def _elder(parent, lo, facet, other):
+    """The grandparent of an earlier neighbour in the block; of the facet itself for any other link."""
+    earlier = np.uint64(other if (other >= lo) & (other < facet) else facet)
+    return parent[np.uint64(parent[earlier])]
+
+
 @kernel
 def _unite_within(lo, hi, links, parent, crossing, crossings):
-    """Unite each facet of a block with those before it; list the links to other blocks, each from one side."""
+    """Unite each facet of a block with those before it; list the links to other blocks, each from one side.
+
+    Which of three neighbours come earlier is a toss of coins, so there is no branch on it: a facet takes the lowest of
+    its earlier neighbours' grandparents for its parent, and only where those differ are their trees looked at.
+    """
     for facet in range(lo, hi):
         parent[facet] = facet
-    first, count = np.uint64(lo), np.uint64(3 * lo)
+    count = np.uint64(3 * lo)
     for f in range(np.uint64(lo), np.uint64(hi)):
-        facet, root = np.int64(f), f
+        facet = np.int32(f)
+        i, j, k = links[f, np.uint64(0)], links[f, np.uint64(1)], links[f, np.uint64(2)]
+        p, q, r = _elder(parent, lo, facet, i), _elder(parent, lo, facet, j), _elder(parent, lo, facet, k)
+        lowest = min(p, q, r)
+        differ = (
+            (parent[f] != facet)
+            | ((p != lowest) & (p != facet))
+            | ((q != lowest) & (q != facet))
+            | ((r != lowest) & (r != facet))
+        )
+        if not differ:
+            parent[f] = lowest
+            if min(i, j, k) >= lo:
+                continue
         for corner in range(np.uint64(3)):
-            other = np.int64(links[f, corner])
+            other = links[f, corner]
             if other > facet:
                 continue  # met again from its other side
             if other < 0:
@@ -60,17 +84,12 @@ def _unite_within(lo, hi, links, parent, crossing, crossings):
                 other = -2 - other
                 if other < 0:
                     continue
-            g = np.uint64(other)
             if lo <= other < hi:
-                g, root = _root(parent, g), _root(parent, root)
-                if g < root:
-                    parent[root], root = g, g
-                else:
-                    parent[g] = root
+                _unite(parent, f, np.uint64(other))
             else:
                 crossing[count, 0], crossing[count, 1] = facet, other
                 count += np.uint64(1)
-    crossings[lo // _GRAIN] = count - np.uint64(3) * first
+    crossings[lo // _GRAIN] = count - np.uint64(3 * lo)
 
 
 @kernel

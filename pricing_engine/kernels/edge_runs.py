@@ -17,42 +17,41 @@ _SHORT_LIST = 24
 
 
 @kernel
-def sort_and_match(block, facets, vertex_start, halves, half_start, links, tallies):
+def sort_and_match(block, facets, vertex_start, guests, guest_start, links, tallies):
     """Match all half-edges of a block, whatever they are, by sorting them."""
     v0, v1 = np.int64(vertex_start[block]), np.int64(vertex_start[block + 1])
-    lo, hi = GRAIN * block, min(GRAIN * block + GRAIN, len(facets))
-    own = 3 * (hi - lo)
-    total = own + half_start[block + 1] - half_start[block]
+    lo = GRAIN * block
+    own = min(lo + GRAIN, len(facets)) - lo
+    total = own + guest_start[block + 1] - guest_start[block]
     list_start = np.zeros(v1 - v0 + 2, np.int64)
-    keys, members = np.empty(total, np.int64), np.empty(total, np.int32)
+    keys, members = np.empty(3 * total, np.int64), np.empty(3 * total, np.int32)
     for filling in range(2):
         if filling:
             for v in range(1, v1 - v0 + 2):
                 list_start[v] += list_start[v - 1]
         for i in range(total):
-            half = np.int64(3 * lo + i if i < own else halves[half_start[block] + i - own])
-            facet = half // 3
-            corner = half - 3 * facet
-            after = corner + 1 if corner < 2 else 0
-            a, b = np.int64(facets[facet, corner]), np.int64(facets[facet, after])
-            low = min(a, b)
-            if low < v0 or low >= v1:
-                continue
-            if filling:
-                place = list_start[low - v0 + 1]
-                keys[place] = max(a, b) << 32 | np.int64(facets[facet, 3 - corner - after])
-                members[place] = half
-                list_start[low - v0 + 1] += 1
-            else:
-                list_start[low - v0 + 2] += 1
+            facet = np.int64(lo + i if i < own else guests[guest_start[block] + i - own])
+            for corner in range(3):
+                after = corner + 1 if corner < 2 else 0
+                a, b = np.int64(facets[facet, corner]), np.int64(facets[facet, after])
+                low = min(a, b)
+                if low < v0 or low >= v1:
+                    continue
+                if filling:
+                    place = list_start[low - v0 + 1]
+                    keys[place] = max(a, b) << 32 | np.int64(facets[facet, 3 - corner - after])
+                    members[place] = 3 * facet + corner
+                    list_start[low - v0 + 1] += 1
+                else:
+                    list_start[low - v0 + 2] += 1
     for v in range(v1 - v0):
         start, end = list_start[v], list_start[v + 1]
-        _sort_list(start, end, keys, members)
-        _read_runs(start, end, v0 + v, block, keys, members, facets, links, tallies)
+        sort_list(start, end, keys, members)
+        read_runs(start, end, v0 + v, block, keys, members, facets, links, tallies)
 
 
 @kernel
-def _sort_list(start, end, keys, members):
+def sort_list(start, end, keys, members):
     """By key, then half-edge: insertion for the usual handful, heap sort for the hub of a fan."""
     if end - start <= _SHORT_LIST:
         for i in range(start + 1, end):
@@ -84,7 +83,7 @@ def _sort_list(start, end, keys, members):
 
 
 @inlined
-def _read_runs(start, end, low, block, keys, members, facets, links, tallies):
+def read_runs(start, end, low, block, keys, members, facets, links, tallies):
     """Facts of the edges at ``low``: how often used, which way, by which facets with the same third vertex."""
     i = start
     while i < end:
@@ -102,15 +101,15 @@ def _read_runs(start, end, low, block, keys, members, facets, links, tallies):
         tallies[block, EDGES] += 1
         if j - i == 1:
             tallies[block, BOUNDARY] += 1
-            links[members[i]] = -1
+            links[members[i] // 3, members[i] % 3] = -1
         else:
             tallies[block, UNBALANCED] += balance != 0 and low != high
             if j - i == 2:
                 f, g = members[i] // 3, members[i + 1] // 3
-                links[members[i]] = g if f != g else -1
-                links[members[i + 1]] = f if f != g else -1
+                links[members[i] // 3, members[i] % 3] = g if f != g else -1
+                links[members[i + 1] // 3, members[i + 1] % 3] = f if f != g else -1
             else:
                 tallies[block, NON_MANIFOLD] += 1
                 for k in range(i, j):
-                    links[members[k]] = -2 - members[k + 1 if k + 1 < j else i] // 3
+                    links[members[k] // 3, members[k] % 3] = -2 - members[k + 1 if k + 1 < j else i] // 3
         i = j

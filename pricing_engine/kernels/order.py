@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.hilbert import HILBERT
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 
 MAX_FACETS = 1 << 28
@@ -25,38 +26,6 @@ _DIGIT_MASK, _PASSES = np.uint64((1 << _DIGIT_BITS) - 1), _REST_BITS // _DIGIT_B
 _FACET_MASK, _REST_SHIFT = np.uint64(MAX_FACETS - 1), np.uint64(28)
 _REST_MASK = np.uint64((1 << _REST_BITS) - 1)
 _GRAIN = 16384
-
-
-def _hilbert_table() -> NDArray[np.int16]:
-    """Row ``state * 8 + octant`` (octant = x | y << 1 | z << 2) holds ``next state << 3 | key digit``."""
-    table = np.empty(24 * 8, np.int16)
-    for state in range(24):
-        entry, turn = state // 3, state % 3 + 1
-        for octant in range(8):
-            local = octant ^ entry
-            local = (local >> turn | local << (3 - turn)) & 7
-            digit = local ^ local >> 1 ^ local >> 2  # inverse Gray code
-            start = 2 * ((digit - 1) // 2) if digit else 0
-            start ^= start >> 1
-            start = (start << turn | start >> (3 - turn)) & 7
-            odd = digit if digit % 2 else max(digit - 1, 0)
-            trailing_ones = ((odd + 1) & ~odd).bit_length() - 1
-            table[state * 8 + octant] = ((entry ^ start) * 3 + (turn + trailing_ones) % 3) << 3 | digit
-    return table
-
-
-def _three_levels(table: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Row ``state << 9 | x << 6 | y << 3 | z`` (three bits each) holds ``next state << 9 | three key digits``."""
-    state, x, y, z = np.unravel_index(np.arange(24 * 512), (24, 8, 8, 8))
-    digits = np.zeros_like(state)
-    for level in (2, 1, 0):
-        entry = table[state << 3 | x >> level & 1 | (y >> level & 1) << 1 | (z >> level & 1) << 2]
-        state, digits = entry >> 3, digits << 3 | entry & 7
-    both: NDArray[np.int16] = (state << 9 | digits).astype(np.int16)
-    return both
-
-
-_HILBERT = _three_levels(_hilbert_table())
 _FIRST_STATE = 1  # two levels of octant 0 lead from it to state 0: the 16 levels are walked as 18
 
 
@@ -73,18 +42,14 @@ def facet_order(
     keys = np.empty(facet_count, np.uint64)
     slots = np.zeros((chunks, _BUCKETS), np.int32)
     scale = (2.0**_LEVELS - 1) / extent if extent > 0 else 0.0
-    run_ranges(_facet_keys, facet_count, _GRAIN, threads, positions, index, lo, scale, _HILBERT, keys, slots)
-    sizes = slots.sum(axis=0, dtype=np.int64)
-    bucket_start = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)))
-    np.cumsum(slots, axis=0, out=slots)
-    slots[1:] = slots[:-1]
-    slots[0] = 0
-    slots += bucket_start[:-1].astype(np.int32)
+    run_ranges(_facet_keys, facet_count, _GRAIN, threads, positions, index, lo, scale, HILBERT, keys, slots)
+    bucket_start = np.empty(_BUCKETS + 1, np.int64)
+    _place_buckets(slots, bucket_start)
     packed = np.empty(facet_count, np.uint64)
     run_ranges(_scatter, facet_count, _GRAIN, threads, keys, slots, packed)
     del keys
     order = np.empty(facet_count, np.int32)
-    filled = np.flatnonzero(sizes)
+    filled = np.flatnonzero(np.diff(bucket_start))
     run_ranges(_sort_buckets, len(filled), 8, threads, filled, bucket_start, positions, index, packed, order)
     return order
 
@@ -111,6 +76,22 @@ def _facet_keys(first, last, positions, index, lo, scale, table, keys, slots):
             state = entry >> np.uint64(9)
         keys[facet] = key
         slots[chunk, key >> np.uint64(_REST_BITS)] += 1
+
+
+@kernel
+def _place_buckets(slots, bucket_start):
+    """Turn the counts of each chunk and bucket into the places where the chunk's share of the bucket begins."""
+    bucket_start[:] = 0
+    for chunk in range(len(slots)):
+        for bucket in range(_BUCKETS):
+            count = slots[chunk, bucket]
+            slots[chunk, bucket] = bucket_start[bucket + 1]
+            bucket_start[bucket + 1] += count
+    for bucket in range(_BUCKETS):
+        bucket_start[bucket + 1] += bucket_start[bucket]
+    for chunk in range(len(slots)):
+        for bucket in range(_BUCKETS):
+            slots[chunk, bucket] += bucket_start[bucket]
 
 
 @kernel

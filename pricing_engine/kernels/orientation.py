@@ -11,6 +11,9 @@ import numpy as np
 
 from pricing_engine.kernels.compile import kernel
 
+OVERHANG_COSINE = float(np.cos(np.pi / 4) + 0.001)
+"""Facets whose normal . down exceeds it overhang."""
+
 _STACK = 128
 
 

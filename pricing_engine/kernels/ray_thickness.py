@@ -22,12 +22,12 @@ _GRAIN = 4096
 SLIVER = 2.0**-46  # height of a facet over the model's size below which its normal is rounding noise
 
 
-def ray_thickness(mesh: Mesh, bvh: Bvh, threads: int) -> NDArray[np.float64]:
-    """(F,) mm; NaN where the ray meets nothing and for facets without area."""
-    thickness = np.full(mesh.facet_count, np.nan)
+def ray_thickness(mesh: Mesh, bvh: Bvh, threads: int, facets: range) -> NDArray[np.float64]:
+    """(n,) mm of consecutive ``facets``; NaN where the ray meets nothing and for facets without area."""
+    thickness = np.full(len(facets), np.nan)
     size = float(np.linalg.norm(mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)))
     run_ranges(
-        _measure, mesh.facet_count, _GRAIN, threads,
+        _measure, len(facets), _GRAIN, threads, facets.start,
         mesh.vertices, mesh.facets, bvh.corners, bvh.boxes, bvh.level_start, bvh.centre, size, thickness,
     )  # fmt: skip
     return thickness
@@ -48,9 +48,9 @@ def frame(vertices, facets, facet, centre, size):
 
 
 @kernel
-def _measure(lo, hi, vertices, facets, corners, boxes, level_start, centre, size, thickness):
+def _measure(lo, hi, begin, vertices, facets, corners, boxes, level_start, centre, size, thickness):
     stack_t, stack_box, found = np.empty(STACK, np.float32), np.empty(STACK, np.int64), np.full(1, -1, np.int64)
-    for facet in range(lo, hi):
+    for facet in range(begin + lo, begin + hi):
         px, py, pz, mx, my, mz = frame(vertices, facets, facet, centre, size)
         if mx == 0.0 and my == 0.0 and mz == 0.0:
             continue
@@ -65,4 +65,4 @@ def _measure(lo, hi, vertices, facets, corners, boxes, level_start, centre, size
         qx, qy, qz, wx, wy, wz = frame(vertices, facets, hit, centre, size)
         exact = ((qx - px) * wx + (qy - py) * wy + (qz - pz) * wz) / (mx * wx + my * wy + mz * wz)
         # A grazing facet says little about where along it the ray goes: the search's own distance is better there.
-        thickness[facet] = exact if abs(exact - t) <= 1e-6 * size else t
+        thickness[facet - begin] = exact if abs(exact - t) <= 1e-6 * size else t

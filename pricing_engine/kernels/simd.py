@@ -176,3 +176,17 @@ def select8(typing: Any, mask: Any, a: Any, b: Any) -> Any:
 def lowest_bit(typing: Any, mask: Any) -> Any:
     """Index of the lowest set bit of a mask that is not 0."""
     return types.int64(types.int64), lambda context, builder, sig, args: builder.cttz(args[0], ir.IntType(1)(1))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def least8(typing: Any, a: Any) -> Any:
+    """The least lane; lanes that are NaN are passed over."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = args[0].type
+        name = "llvm.vector.reduce.fmin." + ("v8f32" if vector == F8.vector else "v8f64")
+        return builder.call(
+            cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector.element, [vector]), name), args
+        )
+
+    return (types.float32 if a == F8 else types.float64)(a), codegen

@@ -5,14 +5,14 @@ face p's facet by more than 115 degrees: the diameter of the sphere through p an
 (the "shrinking ball" of Ma, Bae and Choi, "3D medial axis point approximation using nearest neighbors and the normal
 field", 2012, but with the exact nearest point of each facet instead of nearest samples).
 
-The sixteen facets of two leaves search together, since their spheres nearly coincide. Each starts with the sphere that
-the ray thickness allows and first looks where the facets before were touched; then one descent of the tree looks for
-facets that meet any of the spheres, nearest boxes first. A box is tested twice: beside its siblings against a sphere
-and a cone around all spheres and normals, then by itself against each of the sixteen. Two tests: the cone
-of its normals holds none that faces p; the box misses the cap that the sphere has beyond the slab, across the cone's
-axis, that holds the box's facets. Facets that a sphere meets are measured in float64 in closed form
-(:mod:`tangent`) and shrink it. About O(log n) a facet on common models; the value is the exact minimum up to rounding,
-whatever the order of the search.
+The sixteen facets of two leaves search together, since their spheres nearly coincide. Each starts with the least sphere
+through one of the points touched lately, and first looks at the leaves that the packet before touched. Then one descent
+of the tree collects leaves that may meet any of the spheres. A box is tested twice: beside its siblings against a
+sphere and a cone around all spheres and normals, then by itself against each of the sixteen. Two tests: the cone of its
+normals holds none that faces p; the box misses the cap that the sphere has beyond the slab, across the cone's axis,
+that holds the box's facets (:mod:`walls`). Whole batches of siblings are tested without a branch on any outcome, which
+is hard to predict. Facets that a sphere meets are measured in float64 in closed form (:mod:`tangent`) and shrink it.
+About O(log n) a facet on common models; the value is the exact minimum up to rounding, whatever the order.
 """
 
 from __future__ import annotations
@@ -22,173 +22,136 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.bvh import WIDTH, Bvh
 from pricing_engine.kernels.compile import kernel
-from pricing_engine.kernels.simd import load8, lowest_bit, max8, splat8, sqrt8, store8
-from pricing_engine.kernels.tangent import LEAF_ROWS, dot8, enclose, gather_leaf, meet8, shrink, touch8
+from pricing_engine.kernels.packets import direct, enclose, measure_held, remember, shrink, through8
+from pricing_engine.kernels.ray_thickness import frame
+from pricing_engine.kernels.simd import splat8
+from pricing_engine.kernels.tangent import LEAF_ROWS, gather_leaf
 from pricing_engine.kernels.threads import run_ranges
-from pricing_engine.kernels.walls import build_walls, lanes16, siblings8
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.walls import lanes16, siblings8
+from pricing_engine.mesh.model import Floats, Mesh
 
 _GRAIN_PACKETS = 64
 _LANES = 2 * WIDTH  # facets that search together
-_STACK = 128  # at most 8 boxes wait on each of 11 levels, and 16 leaves to look at first
+_BATCH = 4  # groups of siblings that are tested together
+_STACK = 11 * WIDTH * _BATCH  # at most that many groups wait on each of 11 levels
+_HOLD = 16 + WIDTH * _BATCH  # leaves held before they are measured
+_RING = 512  # points touched lately that bound the spheres; at first, points all over the model
 _FAR = 4.0  # diameters over the model's size that no closed model exceeds by much
 _UNBOUNDED = 1e5  # diameters over the model's size beyond which a wall is nearly in p's own plane: none
 
 
-def sphere_thickness(mesh: Mesh, bvh: Bvh, threads: int, ray: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """(F,) mm; where no wall faces the facet the value of ``ray`` (F,), or NaN without it; NaN for facets without area.
+def sphere_thickness(
+    mesh: Mesh, bvh: Bvh, walls: NDArray[np.float32], threads: int, facets: range, ray: Floats | None = None
+) -> Floats:
+    """(n,) mm of consecutive ``facets``, from a multiple of 1,024 on; ``walls``: from :func:`walls.build_walls`.
 
-    The rays change no other value: they only give the search a first bound.
+    Where no wall faces a facet, the value of ``ray`` (n,), or NaN without it; NaN for facets without area. The rays
+    change no other value.
     """
-    thickness = np.full(mesh.facet_count, np.nan)
-    ray = thickness.copy() if ray is None else ray
+    thickness = np.full(len(facets), np.nan)
     size = float(np.linalg.norm(mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)))
-    walls = build_walls(mesh, bvh, threads)
-    packets = -(-mesh.facet_count // _LANES)
     run_ranges(
-        _measure, packets, _GRAIN_PACKETS, threads,
-        mesh.vertices, mesh.facets, bvh.corners, walls, bvh.level_start, bvh.centre, size, ray, thickness,
+        _measure, -(-len(facets) // _LANES), _GRAIN_PACKETS, threads, facets.start // _LANES,
+        mesh.vertices, mesh.facets, bvh.corners, walls, bvh.level_start, bvh.centre, size, thickness,
     )  # fmt: skip
+    if ray is not None:
+        np.copyto(thickness, ray, where=np.isnan(thickness))
     return thickness
 
 
 @kernel
-def _measure(lo, hi, vertices, facets, corners, walls, level_start, centre, size, ray, thickness):
-    stack = np.empty(_STACK, np.int64)
-    reach = np.empty(_STACK + WIDTH, np.float32)
-    leaf64, diameters = np.empty((LEAF_ROWS, WIDTH)), np.empty(WIDTH)
+def _measure(lo, hi, begin, vertices, facets, corners, walls, level_start, centre, size, thickness):
+    stack, some = np.empty(_STACK, np.int64), np.empty(WIDTH * _BATCH + WIDTH, np.int64)
+    leaf64 = np.empty((LEAF_ROWS, WIDTH))
     exact = np.empty((8, _LANES))  # p, m, least diameter so far, bound of the search
     lanes = np.empty((8, _LANES), np.float32)  # m, middle, radius, its square
-    around = np.empty(4, np.float32)
-    touched, first = np.full(_LANES, -1, np.int64), np.full(_LANES, -1, np.int64)
+    around, bounds = np.empty(8, np.float32), np.empty((1, _LANES), np.float32)
+    held, shift = np.empty(_HOLD, np.int64), np.zeros(len(level_start), np.int64)
+    touched, seeds, newest = np.full(_LANES, -1, np.int64), np.empty((6, _RING), np.float32), 0
     slack = np.float32(size * 2.0**-20)
-    still = splat8(slack)
     top = len(level_start) - 1
-    for packet in range(lo, hi):
-        waiting_lanes = 0
-        sum_x, sum_y, sum_z, spread = 0.0, 0.0, 0.0, 0.0
+    for level in range(1, top + 1):
+        shift[level] = level_start[level - 1] // WIDTH - level_start[level]  # from a box to the group of its children
+    for seed in range(_RING):
+        remember(seeds, seed, frame(vertices, facets, seed * len(facets) // _RING, centre, size))
+    for packet in range(begin + lo, begin + hi):
+        # The leaves that the packet before touched are measured first.
+        holding = 0
         for lane in range(_LANES):
-            if lane % WIDTH == 0:
-                gather_leaf(2 * packet + lane // WIDTH, vertices, facets, centre, size, leaf64)
-            first[lane], touched[lane], side = touched[lane], -1, lane % WIDTH
+            if touched[lane] >= 0:
+                leaf, fresh = touched[lane] // WIDTH, True
+                for other in range(holding):
+                    fresh = fresh and held[other] != leaf
+                if fresh:
+                    held[holding] = leaf
+                    holding += 1
+                if lane == 0 or touched[lane] != touched[lane - 1]:
+                    remember(seeds, newest, frame(vertices, facets, touched[lane], centre, size))
+                    newest = (newest + 1) % _RING
+        active = 0
+        for lane in range(_LANES):
+            side = lane % WIDTH
+            if side == 0:
+                gather_leaf(packet * 2 + lane // WIDTH, vertices, facets, centre, size, leaf64)
             for axis in range(3):
                 exact[axis, lane] = (leaf64[axis, side] + leaf64[3 + axis, side] + leaf64[6 + axis, side]) / 3
                 exact[3 + axis, lane] = -leaf64[9 + axis, side]
                 lanes[axis, lane] = np.float32(exact[3 + axis, lane])
-            exact[6, lane], exact[7, lane] = np.inf, np.inf
+                lanes[3 + axis, lane] = np.float32(exact[axis, lane])
+            exact[6, lane] = np.inf
+            bounds[0, lane], touched[lane] = np.float32(np.inf), -1
             if exact[3, lane] != 0.0 or exact[4, lane] != 0.0 or exact[5, lane] != 0.0:
-                waiting_lanes |= 1 << lane
-                length = ray[packet * _LANES + lane]
-                exact[7, lane] = length * 1.000001 if length > 0.0 else _FAR * size
-                sum_x, sum_y, sum_z = sum_x + exact[3, lane], sum_y + exact[4, lane], sum_z + exact[5, lane]
-        if waiting_lanes == 0:
+                active |= 1 << lane
+        if active == 0:
             continue
-        mean_x, mean_y, mean_z = np.float32(sum_x / _LANES), np.float32(sum_y / _LANES), np.float32(sum_z / _LANES)
+        for first in range(0, _LANES, WIDTH):
+            through8(lanes, first, seeds, slack, bounds)
         for lane in range(_LANES):
-            if waiting_lanes >> lane & 1:
-                x, y, z = exact[3, lane] - mean_x, exact[4, lane] - mean_y, exact[5, lane] - mean_z
-                spread = max(spread, np.sqrt(x * x + y * y + z * z))
-        looks_x, looks_y, looks_z = splat8(mean_x), splat8(mean_y), splat8(mean_z)
-        turned = splat8(np.float32(spread + 1e-6))
-        while waiting_lanes:
+            exact[7, lane] = min(np.float64(bounds[0, lane]), _FAR * size)
+        direct(active, lanes, around)
+        mx, my, mz, spread = splat8(around[0]), splat8(around[1]), splat8(around[2]), splat8(around[3])
+        while active:
             for lane in range(_LANES):
-                if waiting_lanes >> lane & 1:
+                if active >> lane & 1:
                     shrink(lane, exact, lanes, slack)
                 else:
                     lanes[3, lane], lanes[4, lane], lanes[5, lane] = np.float32(0), np.float32(0), np.float32(0)
                     lanes[6, lane], lanes[7, lane] = np.float32(-1e30), np.float32(-1)
-            enclose(waiting_lanes, lanes, around)
-            waiting = 0
-            for box in range(level_start[top], level_start[top] + WIDTH):
-                stack[waiting], reach[waiting] = box * 16 + top, np.float32(0)
-                waiting += lanes16(walls, box // WIDTH, box % WIDTH, lanes) != 0
+            waiting, begun = 0, False
+            while True:
+                measure_held(
+                    held, holding, walls, lanes, exact, touched, corners, vertices, facets, centre, size, slack, leaf64
+                )
+                holding = 0
+                if not begun:
+                    stack[0], waiting, begun = level_start[top] // WIDTH * 16 + top, 1, True
+                if waiting == 0:
+                    break
+                enclose(active, lanes, around)
+                cx, cy, cz, square = splat8(around[4]), splat8(around[5]), splat8(around[6]), splat8(around[7])
+                # Neither loop has a branch on the outcome of a test, which is hard to predict.
+                while waiting > 0 and holding <= _HOLD - WIDTH * _BATCH:
+                    batch, count = min(waiting, _BATCH), 0
+                    waiting -= batch
+                    for slot in range(waiting, waiting + batch):
+                        group, level = stack[slot] // 16, stack[slot] % 16
+                        mask, _ = siblings8(walls, group, mx, my, mz, spread, cx, cy, cz, square)
+                        for lane in range(WIDTH):
+                            some[count] = (group * WIDTH + lane) * 16 + level
+                            count += mask >> lane & 1
+                    for slot in range(count):
+                        box, level = some[slot] // 16, some[slot] % 16
+                        met, inner = lanes16(walls, box // WIDTH, box % WIDTH, lanes) != 0, level > 0
+                        held[holding] = box
+                        stack[waiting] = (box + shift[level]) * 16 + level - 1
+                        holding += met & ~inner
+                        waiting += met & inner
             for lane in range(_LANES):
-                leaf = first[lane] // WIDTH
-                fresh = leaf >= 0
-                for other in range(lane):
-                    fresh = fresh and first[other] // WIDTH != leaf
-                if fresh:
-                    stack[waiting], reach[waiting] = leaf * 16, np.float32(0)
-                    waiting += 1
-            while waiting > 0:
-                waiting -= 1
-                box, level = stack[waiting] // 16, stack[waiting] % 16
-                if level > 0:
-                    below = level_start[level - 1] + WIDTH * (box - level_start[level])
-                    group = below // WIDTH
-                    mask, near = siblings8(
-                        walls, group, looks_x, looks_y, looks_z, turned,
-                        splat8(around[0]), splat8(around[1]), splat8(around[2]), splat8(around[3]),
-                    )  # fmt: skip
-                    # Push the boxes that are met, the nearest last: insertion into the descending run above `begin`.
-                    # The leaves among them stay as they are: putting them in order costs more than it saves.
-                    store8(reach, _STACK, near)
-                    begin, some = waiting, mask
-                    while some:  # without branches on the outcome, which is hard to predict
-                        lane = lowest_bit(some)
-                        some &= some - 1
-                        mask &= ~((lanes16(walls, group, lane, lanes) == 0) << lane)
-                    while mask:
-                        lane = lowest_bit(mask)
-                        mask &= mask - 1
-                        square = reach[_STACK + lane]
-                        slot = waiting
-                        while level > 1 and slot > begin and reach[slot - 1] < square:
-                            reach[slot], stack[slot] = reach[slot - 1], stack[slot - 1]
-                            slot -= 1
-                        reach[slot], stack[slot] = square, (below + lane) * 16 + level - 1
-                        waiting += 1
-                    continue
-                mask = lanes16(walls, box // WIDTH, box % WIDTH, lanes)
-                if mask == 0:
-                    continue
-                base = box * WIDTH
-                x0, y0, z0 = load8(corners, 0, base), load8(corners, 1, base), load8(corners, 2, base)
-                ex, ey, ez = load8(corners, 3, base) - x0, load8(corners, 4, base) - y0, load8(corners, 5, base) - z0
-                fx, fy, fz = load8(corners, 6, base) - x0, load8(corners, 7, base) - y0, load8(corners, 8, base) - z0
-                ux, uy, uz = ey * fz - ez * fy, ez * fx - ex * fz, ex * fy - ey * fx
-                area = sqrt8(dot8(ux, uy, uz, ux, uy, uz))
-                longest = sqrt8(max8(dot8(ex, ey, ez, ex, ey, ez), dot8(fx, fy, fz, fx, fy, fz)))
-                gathered, shrunk = False, False
-                while mask:
-                    lane = lowest_bit(mask)
-                    mask &= mask - 1
-                    if touched[lane] // WIDTH == box:  # measured already
-                        continue
-                    hits = meet8(
-                        x0, y0, z0, ex, ey, ez, fx, fy, fz, ux, uy, uz, area, longest,
-                        splat8(lanes[0, lane]), splat8(lanes[1, lane]), splat8(lanes[2, lane]),
-                        splat8(lanes[3, lane]), splat8(lanes[4, lane]), splat8(lanes[5, lane]),
-                        splat8(lanes[6, lane]), splat8(lanes[7, lane]), still,
-                    )  # fmt: skip
-                    if hits == 0:
-                        continue
-                    if not gathered:
-                        gather_leaf(box, vertices, facets, centre, size, leaf64)
-                        gathered = True
-                    best = exact[6, lane]
-                    hits = touch8(
-                        leaf64, exact[0, lane], exact[1, lane], exact[2, lane], exact[3, lane], exact[4, lane],
-                        exact[5, lane], hits, best, size, diameters,
-                    )  # fmt: skip
-                    while hits:
-                        facet = lowest_bit(hits)
-                        hits &= hits - 1
-                        if diameters[facet] < best:
-                            best = diameters[facet]
-                            touched[lane] = base + facet
-                    if best < exact[6, lane]:
-                        exact[6, lane] = best
-                        shrink(lane, exact, lanes, slack)
-                        shrunk = True
-                if shrunk:
-                    enclose(waiting_lanes, lanes, around)
-            for lane in range(_LANES):
-                if waiting_lanes >> lane & 1:
+                if active >> lane & 1:
                     best, bound = exact[6, lane], exact[7, lane]
                     if best <= bound or bound >= _UNBOUNDED * size:
-                        thickness[packet * _LANES + lane] = best if best < np.inf else ray[packet * _LANES + lane]
-                        waiting_lanes &= ~(1 << lane)
-                    else:
-                        # The ray's hit bounds the sphere only if it faces p, so when nothing is found it grows.
+                        if best < np.inf:
+                            thickness[(packet - begin) * _LANES + lane] = best
+                        active &= ~(1 << lane)
+                    else:  # nothing found: the sphere grows
                         exact[7, lane] = _FAR * size if bound < _FAR * size else _UNBOUNDED * size

@@ -16,9 +16,9 @@ from pricing_engine.kernels.ray_thickness import SLIVER
 from pricing_engine.kernels.simd import (
     at_most8,
     fma8,
+    least8,
     less8,
     load8,
-    lowest_bit,
     max8,
     min8,
     select8,
@@ -79,10 +79,10 @@ def _edge8(ax, ay, az, ex, ey, ez, h, rise, zero, one, flat):
 
 
 @inlined
-def touch8(leaf, px, py, pz, mx, my, mz, hits, best, size, diameters):
+def touch8(leaf, px, py, pz, mx, my, mz, hits, best, size):
     """Diameters of the spheres tangent at p that touch the facets ``hits`` of a gathered leaf.
 
-    Returns the mask of those that face p, do not lie behind and may be less than ``best``; theirs are in ``diameters``.
+    Returns the mask of those that face p, do not lie behind and may be less than ``best``, and the diameters.
     """
     zero, one, flat = splat8(0.0), splat8(1.0), splat8(_FLAT * size)
     mx, my, mz, px, py, pz = splat8(mx), splat8(my), splat8(mz), splat8(px), splat8(py), splat8(pz)
@@ -109,11 +109,7 @@ def touch8(leaf, px, py, pz, mx, my, mz, hits, best, size, diameters):
         inside &= at_most8(zero, dot8(nx, ny, nz, uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx))
         inside &= at_most8(zero, dot8(nx, ny, nz, vy * wz - vz * wy, vz * wx - vx * wz, vx * wy - vy * wx))
         inside &= at_most8(zero, dot8(nx, ny, nz, wy * uz - wz * uy, wz * ux - wx * uz, wx * uy - wy * ux))
-    store8(diameters, 0, plane)
-    least, lanes = best, inside
-    while lanes:
-        least = min(least, diameters[lowest_bit(lanes)])
-        lanes &= lanes - 1
+    least = min(best, least8(select8(inside, plane, splat8(np.inf))))
     edges = hits & ~inside & ~(firm & at_most8(splat8(least * 1.0001), plane))
     if edges:
         value = min8(
@@ -123,8 +119,8 @@ def touch8(leaf, px, py, pz, mx, my, mz, hits, best, size, diameters):
                 _edge8(cx, cy, cz, ax - cx, ay - cy, az - cz, hc, ha - hc, zero, one, flat),
             ),
         )
-        store8(diameters, 0, select8(inside, plane, value))
-    return inside | edges
+        plane = select8(inside, plane, value)
+    return inside | edges, plane
 
 
 @inlined
@@ -154,32 +150,3 @@ def meet8(ax, ay, az, ex, ey, ez, fx, fy, fz, ux, uy, uz, area, longest, mx, my,
         inside = at_most8(side_0, zero) & at_most8(side_1, zero) & at_most8(zero, side_2)
         hits &= at_most8(min8(near_0, min8(near_1, near_2)), square) | inside
     return hits
-
-
-@inlined
-def shrink(lane, exact, lanes, slack):
-    """Set a lane's float32 sphere after its ``exact`` bounds: middle, radius and its square, with slack."""
-    r = min(exact[6, lane], exact[7, lane]) / 2
-    for axis in range(3):
-        lanes[3 + axis, lane] = np.float32(exact[axis, lane] + r * exact[3 + axis, lane])
-    radius = np.float32(r) * np.float32(1 + 2.0**-19) + slack
-    lanes[6, lane] = radius
-    lanes[7, lane] = radius * radius
-
-
-@inlined
-def enclose(active, lanes, around):
-    """A sphere around the spheres of the ``active`` lanes: middle and radius to ``around``."""
-    x, y, z, count, left = 0.0, 0.0, 0.0, 0, active
-    while left:
-        lane = lowest_bit(left)
-        left &= left - 1
-        x, y, z, count = x + lanes[3, lane], y + lanes[4, lane], z + lanes[5, lane], count + 1
-    around[0], around[1], around[2] = np.float32(x / count), np.float32(y / count), np.float32(z / count)
-    reach, left = 0.0, active
-    while left:
-        lane = lowest_bit(left)
-        left &= left - 1
-        x, y, z = lanes[3, lane] - around[0], lanes[4, lane] - around[1], lanes[5, lane] - around[2]
-        reach = max(reach, np.sqrt(x * x + y * y + z * z) + lanes[6, lane])
-    around[3] = np.float32(reach * reach * (1 + 2.0**-19))

@@ -42,8 +42,8 @@ CLEAR_HEIGHT_SHARE = 0.85  # the same, along an axis where the part needs no sup
 STOCKY = 0.75  # of its longest side: a part so high along that axis may be as low, and need no more, when it leans
 CLEAN = 1e-9  # rounding of the signed volume of a clean body
 
-_CORNER = 1 / math.sqrt(3)
-_DOWN: tuple[Point, ...] = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (_CORNER, _CORNER, _CORNER)
+_AXES: tuple[Point, ...] = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+_CORNER: Point = (math.sqrt(1 / 3),) * 3
 
 Key = tuple[str, int]
 """An option of a request: material and quantity."""
@@ -113,20 +113,19 @@ def price_intervals(
 
 
 def _bounds(partial: Partial, book: PriceBook, request: Request) -> dict[Key, Interval] | None:
-    """Price the dear end of each orientation, and the cheap end of the one whose dear end costs least."""
+    """Price both ends of every orientation: from the lowest cheap one to the highest dear one."""
     if not _priceable(partial):
         return None
     poses = _poses(partial)
     dear = [_totals(_filled(partial, pose, DEAR), book, request) for pose in poses]
-    if not all(dear):
-        return None
-    least = {key: min(range(len(poses)), key=lambda pose: dear[pose][key]) for key in dear[0]}
-    cheap = {pose: _totals(_filled(partial, poses[pose], CHEAP), book, request) for pose in set(least.values())}
+    cheap = dear
+    if not partial.complete:
+        cheap = [_totals(_filled(partial, pose, CHEAP), book, request) for pose in poses]
     found = {}
-    for key, pose in least.items():
+    for key in dear[0]:
         high = max(totals[key] for totals in dear)
-        found[key] = Interval(min(cheap[pose].get(key, ZERO), high), high)
-    return found
+        found[key] = Interval(min(high, *(totals.get(key, ZERO) for totals in cheap)), high)
+    return found or None
 
 
 def _totals(analysis: report.Analysis, book: PriceBook, request: Request) -> dict[Key, Decimal]:
@@ -153,7 +152,7 @@ def _volume(partial: Partial) -> Range:
     if partial.volume_mm3 is not None:
         return partial.volume_mm3, partial.volume_mm3
     signed, sides = abs(partial.signed_volume_mm3), _sides(partial)
-    if partial.clean:
+    if partial.clean and signed > 0:
         return (1 - CLEAN) * signed, (1 + CLEAN) * signed
     most = partial.hull_volume_mm3 or math.prod(sides)
     shift = OPEN_SHIFT * partial.open_area_mm2 * math.hypot(*sides) / 6
@@ -195,8 +194,8 @@ def _least_reach(partial: Partial, radius_mm: float) -> float:
 def _poses(partial: Partial) -> list[Pose]:
     """Return the best orientation; before it is found, those that it may be.
 
-    Without support along an axis of the box the part stands on that, or, if stocky, leans as low. Otherwise it may lie
-    on any side, or stand on a corner.
+    Without support along an axis of the box the part stands on that, or, if stocky, leans as low. Otherwise it lies
+    flat, stands upright or on a corner.
     """
     if "orientation" in partial.ended:
         height, support = partial.best_height_mm, partial.best_support_mm3
@@ -204,12 +203,14 @@ def _poses(partial: Partial) -> list[Pose]:
     sides = _sides(partial)
     if partial.clear_down is not None:
         high = _along(partial.clear_down, sides)
-        height_mm = CLEAR_HEIGHT_SHARE * high, high
-        stocky = high > STOCKY * max(sides)
-        return [Pose(down, height_mm, (0.0, 0.0)) for down in (partial.clear_down, *(_DOWN[-1:] if stocky else ()))]
-    extents = [_along(down, sides) for down in _DOWN]
+        downs = (partial.clear_down, _CORNER) if high > STOCKY * max(sides) else (partial.clear_down,)
+        return [Pose(down, (CLEAR_HEIGHT_SHARE * high, high), (0.0, 0.0)) for down in downs]
     support_mm3 = 0.0, SUPPORT_SHARE * math.prod(sides)
-    return [Pose(_DOWN[i], (HEIGHT_SHARE * high, high), support_mm3) for i, high in enumerate(extents)]
+    poses = []
+    for down in (_AXES[sides.index(min(sides))], _AXES[sides.index(max(sides))], _CORNER):
+        high = _along(down, sides)
+        poses.append(Pose(down, (HEIGHT_SHARE * high, high), support_mm3))
+    return poses
 
 
 def _along(down: Point, sides: Point) -> float:
@@ -219,26 +220,34 @@ def _along(down: Point, sides: Point) -> float:
 
 def _filled(partial: Partial, pose: Pose, end: int) -> report.Analysis:
     """Return the Analysis with the cheap or the dear ``end`` of what is missing, ``pose`` as its best orientation."""
-    volume, area, box = _volume(partial)[end], _area(partial)[end], math.prod(_sides(partial))
-    nothing, sides = report.ThicknessSummary(None, None, None), _sides(partial)
-    given = partial.given_support_mm3 if "orientation" in partial.ended else (0.0, SUPPORT_SHARE * box)[end]
-    most_trapped = 0.0 if partial.clear_down else TRAPPED_SHARE * box  # a hollow's ceiling would be an overhang
-    trapped = partial.trapped_mm3 if "slices" in partial.ended else (0.0, most_trapped)[end]
+    sides, unknown = _sides(partial), report.ThicknessSummary(None, None, None)
+    given, trapped = partial.given_support_mm3, partial.trapped_mm3
+    if "orientation" not in partial.ended:
+        given = (0.0, SUPPORT_SHARE * math.prod(sides))[end]
+    if "slices" not in partial.ended:
+        hollow = partial.clear_down is None  # the ceiling of a hollow would be an overhang
+        trapped = (0.0, TRAPPED_SHARE * math.prod(sides) * hollow)[end]
     return report.Analysis(
         engine_version=ENGINE_VERSION,
         analysis_id="",
         model=report.Model("", "", "mm", partial.facets, 0, 0),
         integrity=report.Integrity(True, True, 1, 2, 0, 0, 0, 0, None, False),
         geometry=report.Geometry(
-            partial.signed_volume_mm3, volume, partial.area_mm2, partial.bbox_min_mm, partial.bbox_max_mm,
-            partial.hull_volume_mm3, None, area,
+            signed_volume_mm3=partial.signed_volume_mm3,
+            volume_mm3=_volume(partial)[end],
+            area_mm2=partial.area_mm2,
+            bbox_min_mm=partial.bbox_min_mm,
+            bbox_max_mm=partial.bbox_max_mm,
+            hull_volume_mm3=partial.hull_volume_mm3,
+            center_of_mass_mm=None,
+            surface_area_mm2=_area(partial)[end],
         ),
-        thickness=report.Thickness(nothing, nothing, {}),
+        thickness=report.Thickness(unknown, unknown, {}),
         orientation=report.Orientation(
-            0,
-            report.OrientationScore(given, None, sides[2]),
-            report.BestOrientation(pose.down, pose.support_mm3[end], None, pose.height_mm[end]),
+            candidates=0,
+            as_given=report.OrientationScore(given, None, sides[2]),
+            best=report.BestOrientation(pose.down, pose.support_mm3[end], None, pose.height_mm[end]),
         ),
         slices=report.Slices(0.0, None, None, None, None, None, trapped),
         finishing=report.Finishing(_reach(partial, end)),
-    )  # fmt: skip
+    )

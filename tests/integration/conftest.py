@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -9,6 +10,14 @@ import pytest
 from cluster.local.here import Cluster, Node, local_cluster, speak_to
 
 AddNode = Callable[..., Node]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def leave_nothing_when_told_to_end() -> Iterator[None]:
+    """SIGTERM, as a time limit around the tests sends it, ends them like Ctrl-C: with what they started."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

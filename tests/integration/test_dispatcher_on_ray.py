@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import ray
 
+from benchmarks.rings import write_ring
 from cluster.local.here import Cluster
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.model import Analysis
@@ -25,7 +26,6 @@ from pricing_engine.mesh.samples import SAMPLES
 from pricing_engine.pricing.book import load_price_book
 from pricing_engine.pricing.interval import price_interval
 from pricing_engine.pricing.quote import Request, quote
-from tests.rings import write_ring
 
 SETTINGS = Settings()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -39,15 +40,14 @@ def cluster_file(head: Machine, workers: list[Machine], min_workers: int) -> str
         f"ln -sfn {shlex.quote(sys.prefix)} ~/facet/venv",
     ]
     # The kernels are compiled already, in the checkout; a host may not allow its users more open files than now.
-    offline = {"NUMBA_CACHE_DIR=~/facet/numba-cache": "", "ulimit -n 65536 &&": ""}
     for phase in ("head_start_ray_commands", "worker_start_ray_commands"):
-        for shipped, here in offline.items():
-            config[phase] = [command.replace(shipped, here) for command in config[phase]]
-    # `ray down` ends the head alone. A worker's raylet gives up without it, but its log monitor stays for ever and its
-    # agents for a minute, unless the start waits for the raylet's end and then clears the machine.
+        for shipped in ("NUMBA_CACHE_DIR=~/facet/numba-cache", "ulimit -n 65536 &&"):
+            config[phase] = [command.replace(shipped, "") for command in config[phase]]
+    # `ray down` ends the head alone; a worker's raylet gives up without it, and `--block` then ends the rest but for
+    # the agents, which try for a minute to tell the head. A last `ray stop` on the machine spares the minute.
     *before, start = config["worker_start_ray_commands"]
-    start = start.replace("/ray start ", "/ray start --block ")
-    start = f"({start}; ~/facet/venv/bin/ray stop --force) > ~/ray-worker.log 2>&1 < /dev/null &"
+    start, wrapped = re.subn(r"setsid (\S+/ray start --block .*?) >", r"setsid bash -c '\1; ray stop --force' >", start)
+    assert wrapped == 1
     config["worker_start_ray_commands"] = [*before, start]
     text: str = yaml.safe_dump(config, width=1000)
     return text

@@ -12,6 +12,10 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ray.autoscaler._private.util import prepare_config
+from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
+from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
+from ray.autoscaler.v2.utils import ResourceRequestUtil
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -299,7 +303,7 @@ BAD_TEXTS = [
     ("a: .nan", "not-plain"),
     ("a: !!set {b}", "not-plain"),
     ("a: !!binary aGk=", "not-plain"),
-    ("a: " + "[" * 5000, "too-deep"),
+    ("a: " + "[" * 1000, "too-deep"),
     ("a: b", "unknown-kind"),
     ("a: '" + "x" * (256 * 1024) + "'", "too-large"),
     (
@@ -366,6 +370,33 @@ def test_no_text_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, con
     path = tmp_path_factory.mktemp("any") / "any.yaml"
     path.write_text(content, "utf-8", errors="replace")
     assert check_file(path, RAY)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "spot", "launched", "refused"),
+    [
+        pytest.param(0, 1.0, {"on-demand": 1}, 0, id="at rest, the services' node alone"),
+        pytest.param(100, 1.0, {"on-demand": 1, "spot": 6}, 0, id="spot comes first"),
+        pytest.param(100, 0.0, {"on-demand": 4, "spot": 3}, 0, id="on-demand where spot was refused"),
+        pytest.param(1000, 1.0, {"on-demand": 4, "spot": 20}, 1000 - 24 * 16, id="never over the bound"),
+    ],
+)
+def test_what_rays_autoscaler_makes_of_the_node_types(
+    tasks: int, spot: float, launched: dict[str, int], refused: int
+) -> None:
+    config = AutoscalingConfig(prepare_config(yaml.safe_load(EC2.read_text("utf-8"))), skip_content_hash=True)
+    # One CPU, and the memory that a model of 1 M facets is estimated at.
+    task = ResourceRequestUtil.make({"CPU": 1, "memory": 250 * 2**20 + 190 * 10**6})
+    request = SchedulingRequest(
+        disable_launch_config_check=True,
+        node_type_configs=config.get_node_type_configs(),
+        max_num_nodes=config.get_max_num_worker_nodes(),
+        resource_requests=ResourceRequestUtil.group_by_count([task] * tasks),
+        recoverable_resource_availabilities={"spot": spot},
+    )
+    reply = ResourceDemandScheduler().schedule(request)
+    assert {launch.instance_type: launch.count for launch in reply.to_launch} == launched
+    assert len(reply.infeasible_resource_requests) == refused
 
 
 def test_both_serve_configurations_are_the_same() -> None:

@@ -7,24 +7,27 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pricing_engine.analysis.measure import measure
 from pricing_engine.analysis.model import Analysis, BestOrientation, Finishing, OrientationScore
 from pricing_engine.analysis.model import Orientation as Poses
-from pricing_engine.analysis.orientation import OVERHANG_COSINE
 from pricing_engine.analysis.partial import PRICED, Partial, partial_of
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.analysis.spread import OnThreads
 from pricing_engine.analysis.stages import Stopwatch, run_stages
 from pricing_engine.kernels.first_look import first_look
 from pricing_engine.kernels.mass import mass_properties
+from pricing_engine.kernels.orientation import OVERHANG_COSINE
+from pricing_engine.mesh.load import load_model
 from pricing_engine.mesh.model import Floats, Ints, Mesh
 from pricing_engine.mesh.samples import SAMPLES, box, lathe, sphere
-from pricing_engine.mesh.weld import weld
+from pricing_engine.mesh.weld import canonical_indexed, canonical_mesh
 from pricing_engine.pricing.book import PROCESSES, load_price_book
 from pricing_engine.pricing.interval import Interval, Key, price_interval, price_intervals
 from pricing_engine.pricing.quote import Request, quote
@@ -35,7 +38,9 @@ from tests.naive.analyses import make_analysis
 BOOK = load_price_book()
 SETTINGS = Settings()
 STAGES = ("integrity", "geometry", "thickness", "orientation", "slices", "finishing")
-UP = np.array([[-1, 0, 0], [1, 0, 0], [0, -1, 0], [0, 1, 0], [0, 0, -1], [0, 0, 1]], float)
+ONE = Request(materials=("gold-18k-yellow",))
+BEGUN = Partial(1000, 537.29, 900.0, 0.0, None, (0.0, 0.0, 0.0), (20.0, 22.0, 6.0), {"1.5": None, "3.0": None})
+"""What is known of make_analysis() after loading."""
 
 shares = st.floats(0.0, 1.0)
 sides = st.floats(0.5, 400.0)
@@ -70,8 +75,10 @@ def analyses(draw: st.DrawFn) -> Analysis:
 def beginnings(draw: st.DrawFn, analysis: Analysis) -> Partial:
     """What could be known of ``analysis`` after loading, right or wrong."""
     geometry = analysis.geometry
-    assert geometry.volume_mm3 is not None and geometry.surface_area_mm2 is not None
-    assert geometry.bbox_min_mm is not None and geometry.bbox_max_mm is not None
+    assert geometry.volume_mm3 is not None
+    assert geometry.surface_area_mm2 is not None
+    assert geometry.bbox_min_mm is not None
+    assert geometry.bbox_max_mm is not None
     return Partial(
         facets=draw(st.integers(4, 10**6)),
         signed_volume_mm3=geometry.volume_mm3 * draw(st.sampled_from([1.0, 1.0, 1.7, -1.0, 0.0])),
@@ -116,8 +123,8 @@ def totals(analysis: Analysis, request: Request) -> dict[Key, Decimal]:
     return {(option.material, option.quantity): option.total for option in quote(analysis, BOOK, request).options}
 
 
-def weld_shells(*shells: tuple[Floats, Ints]) -> Mesh:
-    return weld(np.concatenate([vertices[facets] for vertices, facets in shells]), 1)
+def soup(*shells: tuple[Floats, Ints]) -> Mesh:
+    return canonical_mesh(np.concatenate([vertices[facets] for vertices, facets in shells]), 1)
 
 
 def stages_of(mesh: Mesh) -> Iterator[Partial]:
@@ -125,12 +132,242 @@ def stages_of(mesh: Mesh) -> Iterator[Partial]:
     partial = partial_of(mesh, mass_properties(mesh, 1), SETTINGS, 1)
     yield partial
     found = run_stages(mesh, SETTINGS, OnThreads(1), Stopwatch())
-    for partial in (
-        partial := partial.after_integrity(found.sound),
-        partial := partial.after_geometry(found.solid),
-        partial := partial.after_thickness(),
-        partial := partial.after_orientation(found.poses),
-        partial := partial.after_slices(found.layers),
-        partial.after_finishing(found.reach),
+    partial = partial.after_integrity(found.sound)
+    yield partial
+    partial = partial.after_geometry(found.solid)
+    yield partial
+    partial = partial.after_thickness()
+    yield partial
+    partial = partial.after_orientation(found.poses)
+    yield partial
+    partial = partial.after_slices(found.layers)
+    yield partial
+    yield partial.after_finishing(found.reach)
+
+
+@given(st.data(), st.sampled_from(sorted(PROCESSES)), st.permutations(STAGES))
+@settings(max_examples=25, deadline=None)
+def test_nested_ordered_finite_in_any_order_of_stages(data: st.DataObject, process: str, order: list[str]) -> None:
+    analysis = data.draw(analyses())
+    partial = data.draw(beginnings(analysis))
+    request = Request(process, quantities=(1, 7, 5000))
+    clean, before = data.draw(st.booleans()), None
+    for stage in ("load", *order):
+        partial = partial if stage == "load" else end(partial, stage, analysis, clean)
+        now = price_intervals(partial, BOOK, request, before)
+        assert now is not None
+        assert set(now) == set(totals(analysis, request))
+        for key, interval in now.items():
+            assert interval.low.is_finite()
+            assert interval.high.is_finite()
+            assert 0 < interval.low <= interval.high
+            if before is not None:
+                assert before[key].low <= interval.low
+                assert interval.high <= before[key].high
+        before = now
+    assert partial.complete
+    final = totals(analysis, request)
+    assert before is not None
+    for interval in before.values():
+        assert interval.low == interval.high
+    alone = price_intervals(partial, BOOK, request, None)
+    assert alone == {key: Interval(total, total) for key, total in final.items()}
+
+
+@given(analyses(), st.data(), st.sampled_from(sorted(PROCESSES)))
+@settings(max_examples=25, deadline=None)
+def test_open_reach_runs_from_all_by_machine_to_the_price_or_beyond(
+    analysis: Analysis, data: st.DataObject, process: str
+) -> None:
+    all_reached = replace(analysis, finishing=Finishing({"1.5": 1.0, "3.0": 1.0}))
+    none_reached = replace(analysis, finishing=Finishing({"1.5": 0.0, "3.0": 0.0}))
+    partial = replace(data.draw(beginnings(analysis)), reach={"1.5": None, "3.0": None})
+    for stage in ("integrity", "geometry", "orientation", "slices"):
+        partial = end(partial, stage, analysis)
+    request = Request(process, quantities=(1, 40))
+    found = price_intervals(partial, BOOK, request, None)
+    assert found is not None
+    assert {key: interval.low for key, interval in found.items()} == totals(all_reached, request)
+    for key, total in totals(none_reached, request).items():
+        assert found[key].high <= total
+
+
+@given(analyses(), st.data(), st.sampled_from(sorted(PROCESSES)), st.floats(1.0, 3.0))
+@settings(max_examples=25, deadline=None)
+def test_more_volume_never_costs_less(analysis: Analysis, data: st.DataObject, process: str, times: float) -> None:
+    """Whatever else is open, short of the reach, which a thicker part may gain."""
+    partial = data.draw(beginnings(analysis))
+    for stage in ("finishing", *data.draw(st.sets(st.sampled_from(["orientation", "slices"])))):
+        partial = end(partial, stage, analysis)
+    partial = end(partial, "geometry", analysis)
+    assert partial.volume_mm3 is not None
+    heavier = replace(partial, volume_mm3=partial.volume_mm3 * times)
+    request = Request(process, quantities=(1, 13))
+    less, more = (price_intervals(each, BOOK, request, None) for each in (partial, heavier))
+    assert less is not None
+    assert more is not None
+    for key, interval in less.items():
+        assert interval.low <= more[key].low
+        assert interval.high <= more[key].high
+
+
+def test_first_interval_covers_overlaps_in_proportion_to_the_signed_volume() -> None:
+    analysis = make_analysis()
+    first = price_interval(BEGUN, BOOK, Request(materials=("gold-18k-yellow",)), None)
+    later = price_interval(end(BEGUN, "integrity", analysis, clean=True), BOOK, ONE, first)
+    assert first is not None
+    assert later is not None
+    assert later.low > first.low
+    assert later.high <= first.high
+
+
+def test_a_price_that_the_first_interval_missed_ends_at_its_nearest_point() -> None:
+    analysis = make_analysis()
+    total = totals(analysis, ONE)["gold-18k-yellow", 1]
+    for low, high, nearest in ((1, 2, 2), (10**6, 10**6 + 1, 10**6)):
+        before = Interval(Decimal(low), Decimal(high))
+        now = price_interval(complete(analysis, BEGUN), BOOK, ONE, before)
+        assert now == Interval(Decimal(nearest), Decimal(nearest))
+        assert now.low != total
+
+
+def test_unit_prices_are_the_quotes() -> None:
+    analysis = make_analysis()
+    request = Request("resin", quantities=(3, 7), extras=Extras(partner="example-partner"))
+    intervals = price_intervals(complete(analysis, BEGUN), BOOK, request, None)
+    assert intervals is not None
+    for option in quote(analysis, BOOK, request).options:
+        each = intervals[option.material, option.quantity].per_piece(option.quantity)
+        assert each == Interval(option.unit_price, option.unit_price)
+
+
+def test_width_is_a_share_of_the_middle() -> None:
+    assert Interval(Decimal(90), Decimal(110)).width == pytest.approx(0.2)
+    assert Interval(Decimal(0), Decimal(0)).width == 0.0
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_samples_begin_around_the_price_and_end_on_it(name: str) -> None:
+    partials = list(stages_of(soup(*SAMPLES[name]().shells)))
+    assert not any(partial.complete for partial in partials[:-1])
+    assert partials[-1].complete
+    for process in PROCESSES:
+        request = Request(process, quantities=(1, 20))
+        final = price_intervals(partials[-1], BOOK, request, None)
+        assert final is not None
+        before = None
+        for partial in partials:
+            before = price_intervals(pickle.loads(pickle.dumps(partial)), BOOK, request, before)
+            assert before is not None
+            for key, interval in before.items():
+                assert interval.low <= final[key].low == final[key].high <= interval.high, (process, key)
+        assert before == final
+
+
+def test_samples_end_with_the_quote(tmp_path: Path) -> None:
+    path = SAMPLES["signet"]().write_stl(tmp_path)
+    analysis = measure(path, None, SETTINGS, 1).analysis
+    last = list(stages_of(load_model(path, None, 1).mesh))[-1]
+    for process in PROCESSES:
+        request = Request(process, quantities=(1, 20))
+        expected = {key: Interval(total, total) for key, total in totals(analysis, request).items()}
+        assert price_intervals(last, BOOK, request, None) == expected
+
+
+def test_a_hollow_ball_and_a_torn_band_begin_around_the_price() -> None:
+    vertices, facets = sphere(np.zeros(3), 5.0)
+    torn_vertices, torn_facets = lathe(np.array([[8.5, -2.0], [10.0, -2.0], [10.0, 2.0], [8.5, 2.0]]), 96)
+    for mesh in (
+        soup(sphere(np.zeros(3), 8.0), (vertices, facets[:, ::-1])),
+        soup((torn_vertices, np.delete(torn_facets, [3, 90, 91, 300], axis=0))),
     ):
-        yield partial
+        first, *_, last = stages_of(mesh)
+        interval, price = price_interval(first, BOOK, ONE, None), price_interval(last, BOOK, ONE, None)
+        assert interval is not None
+        assert price is not None
+        assert interval.low <= price.low <= interval.high
+
+
+def test_models_without_volume_have_no_interval() -> None:
+    vertices, facets = box(np.zeros(3), np.array([10.0, 10.0, 10.0]))
+    sheet = soup((vertices, facets[[0, 6]]))
+    assert all(price_interval(partial, BOOK, ONE, None) is None for partial in stages_of(sheet))
+    analysis = make_analysis()
+    assert price_interval(BEGUN, BOOK, ONE, None) is not None
+    for volume in (None, 0.0, -5.0, math.nan, 1e-9):  # a tangle, and volumes that round to none
+        ended = end(BEGUN, "geometry", make_analysis(volume=volume))
+        assert price_interval(ended, BOOK, ONE, Interval(Decimal(1), Decimal(9))) is None
+        assert price_interval(complete(make_analysis(volume=volume), BEGUN), BOOK, ONE, None) is None
+    tangle = replace(end(BEGUN, "geometry", make_analysis(volume=None)), surface_area_mm2=None)
+    assert tangle.complete
+    assert not end(BEGUN, "geometry", analysis).complete
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_numbers_that_are_none_give_no_interval(bad: float) -> None:
+    for broken in (
+        replace(BEGUN, signed_volume_mm3=bad),
+        replace(BEGUN, area_mm2=bad),
+        replace(BEGUN, open_area_mm2=bad),
+        replace(BEGUN, bbox_max_mm=(20.0, bad, 6.0)),
+    ):
+        assert price_interval(broken, BOOK, ONE, None) is None
+    unknown = replace(
+        complete(make_analysis(), BEGUN), best_height_mm=bad, best_support_mm3=bad, trapped_mm3=bad, reach={"3.0": bad}
+    )
+    found = price_interval(unknown, BOOK, ONE, None)
+    assert found is not None
+    assert found.low == found.high
+
+
+def test_requests_that_the_book_does_not_offer_are_named() -> None:
+    for request, error in (
+        (Request("carving", ("oak",)), UnknownProcess),
+        (Request(materials=("oak",)), UnknownMaterial),
+        (Request(materials=("brass",), quantities=(0,)), BadQuantity),
+        (Request(), PricingError),
+        (Request(materials=("brass", "bronze")), PricingError),
+        (Request(materials=("brass",), quantities=(1, 2)), PricingError),
+    ):
+        with pytest.raises(error):
+            price_interval(BEGUN, BOOK, request, None)
+
+
+def naive_look(mesh: Mesh, rest: float) -> tuple[Floats, Floats]:
+    a, b, c = (mesh.vertices[mesh.facets[:, corner]] for corner in range(3))
+    vectors = np.cross(b - a, c - a) / 2
+    areas = np.linalg.norm(vectors, axis=1)
+    overhang = []
+    for axis in range(3):
+        for sign in (-1, 1):
+            off = (mesh.vertices[:, axis] * sign).max() - (mesh.vertices[mesh.facets, axis] * sign).min(axis=1)
+            hanging = (vectors[:, axis] * sign > OVERHANG_COSINE * areas) & (off > rest)
+            overhang.append(areas[hanging].sum())
+    return vectors.sum(axis=0), np.array(overhang).reshape(3, 2)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 300))
+@settings(max_examples=25, deadline=None)
+def test_first_look_agrees_with_its_naive_twin(seed: int, count: int) -> None:
+    random = np.random.default_rng(seed)
+    mesh = canonical_indexed(random.normal(size=(50, 3)) * 3 + 5, random.integers(0, 50, (count, 3)), 1)
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    found, again = (first_look(mesh, low, high, 0.025, OVERHANG_COSINE, threads) for threads in (1, 2))
+    vector, overhang = naive_look(mesh, 0.025)
+    assert found.area_vector == pytest.approx(vector, rel=1e-9, abs=1e-9)
+    assert found.overhang == pytest.approx(overhang, rel=1e-9, abs=1e-9)
+    assert np.array_equal(found.area_vector, again.area_vector)
+    assert np.array_equal(found.overhang, again.overhang)
+
+
+def test_first_look_sees_holes_and_the_sides_that_need_no_support() -> None:
+    plate = box(np.zeros(3), np.array([10.0, 20.0, 3.0]))
+    whole = partial_of(soup(plate), mass_properties(soup(plate), 1), SETTINGS, 1)
+    assert whole.open_area_mm2 == pytest.approx(0.0, abs=1e-9)
+    assert whole.clear_down == (0.0, 0.0, 1.0)
+    holed = soup((plate[0], np.delete(plate[1], [0, 6], axis=0)))  # without its end at x = 0, 20 x 3
+    assert partial_of(holed, mass_properties(holed, 1), SETTINGS, 1).open_area_mm2 == pytest.approx(60.0)
+    inside_out = soup((plate[0], plate[1][:, ::-1]))
+    assert partial_of(inside_out, mass_properties(inside_out, 1), SETTINGS, 1).clear_down is None
+    ball = soup(sphere(np.zeros(3), 5.0))
+    assert partial_of(ball, mass_properties(ball, 1), SETTINGS, 1).clear_down is None

@@ -7,10 +7,15 @@ import pytest
 import trimesh
 from manifold3d import Manifold
 
-from pricing_engine.analysis import orientation
+from pricing_engine.analysis import support_search
+from pricing_engine.analysis.directions import candidate_directions, model_size
 from pricing_engine.analysis.hull import convex_hull, largest_faces
+from pricing_engine.analysis.orientation import overhang_areas, search_orientations
+from pricing_engine.analysis.spread import OnThreads
+from pricing_engine.analysis.support_search import search_support
 from pricing_engine.kernels.boundary import CUT, INSIDE, Boundary
 from pricing_engine.kernels.bvh import build_bvh
+from pricing_engine.kernels.orientation import OVERHANG_COSINE
 from pricing_engine.mesh.model import Mesh
 from tests.naive import orientation as naive
 
@@ -45,14 +50,14 @@ def volumes(mesh, directions, boundary=None, prune=False, threads=2):
     """Support volumes of chosen directions."""
     boundary = boundary or Boundary.everything(mesh.facet_count)
     directions = np.asarray(directions, np.float64).reshape(-1, 3)
-    return orientation.measure(mesh, build_bvh(mesh, 1), boundary, LAYER, directions, threads, prune).volumes
+    return search_support(mesh, build_bvh(mesh, 1), boundary, LAYER, directions, OnThreads(threads), prune).volumes
 
 
 def search(mesh, boundary=None, threads=2):
     """The whole search."""
     boundary = boundary or Boundary.everything(mesh.facet_count)
     hull = largest_faces(convex_hull(mesh))
-    return orientation.search_orientations(mesh, build_bvh(mesh, 1), boundary, LAYER, hull, threads)
+    return search_orientations(mesh, build_bvh(mesh, 1), boundary, LAYER, hull, OnThreads(threads))
 
 
 T_SHAPE = box((2, 2, 10), (4, 4, 0)) + box((10, 10, 2), (0, 0, 10))
@@ -78,7 +83,7 @@ CLOSED_FORMS = [
 @pytest.mark.parametrize(("manifold", "exact"), CLOSED_FORMS)
 def test_boxes_have_their_closed_forms_however_coarse_or_fine_or_turned(manifold, exact):
     coarse = solid(manifold)
-    size = orientation.model_size(coarse)
+    size = model_size(coarse)
     fine = solid(manifold.refine_to_length(size / 40))
     for mesh in (coarse, fine):
         turned = Mesh(np.ascontiguousarray(mesh.vertices @ TURN.T + [100, -50, 7]), mesh.facets)
@@ -90,7 +95,7 @@ def test_boxes_have_their_closed_forms_however_coarse_or_fine_or_turned(manifold
 def test_sphere_needs_support_under_its_cap(segments):
     radius = 7.0
     ball = solid(Manifold.sphere(radius, segments))
-    rim = radius * np.sqrt(1 - orientation.OVERHANG_COSINE**2)
+    rim = radius * np.sqrt(1 - OVERHANG_COSINE**2)
     exact = np.pi * radius * rim**2 - 2 * np.pi / 3 * (radius**3 - (radius**2 - rim**2) ** 1.5)
     got = volumes(ball, [DOWN, TURN @ DOWN])
     assert got == pytest.approx(np.full(2, exact), rel=0.08 if segments < 100 else 0.02)
@@ -107,7 +112,7 @@ def test_touching_surfaces_leave_no_support():
 
 def test_platform_rest_is_half_a_layer():
     feet = solid(box((1, 1, 1)) + box((1, 1, 1 - 0.4 * LAYER), (3, 0, 0.4 * LAYER)) + box((4, 1, 1), (0, 0, 1)))
-    areas = orientation.overhang_areas(feet, Boundary.everything(feet.facet_count), LAYER, DOWN[None], 1)
+    areas = overhang_areas(feet, Boundary.everything(feet.facet_count), LAYER, DOWN[None], 1)
     assert areas[0] == pytest.approx(2)  # the arch alone; the short foot rests
 
 
@@ -144,29 +149,73 @@ def test_agrees_with_naive_columns(seed):
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     triangles = mesh.vertices[mesh.facets]
     exact = [naive.support_volume(triangles, down, LAYER) for down in directions]
-    size = orientation.model_size(mesh)
+    size = model_size(mesh)
     assert volumes(mesh, directions) == pytest.approx(np.array(exact), rel=0.02, abs=1e-4 * size**3)
-    areas = orientation.overhang_areas(mesh, Boundary.everything(mesh.facet_count), LAYER, directions, 2)
+    areas = overhang_areas(mesh, Boundary.everything(mesh.facet_count), LAYER, directions, 2)
     for down, area in zip(directions, areas, strict=True):
         each, over = naive.overhanging(triangles, down, LAYER, size)
         assert area == pytest.approx(each[over].sum(), rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_bounds_are_rigorous_and_the_search_finds_what_scoring_everything_finds(seed):
+def test_bounds_are_rigorous_and_the_search_finds_what_scoring_everything_finds(seed, monkeypatch):
+    monkeypatch.setattr(support_search, "_WORTH_BOUNDING", 0)
+    monkeypatch.setattr(support_search, "_PAYS", -1)
     mesh = blob(seed)
-    directions = orientation.candidate_directions(largest_faces(convex_hull(mesh)))
+    directions = candidate_directions(largest_faces(convex_hull(mesh)))
     assert len(directions) >= 500
     boundary = Boundary.everything(mesh.facet_count)
     tree = build_bvh(mesh, 1)
-    everything = orientation.measure(mesh, tree, boundary, LAYER, directions, 2, prune=False)
-    pruned = orientation.measure(mesh, tree, boundary, LAYER, directions, 2)
+    everything = search_support(mesh, tree, boundary, LAYER, directions, OnThreads(2), prune=False)
+    pruned = search_support(mesh, tree, boundary, LAYER, directions, OnThreads(2))
     assert (pruned.bounds <= everything.volumes * (1 + 1e-12)).all()
     assert pruned.volumes.min() == everything.volumes.min()
     measured = np.isfinite(pruned.volumes)
     assert (pruned.volumes[measured] == everything.volumes[measured]).all()
-    size = orientation.model_size(mesh)
+    size = model_size(mesh)
     np.testing.assert_allclose(pruned.heights, np.ptp(mesh.vertices @ directions.T, axis=0), atol=1e-12 * size)
+
+
+def each(part, count):
+    """The union of ``part(0), part(1) ...``."""
+    return sum((part(k) for k in range(count)), Manifold())
+
+
+BALLS = each(lambda k: Manifold.sphere(1, 16).translate((2.5 * (k & 1), 2.5 * (k >> 1 & 1), 2.5 * (k >> 2))), 8)
+FINS = each(lambda k: box((10, 0.3, 4), (0, 2 * k + 0.5, 0)) + box((0.3, 10, 3), (2 * k + 0.5, 0, 1)), 5)
+SHELVES = each(lambda k: box((6, 6, 0.1), (0.2 * k, 0.1 * k, k)), 6)
+STAR = Manifold.cylinder(3, 5, 0.01, 90) + Manifold.cylinder(0.5, 0.01, 6, 90).translate((0, 0, 3))
+HARD = [BALLS, FINS, SHELVES, STAR]
+LEAN = np.array([0.5, 0.3, -0.81]) / np.linalg.norm([0.5, 0.3, -0.81])
+
+
+@pytest.mark.parametrize("manifold", HARD)
+def test_many_layers_thin_fins_and_slivers_agree_with_naive_columns(manifold):
+    mesh = solid(manifold)
+    directions = np.array([DOWN, LEAN])
+    exact = [naive.support_volume(mesh.vertices[mesh.facets], down, LAYER) for down in directions]
+    size = model_size(mesh)
+    assert volumes(mesh, directions) == pytest.approx(np.array(exact), rel=0.03, abs=1e-4 * size**3)
+
+
+@pytest.mark.parametrize("manifold", HARD)
+@pytest.mark.parametrize("worth", [0, 1 << 40])
+def test_hard_models_are_dropped_early_without_harm(manifold, worth, monkeypatch):
+    monkeypatch.setattr(support_search, "_WORTH_BOUNDING", worth)
+    monkeypatch.setattr(support_search, "_PAYS", -1)
+    mesh = solid(manifold)
+    shuffled = Mesh(mesh.vertices, np.random.default_rng(4).permutation(mesh.facets))
+    directions = candidate_directions(largest_faces(convex_hull(mesh)))
+    boundary = Boundary.everything(mesh.facet_count)
+    everything = search_support(mesh, build_bvh(mesh, 1), boundary, LAYER, directions, OnThreads(1), prune=False)
+    pruned = search_support(mesh, build_bvh(mesh, 1), boundary, LAYER, directions, OnThreads(3))
+    measured = np.isfinite(pruned.volumes)
+    assert (pruned.bounds <= everything.volumes * (1 + 1e-12)).all()
+    assert (pruned.volumes[measured] == everything.volumes[measured]).all()
+    assert pruned.volumes.min() == everything.volumes.min()
+    size = model_size(mesh)
+    again = search_support(shuffled, build_bvh(shuffled, 1), boundary, LAYER, directions, OnThreads(2), prune=False)
+    assert again.volumes == pytest.approx(everything.volumes, rel=1e-6, abs=1e-6 * size**3)
 
 
 def test_same_bits_on_any_threads():

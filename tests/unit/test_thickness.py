@@ -15,6 +15,7 @@ from pricing_engine.kernels.bvh import build_bvh
 from pricing_engine.kernels.ray_thickness import CONTACT, ray_thickness
 from pricing_engine.kernels.sphere_thickness import sphere_thickness
 from pricing_engine.kernels.traverse import closest_hits
+from pricing_engine.kernels.walls import build_walls
 from pricing_engine.mesh.model import Mesh
 from tests.naive import thickness as naive
 
@@ -35,8 +36,12 @@ def of(solid) -> Mesh:
 
 def measure(mesh: Mesh, threads: int = 2):
     bvh = build_bvh(mesh, threads)
-    ray = ray_thickness(mesh, bvh, threads)
-    return ray, sphere_thickness(mesh, bvh, threads, ray)
+    ray = ray_thickness(mesh, bvh, threads, every(mesh))
+    return ray, sphere_thickness(mesh, bvh, build_walls(mesh, bvh, threads), threads, every(mesh), ray)
+
+
+def every(mesh: Mesh) -> range:
+    return range(mesh.facet_count)
 
 
 def measured(mesh: Mesh) -> Thickness:
@@ -73,9 +78,20 @@ def test_agrees_with_the_naive_twins(mesh):
 @pytest.mark.parametrize("mesh", [noisy(7), soup(8), soup(9, 300, 1.0), of(trimesh.creation.box())])
 def test_rays_only_fill_where_no_wall_faces_and_change_no_other_bit(mesh):
     ray, with_rays = measure(mesh)
-    without = sphere_thickness(mesh, build_bvh(mesh, 2), 2)
+    bvh = build_bvh(mesh, 2)
+    without = sphere_thickness(mesh, bvh, build_walls(mesh, bvh, 2), 2, every(mesh))
     alone = np.isnan(without)
     assert np.array_equal(with_rays, np.where(alone, ray, without), equal_nan=True)
+
+
+def test_parts_join_to_the_same_bits():
+    mesh = of(trimesh.creation.torus(10, 2, 96, 64))
+    bvh = build_bvh(mesh, 2)
+    walls, (ray, sphere) = build_walls(mesh, bvh, 2), measure(mesh)
+    for facets in (range(4096), range(4096, 8192), range(8192, mesh.facet_count)):
+        part = slice(facets.start, facets.stop)
+        assert np.array_equal(ray_thickness(mesh, bvh, 1, facets), ray[part])
+        assert np.array_equal(sphere_thickness(mesh, bvh, walls, 1, facets), sphere[part])
 
 
 def test_facets_without_area_change_nothing():
@@ -193,7 +209,7 @@ def test_real_models_agree_with_embree(path):
     peer = peers.get("models", peers)[path.name]["thickness_open3d_facets"]
     solid = trimesh.load(path, force="mesh", process=False)
     mesh = make(solid.vertices, solid.faces)
-    ray = ray_thickness(mesh, build_bvh(mesh, 2), 2)
+    ray = ray_thickness(mesh, build_bvh(mesh, 2), 2, every(mesh))
     p05, p50 = np.nanpercentile(ray, [5, 50])
     assert np.isfinite(ray).sum() == pytest.approx(peer["hits"], rel=1e-3)
     assert p05 == pytest.approx(peer["p5"], rel=1e-3)

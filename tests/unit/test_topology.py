@@ -108,3 +108,27 @@ def test_real_models_agree_with_reference(name):
     measured = {key: getattr(found, key, None) for key in REFERENCE[name]}
     measured |= {"facets": mesh.facet_count, "vertices": len(mesh.vertices)}
     assert {key: measured[key] for key in REFERENCE[name]} == REFERENCE[name]
+
+
+def test_pages_of_a_book_are_one_body_whatever_their_order_about_the_spine():
+    """The cycle of facets at the spine visits them in any order, and only some of its links go back in memory."""
+    for pages in (3, 4, 5, 7):
+        for seed in range(20):
+            tips = np.random.default_rng(seed).permutation(pages) + 2
+            facets = np.column_stack((np.zeros(pages), np.ones(pages), tips)).astype(np.int32)
+            found = measure_topology(Mesh(np.random.default_rng(seed).random((pages + 2, 3)), facets), 1)
+            assert (found.non_manifold_edges, found.bodies) == (1, 1)
+
+
+def test_vertex_with_more_edges_than_a_row_holds():
+    for spokes in (15, 16, 17, 40):
+        angle = np.linspace(0, 2 * np.pi, spokes, endpoint=False)
+        rim = np.column_stack((np.cos(angle), np.sin(angle), np.zeros(spokes)))
+        i = np.arange(spokes, dtype=np.int32) + 1
+        after = np.roll(i, -1)
+        apex = np.column_stack((np.zeros(spokes, np.int32), i, after))
+        base = np.column_stack((np.full(spokes, spokes + 1, np.int32), after, i))
+        mesh = Mesh(np.vstack(([[0, 0, 1.0]], rim, [[0, 0, -1.0]])), np.vstack((apex, base)).astype(np.int32))
+        found = check(mesh)
+        assert found.watertight
+        assert found.winding_consistent

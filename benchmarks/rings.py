@@ -1,4 +1,4 @@
-"""Small models that all differ, for tests and measurements of many jobs."""
+"""Models that all differ, for measurements and tests of many jobs: no cache answers for them."""
 
 from __future__ import annotations
 

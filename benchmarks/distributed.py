@@ -1,0 +1,265 @@
+"""The cluster against the engine alone: overhead, throughput, scaling, memory, express work under a flood.
+
+``python -m benchmarks.distributed [ITEM ...]`` begins private clusters on this machine and ends them. All models of a
+measurement differ, so that no cache answers. Each row is a ratio or a difference within one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import meshes
+from benchmarks.engine import ROOT
+from benchmarks.rings import write_ring
+from cluster.local.here import local_cluster, speak_to
+from pricing_engine.analysis.measure import Settings, measure
+from pricing_engine.distributed.actor import options_for, start_dispatcher
+from pricing_engine.distributed.client import Client, job_for, measure_on_cluster
+from pricing_engine.distributed.connect import connect
+from pricing_engine.distributed.jobs import Job, Priority
+from pricing_engine.distributed.plan import memory_needed
+from pricing_engine.distributed.results import Result
+
+CORES = len(os.sched_getaffinity(0))
+SETTINGS = Settings()
+FLOOD = 10  # times the sustainable rate
+SAMPLE_S = 0.02
+Row = tuple[str, str, str, str]
+
+
+def main() -> None:
+    """Measure the items named, or all, and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("items", nargs="*", metavar="ITEM", help=f"of {', '.join(ITEMS)}; default: all")
+    parser.add_argument("--large", type=Path, help="a model of over a million facets instead of the benchmark's own")
+    chosen = parser.parse_args()
+    large = chosen.large or meshes.make(ROOT / ".facet" / "bench")["mid"]
+    table = Table(title=f"On {CORES} cores", title_justify="left")
+    for column in ("what", "measured", "floor", "goal"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    console = Console(width=150)
+    with tempfile.TemporaryDirectory() as folder:
+        for item in chosen.items or ITEMS:
+            with console.status(f"measuring {item}"):
+                rows = ITEMS[item](Path(folder), large)
+            for row in rows:
+                table.add_row(*row)
+    console.print(table)
+
+
+@contextmanager
+def dispatching(folder: Path, cpus: int = CORES, **rest: Any) -> Iterator[Client]:
+    """A private cluster with a dispatcher whose workers are warm."""
+    with local_cluster(folder / uuid.uuid4().hex, cpus) as cluster:
+        speak_to(cluster)
+        connect(cluster.address)
+        try:
+            start_dispatcher(str(folder / f"analyses-{uuid.uuid4().hex}"), **rest)
+            client = Client()
+            client.run_many(jobs(rings(folder, 8 * cpus, 24), "express"))
+            client.run_many(jobs(rings(folder, 8 * cpus, 24), "standard"))
+            yield client
+        finally:
+            ray.shutdown()
+
+
+def rings(folder: Path, count: int, segments: int) -> list[Path]:
+    """``count`` models that nothing has seen yet."""
+    return [write_ring(folder / f"ring-{n}.stl", n, segments) for n in itertools.islice(_unseen, count)]
+
+
+_unseen = itertools.count()
+
+
+def jobs(models: Sequence[Path], priority: str = "standard") -> list[Job]:
+    """A job for each model."""
+    return [job_for(model, uuid.uuid4().hex, "bench", priority=priority) for model in models]
+
+
+def overhead(folder: Path, large: Path) -> list[Row]:
+    """What a small quote costs more through the dispatcher than by a direct call, both warm."""
+    with dispatching(folder) as client:
+        direct, through = [], []
+        models = rings(folder, 80, 48)
+        measure(models[0], None, SETTINGS, 1)
+        for here, there in zip(models[::2], jobs(models[1::2], "express"), strict=True):
+            direct.append(timed(lambda here=here: measure(here, None, SETTINGS, 1)))
+            through.append(timed(lambda there=there: client.submit(there).outcome()))
+        hit = jobs(models[1:2] * 40)
+        hits = [timed(lambda job=job: client.submit(job).outcome()) for job in hit]
+    alone, more = statistics.median(direct), statistics.median(through) - statistics.median(direct)
+    return [
+        (f"small quote through the dispatcher, over {1e3 * alone:.0f} ms", f"{1e3 * more:+.1f} ms", "15 ms", "5 ms"),
+        ("the same model again: the cache's hit path", f"{1e3 * statistics.median(hits):.1f} ms", "", ""),
+    ]
+
+
+def throughput(folder: Path, large: Path) -> list[Row]:
+    """Jobs a second of the dispatcher over tasks a second of Ray, for work that takes no time."""
+    count = 3000
+
+    @ray.remote(max_retries=0)
+    def nothing(model: str, *rest: Any) -> Result:
+        return Result(model.encode() + b"}")
+
+    model = rings(folder, 1, 12)[0]
+    template = job_for(model, "", "bench")
+    some = [Job(f"j{i}", "bench", template.model, f"{i:064x}", template.bytes) for i in range(count)]
+    with dispatching(folder, work=nothing) as client:
+        options = options_for(Priority.STANDARD)
+        bare = nothing.options(**options)
+        ray.get([bare.remote(str(i)) for i in range(count)])
+        alone = timed(lambda: ray.get([bare.remote(str(i)) for i in range(count)]))
+        through = timed(lambda: client.run_many(some))
+    rate = f"{count / through:.0f} of {count / alone:.0f} jobs/s"
+    return [(f"dispatcher's jobs over bare Ray tasks, {rate}", f"{alone / through:.2f}", "0.5", "0.8")]
+
+
+def spreading(folder: Path, large: Path) -> list[Row]:
+    """A large model on two one-CPU workers, on one, and by a direct call on one thread; and a worker's memory."""
+    with local_cluster(folder / "spreading", 0) as cluster:
+        cluster.add_node(1)
+        speak_to(cluster)
+        connect(cluster.address)
+        try:
+            with watching_memory() as peak:
+                one = best(lambda: measure_on_cluster(large, None, SETTINGS))
+            cluster.add_node(1)
+            two = best(lambda: measure_on_cluster(large, None, SETTINGS))
+        finally:
+            ray.shutdown()
+    direct = best(lambda: measure(large, None, SETTINGS, 1))
+    needed = memory_needed(large.name, large.stat().st_size)
+    return [
+        (f"large model on 2 one-CPU workers over 1, {two:.1f} s", f"{one / two:.2f}", "1.6", "1.9"),
+        (f"the same on 1 worker over a direct call, {direct:.1f} s", f"{one / direct:.2f}", "1.15", "1.05"),
+        (f"its worker's own memory over the estimate, {needed >> 20} MiB", f"{peak() / needed:.2f}", "1", ""),
+    ]
+
+
+def batch(folder: Path, large: Path) -> list[Row]:
+    """1,000 small models at once, over cores times what one core does."""
+    models = rings(folder, 1040, 48)
+    measure(models[0], None, SETTINGS, 1)
+    alone = timed(lambda: [measure(model, None, SETTINGS, 1) for model in models[:40]]) / 40
+    with dispatching(folder) as client:
+        took = timed(lambda: client.run_many(jobs(models[40:])))
+    share = 1000 * alone / CORES / took
+    return [(f"batch of 1,000 small models, {1000 / took:.1f} a second", f"{share:.2f}", "0.85", "0.95")]
+
+
+def express(folder: Path, large: Path) -> list[Row]:
+    """Express jobs while bulk arrives at ten times the sustainable rate, over the same when all is idle."""
+    count = 150
+    with dispatching(folder) as client:
+        models = rings(folder, 2 * count, 48)
+        idle = [timed(lambda job=job: client.submit(job).outcome()) for job in jobs(models[:count], "express")]
+        each = statistics.median(idle)
+        stop = threading.Event()
+        flood = threading.Thread(target=pour, args=(client, folder, each / CORES / FLOOD, stop))
+        flood.start()
+        time.sleep(2)
+        busy = [timed(lambda job=job: client.submit(job).outcome()) for job in jobs(models[count:], "express")]
+        stop.set()
+        flood.join()
+        running = ray.get(client.hello())
+    p99 = [statistics.quantiles(times, n=100)[98] for times in (idle, busy)]
+    p50 = [statistics.median(times) for times in (idle, busy)]
+    shown = f"{1e3 * p99[1]:.0f} over {1e3 * p99[0]:.0f} ms, {running['waiting']['bulk']} bulk jobs waiting"
+    return [
+        (f"express p99 in a bulk flood, {shown}", f"{p99[1] / p99[0]:.2f}", "2", "1.3"),
+        (f"the same, p50, {1e3 * p50[1]:.0f} over {1e3 * p50[0]:.0f} ms", f"{p50[1] / p50[0]:.2f}", "", ""),
+    ]
+
+
+def pour(client: Client, folder: Path, every_s: float, stop: threading.Event) -> None:
+    """Submit bulk jobs of different small models at a fixed rate until told to stop; nobody waits for them."""
+    begin, sent = time.monotonic(), 0
+    while not stop.wait(max(0.0, begin + sent * every_s - time.monotonic())):
+        client.submit(jobs(rings(folder, 1, 48), "bulk")[0])
+        sent += 1
+
+
+def first_quote(folder: Path, large: Path) -> list[Row]:
+    """The first job on a fresh cluster, and the first and second on a fresh worker."""
+    with local_cluster(folder / "fresh", 1) as cluster:
+        speak_to(cluster)
+        connect(cluster.address)
+        try:
+            models = rings(folder, 3, 48)
+            first, second, third = (timed(lambda m=m: measure_on_cluster(m, None, SETTINGS)) for m in models)
+        finally:
+            ray.shutdown()
+    shown = f"then {1e3 * second:.0f} and {1e3 * third:.0f} ms"
+    return [(f"first quote on a fresh worker, {shown}", f"{first:.1f} s", "", "")]
+
+
+@contextmanager
+def watching_memory() -> Iterator[Callable[[], int]]:
+    """The most private memory, bytes, that any Ray worker of this machine has had."""
+    most, stop = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not stop.wait(SAMPLE_S):
+            most = max([most, *(private_bytes(pid) for pid in os.listdir("/proc") if pid.isdigit())])
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield lambda: most
+    finally:
+        stop.set()
+        thread.join()
+
+
+def private_bytes(pid: str) -> int:
+    """Private memory of a Ray worker that has a task; 0 for any other process."""
+    try:
+        if not Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::"):
+            return 0
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has ended
+        return 0
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Seconds that ``work`` takes."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def best(work: Callable[[], Any]) -> float:
+    """The shorter of two calls after one that warms up."""
+    work()
+    return min(timed(work), timed(work))
+
+
+ITEMS: dict[str, Callable[[Path, Path], list[Row]]] = {
+    "overhead": overhead,
+    "throughput": throughput,
+    "spreading": spreading,
+    "batch": batch,
+    "express": express,
+    "first_quote": first_quote,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Ends a cluster when the process that started it is gone, however that ended: SIGKILL and time limits included.
+
+A small process of its own session that waits at a pipe. Its other end is held by the owner alone and closed by the
+kernel when the owner dies; then every session that was named over the pipe is ended and the temporary folder removed.
+The owner ends a cluster in the same way, by closing the pipe: there is one way out, and it is always tried.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from cluster.local import sessions
+from cluster.local.sessions import Session
+
+
+class Guardian:
+    """Watches over this process; ``temp`` and ``token`` are removed at the end."""
+
+    def __init__(self, temp: Path, token: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(temp), str(token)], stdin=subprocess.PIPE, start_new_session=True
+        )
+        self._sessions: list[Session] = []
+
+    def watch(self, session: Session) -> None:
+        """End ``session`` at the end."""
+        assert self._process.stdin is not None
+        self._sessions.append(session)
+        self._process.stdin.write(f"{session.pid} {session.began!r}\n".encode())
+        self._process.stdin.flush()
+
+    def end(self) -> None:
+        """End all sessions, the last one first, and return when nothing of them lives."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        if status := self._process.wait():
+            raise RuntimeError(f"the guardian of a local cluster failed (status {status}); its words are on stderr")
+        for session in self._sessions:
+            sessions.reap(session)
+
+
+def main(temp: Path, token: Path) -> None:
+    """Wait until the pipe closes, then clear up."""
+    named = [Session(int(pid), float(began)) for pid, began in (line.split() for line in sys.stdin)]
+    for session in reversed(named):
+        sessions.end(session, grace_s=0)
+    if temp.exists():
+        shutil.rmtree(temp)
+    token.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

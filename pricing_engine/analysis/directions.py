@@ -1,0 +1,65 @@
+"""Directions that may be down, and how far a model reaches along each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pricing_engine.kernels.orientation_bound import height_ranges
+from pricing_engine.kernels.threads import chunk_count, run_ranges
+from pricing_engine.mesh.model import Floats, Mesh
+
+CANDIDATES = 512
+_HULL_FACES = 100
+_GRAIN = 16_384
+
+
+def candidate_directions(hull_directions: Floats) -> Floats:
+    """(>= 500, 3): the given direction, the other axes, hull faces, and a Fibonacci sphere for the rest."""
+    axes = np.array([[0, 0, -1], [0, 0, 1], [-1, 0, 0], [1, 0, 0], [0, -1, 0], [0, 1, 0]], np.float64)
+    faces = hull_directions[:_HULL_FACES]
+    faces = faces[(np.abs(faces).max(axis=1) < 1 - 1e-12)] if len(faces) else faces.reshape(0, 3)
+    count = CANDIDATES - len(axes) - len(faces)
+    k = np.arange(count) + 0.5
+    z, turn = 1 - 2 * k / count, np.pi * (1 + np.sqrt(5)) * k
+    ring = np.sqrt(1 - z * z)
+    return np.vstack([axes, faces, np.column_stack([ring * np.cos(turn), ring * np.sin(turn), z])])
+
+
+def extents(vertices: Floats, centre: Floats, directions: Floats, threads: int) -> tuple[Floats, Floats]:
+    """For each direction the greatest (vertex - centre) . direction and the whole range, mm."""
+    shape = chunk_count(len(vertices), _GRAIN), len(directions)
+    least, most = np.full(shape, np.inf), np.full(shape, -np.inf)
+    run_ranges(
+        height_ranges,
+        len(vertices),
+        _GRAIN,
+        threads,
+        _GRAIN,
+        vertices,
+        centre,
+        np.ascontiguousarray(directions.T),
+        least,
+        most,
+    )
+    deepest = most.max(axis=0)
+    return deepest, deepest - least.min(axis=0)
+
+
+def frames(directions: Floats) -> Floats:
+    """(D, 9): two unit vectors across each direction and the direction, a right-handed frame."""
+    axis = np.eye(3)[np.argmin(np.abs(directions), axis=1)]
+    u = np.cross(axis, directions)
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    return np.hstack([u, np.cross(directions, u), directions])
+
+
+def model_size(mesh: Mesh) -> float:
+    """The longest side of the model's box, mm."""
+    low, high = box(mesh)
+    return float((high - low).max()) if len(mesh.vertices) else 0.0
+
+
+def box(mesh: Mesh) -> tuple[Floats, Floats]:
+    """Lowest and highest corner (3,) of the model's box, mm; column by column, several times as fast as by axis."""
+    columns = mesh.vertices.T if len(mesh.vertices) else np.zeros((3, 1))
+    return np.array([column.min() for column in columns]), np.array([column.max() for column in columns])

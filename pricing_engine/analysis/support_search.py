@@ -1,0 +1,193 @@
+"""Best-first search for the direction with the least support volume.
+
+Each direction is measured band by band across it (:mod:`kernels.support`). What the bands measured so far sum to bounds
+the score from below; where it pays, so does a cheaper bound from clusters of facets (:mod:`kernels.orientation_bound`).
+The directions with the least bounds are measured on until they are complete and all others' bounds exceed the best
+score: no direction that could be best is dropped, and a bad one costs the bands that prove it bad (Hart, Nilsson,
+Raphael, "A formal basis for the heuristic determination of minimum cost paths", IEEE TSSC 1968).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricing_engine.analysis.directions import box, extents, frames, model_size
+from pricing_engine.analysis.spread import Spread
+from pricing_engine.analysis.support_surface import REACH, Surface, sampled_boundary
+from pricing_engine.kernels.boundary import Boundary
+from pricing_engine.kernels.bvh import Bvh
+from pricing_engine.kernels.orientation import OVERHANG_COSINE
+from pricing_engine.kernels.orientation_bound import cluster_moments, clusters, lower_bounds
+from pricing_engine.kernels.support import support_volumes
+from pricing_engine.kernels.threads import run_ranges
+from pricing_engine.mesh.model import Floats, Mesh
+
+ROUND = 1e-6
+"""Of the model's size: scores that agree so far are equal, and surfaces so near touch."""
+
+_CLUSTERS = 4_000, 10_000  # of the first, coarse bound and of the finer one
+_PROBE, _PAYS = 32, 0.15  # bounding pays if the best of every so many has a bound of so much of its score
+_MOST_CLUSTERS = 3  # times as many as wanted
+_WORTH_BOUNDING = 200_000  # samples: below, measuring a part of a direction is cheaper than bounding it
+_BLOCK = 128  # directions whose bounds are found together
+_BATCH = 16
+_BANDS = 8  # of equal width, measured one by one from the middle on
+_DIRECTIONS_A_PART, _BOUNDS_A_PART = 4, 64
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What was found: ``directions`` (D, 3); ``heights``, ``bounds``, ``volumes`` (D,), inf if dropped."""
+
+    directions: Floats
+    heights: Floats
+    bounds: Floats
+    volumes: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Views:
+    """Directions: ``frames`` (D, 9) float32, and the height of each one's platform and up to which facets rest."""
+
+    frames: NDArray[np.float32]
+    platform: NDArray[np.float32]
+    rest: NDArray[np.float32]
+
+    def of(self, chosen: NDArray[np.intp] | slice) -> _Views:
+        return _Views(self.frames[chosen], self.platform[chosen], self.rest[chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class _Clusters:
+    """Runs of samples: ``begins`` (n + 1,) and ``boxes`` (6, n)."""
+
+    begins: NDArray[np.int32]
+    boxes: NDArray[np.float32]
+
+
+def search_support(
+    mesh: Mesh,
+    bvh: Bvh,
+    boundary: Boundary,
+    layer_height: float,
+    directions: Floats,
+    spread: Spread,
+    prune: bool = True,
+) -> Search:
+    """Support volumes (mm3) of ``directions`` (D, 3); those that can't be best are dropped unless ``prune`` is off."""
+    size, count = model_size(mesh), len(directions)
+    deepest, heights = extents(mesh.vertices, bvh.centre, directions, spread.threads)
+    volumes, bounds = np.full(count, np.inf), np.zeros(count)
+    if size == 0:
+        return Search(directions, heights, bounds, np.zeros(count))
+    surface = sampled_boundary(mesh, bvh, boundary, size, spread.threads)
+    held = spread.hold(surface)
+    platform = (-deepest).astype(np.float32)
+    rest = (-deepest + layer_height / 2 + ROUND * size).astype(np.float32)
+    views = _Views(np.ascontiguousarray(frames(directions), np.float32), platform, rest)
+    low, high = box(mesh)
+    half = np.abs(views.frames[:, 3:6]) @ ((high - low) / 2).astype(np.float32)
+    edges = np.outer(np.linspace(0, 1, _BANDS + 1, dtype=np.float32), half)
+    edges[-1] = np.inf
+    done, partial = np.zeros(count, np.int64), np.zeros(count)
+
+    def score(chosen: NDArray[np.intp]) -> None:
+        """Measure the next band of ``chosen``."""
+        band = edges[done[chosen], chosen], edges[done[chosen] + 1, chosen]
+        parts = spread.start(
+            "orientation", _band_volumes, len(chosen), _DIRECTIONS_A_PART, held, views.of(chosen), *band, size
+        )
+        partial[chosen] += np.concatenate(parts())
+        done[chosen] += 1
+        ended = chosen[done[chosen] == _BANDS]
+        volumes[ended] = partial[ended]
+        bounds[chosen] = np.maximum(bounds[chosen], partial[chosen])
+
+    def left() -> NDArray[np.intp]:
+        """Directions not wholly measured that may still be best or equal to it, most promising first."""
+        open_ = np.flatnonzero(np.isinf(volumes) & (bounds <= volumes.min() + ROUND * size**3))
+        return open_[np.argsort(bounds[open_], kind="stable")]
+
+    def bound(chosen: NDArray[np.intp], wanted: int) -> None:
+        """Raise the lower bounds of ``chosen`` by about ``wanted`` clusters."""
+        runs = _clusters(surface, wanted, size) if len(chosen) else None
+        if runs is not None:
+            bounds_of = spread.start(
+                "orientation", _bounds, len(chosen), _BOUNDS_A_PART, held, spread.hold(runs), views.of(chosen), size
+            )
+            bounds[chosen] = np.maximum(bounds[chosen], np.concatenate(bounds_of()))
+
+    def complete(chosen: NDArray[np.intp]) -> None:
+        for _ in range(_BANDS):
+            score(chosen)
+
+    complete(np.arange(1 if prune else count))  # the given direction is wanted whatever its score
+    if len(surface.owner) > _WORTH_BOUNDING and len(probe := left()[::_PROBE]):
+        bound(probe, _CLUSTERS[0])
+        first = probe[np.argmin(bounds[probe])]
+        proven = bounds[first]
+        complete(first[None])
+        if proven > _PAYS * volumes[first]:
+            for wanted in _CLUSTERS:
+                bound(left(), wanted)
+    while len(chosen := left()):
+        score(chosen[: max(_BATCH, len(chosen) // _BATCH)])
+    return Search(directions, heights, bounds, volumes)
+
+
+def _band_volumes(
+    lo: int,
+    hi: int,
+    threads: int,
+    surface: Surface,
+    views: _Views,
+    inner: NDArray[np.float32],
+    outer: NDArray[np.float32],
+    size: float,
+) -> Floats:
+    """Support volume (mm3) from ``inner`` to ``outer`` of the middle, of directions ``lo .. hi``."""
+    part, found = views.of(slice(lo, hi)), np.empty(hi - lo)
+    touch = np.float32(size * ROUND / 10)
+    run_ranges(
+        support_volumes, hi - lo, 1, threads, part.frames, part.platform, part.rest, inner[lo:hi], outer[lo:hi],
+        surface.corners, surface.blocks, surface.samples, surface.owner, surface.sample_blocks,
+        np.float32(OVERHANG_COSINE), touch, found,
+    )  # fmt: skip
+    return found
+
+
+def _clusters(surface: Surface, wanted: int, size: float) -> _Clusters | None:
+    """About ``wanted`` runs of samples; None where they are scattered, so that bounding costs more than measuring."""
+    samples, owner = surface.samples, surface.owner
+    wanted = min(wanted, len(owner) // 8 + 1)
+    width = max(8, 2 ** int(np.ceil(np.log2(max(len(owner) / wanted, 1)))))
+    total, reach = float(samples[6].sum(dtype=np.float64)), size * REACH
+    # twice the side of a cluster's share of the surface; where facets were cut, more, for boxes hold their reach
+    limit = 1.7 * np.sqrt(total / wanted) + (reach if len(owner) > 2 * surface.corners.shape[1] else 0)
+    most = min(len(owner), _MOST_CLUSTERS * wanted + 1)
+    begins, boxes = np.empty(most + 1, np.int32), np.empty((6, most), np.float32)
+    pad = np.float32(ROUND * size)
+    count = clusters(width, np.float32(limit), surface.corners, samples, owner, np.float32(reach), pad, begins, boxes)
+    return None if count < 0 else _Clusters(begins[: count + 1], np.ascontiguousarray(boxes[:, :count]))
+
+
+def _bounds(lo: int, hi: int, threads: int, surface: Surface, runs: _Clusters, views: _Views, size: float) -> Floats:
+    """Lower bounds of the support volumes (mm3) of directions ``lo .. hi``."""
+    part, bounds, count = views.of(slice(lo, hi)), np.empty(hi - lo), runs.boxes.shape[1]
+    cosine, slack = np.float32(OVERHANG_COSINE), 5 * ROUND * size
+    weights, moments, facing = (np.empty((min(_BLOCK, hi - lo), count), np.float32) for _ in range(3))
+    for begin in range(0, hi - lo, _BLOCK):
+        block = slice(begin, min(begin + _BLOCK, hi - lo))
+        down = np.ascontiguousarray(part.frames[block, 6:].T)
+        run_ranges(
+            cluster_moments, count, 256, threads, runs.begins, surface.samples, down, part.rest[block], cosine,
+            weights, moments, facing,
+        )  # fmt: skip
+        run_ranges(
+            lower_bounds, block.stop - begin, 4, threads, part.frames[block], part.platform[block], runs.boxes,
+            weights, moments, facing, slack, 2 * np.float32(ROUND * size), bounds[block],
+        )  # fmt: skip
+    return bounds

@@ -1,0 +1,133 @@
+"""``kill -9`` at random over workers, dispatcher and a node while jobs run: each job ends once, with the same bytes.
+
+The short form runs with all tests; ``make chaos`` sets FACET_CHAOS=long for 500 jobs under 100 kills.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from benchmarks.rings import write_ring
+from cluster.local.here import Cluster, local_cluster, speak_to
+from pricing_engine.analysis.measure import Settings, measure
+from pricing_engine.analysis.model import Analysis
+from pricing_engine.distributed.actor import start_dispatcher
+from pricing_engine.distributed.client import Client, job_for
+from pricing_engine.distributed.connect import connect
+from pricing_engine.distributed.jobs import Outcome, Status
+
+LONG = os.environ.get("FACET_CHAOS") == "long"
+JOBS, KILLS, EVERY_S = (500, 100, 1.0) if LONG else (48, 10, 0.7)
+STATED = {"worker_lost", "node_lost", "out_of_memory"}
+
+
+@pytest.mark.timeout(1500 if LONG else 280)
+def test_every_job_ends_once_with_the_same_bytes(tmp_path: Path) -> None:
+    models = [write_ring(tmp_path / f"ring-{n}.stl", n, 40) for n in range(JOBS)]
+    expected = [essence(measure(model, None, Settings(), 2).analysis) for model in models]
+    with local_cluster(tmp_path / "ray", cpus=1) as cluster:
+        speak_to(cluster)
+        cluster.add_node(1)
+        connect(cluster.address)
+        try:
+            start_dispatcher(str(tmp_path / "analyses"))
+            outcomes, kills = disturbed(cluster, Client(), models)
+        finally:
+            ray.shutdown()
+        processes = list(started_by(cluster))
+    counts = Counter(outcome.status for outcome in outcomes)
+    print(f"{JOBS} jobs, kills {dict(kills)}, outcomes {dict(counts)}, "
+          f"{sum(outcome.attempts > 1 for outcome in outcomes)} needed another worker")  # fmt: skip
+    assert sum(kills.values()) == KILLS
+    assert set(kills) == {"worker", "dispatcher", "node"}
+    assert len({outcome.job_id for outcome in outcomes}) == JOBS
+    for outcome, bytes_here in zip(outcomes, expected, strict=True):
+        if outcome.status is Status.DONE:
+            assert essence(Analysis.from_dict(json.loads(outcome.analysis))) == bytes_here
+        else:
+            assert outcome.code in STATED, outcome
+    assert counts[Status.DONE] >= 0.95 * JOBS
+    assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+    assert not cluster.place.temp.exists()
+
+
+def disturbed(cluster: Cluster, client: Client, models: list[Path]) -> tuple[list[Outcome], Counter[str]]:
+    """Outcomes of a job for each model while processes are killed, and how many of each kind were."""
+    chance, kills, done = random.Random(7), Counter(), threading.Event()
+    submitted = []
+
+    def strike() -> None:
+        kinds = ["worker", "dispatcher", "node"]
+        while sum(kills.values()) < KILLS:
+            time.sleep(chance.uniform(0.2, 2) * EVERY_S)
+            kind = kinds[sum(kills.values())] if sum(kills.values()) < 3 else chance.choices(kinds, [7, 2, 1])[0]
+            kills[kind] += hit(kind, cluster, client, chance)
+        done.set()
+
+    striker = threading.Thread(target=strike)
+    striker.start()
+    # a job each, sent as the others end, so that work is there until the last kill
+    jobs = [job_for(model, uuid.uuid4().hex, f"customer-{n % 5}") for n, model in enumerate(models)]
+    outcomes: dict[str, Outcome] = {}
+    for job in jobs:
+        submitted.append(client.submit(job))
+        while len(submitted) - len(outcomes) >= 8 or (job is jobs[-1] and len(outcomes) < len(jobs)):
+            for each in submitted:
+                if each.job.job_id not in outcomes and ray.wait([each.reference], timeout=0.05)[0]:
+                    outcomes[each.job.job_id] = each.outcome()
+    striker.join()
+    return [outcomes[job.job_id] for job in jobs], kills
+
+
+def hit(kind: str, cluster: Cluster, client: Client, chance: random.Random) -> int:
+    """Kill one process, or one node, which comes back; 1 if there was one to kill."""
+    if kind == "node":
+        cluster.remove_node(cluster.nodes.pop())
+        cluster.add_node(1)
+        return 1
+    if kind == "dispatcher":
+        os.kill(ray.get(client.hello())["pid"], signal.SIGKILL)
+        return 1
+    workers = [pid for pid in started_by(cluster) if title(pid).startswith("ray::analyse")]
+    if not workers:
+        return 0
+    os.kill(chance.choice(workers), signal.SIGKILL)
+    return 1
+
+
+def started_by(cluster: Cluster) -> Iterator[int]:
+    """Pids of the cluster's processes: all that have its temporary folder in their environment or command line."""
+    mark = os.fsencode(cluster.place.temp)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if mark in (entry / "environ").read_bytes() or mark in (entry / "cmdline").read_bytes():
+                    yield int(entry.name)
+            except OSError:
+                continue  # it has ended
+
+
+def title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def essence(analysis: Analysis) -> str:
+    """All but the time it took."""
+    tree = analysis.to_dict()
+    del tree["elapsed_s"]
+    return json.dumps(tree)

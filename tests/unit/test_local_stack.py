@@ -1,0 +1,169 @@
+"""Parts, sessions and the supervisor of the local stack, shown with small servers of Python's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cluster.local import parts, sessions
+from cluster.local.parts import Part, PartFailed
+from cluster.local.ports import FIRST, LAST, free_ports
+from cluster.local.ray_nodes import make_place
+from cluster.local.state import Folder, PartState, State, report
+from cluster.local.supervisor import Supervisor
+
+
+def web_server(folder: Path, name: str = "web", needs: tuple[str, ...] = ()) -> Part:
+    (port,) = free_ports(1)
+    argv = (sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(folder))
+    probes = (f"http://127.0.0.1:{port}/", f"tcp://127.0.0.1:{port}")
+    return Part(name, argv, f"127.0.0.1:{port}", "1", folder / f"{name}.log", probes, needs, grace_s=2)
+
+
+def broken(folder: Path, code: str, ready_within_s: float = 20) -> Part:
+    return Part(
+        "broken", (sys.executable, "-c", code), "", "1", folder / "log", ("tcp://127.0.0.1:1",),
+        ready_within_s=ready_within_s,
+    )  # fmt: skip
+
+
+def eventually(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_part_that_can_not_start_says_which_why_and_where_its_log_is(tmp_path: Path) -> None:
+    with pytest.raises(PartFailed) as failed:
+        parts.start(broken(tmp_path, "import sys; sys.exit('the port is taken')"))
+    told = str(failed.value)
+    assert told.startswith("broken could not start: it ended with status 1")
+    assert "the port is taken" in told
+    assert str(tmp_path / "log") in told
+    assert "\n" not in told
+
+
+def test_a_part_that_is_never_ready_is_ended(tmp_path: Path) -> None:
+    part = broken(tmp_path, f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)", 0.5)  # fmt: skip  # noqa: E501
+    with pytest.raises(PartFailed, match="not ready within"):
+        parts.start(part)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_missing_program_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PartFailed, match=r"nowhere could not start: .*No such file"):
+        parts.start(Part("nowhere", ("/no/such/program",), "", "1", tmp_path / "log", ()))
+
+
+def test_the_end_of_a_session_ends_what_has_left_its_group_and_lost_its_parent(tmp_path: Path) -> None:
+    # As Ray's workers do: a group of their own, and a parent that has gone.
+    stray = "import os, time; os.setpgid(0, 0); time.sleep(60)"
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {stray!r}])"
+    session = sessions.start([sys.executable, "-c", code], tmp_path / "log")
+    eventually(lambda: sessions.reap(session) == 0)
+    assert not sessions.alive(session)
+    assert len(sessions.members(session)) == 1
+    assert sessions.end(session, grace_s=5) == 1
+    assert sessions.members(session) == []
+
+
+def test_a_session_whose_pid_now_belongs_to_another_is_not_touched(tmp_path: Path) -> None:
+    session = sessions.start(["sleep", "60"], tmp_path / "log")
+    earlier = sessions.Session(session.pid, session.began - 100)
+    assert not sessions.alive(earlier)
+    assert sessions.end(earlier, grace_s=1) == 0
+    assert sessions.alive(session)
+    sessions.end(session, grace_s=1)
+
+
+def test_what_a_killed_process_had_started_is_ended_by_its_guardian(tmp_path: Path) -> None:
+    temp, pid = tmp_path / "temp", tmp_path / "pid"
+    temp.mkdir()
+    owner = f"""
+import time
+from pathlib import Path
+from cluster.local import sessions
+from cluster.local.guardian import Guardian
+guardian = Guardian(Path({str(temp)!r}), Path({str(temp / "token")!r}))
+session = sessions.start(["sleep", "60"], Path({str(tmp_path / "log")!r}))
+guardian.watch(session)
+Path({str(pid)!r}).write_text(f"{{session.pid}} {{session.began!r}}")
+time.sleep(60)
+"""
+    session = sessions.start([sys.executable, "-c", owner], tmp_path / "owner.log", {"PYTHONPATH": os.getcwd()})
+    eventually(lambda: pid.exists() and bool(pid.read_text()))
+    number, began = pid.read_text().split()
+    guarded = sessions.Session(int(number), float(began))
+    assert sessions.alive(guarded)
+    os.kill(session.pid, signal.SIGKILL)
+    eventually(lambda: not sessions.alive(guarded) and not temp.exists())
+    sessions.reap(session)
+
+
+def test_the_supervisor_starts_anew_what_died_and_what_needs_it(tmp_path: Path) -> None:
+    told: list[tuple[PartState, ...]] = []
+    stop = threading.Event()
+    asked = [web_server(tmp_path, "base"), web_server(tmp_path, "above", ("base",)), web_server(tmp_path, "beside")]
+    supervisor = Supervisor(asked, told.append, stop.is_set)
+    supervisor.start()
+    first = {part.name: part.session for part in told[-1]}
+    watching = threading.Thread(target=supervisor.watch)
+    watching.start()
+    try:
+        assert first["base"] is not None
+        os.kill(first["base"].pid, signal.SIGKILL)
+        eventually(lambda: [part.restarts for part in told[-1]] == [1, 1, 0] and all(part.ready for part in told[-1]))
+        last = {part.name: part.session for part in told[-1]}
+        assert last["beside"] == first["beside"]
+        assert last["base"] != first["base"]
+        assert last["above"] != first["above"]
+    finally:
+        stop.set()
+        watching.join()
+        supervisor.end()
+    assert [part.session for part in told[-1]] == [None, None, None]
+    assert [sessions.members(session) for session in last.values() if session] == [[], [], []]
+
+
+def test_the_state_survives_its_file_and_status_asks_the_parts_themselves(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    part = web_server(tmp_path)
+    session = parts.start(part)
+    me = sessions.of_process(os.getpid())
+    known = PartState.of(part, session, True, 0)
+    state = State(me, "/tmp/none", "/tmp/none", "http://127.0.0.1:1", (known,))
+    folder.write(state)
+    assert folder.read() == state
+    assert report(folder, state)["healthy"]
+    os.kill(session.pid, signal.SIGSTOP)  # alive, but it answers nobody
+    tree = report(folder, state)
+    assert [(row["name"], row["healthy"]) for row in tree["parts"]] == [("supervisor", True), ("web", False)]
+    os.kill(session.pid, signal.SIGCONT)
+    sessions.end(session, grace_s=2)
+    assert not report(folder, state)["healthy"]
+    folder.forget(purge=True)
+    assert folder.read() is None
+
+
+def test_a_place_has_a_short_temporary_folder_and_a_token_that_only_its_owner_reads(tmp_path: Path) -> None:
+    one, two = make_place(tmp_path), make_place(tmp_path)
+    assert len(str(one.temp)) <= 40
+    assert one.token.stat().st_mode & 0o777 == 0o600
+    assert len(two.token.read_text()) == 64
+    one.temp.rmdir()
+    two.temp.rmdir()
+
+
+def test_free_ports_are_different_and_out_of_the_way() -> None:
+    found = free_ports(20)
+    assert len(set(found)) == 20
+    assert all(FIRST <= port < LAST for port in found)
