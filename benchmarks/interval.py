@@ -72,7 +72,7 @@ def main() -> None:
                 console.print(f"{path.name}: {error}")
                 continue
             partials = list(measure(mesh))
-            rows += price(path.name, partials, book, chosen.quantities)
+            rows += price(f"{path.parent.name}/{path.name}", partials, book, chosen.quantities)
             look, first = time_first(mesh, book)
             first_look_ms.append(look)
             first_price_ms.append(first)

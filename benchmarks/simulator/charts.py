@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from math import ceil, floor, isnan, log10
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -15,18 +14,18 @@ COLOURS = ("#b3273a", "#1c6aa8", "#5b8c2a", "#6b6b6b")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A named line through (x, y); ``steps``: flat between points; lines of one ``name`` share a legend entry."""
+    """A named line through (x, y), ``width`` pixels; lines of one ``name`` share a legend entry."""
 
     name: str
     points: Sequence[tuple[float, float]]
     colour: str
     dashed: bool = False
-    steps: bool = False
+    width: float = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One chart; ``logarithmic``: its y axis; ``x_ticks``: where the x axis is labelled."""
+    """One chart; ``logarithmic``: its y axis, which reaches ``top`` at least; ``x_ticks``: where x is labelled."""
 
     title: str
     x_label: str
@@ -34,6 +33,7 @@ class Panel:
     lines: Sequence[Line]
     x_ticks: Sequence[float]
     logarithmic: bool = False
+    top: float = 0.0
 
 
 def write_svg(path: Path, panels: Sequence[Panel]) -> None:
@@ -64,7 +64,7 @@ def _panel(panel: Panel) -> str:
     if not xs:
         return title + _text(LEFT, HEIGHT / 2, "too few jobs to tell", "start")
     x_low, x_high = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
-    ticks = _decades(min(ys), max(ys)) if panel.logarithmic else _round_ticks(max(ys))
+    ticks = _decades(min(ys), max(ys)) if panel.logarithmic else _round_ticks(max(panel.top, *ys))
 
     def scaled(y: float) -> float:
         return log10(y) if panel.logarithmic else y
@@ -93,12 +93,9 @@ def _panel(panel: Panel) -> str:
 
 
 def _polyline(points: Sequence[tuple[float, float]], line: Line) -> str:
-    if line.steps:
-        pairs = pairwise(points)
-        points = [points[0], *(corner for (_, y), (x, z) in pairs for corner in ((x, y), (x, z)))]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     dash = ' stroke-dasharray="5 4"' if line.dashed else ""
-    return f'<polyline points="{path}" fill="none" stroke="{line.colour}" stroke-width="2"{dash}/>'
+    return f'<polyline points="{path}" fill="none" stroke="{line.colour}" stroke-width="{line.width:g}"{dash}/>'
 
 
 def _text(x: float, y: float, content: str, anchor: str, style: str = "") -> str:

@@ -28,26 +28,28 @@ def measure_ladder(out: Path) -> None:
     """Write the stage times to ``out`` as JSON: the figure of the benchmarks at six sizes, 1,280 to 1.3 M facets, and
     the sample jewellery. Some 30 s of one core; keep the machine otherwise idle.
     """
+    machine = _machine()
     with tempfile.TemporaryDirectory() as folder:
         models = list(_models(Path(folder)))
         rungs = {name: _rung(path, 1 if big else REPEATS) for name, path, big in track(models, "timing stages")}
     ladder = [rung for name, rung in rungs.items() if name not in SAMPLES]
     samples = [{"name": name, **rung} for name, rung in rungs.items() if name in SAMPLES]
     content = {
-        "schema": SCHEMA, "engine_version": ENGINE_VERSION, "threads": 1, "machine": machine(),
+        "schema": SCHEMA, "engine_version": ENGINE_VERSION, "threads": 1, "machine": machine,
         "ladder": ladder, "samples": samples,
     }  # fmt: skip
     out.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def machine() -> dict[str, Any]:
-    """The kind of CPU, its cores, and the versions that a time depends on."""
+def _machine() -> dict[str, Any]:
+    """The kind of CPU, its cores, how many others wanted them, and the versions that a time depends on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     split = (line.partition(":") for line in lines)
     fields = {key.strip(): value.strip() for key, _, value in split}
     cpu = " ".join(fields.get(key, "") for key in ("model name", "cpu family", "model"))
     return {
-        "cpu": cpu.strip() or platform.processor(), "cores": os.cpu_count(), "system": platform.system(),
+        "cpu": cpu.strip() or platform.processor(), "cores": os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 2), "system": platform.system(),
         "python": platform.python_version(), "numba": numba.__version__,
     }  # fmt: skip
 

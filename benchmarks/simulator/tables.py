@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 
@@ -74,30 +75,33 @@ def steady_chart(path: Path, world: World, steady: Steady) -> None:
         lines = []
         for number, (priority, target) in enumerate(zip(PRIORITIES, world.targets_s, strict=True)):
             points = [(n, outcome.p99[number].value) for n, outcome in zip(nodes, outcomes, strict=True)]
-            lines.append(Line(f"{priority} p99", points, COLOURS[number]))
+            lines.append(Line(f"{priority} p99", points, COLOURS[number], width=2 + 3 * (number == 1)))
             ends = [(nodes[0], target), (nodes[-1], target)]
             lines.append(Line(f"{priority} target", ends, COLOURS[number], dashed=True))
+        lines.reverse()  # express on top of standard, which is often the same
         panels.append(Panel(f"{rate:,.0f} models an hour", "nodes", "quote time, s", lines, nodes, True))
     write_svg(path, panels)
 
 
 def day_chart(path: Path, cpus: int, outcomes: Sequence[Outcome]) -> None:
-    """Nodes over the day under each policy, and the nodes that the load keeps at work (five-minute means)."""
+    """Nodes over the day under each policy, and those that the load keeps at work, means of ten minutes."""
     panels = []
-    for outcome in outcomes:
-        if not outcome.run.seen:
-            continue
-        hours = [(at / HOUR_S, nodes) for at, nodes, _ in outcome.run.seen]
-        every = max(1, round(300 / (outcome.run.seen[1][0] - outcome.run.seen[0][0])))
-        chunks = [outcome.run.seen[i : i + every] for i in range(0, len(outcome.run.seen), every)]
-        load = [(chunk[0][0] / HOUR_S, sum(busy for *_, busy in chunk) / len(chunk) / cpus) for chunk in chunks]
+    scaled = [outcome for outcome in outcomes if len(outcome.run.seen) > 1]
+    for outcome in scaled:
+        seen = outcome.run.seen
+        every = max(1, round(600 / (seen[1][0] - seen[0][0])))
+        chunks = [seen[i : i + every] for i in range(0, len(seen), every)]
+        hours = [chunk[0][0] / HOUR_S for chunk in chunks]
+        nodes = [sum(count for _, count, _ in chunk) / len(chunk) for chunk in chunks]
+        load = [sum(busy for *_, busy in chunk) / len(chunk) / cpus for chunk in chunks]
         lines = [
-            Line("nodes ordered", hours, COLOURS[1], steps=True),
-            Line("nodes at work", load, COLOURS[0]),
+            Line("nodes paid for", list(zip(hours, nodes, strict=True)), COLOURS[1]),
+            Line("nodes' worth of CPUs at work", list(zip(hours, load, strict=True)), COLOURS[0]),
         ]
-        ticks = range(round(hours[0][0]), round(hours[-1][0]) + 1, 4)
+        ticks = range(round(hours[0]), round(hours[-1]) + 1, 4)
         panels.append(Panel(outcome.label, "hour of the day", "nodes", lines, list(ticks)))
-    write_svg(path, panels)
+    top = max((y for panel in panels for line in panel.lines for _, y in line.points), default=0.0)
+    write_svg(path, [replace(panel, top=top) for panel in panels])
 
 
 def boot_chart(path: Path, outcomes: Sequence[tuple[float, Outcome]]) -> None:

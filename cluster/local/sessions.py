@@ -18,6 +18,8 @@ import psutil
 
 # The kernel counts process starts in hundredths of a second since boot; two clocks may differ by a little more.
 CLOCK_SLACK_S = 1.0
+# A killed process is gone in milliseconds, unless it hangs in the kernel (a dead network file system, say).
+UNKILLABLE_AFTER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +75,23 @@ def members(session: Session) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            ours = os.getsid(process.pid) == session.pid and process.create_time() > session.began - CLOCK_SLACK_S
-            if ours and process.status() != psutil.STATUS_ZOMBIE:
+            if os.getsid(process.pid) != session.pid:
+                continue
+            later = process.create_time() - session.began
+            if process.pid == session.pid and abs(later) > CLOCK_SLACK_S:
+                return []  # the pid was given to another session after ours had ended
+            if later > -CLOCK_SLACK_S and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except (ProcessLookupError, psutil.NoSuchProcess):
             continue  # it ended while the list was walked
-    first = next((process for process in found if process.pid == session.pid), None)
-    if first and abs(first.create_time() - session.began) > CLOCK_SLACK_S:
-        return []  # the pid was given to another session after ours had ended
     return found
 
 
 def end(session: Session, grace_s: float) -> int:
     """End every process of the session by pid: SIGTERM to the first, SIGKILL to what is left after ``grace_s``.
 
-    Returns how many had to be killed. Nothing of the session lives when this returns.
+    Returns how many had to be killed. Nothing of the session lives when this returns; raises RuntimeError where the
+    kernel does not end a process.
     """
     reap(session)
     if alive(session):
@@ -97,6 +101,7 @@ def end(session: Session, grace_s: float) -> int:
             reap(session)
             time.sleep(0.05)
     killed: set[int] = set()
+    deadline = time.monotonic() + UNKILLABLE_AFTER_S
     while left := members(session):  # a raylet may start a worker between the look and the kill, so look again
         for process in left:
             killed.add(process.pid)
@@ -105,6 +110,8 @@ def end(session: Session, grace_s: float) -> int:
             except psutil.NoSuchProcess:
                 continue
         psutil.wait_procs(left, timeout=5)
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"can't end process {left[0].pid}: SIGKILL has no effect on it")
     reap(session)
     return len(killed)
 

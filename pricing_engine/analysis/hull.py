@@ -15,9 +15,8 @@ _COPLANAR = 1e-6  # normals and areas that agree so far are taken as equal
 
 @dataclass(frozen=True, slots=True)
 class Hull:
-    """``vertices`` (H, 3) mm; ``normals`` (K, 3) unit outward, ``areas`` (K,) mm2 of its triangles; volume in mm3."""
+    """``normals`` (K, 3) unit outward and ``areas`` (K,) mm2 of its triangles; ``volume`` in mm3."""
 
-    vertices: Floats
     normals: Floats
     areas: Floats
     volume: float
@@ -30,17 +29,24 @@ def convex_hull(mesh: Mesh) -> Hull | None:
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     centre = (low + high) / 2
     found = Manifold.hull_points(mesh.vertices - centre).to_mesh64()
-    vertices, facets = np.asarray(found.vert_properties)[:, :3], np.asarray(found.tri_verts)
-    if len(facets) < 4:
+    triangles = _sorted(np.asarray(found.vert_properties)[:, :3][np.asarray(found.tri_verts)])
+    if len(triangles) < 4:
         return None
-    a, b, c = (vertices[facets[:, corner]] for corner in range(3))
+    a, b, c = triangles.transpose(1, 0, 2)
     cross = np.cross(b - a, c - a)
     doubled = np.linalg.norm(cross, axis=1)
     volume = float(np.einsum("ij,ij->", a, cross)) / 6
     if not volume > _FLAT * float(np.prod(np.maximum(high - low, (high - low).max() * _FLAT))):
         return None
     proper = doubled > 0
-    return Hull(vertices + centre, cross[proper] / doubled[proper, None], doubled[proper] / 2, volume)
+    return Hull(cross[proper] / doubled[proper, None], doubled[proper] / 2, volume)
+
+
+def _sorted(triangles: Floats) -> Floats:
+    """(n, 3, 3) in the order of their coordinates: manifold3d's own order changes with its threads, from run to run."""
+    least = np.lexsort(triangles.transpose(2, 0, 1)[::-1], axis=1)[:, 0]
+    turned = triangles[np.arange(len(triangles))[:, None], (least[:, None] + np.arange(3)) % 3]
+    return turned[np.lexsort(turned.reshape(-1, 9).T[::-1])]
 
 
 def largest_faces(hull: Hull | None) -> Floats:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pricing_engine.analysis.measure import Settings, measure
+from pricing_engine.analysis.partial import Partial
 from pricing_engine.mesh.samples import SAMPLES, Sample, box
 
 
@@ -26,9 +27,10 @@ def warm() -> None:
         _sample("turned", (vertices, np.concatenate([facets[:-1], facets[-1:, ::-1]]))),
         _sample("hollow", (vertices, facets), hollow),
     ]
+    heard: list[Partial] = []
     with tempfile.TemporaryDirectory() as folder:
         for sample in models:
-            measure(sample.write_stl(Path(folder)), None, Settings(layer_height_mm=0.5), threads=2)
+            measure(sample.write_stl(Path(folder)), None, Settings(layer_height_mm=0.5), threads=2, tell=heard.append)
         text = Path(folder) / "text.stl"
         corners = "".join(
             "facet normal 0 0 0\nouter loop\n"
@@ -37,7 +39,7 @@ def warm() -> None:
             for triangle in vertices[facets]
         )
         text.write_text(f"solid warm\n{corners}endsolid warm\n")
-        measure(text, None, Settings(layer_height_mm=0.5), threads=2)
+        measure(text, None, Settings(layer_height_mm=0.5), threads=2, tell=heard.append)
 
 
 def _sample(name: str, *shells: object) -> Sample:

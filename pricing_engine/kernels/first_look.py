@@ -32,7 +32,7 @@ def first_look(mesh: Mesh, low: Floats, high: Floats, rest: float, cosine: float
     """Look at ``mesh``, whose box is ``low`` to ``high`` (3,) mm.
 
     Facets within ``rest`` mm of the platform lie on it; others overhang if the angle from their normal to the direction
-    down has a greater cosine than ``cosine``.
+    down has a greater cosine than ``cosine``, which is at least that of 45 degrees.
     """
     partial = np.zeros((chunk_count(mesh.facet_count, _GRAIN), _SUMS))
     run_ranges(_look, mesh.facet_count, _GRAIN, threads, mesh.vertices, mesh.facets, low, high, rest, cosine, partial)
@@ -42,22 +42,28 @@ def first_look(mesh: Mesh, low: Floats, high: Floats, rest: float, cosine: float
 
 @kernel
 def _look(lo, hi, vertices, facets, low, high, rest, cosine, partial):
-    chunk = lo // _GRAIN
-    double = np.empty(3)
+    x = y = z = 0.0
+    overhang, steep = np.zeros(6), cosine * cosine
     for facet in range(lo, hi):
         a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]
         ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]
         ux, uy, uz = vertices[b, 0] - ax, vertices[b, 1] - ay, vertices[b, 2] - az
         vx, vy, vz = vertices[c, 0] - ax, vertices[c, 1] - ay, vertices[c, 2] - az
-        double[0], double[1], double[2] = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        area = np.sqrt(double[0] * double[0] + double[1] * double[1] + double[2] * double[2])
-        for k in range(3):
-            partial[chunk, k] += double[k]
-            if double[k] < -cosine * area:
-                way, off = 0, max(vertices[a, k], vertices[b, k], vertices[c, k]) - low[k]
-            elif double[k] > cosine * area:
-                way, off = 1, high[k] - min(vertices[a, k], vertices[b, k], vertices[c, k])
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        x, y, z = x + nx, y + ny, z + nz
+        squared = nx * nx + ny * ny + nz * nz
+        largest, axis = nx, 0  # no other axis can be within 45 degrees of the normal
+        if abs(ny) > abs(largest):
+            largest, axis = ny, 1
+        if abs(nz) > abs(largest):
+            largest, axis = nz, 2
+        if largest * largest > steep * squared:
+            if largest < 0:
+                way, off = 0, max(vertices[a, axis], vertices[b, axis], vertices[c, axis]) - low[axis]
             else:
-                continue
+                way, off = 1, high[axis] - min(vertices[a, axis], vertices[b, axis], vertices[c, axis])
             if off > rest:
-                partial[chunk, 3 + 2 * k + way] += area
+                overhang[2 * axis + way] += np.sqrt(squared)
+    chunk = lo // _GRAIN
+    partial[chunk, 0], partial[chunk, 1], partial[chunk, 2] = x, y, z
+    partial[chunk, 3:] = overhang

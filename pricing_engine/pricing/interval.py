@@ -33,13 +33,14 @@ ROUNDING = 1e-3  # of the volume: what else the true volume may exceed the signe
 OPEN_SHIFT = 2.0
 LEAST_FILL = 0.01  # of the box or hull, where the signed volume says nothing
 # Least share that a ball reaches: it falls with the logarithm of its radius over the mean thickness, volume / area;
-REACH_LEAST, REACH_SLOPE = 0.60, 0.13
+REACH_LEAST, REACH_SLOPE = 0.58, 0.13
 FLAT_REACH = 0.9  # and with its radius over the width of a facet, for it reaches the middle of a wide one
 SUPPORT_SHARE = 0.10  # of the box, at most; the least is none
-TRAPPED_SHARE = 0.10  # of the box, at most
+TRAPPED_SHARE = 0.10  # of the box, at most; when the hull is known all of it but the part
 HEIGHT_SHARE = 0.9  # of the box's extent in the best orientation's direction, at least
 CLEAR_HEIGHT_SHARE = 0.85  # the same, along an axis where the part needs no support
-STOCKY = 0.75  # of its longest side: a part so high along that axis may be as low, and need no more, when it leans
+# A part so high along that axis, of its longest side, may lean instead: then it may be lower, and needs more room.
+STOCKY, LEANING_HEIGHT_SHARE = 0.75, 0.68
 CLEAN = 1e-9  # rounding of the signed volume of a clean body
 
 _AXES: tuple[Point, ...] = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
@@ -203,8 +204,9 @@ def _poses(partial: Partial) -> list[Pose]:
     sides = _sides(partial)
     if partial.clear_down is not None:
         high = _along(partial.clear_down, sides)
-        downs = (partial.clear_down, _CORNER) if high > STOCKY * max(sides) else (partial.clear_down,)
-        return [Pose(down, (CLEAR_HEIGHT_SHARE * high, high), (0.0, 0.0)) for down in downs]
+        standing = Pose(partial.clear_down, (CLEAR_HEIGHT_SHARE * high, high), (0.0, 0.0))
+        leaning = Pose(_CORNER, (LEANING_HEIGHT_SHARE * high, high), (0.0, 0.0))
+        return [standing, leaning] if high > STOCKY * max(sides) else [standing]
     support_mm3 = 0.0, SUPPORT_SHARE * math.prod(sides)
     poses = []
     for down in (_AXES[sides.index(min(sides))], _AXES[sides.index(max(sides))], _CORNER):
@@ -225,8 +227,7 @@ def _filled(partial: Partial, pose: Pose, end: int) -> report.Analysis:
     if "orientation" not in partial.ended:
         given = (0.0, SUPPORT_SHARE * math.prod(sides))[end]
     if "slices" not in partial.ended:
-        hollow = partial.clear_down is None  # the ceiling of a hollow would be an overhang
-        trapped = (0.0, TRAPPED_SHARE * math.prod(sides) * hollow)[end]
+        trapped = (0.0, _most_trapped(partial))[end]
     return report.Analysis(
         engine_version=ENGINE_VERSION,
         analysis_id="",
@@ -251,3 +252,12 @@ def _filled(partial: Partial, pose: Pose, end: int) -> report.Analysis:
         slices=report.Slices(0.0, None, None, None, None, None, trapped),
         finishing=report.Finishing(_reach(partial, end)),
     )
+
+
+def _most_trapped(partial: Partial) -> float:
+    """Space (mm3) without a way out, at most: none where nothing overhangs, as the ceiling of a hollow would."""
+    if partial.clear_down is not None:
+        return 0.0
+    if partial.volume_mm3 is not None and partial.hull_volume_mm3 is not None:
+        return max(partial.hull_volume_mm3 - partial.volume_mm3, 0.0)
+    return TRAPPED_SHARE * math.prod(_sides(partial))

@@ -29,7 +29,6 @@ def price() -> dict[str, Any]:
     """The quote of the sample model in silver, as ``facet quote --json`` prints it."""
     with tempfile.TemporaryDirectory() as folder:
         path = SAMPLES[SAMPLE]().write_stl(Path(folder))
-        # Here belongs pricing_engine.distributed once it prices a whole model: this task then goes away.
         analysis = measure(path, None, Settings(layer_height_mm=LAYER_HEIGHT_MM), threads=1).analysis
     return quote(analysis, load_price_book(None), Request("casting", ["silver-925"], None, (1,))).to_dict()
 

@@ -47,3 +47,11 @@ def test_flat_points_in_a_slanted_plane_have_none() -> None:
     random = np.random.default_rng(0)
     points = random.normal(size=(50, 2)) @ random.normal(size=(2, 3))
     assert convex_hull(mesh_of(points)) is None
+
+
+def test_every_run_gives_the_same_bits() -> None:
+    points = np.random.default_rng(3).normal(size=(30_000, 3))
+    points /= np.linalg.norm(points, axis=1)[:, None]
+    first, *others = (convex_hull(mesh_of(points)) for _ in range(5))
+    for other in others:
+        assert (other.volume, other.normals.tobytes()) == (first.volume, first.normals.tobytes())
