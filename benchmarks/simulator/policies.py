@@ -117,12 +117,13 @@ class Scaling:
             busy = sum(samples) / len(samples)
             load = Load(now, busy, max(0.0, cluster.waiting_s), cluster.settings.cpus)
             wanted = min(self.most, max(self.least, self.policy.wanted(load)))
+            surplus = max(0, nodes - cluster.booting - wanted)  # what still boots can't stand in for what is up
             if wanted >= nodes:
                 cluster.launch(wanted - nodes)
                 enough_since = now
             elif not self.drained:
-                cluster.give_back_idle(self.idle_s, nodes - wanted)
+                cluster.give_back_idle(self.idle_s, surplus)
             elif now - enough_since >= self.idle_s:
-                cluster.drain(nodes - wanted)
+                cluster.drain(surplus)
             seen.append((now, cluster.nodes, busy))
             yield cluster.env.timeout(self.every_s)

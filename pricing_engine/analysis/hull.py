@@ -46,7 +46,8 @@ def _sorted(triangles: Floats) -> Floats:
     """(n, 3, 3) in the order of their coordinates: manifold3d's own order changes with its threads, from run to run."""
     least = np.lexsort(triangles.transpose(2, 0, 1)[::-1], axis=1)[:, 0]
     turned = triangles[np.arange(len(triangles))[:, None], (least[:, None] + np.arange(3)) % 3]
-    return turned[np.lexsort(turned.reshape(-1, 9).T[::-1])]
+    ordered: Floats = turned[np.lexsort(turned.reshape(-1, 9).T[::-1])]
+    return ordered
 
 
 def largest_faces(hull: Hull | None) -> Floats:

@@ -94,7 +94,9 @@ class _RayWorkers:
     def start(self, job: Job, memory: int) -> _Task:
         options = options_for(job.priority)
         task = self._work.options(name=f"analyse {Path(job.model).name}", memory=memory, **options)
-        return _Task(task.remote(job.model, None, job.sha256, job.unit, job.settings, options, self._actor, job.key))
+        return _Task(
+            task.remote(job.model, None, job.sha256, job.unit, job.settings, options, self._actor, job.calculation)
+        )
 
 
 @ray.remote
@@ -127,9 +129,9 @@ class DispatcherActor:
         """See :meth:`Dispatcher.cancel`."""
         return self._dispatcher.cancel(job_id)
 
-    async def stage_ended(self, key: str, partial: Partial) -> None:
+    async def stage_ended(self, calculation: str, partial: Partial) -> None:
         """See :meth:`Dispatcher.stage_ended`."""
-        self._dispatcher.stage_ended(key, partial)
+        self._dispatcher.stage_ended(calculation, partial)
 
     async def hello(self) -> dict[str, Any]:
         """Version of the engine, process id, and what waits and runs."""

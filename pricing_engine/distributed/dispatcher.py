@@ -104,7 +104,7 @@ class Dispatcher:
         self._workers, self._store, self._counters, self._clock = workers, store, counters, clock
         self._queue = FairQueue()
         self._work: dict[str, _Work] = {}
-        self._key_of: dict[str, str] = {}  # of jobs that have not ended
+        self._calculation_of: dict[str, str] = {}  # of jobs that have not ended
         self._ended: OrderedDict[str, Outcome] = OrderedDict()
         self._in_flight = dict.fromkeys(Priority, 0)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -131,22 +131,22 @@ class Dispatcher:
 
     def cancel(self, job_id: str) -> bool:
         """End this job; a calculation that others wait for goes on. False where no such job is under way."""
-        if job_id not in self._key_of:
+        if job_id not in self._calculation_of:
             return False
         self._leave(job_id, Outcome(job_id, Status.CANCELLED, code="cancelled", message="the job was cancelled"))
         return True
 
     async def watch(self, job_id: str, seen: int) -> list[Update]:
         """Updates after number ``seen``, as soon as there are any; empty when the job has ended or is not known."""
-        while (work := self._work.get(self._key_of.get(job_id, ""))) is not None:
+        while (work := self._work.get(self._calculation_of.get(job_id, ""))) is not None:
             if len(work.updates) > seen:
                 return work.updates[seen:]
             await work.changed.wait()
         return []
 
-    def stage_ended(self, key: str, partial: Partial) -> None:
+    def stage_ended(self, calculation: str, partial: Partial) -> None:
         """A worker tells what it knows by now."""
-        work = self._work.get(key)
+        work = self._work.get(calculation)
         if work is not None and work.running is not None:
             work.tell(Status.RUNNING, partial)
 
@@ -173,7 +173,7 @@ class Dispatcher:
 
     def _join(self, job: Job) -> asyncio.Future[Outcome]:
         """The future of the job: of the calculation of equal jobs, of the store, or of a new calculation."""
-        work = self._work.get(job.key)
+        work = self._work.get(job.calculation)
         if work is None:
             stored = self._store.get(job.key)
             if stored is not None:
@@ -182,7 +182,7 @@ class Dispatcher:
                 return future
             if len(self._queue) >= MOST_WAITING:
                 raise QueueFull(f"{MOST_WAITING} jobs wait already; try again later")
-            work = self._work[job.key] = _Work(job, self._ticket(job, job.priority))
+            work = self._work[job.calculation] = _Work(job, self._ticket(job, job.priority))
             work.tell(Status.QUEUED)
             self._queue.push(work.ticket)
         elif work.ticket.waiting and list(Priority).index(job.priority) < list(Priority).index(work.ticket.priority):
@@ -190,16 +190,16 @@ class Dispatcher:
             work.ticket = self._ticket(work.job, job.priority)
             self._queue.push(work.ticket)
         future = work.waiters.setdefault(job.job_id, asyncio.get_running_loop().create_future())
-        self._key_of[job.job_id] = job.key
+        self._calculation_of[job.job_id] = job.calculation
         self.fill()
         return future
 
     def _ticket(self, job: Job, priority: Priority) -> Ticket:
-        return Ticket(job.key, job.customer, priority, 1.0 + facets_in(job.model, job.bytes), self._clock())
+        return Ticket(job.calculation, job.customer, priority, 1.0 + facets_in(job.model, job.bytes), self._clock())
 
     def _leave(self, job_id: str, outcome: Outcome) -> None:
         """End one job before its calculation has; the last to leave stops that."""
-        key = self._key_of.pop(job_id, None)
+        key = self._calculation_of.pop(job_id, None)
         if job_id in self._ended:  # it was done in the same moment
             return
         self._remember(outcome)
@@ -209,7 +209,7 @@ class Dispatcher:
         work.waiters.pop(job_id).set_result(outcome)
         if work.waiters:
             return
-        self._work.pop(work.job.key)
+        self._work.pop(work.job.calculation)
         work.tell(Status.CANCELLED)
         self._queue.withdraw(work.ticket)
         if work.running is not None:
@@ -228,10 +228,10 @@ class Dispatcher:
         finally:
             self._in_flight[priority] -= 1
             work.running = None
-        if self._work.get(work.job.key) is work:
-            del self._work[work.job.key]
+        if self._work.get(work.job.calculation) is work:
+            del self._work[work.job.calculation]
             for job_id, future in work.waiters.items():
-                self._key_of.pop(job_id, None)
+                self._calculation_of.pop(job_id, None)
                 future.set_result(self._remember(replace(outcome, job_id=job_id)))
             work.tell(outcome.status)
         self.fill()

@@ -66,8 +66,13 @@ class Job:
 
     @property
     def key(self) -> str:
-        """The id of the analysis: jobs with the same key are one calculation."""
+        """The id of the analysis."""
         return analysis_id(self.sha256, self.unit, self.settings)
+
+    @property
+    def calculation(self) -> str:
+        """The same for equal jobs: they are calculated once. Who says that it lies elsewhere must show it."""
+        return f"{self.key} {self.model}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from pricing_engine.distributed.dispatcher import Dispatcher
@@ -52,7 +54,7 @@ class WorkerMetrics:
         )
         self._rate = Histogram("facet_facets_per_second", "Facets analysed a second.", boundaries=_RATES)
 
-    def analysed(self, facets: int, seconds: dict[str, float]) -> None:
+    def analysed(self, facets: int, seconds: Mapping[str, float]) -> None:
         """Record one analysis: seconds by stage, and ``total``."""
         for stage, spent in seconds.items():
             self._stages.observe(spent, tags={"stage": stage})

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.partial import Partial
 from pricing_engine.analysis.warm import warm
+from pricing_engine.distributed.metrics import WorkerMetrics
 from pricing_engine.distributed.on_cluster import OnCluster
 from pricing_engine.distributed.plan import SMALL_FACETS
 from pricing_engine.distributed.results import Result
@@ -59,12 +61,12 @@ def analyse(
     settings: Settings,
     options: Mapping[str, Any],
     dispatcher: Any = None,
-    key: str = "",
+    calculation: str = "",
 ) -> Result:
     """Analyse the model at ``model``, or ``content`` of that name.
 
     A small model is measured right here; the parts of a large one become tasks with ``options``. ``sha256``: of what
-    was stored, told apart from what is there now. ``dispatcher`` hears of each stage that ends, under ``key``.
+    was stored, told apart from what is there now. ``dispatcher`` hears of each stage that ends, for ``calculation``.
     """
     file: AbstractContextManager[Path] = local_file(model) if content is None else spooled(model, content)
     threads = assigned_threads()
@@ -73,7 +75,7 @@ def analyse(
     def spread_for(facets: int) -> OnCluster | None:
         return OnCluster(name, threads, options) if facets >= SMALL_FACETS else None
 
-    report = _reporter(dispatcher, key) if dispatcher is not None else None
+    report = _reporter(dispatcher, calculation) if dispatcher is not None else None
     try:
         with file as path:
             analysis = measure(path, unit, settings, threads, spread_for, report).analysis
@@ -81,10 +83,17 @@ def analyse(
         return Result(None, error.code, f"{name}: {error}")
     if sha256 is not None and analysis.model.sha256 != sha256:
         return Result(None, "model_changed", f"{name}: the stored model is not the one that was sent; upload it again")
+    _metrics().analysed(analysis.model.facets, analysis.elapsed_s)
     return Result(json.dumps(analysis.to_dict(), allow_nan=False).encode())
 
 
-def _reporter(dispatcher: Any, key: str) -> Report:
+@cache
+def _metrics() -> WorkerMetrics:
+    """One for the process."""
+    return WorkerMetrics()
+
+
+def _reporter(dispatcher: Any, calculation: str) -> Report:
     """Tell the dispatcher what is known by now, not more often than anybody could read."""
     told = float("-inf")
 
@@ -93,7 +102,7 @@ def _reporter(dispatcher: Any, key: str) -> Report:
         now = time.monotonic()
         if now - told >= _REPORT_EVERY_S:
             told = now
-            dispatcher.stage_ended.remote(key, partial)
+            dispatcher.stage_ended.remote(calculation, partial)
 
     return report
 

@@ -199,6 +199,17 @@ async def test_a_bad_model_fails_with_its_code_at_once(desk) -> None:
 
 
 @scenario()
+async def test_a_model_that_vanished_from_one_place_is_still_found_at_another(desk) -> None:
+    here, there = job("here", model="m"), Job("there", "c", "/elsewhere/m.stl", "m", 1000)
+    tasks = [desk.submit(here), desk.submit(there)]
+    await settle()
+    desk.workers.started[0].end.set_result(Result(None, "model_vanished", "not there"))
+    await settle()
+    desk.workers.started[1].done()
+    assert [(await task).code for task in tasks] == ["model_vanished", ""]
+
+
+@scenario()
 async def test_a_fault_of_ours_is_told_and_other_jobs_go_on(desk) -> None:
     bad, good = desk.submit(job("bad")), desk.submit(job("good"))
     await settle()
@@ -262,7 +273,7 @@ async def test_updates_come_in_order_and_end(desk) -> None:
     task = desk.submit(job("a"))
     await settle()
     some = SimpleNamespace(ended={"integrity"})
-    desk.dispatcher.stage_ended(desk.workers.started[0].job.key, some)
+    desk.dispatcher.stage_ended(desk.workers.started[0].job.calculation, some)
     news = await desk.dispatcher.watch("a", 0)
     assert [update.sequence for update in news] == [1, 2, 3]
     assert [update.status for update in news] == [Status.QUEUED, Status.RUNNING, Status.RUNNING]

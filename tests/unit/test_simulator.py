@@ -273,6 +273,16 @@ def test_a_drained_node_ends_its_tasks_and_takes_no_more() -> None:
     assert cluster.node_s == pytest.approx(10.0 + 25.0)
 
 
+def test_nodes_that_still_boot_do_not_stand_in_for_those_that_are_up() -> None:
+    env, cluster = loaded(nodes=2, jobs=1)
+    cluster.settings = replace(cluster.settings, boot_s=1000)
+    cluster.launch(3)
+    env.process(Scaling(Reactive(), idle_s=10).follow(cluster, []))
+    env.run(200.0)
+    assert (len(cluster.up), cluster.booting) == (1, 3)
+    assert cluster.finished == 1
+
+
 def test_only_nodes_that_ran_nothing_are_idle() -> None:
     _, cluster = loaded(nodes=3, jobs=3)
     cluster.give_back_idle(0.5, 3)
