@@ -19,11 +19,11 @@ def make(folder: Path) -> dict[str, Path]:
     paths = {name: folder / f"figure-{name}.stl" for name in SIZES}
     for name, level in SIZES.items():
         if not paths[name].exists():
-            _write(paths[name], *_figure(level))
+            write_stl(paths[name], *figure(level))
     return paths
 
 
-def _figure(level: int) -> tuple[np.ndarray, np.ndarray]:
+def figure(level: int) -> tuple[np.ndarray, np.ndarray]:
     import trimesh
 
     ball = trimesh.creation.icosphere(level)
@@ -36,7 +36,7 @@ def _figure(level: int) -> tuple[np.ndarray, np.ndarray]:
     return vertices * 25 / np.ptp(vertices[:, 2]), np.asarray(ball.faces)
 
 
-def _write(path: Path, vertices: np.ndarray, facets: np.ndarray) -> None:
+def write_stl(path: Path, vertices: np.ndarray, facets: np.ndarray) -> None:
     record = np.zeros(len(facets), np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")]))
     record["corners"] = vertices.astype("<f4")[facets]
     with path.open("wb") as file:

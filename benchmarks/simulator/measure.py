@@ -59,7 +59,7 @@ def _models(folder: Path) -> Iterator[tuple[str, Path, bool]]:
         yield name, make().write_stl(folder), False
     for level in LEVELS:
         path = folder / f"figure-{level}.stl"
-        meshes._write(path, *meshes._figure(level))
+        meshes.write_stl(path, *meshes.figure(level))
         yield path.stem, path, level >= BIG
 
 

@@ -3,7 +3,7 @@
 Each priority is a fair queue: of the customers who wait in it, the one whose work so far weighs least goes next, so
 a partner with a thousand models and one with a single model take turns (start-time fair queueing; Goyal, Vin and
 Cheng, 1996). Between priorities age decides: a job counts as submitted :data:`HEAD_START_S` later than it was, so
-express passes standard and standard passes bulk, until the others have waited that much longer. No job starves.
+express passes standard and standard passes bulk, until who is next there has waited that much longer. No job starves.
 
 Pure: time comes in as an argument. Every operation is O(log n) in the jobs that wait.
 """
@@ -38,9 +38,10 @@ class _Lane:
 
     of_customer: dict[str, deque[Ticket]] = field(default_factory=dict)
     turns: list[tuple[float, int, str]] = field(default_factory=list)  # virtual start, arrival, customer
-    finish: dict[str, float] = field(default_factory=dict)  # virtual, of a customer's latest started ticket
+    finish: dict[str, float] = field(default_factory=dict)  # virtual end of a customer's latest started ticket
     arrivals: deque[Ticket] = field(default_factory=deque)
-    clock: float = 0.0  # virtual start of the latest started ticket
+    clock: float = 0.0  # virtual time
+    room: int = 64  # entries of ``finish`` before those of the past are dropped
     waiting: int = 0
 
 
@@ -71,7 +72,8 @@ class FairQueue:
         line = lane.of_customer.get(ticket.customer)
         if line is None:
             line = lane.of_customer[ticket.customer] = deque()
-            self._take_turn(lane, ticket.customer)
+            # Who was idle begins at the lane's clock: waiting for nothing earns no credit.
+            self._take_turn(lane, ticket.customer, max(lane.clock, lane.finish.get(ticket.customer, 0.0)))
         line.append(ticket)
         lane.arrivals.append(ticket)
         lane.waiting += 1
@@ -84,41 +86,44 @@ class FairQueue:
 
     def pop(self, allowed: tuple[Priority, ...] = tuple(Priority)) -> Ticket | None:
         """The ticket that goes next, of the priorities ``allowed``; None when none waits."""
-        ages = [(age + HEAD_START_S[p], p) for p in allowed if (age := self.oldest(p)) is not None]
-        if not ages:
+        heads = [head for priority in allowed if (head := self._head(self._lanes[priority])) is not None]
+        if not heads:
             return None
-        _, priority = min(ages, key=lambda entry: entry[0])
-        return self._start_next(self._lanes[priority])
+        ticket = min(heads, key=lambda head: head.submitted + HEAD_START_S[head.priority])
+        self._start(self._lanes[ticket.priority], ticket)
+        return ticket
 
-    def _start_next(self, lane: _Lane) -> Ticket:
-        """The ticket whose turn it is; at least one waits in ``lane``."""
-        while True:
-            start, _, customer = heapq.heappop(lane.turns)
+    @staticmethod
+    def _head(lane: _Lane) -> Ticket | None:
+        """Whose turn it is in ``lane``."""
+        while lane.turns:
+            customer = lane.turns[0][2]
             line = lane.of_customer[customer]
             while line and not line[0].waiting:
                 line.popleft()
-            if not line:
-                del lane.of_customer[customer]
-                continue
-            ticket = line.popleft()
-            ticket.waiting = False
-            lane.waiting -= 1
-            lane.clock = start
-            lane.finish[customer] = start + ticket.weight
             if line:
-                self._take_turn(lane, customer)
-            else:
-                del lane.of_customer[customer]
-            self._forget(lane)
-            return ticket
+                return line[0]
+            heapq.heappop(lane.turns)
+            del lane.of_customer[customer]
+        return None
 
-    def _take_turn(self, lane: _Lane, customer: str) -> None:
-        """Who was idle starts at the lane's clock: waiting earns no credit."""
-        self._count += 1
-        heapq.heappush(lane.turns, (max(lane.clock, lane.finish.get(customer, 0.0)), self._count, customer))
-
-    @staticmethod
-    def _forget(lane: _Lane) -> None:
-        """Drop what no longer matters, so that memory follows those who wait and not all who ever came."""
-        if len(lane.finish) > 2 * len(lane.of_customer) + 64:
+    def _start(self, lane: _Lane, ticket: Ticket) -> None:
+        """Take ``ticket``, the head of ``lane``, out of line and let the others move up."""
+        begin, _, customer = heapq.heappop(lane.turns)
+        # The clock moves as if all who wait were served at once, each with the same share.
+        lane.clock = max(lane.clock, begin) + ticket.weight / len(lane.of_customer)
+        lane.finish[customer] = begin + ticket.weight
+        self.withdraw(ticket)
+        line = lane.of_customer[customer]
+        line.popleft()
+        if line:
+            self._take_turn(lane, customer, lane.finish[customer])
+        else:
+            del lane.of_customer[customer]
+        if len(lane.finish) > lane.room:  # memory follows those who wait, not all who ever came
             lane.finish = {who: end for who, end in lane.finish.items() if end > lane.clock}
+            lane.room = 2 * len(lane.finish) + 64
+
+    def _take_turn(self, lane: _Lane, customer: str, begin: float) -> None:
+        self._count += 1
+        heapq.heappush(lane.turns, (begin, self._count, customer))

@@ -75,6 +75,34 @@ def test_idle_time_earns_no_credit() -> None:
     assert 4 <= first.count("a") <= 6
 
 
+def test_new_customers_do_not_starve_one_who_comes_back() -> None:
+    queue = filled(ticket("first", customer="back"), ticket("second", customer="back"))
+    started = [queue.pop().key]
+    for number in range(50):
+        queue.push(ticket(f"new{number}", customer=f"new{number}"))
+        queue.push(ticket(f"more{number}", customer=f"more{number}"))
+        started.append(queue.pop().key)
+    assert "second" in started
+
+
+def test_one_old_ticket_does_not_lift_the_others_of_its_priority() -> None:
+    late = HEAD_START_S[BULK]
+    queue = filled(ticket("old", BULK, "a"), *(ticket(f"young{i}", BULK, "b", at=late) for i in range(5)))
+    for i in range(5):
+        queue.push(ticket(f"e{i}", EXPRESS, "c", at=late + 1))
+    assert drain(queue)[:6] == ["old", *(f"e{i}" for i in range(5))]
+
+
+def test_many_single_jobs_cost_little_memory() -> None:
+    queue = FairQueue()
+    for number in range(5000):
+        queue.push(ticket(f"k{number}", customer=f"c{number}"))
+        queue.push(ticket(f"l{number}", customer=f"d{number}"))
+        queue.pop()
+        queue.pop()
+    assert len(queue._lanes[STANDARD].finish) < 200
+
+
 def test_withdrawn_tickets_never_start() -> None:
     gone, kept = ticket("gone"), ticket("kept", customer="b")
     queue = filled(gone, kept)
