@@ -28,12 +28,12 @@ from benchmarks.engine import ROOT
 from benchmarks.rings import write_ring
 from cluster.local.here import local_cluster, speak_to
 from pricing_engine.analysis.measure import Settings, measure
-from pricing_engine.distributed.actor import options_for, start_dispatcher
+from pricing_engine.distributed.actor import options_for, start_dispatcher, task_of
 from pricing_engine.distributed.client import Client, job_for, measure_on_cluster
 from pricing_engine.distributed.connect import connect
 from pricing_engine.distributed.jobs import Job, Priority
 from pricing_engine.distributed.plan import memory_needed
-from pricing_engine.distributed.results import Result
+from pricing_engine.distributed.results import Order, Result
 
 CORES = len(os.sched_getaffinity(0))
 SETTINGS = Settings()
@@ -113,18 +113,18 @@ def throughput(folder: Path, large: Path) -> list[Row]:
     """Jobs a second of the dispatcher over tasks a second of Ray, for work that takes no time."""
     count = 3000
 
-    @ray.remote(max_retries=0)
-    def nothing(model: str, *rest: Any) -> Result:
-        return Result(model.encode() + b"}")
+    def nothing(order: Order) -> Result:
+        return Result(order.calculation.encode() + b"}")
 
     model = rings(folder, 1, 12)[0]
     template = job_for(model, "", "bench")
     some = [Job(f"j{i}", "bench", template.model, f"{i:064x}", template.bytes) for i in range(count)]
     with dispatching(folder, work=nothing) as client:
         options = options_for(Priority.STANDARD)
-        bare = nothing.options(**options)
-        ray.get([bare.remote(str(i)) for i in range(count)])
-        alone = timed(lambda: ray.get([bare.remote(str(i)) for i in range(count)]))
+        bare = task_of(nothing, Priority.STANDARD)
+        orders = [Order(job.model, None, SETTINGS, options, job.sha256, job.calculation) for job in some]
+        ray.get([bare.remote(order) for order in orders])
+        alone = timed(lambda: ray.get([bare.remote(order) for order in orders]))
         through = timed(lambda: client.run_many(some))
     rate = f"{count / through:.0f} of {count / alone:.0f} jobs/s"
     return [(f"dispatcher's jobs over bare Ray tasks, {rate}", f"{alone / through:.2f}", "0.5", "0.8")]

@@ -4,41 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.autoscaler.sdk import request_resources
 from ray.exceptions import NodeDiedError, OutOfMemoryError, TaskCancelledError, WorkerCrashedError
+from ray.runtime_env import RuntimeEnv
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis.cache import MOST_BYTES, AnalysisCache
 from pricing_engine.analysis.partial import Partial
+from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.dispatcher import Dispatcher
 from pricing_engine.distributed.jobs import Job, Outcome, Priority, Update
 from pricing_engine.distributed.metrics import DispatcherMetrics
 from pricing_engine.distributed.on_cluster import LOST
-from pricing_engine.distributed.results import Lost, Result
+from pricing_engine.distributed.results import Lost, Order, Result
 from pricing_engine.distributed.worker import COLD, NICE, analyse
 
-NAME, NAMESPACE = "dispatcher", "facet"
 _CPUS = {Priority.EXPRESS: 0.1, Priority.STANDARD: 0.9, Priority.BULK: 0.9}
 _NICE = {Priority.EXPRESS: 0, Priority.STANDARD: 10, Priority.BULK: 10}
 _LOOK_EVERY_S = 1.0
 _MOST_CALLS = 200_000  # that wait in the actor, one a job and one a watcher
-_AT_HAND = 2  # jobs a CPU in flight: one runs, the next is at the node when it ends
 
 
+@cache
 def options_for(priority: Priority) -> dict[str, Any]:
     """How Ray shall run a task of ``priority``.
 
     A CPU has room for one ordinary task and for express tasks beside it; the operating system gives express the core.
     """
-    return {
-        "num_cpus": _CPUS[priority],
-        "runtime_env": {"env_vars": {NICE: str(_NICE[priority]), COLD: ""}},
-    }
+    environment = RuntimeEnv(env_vars={NICE: str(_NICE[priority]), COLD: ""})
+    return {"num_cpus": _CPUS[priority], "runtime_env": environment}
+
+
+@cache
+def task_of(work: Callable[[Order], Result], priority: Priority) -> Any:
+    """``work`` as a task of ``priority``; what options cost is paid once and not for each job."""
+    return ray.remote(max_retries=0, **options_for(priority))(work)
 
 
 class _Task:
@@ -75,8 +82,8 @@ def _lost(error: Exception) -> Lost:
 class _RayWorkers:
     """The cluster as the dispatcher sees it."""
 
-    def __init__(self, actor: Any, work: Any) -> None:
-        self._actor, self._work = actor, work
+    def __init__(self, work: Callable[[Order], Result]) -> None:
+        self._work = work
         self._cpus, self._memory = 1, 1 << 62
 
     def look(self) -> None:
@@ -85,26 +92,26 @@ class _RayWorkers:
         self._cpus = max(1, int(sum(node.get("CPU", 0.0) for node in alive)))
         self._memory = int(max((node.get("memory", 0.0) for node in alive if node.get("CPU")), default=1 << 62))
 
-    def slots(self) -> int:
-        return _AT_HAND * self._cpus
+    def cpus(self) -> int:
+        return self._cpus
 
     def most_memory(self) -> int:
         return self._memory
 
     def start(self, job: Job, memory: int) -> _Task:
-        options = options_for(job.priority)
-        task = self._work.options(name=f"analyse {Path(job.model).name}", memory=memory, **options)
-        return _Task(
-            task.remote(job.model, None, job.sha256, job.unit, job.settings, options, self._actor, job.calculation)
+        task = task_of(self._work, job.priority).options(name=f"analyse {Path(job.model).name}", memory=memory)
+        order = Order(
+            job.model, job.unit, job.settings, options_for(job.priority), job.sha256, job.calculation, self._actor
         )
+        return _Task(task.remote(order))
 
 
 @ray.remote
 class DispatcherActor:
     """The calls of :class:`Dispatcher`, for whoever is on the cluster."""
 
-    def __init__(self, cache_folder: str, cache_bytes: int, most_cpus: int, work: Any) -> None:
-        self._workers = _RayWorkers(ray.get_runtime_context().current_actor, work)
+    def __init__(self, cache_folder: str, cache_bytes: int, most_cpus: int, work: Callable[[Order], Result]) -> None:
+        self._workers = _RayWorkers(work)
         self._workers.look()
         self._metrics, self._most_cpus = DispatcherMetrics(), most_cpus
         store = AnalysisCache(Path(cache_folder), cache_bytes)
@@ -160,18 +167,18 @@ class DispatcherActor:
 
 
 def start_dispatcher(
-    cache_folder: str, cache_bytes: int = MOST_BYTES, most_cpus: int = 1_000, work: Any = analyse
+    cache_folder: str, cache_bytes: int = MOST_BYTES, most_cpus: int = 1_000, work: Callable[[Order], Result] = analyse
 ) -> Any:
     """The cluster's dispatcher, begun if there is none; it outlives who began it.
 
     ``cache_folder``, on the head, keeps analyses up to ``cache_bytes``. An autoscaler is asked for ``most_cpus`` at
     most.
-    ``work`` is the task that analyses a model.
+    ``work`` is what a worker does with an order.
     """
     alive = [node for node in ray.nodes() if node["Alive"]]
     head = next(node["NodeID"] for node in alive if "node:__internal_head__" in node["Resources"])
     return DispatcherActor.options(  # type: ignore[attr-defined]
-        name=NAME,
+        name=DISPATCHER,
         namespace=NAMESPACE,
         lifetime="detached",
         get_if_exists=True,

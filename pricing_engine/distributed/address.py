@@ -7,6 +7,9 @@ import re
 LOCAL = "local"
 """A cluster of this machine alone, which ends with who began it."""
 
+DISPATCHER, NAMESPACE = "dispatcher", "facet"
+"""Name and namespace of the cluster's dispatcher actor."""
+
 _ADDRESS = re.compile(r"local|auto|ray://.+|[^/\s]+:\d+")
 
 

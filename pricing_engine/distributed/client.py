@@ -13,11 +13,13 @@ import ray
 
 from pricing_engine.analysis.measure import Settings
 from pricing_engine.analysis.model import Analysis
-from pricing_engine.distributed.actor import NAME, NAMESPACE, options_for
+from pricing_engine.distributed.actor import options_for, task_of
+from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.errors import ClusterUnreachable, JobFailed
 from pricing_engine.distributed.jobs import Job, Outcome, Priority, Status, Update
 from pricing_engine.distributed.on_cluster import LOST
 from pricing_engine.distributed.plan import memory_needed
+from pricing_engine.distributed.results import Order
 from pricing_engine.distributed.worker import analyse
 from pricing_engine.mesh.errors import ModelError, UnreadableFile
 
@@ -53,7 +55,7 @@ class Client:
 
     def __init__(self) -> None:
         try:
-            self._dispatcher = ray.get_actor(NAME, NAMESPACE)
+            self._dispatcher = ray.get_actor(DISPATCHER, NAMESPACE)
         except ValueError as error:
             raise ClusterUnreachable("the cluster has no dispatcher; start it with `facet up`") from error
 
@@ -96,11 +98,11 @@ def measure_on_cluster(path: Path, unit: str | None, settings: Settings) -> Anal
         content = path.read_bytes()
     except OSError as error:
         raise UnreadableFile(f"{path}: {error.strerror}; check the path and its permissions") from error
-    options = options_for(Priority.STANDARD)
+    order = Order(path.name, unit, settings, options_for(Priority.STANDARD))
     memory = memory_needed(path.name, len(content))
-    task = analyse.options(name=f"analyse {path.name}", memory=memory, **options)
+    task = task_of(analyse, Priority.STANDARD).options(name=f"analyse {path.name}", memory=memory)
     try:
-        result = ray.get(task.remote(path.name, ray.put(content), None, unit, settings, options))
+        result = ray.get(task.remote(order, content))
     except LOST as error:
         raise JobFailed("worker_lost", f"{path}: its worker was lost ({type(error).__name__}); try again") from error
     if result.analysis is None:

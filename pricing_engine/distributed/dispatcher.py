@@ -26,6 +26,9 @@ MOST_WAITING = 100_000
 MOST_ATTEMPTS = 4
 _MOST_REMEMBERED = 20_000  # outcomes, for owners who ask again
 _STAGES = 7  # what a Partial can have in ``ended``, and the start
+_HAND_OVER_S = 0.01  # from the end of a calculation to the beginning of one that waits in the dispatcher
+_MOST_AT_HAND = 15  # a CPU
+_SMOOTHING = 8  # calculations
 _GRACE_S = 3.0  # for a cancelled calculation to end by itself before its process is ended
 ORDINARY = (Priority.STANDARD, Priority.BULK)
 
@@ -45,8 +48,8 @@ class Calculation(Protocol):
 class Workers(Protocol):
     """Where calculations run."""
 
-    def slots(self) -> int:
-        """How many express jobs, and how many others, may be in flight."""
+    def cpus(self) -> int:
+        """CPUs of the cluster."""
 
     def most_memory(self) -> int:
         """Bytes of the largest node."""
@@ -108,6 +111,7 @@ class Dispatcher:
         self._ended: OrderedDict[str, Outcome] = OrderedDict()
         self._in_flight = dict.fromkeys(Priority, 0)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._seconds = 1.0  # that an analysis takes, smoothed
 
     async def run(self, job: Job) -> Outcome:
         """Analyse the job's model; returns when the job has ended. Again for the same job: the same outcome.
@@ -162,7 +166,7 @@ class Dispatcher:
     def fill(self) -> None:
         """Start what there is room for: express jobs have slots of their own, so none waits for bulk work."""
         for lane in ((Priority.EXPRESS,), ORDINARY):
-            while sum(self._in_flight[priority] for priority in lane) < self._workers.slots():
+            while sum(self._in_flight[priority] for priority in lane) < self._slots():
                 ticket = self._queue.pop(lane)
                 if ticket is None:
                     break
@@ -170,6 +174,13 @@ class Dispatcher:
                 task = asyncio.ensure_future(self._calculate(self._work[ticket.key], ticket.priority))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+
+    def _slots(self) -> int:
+        """How many express jobs, and how many others, may be in flight: for each CPU one that runs and so many at hand
+        that the next is there when it ends, more where jobs are short.
+        """
+        at_hand = 1 + int(_HAND_OVER_S / max(self._seconds, 1e-4))
+        return self._workers.cpus() * (1 + min(at_hand, _MOST_AT_HAND))
 
     def _join(self, job: Job) -> asyncio.Future[Outcome]:
         """The future of the job: of the calculation of equal jobs, of the store, or of a new calculation."""
@@ -235,6 +246,14 @@ class Dispatcher:
                 future.set_result(self._remember(replace(outcome, job_id=job_id)))
             work.tell(outcome.status)
         self.fill()
+        if outcome.analysis is not None:
+            await asyncio.to_thread(self._keep, work.job.key, outcome.analysis)
+
+    def _keep(self, key: str, analysis: bytes) -> None:
+        try:
+            self._store.put(key, analysis)
+        except OSError as error:  # the analysis was what was asked for; keeping it only saves work
+            _log.warning("analysis %s was not kept: %s", key, error)
 
     async def _attempt(self, work: _Work) -> Outcome:
         memory = memory_needed(work.job.model, work.job.bytes)
@@ -252,10 +271,7 @@ class Dispatcher:
                 continue
             if result.analysis is None:
                 return Outcome("", Status.FAILED, code=result.code, message=result.message, attempts=work.attempts)
-            try:
-                self._store.put(work.job.key, result.analysis)
-            except OSError as error:  # the analysis is what was asked for; keeping it only saves work
-                _log.warning("analysis %s was not kept: %s", work.job.key, error)
+            self._seconds += (result.seconds - self._seconds) / _SMOOTHING
             return Outcome("", Status.DONE, result.analysis, attempts=work.attempts)
         if lost is None:
             return Outcome("", Status.CANCELLED, code="cancelled", message="the job was cancelled")

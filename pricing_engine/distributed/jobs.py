@@ -45,7 +45,9 @@ class Job:
 
     ``job_id`` is the owner's: submitting it again is harmless. ``model`` is a path or URL that every worker can read,
     ``sha256`` and ``bytes`` what is stored there. ``customer`` shares the cluster fairly with other customers.
-    A job that is not done ``deadline_s`` after ``submitted_at`` (Unix time) fails. Raises UnknownPriority, BadDeadline.
+    A job that is not done ``deadline_s`` after ``submitted_at`` (Unix time) fails. ``key`` is the id of the analysis;
+    jobs with equal ``calculation`` are calculated once (who says that the model lies elsewhere must show it there).
+    Raises UnknownPriority, BadDeadline.
     """
 
     job_id: str
@@ -58,21 +60,15 @@ class Job:
     priority: Priority = Priority.STANDARD
     deadline_s: float | None = None
     submitted_at: float = field(default_factory=time.time)
+    key: str = field(init=False)
+    calculation: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "priority", Priority.of(self.priority))
         if self.deadline_s is not None and not (math.isfinite(self.deadline_s) and self.deadline_s > 0):
             raise BadDeadline(f"deadline of {self.deadline_s} s: give a positive number of seconds, or none")
-
-    @property
-    def key(self) -> str:
-        """The id of the analysis."""
-        return analysis_id(self.sha256, self.unit, self.settings)
-
-    @property
-    def calculation(self) -> str:
-        """The same for equal jobs: they are calculated once. Who says that it lies elsewhere must show it."""
-        return f"{self.key} {self.model}"
+        object.__setattr__(self, "key", analysis_id(self.sha256, self.unit, self.settings))
+        object.__setattr__(self, "calculation", f"{self.key} {self.model}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,42 @@
-"""What a worker's task gives back, and how it can be lost."""
+"""What a worker's task is given, what it gives back, and how it can be lost."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from pricing_engine.analysis.settings import Settings
 from pricing_engine.distributed.errors import DistributedError
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """What a worker shall analyse: one argument, because each one costs Ray as much as a small message.
+
+    The model at ``model``; ``sha256``, if given, of what was stored there. Its parts, if it is large, become tasks with
+    ``options``. The dispatcher hears of each stage that ends, if a ``calculation`` is named.
+    """
+
+    model: str
+    unit: str | None
+    settings: Settings
+    options: Mapping[str, Any]
+    sha256: str | None = None
+    calculation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What the task found: ``analysis``, its JSON, or the ``code`` and ``message`` of what is wrong with the model."""
+    """What the task found: ``analysis``, its JSON, or the ``code`` and ``message`` of what is wrong with the model.
+
+    ``seconds``: what the analysis took on its worker.
+    """
 
     analysis: bytes | None
     code: str = ""
     message: str = ""
+    seconds: float = 0.0
 
 
 class Lost(DistributedError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -14,13 +14,14 @@ from typing import Any
 import ray
 
 from pricing_engine import ENGINE_VERSION
-from pricing_engine.analysis.measure import Settings, measure
+from pricing_engine.analysis.measure import measure
 from pricing_engine.analysis.partial import Partial
 from pricing_engine.analysis.warm import warm
+from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.metrics import WorkerMetrics
 from pricing_engine.distributed.on_cluster import OnCluster
 from pricing_engine.distributed.plan import SMALL_FACETS
-from pricing_engine.distributed.results import Result
+from pricing_engine.distributed.results import Order, Result
 from pricing_engine.distributed.source import local_file, spooled
 from pricing_engine.mesh.errors import ModelError
 
@@ -52,39 +53,26 @@ def assigned_threads() -> int:
     return max(1, round(cpus))
 
 
-@ray.remote(max_retries=0)
-def analyse(
-    model: str,
-    content: bytes | None,
-    sha256: str | None,
-    unit: str | None,
-    settings: Settings,
-    options: Mapping[str, Any],
-    dispatcher: Any = None,
-    calculation: str = "",
-) -> Result:
-    """Analyse the model at ``model``, or ``content`` of that name.
-
-    A small model is measured right here; the parts of a large one become tasks with ``options``. ``sha256``: of what
-    was stored, told apart from what is there now. ``dispatcher`` hears of each stage that ends, for ``calculation``.
-    """
-    file: AbstractContextManager[Path] = local_file(model) if content is None else spooled(model, content)
+def analyse(order: Order, content: bytes | None = None) -> Result:
+    """Analyse the model of ``order``, or ``content`` of that name: a small one right here, a large one in parts."""
+    file: AbstractContextManager[Path] = local_file(order.model) if content is None else spooled(order.model, content)
     threads = assigned_threads()
-    name = Path(model).name
+    name = Path(order.model).name
 
     def spread_for(facets: int) -> OnCluster | None:
-        return OnCluster(name, threads, options) if facets >= SMALL_FACETS else None
+        return OnCluster(name, threads, order.options) if facets >= SMALL_FACETS else None
 
-    report = _reporter(dispatcher, calculation) if dispatcher is not None else None
+    report = _reporter(order.calculation) if order.calculation else None
     try:
         with file as path:
-            analysis = measure(path, unit, settings, threads, spread_for, report).analysis
+            analysis = measure(path, order.unit, order.settings, threads, spread_for, report).analysis
     except ModelError as error:
         return Result(None, error.code, f"{name}: {error}")
-    if sha256 is not None and analysis.model.sha256 != sha256:
+    if order.sha256 is not None and analysis.model.sha256 != order.sha256:
         return Result(None, "model_changed", f"{name}: the stored model is not the one that was sent; upload it again")
     _metrics().analysed(analysis.model.facets, analysis.elapsed_s)
-    return Result(json.dumps(analysis.to_dict(), allow_nan=False).encode())
+    encoded = json.dumps(analysis.to_dict(), allow_nan=False).encode()
+    return Result(encoded, seconds=analysis.elapsed_s["total"])
 
 
 @cache
@@ -93,7 +81,7 @@ def _metrics() -> WorkerMetrics:
     return WorkerMetrics()
 
 
-def _reporter(dispatcher: Any, calculation: str) -> Report:
+def _reporter(calculation: str) -> Report:
     """Tell the dispatcher what is known by now, not more often than anybody could read."""
     told = float("-inf")
 
@@ -102,9 +90,15 @@ def _reporter(dispatcher: Any, calculation: str) -> Report:
         now = time.monotonic()
         if now - told >= _REPORT_EVERY_S:
             told = now
-            dispatcher.stage_ended.remote(calculation, partial)
+            _dispatcher().stage_ended.remote(calculation, partial)
 
     return report
+
+
+@cache
+def _dispatcher() -> Any:
+    """Looked up once for the process: a handle in every order would cost more than the order."""
+    return ray.get_actor(DISPATCHER, NAMESPACE)
 
 
 @ray.remote(max_retries=0)
