@@ -100,9 +100,7 @@ class _RayWorkers:
 
     def start(self, job: Job, memory: int) -> _Task:
         task = task_of(self._work, job.priority).options(name=f"analyse {Path(job.model).name}", memory=memory)
-        order = Order(
-            job.model, job.unit, job.settings, options_for(job.priority), job.sha256, job.calculation, self._actor
-        )
+        order = Order(job.model, job.unit, job.settings, options_for(job.priority), job.sha256, job.calculation)
         return _Task(task.remote(order))
 
 

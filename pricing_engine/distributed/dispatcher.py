@@ -247,7 +247,7 @@ class Dispatcher:
             work.tell(outcome.status)
         self.fill()
         if outcome.analysis is not None:
-            await asyncio.to_thread(self._keep, work.job.key, outcome.analysis)
+            self._keep(work.job.key, outcome.analysis)
 
     def _keep(self, key: str, analysis: bytes) -> None:
         try:

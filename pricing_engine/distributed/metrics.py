@@ -20,17 +20,18 @@ class DispatcherMetrics:
         self._length = Gauge("facet_queue_length", "Calculations that wait.", tag_keys=("priority",))
         self._age = Gauge("facet_queue_age_seconds", "How long the oldest of them has waited.", tag_keys=("priority",))
         self._flight = Gauge("facet_in_flight", "Calculations with workers.")
-        self._jobs = Counter("facet_jobs", "Jobs that ended.", tag_keys=("priority", "status", "cached"))
-        self._seconds = Histogram(
-            "facet_job_seconds", "From submission to the end of a job.", boundaries=_SECONDS, tag_keys=("priority",)
+        self._jobs = Histogram(
+            "facet_job_seconds",
+            "From submission to the end of a job; cached: it cost no calculation.",
+            boundaries=_SECONDS,
+            tag_keys=("priority", "status", "cached"),
         )
         self._retries = Counter("facet_retries", "Calculations that lost their worker.", tag_keys=("reason",))
 
     def ended(self, outcome: Outcome, job: Job, seconds: float) -> None:
         """Count a job that has ended."""
         cached = "yes" if outcome.cached else "no"
-        self._jobs.inc(tags={"priority": job.priority, "status": outcome.status, "cached": cached})
-        self._seconds.observe(seconds, tags={"priority": job.priority})
+        self._jobs.observe(seconds, tags={"priority": job.priority, "status": outcome.status, "cached": cached})
 
     def retried(self, reason: str) -> None:
         """Count a calculation that begins again."""
