@@ -26,7 +26,9 @@ from rich.table import Table
 from benchmarks import meshes
 from benchmarks.engine import ROOT
 from benchmarks.rings import write_ring
+from cluster.autoscaling import OneMachine
 from cluster.local.here import local_cluster, speak_to
+from cluster.local.scaling import scale_once
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.distributed.actor import options_for, start_dispatcher, task_of
 from pricing_engine.distributed.client import Client, job_for, measure_on_cluster
@@ -37,7 +39,7 @@ from pricing_engine.distributed.results import Order, Result
 
 CORES = len(os.sched_getaffinity(0))
 SETTINGS = Settings()
-FLOOD = 10  # times the sustainable rate
+FLOOD, FLOOD_S = 10, 40.0  # times the sustainable rate, and how long at most
 SAMPLE_S = 0.02
 Row = tuple[str, str, str, str]
 
@@ -168,31 +170,36 @@ def express(folder: Path, large: Path) -> list[Row]:
     count = 150
     with dispatching(folder) as client:
         models = rings(folder, 2 * count, 48)
+        small = rings(folder, 40, 24)
+        measure(small[0], None, SETTINGS, 1)
+        each = timed(lambda: [measure(model, None, SETTINGS, 1) for model in small]) / len(small)
         idle = [timed(lambda job=job: client.submit(job).outcome()) for job in jobs(models[:count], "express")]
-        each = statistics.median(idle)
+        every = each / CORES / FLOOD
+        wave = jobs(rings(folder, int(FLOOD_S / every), 24), "bulk")
         stop = threading.Event()
-        flood = threading.Thread(target=pour, args=(client, folder, each / CORES / FLOOD, stop))
+        flood = threading.Thread(target=pour, args=(client, wave, every, stop))
         flood.start()
         time.sleep(2)
         busy = [timed(lambda job=job: client.submit(job).outcome()) for job in jobs(models[count:], "express")]
+        waiting = ray.get(client.hello())["waiting"]["bulk"]
         stop.set()
         flood.join()
-        running = ray.get(client.hello())
     p99 = [statistics.quantiles(times, n=100)[98] for times in (idle, busy)]
     p50 = [statistics.median(times) for times in (idle, busy)]
-    shown = f"{1e3 * p99[1]:.0f} over {1e3 * p99[0]:.0f} ms, {running['waiting']['bulk']} bulk jobs waiting"
+    shown = f"{1e3 * p99[1]:.0f} over {1e3 * p99[0]:.0f} ms, {waiting} bulk jobs waiting"
     return [
         (f"express p99 in a bulk flood, {shown}", f"{p99[1] / p99[0]:.2f}", "2", "1.3"),
         (f"the same, p50, {1e3 * p50[1]:.0f} over {1e3 * p50[0]:.0f} ms", f"{p50[1] / p50[0]:.2f}", "", ""),
     ]
 
 
-def pour(client: Client, folder: Path, every_s: float, stop: threading.Event) -> None:
-    """Submit bulk jobs of different small models at a fixed rate until told to stop; nobody waits for them."""
-    begin, sent = time.monotonic(), 0
-    while not stop.wait(max(0.0, begin + sent * every_s - time.monotonic())):
-        client.submit(jobs(rings(folder, 1, 48), "bulk")[0])
-        sent += 1
+def pour(client: Client, wave: Sequence[Job], every_s: float, stop: threading.Event) -> None:
+    """Submit bulk jobs at a fixed rate until there is none left, or until told to stop; nobody waits for them."""
+    begin = time.monotonic()
+    for sent, job in enumerate(wave):
+        if stop.wait(max(0.0, begin + sent * every_s - time.monotonic())):
+            return
+        client.submit(job)
 
 
 def first_quote(folder: Path, large: Path) -> list[Row]:
@@ -207,6 +214,14 @@ def first_quote(folder: Path, large: Path) -> list[Row]:
             ray.shutdown()
     shown = f"then {1e3 * second:.0f} and {1e3 * third:.0f} ms"
     return [(f"first quote on a fresh worker, {shown}", f"{first:.1f} s", "", "")]
+
+
+def scaling(folder: Path, large: Path) -> list[Row]:
+    """A real autoscaler on this machine, from no worker to all and back."""
+    machine = OneMachine()
+    found = scale_once(folder / "scaling", machine)
+    what = f"autoscaling 0 to {machine.max_workers} nodes, and back in {found.down_s:.0f} s"
+    return [(what, f"{found.up_s:.0f} s", "30 s", "")]
 
 
 @contextmanager
@@ -259,6 +274,7 @@ ITEMS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "batch": batch,
     "express": express,
     "first_quote": first_quote,
+    "scaling": scaling,
 }
 
 if __name__ == "__main__":

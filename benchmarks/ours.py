@@ -12,7 +12,6 @@ from pricing_engine.analysis.hull import convex_hull, largest_faces
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.orientation import search_orientations
 from pricing_engine.analysis.slices import layer_sums
-from pricing_engine.analysis.spread import OnThreads
 from pricing_engine.kernels.boundary import Boundary
 from pricing_engine.kernels.bvh import build_bvh
 from pricing_engine.kernels.mass import mass_properties
@@ -112,7 +111,7 @@ def orientation(path: str) -> Callable[[], Any]:
 
     def work() -> Any:
         faces = largest_faces(convex_hull(mesh))
-        found = search_orientations(mesh, bvh, boundary, 0.05, faces, OnThreads(THREADS))
+        found = search_orientations(mesh, bvh, boundary, 0.05, faces, THREADS)
         return found.best.support_volume_mm3
 
     return work

@@ -159,4 +159,8 @@ def _raylet_probe(agent_port: int) -> str:
 
 def _server_environment(token: Path) -> dict[str, str | None]:
     # Niceness 0: workers at Ray's default of 15 starve beside anything else that runs, Serve's replicas included.
-    return {**client_environment(token), "RAY_worker_niceness": "0", "PYTHONUNBUFFERED": "1"}
+    return {
+        **client_environment(token),
+        "RAY_worker_niceness": "0",
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from pricing_engine.analysis.directions import box, candidate_directions, extents, model_size
-from pricing_engine.analysis.spread import Spread
 from pricing_engine.analysis.support_search import ROUND, search_support
 from pricing_engine.kernels.boundary import WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh
@@ -38,15 +37,14 @@ class Orientation:
 
 
 def search_orientations(
-    mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, hull_directions: Floats, spread: Spread
+    mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, hull_directions: Floats, threads: int
 ) -> Orientation:
     """The given and the best direction down.
 
     ``hull_directions`` (K, 3): unit normals of hull faces, largest first (:func:`hull.largest_faces`). Scores are
     compared after rounding to 1e-6 of the model's size: least support, then overhang, then height, then index.
     """
-    threads = spread.threads
-    search = search_support(mesh, bvh, boundary, layer_height, candidate_directions(hull_directions), spread)
+    search = search_support(mesh, bvh, boundary, layer_height, candidate_directions(hull_directions), threads)
     size = model_size(mesh)
     if size == 0:
         nothing = Pose(search.directions[0], 0.0, 0.0, 0.0)

@@ -23,12 +23,10 @@ class Spread(Protocol):
     def hold(self, value: T) -> T:
         """``value``, ready to be an argument of many parts; what comes back may only be passed to :meth:`start`."""
 
-    def start(
-        self, stage: str, part: Part[T], count: int, grain: int, *arguments: Any, urgent: bool = True
-    ) -> Results[T]:
-        """Begin ``part`` over ``[0, count)`` in ranges of ``grain`` or more; call the answer for the results in order.
+    def start(self, stage: str, part: Part[T], count: int, grain: int, *arguments: Any) -> Results[T]:
+        """Begin ``part`` over ``[0, count)`` in ranges of ``grain`` or more, after those of stages begun before.
 
-        Parts that nothing waits for soon are not ``urgent``: they fill idle workers. The answer may be called once.
+        Call the answer, once, for the results in order.
         """
 
 
@@ -42,8 +40,6 @@ class OnThreads:
         """``value`` itself."""
         return value
 
-    def start(
-        self, stage: str, part: Part[T], count: int, grain: int, *arguments: Any, urgent: bool = True
-    ) -> Results[T]:
+    def start(self, stage: str, part: Part[T], count: int, grain: int, *arguments: Any) -> Results[T]:
         """Nothing runs before the answer is called."""
         return lambda: [part(0, count, self.threads, *arguments)]

@@ -110,8 +110,9 @@ def run_stages(
         mended = topology if mesh is raw else measure_topology(mesh, threads)
         bvh = build_bvh(mesh, threads)
         held = spread.hold(mesh), spread.hold(bvh)
-        walls_of = start_thickness(spread, mesh, bvh, held)
-        pairs = _pairs(spread, mesh, bvh, held)
+        pairs_of = _start_pairs(spread, mesh, bvh, held)
+        walls_of = start_thickness(spread, mesh, bvh, held)  # fills whoever has nothing else to do
+        pairs = pairs_of()
         crossing = _crossing(raw, mesh, bvh, pairs, threads)
         sealed = mended.winding_consistent and mended.boundary_edges == 0
         topology = replace(topology, facet_body=_DONE, neighbours=_DONE)  # 16 bytes a facet that nothing reads again
@@ -129,7 +130,7 @@ def run_stages(
         few = layer_count(mesh, height) <= MOST_LAYERS
         layers_of = spread.start("slices", _slices, int(few), 1, held[0], held_boundary, height)
         with watch.stage("orientation"):
-            poses = search_orientations(mesh, bvh, boundary, height, largest_faces(solid.hull), spread)
+            poses = search_orientations(mesh, bvh, boundary, height, largest_faces(solid.hull), threads)
         ended(lambda known: known.after_orientation(poses))
         with watch.stage("slices"):
             layers = next(chain.from_iterable(layers_of()), None)
@@ -160,10 +161,10 @@ def _teller(
     return ended
 
 
-def _pairs(spread: Spread, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]) -> Pairs:
+def _start_pairs(spread: Spread, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]) -> Callable[[], Pairs]:
     by = spread.hold(prepare_join(mesh, bvh, spread.threads))
-    leaves = bvh.corners.shape[1] // WIDTH
-    return sort_pairs(mesh, spread.start("pairs", join_leaves, leaves, _LEAVES_A_PART, *held, by)())
+    parts_of = spread.start("pairs", join_leaves, bvh.corners.shape[1] // WIDTH, _LEAVES_A_PART, *held, by)
+    return lambda: sort_pairs(mesh, parts_of())
 
 
 def _crossing(raw: Mesh, mesh: Mesh, bvh: Bvh, pairs: Pairs, threads: int) -> NDArray[np.bool_]:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.analysis.directions import box, extents, frames, model_size
-from pricing_engine.analysis.spread import Spread
 from pricing_engine.analysis.support_surface import REACH, Surface, sampled_boundary
 from pricing_engine.kernels.boundary import Boundary
 from pricing_engine.kernels.bvh import Bvh
@@ -35,7 +34,6 @@ _WORTH_BOUNDING = 200_000  # samples: below, measuring a part of a direction is 
 _BLOCK = 128  # directions whose bounds are found together
 _BATCH = 16
 _BANDS = 8  # of equal width, measured one by one from the middle on
-_DIRECTIONS_A_PART, _BOUNDS_A_PART = 4, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +72,16 @@ def search_support(
     boundary: Boundary,
     layer_height: float,
     directions: Floats,
-    spread: Spread,
+    threads: int,
     prune: bool = True,
 ) -> Search:
     """Support volumes (mm3) of ``directions`` (D, 3); those that can't be best are dropped unless ``prune`` is off."""
     size, count = model_size(mesh), len(directions)
-    deepest, heights = extents(mesh.vertices, bvh.centre, directions, spread.threads)
+    deepest, heights = extents(mesh.vertices, bvh.centre, directions, threads)
     volumes, bounds = np.full(count, np.inf), np.zeros(count)
     if size == 0:
         return Search(directions, heights, bounds, np.zeros(count))
-    surface = sampled_boundary(mesh, bvh, boundary, size, spread.threads)
-    held = spread.hold(surface)
+    surface = sampled_boundary(mesh, bvh, boundary, size, threads)
     platform = (-deepest).astype(np.float32)
     rest = (-deepest + layer_height / 2 + ROUND * size).astype(np.float32)
     views = _Views(np.ascontiguousarray(frames(directions), np.float32), platform, rest)
@@ -97,10 +94,7 @@ def search_support(
     def score(chosen: NDArray[np.intp]) -> None:
         """Measure the next band of ``chosen``."""
         band = edges[done[chosen], chosen], edges[done[chosen] + 1, chosen]
-        parts = spread.start(
-            "orientation", _band_volumes, len(chosen), _DIRECTIONS_A_PART, held, views.of(chosen), *band, size
-        )
-        partial[chosen] += np.concatenate(parts())
+        partial[chosen] += _band_volumes(threads, surface, views.of(chosen), *band, size)
         done[chosen] += 1
         ended = chosen[done[chosen] == _BANDS]
         volumes[ended] = partial[ended]
@@ -115,10 +109,7 @@ def search_support(
         """Raise the lower bounds of ``chosen`` by about ``wanted`` clusters."""
         runs = _clusters(surface, wanted, size) if len(chosen) else None
         if runs is not None:
-            bounds_of = spread.start(
-                "orientation", _bounds, len(chosen), _BOUNDS_A_PART, held, spread.hold(runs), views.of(chosen), size
-            )
-            bounds[chosen] = np.maximum(bounds[chosen], np.concatenate(bounds_of()))
+            bounds[chosen] = np.maximum(bounds[chosen], _bounds(threads, surface, runs, views.of(chosen), size))
 
     def complete(chosen: NDArray[np.intp]) -> None:
         for _ in range(_BANDS):
@@ -139,8 +130,6 @@ def search_support(
 
 
 def _band_volumes(
-    lo: int,
-    hi: int,
     threads: int,
     surface: Surface,
     views: _Views,
@@ -148,13 +137,12 @@ def _band_volumes(
     outer: NDArray[np.float32],
     size: float,
 ) -> Floats:
-    """Support volume (mm3) from ``inner`` to ``outer`` of the middle, of directions ``lo .. hi``."""
-    part, found = views.of(slice(lo, hi)), np.empty(hi - lo)
-    touch = np.float32(size * ROUND / 10)
+    """Support volume (mm3) from ``inner`` to ``outer`` of the middle, of each direction."""
+    found = np.empty(len(inner))
     run_ranges(
-        support_volumes, hi - lo, 1, threads, part.frames, part.platform, part.rest, inner[lo:hi], outer[lo:hi],
+        support_volumes, len(inner), 1, threads, views.frames, views.platform, views.rest, inner, outer,
         surface.corners, surface.blocks, surface.samples, surface.owner, surface.sample_blocks,
-        np.float32(OVERHANG_COSINE), touch, found,
+        np.float32(OVERHANG_COSINE), np.float32(size * ROUND / 10), found,
     )  # fmt: skip
     return found
 
@@ -174,20 +162,22 @@ def _clusters(surface: Surface, wanted: int, size: float) -> _Clusters | None:
     return None if count < 0 else _Clusters(begins[: count + 1], np.ascontiguousarray(boxes[:, :count]))
 
 
-def _bounds(lo: int, hi: int, threads: int, surface: Surface, runs: _Clusters, views: _Views, size: float) -> Floats:
-    """Lower bounds of the support volumes (mm3) of directions ``lo .. hi``."""
-    part, bounds, count = views.of(slice(lo, hi)), np.empty(hi - lo), runs.boxes.shape[1]
+def _bounds(threads: int, surface: Surface, runs: _Clusters, views: _Views, size: float) -> Floats:
+    """Lower bounds of the support volumes (mm3) of each direction."""
+    total, count = len(views.platform), runs.boxes.shape[1]
+    bounds = np.empty(total)
     cosine, slack = np.float32(OVERHANG_COSINE), 5 * ROUND * size
-    weights, moments, facing = (np.empty((min(_BLOCK, hi - lo), count), np.float32) for _ in range(3))
-    for begin in range(0, hi - lo, _BLOCK):
-        block = slice(begin, min(begin + _BLOCK, hi - lo))
-        down = np.ascontiguousarray(part.frames[block, 6:].T)
+    weights, moments, facing = (np.empty((min(_BLOCK, total), count), np.float32) for _ in range(3))
+    for begin in range(0, total, _BLOCK):
+        end = min(begin + _BLOCK, total)
+        block = views.of(slice(begin, end))
+        down = np.ascontiguousarray(block.frames[:, 6:].T)
         run_ranges(
-            cluster_moments, count, 256, threads, runs.begins, surface.samples, down, part.rest[block], cosine,
+            cluster_moments, count, 256, threads, runs.begins, surface.samples, down, block.rest, cosine,
             weights, moments, facing,
         )  # fmt: skip
         run_ranges(
-            lower_bounds, block.stop - begin, 4, threads, part.frames[block], part.platform[block], runs.boxes,
-            weights, moments, facing, slack, 2 * np.float32(ROUND * size), bounds[block],
+            lower_bounds, end - begin, 4, threads, block.frames, block.platform, runs.boxes,
+            weights, moments, facing, slack, 2 * np.float32(ROUND * size), bounds[begin:end],
         )  # fmt: skip
     return bounds

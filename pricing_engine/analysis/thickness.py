@@ -59,7 +59,7 @@ class Thickness:
 def start_thickness(spread: Spread, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]) -> Callable[[], Thickness]:
     """Begin to measure ``mesh`` (repaired, at least one facet) with its tree; the spread has ``held`` both."""
     walls = spread.hold(build_walls(mesh, bvh, spread.threads))
-    parts_of = spread.start("thickness", _of_facets, mesh.facet_count, _FACETS_A_PART, *held, walls, urgent=False)
+    parts_of = spread.start("thickness", _of_facets, mesh.facet_count, _FACETS_A_PART, *held, walls)
 
     def join() -> Thickness:
         ray, sphere = (np.concatenate(parts) for parts in zip(*parts_of(), strict=True))

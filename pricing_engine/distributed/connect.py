@@ -20,7 +20,6 @@ _FIRST_TASK_S = 120.0  # a node may have to be started for it
 _SETTINGS = {
     "RAY_worker_niceness": "0",  # the engine sets its own
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
 

@@ -42,10 +42,9 @@ def cluster_file(head: Machine, workers: list[Machine], min_workers: int) -> str
         f"mkdir -p ~/facet && ln -sfn {shlex.quote(str(REPOSITORY))} ~/facet/release",
         f"ln -sfn {shlex.quote(sys.prefix)} ~/facet/venv",
     ]
-    # The kernels are compiled already, in the checkout; a host may not allow its users more open files than now.
+    # The kernels are compiled already, in the checkout.
     for phase in ("head_start_ray_commands", "worker_start_ray_commands"):
-        for shipped in ("NUMBA_CACHE_DIR=~/facet/numba-cache", "ulimit -n 65536 &&"):
-            config[phase] = [command.replace(shipped, "") for command in config[phase]]
+        config[phase] = [command.replace("NUMBA_CACHE_DIR=~/facet/numba-cache", "") for command in config[phase]]
     # `ray down` ends the head alone; a worker's raylet gives up without it, and `--block` then ends the rest but for
     # the agents, which try for a minute to tell the head. A last `ray stop` on the machine spares the minute.
     *before, start = config["worker_start_ray_commands"]

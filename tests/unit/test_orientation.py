@@ -11,7 +11,6 @@ from pricing_engine.analysis import support_search
 from pricing_engine.analysis.directions import candidate_directions, model_size
 from pricing_engine.analysis.hull import convex_hull, largest_faces
 from pricing_engine.analysis.orientation import overhang_areas, search_orientations
-from pricing_engine.analysis.spread import OnThreads
 from pricing_engine.analysis.support_search import search_support
 from pricing_engine.kernels.boundary import CUT, INSIDE, Boundary
 from pricing_engine.kernels.bvh import build_bvh
@@ -50,14 +49,14 @@ def volumes(mesh, directions, boundary=None, prune=False, threads=2):
     """Support volumes of chosen directions."""
     boundary = boundary or Boundary.everything(mesh.facet_count)
     directions = np.asarray(directions, np.float64).reshape(-1, 3)
-    return search_support(mesh, build_bvh(mesh, 1), boundary, LAYER, directions, OnThreads(threads), prune).volumes
+    return search_support(mesh, build_bvh(mesh, 1), boundary, LAYER, directions, threads, prune).volumes
 
 
 def search(mesh, boundary=None, threads=2):
     """The whole search."""
     boundary = boundary or Boundary.everything(mesh.facet_count)
     hull = largest_faces(convex_hull(mesh))
-    return search_orientations(mesh, build_bvh(mesh, 1), boundary, LAYER, hull, OnThreads(threads))
+    return search_orientations(mesh, build_bvh(mesh, 1), boundary, LAYER, hull, threads)
 
 
 T_SHAPE = box((2, 2, 10), (4, 4, 0)) + box((10, 10, 2), (0, 0, 10))
@@ -166,8 +165,8 @@ def test_bounds_are_rigorous_and_the_search_finds_what_scoring_everything_finds(
     assert len(directions) >= 500
     boundary = Boundary.everything(mesh.facet_count)
     tree = build_bvh(mesh, 1)
-    everything = search_support(mesh, tree, boundary, LAYER, directions, OnThreads(2), prune=False)
-    pruned = search_support(mesh, tree, boundary, LAYER, directions, OnThreads(2))
+    everything = search_support(mesh, tree, boundary, LAYER, directions, 2, prune=False)
+    pruned = search_support(mesh, tree, boundary, LAYER, directions, 2)
     assert (pruned.bounds <= everything.volumes * (1 + 1e-12)).all()
     assert pruned.volumes.min() == everything.volumes.min()
     measured = np.isfinite(pruned.volumes)
@@ -207,14 +206,14 @@ def test_hard_models_are_dropped_early_without_harm(manifold, worth, monkeypatch
     shuffled = Mesh(mesh.vertices, np.random.default_rng(4).permutation(mesh.facets))
     directions = candidate_directions(largest_faces(convex_hull(mesh)))
     boundary = Boundary.everything(mesh.facet_count)
-    everything = search_support(mesh, build_bvh(mesh, 1), boundary, LAYER, directions, OnThreads(1), prune=False)
-    pruned = search_support(mesh, build_bvh(mesh, 1), boundary, LAYER, directions, OnThreads(3))
+    everything = search_support(mesh, build_bvh(mesh, 1), boundary, LAYER, directions, 1, prune=False)
+    pruned = search_support(mesh, build_bvh(mesh, 1), boundary, LAYER, directions, 3)
     measured = np.isfinite(pruned.volumes)
     assert (pruned.bounds <= everything.volumes * (1 + 1e-12)).all()
     assert (pruned.volumes[measured] == everything.volumes[measured]).all()
     assert pruned.volumes.min() == everything.volumes.min()
     size = model_size(mesh)
-    again = search_support(shuffled, build_bvh(shuffled, 1), boundary, LAYER, directions, OnThreads(2), prune=False)
+    again = search_support(shuffled, build_bvh(shuffled, 1), boundary, LAYER, directions, 2, prune=False)
     assert again.volumes == pytest.approx(everything.volumes, rel=1e-6, abs=1e-6 * size**3)
 
 
