@@ -26,7 +26,7 @@ def convex_hull(mesh: Mesh) -> Hull | None:
     """The hull of the mesh's vertices; None where they lie in a plane, on a line or in a point. O(n log n)."""
     from manifold3d import Manifold
 
-    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    low, high = mesh.box()
     centre = (low + high) / 2
     found = Manifold.hull_points(mesh.vertices - centre).to_mesh64()
     triangles = _sorted(np.asarray(found.vert_properties)[:, :3][np.asarray(found.tri_verts)])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pricing_engine.analysis.directions import box, candidate_directions, extents, model_size
+from pricing_engine.analysis.directions import candidate_directions, extents, model_size
 from pricing_engine.analysis.support_search import ROUND, search_support
 from pricing_engine.kernels.boundary import WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh
@@ -64,7 +64,7 @@ def search_orientations(
 
 def overhang_areas(mesh: Mesh, boundary: Boundary, layer_height: float, directions: Floats, threads: int) -> Floats:
     """Area (mm2) of overhangs for ``directions`` (D, 3), in float64."""
-    low, high = box(mesh)
+    low, high = mesh.box()
     centre = (low + high) / 2
     deepest, _ = extents(mesh.vertices, centre, directions, threads)
     rest = deepest + directions @ centre - layer_height / 2 - ROUND * float((high - low).max())

@@ -96,7 +96,8 @@ def true_volume(mesh: Mesh, boundary: Boundary, threads: int) -> tuple[float, Fl
     """
     if mesh.facet_count == 0:
         return 0.0, np.full(3, np.nan)
-    centre = (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)) / 2
+    low, high = mesh.box()
+    centre = (low + high) / 2
     moments = boundary_moments(mesh, boundary, centre, threads)
     volume = float(moments[0]) / 6
     if volume == 0:
@@ -153,7 +154,8 @@ def _cracks(mesh: Mesh, first_cap: int) -> NDArray[np.bool_]:
     double = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     width = np.linalg.norm(np.stack([np.bincount(rim, double[:, axis]) for axis in range(3)]), axis=0)
     length = np.bincount(rim, np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1))
-    size = float(np.ptp(mesh.vertices, axis=0).max())
+    low, high = mesh.box()
+    size = float((high - low).max())
     cracks: NDArray[np.bool_] = (width <= _CRACK * size * length)[rim]
     return cracks
 

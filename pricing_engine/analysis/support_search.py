@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.analysis.directions import box, extents, frames, model_size
+from pricing_engine.analysis.directions import extents, frames, model_size
 from pricing_engine.analysis.support_surface import REACH, Surface, sampled_boundary
 from pricing_engine.kernels.boundary import Boundary
 from pricing_engine.kernels.bvh import Bvh
@@ -85,7 +85,7 @@ def search_support(
     platform = (-deepest).astype(np.float32)
     rest = (-deepest + layer_height / 2 + ROUND * size).astype(np.float32)
     views = _Views(np.ascontiguousarray(frames(directions), np.float32), platform, rest)
-    low, high = box(mesh)
+    low, high = mesh.box()
     half = np.abs(views.frames[:, 3:6]) @ ((high - low) / 2).astype(np.float32)
     edges = np.outer(np.linspace(0, 1, _BANDS + 1, dtype=np.float32), half)
     edges[-1] = np.inf

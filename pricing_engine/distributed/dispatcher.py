@@ -186,7 +186,7 @@ class Dispatcher:
         """The future of the job: of the calculation of equal jobs, of the store, or of a new calculation."""
         work = self._work.get(job.calculation)
         if work is None:
-            stored = self._store.get(job.key)
+            stored = self._stored(job.key)
             if stored is not None:
                 future = asyncio.get_running_loop().create_future()
                 future.set_result(self._remember(Outcome(job.job_id, Status.DONE, stored, cached=True)))
@@ -231,7 +231,7 @@ class Dispatcher:
     async def _calculate(self, work: _Work, priority: Priority) -> None:
         """Run the calculation until it ends or has lost too many workers, then tell all who wait."""
         try:
-            outcome = await self._attempt(work)
+            outcome = await self._attempt(work, priority)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # a fault of ours, not of the model: the job says so, and other jobs go on
@@ -249,19 +249,27 @@ class Dispatcher:
         if outcome.analysis is not None:
             self._keep(work.job.key, outcome.analysis)
 
+    def _stored(self, key: str) -> bytes | None:
+        try:
+            return self._store.get(key)
+        except OSError as error:  # then it is calculated
+            _log.warning("analysis %s was not looked up: %s", key, error)
+            return None
+
     def _keep(self, key: str, analysis: bytes) -> None:
         try:
             self._store.put(key, analysis)
         except OSError as error:  # the analysis was what was asked for; keeping it only saves work
             _log.warning("analysis %s was not kept: %s", key, error)
 
-    async def _attempt(self, work: _Work) -> Outcome:
+    async def _attempt(self, work: _Work, priority: Priority) -> Outcome:
+        job = replace(work.job, priority=priority)  # of whoever is most urgent among those who wait
         memory = memory_needed(work.job.model, work.job.bytes)
         lost: Lost | None = None
         while work.attempts < MOST_ATTEMPTS and work.waiters:
             memory = min(memory, self._workers.most_memory())
             work.attempts += 1
-            work.running = self._workers.start(work.job, memory)
+            work.running = self._workers.start(job, memory)
             work.tell(Status.RUNNING)
             try:
                 result = await work.running.result()

@@ -31,18 +31,19 @@ class Bvh:
 
     ``boxes`` (6, boxes) float32: rows lo x y z, hi x y z, relative to ``centre``, widened so that they hold the
     float64 facets too; empty boxes are lo = +inf, hi = -inf. ``level_start`` (levels,) int64. ``centre`` (3,) float64
-    is the middle of the model's box.
+    is the middle of the model's box, ``diagonal`` (mm) its size.
     """
 
     corners: NDArray[np.float32]
     boxes: NDArray[np.float32]
     level_start: NDArray[np.int64]
     centre: NDArray[np.float64]
+    diagonal: float
 
 
 def build_bvh(mesh: Mesh, threads: int) -> Bvh:
     """Build the tree: O(n), 36 bytes a facet for the corners and 3.5 for the boxes."""
-    lo, hi = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    lo, hi = mesh.box()
     centre = (lo + hi) / 2
     pad = np.float32(np.abs(hi - centre).max() * 2.0**-22)
     leaves = -(-mesh.facet_count // WIDTH)
@@ -57,7 +58,7 @@ def build_bvh(mesh: Mesh, threads: int) -> Bvh:
     for start, size, below in zip(starts[1:], sizes[1:], starts, strict=False):
         parents = (start - below) // WIDTH
         run_ranges(_fill_level, min(parents, size), _GRAIN_LEAVES, threads, start, below, boxes)
-    return Bvh(corners, boxes, np.array(starts, np.int64), centre)
+    return Bvh(corners, boxes, np.array(starts, np.int64), centre, float(np.linalg.norm(hi - lo)))
 
 
 @kernel

@@ -25,10 +25,9 @@ SLIVER = 2.0**-46  # height of a facet over the model's size below which its nor
 def ray_thickness(mesh: Mesh, bvh: Bvh, threads: int, facets: range) -> NDArray[np.float64]:
     """(n,) mm of consecutive ``facets``; NaN where the ray meets nothing and for facets without area."""
     thickness = np.full(len(facets), np.nan)
-    size = float(np.linalg.norm(mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)))
     run_ranges(
         _measure, len(facets), _GRAIN, threads, facets.start,
-        mesh.vertices, mesh.facets, bvh.corners, bvh.boxes, bvh.level_start, bvh.centre, size, thickness,
+        mesh.vertices, mesh.facets, bvh.corners, bvh.boxes, bvh.level_start, bvh.centre, bvh.diagonal, thickness,
     )  # fmt: skip
     return thickness
 

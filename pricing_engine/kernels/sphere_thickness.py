@@ -49,10 +49,9 @@ def sphere_thickness(
     change no other value.
     """
     thickness = np.full(len(facets), np.nan)
-    size = float(np.linalg.norm(mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)))
     run_ranges(
         _measure, -(-len(facets) // _LANES), _GRAIN_PACKETS, threads, facets.start // _LANES,
-        mesh.vertices, mesh.facets, bvh.corners, walls, bvh.level_start, bvh.centre, size, thickness,
+        mesh.vertices, mesh.facets, bvh.corners, walls, bvh.level_start, bvh.centre, bvh.diagonal, thickness,
     )  # fmt: skip
     if ray is not None:
         np.copyto(thickness, ray, where=np.isnan(thickness))

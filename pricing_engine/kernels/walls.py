@@ -31,8 +31,7 @@ def build_walls(mesh: Mesh, bvh: Bvh, threads: int) -> NDArray[np.float32]:
     Some facet under a box may face the unit direction m only if axis . m > key; all its points q, relative to the
     tree's centre, have axis . q >= offset. Facets without area face nothing.
     """
-    boxes, starts = bvh.boxes.shape[1], bvh.level_start
-    size = float(np.linalg.norm(mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)))
+    boxes, starts, size = bvh.boxes.shape[1], bvh.level_start, bvh.diagonal
     walls, angle = np.zeros((boxes // WIDTH, ROWS * WIDTH), np.float32), np.full(boxes, -1, np.float32)
     walls[:, KEY * WIDTH : OFFSET * WIDTH] = _NEVER
     leaves = -(-mesh.facet_count // WIDTH)

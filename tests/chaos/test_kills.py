@@ -13,13 +13,13 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import ray
 
 from benchmarks.rings import write_ring
+from cluster.local import sessions
 from cluster.local.here import Cluster, local_cluster, speak_to
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.model import Analysis
@@ -30,12 +30,13 @@ from pricing_engine.distributed.jobs import Outcome, Status
 
 LONG = os.environ.get("FACET_CHAOS") == "long"
 JOBS, KILLS, EVERY_S = (500, 100, 1.0) if LONG else (48, 10, 0.7)
+KINDS = ["worker", "dispatcher", "node"]
 STATED = {"worker_lost", "node_lost", "out_of_memory"}
 
 
 @pytest.mark.timeout(1500 if LONG else 280)
 def test_every_job_ends_once_with_the_same_bytes(tmp_path: Path) -> None:
-    models = [write_ring(tmp_path / f"ring-{n}.stl", n, 40) for n in range(JOBS)]
+    models = [write_ring(tmp_path / f"ring-{n}.stl", n, 64) for n in range(JOBS)]
     expected = [essence(measure(model, None, Settings(), 2).analysis) for model in models]
     with local_cluster(tmp_path / "ray", cpus=1) as cluster:
         speak_to(cluster)
@@ -46,12 +47,12 @@ def test_every_job_ends_once_with_the_same_bytes(tmp_path: Path) -> None:
             outcomes, kills = disturbed(cluster, Client(), models)
         finally:
             ray.shutdown()
-        processes = list(started_by(cluster))
+        processes = started_by(cluster)
     counts = Counter(outcome.status for outcome in outcomes)
     print(f"{JOBS} jobs, kills {dict(kills)}, outcomes {dict(counts)}, "
           f"{sum(outcome.attempts > 1 for outcome in outcomes)} needed another worker")  # fmt: skip
     assert sum(kills.values()) == KILLS
-    assert set(kills) == {"worker", "dispatcher", "node"}
+    assert set(kills) == set(KINDS)
     assert len({outcome.job_id for outcome in outcomes}) == JOBS
     for outcome, bytes_here in zip(outcomes, expected, strict=True):
         if outcome.status is Status.DONE:
@@ -65,30 +66,29 @@ def test_every_job_ends_once_with_the_same_bytes(tmp_path: Path) -> None:
 
 def disturbed(cluster: Cluster, client: Client, models: list[Path]) -> tuple[list[Outcome], Counter[str]]:
     """Outcomes of a job for each model while processes are killed, and how many of each kind were."""
-    chance, kills, done = random.Random(7), Counter(), threading.Event()
-    submitted = []
+    chance, kills, over = random.Random(7), Counter(), threading.Event()
+    failures: list[BaseException] = []
 
     def strike() -> None:
-        kinds = ["worker", "dispatcher", "node"]
-        while sum(kills.values()) < KILLS:
-            time.sleep(chance.uniform(0.2, 2) * EVERY_S)
-            kind = kinds[sum(kills.values())] if sum(kills.values()) < 3 else chance.choices(kinds, [7, 2, 1])[0]
-            kills[kind] += hit(kind, cluster, client, chance)
-        done.set()
+        try:
+            while sum(kills.values()) < KILLS and not over.wait(chance.uniform(0.2, 1.8) * EVERY_S):
+                kind = KINDS[sum(kills.values())] if sum(kills.values()) < 3 else chance.choices(KINDS, [7, 2, 1])[0]
+                kills[kind] += hit(kind, cluster, client, chance)
+        except BaseException as error:
+            failures.append(error)
 
     striker = threading.Thread(target=strike)
     striker.start()
-    # a job each, sent as the others end, so that work is there until the last kill
-    jobs = [job_for(model, uuid.uuid4().hex, f"customer-{n % 5}") for n, model in enumerate(models)]
-    outcomes: dict[str, Outcome] = {}
-    for job in jobs:
-        submitted.append(client.submit(job))
-        while len(submitted) - len(outcomes) >= 8 or (job is jobs[-1] and len(outcomes) < len(jobs)):
-            for each in submitted:
-                if each.job.job_id not in outcomes and ray.wait([each.reference], timeout=0.05)[0]:
-                    outcomes[each.job.job_id] = each.outcome()
+    pace = 1.3 * KILLS * EVERY_S / JOBS  # so that jobs come until the last kill
+    submitted = []
+    for number, model in enumerate(models):
+        submitted.append(client.submit(job_for(model, uuid.uuid4().hex, f"customer-{number % 5}")))
+        time.sleep(pace)
+    outcomes = [each.outcome(120) for each in submitted]
+    over.set()
     striker.join()
-    return [outcomes[job.job_id] for job in jobs], kills
+    assert not failures, failures
+    return outcomes, kills
 
 
 def hit(kind: str, cluster: Cluster, client: Client, chance: random.Random) -> int:
@@ -107,16 +107,9 @@ def hit(kind: str, cluster: Cluster, client: Client, chance: random.Random) -> i
     return 1
 
 
-def started_by(cluster: Cluster) -> Iterator[int]:
-    """Pids of the cluster's processes: all that have its temporary folder in their environment or command line."""
-    mark = os.fsencode(cluster.place.temp)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                if mark in (entry / "environ").read_bytes() or mark in (entry / "cmdline").read_bytes():
-                    yield int(entry.name)
-            except OSError:
-                continue  # it has ended
+def started_by(cluster: Cluster) -> list[int]:
+    """Pids of the cluster's processes."""
+    return [process.pid for node in cluster.nodes for process in sessions.members(node.session)]
 
 
 def title(pid: int) -> str:

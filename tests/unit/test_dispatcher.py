@@ -158,6 +158,7 @@ async def test_an_express_job_takes_an_equal_waiting_one_along(desk) -> None:
     ]
     await settle()
     assert [run.job.sha256 for run in desk.workers.started] == ["first", "m"]
+    assert desk.workers.started[1].job.priority is Priority.EXPRESS
     desk.workers.started[1].done()
     assert [(await task).status for task in tasks] == [Status.DONE, Status.DONE]
 
@@ -318,10 +319,10 @@ async def test_a_full_queue_refuses(desk) -> None:
 
 @scenario()
 async def test_a_store_that_fails_costs_no_job(desk) -> None:
-    def refuse(key: str, analysis: bytes) -> None:
+    def refuse(key: str, analysis: bytes = b"") -> None:
         raise OSError("disk full")
 
-    desk.store.put = refuse
+    desk.store.put = desk.store.get = refuse
     task = desk.submit(job("a"))
     await settle()
     desk.workers.started[0].done()
