@@ -8,6 +8,7 @@ kernel ends every process of a namespace with its first, and drops links and mou
 from __future__ import annotations
 
 import os
+import pwd
 import shlex
 import shutil
 import subprocess
@@ -29,8 +30,8 @@ SSHD = Path(__file__).with_name("sshd.py")
 STAND_INS = Path(__file__).parent / "stand_in"
 NETWORK = "10.77.0."
 UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-HOME = Path.home()
-# Folders a machine has of its own, empty at first. OpenSSH asks the password file for the home folder, not $HOME.
+HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)  # OpenSSH asks the password file for the home folder, not $HOME
+# Folders a machine has of its own, empty at first.
 OWN = (Path("/tmp"), HOME)
 # What a machine still sees where the host keeps it in such a folder: the program itself.
 NEEDED = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))
@@ -65,6 +66,8 @@ class Machine:
 
 def obstacle() -> str | None:
     """Why machines can't be made here, or None."""
+    if Path.home() != HOME:
+        return f"ssh takes {HOME} for the home folder, where HOME says {Path.home()}"
     for program in ("unshare", "nsenter", "ip", "ssh", "bash", "mount"):
         if shutil.which(program) is None:
             return f"the program {program} is not installed"
