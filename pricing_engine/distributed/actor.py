@@ -170,8 +170,7 @@ def start_dispatcher(
     """The cluster's dispatcher, begun if there is none; it outlives who began it.
 
     ``cache_folder``, on the head, keeps analyses up to ``cache_bytes``. An autoscaler is asked for ``most_cpus`` at
-    most.
-    ``work`` is what a worker does with an order.
+    most. ``work`` is what a worker does with an order.
     """
     alive = [node for node in ray.nodes() if node["Alive"]]
     head = next(node["NodeID"] for node in alive if "node:__internal_head__" in node["Resources"])

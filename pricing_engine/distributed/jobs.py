@@ -6,7 +6,6 @@ import math
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from pricing_engine.analysis.measure import Settings, analysis_id
 from pricing_engine.analysis.partial import Partial
@@ -96,4 +95,3 @@ class Outcome:
     message: str = ""
     cached: bool = False
     attempts: int = 0
-    details: dict[str, Any] = field(default_factory=dict)

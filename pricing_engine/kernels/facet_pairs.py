@@ -38,6 +38,7 @@ def _longest(u):
 
 @inlined
 def rotated(a, b, c, shift):
+    """The three in the same cycle, begun ``shift`` places later."""
     if shift == 0:
         return a, b, c
     if shift == 1:
