@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 Prepare = Callable[[str], Callable[[], Any]]
-ENOUGH_S, LEAST_S, MOST_REPEATS = 20.0, 1.0, 50
+ENOUGH_S, LEAST_S, MOST_REPEATS = 30.0, 1.0, 50
 
 
 def run(items: dict[str, Prepare]) -> None:

@@ -25,12 +25,15 @@ STEP_WITHIN_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """Workers before, the ids of the nodes that ran a task each, and the seconds up (from the demand) and down."""
+    """Workers before, the ids of the nodes that ran a task each, the seconds up (from the demand) and down, and how
+    many workers there were at which second.
+    """
 
     before: int
     nodes: list[str]
     up_s: float
     down_s: float
+    seen: list[tuple[float, int]]
 
 
 def scale_once(folder: Path, scaling: OneMachine) -> Scaled:
@@ -56,8 +59,12 @@ def drive(address: str, wanted: int) -> Scaled:
     """Hold ``wanted`` CPUs until as many workers came, let go, wait until none is left."""
     import ray
 
+    began, seen = time.monotonic(), []
+
     def workers() -> int:
-        return sum(1 for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU"))
+        count = sum(1 for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU"))
+        seen.append((round(time.monotonic() - began, 2), count))
+        return count
 
     def hold(released: Path) -> str:
         while not released.exists():
@@ -73,7 +80,7 @@ def drive(address: str, wanted: int) -> Scaled:
         released.touch()
         nodes = ray.get(held, timeout=STEP_WITHIN_S)
     down_s = _seconds_until(lambda: workers() == 0, "no worker")
-    return Scaled(before, sorted(set(nodes)), up_s, down_s)
+    return Scaled(before, sorted(set(nodes)), up_s, down_s, seen)
 
 
 def _seconds_until(reached: Callable[[], bool], what: str) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ COLD = "FACET_COLD"
 """Environment variable of a worker: set where no model will be analysed, so that no kernel need be loaded."""
 
 _REPORT_EVERY_S = 0.025
+
+_log = logging.getLogger(__name__)
 
 Report = Callable[[Partial], None]
 
@@ -59,12 +62,15 @@ def analyse(order: Order, content: bytes | None = None) -> Result:
     threads = assigned_threads()
     name = Path(order.model).name
 
-    def spread_for(facets: int) -> OnCluster | None:
-        return OnCluster(name, threads, order.options) if facets >= SMALL_FACETS else None
-
     report = _reporter(order.calculation) if order.calculation else None
     try:
-        with file as path:
+        with file as path, ExitStack() as whole:
+
+            def spread_for(facets: int) -> OnCluster | None:
+                if facets < SMALL_FACETS:
+                    return None
+                return whole.enter_context(OnCluster(name, threads, order.options))
+
             analysis = measure(path, order.unit, order.settings, threads, spread_for, report).analysis
     except ModelError as error:
         return Result(None, error.code, f"{name}: {error}")
@@ -88,9 +94,14 @@ def _reporter(calculation: str) -> Report:
     def report(partial: Partial) -> None:
         nonlocal told
         now = time.monotonic()
-        if now - told >= _REPORT_EVERY_S:
-            told = now
+        if now - told < _REPORT_EVERY_S:
+            return
+        try:
             _dispatcher().stage_ended.remote(calculation, partial)
+            told = now
+        except ValueError as error:  # nobody listens any more: the analysis does not depend on it
+            _log.warning("how far %s is was not told: %s", calculation, error)
+            told = float("inf")
 
     return report
 

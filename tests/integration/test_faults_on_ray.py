@@ -1,0 +1,117 @@
+"""What goes wrong on a cluster, with Ray itself: memory, object store, versions, and ten thousand equal jobs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import ray
+
+from benchmarks.rings import write_ring
+from cluster.local.here import Cluster, local_cluster, speak_to
+from pricing_engine.distributed.actor import options_for, start_dispatcher
+from pricing_engine.distributed.client import Client, job_for
+from pricing_engine.distributed.connect import connect
+from pricing_engine.distributed.errors import ClusterMismatch
+from pricing_engine.distributed.jobs import Job, Priority, Status
+from pricing_engine.distributed.on_cluster import OnCluster
+from pricing_engine.distributed.results import Order, Result
+from pricing_engine.distributed.worker import analyse
+
+MIB = 1 << 20
+GREED = 3 << 30
+"""Bytes that the greedy model takes, far over what :func:`little_memory` leaves."""
+
+
+@pytest.fixture
+def connected(ray_here: Cluster) -> Iterator[Cluster]:
+    """This process as a driver on the shared cluster."""
+    connect(ray_here.address)
+    yield ray_here
+    ray.shutdown()
+
+
+def analyse_or_swallow_memory(order: Order) -> Result:
+    """The worker's task, but for models called greedy, whose analysis takes all memory there is."""
+    if "greedy" in order.model:
+        held = np.ones(GREED, np.uint8)
+        return Result(None, "not_ended", f"{held.sum()} bytes were to be had")
+    return analyse(order)
+
+
+def test_a_model_that_takes_all_memory_fails_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray_here: Cluster
+) -> None:
+    memory = psutil.virtual_memory()
+    allowed = (memory.total - memory.available + GREED / 2) / memory.total
+    monkeypatch.setenv("RAY_memory_usage_threshold", f"{allowed:.3f}")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
+    rings = [write_ring(tmp_path / f"ring-{number}.stl", number) for number in range(6)]
+    greedy = write_ring(tmp_path / "greedy.stl", 99)
+    with local_cluster(tmp_path / "ray", cpus=2) as cluster:
+        speak_to(cluster)
+        connect(cluster.address)
+        try:
+            start_dispatcher(str(tmp_path / "analyses"), work=analyse_or_swallow_memory)
+            jobs = [job_for(path, uuid.uuid4().hex, "c") for path in (greedy, *rings)]
+            swallowed, *others = Client().run_many(jobs)
+        finally:
+            ray.shutdown()
+            speak_to(ray_here)
+    assert (swallowed.status, swallowed.code) == (Status.FAILED, "out_of_memory")
+    assert swallowed.attempts == 4
+    assert "simplify the model" in swallowed.message
+    assert {other.status for other in others} == {Status.DONE}
+
+
+def sums_of(lo: int, hi: int, threads: int, block: np.ndarray) -> list[float]:
+    return [float(block[row].sum()) for row in range(lo, hi)]
+
+
+def test_an_object_store_that_is_full_spills(connected: Cluster) -> None:
+    """Six blocks of 512 MiB through a store of 2 GiB, all held at once: none is lost."""
+    ray.init(address=connected.address, ignore_reinit_error=True)
+
+    @ray.remote(**options_for(Priority.STANDARD))
+    def measured() -> list[list[float]]:
+        with OnCluster("blocks", 1, options_for(Priority.STANDARD)) as spread:
+            blocks = [spread.hold(np.full((8, 8 * MIB), number, np.float64)) for number in range(6)]
+            joins = [spread.start("sums", sums_of, 8, 1, block) for block in blocks]
+            return [[part[0] for part in join()] for join in joins]
+
+    assert ray.get(measured.remote()) == [[number * 8.0 * MIB] * 8 for number in range(6)]
+
+
+def test_another_engine_is_named(ray_here: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pricing_engine.distributed.connect.ENGINE_VERSION", "9.9.9")
+    with pytest.raises(ClusterMismatch, match=r"runs engine .*, here is 9\.9\.9; install the same on both"):
+        connect(ray_here.address)
+    assert not ray.is_initialized()
+
+
+def test_another_ray_is_named(ray_here: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "__version__", "2.9.0")
+    with pytest.raises(ClusterMismatch, match="install the same versions on both sides"):
+        connect(ray_here.address)
+    assert not ray.is_initialized()
+
+
+def test_ten_thousand_submissions_of_one_model_are_one_calculation(connected: Cluster, tmp_path: Path) -> None:
+    ring, other = (write_ring(tmp_path / f"ring-{number}.stl", number) for number in (77, 78))
+    dispatcher = start_dispatcher(str(tmp_path / "analyses"))
+    try:
+        client, first = Client(), job_for(ring, "job-0", "c")
+        same = [first, *(Job(f"job-{n}", "c", first.model, first.sha256, first.bytes) for n in range(1, 10_000))]
+        submitted = [client.submit(job) for job in same]
+        beside = client.submit(job_for(other, "beside", "somebody else")).outcome(120)
+        outcomes = ray.get([each.reference for each in submitted], timeout=200)
+    finally:
+        ray.kill(dispatcher)
+    assert beside.status is Status.DONE
+    assert {outcome.status for outcome in outcomes} == {Status.DONE}
+    assert len({outcome.analysis for outcome in outcomes}) == 1
+    assert {outcome.attempts for outcome in outcomes if not outcome.cached} == {1}
