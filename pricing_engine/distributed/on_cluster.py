@@ -1,9 +1,9 @@
 """A Spread that shares a large model's parts between the task that has the model and Ray tasks wherever CPUs are free.
 
-The task never waits idle while there is a part to do, so it keeps its CPU and its warm process: on one CPU the parts run
-here, one after the other, and nothing is copied into the object store. Others are given a few parts at a time, in the order
-in which stages begin. What they keep for too long is done here as well, and whoever is first counts (backup tasks: Dean
-and Ghemawat, 2004); both would give the same bytes.
+The task never waits idle while there is a part to do, so it keeps its CPU and its warm process: on one CPU the parts
+run here, one after the other, and nothing is copied into the object store. Others are given a few parts at a time, in
+the order in which stages begin. What they keep for too long is done here as well, and whoever is first counts (backup
+tasks: Dean and Ghemawat, 2004); both would give the same bytes.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def run_part(part: Part[T], lo: int, hi: int, threads: int, *arguments: Any) -> 
 class OnCluster:
     """Runs parts here and as tasks with ``options`` (CPUs, environment), named after stage, range and model.
 
-    A part whose worker dies runs again, elsewhere if its node died. Made, used and left by one thread; leaving ends what
-    still runs elsewhere.
+    A part whose worker dies runs again, elsewhere if its node died. Made, used and left by one thread; leaving ends
+    what still runs elsewhere.
     """
 
     label: str
@@ -117,7 +117,7 @@ class OnCluster:
         with self._changed:
             self._waiting.extend(_Call(begun, slot, lo, min(lo + grain, count)) for slot, lo in enumerate(starts))
             self._changed.notify_all()
-        if self._sender is None:  # Ray takes a task's CPU away while its main thread waits for others, so this one waits
+        if self._sender is None:  # while a task's main thread waits, Ray takes its CPU away: this one waits
             self._sender = Thread(target=self._send_and_receive, name="parts elsewhere", daemon=True)
             self._sender.start()
         return lambda: self._join(begun)
