@@ -18,6 +18,7 @@ from pathlib import Path
 from cluster.autoscaling import ENVIRONMENT, OneMachine
 from cluster.local.parts import Part
 from cluster.local.ports import free_ports
+from pricing_engine.distributed.address import NODE_SETTINGS
 
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 # Unix sockets below Ray's temporary folder must fit into 107 bytes, of which Ray itself takes some 75.
@@ -158,9 +159,4 @@ def _raylet_probe(agent_port: int) -> str:
 
 
 def _server_environment(token: Path) -> dict[str, str | None]:
-    # Niceness 0: workers at Ray's default of 15 starve beside anything else that runs, Serve's replicas included.
-    return {
-        **client_environment(token),
-        "RAY_worker_niceness": "0",
-        "PYTHONUNBUFFERED": "1",
-    }
+    return {**client_environment(token), **NODE_SETTINGS, "PYTHONUNBUFFERED": "1"}

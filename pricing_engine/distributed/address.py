@@ -1,4 +1,4 @@
-"""How a cluster is addressed; told without importing Ray."""
+"""How a cluster is addressed; told without importing Ray; and what its nodes are set to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ LOCAL = "local"
 
 DISPATCHER, NAMESPACE = "dispatcher", "facet"
 """Name and namespace of the cluster's dispatcher actor."""
+
+NODE_SETTINGS = {
+    # The engine sets its own niceness.
+    "RAY_worker_niceness": "0",
+    # A worker is ready after two seconds of its CPU. Ray ends one that idles for a second where there are more workers
+    # than CPUs, and here express and ordinary work have workers of their own.
+    "RAY_idle_worker_killing_time_threshold_ms": "900000",
+}
+"""Environment of every Ray node that prices."""
 
 _ADDRESS = re.compile(r"local|auto|ray://.+|[^/\s]+:\d+")
 

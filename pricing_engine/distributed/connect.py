@@ -11,16 +11,13 @@ from contextlib import contextmanager
 import ray
 
 from pricing_engine import ENGINE_VERSION
-from pricing_engine.distributed.address import LOCAL
+from pricing_engine.distributed.address import LOCAL, NODE_SETTINGS
 from pricing_engine.distributed.errors import ClusterMismatch, ClusterUnreachable
 from pricing_engine.distributed.worker import engine_version
 
 _ANSWER_S = 3.0
 _FIRST_TASK_S = 120.0  # a node may have to be started for it
-_SETTINGS = {
-    "RAY_worker_niceness": "0",  # the engine sets its own
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
+_SETTINGS = {**NODE_SETTINGS, "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 @contextmanager
