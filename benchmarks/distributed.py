@@ -7,8 +7,8 @@ measurement differ, so that no cache answers. Each row is a ratio or a differenc
 from __future__ import annotations
 
 import argparse
-import gc
 import itertools
+import multiprocessing
 import os
 import statistics
 import tempfile
@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -177,12 +178,14 @@ def express(folder: Path, large: Path) -> list[Row]:
         idle = [timed(lambda job=job: client.submit(job).outcome()) for job in jobs(models[:count], "express")]
         every = each / CORES / FLOOD
         wave = jobs(rings(folder, int(FLOOD_S / every), 24), "bulk")
-        gc.freeze()  # or this process would stop for its own collections of the flood's jobs
-        stop = threading.Event()
-        flood = threading.Thread(target=pour, args=(client, wave, every, stop))
+        apart = multiprocessing.get_context("spawn")  # or the flood would take turns with the client that is timed
+        begun, stop = apart.Event(), apart.Event()
+        flood = apart.Process(target=pour, args=(ray.get_runtime_context().gcs_address, wave, every, begun, stop))
         flood.start()
+        begun.wait(60)
         time.sleep(2)
         busy = [timed(lambda job=job: client.submit(job).outcome()) for job in jobs(models[count:], "express")]
+        assert flood.is_alive()  # to the end
         waiting = ray.get(client.hello())["waiting"]["bulk"]
         stop.set()
         flood.join()
@@ -195,13 +198,17 @@ def express(folder: Path, large: Path) -> list[Row]:
     ]
 
 
-def pour(client: Client, wave: Sequence[Job], every_s: float, stop: threading.Event) -> None:
+def pour(address: str, wave: Sequence[Job], every_s: float, begun: Event, stop: Event) -> None:
     """Submit bulk jobs at a fixed rate until there is none left, or until told to stop; nobody waits for them."""
+    connect(address)
+    client = Client()
+    begun.set()
     begin = time.monotonic()
     for sent, job in enumerate(wave):
         if stop.wait(max(0.0, begin + sent * every_s - time.monotonic())):
-            return
+            break
         client.submit(job)
+    ray.shutdown()
 
 
 def first_quote(folder: Path, large: Path) -> list[Row]:

@@ -28,6 +28,7 @@ _MOST_REMEMBERED = 20_000  # outcomes, for owners who ask again
 _STAGES = 7  # what a Partial can have in ``ended``, and the start
 _HAND_OVER_S = 0.01  # from the end of a calculation to the beginning of one that waits in the dispatcher
 _MOST_AT_HAND = 15  # a CPU
+_KEPT_FREE_S = 1.0  # a CPU after an express job, for the next
 _SMOOTHING = 8  # calculations
 _GRACE_S = 3.0  # for a cancelled calculation to end by itself before its process is ended
 ORDINARY = (Priority.STANDARD, Priority.BULK)
@@ -111,6 +112,7 @@ class Dispatcher:
         self._ended: OrderedDict[str, Outcome] = OrderedDict()
         self._in_flight = dict.fromkeys(Priority, 0)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._express_at = float("-inf")  # when one was last in flight
         self._seconds = 1.0  # that an analysis takes, smoothed
 
     async def run(self, job: Job) -> Outcome:
@@ -165,8 +167,8 @@ class Dispatcher:
 
     def fill(self) -> None:
         """Start what there is room for: express jobs have slots of their own, so none waits for bulk work."""
-        for lane in ((Priority.EXPRESS,), ORDINARY):
-            while sum(self._in_flight[priority] for priority in lane) < self._slots():
+        for lane, slots in (((Priority.EXPRESS,), self._slots()), (ORDINARY, self._ordinary_slots())):
+            while sum(self._in_flight[priority] for priority in lane) < slots:
                 ticket = self._queue.pop(lane)
                 if ticket is None:
                     break
@@ -181,6 +183,17 @@ class Dispatcher:
         """
         at_hand = 1 + int(_HAND_OVER_S / max(self._seconds, 1e-4))
         return self._workers.cpus() * (1 + min(at_hand, _MOST_AT_HAND))
+
+    def _ordinary_slots(self) -> int:
+        """How many ordinary jobs may be in flight: while express jobs come, a CPU for each of those stays free, for a
+        core that calculates beside another, or in turn with it, is slower. One CPU always goes on with ordinary work.
+        """
+        express = self._in_flight[Priority.EXPRESS]
+        if express:
+            self._express_at = self._clock()
+        elif self._clock() - self._express_at > _KEPT_FREE_S:
+            return self._slots()
+        return max(1, self._workers.cpus() - max(1, express))
 
     def _join(self, job: Job) -> asyncio.Future[Outcome]:
         """The future of the job: of the calculation of equal jobs, of the store, or of a new calculation."""

@@ -70,7 +70,8 @@ class Desk:
 
     def __init__(self, slots: int = 1) -> None:
         self.workers, self.store, self.counts = Workers(slots), Store(), Counts()
-        self.dispatcher = Dispatcher(self.workers, self.store, self.counts)
+        self.now = 0.0
+        self.dispatcher = Dispatcher(self.workers, self.store, self.counts, lambda: self.now)
         self.dispatcher._slots = self.workers.cpus  # none at hand: what runs is what a test has let in
 
     def submit(self, job: Job) -> asyncio.Task:
@@ -93,6 +94,10 @@ def scenario(slots: int = 1) -> Callable[[Callable[[Desk], Awaitable[None]]], Ca
         return test
 
     return wrap
+
+
+def running(desk: Desk) -> list[str]:
+    return [run.job.job_id for run in desk.workers.started if not run.end.done()]
 
 
 async def settle() -> None:
@@ -137,16 +142,36 @@ async def test_in_flight_is_bounded_and_express_has_slots_of_its_own(desk) -> No
     for i in range(5):
         desk.submit(job(f"b{i}", priority="bulk"))
     await settle()
-    assert [run.job.job_id for run in desk.workers.started] == ["b0", "b1"]
+    assert running(desk) == ["b0", "b1"]
     desk.submit(job("e", priority="express"))
     await settle()
-    assert desk.workers.started[-1].job.job_id == "e"
-    desk.workers.started[0].done()
-    await settle()
-    assert desk.workers.started[-1].job.job_id == "b2"
+    assert running(desk) == ["b0", "b1", "e"]
     for run in desk.workers.started:
-        if not run.end.done():
-            run.done()
+        run.done()
+    await settle()
+    assert len(desk.workers.started) > 3
+
+
+@scenario(slots=2)
+async def test_while_express_jobs_come_one_cpu_stays_free_of_ordinary_ones(desk) -> None:
+    for i in range(5):
+        desk.submit(job(f"b{i}", priority="bulk"))
+    desk.submit(job("e", priority="express"))
+    await settle()
+    first, second, express = desk.workers.started
+    first.done()
+    await settle()
+    assert running(desk) == ["b1", "e"]
+    second.done()
+    await settle()
+    assert running(desk) == ["e", "b2"], "one CPU always goes on with ordinary work"
+    express.done()
+    await settle()
+    assert running(desk) == ["b2"], "the next express job may come"
+    desk.now += 2
+    desk.dispatcher.fill()
+    await settle()
+    assert running(desk) == ["b2", "b3"]
 
 
 @scenario()
