@@ -136,24 +136,34 @@ def throughput(folder: Path, large: Path) -> list[Row]:
 
 def spreading(folder: Path, large: Path) -> list[Row]:
     """A large model on two one-CPU workers, on one, and by a direct call on one thread; and a worker's memory."""
-    with local_cluster(folder / "spreading", 0) as cluster:
-        cluster.add_node(1)
-        speak_to(cluster)
-        connect(cluster.address)
-        try:
-            with watching_memory() as peak:
-                one = best(lambda: measure_on_cluster(large, None, SETTINGS))
-            cluster.add_node(1)
-            two = best(lambda: measure_on_cluster(large, None, SETTINGS))
-        finally:
-            ray.shutdown()
+    seconds, peaks = {}, []
+    for nodes in ((1,), (2,), (1, 1)):
+        with workers(folder / "spreading", nodes), watching_memory() as peak:
+            seconds[nodes] = best(lambda: measure_on_cluster(large, None, SETTINGS))
+        peaks.append(peak())
+    one = seconds[(1,)]
     direct = best(lambda: measure(large, None, SETTINGS, 1))
     needed = memory_needed(large.name, large.stat().st_size)
     return [
-        (f"large model on 2 one-CPU workers over 1, {two:.1f} s", f"{one / two:.2f}", "1.6", "1.9"),
+        (f"large model on 2 one-CPU workers over 1, {seconds[(2,)]:.1f} s", f"{one / seconds[(2,)]:.2f}", "1.6", "1.9"),
+        (f"the same, a node each, {seconds[(1, 1)]:.1f} s", f"{one / seconds[(1, 1)]:.2f}", "", ""),
         (f"the same on 1 worker over a direct call, {direct:.1f} s", f"{one / direct:.2f}", "1.15", "1.05"),
-        (f"its worker's own memory over the estimate, {needed >> 20} MiB", f"{peak() / needed:.2f}", "1", ""),
+        (f"its worker's own memory over the estimate, {needed >> 20} MiB", f"{max(peaks) / needed:.2f}", "1", ""),
     ]
+
+
+@contextmanager
+def workers(folder: Path, nodes: Sequence[int]) -> Iterator[None]:
+    """A private cluster of a head without tasks and ``nodes`` of so many CPUs, which this process is connected to."""
+    with local_cluster(folder, 0) as cluster:
+        for cpus in nodes:
+            cluster.add_node(cpus)
+        speak_to(cluster)
+        connect(cluster.address)
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def batch(folder: Path, large: Path) -> list[Row]:
@@ -213,14 +223,9 @@ def pour(address: str, wave: Sequence[Job], every_s: float, begun: Event, stop: 
 
 def first_quote(folder: Path, large: Path) -> list[Row]:
     """The first job on a fresh cluster, and the first and second on a fresh worker."""
-    with local_cluster(folder / "fresh", 1) as cluster:
-        speak_to(cluster)
-        connect(cluster.address)
-        try:
-            models = rings(folder, 3, 48)
-            first, second, third = (timed(lambda m=m: measure_on_cluster(m, None, SETTINGS)) for m in models)
-        finally:
-            ray.shutdown()
+    models = rings(folder, 3, 48)
+    with workers(folder / "fresh", [1]):
+        first, second, third = (timed(lambda m=m: measure_on_cluster(m, None, SETTINGS)) for m in models)
     shown = f"then {1e3 * second:.0f} and {1e3 * third:.0f} ms"
     return [(f"first quote on a fresh worker, {shown}", f"{first:.1f} s", "", "")]
 
