@@ -1,7 +1,8 @@
 """The cluster against the engine alone: overhead, throughput, scaling, memory, express work under a flood.
 
 ``python -m benchmarks.distributed [ITEM ...]`` begins private clusters on this machine and ends them. All models of a
-measurement differ, so that no cache answers. Each row is a ratio or a difference within one run.
+measurement differ, so that no cache answers. Each row is a ratio or a difference within one run. ``--svg docs`` draws
+the cluster as it grows and shrinks.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -26,11 +28,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import meshes
+from benchmarks.charts import COLOURS, Line, Panel, write_svg
 from benchmarks.engine import ROOT
 from benchmarks.rings import write_ring
 from cluster.autoscaling import OneMachine
 from cluster.local.here import local_cluster, speak_to
-from cluster.local.scaling import scale_once
+from cluster.local.scaling import Scaled, scale_once
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.distributed.actor import options_for, start_dispatcher, task_of
 from pricing_engine.distributed.client import Client, job_for, measure_on_cluster
@@ -46,11 +49,21 @@ SAMPLE_S = 0.02
 Row = tuple[str, str, str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every item is given: a folder for its files, a model of over a million facets, and where pictures go."""
+
+    folder: Path
+    large: Path
+    pictures: Path | None
+
+
 def main() -> None:
     """Measure the items named, or all, and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("items", nargs="*", metavar="ITEM", help=f"of {', '.join(ITEMS)}; default: all")
     parser.add_argument("--large", type=Path, help="a model of over a million facets instead of the benchmark's own")
+    parser.add_argument("--svg", type=Path, metavar="DIR", help="draw the picture of scaling there")
     chosen = parser.parse_args()
     large = chosen.large or meshes.make(ROOT / ".facet" / "bench")["mid"]
     table = Table(title=f"On {CORES} cores", title_justify="left")
@@ -60,7 +73,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for item in chosen.items or ITEMS:
             with console.status(f"measuring {item}"):
-                rows = ITEMS[item](Path(folder), large)
+                rows = ITEMS[item](Bench(Path(folder), large, chosen.svg))
             for row in rows:
                 table.add_row(*row)
     console.print(table)
@@ -95,11 +108,11 @@ def jobs(models: Sequence[Path], priority: str = "standard") -> list[Job]:
     return [job_for(model, uuid.uuid4().hex, "bench", priority=priority) for model in models]
 
 
-def overhead(folder: Path, large: Path) -> list[Row]:
+def overhead(bench: Bench) -> list[Row]:
     """What a small quote costs more through the dispatcher than by a direct call, both warm."""
-    with dispatching(folder) as client:
+    with dispatching(bench.folder) as client:
         direct, through = [], []
-        models = rings(folder, 80, 48)
+        models = rings(bench.folder, 80, 48)
         measure(models[0], None, SETTINGS, 1)
         for here, there in zip(models[::2], jobs(models[1::2], "express"), strict=True):
             direct.append(timed(lambda here=here: measure(here, None, SETTINGS, 1)))
@@ -113,17 +126,17 @@ def overhead(folder: Path, large: Path) -> list[Row]:
     ]
 
 
-def throughput(folder: Path, large: Path) -> list[Row]:
+def throughput(bench: Bench) -> list[Row]:
     """Jobs a second of the dispatcher over tasks a second of Ray, for work that takes no time."""
     count = 3000
 
     def nothing(order: Order) -> Result:
         return Result(order.calculation.encode() + b"}")
 
-    model = rings(folder, 1, 12)[0]
+    model = rings(bench.folder, 1, 12)[0]
     template = job_for(model, "", "bench")
     some = [Job(f"j{i}", "bench", template.model, f"{i:064x}", template.bytes) for i in range(count)]
-    with dispatching(folder, work=nothing) as client:
+    with dispatching(bench.folder, work=nothing) as client:
         options = options_for(Priority.STANDARD)
         bare = task_of(nothing, Priority.STANDARD)
         orders = [Order(job.model, None, SETTINGS, options, job.sha256, job.calculation) for job in some]
@@ -134,16 +147,16 @@ def throughput(folder: Path, large: Path) -> list[Row]:
     return [(f"dispatcher's jobs over bare Ray tasks, {rate}", f"{alone / through:.2f}", "0.5", "0.8")]
 
 
-def spreading(folder: Path, large: Path) -> list[Row]:
+def spreading(bench: Bench) -> list[Row]:
     """A large model on two one-CPU workers, on one, and by a direct call on one thread; and a worker's memory."""
     seconds, peaks = {}, []
     for nodes in ((1,), (2,), (1, 1)):
-        with workers(folder / "spreading", nodes), watching_memory() as peak:
-            seconds[nodes] = best(lambda: measure_on_cluster(large, None, SETTINGS))
+        with workers(bench.folder / "spreading", nodes), watching_memory() as peak:
+            seconds[nodes] = best(lambda: measure_on_cluster(bench.large, None, SETTINGS))
         peaks.append(peak())
     one = seconds[(1,)]
-    direct = best(lambda: measure(large, None, SETTINGS, 1))
-    needed = memory_needed(large.name, large.stat().st_size)
+    direct = best(lambda: measure(bench.large, None, SETTINGS, 1))
+    needed = memory_needed(bench.large.name, bench.large.stat().st_size)
     return [
         (f"large model on 2 one-CPU workers over 1, {seconds[(2,)]:.1f} s", f"{one / seconds[(2,)]:.2f}", "1.6", "1.9"),
         (f"the same, a node each, {seconds[(1, 1)]:.1f} s", f"{one / seconds[(1, 1)]:.2f}", "", ""),
@@ -166,28 +179,28 @@ def workers(folder: Path, nodes: Sequence[int]) -> Iterator[None]:
             ray.shutdown()
 
 
-def batch(folder: Path, large: Path) -> list[Row]:
+def batch(bench: Bench) -> list[Row]:
     """1,000 small models at once, over cores times what one core does."""
-    models = rings(folder, 1040, 48)
+    models = rings(bench.folder, 1040, 48)
     measure(models[0], None, SETTINGS, 1)
     alone = timed(lambda: [measure(model, None, SETTINGS, 1) for model in models[:40]]) / 40
-    with dispatching(folder) as client:
+    with dispatching(bench.folder) as client:
         took = timed(lambda: client.run_many(jobs(models[40:])))
     share = 1000 * alone / CORES / took
     return [(f"batch of 1,000 small models, {1000 / took:.1f} a second", f"{share:.2f}", "0.85", "0.95")]
 
 
-def express(folder: Path, large: Path) -> list[Row]:
+def express(bench: Bench) -> list[Row]:
     """Express jobs while bulk arrives at ten times the sustainable rate, over the same when all is idle."""
     count = 300
-    with dispatching(folder) as client:
-        models = rings(folder, 2 * count, 48)
-        small = rings(folder, 40, 24)
+    with dispatching(bench.folder) as client:
+        models = rings(bench.folder, 2 * count, 48)
+        small = rings(bench.folder, 40, 24)
         measure(small[0], None, SETTINGS, 1)
         each = timed(lambda: [measure(model, None, SETTINGS, 1) for model in small]) / len(small)
         idle = [timed(lambda job=job: client.submit(job).outcome()) for job in jobs(models[:count], "express")]
         every = each / CORES / FLOOD
-        wave = jobs(rings(folder, int(FLOOD_S / every), 24), "bulk")
+        wave = jobs(rings(bench.folder, int(FLOOD_S / every), 24), "bulk")
         apart = multiprocessing.get_context("spawn")  # or the flood would take turns with the client that is timed
         begun, stop = apart.Event(), apart.Event()
         flood = apart.Process(target=pour, args=(ray.get_runtime_context().gcs_address, wave, every, begun, stop))
@@ -221,21 +234,37 @@ def pour(address: str, wave: Sequence[Job], every_s: float, begun: Event, stop: 
     ray.shutdown()
 
 
-def first_quote(folder: Path, large: Path) -> list[Row]:
+def first_quote(bench: Bench) -> list[Row]:
     """The first job on a fresh cluster, and the first and second on a fresh worker."""
-    models = rings(folder, 3, 48)
-    with workers(folder / "fresh", [1]):
+    models = rings(bench.folder, 3, 48)
+    with workers(bench.folder / "fresh", [1]):
         first, second, third = (timed(lambda m=m: measure_on_cluster(m, None, SETTINGS)) for m in models)
     shown = f"then {1e3 * second:.0f} and {1e3 * third:.0f} ms"
     return [(f"first quote on a fresh worker, {shown}", f"{first:.1f} s", "", "")]
 
 
-def scaling(folder: Path, large: Path) -> list[Row]:
+def scaling(bench: Bench) -> list[Row]:
     """A real autoscaler on this machine, from no worker to all and back."""
     machine = OneMachine()
-    found = scale_once(folder / "scaling", machine)
+    found = scale_once(bench.folder / "scaling", machine)
+    if bench.pictures:
+        draw(bench.pictures / "scaling.svg", found)
     what = f"autoscaling 0 to {machine.max_workers} nodes, and back in {found.down_s:.0f} s"
     return [(what, f"{found.up_s:.0f} s", "30 s", "")]
+
+
+def draw(path: Path, found: Scaled) -> None:
+    """Workers over time: asked for at once, let go once all were there."""
+    seconds = [second for second, _ in found.seen]
+    let_go = next(second for second, count in found.seen if count == max(count for _, count in found.seen))
+    wanted = [(0.0, found.before), (0.0, len(found.nodes)), (let_go, len(found.nodes)), (let_go, 0), (seconds[-1], 0)]
+    steps = [at for before, now in itertools.pairwise(found.seen) for at in ((now[0], before[1]), now)]
+    lines = [
+        Line("CPUs asked for", wanted, COLOURS[3], dashed=True),
+        Line("workers", [found.seen[0], *steps], COLOURS[1]),
+    ]
+    ticks = range(0, int(seconds[-1]) + 1, 5)
+    write_svg(path, [Panel("A cluster grows and shrinks", "seconds", "one-CPU nodes", lines, ticks)])
 
 
 @contextmanager
@@ -281,7 +310,7 @@ def best(work: Callable[[], Any]) -> float:
     return min(timed(work), timed(work))
 
 
-ITEMS: dict[str, Callable[[Path, Path], list[Row]]] = {
+ITEMS: dict[str, Callable[[Bench], list[Row]]] = {
     "overhead": overhead,
     "throughput": throughput,
     "spreading": spreading,

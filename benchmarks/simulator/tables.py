@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from benchmarks.simulator.charts import COLOURS, Line, Panel, write_svg
+from benchmarks.charts import COLOURS, Line, Panel, write_svg
 from benchmarks.simulator.simulate import Estimate
 from benchmarks.simulator.study import Outcome, World, met, rush_p99
 from benchmarks.simulator.workload import HOUR_S, PRIORITIES

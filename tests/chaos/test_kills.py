@@ -37,6 +37,7 @@ STATED = {"worker_lost", "node_lost", "out_of_memory"}
 @pytest.mark.timeout(1500 if LONG else 280)
 def test_every_job_ends_once_with_the_same_bytes(tmp_path: Path) -> None:
     models = [write_ring(tmp_path / f"ring-{n}.stl", n, 64) for n in range(JOBS)]
+    shared = shared_memory()
     expected = [essence(measure(model, None, Settings(), 2).analysis) for model in models]
     with local_cluster(tmp_path / "ray", cpus=1) as cluster:
         speak_to(cluster)
@@ -62,6 +63,7 @@ def test_every_job_ends_once_with_the_same_bytes(tmp_path: Path) -> None:
     assert counts[Status.DONE] >= 0.95 * JOBS
     assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
     assert not cluster.place.temp.exists()
+    assert shared_memory() <= shared
 
 
 def disturbed(cluster: Cluster, client: Client, models: list[Path]) -> tuple[list[Outcome], Counter[str]]:
@@ -110,6 +112,11 @@ def hit(kind: str, cluster: Cluster, client: Client, chance: random.Random) -> i
 def started_by(cluster: Cluster) -> list[int]:
     """Pids of the cluster's processes."""
     return [process.pid for node in cluster.nodes for process in sessions.members(node.session)]
+
+
+def shared_memory() -> set[str]:
+    """Names of the machine's shared-memory objects."""
+    return set(os.listdir("/dev/shm"))
 
 
 def title(pid: int) -> str:
