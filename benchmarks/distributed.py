@@ -44,7 +44,7 @@ from pricing_engine.distributed.results import Order, Result
 
 CORES = len(os.sched_getaffinity(0))
 SETTINGS = Settings()
-FLOOD, FLOOD_S = 10, 70.0  # times the sustainable rate, and how long at most
+FLOOD, FLOOD_S = 10, 120.0  # times the sustainable rate, and how long at most
 SAMPLE_S = 0.02
 Row = tuple[str, str, str, str]
 
@@ -70,13 +70,15 @@ def main() -> None:
     for column in ("what", "measured", "floor", "goal"):
         table.add_column(column, justify="left" if column == "what" else "right")
     console = Console(width=150)
-    with tempfile.TemporaryDirectory() as folder:
-        for item in chosen.items or ITEMS:
-            with console.status(f"measuring {item}"):
-                rows = ITEMS[item](Bench(Path(folder), large, chosen.svg))
-            for row in rows:
-                table.add_row(*row)
-    console.print(table)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for item in chosen.items or ITEMS:
+                with console.status(f"measuring {item}"):
+                    rows = ITEMS[item](Bench(Path(folder), large, chosen.svg))
+                for row in rows:
+                    table.add_row(*row)
+    finally:
+        console.print(table)
 
 
 @contextmanager
