@@ -1,0 +1,209 @@
+"""The life of an order: its statuses, the steps between them, and who may take which.
+
+The graph is drawn once, with python-statemachine, which refuses a graph with unreachable or dead-end statuses when this
+module is imported. An order itself is a row in a database, so the graph is then read into a plain table: asking it
+costs a dictionary look-up and needs no object per order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from statemachine import StateMachine
+from statemachine.states import States
+
+
+class OrderStatus(StrEnum):
+    """Where an order is."""
+
+    INITIATED = "INITIATED"
+    FILE_UPLOADED = "FILE_UPLOADED"
+    SUBMITTED = "SUBMITTED"
+    PRICE_CALCULATED = "PRICE_CALCULATED"
+    REVIEW_REQUIRED = "REVIEW_REQUIRED"
+    PRICE_FAILED = "PRICE_FAILED"
+    QUOTE_EXPIRED = "QUOTE_EXPIRED"
+    MANUFACTURING_APPROVED = "MANUFACTURING_APPROVED"
+    MANUFACTURING_STARTED = "MANUFACTURING_STARTED"
+    MANUFACTURING_COMPLETED = "MANUFACTURING_COMPLETED"
+    PACKAGING = "PACKAGING"
+    REWORK = "REWORK"
+    ON_HOLD = "ON_HOLD"
+    SHIPPED = "SHIPPED"
+    CLOSED = "CLOSED"
+    REJECTED = "REJECTED"
+    CANCELLED = "CANCELLED"
+
+
+class Step(StrEnum):
+    """What moves an order on."""
+
+    UPLOAD = "upload"
+    SUBMIT = "submit"
+    PRICE = "price"
+    REQUIRE_REVIEW = "require_review"
+    FAIL_PRICE = "fail_price"
+    RELEASE = "release"
+    EXPIRE = "expire"
+    APPROVE = "approve"
+    REJECT = "reject"
+    CLAIM = "claim"
+    COMPLETE = "complete"
+    PACKAGE = "package"
+    SHIP = "ship"
+    REWORK = "rework"
+    HOLD = "hold"
+    RESUME = "resume"
+    CLOSE = "close"
+    CANCEL = "cancel"
+
+
+class Actor(StrEnum):
+    """Who takes a step: people, and the services that act by themselves."""
+
+    CUSTOMER = "customer"
+    PARTNER = "partner"
+    SELLER = "seller"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+    PRICING = "pricing"
+    TIMER = "timer"
+
+
+S = OrderStatus
+FINAL = frozenset({S.CLOSED, S.REJECTED, S.CANCELLED})
+_HOLDABLE = (
+    S.PRICE_CALCULATED,
+    S.REVIEW_REQUIRED,
+    S.MANUFACTURING_APPROVED,
+    S.MANUFACTURING_STARTED,
+    S.MANUFACTURING_COMPLETED,
+    S.PACKAGING,
+    S.REWORK,
+)
+_CANCELLABLE = (
+    S.INITIATED,
+    S.FILE_UPLOADED,
+    S.SUBMITTED,
+    S.PRICE_CALCULATED,
+    S.REVIEW_REQUIRED,
+    S.PRICE_FAILED,
+    S.QUOTE_EXPIRED,
+    S.MANUFACTURING_APPROVED,
+)
+# Work on it has begun: only whoever pays for the metal may stop it now.
+_STOPPABLE = (S.MANUFACTURING_STARTED, S.MANUFACTURING_COMPLETED, S.PACKAGING, S.REWORK, S.ON_HOLD)
+
+
+_ = States.from_enum(OrderStatus, initial=S.INITIATED, final=FINAL)
+
+
+class Lifecycle(StateMachine):
+    """The graph. A customer's cancellation may cross a step in another service; then the cancellation holds."""
+
+    statuses = _
+
+    upload = _.INITIATED.to(_.FILE_UPLOADED) | _.FILE_UPLOADED.to.itself()
+    submit = _.FILE_UPLOADED.to(_.SUBMITTED) | _.PRICE_FAILED.to(_.SUBMITTED) | _.QUOTE_EXPIRED.to(_.SUBMITTED)
+    price = _.SUBMITTED.to(_.PRICE_CALCULATED)
+    require_review = _.SUBMITTED.to(_.REVIEW_REQUIRED)
+    fail_price = _.SUBMITTED.to(_.PRICE_FAILED)
+    release = _.REVIEW_REQUIRED.to(_.PRICE_CALCULATED)
+    expire = _.PRICE_CALCULATED.to(_.QUOTE_EXPIRED) | _.REVIEW_REQUIRED.to(_.QUOTE_EXPIRED)
+    approve = _.PRICE_CALCULATED.to(_.MANUFACTURING_APPROVED)
+    reject = (
+        _.SUBMITTED.to(_.REJECTED)
+        | _.PRICE_CALCULATED.to(_.REJECTED)
+        | _.REVIEW_REQUIRED.to(_.REJECTED)
+        | _.PRICE_FAILED.to(_.REJECTED)
+    )
+    claim = _.MANUFACTURING_APPROVED.to(_.MANUFACTURING_STARTED) | _.REWORK.to(_.MANUFACTURING_STARTED)
+    complete = _.MANUFACTURING_STARTED.to(_.MANUFACTURING_COMPLETED)
+    package = _.MANUFACTURING_COMPLETED.to(_.PACKAGING)
+    ship = _.PACKAGING.to(_.SHIPPED)
+    rework = _.MANUFACTURING_STARTED.to(_.REWORK) | _.MANUFACTURING_COMPLETED.to(_.REWORK) | _.PACKAGING.to(_.REWORK)
+    hold = _.ON_HOLD.from_(*(getattr(_, status.name) for status in _HOLDABLE))
+    resume = _.ON_HOLD.to(*(getattr(_, status.name) for status in _HOLDABLE))
+    close = _.SHIPPED.to(_.CLOSED)
+    cancel = _.CANCELLED.from_(*(getattr(_, status.name) for status in (*_CANCELLABLE, *_STOPPABLE)))
+
+
+_WHO: dict[Step, frozenset[Actor]] = {
+    Step.UPLOAD: frozenset({Actor.CUSTOMER, Actor.PARTNER}),
+    Step.SUBMIT: frozenset({Actor.CUSTOMER, Actor.PARTNER}),
+    Step.PRICE: frozenset({Actor.PRICING}),
+    Step.REQUIRE_REVIEW: frozenset({Actor.PRICING}),
+    Step.FAIL_PRICE: frozenset({Actor.PRICING, Actor.TIMER}),
+    Step.RELEASE: frozenset({Actor.SELLER, Actor.ADMIN}),
+    Step.EXPIRE: frozenset({Actor.TIMER}),
+    Step.APPROVE: frozenset({Actor.SELLER, Actor.ADMIN}),
+    Step.REJECT: frozenset({Actor.SELLER, Actor.ADMIN}),
+    Step.CLAIM: frozenset({Actor.OPERATOR}),
+    Step.COMPLETE: frozenset({Actor.OPERATOR, Actor.ADMIN}),
+    Step.PACKAGE: frozenset({Actor.OPERATOR, Actor.ADMIN}),
+    Step.SHIP: frozenset({Actor.OPERATOR, Actor.ADMIN}),
+    Step.REWORK: frozenset({Actor.OPERATOR, Actor.SELLER, Actor.ADMIN}),
+    Step.HOLD: frozenset({Actor.OPERATOR, Actor.SELLER, Actor.ADMIN}),
+    Step.RESUME: frozenset({Actor.OPERATOR, Actor.SELLER, Actor.ADMIN}),
+    Step.CLOSE: frozenset({Actor.SELLER, Actor.ADMIN}),
+    Step.CANCEL: frozenset({Actor.CUSTOMER, Actor.PARTNER, Actor.SELLER, Actor.ADMIN}),
+}
+
+
+def _read() -> dict[tuple[OrderStatus, Step], frozenset[OrderStatus]]:
+    table: dict[tuple[OrderStatus, Step], set[OrderStatus]] = {}
+    for state in Lifecycle.states:
+        for transition in state.transitions:
+            for event in transition.events:
+                for target in transition.targets:
+                    key = (OrderStatus[state.id], Step(str(event)))
+                    table.setdefault(key, set()).add(OrderStatus[target.id])
+    return {key: frozenset(targets) for key, targets in table.items()}
+
+
+GRAPH = _read()
+"""(status, step) -> the statuses that the step may lead to: one, but for ``resume``."""
+
+
+class IllegalStep(Exception):
+    """A step that the order's status does not allow, or not to this actor. ``legal``: the steps that are."""
+
+    def __init__(self, status: OrderStatus, step: Step, legal: Iterable[Step]) -> None:
+        self.status, self.step, self.legal = status, step, tuple(sorted(legal))
+        names = ", ".join(self.legal) or "none"
+        super().__init__(f"an order that is {status} can't take the step {step}; legal steps: {names}")
+
+
+def allowed(status: OrderStatus, step: Step, actor: Actor) -> bool:
+    """Whether ``actor`` may take ``step`` from ``status``."""
+    if (status, step) not in GRAPH:
+        return False
+    if step is Step.CANCEL and status in _STOPPABLE:
+        return actor in (Actor.SELLER, Actor.ADMIN)
+    if step is Step.REJECT and status is S.SUBMITTED:
+        return actor is Actor.PRICING
+    return actor in _WHO[step]
+
+
+def legal_steps(status: OrderStatus, actor: Actor | None = None) -> list[Step]:
+    """The steps from ``status``, of everybody or of one actor, in alphabetical order."""
+    steps = (step for known, step in GRAPH if known is status)
+    return sorted(step for step in steps if actor is None or allowed(status, step, actor))
+
+
+def advance(
+    status: OrderStatus, step: Step, actor: Actor | None = None, held_from: OrderStatus | None = None
+) -> OrderStatus:
+    """The status after ``step``; raises IllegalStep, which names the legal ones.
+
+    ``actor``: None where the step is a fact told by the service that owns it. ``held_from``: where an order on hold
+    came from, and the only status it resumes to.
+    """
+    status = OrderStatus(status)
+    targets = GRAPH.get((status, step), frozenset())
+    if step is Step.RESUME:
+        targets &= {held_from} if held_from else frozenset()
+    if len(targets) != 1 or (actor is not None and not allowed(status, step, actor)):
+        raise IllegalStep(status, step, legal_steps(status, actor))
+    return next(iter(targets))

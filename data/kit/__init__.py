@@ -1,0 +1,1 @@
+"""The mechanics that every service shares: settings, database, outbox, relay, inbox, consumers, pages, idempotency."""

@@ -1,0 +1,111 @@
+"""Dead letters: what a consumer could not take, kept as it came with the reason, listed and sent again on request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from data.contracts.topics import dead_letters
+from data.kit import kafka
+from data.kit.kafka import Message
+
+REASON, TOPIC, PARTITION, OFFSET = "facet-reason", "facet-topic", "facet-partition", "facet-offset"
+REPLAYED_FOR = "facet-replayed-for"
+_LONGEST_REASON = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that a consumer could not take. ``headers``: those it came with."""
+
+    at: datetime
+    reason: str
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+def is_for_another(message: Message, consumer: str) -> bool:
+    """Whether it was sent again on behalf of another consumer than this one."""
+    return any(name == REPLAYED_FOR and value != consumer.encode() for name, value in message.headers)
+
+
+async def bury(producer: AIOKafkaProducer, consumer: str, message: Message, error: Exception) -> None:
+    """Put a message to the dead letters of ``consumer``; returns when Kafka has it."""
+    reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+    about = {REASON: reason, TOPIC: message.topic, PARTITION: message.partition, OFFSET: message.offset}
+    headers = [header for header in message.headers if header[0] not in {*about, REPLAYED_FOR}]
+    headers += [(name, str(value).encode()) for name, value in about.items()]
+    await producer.send_and_wait(dead_letters(consumer), message.value, message.key, headers=headers)
+
+
+async def replay(bootstrap: str, consumer: str, dry_run: bool = False) -> AsyncIterator[DeadLetter]:
+    """Send the dead letters of ``consumer`` that nobody has sent again yet to their topics; gives each.
+
+    The others who read the topic pass over them. With ``dry_run`` nothing is sent and nothing is marked as sent.
+    """
+    topic = dead_letters(consumer)
+    async with (
+        kafka.started(kafka.consumer(bootstrap, f"{consumer}.replay", [])) as reader,
+        kafka.started(kafka.producer(bootstrap, f"{consumer}-replay")) as producer,
+    ):
+        await _assign(bootstrap, reader, topic)
+        async for message in _to_the_end(reader):
+            letter = _read(message)
+            if not dry_run:
+                headers = [*letter.headers, (REPLAYED_FOR, consumer.encode())]
+                await producer.send_and_wait(letter.topic, letter.value, letter.key, headers=headers)
+                await reader.commit({TopicPartition(topic, message.partition): message.offset + 1})
+            yield letter
+
+
+async def waiting(bootstrap: str, consumer: str) -> int:
+    """How many dead letters of ``consumer`` have not been sent again."""
+    async with kafka.started(kafka.consumer(bootstrap, f"{consumer}.replay", [])) as reader:
+        places = await _assign(bootstrap, reader, dead_letters(consumer))
+        ends = await reader.end_offsets(places)
+        return sum([ends[place] - await reader.position(place) for place in places])
+
+
+async def _assign(bootstrap: str, reader: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    """Read ``topic`` from where the group is, without being a member that others would have to wait for."""
+    places = [TopicPartition(topic, number) for number in await kafka.partitions(bootstrap, topic)]
+    reader.assign(places)
+    for place in places:
+        begin = await reader.committed(place)
+        if begin is None:
+            await reader.seek_to_beginning(place)
+        else:
+            reader.seek(place, begin)
+    return places
+
+
+async def _to_the_end(reader: AIOKafkaConsumer) -> AsyncIterator[Message]:
+    """The messages that are there now."""
+    ends = await reader.end_offsets(list(reader.assignment()))
+    while behind := [place for place, end in ends.items() if await reader.position(place) < end]:
+        for messages in (await reader.getmany(*behind, timeout_ms=1000)).values():
+            for message in messages:
+                yield message
+        await asyncio.sleep(0)
+
+
+def _read(message: Message) -> DeadLetter:
+    headers = dict(message.headers)
+    return DeadLetter(
+        at=datetime.fromtimestamp(message.timestamp / 1000, UTC),
+        reason=headers[REASON].decode(),
+        topic=headers[TOPIC].decode(),
+        partition=int(headers[PARTITION]),
+        offset=int(headers[OFFSET]),
+        key=message.key,
+        value=message.value,
+        headers=tuple(each for each in message.headers if each[0] not in {REASON, TOPIC, PARTITION, OFFSET}),
+    )

@@ -1,0 +1,98 @@
+"""Kafka clients with our settings, and the topics that must be there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+Client = TypeVar("Client")
+PARTITIONS = 6
+LARGEST_MESSAGE = 1024 * 1024
+
+
+def producer(bootstrap: str, name: str) -> AIOKafkaProducer:
+    """A producer whose retries neither lose, repeat nor reorder what it sends; the caller starts and stops it."""
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        client_id=name,
+        enable_idempotence=True,
+        acks="all",
+        max_batch_size=256 * 1024,
+        max_request_size=LARGEST_MESSAGE,
+        linger_ms=0,
+        request_timeout_ms=15_000,
+        retry_backoff_ms=50,
+        metadata_max_age_ms=60_000,
+    )
+
+
+def consumer(bootstrap: str, group: str, topics: Iterable[str]) -> AIOKafkaConsumer:
+    """A consumer that begins with the oldest message and commits when told to; the caller starts and stops it."""
+    return AIOKafkaConsumer(
+        *topics,
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        client_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=100,
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=2_000,
+        max_poll_interval_ms=120_000,
+        retry_backoff_ms=50,
+        metadata_max_age_ms=60_000,
+    )
+
+
+@asynccontextmanager
+async def started(client: Client) -> AsyncIterator[Client]:
+    """A client that is started for the block and stopped after it."""
+    untyped: Any = client
+    try:
+        await untyped.start()
+        yield client
+    finally:
+        await untyped.stop()
+
+
+class Message(Protocol):
+    """A message as aiokafka gives it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    """Milliseconds since 1970."""
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+async def ensure_topics(
+    bootstrap: str, names: Iterable[str], partitions: int = PARTITIONS, replication: int = 1
+) -> list[str]:
+    """Make the topics that are missing; gives their names."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        missing = sorted(set(names) - set(await admin.list_topics()))
+        if missing:
+            await admin.create_topics([NewTopic(name, partitions, replication) for name in missing])
+        return missing
+    finally:
+        await admin.close()
+
+
+async def partitions(bootstrap: str, topic: str) -> list[int]:
+    """The numbers of a topic's partitions; none where there is no such topic."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        described = await admin.describe_topics([topic])
+        return sorted(each["partition"] for found in described for each in found["partitions"])
+    finally:
+        await admin.close()

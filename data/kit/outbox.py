@@ -1,0 +1,61 @@
+"""The outbox: events are written in the transaction that makes them true, and published by the relay afterwards.
+
+The sequence of a (source, subject) is a row that the transaction locks and raises, so it has no gaps (a rollback takes
+the number back), and events of a subject commit in the order of their numbers and of their outbox ids.
+"""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import Text, bindparam, cast, literal, select
+from sqlalchemy.dialects.postgresql import insert
+
+from data.contracts.envelope import EventData
+from data.kit import clock, sql, trace
+from data.kit.database import Connection
+from data.kit.ids import new_id
+from data.kit.tables import SHARED
+
+_sequences, _outbox = SHARED.sequences, SHARED.outbox
+_first = insert(_sequences).values(source=bindparam("source"), subject=bindparam("subject"), last=1)
+_next = (
+    _first.on_conflict_do_update(
+        index_elements=[_sequences.c.source, _sequences.c.subject], set_={"last": _sequences.c.last + 1}
+    )
+    .returning(_sequences.c.last)
+    .cte("next")
+)
+# The number is known inside the statement only, so the statement writes it into the text, as its first member.
+APPEND = sql.Statement(
+    insert(_outbox).from_select(
+        ["topic", "subject", "value"],
+        select(
+            bindparam("topic", type_=Text),
+            bindparam("subject", type_=Text),
+            literal('{"sequence":', Text).concat(cast(_next.c.last, Text)).concat(bindparam("rest", type_=Text)),
+        ),
+    )
+)
+
+
+async def append(connection: Connection, *events: EventData) -> None:
+    """Write events into the outbox within the caller's transaction, in this order."""
+    for event in events:
+        await sql.run(connection, APPEND, parameters(event))
+
+
+def parameters(event: EventData) -> dict[str, str]:
+    """What ``APPEND`` needs for an event: the envelope gets its id, time and trace here."""
+    attributes = {
+        "specversion": "1.0",
+        "id": str(new_id()),
+        "source": event.SOURCE,
+        "type": event.event_type(),
+        "subject": event.subject,
+        "time": clock.now().isoformat(),
+        "datacontenttype": "application/json",
+        "traceparent": trace.traceparent(),
+    }
+    rest = f',{json.dumps(attributes, separators=(",", ":"))[1:-1]},"data":{event.model_dump_json()}}}'
+    return {"source": event.SOURCE, "subject": event.subject, "topic": event.topic, "rest": rest}

@@ -1,0 +1,49 @@
+"""Settings from the environment (``FACET_*``): where the servers are, and how long to wait for them."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from data.kit.errors import SettingMissing
+
+SERVICES = ("shop", "pricing", "crm", "mes", "status", "partners", "identity")
+
+
+class Settings(BaseSettings):
+    """Every setting of this package; each is the upper-case name with ``FACET_`` before it."""
+
+    model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
+
+    shop_database_url: SecretStr | None = None
+    pricing_database_url: SecretStr | None = None
+    crm_database_url: SecretStr | None = None
+    mes_database_url: SecretStr | None = None
+    status_database_url: SecretStr | None = None
+    partners_database_url: SecretStr | None = None
+    identity_database_url: SecretStr | None = None
+
+    kafka_url: str | None = None
+    """Bootstrap servers, ``host:port[,host:port]``."""
+    redis_url: SecretStr | None = None
+    model_store_url: SecretStr | None = None
+    """``file:///folder`` or ``s3://bucket/prefix``."""
+    cursor_secret: SecretStr | None = None
+    """Signs page tokens; the same for all replicas of a service."""
+
+    database_pool: int = 10
+    """Connections a process keeps to one database."""
+    statement_timeout_s: float = 10.0
+    lock_timeout_s: float = 5.0
+    connect_timeout_s: float = 5.0
+
+    def database_url(self, service: str) -> str:
+        """The URL of a service's database; raises SettingMissing."""
+        return self.needed(f"{service}_database_url")
+
+    def needed(self, name: str) -> str:
+        """The value of a setting that must be there; raises SettingMissing, which names it."""
+        value = getattr(self, name)
+        if not value:
+            raise SettingMissing(f"FACET_{name.upper()} is not set")
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -1,0 +1,127 @@
+"""Columns that many tables share, and the tables by which every service sends and receives events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def metadata() -> MetaData:
+    """An empty collection of tables with our names for constraints."""
+    return MetaData(naming_convention=NAMES)
+
+
+def ident(name: str = "id", **rest: Any) -> Column[Any]:
+    """A UUID that must be there; ``primary_key=True`` where it is."""
+    return Column(name, UUID(as_uuid=True), nullable=False, **rest)
+
+
+def word(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
+    """Text."""
+    return Column(name, Text, nullable=nullable, **rest)
+
+
+def moment(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
+    """A point in time: timestamptz."""
+    return Column(name, DateTime(timezone=True), nullable=nullable, **rest)
+
+
+def created_at() -> Column[Any]:
+    """When the row was made, by the database's clock: one clock for all rows of a list."""
+    return moment("created_at", server_default=func.now())
+
+
+def money(name: str, nullable: bool = False) -> Column[Any]:
+    """An exact amount with cents; its currency is a column beside it."""
+    return Column(name, Numeric(14, 2), nullable=nullable)
+
+
+def number(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
+    """A whole number."""
+    return Column(name, Integer, nullable=nullable, **rest)
+
+
+def tree(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
+    """A JSON value."""
+    return Column(name, JSONB, nullable=nullable, **rest)
+
+
+def version() -> Column[Any]:
+    """Counts the changes of a row that people edit; whoever changes it says which version they saw."""
+    return number("version", server_default="1")
+
+
+@dataclass(frozen=True, slots=True)
+class Messaging:
+    """The tables behind outbox, inbox and idempotency in one service's database."""
+
+    outbox: Table
+    sequences: Table
+    inbox: Table
+    idempotency: Table
+
+
+def messaging(into: MetaData) -> Messaging:
+    """Add the tables to ``into``; version 1 of their DDL is in :mod:`data.kit.ddl`."""
+    outbox = Table(
+        "outbox",
+        into,
+        Column("id", BigInteger, Identity(always=True), primary_key=True),
+        word("topic"),
+        word("subject"),
+        word("value"),
+    )
+    sequences = Table(
+        "outbox_sequences",
+        into,
+        word("source", primary_key=True),
+        word("subject", primary_key=True),
+        Column("last", BigInteger, nullable=False),
+    )
+    inbox = Table(
+        "inbox",
+        into,
+        word("consumer", primary_key=True),
+        ident("event_id", primary_key=True),
+        moment("received_at", server_default=func.now()),
+        Index(None, "received_at", postgresql_using="brin"),
+    )
+    idempotency = Table(
+        "idempotency_keys",
+        into,
+        word("caller", primary_key=True),
+        word("key", primary_key=True),
+        Column("body_sha256", LargeBinary, nullable=False),
+        tree("answer", nullable=True),
+        created_at(),
+        Index(None, "created_at", postgresql_using="brin"),
+    )
+    return Messaging(outbox, sequences, inbox, idempotency)
+
+
+SHARED = messaging(metadata())
+"""The same tables for statements: they have the same names in every service's database."""

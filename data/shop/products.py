@@ -1,0 +1,101 @@
+"""All SQL of the shop's products."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from uuid import UUID
+
+from sqlalchemy import Numeric, Uuid, bindparam, select, update
+
+from data.kit import paging, sql
+from data.kit.database import Connection
+from data.kit.errors import NotThere, StaleVersion
+from data.shop.tables import PRODUCTS
+
+
+class Product(sql.Row):
+    """A product of the catalogue."""
+
+    id: UUID
+    sku: str
+    name: str
+    category: str
+    description: str
+    process: str
+    material: str
+    price: Decimal
+    currency: str
+    in_stock: bool
+    model_sha256: str | None = None
+    version: int
+    created_at: datetime
+
+
+_EDITED = ("name", "category", "description", "process", "material", "price", "currency", "in_stock", "model_sha256")
+_insert = sql.insert_into(PRODUCTS, "id", "sku", *_EDITED)
+_SEED = sql.Statement(_insert.on_conflict_do_nothing(index_elements=[PRODUCTS.c.sku]))
+_GET = sql.Statement(select(PRODUCTS).where(PRODUCTS.c.id == bindparam("id", type_=Uuid)))
+_EDIT = sql.Statement(
+    update(PRODUCTS)
+    .where(PRODUCTS.c.id == bindparam("product_id", type_=Uuid), PRODUCTS.c.version == bindparam("seen"))
+    .values(
+        {"version": PRODUCTS.c.version + 1, **{name: bindparam(name, type_=PRODUCTS.c[name].type) for name in _EDITED}}
+    )
+    .returning(PRODUCTS)
+)
+
+
+async def seed(connection: Connection, product: Product) -> None:
+    """Add a product unless its SKU is there."""
+    await sql.run(connection, _SEED, product.model_dump(include={"id", "sku", *_EDITED}))
+
+
+async def get(connection: Connection, ident: UUID) -> Product | None:
+    """A product."""
+    return await sql.one(connection, _GET, {"id": ident}, Product)
+
+
+async def edit(connection: Connection, product: Product) -> Product:
+    """Save a product whose version is the one that was seen; raises StaleVersion, NotThere."""
+    kept = product.model_dump(include=set(_EDITED))
+    saved = await sql.one(connection, _EDIT, {**kept, "product_id": product.id, "seen": product.version}, Product)
+    if saved is None:
+        current = await get(connection, product.id)
+        if current is None:
+            raise NotThere("there is no such product")
+        raise StaleVersion(current.version)
+    return saved
+
+
+async def catalogue(
+    connection: Connection,
+    place: paging.Place,
+    limit: int,
+    category: str | None = None,
+    in_stock: bool | None = None,
+    max_price: Decimal | None = None,
+) -> list[Product]:
+    """Products that fit, newest first: a page and one row more."""
+    given = {"category": category, "max_price": max_price}
+    filters = [name for name, value in given.items() if value is not None]
+    if in_stock is not None:
+        filters.append("in_stock" if in_stock else "out_of_stock")
+    return await sql.many(connection, _catalogue(*filters), {**given, **paging.parameters(place, limit)}, Product)
+
+
+@cache
+def _catalogue(*filters: str) -> sql.Statement:
+    conditions = {
+        "category": PRODUCTS.c.category == bindparam("category"),
+        "in_stock": PRODUCTS.c.in_stock,
+        "out_of_stock": ~PRODUCTS.c.in_stock,
+        "max_price": PRODUCTS.c.price <= bindparam("max_price", type_=Numeric),
+    }
+    return sql.Statement(
+        select(PRODUCTS)
+        .where(paging.after(PRODUCTS.c.created_at, PRODUCTS.c.id), *(conditions[name] for name in filters))
+        .order_by(PRODUCTS.c.created_at.desc(), PRODUCTS.c.id.desc())
+        .limit(bindparam("most"))
+    )

@@ -1,0 +1,171 @@
+"""All SQL of the shop's orders: small functions on a connection, within the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import DateTime, Uuid, bindparam, select, update
+
+from data.contracts.common import Priority, QuoteSummary, Wish
+from data.contracts.lifecycle import Actor, OrderStatus, Step, advance
+from data.kit import clock, paging, sql
+from data.kit.database import Connection
+from data.kit.errors import StaleVersion
+from data.shop.tables import HISTORY, ORDERS
+
+
+class Order(sql.Row):
+    """An order as the shop has it."""
+
+    id: UUID
+    owner_id: str
+    partner: bool
+    status: OrderStatus
+    held_from: OrderStatus | None = None
+    process: str
+    material: str
+    finish: str | None = None
+    quantity: int
+    priority: Priority
+    product_id: UUID | None = None
+    unit: str | None = None
+    model_sha256: str | None = None
+    quote_id: UUID | None = None
+    quote: QuoteSummary | None = None
+    submitted_at: datetime | None = None
+    version: int
+    created_at: datetime
+
+
+class Entry(sql.Row):
+    """A line of an order's history."""
+
+    status: OrderStatus
+    at: datetime
+    by: str
+
+
+_CREATED = (
+    "id",
+    "owner_id",
+    "partner",
+    "status",
+    "process",
+    "material",
+    "finish",
+    "quantity",
+    "priority",
+    "product_id",
+)
+_CHANGED = ("status", "held_from", "unit", "model_sha256", "quote_id", "quote", "submitted_at")
+_mine = ORDERS.c.id == bindparam("id", type_=Uuid)
+CREATE = sql.Statement(sql.insert_into(ORDERS, *_CREATED))
+RECORD = sql.Statement(sql.insert_into(HISTORY))
+_GET = sql.Statement(select(ORDERS).where(_mine))
+_LOCK = sql.Statement(select(ORDERS).where(_mine).with_for_update())
+_SAVE = sql.Statement(
+    update(ORDERS)
+    .where(ORDERS.c.id == bindparam("order_id", type_=Uuid))
+    .values(
+        {"version": ORDERS.c.version + 1, **{name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED}}
+    )
+)
+_HISTORY = sql.Statement(
+    select(HISTORY.c.status, HISTORY.c.at, HISTORY.c.by)
+    .where(HISTORY.c.order_id == bindparam("id", type_=Uuid))
+    .order_by(HISTORY.c.n)
+)
+_OF_OWNER = sql.Statement(
+    select(ORDERS)
+    .where(ORDERS.c.owner_id == bindparam("owner_id"), paging.after(ORDERS.c.created_at, ORDERS.c.id))
+    .order_by(ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
+    .limit(bindparam("most"))
+)
+_OVERDUE = sql.Statement(
+    select(ORDERS)
+    .where(
+        ORDERS.c.status == sql.inline(OrderStatus.SUBMITTED),
+        ORDERS.c.submitted_at < bindparam("before", type_=DateTime(timezone=True)),
+    )
+    .order_by(ORDERS.c.submitted_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+
+
+async def create(connection: Connection, ident: UUID, owner_id: str, partner: bool, wish: Wish, by: str) -> None:
+    """A new order, INITIATED."""
+    await sql.run(connection, CREATE, creation(ident, owner_id, partner, wish))
+    await sql.run(connection, RECORD, record(ident, 1, OrderStatus.INITIATED, by))
+
+
+def creation(ident: UUID, owner_id: str, partner: bool, wish: Wish) -> dict[str, Any]:
+    """Parameters of ``CREATE``."""
+    return {
+        "id": ident,
+        "owner_id": owner_id,
+        "partner": partner,
+        "status": OrderStatus.INITIATED,
+        "process": wish.process,
+        "material": wish.material,
+        "finish": wish.finish,
+        "quantity": wish.quantity,
+        "priority": wish.priority,
+        "product_id": wish.product_id,
+    }
+
+
+def record(ident: UUID, n: int, status: OrderStatus, by: str) -> dict[str, Any]:
+    """Parameters of ``RECORD``."""
+    return {"order_id": ident, "n": n, "status": status, "at": clock.now(), "by": by}
+
+
+async def get(connection: Connection, ident: UUID) -> Order | None:
+    """An order."""
+    return await sql.one(connection, _GET, {"id": ident}, Order)
+
+
+async def lock(connection: Connection, ident: UUID, version: int | None = None) -> Order | None:
+    """An order that nobody else changes before the transaction ends.
+
+    Raises StaleVersion where the caller saw another ``version``.
+    """
+    order = await sql.one(connection, _LOCK, {"id": ident}, Order)
+    if order is not None and version is not None and order.version != version:
+        raise StaleVersion(order.version)
+    return order
+
+
+async def move(
+    connection: Connection, order: Order, step: Step, by: str, actor: Actor | None = None, **changes: Any
+) -> Order:
+    """Take a step with an order that :func:`lock` gave; ``changes``: other columns that change with it.
+
+    ``actor`` as in :func:`data.contracts.lifecycle.advance`. Raises IllegalStep.
+    """
+    status = advance(order.status, step, actor, order.held_from)
+    held_from = order.status if step is Step.HOLD else None
+    after = order.model_copy(update={**changes, "status": status, "held_from": held_from, "version": order.version + 1})
+    kept = {name: getattr(after, name) for name in _CHANGED}
+    kept["quote"] = after.quote.model_dump(mode="json") if after.quote else None
+    await sql.run(connection, _SAVE, {"order_id": order.id, **kept})
+    await sql.run(connection, RECORD, record(order.id, after.version, status, by))
+    return after
+
+
+async def history(connection: Connection, ident: UUID) -> list[Entry]:
+    """All that happened to an order, oldest first."""
+    return await sql.many(connection, _HISTORY, {"id": ident}, Entry)
+
+
+async def of_owner(connection: Connection, owner_id: str, place: paging.Place, limit: int) -> list[Order]:
+    """Orders of somebody, newest first: a page and one row more."""
+    return await sql.many(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)}, Order)
+
+
+async def overdue(connection: Connection, before: datetime, limit: int = 100) -> Sequence[Order]:
+    """Orders that wait for a price since before ``before``, locked; those that others have locked are left out."""
+    return await sql.many(connection, _OVERDUE, {"before": before, "most": limit}, Order)
