@@ -1,0 +1,114 @@
+"""Commands on what outlives a process: ``facet migrate``, ``facet events dead-letters``, ``facet events replay``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from data.kit.dead_letters import DeadLetter
+
+UNREACHABLE = 4
+Result = TypeVar("Result")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    app.command(epilog="Example: facet migrate shop crm")(migrate)
+    events = typer.Typer(help="What consumers could not take.", no_args_is_help=True)
+    events.command("dead-letters", epilog="Example: facet events dead-letters")(dead_letters)
+    events.command(epilog="Example: facet events replay shop --dry-run")(replay)
+    app.add_typer(events, name="events")
+
+
+def migrate(
+    services: Annotated[list[str] | None, typer.Argument(help="Which databases; all if none is named.")] = None,
+    to: Annotated[str, typer.Option(help="A version, `head`, or with --down `base`.")] = "head",
+    down: Annotated[bool, typer.Option("--down", help="Go back to the version instead of up to it.")] = False,
+) -> None:
+    """Bring the services' databases (FACET_<SERVICE>_DATABASE_URL) to a version of their tables."""
+    from sqlalchemy.exc import OperationalError
+
+    from data.kit import migrate as migrations
+    from data.kit.errors import SettingMissing
+    from data.kit.settings import SERVICES, Settings
+
+    if unknown := set(services or ()) - set(SERVICES):
+        raise typer.BadParameter(f"no such service: {', '.join(sorted(unknown))}; there are {', '.join(SERVICES)}")
+    if down and (to == "head" or not services):
+        raise typer.BadParameter("--down needs the services by name, and --to with the version to go back to")
+    move = migrations.down if down else migrations.up
+    for service in services or SERVICES:
+        try:
+            print(f"{service}: {move(Settings().database_url(service), service, to) or 'no tables'}")
+        except SettingMissing as error:
+            raise typer.BadParameter(str(error)) from error
+        except OperationalError as error:
+            _fail(f"{service}: its database can't be reached: {error.orig}")
+
+
+def dead_letters() -> None:
+    """How many messages of each consumer wait to be sent again."""
+    from data.contracts.topics import CONSUMERS
+    from data.kit import dead_letters as letters
+
+    async def count() -> dict[str, int]:
+        return {consumer: await letters.waiting(_bootstrap(), consumer) for consumer in CONSUMERS}
+
+    for consumer, waiting in _with_kafka(count()).items():
+        print(f"{consumer}: {waiting}")
+
+
+def replay(
+    consumer: Annotated[str, typer.Argument(help="Whose dead letters: shop, crm, mes, status, ...")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show them.")] = False,
+) -> None:
+    """Send the dead letters of a consumer to it once more, oldest first, and print each with its reason."""
+    from data.contracts.topics import CONSUMERS
+    from data.kit import dead_letters as letters
+
+    if consumer not in CONSUMERS:
+        raise typer.BadParameter(f"no such consumer: {consumer}; there are {', '.join(CONSUMERS)}")
+
+    async def send() -> int:
+        count = 0
+        async for letter in letters.replay(_bootstrap(), consumer, dry_run):
+            _show(letter)
+            count += 1
+        return count
+
+    count = _with_kafka(send())
+    print(f"{count} would be sent again" if dry_run else f"{count} sent again", file=sys.stderr)
+
+
+def _show(letter: DeadLetter) -> None:
+    key = (letter.key or b"").decode(errors="replace")
+    print(f"{letter.at.isoformat()} {letter.topic}[{letter.partition}]@{letter.offset} {key}: {letter.reason}")
+
+
+def _bootstrap() -> str:
+    from data.kit.settings import Settings
+
+    return Settings().needed("kafka_url")
+
+
+def _with_kafka(work: Coroutine[Any, Any, Result]) -> Result:
+    from aiokafka.errors import KafkaError
+
+    from data.kit.errors import SettingMissing
+
+    try:
+        return asyncio.run(work)
+    except SettingMissing as error:
+        raise typer.BadParameter(str(error)) from error
+    except KafkaError as error:
+        _fail(f"kafka can't be reached: {error}")
+
+
+def _fail(text: str) -> NoReturn:
+    print(text, file=sys.stderr)
+    raise typer.Exit(UNREACHABLE)

@@ -1,0 +1,83 @@
+"""What the tests here share: running a coroutine, events with a topic of the test's own, reading a topic."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer
+
+from data.contracts.envelope import EventData
+from data.contracts.shop import OrderCancelled
+from data.kit import kafka
+
+Result = TypeVar("Result")
+LONGEST_S = 60.0
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Its result, in an event loop of its own."""
+    return asyncio.run(asyncio.wait_for(work, 4 * LONGEST_S))
+
+
+def cancelled(topic: str, order: UUID, reason: str = "test") -> EventData:
+    """An event of a known type, to be published in ``topic``."""
+    there = type("OrderCancelled", (OrderCancelled,), {"TOPIC": topic, "__module__": __name__})
+    event: EventData = there(order_id=order, by="tester", reason=reason)
+    return event
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], every_s: float = 0.02) -> None:
+    """Return when ``condition`` holds; raises TimeoutError after a minute."""
+    async with asyncio.timeout(LONGEST_S):
+        while True:
+            held = condition()
+            if await held if isinstance(held, Awaitable) else held:
+                return
+            await asyncio.sleep(every_s)
+
+
+async def while_running(*services: Coroutine[Any, Any, None], work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of ``work``, while services run that never end; they are cancelled after it."""
+    running = [asyncio.create_task(service) for service in services]
+    doing = asyncio.create_task(work)
+    try:
+        done, _ = await asyncio.wait([doing, *running], return_when=asyncio.FIRST_COMPLETED)
+        for failed in done - {doing}:
+            await failed
+        return await doing
+    finally:
+        for task in (doing, *running):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def everything(bootstrap: str, topic: str) -> Sequence[kafka.Message]:
+    """All messages of a topic, each partition in its order."""
+    reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    async with kafka.started(reader):
+        from aiokafka import TopicPartition
+
+        places = [TopicPartition(topic, number) for number in await kafka.partitions(bootstrap, topic)]
+        reader.assign(places)
+        await reader.seek_to_beginning(*places)
+        ends = await reader.end_offsets(places)
+        found: list[kafka.Message] = []
+        while any([await reader.position(place) < ends[place] for place in places]):
+            for messages in (await reader.getmany(timeout_ms=200)).values():
+                found.extend(messages)
+        return found
+
+
+def numbers(messages: Sequence[kafka.Message]) -> dict[str, list[int]]:
+    """For each subject the sequence numbers in the order of the topic."""
+    found: dict[str, list[int]] = {}
+    for message in messages:
+        tree = json.loads(message.value or b"")
+        found.setdefault(tree["subject"], []).append(tree["sequence"])
+    return found

@@ -1,0 +1,78 @@
+"""``facet migrate`` and ``facet events``: what they print, and how they say that something is wrong."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+from aiokafka import AIOKafkaProducer
+from typer.testing import CliRunner
+
+from data.commands import register
+from data.contracts.topics import all_topics, dead_letters
+from data.kit import kafka
+from data.kit.dead_letters import bury
+from tests.integration.data.running import run
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    made = typer.Typer()
+    register(made)
+    return made
+
+
+class Odd:
+    """A message that nobody wants."""
+
+    topic, partition, offset, timestamp = "shop.orders.v1", 0, 5, 0
+    key, value, headers = b"an-order", b"odd", ()
+
+
+def test_migrate_says_the_version(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch, service_urls: dict[str, str]
+) -> None:
+    monkeypatch.setenv("FACET_SHOP_DATABASE_URL", service_urls["shop"])
+    done = CliRunner().invoke(app, ["migrate", "shop"])
+    assert done.exit_code == 0
+    assert done.stdout.startswith("shop: 0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["migrate", "shopp"], "no such service: shopp"),
+        (["migrate", "--down"], "--down needs"),
+        (["events", "replay", "nobody"], "no such consumer: nobody"),
+    ],
+)
+def test_wrong_usage_is_told(app: typer.Typer, arguments: list[str], says: str) -> None:
+    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200"}).invoke(app, arguments)
+    assert done.exit_code == 2
+    assert says in done.output
+
+
+def test_what_is_away_is_code_4(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACET_SHOP_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("FACET_KAFKA_URL", "127.0.0.1:1")
+    assert CliRunner().invoke(app, ["migrate", "shop"]).exit_code == 4
+    assert CliRunner().invoke(app, ["events", "dead-letters"]).exit_code == 4
+
+
+def test_dead_letters_are_counted_shown_and_sent_again(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch, bootstrap: str
+) -> None:
+    monkeypatch.setenv("FACET_KAFKA_URL", bootstrap)
+
+    async def one_more() -> None:
+        await kafka.ensure_topics(bootstrap, all_topics())
+        async with kafka.started(kafka.producer(bootstrap, "test")) as producer:
+            assert isinstance(producer, AIOKafkaProducer)
+            await bury(producer, "crm", Odd(), ValueError("odd indeed"))
+
+    run(one_more())
+    assert dead_letters("crm") == "crm.dead-letter"
+    assert "crm: 1\n" in CliRunner().invoke(app, ["events", "dead-letters"]).stdout
+    shown = CliRunner().invoke(app, ["events", "replay", "crm", "--dry-run"])
+    assert "shop.orders.v1[0]@5 an-order: ValueError: odd indeed" in shown.stdout
+    assert CliRunner().invoke(app, ["events", "replay", "crm"]).exit_code == 0
+    assert "crm: 0\n" in CliRunner().invoke(app, ["events", "dead-letters"]).stdout

@@ -1,0 +1,277 @@
+"""Consumers: each event has its effect once, poison goes aside, faults that pass are waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import Sequence
+from uuid import UUID
+
+import psycopg
+import pytest
+from aiokafka import AIOKafkaProducer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data.contracts.envelope import CloudEvent, EventData
+from data.contracts.topics import dead_letters
+from data.kit import dead_letters as letters
+from data.kit import inbox, kafka, outbox
+from data.kit.consumer import Consumer
+from data.kit.database import Connection, Database
+from data.kit.errors import NotYet
+from data.kit.ids import new_id
+from tests.integration.data.running import cancelled, everything, run, until, while_running
+
+
+def written(event: EventData, sequence: int = 1) -> bytes:
+    """A message as the relay would publish it."""
+    return f'{{"sequence":{sequence}{outbox.parameters(event)["rest"]}'.encode()
+
+
+@pytest.fixture
+def name(bootstrap: str) -> str:
+    """A consumer of the test's own, with its topic for dead letters."""
+    chosen = f"test-{new_id().hex}"
+    run(kafka.ensure_topics(bootstrap, [dead_letters(chosen)], partitions=1))
+    return chosen
+
+
+async def note(connection: Connection, event: CloudEvent, data: EventData) -> None:
+    """The effect of these tests: a row that says what came, in the order it came."""
+    await connection.execute(
+        "INSERT INTO idempotency_keys (caller, key, body_sha256, created_at) VALUES (%s, %s, '', clock_timestamp())",
+        [event.subject, f"{event.sequence:06}"],
+    )
+
+
+def noted(url: str) -> list[tuple[str, int]]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT caller, key FROM idempotency_keys ORDER BY created_at").fetchall()
+        return [(subject, int(sequence)) for subject, sequence in rows]
+
+
+async def publish(bootstrap: str, topic: str, messages: Sequence[tuple[str, bytes]]) -> None:
+    """Messages (key, value), one after the other."""
+    async with kafka.started(kafka.producer(bootstrap, "test")) as producer:
+        assert isinstance(producer, AIOKafkaProducer)
+        for future in [await producer.send(topic, value, key.encode()) for key, value in messages]:
+            await future
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.lists(st.integers(1, 7), min_size=1))
+def test_the_inbox_takes_each_event_once(shop_url: str, arrivals: list[int], batches: list[int]) -> None:
+    ids = [new_id() for _ in range(10)]
+
+    async def main() -> list[UUID]:
+        taken: list[UUID] = []
+        left, sizes = list(arrivals), iter(batches * 40)
+
+        async def batch(some: list[int]) -> None:
+            async with database.transaction() as connection:
+                taken.extend(await inbox.record(connection, "t", [ids[n] for n in some]))
+
+        async with Database(shop_url) as database:
+            cut = []
+            while left:
+                size = next(sizes)
+                cut.append(left[:size])
+                left = left[size:]
+            await asyncio.gather(*map(batch, cut))
+            async with database.connection() as connection:
+                await connection.execute("DELETE FROM inbox")
+        return taken
+
+    assert sorted(run(main())) == sorted({ids[n] for n in arrivals})
+
+
+def test_duplicates_and_repeats_have_one_effect(shop_url: str, bootstrap: str, topic: str, name: str) -> None:
+    messages = [
+        (str(subject), written(cancelled(topic, subject), sequence))
+        for subject in [new_id() for _ in range(10)]
+        for sequence in range(1, 11)
+    ]
+    again = [*messages, *random.sample(messages, 60), *messages]
+
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            consumers = [Consumer(name, note, database, bootstrap, [topic]) for _ in range(2)]
+
+            async def work() -> None:
+                await publish(bootstrap, topic, again)
+                await until(lambda: sum(each.applied for each in consumers) >= len(messages))
+                await publish(bootstrap, topic, messages[:10])
+                await asyncio.sleep(1)
+
+            await while_running(*(each.run() for each in consumers), work=work())
+            assert sum(each.applied for each in consumers) == len(messages)
+
+    run(main())
+    came = noted(shop_url)
+    assert len(came) == len(set(came)) == len(messages)
+    for subject in {subject for subject, _ in came}:
+        assert [sequence for of, sequence in came if of == subject] == list(range(1, 11))
+
+
+class Unlucky(Exception):
+    """A handler's own fault."""
+
+
+def test_poison_goes_aside_with_its_reason_and_comes_back_on_request(
+    shop_url: str, bootstrap: str, topic: str, name: str
+) -> None:
+    order = new_id()
+    good = [written(cancelled(topic, order), sequence) for sequence in range(1, 6)]
+    bad_data = json.loads(good[0]) | {"id": str(new_id()), "data": {"order_id": "no"}}
+    unlucky = written(cancelled(topic, order, "unlucky"), 6)
+    values = [good[0], b"\xff not json", good[1], b"{}", good[2], json.dumps(bad_data).encode(), unlucky, *good[3:]]
+    mended = False
+
+    async def handler(connection: Connection, event: CloudEvent, data: EventData) -> None:
+        await note(connection, event, data)
+        if data.reason == "unlucky" and not mended:  # type: ignore[attr-defined]
+            raise Unlucky("no luck today")
+
+    async def main() -> None:
+        nonlocal mended
+        async with Database(shop_url) as database:
+            consumer = Consumer(name, handler, database, bootstrap, [topic])
+            other = Consumer(f"{name}-other", note, database, bootstrap, [topic])
+            await kafka.ensure_topics(bootstrap, [dead_letters(other.name)])
+
+            async def work() -> None:
+                nonlocal mended
+                await publish(bootstrap, topic, [(str(order), value) for value in values])
+                await until(lambda: consumer.applied == 5 and consumer.buried == 4)
+                assert [sequence for _, sequence in noted(shop_url)] == [1, 2, 3, 4, 5]
+                assert await letters.waiting(bootstrap, name) == 4
+                seen = [each async for each in letters.replay(bootstrap, name, dry_run=True)]
+                assert [each.reason.partition(":")[0] for each in seen] == [
+                    "ValidationError", "ValidationError", "ValidationError", "Unlucky",
+                ]  # fmt: skip
+                assert [each.offset for each in seen] == [1, 3, 5, 6]
+                assert [each.value for each in seen] == [values[n] for n in (1, 3, 5, 6)]
+                assert await letters.waiting(bootstrap, name) == 4, "a dry run leaves all as it was"
+                mended = True
+                assert len([each async for each in letters.replay(bootstrap, name)]) == 4
+                await until(lambda: consumer.applied == 6 and consumer.buried == 7)
+                assert [sequence for _, sequence in noted(shop_url)] == [1, 2, 3, 4, 5, 6]
+                assert await letters.waiting(bootstrap, name) == 3, "what is still poison waits again"
+
+            await while_running(consumer.run(), work=work())
+
+    run(main())
+    assert len(run(everything(bootstrap, topic))) == len(values) + 4
+
+
+def test_an_event_that_came_too_early_waits_for_the_one_before(
+    shop_url: str, bootstrap: str, topic: str, name: str
+) -> None:
+    early, free = new_id(), new_id()
+    arrived = False
+
+    async def handler(connection: Connection, event: CloudEvent, data: EventData) -> None:
+        if event.subject == str(early) and not arrived:
+            raise NotYet("its predecessor travels on another topic")
+        await note(connection, event, data)
+
+    async def main() -> None:
+        nonlocal arrived
+        async with Database(shop_url) as database:
+            consumer = Consumer(name, handler, database, bootstrap, [topic])
+
+            async def work() -> None:
+                nonlocal arrived
+                await publish(bootstrap, topic, [(str(early), written(cancelled(topic, early), n)) for n in (1, 2)])
+                await asyncio.sleep(0.5)
+                await publish(bootstrap, topic, [(str(new_id()), written(cancelled(topic, free), 1))] * 20)
+                await until(lambda: consumer.applied == 1)
+                arrived = True
+                await until(lambda: consumer.applied == 3)
+
+            await while_running(consumer.run(), work=work())
+            assert consumer.buried == 0
+
+    run(main())
+    assert noted(shop_url) == [(str(free), 1), (str(early), 1), (str(early), 2)]
+
+
+def test_an_event_whose_predecessor_never_comes_is_poison(shop_url: str, bootstrap: str, topic: str, name: str) -> None:
+    order = new_id()
+
+    async def handler(connection: Connection, event: CloudEvent, data: EventData) -> None:
+        if event.sequence == 1:
+            raise NotYet("never")
+        await note(connection, event, data)
+
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            consumer = Consumer(name, handler, database, bootstrap, [topic], patience_s=0.3)
+
+            async def work() -> None:
+                await publish(bootstrap, topic, [(str(order), written(cancelled(topic, order), n)) for n in (1, 2)])
+                await until(lambda: consumer.applied == 1 and consumer.buried == 1)
+
+            await while_running(consumer.run(), work=work())
+
+    run(main())
+    assert noted(shop_url) == [(str(order), 2)]
+
+
+def test_a_database_that_goes_away_is_waited_for(shop_url: str, bootstrap: str, topic: str, name: str) -> None:
+    order = new_id()
+    times = 0
+
+    async def handler(connection: Connection, event: CloudEvent, data: EventData) -> None:
+        nonlocal times
+        times += 1
+        if times < 4:
+            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        await note(connection, event, data)
+
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            consumer = Consumer(name, handler, database, bootstrap, [topic])
+
+            async def work() -> None:
+                await publish(bootstrap, topic, [(str(order), written(cancelled(topic, order), n)) for n in (1, 2, 3)])
+                await until(lambda: consumer.applied == 3)
+
+            await while_running(consumer.run(), work=work())
+            assert consumer.buried == 0
+
+    run(main())
+    assert noted(shop_url) == [(str(order), 1), (str(order), 2), (str(order), 3)]
+
+
+def test_a_consumer_killed_anywhere_loses_and_repeats_nothing(
+    shop_url: str, bootstrap: str, topic: str, name: str
+) -> None:
+    subjects = [new_id() for _ in range(10)]
+    messages = [
+        (str(subject), written(cancelled(topic, subject), sequence))
+        for sequence in range(1, 31)
+        for subject in subjects
+    ]
+    command = [sys.executable, "-m", "tests.integration.data.consumer_process", name, shop_url, bootstrap, topic]
+
+    async def main() -> None:
+        await publish(bootstrap, topic, messages)
+        for kill in range(5):
+            before = len(noted(shop_url))
+            process = await asyncio.create_subprocess_exec(*command)
+            goal = len(messages) if kill == 4 else min(len(messages), before + 30)
+            await until(lambda goal=goal: len(noted(shop_url)) >= goal)
+            os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    run(main())
+    came = noted(shop_url)
+    assert len(came) == len(set(came)) == len(messages)
+    for subject in map(str, subjects):
+        assert [sequence for of, sequence in came if of == subject] == list(range(1, 31))

@@ -1,0 +1,75 @@
+"""The outbox's numbers: no gap, no double, under writers that race and roll back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from uuid import UUID
+
+import psycopg
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data.kit import outbox
+from data.kit.database import Database
+from data.kit.ids import new_id
+from tests.integration.data.running import cancelled, run
+
+
+class ChangedMyMind(Exception):
+    """Rolls a transaction back."""
+
+
+WRITES = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, 3)), min_size=1, max_size=30)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(WRITES)
+def test_numbers_have_no_gap_whoever_races_and_rolls_back(shop_url: str, writes: list[tuple[int, bool, int]]) -> None:
+    subjects = [new_id() for _ in range(3)]
+
+    async def write(database: Database, subject: UUID, commits: bool, count: int) -> int:
+        try:
+            async with database.transaction() as connection:
+                await outbox.append(connection, *(cancelled("anywhere", subject) for _ in range(count)))
+                await asyncio.sleep(random.random() / 1000)
+                if not commits:
+                    raise ChangedMyMind
+        except ChangedMyMind:
+            return 0
+        return count
+
+    async def race() -> list[int]:
+        async with Database(shop_url) as database:
+            return await asyncio.gather(*(write(database, subjects[n], commits, k) for n, commits, k in writes))
+
+    committed = run(race())
+    for n, subject in enumerate(subjects):
+        with psycopg.connect(shop_url) as connection:
+            rows = connection.execute("SELECT value FROM outbox WHERE subject = %s ORDER BY id", [str(subject)])
+            got = [json.loads(value)["sequence"] for (value,) in rows]
+        expected = sum(count for count, (of, *_) in zip(committed, writes, strict=True) if of == n)
+        assert got == list(range(1, expected + 1))
+
+
+def test_an_error_that_nobody_fetched_commits_nothing(shop_url: str) -> None:
+    async def twice() -> None:
+        from data.contracts.common import Wish
+        from data.shop import repository
+
+        wish, ident = Wish(process="casting", material="brass", quantity=1), new_id()
+        async with Database(shop_url) as database:
+            for _ in range(2):
+                async with database.transaction() as connection:
+                    await repository.create(connection, ident, "me", False, wish, "me")
+                    await outbox.append(connection, cancelled("anywhere", ident))
+
+    try:
+        run(twice())
+    except psycopg.errors.UniqueViolation:
+        pass
+    else:
+        raise AssertionError("the second order with the same id was taken")
+    with psycopg.connect(shop_url) as connection:
+        assert connection.execute("SELECT count(*) FROM outbox").fetchone() == (1,)

@@ -1,0 +1,128 @@
+"""The relay: in order, nothing lost, whoever runs beside it or dies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from uuid import UUID
+
+import psycopg
+
+from data.kit import outbox
+from data.kit.database import Database
+from data.kit.ids import new_id
+from data.kit.relay import Relay
+from tests.integration.data.running import cancelled, everything, numbers, run, until, while_running
+
+
+async def fill(database: Database, topic: str, subjects: list[UUID], each: int) -> None:
+    """``each`` events for every subject, by writers at once."""
+
+    async def write(subject: UUID) -> None:
+        for _ in range(each):
+            async with database.transaction() as connection:
+                await outbox.append(connection, cancelled(topic, subject))
+
+    await asyncio.gather(*(write(subject) for subject in subjects))
+
+
+async def is_empty(database: Database) -> bool:
+    async with database.connection() as connection:
+        return await (await connection.execute("SELECT 1 FROM outbox LIMIT 1")).fetchone() is None
+
+
+def test_events_arrive_in_order_while_writers_write(shop_url: str, bootstrap: str, topic: str) -> None:
+    subjects = [new_id() for _ in range(20)]
+
+    async def main() -> int:
+        async with Database(shop_url) as database:
+            relay = Relay(database, bootstrap, "shop", batch=50)
+
+            async def work() -> None:
+                await fill(database, topic, subjects, 20)
+                await until(lambda: is_empty(database))
+
+            await while_running(relay.run(), work=work())
+            return relay.published
+
+    assert run(main()) == 400
+    messages = run(everything(bootstrap, topic))
+    assert numbers(messages) == {str(subject): list(range(1, 21)) for subject in subjects}
+    assert all((message.key or b"").decode() == json.loads(message.value or b"")["subject"] for message in messages)
+
+
+def test_of_several_relays_each_event_is_published_once(shop_url: str, bootstrap: str, topic: str) -> None:
+    subjects = [new_id() for _ in range(10)]
+
+    async def main() -> list[int]:
+        async with Database(shop_url) as database, Database(shop_url) as other:
+            relays = [Relay(each, bootstrap, "shop", batch=7) for each in (database, other, database)]
+
+            async def work() -> None:
+                await fill(database, topic, subjects, 20)
+                await until(lambda: is_empty(database))
+
+            await while_running(*(relay.run() for relay in relays), work=work())
+            return [relay.published for relay in relays]
+
+    assert sum(run(main())) == 200
+    assert numbers(run(everything(bootstrap, topic))) == {str(subject): list(range(1, 21)) for subject in subjects}
+
+
+def test_a_relay_killed_in_a_batch_loses_nothing(shop_url: str, bootstrap: str, topic: str) -> None:
+    subjects = [new_id() for _ in range(10)]
+    command = [sys.executable, "-m", "tests.integration.data.relay_process", shop_url, bootstrap]
+
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            await fill(database, topic, subjects, 50)
+            kills = 0
+            while not await is_empty(database):
+                process = await asyncio.create_subprocess_exec(
+                    *command, "dies" if kills < 3 else "lives", stdout=asyncio.subprocess.PIPE
+                )
+                assert process.stdout is not None
+                if kills < 3:  # it says so when it has published a batch and not committed it
+                    assert await process.stdout.readline() == b"published\n"
+                    os.kill(process.pid, signal.SIGKILL)
+                    kills += 1
+                else:
+                    await until(lambda: is_empty(database))
+                    process.terminate()
+                await process.wait()
+            assert kills == 3
+
+    run(main())
+    messages = run(everything(bootstrap, topic))
+    ids = [json.loads(message.value or b"")["id"] for message in messages]
+    assert len(set(ids)) == 500
+    assert len(ids) > 500, "no batch was published twice, so none was killed between publishing and committing"
+    for seen in numbers(messages).values():
+        first = list(dict.fromkeys(seen))
+        assert first == list(range(1, 51)), "by first appearance every subject keeps its order"
+
+
+def test_a_database_that_throws_the_relay_out_is_waited_for(shop_url: str, bootstrap: str, topic: str) -> None:
+    subjects = [new_id() for _ in range(5)]
+
+    async def main() -> None:
+        async with Database(shop_url) as database, Database(shop_url, name="thrown-out") as relays:
+
+            async def work() -> None:
+                for _ in range(5):
+                    await fill(database, topic, subjects, 10)
+                    with psycopg.connect(shop_url, autocommit=True) as connection:
+                        connection.execute(
+                            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                            " WHERE application_name = 'thrown-out'"
+                        )
+                await until(lambda: is_empty(database))
+
+            await while_running(Relay(relays, bootstrap, "shop", batch=10).run(), work=work())
+
+    run(main())
+    for seen in numbers(run(everything(bootstrap, topic))).values():
+        assert list(dict.fromkeys(seen)) == list(range(1, 51))

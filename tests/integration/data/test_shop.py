@@ -1,0 +1,148 @@
+"""The shop's repository: orders move along their graph with their history; lists go on where they were."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from data.contracts.common import Priority, Wish
+from data.contracts.lifecycle import Actor, IllegalStep, OrderStatus, Step
+from data.kit import clock
+from data.kit.database import Database
+from data.kit.errors import StaleVersion
+from data.kit.ids import new_id
+from data.kit.paging import BEGIN, Place
+from data.shop import products, repository
+from tests.integration.data.running import run
+from tests.unit.data.examples import SHA, SUMMARY
+
+WISH = Wish(process="casting", material="brass", finish="polished", quantity=2, priority=Priority.EXPRESS)
+S = OrderStatus
+
+
+def test_an_order_keeps_what_it_was_told_and_its_history(shop_url: str) -> None:
+    async def main() -> None:
+        ident, quote_id = new_id(), new_id()
+        async with Database(shop_url) as database:
+            async with database.transaction() as connection:
+                await repository.create(connection, ident, "me", False, WISH, "me")
+            async with database.transaction() as connection:
+                order = await repository.lock(connection, ident)
+                assert order is not None
+                order = await repository.move(
+                    connection, order, Step.UPLOAD, "me", Actor.CUSTOMER, model_sha256=SHA, unit="mm"
+                )
+                order = await repository.move(
+                    connection, order, Step.SUBMIT, "me", submitted_at=clock.now(), quote_id=quote_id
+                )
+                await repository.move(connection, order, Step.PRICE, "pricing", quote=SUMMARY)
+            async with database.connection() as connection:
+                kept = await repository.get(connection, ident)
+                assert kept is not None
+                assert (kept.status, kept.version, kept.quote, kept.quote_id) == (
+                    S.PRICE_CALCULATED, 4, SUMMARY, quote_id,
+                )  # fmt: skip
+                assert (kept.priority, kept.quantity, kept.model_sha256, kept.unit) == (Priority.EXPRESS, 2, SHA, "mm")
+                entries = await repository.history(connection, ident)
+                assert [(entry.status, entry.by) for entry in entries] == [
+                    (S.INITIATED, "me"), (S.FILE_UPLOADED, "me"), (S.SUBMITTED, "me"), (S.PRICE_CALCULATED, "pricing"),
+                ]  # fmt: skip
+
+    run(main())
+
+
+def test_an_illegal_step_and_a_stale_version_change_nothing(shop_url: str) -> None:
+    async def main() -> None:
+        ident = new_id()
+        async with Database(shop_url) as database:
+            async with database.transaction() as connection:
+                await repository.create(connection, ident, "me", False, WISH, "me")
+
+            async def submit() -> None:
+                async with database.transaction() as connection:
+                    order = await repository.lock(connection, ident, version=1)
+                    assert order is not None
+                    await repository.move(connection, order, Step.SUBMIT, "me", Actor.CUSTOMER)
+
+            with pytest.raises(IllegalStep, match="legal steps: cancel, upload"):
+                await submit()
+            with pytest.raises(StaleVersion, match="version is 1 now"):
+                async with database.transaction() as connection:
+                    await repository.lock(connection, ident, version=2)
+            async with database.connection() as connection:
+                assert len(await repository.history(connection, ident)) == 1
+
+    run(main())
+
+
+def test_lists_go_on_where_they_were(shop_url: str) -> None:
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            idents = [new_id() for _ in range(7)]
+            for ident in idents:
+                async with database.transaction() as connection:
+                    await repository.create(connection, ident, "me", False, WISH, "me")
+                    await repository.create(connection, new_id(), "you", False, WISH, "you")
+            async with database.connection() as connection:
+                seen, place = [], BEGIN
+                while rows := await repository.of_owner(connection, "me", place, 3):
+                    seen += [row.id for row in rows[:3]]
+                    place = Place(rows[:3][-1].created_at, rows[:3][-1].id)
+                assert seen == idents[::-1]
+
+    run(main())
+
+
+def test_orders_that_wait_too_long_are_found_once(shop_url: str) -> None:
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            for age_s in (10, 100):
+                ident = new_id()
+                async with database.transaction() as connection:
+                    await repository.create(connection, ident, "me", False, WISH, "me")
+                    order = await repository.lock(connection, ident)
+                    assert order is not None
+                    order = await repository.move(connection, order, Step.UPLOAD, "me", model_sha256=SHA, unit="mm")
+                    since = clock.now() - timedelta(seconds=age_s)
+                    await repository.move(connection, order, Step.SUBMIT, "me", submitted_at=since)
+            before = clock.now() - timedelta(seconds=60)
+            async with database.transaction() as one, database.transaction() as another:
+                assert [order.id for order in await repository.overdue(one, before)] == [ident]
+                assert await repository.overdue(another, before) == []
+
+    run(main())
+
+
+def product(number: int) -> products.Product:
+    return products.Product(
+        id=new_id(), sku=f"ring-{number}", name=f"Ring {number}", category="rings" if number % 2 else "pendants",
+        description="", process="casting", material="brass", price=Decimal(number), currency="EUR",
+        in_stock=number % 3 == 0, version=1, created_at=clock.now(),
+    )  # fmt: skip
+
+
+def test_the_catalogue_is_filtered_and_edited_with_versions(shop_url: str) -> None:
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            for number in range(1, 13):
+                async with database.transaction() as connection:
+                    await products.seed(connection, product(number))
+                    await products.seed(connection, product(number))
+            async with database.connection() as connection:
+
+                async def skus(**filters: object) -> list[str]:
+                    found = await products.catalogue(connection, BEGIN, 50, **filters)  # type: ignore[arg-type]
+                    return [each.sku for each in found]
+
+                assert await skus() == [f"ring-{number}" for number in range(12, 0, -1)]
+                assert await skus(category="rings", in_stock=True) == ["ring-9", "ring-3"]
+                assert await skus(in_stock=False, max_price=Decimal(4)) == ["ring-4", "ring-2", "ring-1"]
+                first = (await products.catalogue(connection, BEGIN, 1))[0]
+                saved = await products.edit(connection, first.model_copy(update={"price": Decimal("9.99")}))
+                assert (saved.price, saved.version) == (Decimal("9.99"), 2)
+                with pytest.raises(StaleVersion, match="is 2 now"):
+                    await products.edit(connection, first)
+
+    run(main())
