@@ -75,10 +75,15 @@ class Reason(BaseModel):
 
 
 class OrderEvent(EventData):
-    """An event about an order. ``by``: who took the step, a person or a service."""
+    """An event about an order. ``by``: who took the step, a person or a service.
+
+    ``revision``: how often the order's status has changed, this step included, as far as its service knew (a Lamport
+    clock). By it a reader of several topics knows which events of other services came before.
+    """
 
     order_id: UUID
     by: str
+    revision: int | None = None
 
     @property
     def subject(self) -> str:

@@ -106,8 +106,9 @@ class Lifecycle(StateMachine):
 
     upload = _.INITIATED.to(_.FILE_UPLOADED) | _.FILE_UPLOADED.to.itself()
     submit = _.FILE_UPLOADED.to(_.SUBMITTED) | _.PRICE_FAILED.to(_.SUBMITTED) | _.QUOTE_EXPIRED.to(_.SUBMITTED)
-    price = _.SUBMITTED.to(_.PRICE_CALCULATED)
-    require_review = _.SUBMITTED.to(_.REVIEW_REQUIRED)
+    # A price that comes late, after the timer gave it up, is better than none.
+    price = _.SUBMITTED.to(_.PRICE_CALCULATED) | _.PRICE_FAILED.to(_.PRICE_CALCULATED)
+    require_review = _.SUBMITTED.to(_.REVIEW_REQUIRED) | _.PRICE_FAILED.to(_.REVIEW_REQUIRED)
     fail_price = _.SUBMITTED.to(_.PRICE_FAILED)
     release = _.REVIEW_REQUIRED.to(_.PRICE_CALCULATED)
     expire = _.PRICE_CALCULATED.to(_.QUOTE_EXPIRED) | _.REVIEW_REQUIRED.to(_.QUOTE_EXPIRED)

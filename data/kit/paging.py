@@ -16,8 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, DateTime, Uuid, bindparam, tuple_
+from sqlalchemy import ColumnElement, DateTime, Table, Uuid, bindparam, select, tuple_
 
+from data.kit import sql
 from data.kit.errors import BadCursor
 
 MOST = 200
@@ -92,10 +93,18 @@ class Cursors:
         return hmac.digest(self._secret, scope.encode() + b"\0" + packed, hashlib.sha256)[:_MAC]
 
 
-def after(created_at: Column[Any], ident: Column[Any]) -> ColumnElement[bool]:
-    """The condition for rows after a place, with parameters ``after_at`` and ``after_id``: one range of an index."""
+def select_page(table: Table, *conditions: ColumnElement[bool]) -> sql.Statement:
+    """A page of the rows of ``table`` that fit; runs with :func:`parameters`.
+
+    One range of an index whose first columns the conditions fix, and whose last are (created_at DESC, id DESC).
+    """
     here = tuple_(bindparam("after_at", type_=DateTime(timezone=True)), bindparam("after_id", type_=Uuid))
-    return tuple_(created_at, ident) < here
+    return sql.Statement(
+        select(table)
+        .where(tuple_(table.c.created_at, table.c.id) < here, *conditions)
+        .order_by(table.c.created_at.desc(), table.c.id.desc())
+        .limit(bindparam("most"))
+    )
 
 
 def parameters(place: Place, limit: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnClause, Table, bindparam, literal_column
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from data.kit.database import Connection
 
@@ -35,8 +36,10 @@ class Statement:
 
     def __init__(self, expression: ClauseElement) -> None:
         compiled = expression.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+        assert isinstance(compiled, SQLCompiler)
         self.text = str(compiled).encode()
-        self.given = {name: value for name, value in compiled.params.items() if value is not None}
+        asked = {name for bind, name in compiled.bind_names.items() if bind.required}
+        self.given = {name: value for name, value in compiled.params.items() if name not in asked}
 
     def __repr__(self) -> str:
         return self.text.decode()

@@ -93,9 +93,4 @@ def _catalogue(*filters: str) -> sql.Statement:
         "out_of_stock": ~PRODUCTS.c.in_stock,
         "max_price": PRODUCTS.c.price <= bindparam("max_price", type_=Numeric),
     }
-    return sql.Statement(
-        select(PRODUCTS)
-        .where(paging.after(PRODUCTS.c.created_at, PRODUCTS.c.id), *(conditions[name] for name in filters))
-        .order_by(PRODUCTS.c.created_at.desc(), PRODUCTS.c.id.desc())
-        .limit(bindparam("most"))
-    )
+    return paging.select_page(PRODUCTS, *(conditions[name] for name in filters))

@@ -36,6 +36,7 @@ class Order(sql.Row):
     quote_id: UUID | None = None
     quote: QuoteSummary | None = None
     submitted_at: datetime | None = None
+    revision: int
     version: int
     created_at: datetime
 
@@ -60,7 +61,7 @@ _CREATED = (
     "priority",
     "product_id",
 )
-_CHANGED = ("status", "held_from", "unit", "model_sha256", "quote_id", "quote", "submitted_at")
+_CHANGED = ("status", "held_from", "unit", "model_sha256", "quote_id", "quote", "submitted_at", "revision")
 _mine = ORDERS.c.id == bindparam("id", type_=Uuid)
 CREATE = sql.Statement(sql.insert_into(ORDERS, *_CREATED))
 RECORD = sql.Statement(sql.insert_into(HISTORY))
@@ -78,12 +79,7 @@ _HISTORY = sql.Statement(
     .where(HISTORY.c.order_id == bindparam("id", type_=Uuid))
     .order_by(HISTORY.c.n)
 )
-_OF_OWNER = sql.Statement(
-    select(ORDERS)
-    .where(ORDERS.c.owner_id == bindparam("owner_id"), paging.after(ORDERS.c.created_at, ORDERS.c.id))
-    .order_by(ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
-    .limit(bindparam("most"))
-)
+_OF_OWNER = paging.select_page(ORDERS, ORDERS.c.owner_id == bindparam("owner_id"))
 _OVERDUE = sql.Statement(
     select(ORDERS)
     .where(
@@ -140,15 +136,23 @@ async def lock(connection: Connection, ident: UUID, version: int | None = None) 
 
 
 async def move(
-    connection: Connection, order: Order, step: Step, by: str, actor: Actor | None = None, **changes: Any
+    connection: Connection,
+    order: Order,
+    step: Step,
+    by: str,
+    actor: Actor | None = None,
+    told: int | None = None,
+    **changes: Any,
 ) -> Order:
     """Take a step with an order that :func:`lock` gave; ``changes``: other columns that change with it.
 
-    ``actor`` as in :func:`data.contracts.lifecycle.advance`. Raises IllegalStep.
+    ``actor`` as in :func:`data.contracts.lifecycle.advance`; ``told``: the revision of the event that tells the step.
+    Raises IllegalStep.
     """
     status = advance(order.status, step, actor, order.held_from)
     held_from = order.status if step is Step.HOLD else None
-    after = order.model_copy(update={**changes, "status": status, "held_from": held_from, "version": order.version + 1})
+    counts = {"version": order.version + 1, "revision": max(order.revision + 1, told or 0)}
+    after = order.model_copy(update={**changes, **counts, "status": status, "held_from": held_from})
     kept = {name: getattr(after, name) for name in _CHANGED}
     kept["quote"] = after.quote.model_dump(mode="json") if after.quote else None
     await sql.run(connection, _SAVE, {"order_id": order.id, **kept})

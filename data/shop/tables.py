@@ -56,6 +56,7 @@ ORDERS = Table(
     Column("quote_id", UUID(as_uuid=True)),
     tree("quote", nullable=True),
     moment("submitted_at", nullable=True),
+    number("revision", server_default="1"),
     version(),
     created_at(),
 )

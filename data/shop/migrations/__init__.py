@@ -1,1 +1,1 @@
-"""The shop's migrations."""
+"""Migrations of shop."""

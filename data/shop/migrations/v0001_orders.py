@@ -21,6 +21,7 @@ UP = (
         id uuid NOT NULL, owner_id text NOT NULL, partner boolean NOT NULL, status text NOT NULL, held_from text,
         process text NOT NULL, material text NOT NULL, finish text, quantity integer NOT NULL, priority text NOT NULL,
         product_id uuid, unit text, model_sha256 text, quote_id uuid, quote jsonb, submitted_at timestamptz,
+        revision integer NOT NULL DEFAULT 1,
         version integer NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(),
         CONSTRAINT pk_orders PRIMARY KEY (id)
     )""",

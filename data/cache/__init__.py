@@ -1,0 +1,1 @@
+"""Redis: a cache and a messenger, either of which may vanish without an error."""

@@ -1,0 +1,161 @@
+"""All SQL of the CRM."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import DateTime, Uuid, bindparam, select, update
+
+from data.contracts.common import Priority, QuoteSummary, Reason
+from data.contracts.lifecycle import Actor, OrderStatus, Step, advance
+from data.contracts.shop import OrderSubmitted
+from data.crm.tables import ORDERS
+from data.kit import paging, sql
+from data.kit.database import Connection
+from data.kit.errors import StaleVersion
+
+
+class Order(sql.Row):
+    """An order as sellers see it. ``reasons``: what pricing wants looked at."""
+
+    id: UUID
+    owner_id: str
+    partner: bool
+    status: OrderStatus
+    held_from: OrderStatus | None
+    process: str
+    material: str
+    finish: str | None
+    quantity: int
+    priority: Priority
+    unit: str
+    model_sha256: str
+    quote_id: UUID | None
+    quote: QuoteSummary | None
+    reasons: tuple[Reason, ...] | None
+    expires_at: datetime | None
+    note: str | None
+    revision: int
+    version: int
+    created_at: datetime
+
+
+_TOLD = (
+    "id", "owner_id", "partner", "status", "process", "material", "finish", "quantity", "priority", "unit",
+    "model_sha256", "quote_id", "revision",
+)  # fmt: skip
+_CHANGED = (
+    "status",
+    "held_from",
+    "quote",
+    "reasons",
+    "expires_at",
+    "note",
+    "quote_id",
+    "unit",
+    "model_sha256",
+    "revision",
+)
+_AWAITING = (OrderStatus.PRICE_CALCULATED, OrderStatus.REVIEW_REQUIRED)
+_mine = ORDERS.c.id == bindparam("order_id", type_=Uuid)
+_OPEN = sql.Statement(sql.insert_into(ORDERS, *_TOLD).on_conflict_do_nothing().returning(ORDERS.c.id))
+_GET = sql.Statement(select(ORDERS).where(_mine))
+_LOCK = sql.Statement(select(ORDERS).where(_mine).with_for_update())
+_SAVE = sql.Statement(
+    update(ORDERS)
+    .where(_mine)
+    .values(
+        {"version": ORDERS.c.version + 1, **{name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED}}
+    )
+)
+_ALL = paging.select_page(ORDERS)
+_WITH_STATUS = paging.select_page(ORDERS, ORDERS.c.status == bindparam("status"))
+_EXPIRED = sql.Statement(
+    select(ORDERS)
+    .where(ORDERS.c.expires_at < bindparam("now", type_=DateTime(timezone=True)))
+    .order_by(ORDERS.c.expires_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+
+
+async def open_order(connection: Connection, told: OrderSubmitted) -> bool:
+    """A submitted order; False where it is known, from an earlier submission."""
+    given = {name: getattr(told, name) for name in _TOLD if name not in ("id", "status")}
+    row = {**given, "id": told.order_id, "status": OrderStatus.SUBMITTED, "revision": told.revision or 0}
+    return await sql.value(connection, _OPEN, row) is not None
+
+
+async def get(connection: Connection, ident: UUID) -> Order | None:
+    """An order."""
+    return await sql.one(connection, _GET, {"order_id": ident}, Order)
+
+
+async def lock(connection: Connection, ident: UUID, version: int | None = None) -> Order | None:
+    """An order that nobody else changes before the transaction ends.
+
+    Raises StaleVersion where the caller saw another ``version``.
+    """
+    order = await sql.one(connection, _LOCK, {"order_id": ident}, Order)
+    if order is not None and version is not None and order.version != version:
+        raise StaleVersion(order.version)
+    return order
+
+
+async def move(
+    connection: Connection,
+    order: Order,
+    step: Step,
+    actor: Actor | None = None,
+    told: int | None = None,
+    **changes: Any,
+) -> Order:
+    """Take a step with an order that :func:`lock` gave; ``changes``: other columns that change with it.
+
+    ``actor`` as in :func:`data.contracts.lifecycle.advance`; ``told``: the revision of the event that tells the step.
+    The quote's timer runs while a decision is awaited. Raises IllegalStep.
+    """
+    status = advance(order.status, step, actor, order.held_from)
+    moved = order.model_copy(
+        update={
+            **changes,
+            "status": status,
+            "held_from": order.status if step is Step.HOLD else None,
+            "version": order.version + 1,
+            "revision": max(order.revision + 1, told or 0),
+        }
+    )
+    timer = moved.quote.expires_at if moved.quote and status in _AWAITING else None
+    moved = moved.model_copy(update={"expires_at": timer})
+    await _save(connection, moved)
+    return moved
+
+
+async def annotate(connection: Connection, order: Order, note: str | None) -> Order:
+    """A seller's note on an order that :func:`lock` gave."""
+    noted = order.model_copy(update={"note": note, "version": order.version + 1})
+    await _save(connection, noted)
+    return noted
+
+
+async def _save(connection: Connection, order: Order) -> None:
+    kept: dict[str, Any] = {name: getattr(order, name) for name in _CHANGED}
+    kept["quote"] = order.quote.model_dump(mode="json") if order.quote else None
+    kept["reasons"] = None if order.reasons is None else Jsonb([each.model_dump() for each in order.reasons])
+    await sql.run(connection, _SAVE, {"order_id": order.id, **kept})
+
+
+async def board(connection: Connection, status: OrderStatus | None, place: paging.Place, limit: int) -> list[Order]:
+    """Orders, of one status or of all, newest first: a page and one row more."""
+    given = paging.parameters(place, limit)
+    if status is None:
+        return await sql.many(connection, _ALL, given, Order)
+    return await sql.many(connection, _WITH_STATUS, {"status": status, **given}, Order)
+
+
+async def expired(connection: Connection, now: datetime, limit: int = 100) -> list[Order]:
+    """Orders whose quote has run out, locked; those that others have locked are left out."""
+    return await sql.many(connection, _EXPIRED, {"now": now, "most": limit}, Order)

@@ -1,0 +1,161 @@
+"""All SQL of the MES. A claim is one UPDATE that finds nobody's name on the task: of any number of racers one wins."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import DateTime, Text, Uuid, bindparam, func, or_, select, update
+
+from data.contracts.common import Priority
+from data.contracts.crm import OrderApproved
+from data.contracts.lifecycle import Actor, IllegalStep, OrderStatus, Step, advance, legal_steps
+from data.kit import clock, paging, sql
+from data.kit.database import Connection
+from data.kit.errors import NotThere, StaleVersion
+from data.mes.tables import TASKS, WITHDRAWN
+
+
+class Task(sql.Row):
+    """An order as operators see it. ``reason``: why it rests, or is to be made again."""
+
+    id: UUID
+    status: OrderStatus
+    held_from: OrderStatus | None
+    process: str
+    material: str
+    finish: str | None
+    quantity: int
+    priority: Priority
+    unit: str
+    model_sha256: str
+    claimed_by: str | None
+    claimed_at: datetime | None
+    tracking: str | None
+    reason: str | None
+    revision: int
+    version: int
+    created_at: datetime
+
+
+_TOLD = ("id", "status", "process", "material", "finish", "quantity", "priority", "unit", "model_sha256", "revision")
+_CHANGED = ("status", "held_from", "claimed_by", "claimed_at", "tracking", "reason", "revision")
+_mine = TASKS.c.id == bindparam("task_id", type_=Uuid)
+# Approval and cancellation travel on different topics: whichever transaction is second sees what the first one did.
+_ALONE = sql.Statement(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), 0))))
+_RECEIVE = sql.Statement(sql.insert_into(TASKS, *_TOLD).on_conflict_do_nothing().returning(TASKS.c.id))
+_IS_WITHDRAWN = sql.Statement(
+    select(WITHDRAWN.c.order_id).where(WITHDRAWN.c.order_id == bindparam("order_id", type_=Uuid))
+)
+_WITHDRAW = sql.Statement(sql.insert_into(WITHDRAWN).on_conflict_do_nothing())
+_GET = sql.Statement(select(TASKS).where(_mine))
+_LOCK = sql.Statement(select(TASKS).where(_mine).with_for_update())
+_CLAIM = sql.Statement(
+    update(TASKS)
+    .where(
+        _mine,
+        TASKS.c.claimed_by.is_(None),
+        or_(TASKS.c.status == OrderStatus.MANUFACTURING_APPROVED, TASKS.c.status == OrderStatus.REWORK),
+    )
+    .values(
+        status=OrderStatus.MANUFACTURING_STARTED,
+        claimed_by=bindparam("operator", type_=Text),
+        claimed_at=bindparam("at", type_=DateTime(timezone=True)),
+        version=TASKS.c.version + 1,
+        revision=TASKS.c.revision + 1,
+    )
+    .returning(TASKS)
+)
+_SAVE = sql.Statement(
+    update(TASKS)
+    .where(_mine)
+    .values({"version": TASKS.c.version + 1, **{name: bindparam(name, type_=TASKS.c[name].type) for name in _CHANGED}})
+)
+_ALL = paging.select_page(TASKS)
+_WITH_STATUS = paging.select_page(TASKS, TASKS.c.status == bindparam("status"))
+_OF_OPERATOR = paging.select_page(TASKS, TASKS.c.claimed_by == bindparam("operator", type_=Text))
+
+
+async def receive(connection: Connection, told: OrderApproved) -> bool:
+    """An approved order comes onto the board; False where it was cancelled before, or is there already."""
+    await sql.run(connection, _ALONE, {"name": str(told.order_id)})
+    if await sql.value(connection, _IS_WITHDRAWN, {"order_id": told.order_id}) is not None:
+        return False
+    given = {name: getattr(told, name) for name in _TOLD if name not in ("id", "status")}
+    row = {**given, "id": told.order_id, "status": OrderStatus.MANUFACTURING_APPROVED, "revision": told.revision or 0}
+    return await sql.value(connection, _RECEIVE, row) is not None
+
+
+async def withdraw(connection: Connection, ident: UUID, told: int | None = None) -> Task | None:
+    """The order was cancelled: its task ends, and one that comes later never begins; gives the task that ended."""
+    await sql.run(connection, _ALONE, {"name": str(ident)})
+    await sql.run(connection, _WITHDRAW, {"order_id": ident, "at": clock.now()})
+    task = await lock(connection, ident)
+    if task is None or Step.CANCEL not in legal_steps(task.status):
+        return None
+    return await move(connection, task, Step.CANCEL, told=told)
+
+
+async def claim(connection: Connection, ident: UUID, operator: str) -> Task:
+    """The task is this operator's; raises IllegalStep where somebody else has it or it can't be claimed, NotThere."""
+    task = await sql.one(connection, _CLAIM, {"task_id": ident, "operator": operator, "at": clock.now()}, Task)
+    if task is not None:
+        return task
+    there = await get(connection, ident)
+    if there is None:
+        raise NotThere("there is no such order on the board")
+    raise IllegalStep(there.status, Step.CLAIM, legal_steps(there.status, Actor.OPERATOR))
+
+
+async def get(connection: Connection, ident: UUID) -> Task | None:
+    """A task."""
+    return await sql.one(connection, _GET, {"task_id": ident}, Task)
+
+
+async def lock(connection: Connection, ident: UUID, version: int | None = None) -> Task | None:
+    """A task that nobody else changes before the transaction ends.
+
+    Raises StaleVersion where the caller saw another ``version``.
+    """
+    task = await sql.one(connection, _LOCK, {"task_id": ident}, Task)
+    if task is not None and version is not None and task.version != version:
+        raise StaleVersion(task.version)
+    return task
+
+
+async def move(
+    connection: Connection, task: Task, step: Step, actor: Actor | None = None, told: int | None = None, **changes: Any
+) -> Task:
+    """Take a step with a task that :func:`lock` gave; what is to be made again is nobody's.
+
+    ``actor`` as in :func:`data.contracts.lifecycle.advance`; ``told``: the revision of the event that tells the step.
+    Raises IllegalStep.
+    """
+    status = advance(task.status, step, actor, task.held_from)
+    nobodys = {"claimed_by": None, "claimed_at": None} if step is Step.REWORK else {}
+    moved = task.model_copy(
+        update={
+            **changes,
+            **nobodys,
+            "status": status,
+            "held_from": task.status if step is Step.HOLD else None,
+            "version": task.version + 1,
+            "revision": max(task.revision + 1, told or 0),
+        }
+    )
+    await sql.run(connection, _SAVE, {"task_id": task.id, **{name: getattr(moved, name) for name in _CHANGED}})
+    return moved
+
+
+async def board(connection: Connection, status: OrderStatus | None, place: paging.Place, limit: int) -> list[Task]:
+    """Tasks, of one status or of all, newest first: a page and one row more."""
+    given = paging.parameters(place, limit)
+    if status is None:
+        return await sql.many(connection, _ALL, given, Task)
+    return await sql.many(connection, _WITH_STATUS, {"status": status, **given}, Task)
+
+
+async def of_operator(connection: Connection, operator: str, place: paging.Place, limit: int) -> list[Task]:
+    """Tasks that an operator has claimed, newest first: a page and one row more."""
+    return await sql.many(connection, _OF_OPERATOR, {"operator": operator, **paging.parameters(place, limit)}, Task)

@@ -1,0 +1,1 @@
+"""The models that customers upload: objects named by their content."""

@@ -1,0 +1,191 @@
+"""All SQL of partners, their API keys, orders and webhooks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import DateTime, LargeBinary, Uuid, any_, bindparam, delete, or_, select, update
+
+from data.kit import clock, paging, secrets, sql
+from data.kit.database import Connection
+from data.kit.errors import NotThere, StaleVersion
+from data.kit.ids import new_id
+from data.partners.tables import KEYS, ORDERS, PARTNERS, WEBHOOKS
+
+KEY_PREFIX, HINT_LENGTH = "facet", 12
+
+
+class Key(sql.Row):
+    """An API key without itself."""
+
+    id: UUID
+    partner_id: UUID
+    hint: str
+    revoked_at: datetime | None
+    created_at: datetime
+
+
+class PartnerOrder(sql.Row):
+    """An order of a partner."""
+
+    id: UUID
+    partner_id: UUID
+    created_at: datetime
+
+
+class Webhook(sql.Row):
+    """Where a partner wants to be told. ``types``: of which events, None for all."""
+
+    id: UUID
+    partner_id: UUID
+    url: str
+    secret: str
+    types: tuple[str, ...] | None
+    active: bool
+    version: int
+    created_at: datetime
+
+
+_owner = bindparam("partner_id", type_=Uuid)
+_ADD = sql.Statement(sql.insert_into(PARTNERS, "id", "name").on_conflict_do_nothing(index_elements=["name"]))
+_BY_NAME = sql.Statement(select(PARTNERS.c.id).where(PARTNERS.c.name == bindparam("name")))
+_ADD_KEY = sql.Statement(sql.insert_into(KEYS, "id", "partner_id", "sha256", "hint").on_conflict_do_nothing())
+_PARTNER_OF_KEY = sql.Statement(
+    select(KEYS.c.partner_id).where(
+        KEYS.c.sha256 == bindparam("sha256", type_=LargeBinary), KEYS.c.revoked_at.is_(None)
+    )
+)
+_KEYS = sql.Statement(
+    select(KEYS.c.id, KEYS.c.partner_id, KEYS.c.hint, KEYS.c.revoked_at, KEYS.c.created_at)
+    .where(KEYS.c.partner_id == _owner)
+    .order_by(KEYS.c.created_at)
+)
+_REVOKE = sql.Statement(
+    update(KEYS)
+    .where(KEYS.c.id == bindparam("key_id", type_=Uuid), KEYS.c.partner_id == _owner, KEYS.c.revoked_at.is_(None))
+    .values(revoked_at=bindparam("at", type_=DateTime(timezone=True)))
+    .returning(KEYS.c.id)
+)
+_ADD_ORDER = sql.Statement(sql.insert_into(ORDERS, "id", "partner_id").on_conflict_do_nothing())
+_PARTNER_OF_ORDER = sql.Statement(select(ORDERS.c.partner_id).where(ORDERS.c.id == bindparam("id", type_=Uuid)))
+_ORDERS = paging.select_page(ORDERS, ORDERS.c.partner_id == _owner)
+_ADD_WEBHOOK = sql.Statement(
+    sql.insert_into(WEBHOOKS, "id", "partner_id", "url", "secret", "types", "active").returning(WEBHOOKS)
+)
+_WEBHOOK = sql.Statement(
+    select(WEBHOOKS).where(WEBHOOKS.c.id == bindparam("webhook_id", type_=Uuid), WEBHOOKS.c.partner_id == _owner)
+)
+_WEBHOOKS = sql.Statement(select(WEBHOOKS).where(WEBHOOKS.c.partner_id == _owner).order_by(WEBHOOKS.c.created_at))
+_WANTING = sql.Statement(
+    select(WEBHOOKS).where(
+        WEBHOOKS.c.partner_id == _owner,
+        WEBHOOKS.c.active,
+        or_(WEBHOOKS.c.types.is_(None), bindparam("kind") == any_(WEBHOOKS.c.types)),
+    )
+)
+_EDIT = sql.Statement(
+    update(WEBHOOKS)
+    .where(WEBHOOKS.c.id == bindparam("webhook_id", type_=Uuid), WEBHOOKS.c.version == bindparam("seen"))
+    .values(
+        version=WEBHOOKS.c.version + 1,
+        **{name: bindparam(f"new_{name}", type_=WEBHOOKS.c[name].type) for name in ("url", "types", "active")},
+    )
+    .returning(WEBHOOKS)
+)
+_DELETE = sql.Statement(
+    delete(WEBHOOKS)
+    .where(WEBHOOKS.c.id == bindparam("webhook_id", type_=Uuid), WEBHOOKS.c.partner_id == _owner)
+    .returning(WEBHOOKS.c.id)
+)
+
+
+async def add(connection: Connection, name: str) -> UUID:
+    """The partner of this name, made where there is none."""
+    await sql.run(connection, _ADD, {"id": new_id(), "name": name})
+    found: UUID = await sql.value(connection, _BY_NAME, {"name": name})
+    return found
+
+
+async def add_key(connection: Connection, partner: UUID, key: str | None = None) -> str:
+    """A new API key (or the one given, where it is not known); this is the only time that it is seen."""
+    made = key or secrets.new(KEY_PREFIX)
+    row = {"id": new_id(), "partner_id": partner, "sha256": secrets.digest(made), "hint": made[:HINT_LENGTH]}
+    await sql.run(connection, _ADD_KEY, row)
+    return made
+
+
+async def partner_of_key(connection: Connection, key: str) -> UUID | None:
+    """Whose key it is; None for one that is unknown or was revoked."""
+    found: UUID | None = await sql.value(connection, _PARTNER_OF_KEY, {"sha256": secrets.digest(key)})
+    return found
+
+
+async def keys(connection: Connection, partner: UUID) -> list[Key]:
+    """A partner's keys, oldest first."""
+    return await sql.many(connection, _KEYS, {"partner_id": partner}, Key)
+
+
+async def revoke(connection: Connection, partner: UUID, key: UUID) -> bool:
+    """A key that opens nothing any more; False where there was none."""
+    given = {"key_id": key, "partner_id": partner, "at": clock.now()}
+    return await sql.value(connection, _REVOKE, given) is not None
+
+
+async def add_order(connection: Connection, order: UUID, partner: UUID) -> None:
+    """An order is a partner's; known ones stay as they are."""
+    await sql.run(connection, _ADD_ORDER, {"id": order, "partner_id": partner})
+
+
+async def partner_of_order(connection: Connection, order: UUID) -> UUID | None:
+    """Whose order it is; None where it is no partner's."""
+    found: UUID | None = await sql.value(connection, _PARTNER_OF_ORDER, {"id": order})
+    return found
+
+
+async def orders(connection: Connection, partner: UUID, place: paging.Place, limit: int) -> list[PartnerOrder]:
+    """A partner's orders, newest first: a page and one row more."""
+    return await sql.many(connection, _ORDERS, {"partner_id": partner, **paging.parameters(place, limit)}, PartnerOrder)
+
+
+async def add_webhook(
+    connection: Connection, partner: UUID, url: str, secret: str, types: list[str] | None = None
+) -> Webhook:
+    """A new webhook, active."""
+    row = {"id": new_id(), "partner_id": partner, "url": url, "secret": secret, "types": types, "active": True}
+    made = await sql.one(connection, _ADD_WEBHOOK, row, Webhook)
+    assert made is not None
+    return made
+
+
+async def webhook(connection: Connection, partner: UUID, ident: UUID) -> Webhook | None:
+    """A partner's webhook."""
+    return await sql.one(connection, _WEBHOOK, {"webhook_id": ident, "partner_id": partner}, Webhook)
+
+
+async def webhooks(connection: Connection, partner: UUID) -> list[Webhook]:
+    """A partner's webhooks, oldest first."""
+    return await sql.many(connection, _WEBHOOKS, {"partner_id": partner}, Webhook)
+
+
+async def wanting(connection: Connection, partner: UUID, kind: str) -> list[Webhook]:
+    """A partner's active webhooks that want events of type ``kind``."""
+    return await sql.many(connection, _WANTING, {"partner_id": partner, "kind": kind}, Webhook)
+
+
+async def edit_webhook(connection: Connection, edited: Webhook) -> Webhook:
+    """Save address, types and whether it is active; raises StaleVersion, NotThere."""
+    given = {"webhook_id": edited.id, "seen": edited.version, "new_url": edited.url, "new_active": edited.active}
+    types = None if edited.types is None else list(edited.types)
+    saved = await sql.one(connection, _EDIT, {**given, "new_types": types}, Webhook)
+    if saved is not None:
+        return saved
+    current = await webhook(connection, edited.partner_id, edited.id)
+    if current is None:
+        raise NotThere("there is no such webhook")
+    raise StaleVersion(current.version)
+
+
+async def remove_webhook(connection: Connection, partner: UUID, ident: UUID) -> bool:
+    """Forget a webhook with its deliveries; False where there was none."""
+    return await sql.value(connection, _DELETE, {"webhook_id": ident, "partner_id": partner}) is not None

@@ -1,0 +1,167 @@
+"""All SQL of the status service."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import DateTime, Uuid, bindparam, select, update
+
+from data.contracts.common import QuoteSummary
+from data.contracts.envelope import CloudEvent
+from data.contracts.lifecycle import OrderStatus
+from data.kit import clock, paging, sql
+from data.kit.database import Connection
+from data.status.fold import PATIENCE, Entry, State, fold
+from data.status.tables import HISTORY, ORDERS
+
+
+class Order(sql.Row):
+    """An order as its owner sees it. ``entries``: how many lines its history has."""
+
+    id: UUID
+    status: OrderStatus
+    owner_id: str
+    partner: bool
+    priority: str
+    quote: QuoteSummary | None
+    entries: int
+    created_at: datetime
+
+
+class Line(sql.Row):
+    """A line of the history; ``n`` counts from 1 and names it for whoever resumes a stream."""
+
+    n: int
+    status: OrderStatus
+    at: datetime
+    by: str
+
+
+class _Kept(sql.Row):
+    status: OrderStatus | None
+    held_from: OrderStatus | None
+    owner_id: str | None
+    partner: bool
+    priority: str | None
+    quote: dict[str, Any] | None
+    entries: int
+    revision: int
+    submitted: tuple[UUID, ...]
+    seen: dict[str, int]
+    parked: list[dict[str, Any]]
+
+
+_CHANGED = (
+    "status",
+    "held_from",
+    "owner_id",
+    "partner",
+    "priority",
+    "quote",
+    "entries",
+    "revision",
+    "submitted",
+    "seen",
+    "parked",
+    "parked_since",
+)
+_mine = ORDERS.c.id == bindparam("order_id", type_=Uuid)
+_known = ORDERS.c.status.is_not(None)
+_new = sql.insert_into(ORDERS, "id")
+# The conflict's update locks the row, whether this event or another was the order's first.
+_LOCK = sql.Statement(
+    _new.on_conflict_do_update(index_elements=[ORDERS.c.id], set_={"id": _new.excluded.id}).returning(ORDERS)
+)
+_SAVE = sql.Statement(
+    update(ORDERS).where(_mine).values({name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED})
+)
+_RECORD = sql.Statement(sql.insert_into(HISTORY))
+_GET = sql.Statement(select(ORDERS).where(_mine, _known))
+_HISTORY = sql.Statement(
+    select(HISTORY.c.n, HISTORY.c.status, HISTORY.c.at, HISTORY.c.by)
+    .where(HISTORY.c.order_id == bindparam("order_id", type_=Uuid), HISTORY.c.n > bindparam("after"))
+    .order_by(HISTORY.c.n)
+)
+_OF_OWNER = paging.select_page(ORDERS, ORDERS.c.owner_id == bindparam("owner_id"), _known)
+_WITH_STATUS = paging.select_page(ORDERS, ORDERS.c.status == bindparam("status"))
+_STUCK = sql.Statement(
+    select(ORDERS.c.id)
+    .where(ORDERS.c.parked_since < bindparam("before", type_=DateTime(timezone=True)))
+    .order_by(ORDERS.c.parked_since)
+    .limit(bindparam("most"))
+)
+
+
+async def apply(connection: Connection, ident: UUID, event: CloudEvent | None) -> list[Line]:
+    """Apply an event to an order within the caller's transaction; gives the new lines of its history.
+
+    ``event``: None passes over what has been parked too long (:func:`stuck` finds such orders).
+    """
+    kept = await sql.one(connection, _LOCK, {"id": ident}, _Kept)
+    assert kept is not None
+    before = State.model_validate(kept.model_dump())
+    after, entries = fold(before, event, clock.now())
+    if after == before:
+        return []
+    await sql.run(connection, _SAVE, {"order_id": ident, **_columns(after, kept.entries + len(entries))})
+    lines = []
+    for n, entry in enumerate(entries, kept.entries + 1):
+        await sql.run(connection, _RECORD, _record(ident, n, entry))
+        lines.append(Line(n=n, status=entry.status, at=entry.at, by=entry.by))
+    return lines
+
+
+def _columns(state: State, entries: int) -> dict[str, Any]:
+    return {
+        "status": state.status,
+        "held_from": state.held_from,
+        "owner_id": state.owner_id,
+        "partner": state.partner,
+        "priority": state.priority,
+        "quote": state.quote.model_dump(mode="json") if state.quote else None,
+        "entries": entries,
+        "revision": state.revision,
+        "submitted": list(state.submitted),
+        "seen": state.seen,
+        "parked": Jsonb([each.model_dump(mode="json") for each in state.parked]),
+        "parked_since": min((each.since for each in state.parked), default=None),
+    }
+
+
+def _record(ident: UUID, n: int, entry: Entry) -> dict[str, Any]:
+    return {
+        "order_id": ident,
+        "n": n,
+        "status": entry.status,
+        "at": entry.at,
+        "by": entry.by,
+        "event_id": entry.event.id,
+    }
+
+
+async def get(connection: Connection, ident: UUID) -> Order | None:
+    """An order, None also while only later events of it have come."""
+    return await sql.one(connection, _GET, {"order_id": ident}, Order)
+
+
+async def history(connection: Connection, ident: UUID, after: int = 0) -> list[Line]:
+    """The lines of an order's history after line ``after``, oldest first."""
+    return await sql.many(connection, _HISTORY, {"order_id": ident, "after": after}, Line)
+
+
+async def of_owner(connection: Connection, owner_id: str, place: paging.Place, limit: int) -> list[Order]:
+    """Orders of somebody, newest first: a page and one row more."""
+    return await sql.many(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)}, Order)
+
+
+async def with_status(connection: Connection, status: OrderStatus, place: paging.Place, limit: int) -> list[Order]:
+    """Orders that have a status, newest first: a page and one row more."""
+    return await sql.many(connection, _WITH_STATUS, {"status": status, **paging.parameters(place, limit)}, Order)
+
+
+async def stuck(connection: Connection, limit: int = 100) -> list[UUID]:
+    """Orders with events that have been parked too long: ``apply`` them with None."""
+    return await sql.values(connection, _STUCK, {"before": clock.now() - PATIENCE, "most": limit})

@@ -1,0 +1,63 @@
+"""Migrations: up, down and up again; they make what the code believes; a service sees its own database alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, make_url
+
+from data.kit import migrate
+from data.kit.settings import SERVICES
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_up_down_and_up_again(service_urls: dict[str, str], service: str) -> None:
+    url = service_urls[service]
+    assert migrate.up(url, service) == migrate.head(service) is not None
+    assert migrate.down(url, service, "base") is None
+    with psycopg.connect(url) as connection:
+        left = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i', 'S')"
+        ).fetchall()
+    assert {name for (name,) in left} <= {"alembic_version", "alembic_version_pkc"}
+    assert migrate.up(url, service) == migrate.head(service) == migrate.version(url)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_tables_are_those_of_the_code(service_urls: dict[str, str], service: str) -> None:
+    url = service_urls[service]
+    migrate.up(url, service)
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    with engine.connect() as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, migrate.tables(service)) == []
+    engine.dispose()
+
+
+def test_who_migrates_at_once_waits_for_the_other(service_urls: dict[str, str]) -> None:
+    url = service_urls["shop"]
+    migrate.up(url, "shop")
+    migrate.down(url, "shop", "base")
+
+    async def main() -> list[str | None]:
+        return await asyncio.gather(*(asyncio.to_thread(migrate.up, url, "shop") for _ in range(4)))
+
+    assert asyncio.run(main()) == [migrate.head("shop")] * 4
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_role_reaches_its_own_database_and_no_other(service_urls: dict[str, str], service: str) -> None:
+    own = make_url(service_urls[service])
+    for other in SERVICES:
+        there = own.set(drivername="postgresql", database=make_url(service_urls[other]).database)
+        url = there.render_as_string(hide_password=False)
+        if other == service:
+            psycopg.connect(url).close()
+        else:
+            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                psycopg.connect(url)

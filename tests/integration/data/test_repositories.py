@@ -1,0 +1,169 @@
+"""Pricing, CRM, status, identity: their rows keep their promises."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from data.contracts.common import Reason
+from data.contracts.lifecycle import Actor, IllegalStep, OrderStatus, Step
+from data.contracts.shop import OrderSubmitted, QuoteRequested
+from data.crm import repository as crm
+from data.identity import repository as identity
+from data.kit import clock, secrets
+from data.kit.database import Database
+from data.kit.errors import StaleVersion
+from data.kit.ids import new_id
+from data.kit.paging import BEGIN
+from data.pricing import repository as pricing
+from data.pricing.repository import QuoteStatus
+from data.status import repository as status
+from tests.integration.data.running import run
+from tests.unit.data.examples import SHA, SUMMARY, WISH
+from tests.unit.data.test_fold import life
+
+S = OrderStatus
+Migrated = Callable[[str], str]
+
+
+class TestPricing:
+    def test_a_quote_ends_once(self, migrated: Migrated) -> None:
+        asked = QuoteRequested(quote_id=new_id(), owner_id="mes", model_sha256=SHA, unit="mm", **WISH)
+
+        async def main() -> None:
+            async with Database(migrated("pricing")) as database:
+                async with database.transaction() as connection:
+                    assert await pricing.create(connection, asked)
+                    assert not await pricing.create(connection, asked)
+                    assert await pricing.start(connection, asked.quote_id)
+                    assert await pricing.progress(connection, asked.quote_id, 0.5, Decimal(1), Decimal(2), "EUR")
+                    assert not await pricing.progress(connection, asked.quote_id, 0.4, Decimal(0), Decimal(9), "EUR")
+
+                async def finish(end: QuoteStatus) -> bool:
+                    async with database.transaction() as connection:
+                        done = await pricing.finish(connection, asked.quote_id, end, result={"total": "2.00"})
+                        return done is not None
+
+                ends = await asyncio.gather(*(finish(end) for end in (QuoteStatus.DONE, QuoteStatus.CANCELLED) * 5))
+                assert sum(ends) == 1
+                async with database.connection() as connection:
+                    assert not await pricing.start(connection, asked.quote_id)
+                    kept = await pricing.get(connection, asked.quote_id)
+                    assert kept is not None
+                    assert (kept.interval_low, kept.progress, kept.result) == (Decimal(1), 1.0, {"total": "2.00"})
+                    assert await pricing.unfinished(connection, clock.now() - timedelta(days=1)) == []
+                    assert len(await pricing.of_owner(connection, "mes", BEGIN, 5)) == 1
+
+        run(main())
+
+
+class TestCrm:
+    def test_an_order_waits_for_a_decision_until_its_quote_runs_out(self, migrated: Migrated) -> None:
+        mine = {"order_id": new_id(), "by": "me", "owner_id": "me", "quote_id": new_id()}
+        told = OrderSubmitted(**mine, revision=3, model_sha256=SHA, unit="mm", **WISH)
+
+        async def main() -> None:
+            async with Database(migrated("crm")) as database:
+                async with database.transaction() as connection:
+                    assert await crm.open_order(connection, told)
+                    assert not await crm.open_order(connection, told)
+                    order = await crm.lock(connection, told.order_id)
+                    assert order is not None
+                    reasons = (Reason(code="thin", severity="warning", message="thin"),)
+                    order = await crm.move(connection, order, Step.REQUIRE_REVIEW, quote=SUMMARY, reasons=reasons)
+                    assert (order.expires_at, order.revision) == (SUMMARY.expires_at, 4)
+                    assert await crm.expired(connection, SUMMARY.expires_at) == []
+                    (late,) = await crm.expired(connection, SUMMARY.expires_at + timedelta(seconds=1))
+                    assert late == order.model_copy(update={"created_at": late.created_at})
+                    order = await crm.annotate(connection, order, "call them")
+                    order = await crm.move(connection, order, Step.RELEASE, Actor.SELLER)
+                    order = await crm.move(connection, order, Step.APPROVE, Actor.SELLER)
+                    assert await crm.expired(connection, clock.now() + timedelta(days=999)) == []
+                async with database.connection() as connection:
+                    (row,) = await crm.board(connection, S.MANUFACTURING_APPROVED, BEGIN, 10)
+                    assert (row.note, row.version, row.reasons, row.quote) == ("call them", 5, reasons, SUMMARY)
+                    assert await crm.board(connection, S.SUBMITTED, BEGIN, 10) == []
+                    assert len(await crm.board(connection, None, BEGIN, 10)) == 1
+                    with pytest.raises(StaleVersion):
+                        await crm.lock(connection, told.order_id, version=4)
+                    with pytest.raises(IllegalStep, match="legal steps: cancel, hold"):
+                        await crm.move(connection, row, Step.APPROVE, Actor.SELLER)
+
+        run(main())
+
+
+class TestStatus:
+    def test_events_at_once_in_any_order_tell_one_history(self, migrated: Migrated) -> None:
+        async def main() -> None:
+            async with Database(migrated("status")) as database:
+                for seed in range(8):
+                    ident = new_id()
+                    events, history = life(random.Random(seed), 20)
+                    arrivals = random.Random(seed).sample([*events, *events], 2 * len(events))
+
+                    async def apply(event: object, ident: object = ident) -> None:
+                        async with database.transaction() as connection:
+                            await status.apply(connection, ident, event)  # type: ignore[arg-type]
+
+                    await asyncio.gather(*map(apply, arrivals))
+                    async with database.connection() as connection:
+                        lines = await status.history(connection, ident)
+                        assert [line.status for line in lines] == history
+                        assert [line.n for line in lines] == list(range(1, len(history) + 1))
+                        assert await status.history(connection, ident, after=2) == lines[2:]
+                        order = await status.get(connection, ident)
+                        assert order is not None
+                        assert (order.status, order.owner_id) == (history[-1], "customer-1")
+                        assert await status.stuck(connection) == []
+
+        run(main())
+
+    def test_an_order_of_which_only_later_events_came_is_not_shown(self, migrated: Migrated) -> None:
+        async def main() -> None:
+            ident = new_id()
+            events = next(events for events, _ in (life(random.Random(n), 6) for n in range(99)) if len(events) == 6)
+            async with Database(migrated("status")) as database, database.transaction() as connection:
+                assert await status.apply(connection, ident, events[-1]) == []
+                assert await status.get(connection, ident) is None
+                lines = [line for event in events[:-1] for line in await status.apply(connection, ident, event)]
+                assert [line.n for line in lines] == [1, 2, 3, 4, 5, 6]
+                assert [each.id for each in await status.of_owner(connection, "customer-1", BEGIN, 5)] == [ident]
+
+        run(main())
+
+
+class TestIdentity:
+    def test_a_person_signs_in_with_their_password_alone(self, migrated: Migrated) -> None:
+        async def main() -> None:
+            async with Database(migrated("identity")) as database, database.connection() as connection:
+                await identity.add_user(connection, "Ann", "correct horse", ["seller", "operator"])
+                await identity.add_user(connection, "ann", "another", ["admin"])
+                ann = await identity.sign_in(connection, "ANN", "correct horse")
+                assert ann is not None
+                assert (ann.username, ann.roles) == ("ann", ("seller", "operator"))
+                assert await identity.get(connection, ann.id) == ann
+                assert await identity.sign_in(connection, "ann", "another") is None
+                assert await identity.sign_in(connection, "nobody", "correct horse") is None
+                row = await (await connection.execute("SELECT password FROM users")).fetchone()
+                assert row is not None
+                assert row[0].startswith("$argon2id$")
+
+        run(main())
+
+    def test_a_service_signs_in_with_its_secret_alone(self, migrated: Migrated) -> None:
+        async def main() -> None:
+            async with Database(migrated("identity")) as database, database.connection() as connection:
+                secret = secrets.new("facet")
+                await identity.add_client(connection, "mes", secret, ["pricing-client"])
+                known = await identity.client(connection, "mes", secret)
+                assert known is not None
+                assert known.roles == ("pricing-client",)
+                assert await identity.client(connection, "mes", secrets.new("facet")) is None
+                assert await identity.client(connection, "crm", secret) is None
+
+        run(main())
