@@ -1,8 +1,8 @@
-"""Ends a cluster when the process that started it is gone, however that ended: SIGKILL and time limits included.
+"""Ends servers when the process that started it is gone, however that ended: SIGKILL and time limits included.
 
 A small process of its own session that waits at a pipe. Its other end is held by the owner alone and closed by the
-kernel when the owner dies; then every session that was named over the pipe is ended and the temporary folder removed.
-The owner ends a cluster in the same way, by closing the pipe: there is one way out, and it is always tried.
+kernel when the owner dies; then every session that was named over the pipe is ended and what was temporary removed.
+The owner ends its servers in the same way, by closing the pipe: there is one way out, and it is always tried.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.local import sessions
@@ -17,11 +18,11 @@ from cluster.local.sessions import Session
 
 
 class Guardian:
-    """Watches over this process; ``temp`` and ``token`` are removed at the end."""
+    """Watches over this process; the files and folders ``temporary`` are removed at the end."""
 
-    def __init__(self, temp: Path, token: Path) -> None:
+    def __init__(self, *temporary: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(temp), str(token)], stdin=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-m", __name__, *map(str, temporary)], stdin=subprocess.PIPE, start_new_session=True
         )
         self._sessions: list[Session] = []
 
@@ -37,20 +38,22 @@ class Guardian:
         assert self._process.stdin is not None
         self._process.stdin.close()
         if status := self._process.wait():
-            raise RuntimeError(f"the guardian of a local cluster failed (status {status}); its words are on stderr")
+            raise RuntimeError(f"the guardian of local servers failed (status {status}); its words are on stderr")
         for session in self._sessions:
             sessions.reap(session)
 
 
-def main(temp: Path, token: Path) -> None:
+def main(temporary: Sequence[Path]) -> None:
     """Wait until the pipe closes, then clear up."""
     named = [Session(int(pid), float(began)) for pid, began in (line.split() for line in sys.stdin)]
     for session in reversed(named):
         sessions.end(session, grace_s=0)
-    if temp.exists():
-        shutil.rmtree(temp)
-    token.unlink(missing_ok=True)
+    for path in temporary:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main([Path(argument) for argument in sys.argv[1:]])

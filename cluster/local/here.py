@@ -1,4 +1,6 @@
-"""A cluster of this process's own: started here, ended here. For tests and measurements; people use ``facet up``."""
+"""Servers and a cluster of this process's own: started here, ended here. For tests and measurements; people use
+``facet up``.
+"""
 
 from __future__ import annotations
 
@@ -55,6 +57,45 @@ class Cluster:
         parts.wait_until_ready(part, node.session)
         self.nodes.append(node)
         return node
+
+
+@dataclass(slots=True)
+class Server:
+    """A running server, which can be killed and started anew on the same port with the same data."""
+
+    part: Part
+    session: Session
+    guardian: Guardian
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+        return self.part.address
+
+    def kill(self) -> None:
+        """SIGKILL to every process of it, as if the power had gone."""
+        sessions.end(self.session, grace_s=0)
+
+    def start(self) -> None:
+        """Start it anew and wait until it is ready; raises PartFailed."""
+        self.session = parts.spawn(self.part)
+        self.guardian.watch(self.session)
+        parts.wait_until_ready(self.part, self.session)
+
+
+@contextmanager
+def running(part: Part) -> Iterator[Server]:
+    """The part's server, ended at the end of the block and when this process dies; raises PartFailed."""
+    guardian = Guardian()
+    try:
+        session = parts.spawn(part)
+        guardian.watch(session)
+        parts.wait_until_ready(part, session)
+        server = Server(part, session, guardian)
+        yield server
+        sessions.end(server.session, part.grace_s, part.end_by)
+    finally:
+        guardian.end()
 
 
 @contextmanager

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from cluster.local import sessions
+from cluster.local.probes import ailment
 from cluster.local.sessions import Session
-
-# A healthy server answers a probe in milliseconds; one that takes longer than this is told as unhealthy.
-PROBE_TIMEOUT_S = 3.0
 
 
 class PartFailed(Exception):
@@ -25,9 +21,11 @@ class PartFailed(Exception):
 class Part:
     """How one server is run.
 
-    ``probes``: addresses that must all answer when the part is well, ``http://host:port/path`` (status 200) or
-    ``tcp://host:port`` (accepts). ``needs``: names of the parts that must run first; when one of them is started anew,
-    so is this one. ``env``: added to the environment, None takes a variable away. ``grace_s``: from SIGTERM to SIGKILL.
+    ``probes``: addresses that must all answer when the part is well (see :mod:`cluster.local.probes`). ``set_up``: what
+    makes it complete once they do, its databases or topics; called after every start, raises PartFailed. ``needs``:
+    names of the parts that must run first; when one of them is started anew, so is this one. ``after``: those that must
+    run when it starts, and may be away later. ``env``: added to the environment, None takes a variable away.
+    ``end_by``: the signal that ends it in order; ``grace_s``: from then to SIGKILL.
     """
 
     name: str
@@ -37,9 +35,12 @@ class Part:
     log: Path
     probes: tuple[str, ...]
     needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     env: Mapping[str, str | None] = field(default_factory=dict)
     ready_within_s: float = 60.0
+    end_by: int = signal.SIGTERM
     grace_s: float = 10.0
+    set_up: Callable[[], None] | None = None
 
 
 def start(part: Part) -> Session:
@@ -58,7 +59,7 @@ def spawn(part: Part) -> Session:
 
 
 def wait_until_ready(part: Part, session: Session, stopping: Callable[[], bool] = lambda: False) -> None:
-    """Wait until the part's probes answer.
+    """Wait until the part's probes answer, and set it up.
 
     Raises :class:`PartFailed` where it ends, is not ready in time, or ``stopping()`` before; nothing of it runs then.
     """
@@ -75,29 +76,11 @@ def wait_until_ready(part: Part, session: Session, stopping: Callable[[], bool] 
                     f"{part.name} was not ready within {part.ready_within_s:.0f} s: {why}; its log: {part.log}"
                 )
             time.sleep(0.1)
+        if part.set_up:
+            part.set_up()
     except BaseException:
         sessions.end(session, grace_s=0)
         raise
-
-
-def ailment(probes: tuple[str, ...]) -> str | None:
-    """What is wrong with the first probe that does not answer, in a few words; None when all do."""
-    for probe in probes:
-        target = urlsplit(probe)
-        host, port = target.hostname or "", target.port or 0
-        try:
-            if target.scheme == "tcp":
-                socket.create_connection((host, port), PROBE_TIMEOUT_S).close()
-                continue
-            connection = http.client.HTTPConnection(host, port, timeout=PROBE_TIMEOUT_S)
-            connection.request("GET", target.path)
-            status = connection.getresponse().status
-            connection.close()
-        except (OSError, http.client.HTTPException) as error:
-            return f"{probe} does not answer ({type(error).__name__})"
-        if status != http.client.OK:
-            return f"{probe} answers {status}"
-    return None
 
 
 def _ending(status: int, log: Path) -> str:

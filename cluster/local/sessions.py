@@ -2,7 +2,9 @@
 
 Ray's workers change their process group, their title and with it the environment that others can read, but none leaves
 the session of the command that started the node. So a session's id (the pid of its first process) together with the
-moment that process began names everything that a part has started, also after the first process has died.
+moment that process began names everything that a part has started, also after the first process has died. PostgreSQL's
+processes do leave, each for a session of its own; they are found as children while the first one lives, and end by
+themselves once it does not.
 """
 
 from __future__ import annotations
@@ -71,31 +73,39 @@ def alive(session: Session) -> bool:
 
 
 def members(session: Session) -> list[psutil.Process]:
-    """The living processes of the session, the first one included."""
-    found = []
+    """The living processes of the session, the first one included, and what descends from them."""
+    found: dict[int, psutil.Process] = {}
+    others: dict[int, list[psutil.Process]] = {}  # by their parent
     for process in psutil.process_iter():
         try:
-            if os.getsid(process.pid) != session.pid:
-                continue
             later = process.create_time() - session.began
-            if process.pid == session.pid and abs(later) > CLOCK_SLACK_S:
+            if later < -CLOCK_SLACK_S or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if os.getsid(process.pid) != session.pid:
+                others.setdefault(process.ppid(), []).append(process)
+            elif process.pid == session.pid and later > CLOCK_SLACK_S:
                 return []  # the pid was given to another session after ours had ended
-            if later > -CLOCK_SLACK_S and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
+            else:
+                found[process.pid] = process
         except (ProcessLookupError, psutil.NoSuchProcess):
             continue  # it ended while the list was walked
-    return found
+    parents = list(found)
+    while parents:
+        for child in others.get(parents.pop(), []):
+            found[child.pid] = child
+            parents.append(child.pid)
+    return list(found.values())
 
 
-def end(session: Session, grace_s: float) -> int:
-    """End every process of the session by pid: SIGTERM to the first, SIGKILL to what is left after ``grace_s``.
+def end(session: Session, grace_s: float, by: int = signal.SIGTERM) -> int:
+    """End every process of the session by pid: signal ``by`` to the first, SIGKILL to what is left after ``grace_s``.
 
     Returns how many had to be killed. Nothing of the session lives when this returns; raises RuntimeError where the
     kernel does not end a process.
     """
     reap(session)
     if alive(session):
-        os.kill(session.pid, signal.SIGTERM)
+        os.kill(session.pid, by)
         deadline = time.monotonic() + grace_s
         while time.monotonic() < deadline and members(session):
             reap(session)

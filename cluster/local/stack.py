@@ -115,7 +115,7 @@ def clean_up(folder: Folder) -> bool:
         state = folder.read() or state
     for part in reversed(state.parts):
         if part.session:
-            sessions.end(part.session, part.grace_s)
+            sessions.end(part.session, part.grace_s, part.end_by)
     _remove(Path(state.temp), Path(state.token))
     folder.forget(purge=False)
     return True

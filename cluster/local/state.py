@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.local.parts import Part, ailment
+from cluster.local.parts import Part
+from cluster.local.probes import ailment
 from cluster.local.sessions import Session, alive
 
 
@@ -25,14 +26,16 @@ class PartState:
     session: Session | None
     ready: bool
     restarts: int
+    end_by: int
     grace_s: float
 
     @classmethod
     def of(cls, part: Part, session: Session | None, ready: bool, restarts: int) -> PartState:
         """The record of a part."""
         return cls(
-            part.name, part.address, part.version, str(part.log), part.probes, session, ready, restarts, part.grace_s
-        )
+            part.name, part.address, part.version, str(part.log), part.probes, session, ready, restarts, part.end_by,
+            part.grace_s,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

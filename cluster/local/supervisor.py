@@ -52,7 +52,7 @@ class Supervisor:
         self._tell()
         while waiting := [watched for watched in self._watched if not watched.ready]:
             ready = {watched.part.name for watched in self._watched if watched.ready}
-            wave = [watched for watched in waiting if ready.issuperset(watched.part.needs)]
+            wave = [watched for watched in waiting if ready.issuperset({*watched.part.needs, *watched.part.after})]
             for watched in wave:
                 self._spawn(watched)
             for watched in wave:
@@ -81,7 +81,8 @@ class Supervisor:
         for watched in self._watched:
             if self._stopping():
                 return
-            if watched.session is None and now >= watched.next_start and running.issuperset(watched.part.needs):
+            first = {*watched.part.needs, *watched.part.after}
+            if watched.session is None and now >= watched.next_start and running.issuperset(first):
                 try:
                     self._spawn(watched)
                     self._await(watched)
@@ -118,7 +119,7 @@ class Supervisor:
 
     def _end(self, watched: Watched) -> None:
         if watched.session:
-            sessions.end(watched.session, watched.part.grace_s)
+            sessions.end(watched.session, watched.part.grace_s, watched.part.end_by)
             watched.session, watched.ready = None, False
 
     def _tell(self) -> None:

@@ -1,4 +1,4 @@
-"""One private Ray cluster, started once, shared by all integration tests and ended by pid after the last."""
+"""Private servers, each started once when the first test asks, shared by all, and ended by pid after the last."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from cluster.local.here import Cluster, Node, local_cluster, speak_to
+from cluster.local import kafka, postgres, redis
+from cluster.local.here import Cluster, Node, Server, local_cluster, running, speak_to
+from cluster.local.passwords import Passwords
 
 AddNode = Callable[..., Node]
 
@@ -51,3 +53,39 @@ def add_ray_node(ray_here: Cluster) -> Iterator[AddNode]:
     yield add
     for node in added:
         ray_here.remove_node(node)
+
+
+@pytest.fixture(scope="session")
+def passwords(tmp_path_factory: pytest.TempPathFactory) -> Passwords:
+    """Of the servers of this session."""
+    return Passwords(tmp_path_factory.mktemp("passwords") / "passwords.json")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory, passwords: Passwords) -> Iterator[Server]:
+    """PostgreSQL with a database and a role for each service."""
+    folder = tmp_path_factory.mktemp("postgresql")
+    with running(postgres.part(folder, folder, passwords)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def database_urls(postgres_server: Server, passwords: Passwords) -> dict[str, str]:
+    """The URL of each service's database."""
+    return postgres.urls(postgres_server.address, passwords)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory, passwords: Passwords) -> Iterator[Server]:
+    """Redis."""
+    folder = tmp_path_factory.mktemp("redis")
+    with running(redis.part(folder, folder, passwords)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real Apache Kafka without topics: a test makes its own, under names of its own."""
+    folder = tmp_path_factory.mktemp("kafka")
+    with running(kafka.part(folder, folder, [], print)) as server:
+        yield server

