@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    app.command(epilog="Example: facet up --ray-only --workers 2 --cpus 1 --detach")(up)
+    app.command(epilog="Examples: facet up; facet up --detach --port 8080; facet up --ray-only --workers 2 --cpus 1")(
+        up
+    )
     app.command(epilog="Example: facet status --json")(status)
     app.command(epilog="Example: facet down --purge")(down)
 
@@ -29,21 +31,37 @@ def up(
         int | None, typer.Option(min=1, help="CPUs of each worker node, or of the head if there are none.")
     ] = None,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Worker nodes; with any, the head takes no tasks.")] = 0,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where the services answer, on this machine.")] = 8000,
+    samples: Annotated[bool, typer.Option(help="Carry three sample orders through the services once they run.")] = True,
 ) -> None:
-    """Run Facet here: real servers on private ports, kept under .facet/stack, started anew when they die."""
+    """Run Facet here: real servers on private ports, kept under .facet/stack, started anew when they die.
+
+    Servers that FACET_*_URL settings name are used instead of own ones.
+    """
     from cluster.local import stack
     from cluster.local.parts import PartFailed
     from cluster.local.state import here
 
-    if not ray_only:
-        raise WrongUsage("the services can't be brought up yet: use `facet up --ray-only`")
     each = cpus or max(1, (os.cpu_count() or 1) // max(1, workers))
+    asked = stack.Asked(each, workers, None if ray_only else port)
     folder = here()
+
+    def welcome(state: State) -> None:
+        _say_up(state)
+        if state.url and samples:
+            from cluster.local.first_orders import carry
+
+            carry(state.url, folder)
+
+    def stay(state: State) -> None:
+        welcome(state)
+        _say("It stays up; Ctrl-C ends it.")
+
     try:
         if detach:
-            _say_up(stack.run_detached(folder, stack.detached_command(each, workers)))
+            welcome(stack.run_detached(folder, stack.detached_command(asked)))
         else:
-            stack.run(folder, each, workers, _say_up_and_wait)
+            stack.run(folder, asked, stay)
     except stack.AlreadyUp as error:
         raise WrongUsage(str(error)) from error
     except PartFailed as error:
@@ -52,7 +70,8 @@ def up(
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON as INTERFACE names it.")] = False) -> None:
     """Tell what runs, and whether it is well; exit code 4 if anything is not."""
-    from cluster.local.state import here, report
+    from cluster.local.report import report
+    from cluster.local.state import here
 
     folder = here()
     tree = report(folder, folder.read())
@@ -82,15 +101,12 @@ def down(
     folder.forget(purge)
 
 
-def _say_up_and_wait(state: State) -> None:
-    _say_up(state)
-    _say("Ctrl-C ends it.")
-
-
 def _say_up(state: State) -> None:
-    head = state.parts[0]
+    head = next(part for part in state.parts if part.name == "ray-head")
+    if state.url:
+        _say(f"up: {state.url} (API document {state.url}/openapi.json), Kafka at {state.kafka_bootstrap}")
     _say(f"up: Ray {head.version} at {head.address}, dashboard {state.ray_dashboard}")
-    _say("Other programs reach it with these in their environment:")
+    _say("Other programs reach Ray with these in their environment:")
     print(f"export RAY_ADDRESS={head.address} RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={state.token}", flush=True)
 
 

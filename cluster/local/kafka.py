@@ -25,17 +25,18 @@ READY_WITHIN_S = 120.0
 
 
 def part(folder: Path, logs: Path, topics: Sequence[str], tell: Callable[[str], None]) -> Part:
-    """The broker with its data in ``folder``; ``tell`` hears what is downloaded first. Raises PartFailed."""
+    """The broker with its data in ``folder``; ``tell`` hears what is downloaded first.
+
+    Raises JarsMissing where neither Java nor Maven Central can be had, PartFailed where anything else is wrong.
+    """
     log = logs / "kafka.log"
-    try:
-        classpath = ":".join(map(str, jars.fetch(JARS, lambda jar: tell(f"downloading {jar}"))))
-    except jars.JarsMissing as error:
-        raise PartFailed(f"kafka could not start: {error}; FACET_KAFKA_URL names a broker of your own") from error
+    program = jars.java()
+    classpath = ":".join(map(str, jars.fetch(JARS, lambda jar: tell(f"downloading {jar}"))))
     client, controller = free_ports(2)
     properties = folder / "server.properties"
     folder.mkdir(parents=True, exist_ok=True)
     properties.write_text(_properties(folder / "data", client, controller))
-    command = (jars.java(), *HEAP, *_logging(folder), "-cp", classpath)
+    command = (program, *HEAP, *_logging(folder), "-cp", classpath)
     _format(command, properties, folder / "data", log)
     address = f"127.0.0.1:{client}"
     return Part(

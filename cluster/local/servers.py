@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.local import kafka, postgres, redis
+from cluster.local import kafka, postgres, redis, tryout_kafka
+from cluster.local.jars import JarsMissing
 from cluster.local.parts import Part
 from cluster.local.passwords import Passwords
 from data.kit.settings import SERVICES
 
 KAFKA_URL, REDIS_URL = "FACET_KAFKA_URL", "FACET_REDIS_URL"
 DATABASE_URLS = {service: f"FACET_{service.upper()}_DATABASE_URL" for service in SERVICES}
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +27,18 @@ class Servers:
 
 
 def servers(
-    folder: Path, logs: Path, topics: Sequence[str], given: Mapping[str, str], tell: Callable[[str], None]
+    folder: Path,
+    logs: Path,
+    topics: Sequence[str],
+    given: Mapping[str, str],
+    tell: Tell,
+    apache_kafka: Callable[[Path, Path, Sequence[str], Tell], Part] = kafka.part,
 ) -> Servers:
-    """The servers with their data in ``folder``; ``given``: settings that name others. Raises PartFailed."""
+    """The servers with their data in ``folder``; ``given``: settings that name others. Raises PartFailed.
+
+    Where ``apache_kafka`` can't be had, a broker for trying out takes its place, and ``tell`` hears why.
+    """
+    given = {name: value for name, value in given.items() if value}  # an empty setting is none, as for the services
     passwords = Passwords(folder / "passwords.json")
     makers: list[Callable[[], tuple[Part, Mapping[str, str]]]] = []
 
@@ -41,7 +52,11 @@ def servers(
         return part, {REDIS_URL: redis.url(part.address, passwords)}
 
     def own_kafka() -> tuple[Part, Mapping[str, str]]:
-        part = kafka.part(folder / "kafka", logs, topics, tell)
+        try:
+            part = apache_kafka(folder / "kafka", logs, topics, tell)
+        except JarsMissing as why:
+            tell(f"{tryout_kafka.NOTICE} ({why}; {KAFKA_URL} names a broker of your own)")
+            part = tryout_kafka.part(logs, topics)
         return part, {KAFKA_URL: part.address}
 
     if not given.keys() >= set(DATABASE_URLS.values()):

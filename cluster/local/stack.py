@@ -1,4 +1,4 @@
-"""The local stack as a whole: brought up, watched, brought down. Today Ray's nodes; services add their parts here."""
+"""The local stack as a whole: which parts it has; brought up, watched, brought down."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cluster.local import ray_nodes, sessions
+from cluster.local import ray_nodes, servers, services, sessions
 from cluster.local.parts import Part, PartFailed
 from cluster.local.state import Folder, PartState, State
 from cluster.local.supervisor import Supervisor
+from data.contracts.topics import all_topics
 
 # A supervisor that was told to stop has ended its parts by then, each within a few seconds.
 DOWN_WITHIN_S = 60.0
@@ -41,25 +43,44 @@ class Stop:
         return self._asked
 
 
-def run(folder: Folder, cpus: float, workers: int, started: Callable[[State], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """``cpus``: CPUs of each worker node, or of the head where ``workers`` is 0. ``port``: of the services, if any."""
+
+    cpus: float
+    workers: int
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The parts in the order in which they start, Ray's head among them, and the addresses of the whole."""
+
+    parts: list[Part]
+    head: Part
+    url: str | None = None
+    kafka_bootstrap: str | None = None
+
+
+def run(folder: Folder, asked: Asked, started: Callable[[State], None]) -> None:
     """Bring the stack up, call ``started``, keep it running until this process is asked to end, and end it.
 
-    ``cpus``: CPUs of each worker node, or of the head where ``workers`` is 0. Raises AlreadyUp, or PartFailed where a
-    part can't start; nothing runs then.
+    Raises AlreadyUp, or PartFailed where a part can't start; nothing runs then.
     """
     with _locked(folder):
         clean_up(folder)
         place = ray_nodes.make_place(folder.path)
         stop = Stop()
         try:
-            asked = ray_parts(place, cpus, workers)
+            stack = compose(folder, place, asked)
             me = sessions.of_process(os.getpid())
 
             def publish(parts: tuple[PartState, ...]) -> None:
-                dashboard = ray_nodes.dashboard_url(asked[0])
-                folder.write(State(me, str(place.temp), str(place.token), dashboard, parts))
+                dashboard = ray_nodes.dashboard_url(stack.head)
+                whole = (dashboard, stack.url, stack.kafka_bootstrap)
+                folder.write(State(me, str(place.temp), str(place.token), *whole, parts))
 
-            supervisor = Supervisor(asked, publish, stop)
+            supervisor = Supervisor(stack.parts, publish, stop)
             try:
                 supervisor.start()
                 if state := folder.read():
@@ -73,6 +94,27 @@ def run(folder: Folder, cpus: float, workers: int, started: Callable[[State], No
         finally:
             _remove(place.temp, place.token)
             folder.forget(purge=False)
+
+
+def compose(folder: Folder, place: ray_nodes.Place, asked: Asked) -> Stack:
+    """The parts that are asked for; raises PartFailed where one can't be had."""
+    nodes = ray_parts(place, asked.cpus, asked.workers)
+    head = nodes[0]
+    if asked.port is None:
+        return Stack(nodes, head)
+    given = {name: value for name, value in os.environ.items() if name.startswith("FACET_")}
+    own = servers.servers(folder.data, folder.logs, all_topics(), given, say)
+    settings = services.environment(folder.data, asked.port, own.environment, given)
+    settings |= services.serve_environment(place.temp)
+    nodes = [replace(node, env={**node.env, **settings}) for node in nodes]
+    after = tuple(part.name for part in (*own.parts, *nodes[1:]))
+    served = services.part(folder.data, place, head, asked.port, settings, after)
+    return Stack([*own.parts, *nodes, served], nodes[0], services.url(asked.port), settings[servers.KAFKA_URL])
+
+
+def say(text: str) -> None:
+    """Tell whoever waits."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def ray_parts(place: ray_nodes.Place, cpus: float, workers: int) -> list[Part]:
@@ -138,6 +180,8 @@ def _locked(folder: Folder) -> Iterator[None]:
         yield
 
 
-def detached_command(cpus: float, workers: int) -> list[str]:
-    """The command line of a foreground ``facet up`` with these settings."""
-    return [sys.executable, "-m", "pricing_engine", "up", "--ray-only", f"--cpus={cpus:g}", f"--workers={workers}"]
+def detached_command(asked: Asked) -> list[str]:
+    """The command line of a foreground ``facet up`` that is asked for the same."""
+    which = "--ray-only" if asked.port is None else f"--port={asked.port}"
+    up = [sys.executable, "-m", "pricing_engine", "up", "--no-samples", which]
+    return [*up, f"--cpus={asked.cpus:g}", f"--workers={asked.workers}"]

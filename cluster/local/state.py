@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.local.parts import Part
-from cluster.local.probes import ailment
-from cluster.local.sessions import Session, alive
+from cluster.local.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +39,14 @@ class PartState:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The stack: who supervises it, its temporary folder, what runs, and where the Ray dashboard is."""
+    """The stack: who supervises it, its temporary folder, what runs, and where the whole is found."""
 
     supervisor: Session
     temp: str
     token: str
     ray_dashboard: str
+    url: str | None
+    kafka_bootstrap: str | None
     parts: tuple[PartState, ...]
 
 
@@ -59,6 +60,11 @@ class Folder:
     def logs(self) -> Path:
         """Where each part's log lies."""
         return self.path / "logs"
+
+    @property
+    def data(self) -> Path:
+        """What is kept when the stack goes down: the servers' data, models, passwords."""
+        return self.path / "data"
 
     @property
     def lock(self) -> Path:
@@ -98,39 +104,6 @@ class Folder:
 def here() -> Folder:
     """The folder of the stack that belongs to the current folder."""
     return Folder(Path.cwd() / ".facet" / "stack")
-
-
-def report(folder: Folder, state: State | None) -> dict[str, Any]:
-    """The tree of ``facet status --json``: every part is asked now, so a hung server shows as unhealthy."""
-    if state is None:
-        return {"healthy": False, "url": None, "kafka_bootstrap": None, "ray_dashboard": None, "parts": []}
-    supervised = alive(state.supervisor)
-    parts = [_row("supervisor", state.supervisor.pid, None, supervised, None, str(folder.logs / "supervisor.log"))]
-    for part in state.parts:
-        pid = part.session.pid if part.session else None
-        well = part.session is not None and alive(part.session) and ailment(part.probes) is None
-        parts.append(_row(part.name, pid, part.address, well, part.version, part.log, part.restarts))
-    return {
-        "healthy": all(part["healthy"] for part in parts),
-        "url": None,
-        "kafka_bootstrap": None,
-        "ray_dashboard": state.ray_dashboard,
-        "parts": parts,
-    }
-
-
-def _row(
-    name: str, pid: int | None, address: str | None, healthy: bool, version: str | None, log: str, restarts: int = 0
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "pid": pid,
-        "address": address,
-        "healthy": healthy,
-        "version": version,
-        "log": log,
-        "restarts": restarts,
-    }
 
 
 def _session(tree: dict[str, Any] | None) -> Session | None:

@@ -1,1 +1,1 @@
-"""Redis: a cache and a messenger, either of which may vanish without an error."""
+"""What Redis does for services: announcements between processes; it may vanish and nothing fails."""

@@ -28,6 +28,14 @@ from data.kit.kafka import Message
 
 Handler = Callable[[Connection, CloudEvent, EventData], Awaitable[None]]
 """Applies an event within the transaction it is given. Raises NotYet where a predecessor is missing."""
+After = Callable[[Sequence[EventData]], Awaitable[None]]
+"""Hears which events a transaction has applied, once it is committed; lost with the process, so only for hints."""
+
+
+async def _nothing(_applied: Sequence[EventData]) -> None:
+    """Nobody needs to hear."""
+
+
 MOST, WAIT_MS = 200, 200
 LONGEST_REST_S = 5.0
 PATIENCE_S = 60.0
@@ -58,10 +66,11 @@ class Consumer:
         bootstrap: str,
         topics: Sequence[str] | None = None,
         patience_s: float = PATIENCE_S,
+        after: After = _nothing,
     ) -> None:
         self.name, self.topics = name, tuple(topics or CONSUMERS[name])
         self._handler, self._database = handler, database
-        self._bootstrap, self._patience_s = bootstrap, patience_s
+        self._bootstrap, self._patience_s, self._after = bootstrap, patience_s, after
         self._resting: dict[TopicPartition, _Rest] = {}
         self.applied = self.buried = 0
 
@@ -144,13 +153,15 @@ class Consumer:
             return
         async with self._database.transaction() as connection:
             new = await inbox.record(connection, self.name, [event.id for event, _ in events])
-            applied = len(new)
+            applied = []
             for event, data in events:
                 if event.id in new:
                     new.remove(event.id)
                     trace.current.set(event.traceparent)
                     await self._handler(connection, event, data)
-        self.applied += applied
+                    applied.append(data)
+        self.applied += len(applied)
+        await self._after(applied)
 
     async def _bury(self, producer: AIOKafkaProducer, message: Message, error: Exception) -> None:
         _log.error("event to dead letters", consumer=self.name, topic=message.topic, partition=message.partition,

@@ -96,10 +96,19 @@ _FINISH = sql.Statement(
 )
 _OF_OWNER = paging.select_page(QUOTES, QUOTES.c.owner_id == bindparam("owner_id"))
 _UNFINISHED = sql.Statement(
-    select(QUOTES)
-    .where(_unfinished, QUOTES.c.created_at > bindparam("after", type_=DateTime(timezone=True)))
+    select(QUOTES.c.id)
+    .where(
+        _unfinished,
+        QUOTES.c.priority == bindparam("priority", type_=Text),
+        QUOTES.c.created_at > bindparam("after", type_=DateTime(timezone=True)),
+    )
     .order_by(QUOTES.c.created_at)
     .limit(bindparam("most"))
+)
+_HAS_MODEL = sql.Statement(
+    select(QUOTES.c.id)
+    .where(QUOTES.c.owner_id == bindparam("owner_id"), QUOTES.c.model_sha256 == bindparam("sha256"))
+    .limit(1)
 )
 
 
@@ -171,6 +180,11 @@ async def of_owner(connection: Connection, owner_id: str, place: paging.Place, l
     return await sql.many(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)}, Quote)
 
 
-async def unfinished(connection: Connection, after: datetime, limit: int = 500) -> list[Quote]:
-    """Quotes that are not over, asked after ``after``, oldest first: what a dispatcher that died had at hand."""
-    return await sql.many(connection, _UNFINISHED, {"after": after, "most": limit}, Quote)
+async def unfinished(connection: Connection, priority: Priority, after: datetime, limit: int = 500) -> list[UUID]:
+    """Quotes that are not over, asked after ``after``, oldest first: what waits, and what a desk that died had."""
+    return await sql.values(connection, _UNFINISHED, {"priority": priority, "after": after, "most": limit})
+
+
+async def has_model(connection: Connection, owner_id: str, sha256: str) -> bool:
+    """Whether somebody has asked for a price of this model before."""
+    return await sql.value(connection, _HAS_MODEL, {"owner_id": owner_id, "sha256": sha256}) is not None

@@ -38,4 +38,5 @@ QUOTES = Table(
 )
 Index("ix_quotes_owner", QUOTES.c.owner_id, QUOTES.c.created_at.desc(), QUOTES.c.id.desc())
 Index("ix_quotes_order", QUOTES.c.order_id, postgresql_where=QUOTES.c.order_id.is_not(None))
-Index("ix_quotes_unfinished", QUOTES.c.created_at, postgresql_where=QUOTES.c.finished_at.is_(None))
+Index("ix_quotes_model", QUOTES.c.owner_id, QUOTES.c.model_sha256)
+Index("ix_quotes_unfinished", QUOTES.c.priority, QUOTES.c.created_at, postgresql_where=QUOTES.c.finished_at.is_(None))

@@ -18,7 +18,8 @@ UP = (
     ) WITH (fillfactor = 80)""",
     "CREATE INDEX ix_quotes_owner ON quotes (owner_id, created_at DESC, id DESC)",
     "CREATE INDEX ix_quotes_order ON quotes (order_id) WHERE order_id IS NOT NULL",
-    "CREATE INDEX ix_quotes_unfinished ON quotes (created_at) WHERE finished_at IS NULL",
+    "CREATE INDEX ix_quotes_model ON quotes (owner_id, model_sha256)",
+    "CREATE INDEX ix_quotes_unfinished ON quotes (priority, created_at) WHERE finished_at IS NULL",
 )
 DOWN = ("DROP TABLE quotes", *MESSAGING_1_DOWN)
 

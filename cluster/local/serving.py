@@ -1,0 +1,103 @@
+"""The services on a Ray cluster of this machine: tables, first rows, the dispatcher, then Serve with every application.
+
+``python -m cluster.local.serving CONFIG FOLDER PORT`` does all that and stays, since a cluster whose head was
+started anew needs it again; FACET_* settings and Ray's address come from the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+import yaml
+
+from cluster.local import demo_accounts
+from data.kit import migrate
+from data.kit.settings import SERVICES, Settings
+from pricing_engine.distributed.actor import start_dispatcher
+from pricing_engine.distributed.connect import connect
+
+DASHBOARD = "FACET_RAY_DASHBOARD"
+_LOOK_EVERY_S = 1.0
+_AWAY_AT_MOST_S = 20.0
+_LONGEST_MESSAGE = 2000
+
+
+class NotServing(Exception):
+    """An application could not be deployed: says which and why."""
+
+
+def main(config: Path, folder: Path, port: int) -> None:
+    """Bring the services up and stay; raises NotServing."""
+    settings = Settings()
+    _say("bringing the databases to their newest tables")
+    for service in SERVICES:
+        migrate.up(settings.database_url(service), service)
+    asyncio.run(demo_accounts.add(settings, folder))
+    _say("joining Ray and starting the dispatcher")
+    connect(os.environ["RAY_ADDRESS"])
+    start_dispatcher(str(folder / "analyses"))
+    _say("deploying the services")
+    client = _serve_client(os.environ[DASHBOARD])
+    client.deploy_applications(local(yaml.safe_load(config.read_text()), port))
+    _wait(client.get_serve_details)
+    _say("serving")
+    _stay(client.get_serve_details)
+
+
+def local(config: dict[str, Any], port: int) -> dict[str, Any]:
+    """The configuration for one machine: its own address, and no CPU reserved, for here all services share a few."""
+    for application in config["applications"]:
+        for deployment in application["deployments"]:
+            deployment["ray_actor_options"] = {"num_cpus": 0}
+    address = {**config["http_options"], "host": "127.0.0.1", "port": port}
+    return {**config, "proxy_location": "HeadOnly", "http_options": address}
+
+
+def _serve_client(dashboard: str) -> Any:
+    from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
+
+    return ServeSubmissionClient(dashboard)
+
+
+def _wait(details: Callable[[], dict[str, Any]]) -> None:
+    """Wait until every application runs; raises NotServing where one has failed."""
+    while True:
+        applications = details()["applications"]
+        for name, application in applications.items():
+            if application["status"] in ("DEPLOY_FAILED", "UNHEALTHY"):
+                raise NotServing(f"{name} can't be served: {application['message'].strip()[-_LONGEST_MESSAGE:]}")
+        if applications and all(application["status"] == "RUNNING" for application in applications.values()):
+            return
+        time.sleep(_LOOK_EVERY_S / 4)
+
+
+def _stay(details: Callable[[], dict[str, Any]]) -> None:
+    """Return when Ray's head has not answered for a while: then all that was deployed is gone."""
+    answered = time.monotonic()
+    while time.monotonic() < answered + _AWAY_AT_MOST_S:
+        time.sleep(_LOOK_EVERY_S)
+        try:
+            if details()["applications"]:
+                answered = time.monotonic()
+        except Exception as error:  # the client raises whatever went wrong with the connection
+            _say(f"Ray's head does not answer ({type(error).__name__})")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    except NotServing as failure:
+        sys.exit(str(failure))
+    finally:
+        ray.shutdown()

@@ -1,0 +1,146 @@
+"""The store of customers' models: objects named by the SHA-256 of their bytes, in a folder or in a bucket (obstore).
+
+A model is written to a file beside the store while its hash is made, never wholly in memory, and gets its name in the
+end; one that is there already is not stored again. A binary STL bears its suffix, for it is by far the most common and
+its size tells how much memory its analysis needs; any other is named by its hash alone and told by its content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import struct
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import NotFoundError
+from obstore.store import from_url
+
+_SUFFIXES = (".stl", "")
+_STL_HEADER, _STL_FACET = 84, 50
+
+
+class ModelTooLarge(Exception):
+    """More bytes than a model may have. ``most``: how many these are."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"a model may have {most >> 20} MiB at most")
+        self.most = most
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A model in the store: ``url`` is where workers read it."""
+
+    sha256: str
+    bytes: int
+    url: str
+
+
+class Incoming:
+    """A model that is being received: its bytes are given to :meth:`write` as they come."""
+
+    def __init__(self, file: IO[bytes], most: int) -> None:
+        self._file, self._most = file, most
+        self._hash = hashlib.sha256()
+        self._head = b""
+        self.bytes = 0
+
+    async def write(self, block: bytes) -> None:
+        """Keep a block; raises ModelTooLarge."""
+        self.bytes += len(block)
+        if self.bytes > self._most:
+            raise ModelTooLarge(self._most)
+        if len(self._head) < _STL_HEADER:
+            self._head += block[: _STL_HEADER - len(self._head)]
+        self._hash.update(block)
+        await asyncio.to_thread(self._file.write, block)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what has come so far, in hexadecimal digits."""
+        return self._hash.hexdigest()
+
+    @property
+    def name(self) -> str:
+        """What the object is called."""
+        if len(self._head) == _STL_HEADER:
+            (facets,) = struct.unpack_from("<I", self._head, 80)
+            if self.bytes == _STL_HEADER + _STL_FACET * facets:
+                return f"{self.sha256}.stl"
+        return self.sha256
+
+
+class ModelStore:
+    """The store at ``url``: ``file:///folder`` (made where it is missing) or ``s3://bucket/prefix`` and the like."""
+
+    def __init__(self, url: str, most_bytes: int) -> None:
+        self._url, self._most = url.rstrip("/"), most_bytes
+        parts = urlsplit(self._url)
+        self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        if self._folder:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        self._objects: Any = from_url(self._url)
+
+    @asynccontextmanager
+    async def receive(self) -> AsyncIterator[Incoming]:
+        """A place for the bytes of a model for the time of the block; :meth:`keep` makes it an object.
+
+        What was not kept is gone after the block.
+        """
+        descriptor, name = await asyncio.to_thread(tempfile.mkstemp, ".part", "incoming-", self._folder)
+        try:
+            os.close(descriptor)
+            with open(name, "wb") as file:
+                yield Incoming(file, self._most)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    async def keep(self, incoming: Incoming) -> Stored:
+        """The model as an object that stays; equal bytes are one object."""
+        file = incoming._file
+        await asyncio.to_thread(_flush, file)
+        if self._folder:
+            await asyncio.to_thread(_name, Path(file.name), self._folder / incoming.name)
+        elif await self._head(incoming.name) is None:
+            await obstore.put_async(self._objects, incoming.name, Path(file.name))
+        return Stored(incoming.sha256, incoming.bytes, f"{self._url}/{incoming.name}")
+
+    async def find(self, sha256: str) -> Stored | None:
+        """The model with this hash; None where there is none."""
+        for suffix in _SUFFIXES:
+            size = await self._head(sha256 + suffix)
+            if size is not None:
+                return Stored(sha256, size, f"{self._url}/{sha256}{suffix}")
+        return None
+
+    async def _head(self, name: str) -> int | None:
+        try:
+            found = await obstore.head_async(self._objects, name)
+        except (NotFoundError, FileNotFoundError):
+            return None
+        return int(found["size"])
+
+
+def _flush(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _name(path: Path, final: Path) -> None:
+    """Give the file its final name, for good; its first name is removed at the end of the block in any case."""
+    second = path.with_suffix(".kept")
+    os.link(path, second)
+    os.replace(second, final)
+    folder = os.open(final.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

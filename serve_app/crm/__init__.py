@@ -1,0 +1,1 @@
+"""The CRM: sellers release, approve, reject and close orders; quotes that nobody approves run out."""

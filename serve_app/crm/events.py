@@ -1,0 +1,68 @@
+"""What the CRM hears: submitted orders, their prices, and how production goes; and the timer of quotes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data.contracts.crm import QuoteExpired
+from data.contracts.envelope import CloudEvent, EventData
+from data.contracts.lifecycle import Actor, Step
+from data.contracts.mes import ProductionEvent
+from data.contracts.pricing import QuoteEvent, QuoteNeedsReview, QuotePriced, QuoteRejected
+from data.contracts.shop import OrderSubmitted
+from data.crm import repository
+from data.kit import clock, outbox
+from data.kit.consumer import Consumer
+from data.kit.database import Connection, Database
+from data.kit.errors import NotYet
+from serve_app.kit.settings import settings
+from serve_app.kit.told import order_of, step_to_take, told_by
+from serve_app.kit.work import Work, add_messaging, every
+
+_LOOK_EVERY_S = 5.0
+
+
+async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> None:
+    """Open an order, or take the step that an event means; raises NotYet where one before it has not come."""
+    if isinstance(data, OrderSubmitted) and await repository.open_order(connection, data):
+        return
+    ident = order_of(data)
+    order = await repository.lock(connection, ident) if ident else None
+    if order is None:
+        if ident and isinstance(data, QuoteEvent | ProductionEvent):
+            raise NotYet(f"order {ident} has not come yet")
+        return  # not submitted yet, so no business of sellers
+    step = step_to_take(order.status, order.revision, order.quote_id, data)
+    if step is None:
+        return
+    _, told = told_by(data)
+    await repository.move(connection, order, step, told=told, **_changes(data))
+
+
+def _changes(data: EventData) -> dict[str, Any]:
+    if isinstance(data, OrderSubmitted):
+        asked = {"quote_id": data.quote_id, "unit": data.unit, "model_sha256": data.model_sha256}
+        return {**asked, "quote": None, "reasons": None}
+    if isinstance(data, QuotePriced):
+        return {"quote": data.quote, "reasons": None}
+    if isinstance(data, QuoteNeedsReview):
+        return {"quote": data.quote, "reasons": data.reasons}
+    if isinstance(data, QuoteRejected):
+        return {"reasons": data.reasons}
+    return {}
+
+
+async def expire(connection: Connection) -> None:
+    """Quotes that nobody approved in time run out."""
+    for order in await repository.expired(connection, clock.now()):
+        after = await repository.move(connection, order, Step.EXPIRE, Actor.TIMER)
+        if order.quote_id is not None:
+            told: dict[str, Any] = {"order_id": order.id, "by": Actor.TIMER.value, "revision": after.revision}
+            await outbox.append(connection, QuoteExpired(**told, quote_id=order.quote_id))
+
+
+def add_to(work: Work, database: Database) -> None:
+    """The CRM's relay, consumer and timer."""
+    add_messaging(work, "crm", database)
+    work.add("crm consumer", Consumer("crm", hear, database, settings().needed("kafka_url")).run())
+    work.add("crm timer", every(_LOOK_EVERY_S, database, expire))

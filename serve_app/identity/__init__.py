@@ -1,0 +1,1 @@
+"""Identity: the small local issuer of access tokens; any OIDC issuer can stand in its place."""

@@ -1,0 +1,134 @@
+"""Answers: JSON made by pydantic itself, pages of lists, versions as ETags, and POSTs that may come twice."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Header, Query, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from data.kit import idempotency, paging
+from data.kit.database import Connection, Database
+from data.kit.paging import Cursors, ItemT
+from serve_app.kit.problems import Problem
+
+BodyT = TypeVar("BodyT", bound=BaseModel)
+_ETAG = re.compile(r'\s*(?:W/)?"(\d{1,9})"\s*')
+
+
+class Listed(BaseModel, Generic[BodyT]):
+    """A page of a list. ``next``: what ``after`` is for the page after; null on the last one."""
+
+    items: list[BodyT]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which page of a list."""
+
+    limit: int
+    after: str | None
+
+
+def _asked(
+    limit: Annotated[int, Query(ge=1, le=paging.MOST)] = 50,
+    after: Annotated[str | None, Query(max_length=200)] = None,
+) -> Asked:
+    return Asked(limit, after)
+
+
+PageAsked = Annotated[Asked, Depends(_asked)]
+
+
+def json_answer(
+    body: BaseModel, status: HTTPStatus = HTTPStatus.OK, version: int | None = None, **headers: str
+) -> Response:
+    """``body`` as it is, without FastAPI's second check; ``version`` becomes the ETag."""
+    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
+    if version is not None:
+        named["ETag"] = f'"{version}"'
+    return Response(body.model_dump_json(), status, named, "application/json")
+
+
+async def page_answer(
+    cursors: Cursors,
+    scope: str,
+    asked: Asked,
+    fetch: Callable[[paging.Place, int], Awaitable[Sequence[ItemT]]],
+    body: Callable[[ItemT], BodyT],
+) -> Response:
+    """The page ``asked`` for of the list ``scope`` (its name, its filters and whose it is); raises BadCursor."""
+    rows = await fetch(cursors.place(asked.after, scope), asked.limit)
+    page = cursors.page(rows, asked.limit, scope)
+    items = ",".join(body(row).model_dump_json() for row in page.items)
+    return Response(f'{{"items":[{items}],"next":{json.dumps(page.next)}}}', media_type="application/json")
+
+
+def _if_match(if_match: Annotated[str | None, Header(max_length=100)] = None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    known = _ETAG.fullmatch(if_match)
+    if known is None:
+        raise Problem(HTTPStatus.PRECONDITION_FAILED, "stale-version", 'If-Match takes an ETag of ours, such as "3"')
+    return int(known.group(1))
+
+
+Seen = Annotated[int | None, Depends(_if_match)]
+"""The version that the caller saw, from If-Match."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a POST has made: kept with its Idempotency-Key, so plain JSON."""
+
+    status: HTTPStatus
+    body: BaseModel
+    headers: Mapping[str, str]
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", min_length=1, max_length=200, description="The same key: the same answer"),
+]
+
+
+async def made_once(
+    database: Database,
+    key: str | None,
+    caller: str,
+    request: Request,
+    body: Sequence[bytes],
+    work: Callable[[Connection], Awaitable[Made]],
+) -> Response:
+    """Do ``work`` in one transaction; with a ``key`` at most once, and who asks again gets the first answer.
+
+    ``body``: what two requests must have in common to be the same. Raises KeyReused where they differ.
+    """
+    async with database.transaction() as connection:
+        if key is None:
+            return _replayed(_kept(await work(connection)))
+
+        async def kept() -> dict[str, Any]:
+            return _kept(await work(connection))
+
+        same = idempotency.Request.of(caller, key, request.method.encode(), request.url.path.encode(), *body)
+        answer, again = await idempotency.once(connection, same, kept)
+    response = _replayed(answer)
+    if again:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+def _kept(made: Made) -> dict[str, Any]:
+    return {"status": int(made.status), "body": made.body.model_dump_json(), "headers": dict(made.headers)}
+
+
+def _replayed(kept: dict[str, Any]) -> Response:
+    return Response(kept["body"], kept["status"], kept["headers"], "application/json")

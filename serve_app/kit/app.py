@@ -1,0 +1,128 @@
+"""How a service becomes an application: its routes, sign-in, errors, health; what it needs opens with it and closes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from pydantic import BaseModel
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from data.kit import trace
+from data.kit.database import AWAY, Database
+from data.kit.paging import Cursors
+from pricing_engine import ENGINE_VERSION
+from serve_app.kit import logs, problems
+from serve_app.kit.settings import settings
+from serve_app.kit.signin import ApiKeys, AskPartners, SignIn
+from serve_app.kit.tokens import Verifier
+
+Open = Callable[[FastAPI, Database, AsyncExitStack], Awaitable[None]]
+"""Opens what else a service needs and keeps it in ``app.state``; what it enters into the stack closes with the app."""
+MOST_BODY_BYTES = 1 << 20
+"""Of a request that is no upload."""
+
+
+class Health(BaseModel):
+    """That a replica lives."""
+
+    service: str
+    pid: int
+    version: str
+
+
+class Readiness(BaseModel):
+    """Which of the things that a service depends on answer; ``null`` is well, else what is wrong."""
+
+    ready: bool
+    dependencies: dict[str, str | None]
+
+
+def service_app(name: str, routers: Sequence[APIRouter], open_more: Open, description: str) -> FastAPI:
+    """The application of the service ``name``, without its prefix; nothing is opened before it starts."""
+    logs.configure()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            database = Database(settings().database_url(name), settings(), f"facet-{name}-api")
+            app.state.database = await stack.enter_async_context(database)
+            app.state.cursors = Cursors(settings().needed("cursor_secret").encode())
+            keys = AskPartners(settings().api_url)
+            stack.push_async_callback(keys.close)
+            app.state.sign_in = SignIn(Verifier(settings().issuer_url), keys)
+            await open_more(app, database, stack)
+            yield
+
+    app = FastAPI(
+        title=f"Facet {name}",
+        version=ENGINE_VERSION,
+        description=description,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses=problems.DOCUMENTED,
+        max_body_size=MOST_BODY_BYTES,
+    )
+    problems.install(app)
+    app.add_middleware(Traced)
+    for router in routers:
+        app.include_router(router)
+    _add_health(app, name)
+    return app
+
+
+async def nothing_more(_app: FastAPI, _database: Database, _stack: AsyncExitStack) -> None:
+    """For a service that needs its database alone."""
+
+
+def recognise_by(app: FastAPI, keys: ApiKeys) -> None:
+    """Let ``keys`` tell whose an API key is, instead of the partners' service over HTTP."""
+    app.state.sign_in = SignIn(Verifier(settings().issuer_url), keys)
+
+
+def _add_health(app: FastAPI, name: str) -> None:
+    @app.get("/healthz", tags=["operations"], response_model=Health)
+    async def alive() -> Health:
+        """Whether a replica lives."""
+        return Health(service=name, pid=os.getpid(), version=ENGINE_VERSION)
+
+    @app.get("/readyz", tags=["operations"], response_model=Readiness, responses={503: {"model": Readiness}})
+    async def ready(request: Request) -> JSONResponse:
+        """Whether what it depends on answers."""
+        found = {"database": await _database_ailment(request.app.state.database)}
+        body = Readiness(ready=not any(found.values()), dependencies=found)
+        return JSONResponse(body.model_dump(), HTTPStatus.OK if body.ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+async def _database_ailment(database: Database) -> str | None:
+    try:
+        async with database.connection() as connection:
+            await connection.execute("SELECT 1")
+    except AWAY as error:
+        return type(error).__name__
+    return None
+
+
+class Traced:
+    """Follows the caller's trace (W3C ``traceparent``): events that the request causes carry it on."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            given = next((value for name, value in scope["headers"] if name == b"traceparent"), None)
+            trace.current.set(given.decode("latin-1")[:64] if given else None)
+        await self._app(scope, receive, send)
+
+
+def state(request: Request, name: str) -> Any:
+    """What a service opened under ``name``."""
+    return getattr(request.app.state, name)

@@ -1,0 +1,35 @@
+"""What can be made at all: the price book, asked before anything is measured or kept."""
+
+from __future__ import annotations
+
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+from pricing_engine.pricing.book import PriceBook, load_price_book, offer
+from pricing_engine.pricing.quote import Request, check_request
+from pricing_engine.processes.errors import PricingError
+from serve_app.kit.problems import Problem
+from serve_app.kit.settings import settings
+
+UNITS = ("mm", "cm", "m", "in")
+
+
+@cache
+def price_book() -> PriceBook:
+    """The price book of this process."""
+    return load_price_book(settings().price_book)
+
+
+@cache
+def offered() -> dict[str, Any]:
+    """What it offers, as JSON."""
+    return offer(price_book())
+
+
+def check_wish(process: str, material: str, finish: str | None, quantity: int) -> None:
+    """Raise a 422 that says what is offered instead, where the price book does not have what is wished for."""
+    try:
+        check_request(price_book(), Request(process, (material,), finish, (quantity,)))
+    except PricingError as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "not-offered", str(error)) from error

@@ -1,0 +1,104 @@
+"""Sign-in of HTTP callers: a bearer token, or a partner's API key, becomes a Principal; a route says whom it serves."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import Annotated, Protocol
+
+import httpx
+from fastapi import Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
+
+from serve_app.kit.principal import Principal, Role
+from serve_app.kit.problems import Problem, unavailable
+from serve_app.kit.tokens import BadToken, IssuerUnreachable, Verifier
+
+BEARER = HTTPBearer(auto_error=False, description="A token of /auth/token")
+API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False, description="A partner's key")
+# These two put the ways of signing in into the OpenAPI document; what counts is SignIn's.
+_Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
+_Key = Annotated[str | None, Security(API_KEY)]
+_KNOWN_S, _UNKNOWN_S, _MOST_KEYS = 30.0, 5.0, 10_000
+
+
+class ApiKeys(Protocol):
+    """Whoever knows the partners' keys."""
+
+    async def partner_of(self, key: str) -> str | None:
+        """The partner whose key this is; raises a 503 where nobody can tell."""
+
+
+class AskPartners:
+    """Asks the partners' service, and remembers its answer for half a minute."""
+
+    def __init__(self, api_url: str) -> None:
+        self._url = f"{api_url}/partners/v1/whoami"
+        self._client = httpx.AsyncClient(timeout=5.0)
+        self._known: dict[str, tuple[str | None, float]] = {}
+
+    async def partner_of(self, key: str) -> str | None:
+        """See :class:`ApiKeys`. A key that was revoked may open doors for half a minute more."""
+        known = self._known.get(key)
+        if known and time.monotonic() < known[1]:
+            return known[0]
+        try:
+            answer = await self._client.get(self._url, headers={"X-API-Key": key})
+        except httpx.HTTPError as error:
+            raise unavailable(f"API keys can't be checked now ({type(error).__name__})") from error
+        if answer.status_code not in (HTTPStatus.OK, HTTPStatus.UNAUTHORIZED):
+            raise unavailable("API keys can't be checked now")
+        partner = answer.json()["partner_id"] if answer.status_code == HTTPStatus.OK else None
+        if len(self._known) >= _MOST_KEYS:
+            self._known.clear()
+        self._known[key] = partner, time.monotonic() + (_KNOWN_S if partner else _UNKNOWN_S)
+        return partner
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+class SignIn:
+    """Recognises callers; kept in ``app.state.sign_in``."""
+
+    def __init__(self, verifier: Verifier, keys: ApiKeys) -> None:
+        self._verifier, self._keys = verifier, keys
+
+    async def principal(self, request: Request) -> Principal:
+        """Who calls; raises a 401 that says what is missing or wrong."""
+        if key := request.headers.get("x-api-key"):
+            partner = await self._keys.partner_of(key)
+            if partner is None:
+                raise unauthorized("this API key is not valid, or was withdrawn")
+            return Principal(partner, frozenset({Role.PARTNER}))
+        scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
+        if scheme.lower() != "bearer" or not token:
+            raise unauthorized("send Authorization: Bearer with a token of /auth/token, or a partner's X-API-Key")
+        try:
+            return await self._verifier.principal(token)
+        except BadToken as error:
+            raise unauthorized(f"this token is not valid ({error}); get a new one from /auth/token") from error
+        except IssuerUnreachable as error:
+            raise unavailable(str(error)) from error
+
+
+class Allow:
+    """A dependency: the caller, who has one of ``roles``; else 401 or 403."""
+
+    def __init__(self, *roles: Role) -> None:
+        self.roles = roles
+
+    async def __call__(self, request: Request, _bearer: _Bearer = None, _key: _Key = None) -> Principal:
+        sign_in: SignIn = request.app.state.sign_in
+        principal = await sign_in.principal(request)
+        if not principal.may(*self.roles):
+            names = " or ".join(self.roles)
+            raise Problem(HTTPStatus.FORBIDDEN, "forbidden", f"this is for the role {names}")
+        return principal
+
+
+def unauthorized(detail: str) -> Problem:
+    """A 401 that names the scheme, as RFC 6750 wants."""
+    return Problem(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, {"WWW-Authenticate": 'Bearer realm="facet"'})

@@ -1,0 +1,58 @@
+"""Work that goes on behind a service's back: its relay, its consumers and its timers, in one process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from data.kit import idempotency, inbox
+from data.kit.database import AWAY, Connection, Database
+from data.kit.relay import Relay
+from serve_app.kit.settings import settings
+
+_SWEEP_EVERY_S = 3600.0
+_LOG = structlog.get_logger(__name__)
+
+
+class Work:
+    """Tasks that run until they are stopped. A task that ends is a fault: :meth:`check` raises what ended it."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def add(self, name: str, task: Coroutine[Any, Any, None]) -> None:
+        """Begin ``task``, which has no end."""
+        self._tasks.append(asyncio.get_running_loop().create_task(task, name=name))
+
+    def check(self) -> None:
+        """Raise RuntimeError where a task has ended."""
+        for task in self._tasks:
+            if task.done():
+                raise RuntimeError(f"{task.get_name()} ended") from (None if task.cancelled() else task.exception())
+
+    async def stop(self) -> None:
+        """End all tasks."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def add_messaging(work: Work, name: str, database: Database) -> None:
+    """The service's relay, and the sweeping of what its inbox and idempotency keys need no longer."""
+    work.add(f"{name} relay", Relay(database, settings().needed("kafka_url"), name).run())
+    work.add(f"{name} sweep", every(_SWEEP_EVERY_S, database, inbox.sweep, idempotency.sweep))
+
+
+async def every(seconds: float, database: Database, *steps: Callable[[Connection], Awaitable[Any]]) -> None:
+    """Run ``steps`` for ever, each in a transaction of its own; a database that is away is tried the next time."""
+    while True:
+        for step in steps:
+            try:
+                async with database.transaction() as connection:
+                    await step(connection)
+            except AWAY as error:
+                _LOG.warning("timer waits for the database", step=step.__name__, error=str(error))
+        await asyncio.sleep(seconds)

@@ -1,0 +1,207 @@
+"""The MES over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Depends, FastAPI, Query, Request
+from pydantic import AwareDatetime, BaseModel, Field
+from starlette.responses import Response
+
+from data.contracts.lifecycle import OrderStatus, Step
+from data.contracts.mes import (
+    ProductionCompleted,
+    ProductionEvent,
+    ProductionHeld,
+    ProductionPackaged,
+    ProductionResumed,
+    ProductionShipped,
+    ProductionStarted,
+    ReworkOrdered,
+)
+from data.kit import outbox
+from data.kit.database import Database
+from data.mes import repository
+from data.mes.repository import Task
+from serve_app.kit.answers import Listed, PageAsked, Seen, json_answer, page_answer
+from serve_app.kit.app import nothing_more, service_app, state
+from serve_app.kit.orders import Reason
+from serve_app.kit.principal import Principal, Role
+from serve_app.kit.problems import Problem, not_found
+from serve_app.kit.signin import Allow
+
+routes = APIRouter(tags=["mes"])
+Operator = Annotated[Principal, Depends(Allow(Role.OPERATOR))]
+
+
+class MesOrder(BaseModel):
+    """An order as operators see it."""
+
+    order_id: UUID
+    status: OrderStatus
+    process: str
+    material: str
+    finish: str | None
+    quantity: int
+    priority: str
+    unit: str
+    model_sha256: str
+    claimed_by: str | None
+    claimed_at: AwareDatetime | None
+    tracking: str | None
+    reason: str | None
+    created_at: AwareDatetime
+
+
+class Shipment(BaseModel):
+    """How to follow what was sent."""
+
+    tracking: str | None = Field(default=None, max_length=200)
+
+
+@routes.get("/orders", response_model=Listed[MesOrder])
+async def board(
+    request: Request, asked: PageAsked, _who: Operator, status: Annotated[OrderStatus | None, Query()] = None
+) -> Response:
+    """The board: orders of one status or of all, newest first."""
+    async with _database(request).connection() as connection:
+        return await page_answer(
+            state(request, "cursors"),
+            f"mes orders {status}",
+            asked,
+            lambda place, limit: repository.board(connection, status, place, limit),
+            _shown,
+        )
+
+
+@routes.get("/orders/{order_id}", response_model=MesOrder)
+async def order(request: Request, order_id: UUID, _who: Operator) -> Response:
+    """An order on the board; its version is the ETag."""
+    async with _database(request).connection() as connection:
+        found = await repository.get(connection, order_id)
+    if found is None:
+        raise not_found("order")
+    return json_answer(_shown(found), version=found.version)
+
+
+@routes.post("/orders/{order_id}/claim", response_model=MesOrder)
+async def claim(request: Request, order_id: UUID, who: Operator) -> Response:
+    """Take an order to make it: of any number who try, one gets it, and the others a 409."""
+    if Role.OPERATOR not in who.roles:
+        raise Problem(HTTPStatus.FORBIDDEN, "forbidden", "only who makes an order may claim it: an operator")
+    async with _database(request).transaction() as connection:
+        task = await repository.claim(connection, order_id, who.id)
+        told = ProductionStarted(order_id=order_id, by=who.id, revision=task.revision)
+        await outbox.append(connection, told)
+    return json_answer(_shown(task), version=task.version)
+
+
+@routes.post("/orders/{order_id}/complete", response_model=MesOrder)
+async def complete(request: Request, order_id: UUID, who: Operator, seen: Seen) -> Response:
+    """Made."""
+    return await _step(request, order_id, who, seen, Step.COMPLETE, lambda _, told: ProductionCompleted(**told))
+
+
+@routes.post("/orders/{order_id}/package", response_model=MesOrder)
+async def package(request: Request, order_id: UUID, who: Operator, seen: Seen) -> Response:
+    """Being packed."""
+    return await _step(request, order_id, who, seen, Step.PACKAGE, lambda _, told: ProductionPackaged(**told))
+
+
+@routes.post("/orders/{order_id}/ship", response_model=MesOrder)
+async def ship(
+    request: Request,
+    order_id: UUID,
+    who: Operator,
+    seen: Seen,
+    shipment: Annotated[Shipment | None, Body()] = None,
+) -> Response:
+    """On its way."""
+    tracking = shipment.tracking if shipment else None
+    return await _step(
+        request,
+        order_id,
+        who,
+        seen,
+        Step.SHIP,
+        lambda _, told: ProductionShipped(**told, tracking=tracking),
+        tracking=tracking,
+    )
+
+
+@routes.post("/orders/{order_id}/rework", response_model=MesOrder)
+async def rework(request: Request, order_id: UUID, why: Reason, who: Operator, seen: Seen) -> Response:
+    """To be made again: it is on the board for whoever claims it."""
+    return await _step(
+        request,
+        order_id,
+        who,
+        seen,
+        Step.REWORK,
+        lambda _, told: ReworkOrdered(**told, reason=why.reason),
+        reason=why.reason,
+    )
+
+
+@routes.post("/orders/{order_id}/hold", response_model=MesOrder)
+async def hold(request: Request, order_id: UUID, why: Reason, who: Operator, seen: Seen) -> Response:
+    """Work on it rests."""
+    return await _step(
+        request,
+        order_id,
+        who,
+        seen,
+        Step.HOLD,
+        lambda before, told: ProductionHeld(**told, reason=why.reason, held_from=before.status),
+        reason=why.reason,
+    )
+
+
+@routes.post("/orders/{order_id}/resume", response_model=MesOrder)
+async def resume(request: Request, order_id: UUID, who: Operator, seen: Seen) -> Response:
+    """Work on it goes on where it was."""
+    return await _step(
+        request,
+        order_id,
+        who,
+        seen,
+        Step.RESUME,
+        lambda before, told: ProductionResumed(**{**told, "held_from": before.held_from}),
+    )
+
+
+async def _step(
+    request: Request,
+    ident: UUID,
+    who: Principal,
+    seen: int | None,
+    step: Step,
+    event: Callable[[Task, dict[str, Any]], ProductionEvent],
+    **changes: Any,
+) -> Response:
+    """Take a step of an order that is the caller's, and tell it; ``event`` makes the event of the task before it."""
+    async with _database(request).transaction() as connection:
+        before = await repository.lock(connection, ident, seen)
+        if before is None:
+            raise not_found("order")
+        if before.claimed_by not in (None, who.id) and Role.ADMIN not in who.roles:
+            raise Problem(HTTPStatus.CONFLICT, "claimed", "another operator has claimed this order")
+        after = await repository.move(connection, before, step, who.acting_as(Role.OPERATOR), **changes)
+        await outbox.append(connection, event(before, {"order_id": ident, "by": who.id, "revision": after.revision}))
+    return json_answer(_shown(after), version=after.version)
+
+
+def _shown(task: Task) -> MesOrder:
+    return MesOrder(order_id=task.id, **task.model_dump())
+
+
+def _database(request: Request) -> Database:
+    return state(request, "database")  # type: ignore[no-any-return]
+
+
+def build() -> FastAPI:
+    """The application, to be served under ``/mes``."""
+    return service_app("mes", [routes], nothing_more, "The board: operators claim orders and make them.")

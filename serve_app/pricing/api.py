@@ -1,0 +1,282 @@
+"""Pricing over HTTP: for the MES, and for partners."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, FastAPI, Header, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from starlette.responses import JSONResponse, Response
+
+from data.cache.announcements import Announcer, Listener
+from data.contracts.common import Money, Priority, Sha256
+from data.contracts.shop import QuoteRequested
+from data.kit import outbox
+from data.kit.database import Connection, Database
+from data.kit.ids import new_id
+from data.models.store import ModelStore, Stored
+from data.pricing import repository
+from data.pricing.repository import Quote, QuoteStatus
+from serve_app.kit import streams, upload
+from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, json_answer, made_once, page_answer
+from serve_app.kit.app import service_app, state
+from serve_app.kit.offer import UNITS, check_wish, offered
+from serve_app.kit.principal import Principal, Role
+from serve_app.kit.problems import Problem, not_found
+from serve_app.kit.settings import settings
+from serve_app.kit.signin import Allow
+from serve_app.kit.streams import EventStream, LastEventId, Patience
+from serve_app.pricing.channels import DESK, QUOTES, WORK
+from serve_app.pricing.ends import cancelled
+
+routes = APIRouter(tags=["pricing"])
+Caller = Annotated[Principal, Depends(Allow(Role.PRICING_CLIENT, Role.PARTNER))]
+_OVER = frozenset({QuoteStatus.DONE, QuoteStatus.REVIEW, QuoteStatus.FAILED, QuoteStatus.CANCELLED})
+_LONGEST_WAIT_S = 60.0
+_PREFER = re.compile(r"wait=(\d+(?:\.\d+)?)")
+
+
+class Wanted(BaseModel):
+    """What is to be priced."""
+
+    unit: Literal[UNITS] = "mm"  # type: ignore[valid-type]
+    process: str = Field(default="casting", max_length=100)
+    material: str = Field(max_length=100)
+    finish: str | None = Field(default=None, max_length=100)
+    quantity: int = Field(default=1, ge=1, le=1_000_000)
+    priority: Priority = Priority.STANDARD
+
+
+class WantedAgain(Wanted):
+    """The same of a model that the caller has sent before."""
+
+    model_sha256: Sha256
+
+
+class Between(BaseModel):
+    """Where the total lies while the model is being measured."""
+
+    low: Money
+    high: Money
+
+
+class QuoteBody(BaseModel):
+    """A quote that somebody asked for. ``quote``: as `facet quote --json` prints it, when it is done."""
+
+    quote_id: UUID
+    status: QuoteStatus
+    progress: float
+    interval: Between | None
+    currency: str | None
+    quote: dict[str, Any] | None
+    error: str | None
+    expires_at: AwareDatetime | None
+    created_at: AwareDatetime
+
+
+class Accepted(BaseModel):
+    """A quote that has been taken up."""
+
+    quote_id: UUID
+    status: QuoteStatus
+
+
+_SCHEMA = Wanted.model_json_schema()["properties"]
+_BODIES = upload.documented(
+    **{name: schema for name, schema in _SCHEMA.items() if name not in ("priority", "material")},
+    material={"type": "string", "required": True},
+    priority={"type": "string", "enum": list(Priority), "default": "standard"},
+)
+_BODIES["requestBody"]["content"]["application/json"] = {
+    "schema": {**WantedAgain.model_json_schema(ref_template="#/components/schemas/{model}")}
+}
+
+
+@routes.post(
+    "/quotes",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=Accepted,
+    responses={200: {"model": QuoteBody}},
+    openapi_extra=_BODIES,
+    max_body_size=upload.UNBOUNDED,
+)
+async def ask(
+    request: Request,
+    who: Caller,
+    key: IdempotencyKey = None,
+    prefer: Annotated[str | None, Header(max_length=100, description="wait=N: answer when it is done")] = None,
+) -> Response:
+    """Ask for a price: multipart with the file `model`, or JSON with the hash of a model sent before."""
+    began = time.monotonic()
+    wanted, model = await _wanted(request, who)
+    check_wish(wanted.process, wanted.material, wanted.finish, wanted.quantity)
+
+    async def work(connection: Connection) -> Made:
+        ident = new_id()
+        asked = QuoteRequested(quote_id=ident, owner_id=who.id, model_sha256=model.sha256, **wanted.model_dump())
+        await repository.create(connection, asked)
+        body = Accepted(quote_id=ident, status=QuoteStatus.QUEUED)
+        return Made(HTTPStatus.ACCEPTED, body, {"Location": f"/pricing/quotes/{ident}"})
+
+    same = [model.sha256.encode(), wanted.model_dump_json().encode()]
+    accepted = await made_once(_database(request), key, who.id, request, same, work)
+    await state(request, "desk").tell([WORK])
+    wait_s = min(_LONGEST_WAIT_S, _preferred_wait(prefer)) - (time.monotonic() - began)
+    if wait_s <= 0:
+        return accepted
+    quote = await _done(request, Accepted.model_validate_json(bytes(accepted.body)).quote_id, wait_s)
+    if quote is None:
+        return accepted
+    applied = f"wait={_preferred_wait(prefer):g}"
+    return json_answer(_shown(quote), preference_applied=applied, location=f"/pricing/quotes/{quote.id}")
+
+
+@routes.get("/quotes", response_model=Listed[QuoteBody])
+async def quotes(request: Request, asked: PageAsked, who: Caller) -> Response:
+    """One's own quotes, newest first."""
+    async with _database(request).connection() as connection:
+        return await page_answer(
+            state(request, "cursors"),
+            f"quotes {who.id}",
+            asked,
+            lambda place, limit: repository.of_owner(connection, who.id, place, limit),
+            _shown,
+        )
+
+
+@routes.get("/quotes/{quote_id}", response_model=QuoteBody)
+async def quote(request: Request, quote_id: UUID, who: Caller) -> Response:
+    """How far a quote is, and the quote itself when it is done."""
+    return json_answer(_shown(await _mine(request, quote_id, who)))
+
+
+@routes.get("/quotes/{quote_id}/events", response_class=EventStream, responses=streams.DOCUMENTED)
+async def events(request: Request, quote_id: UUID, who: Caller, _after: LastEventId = None) -> EventStream:
+    """The same as it changes, until it is over; who comes again is told how it is now."""
+    await _mine(request, quote_id, who)
+    return EventStream(_changes(request, quote_id))
+
+
+@routes.delete("/quotes/{quote_id}", response_model=QuoteBody)
+async def withdraw(request: Request, quote_id: UUID, who: Caller) -> Response:
+    """Cancel it; an equal one that others wait for goes on."""
+    await _mine(request, quote_id, who)
+    async with _database(request).transaction() as connection:
+        ended = await repository.finish(connection, quote_id, QuoteStatus.CANCELLED)
+        if ended is not None:
+            await outbox.append(connection, cancelled().event(ended))
+    if ended is None:
+        ended = await _mine(request, quote_id, who)
+        if ended.status is not QuoteStatus.CANCELLED:
+            raise Problem(HTTPStatus.CONFLICT, "over", f"the quote is {ended.status}: there is nothing to cancel")
+    await state(request, "desk").tell([WORK])
+    return json_answer(_shown(ended))
+
+
+@routes.get("/materials")
+async def materials() -> JSONResponse:
+    """What the price book offers."""
+    return JSONResponse(offered())
+
+
+async def _wanted(request: Request, who: Principal) -> tuple[Wanted, Stored]:
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        came = await upload.receive(request, _models(request))
+        return upload.checked(Wanted, came.fields), came.model
+    try:
+        again = WantedAgain.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from error
+    async with _database(request).connection() as connection:
+        known = await repository.has_model(connection, who.id, again.model_sha256)
+    model = await _models(request).find(again.model_sha256) if known else None
+    if model is None:
+        raise not_found("model")
+    return Wanted.model_validate(again.model_dump()), model
+
+
+def _preferred_wait(prefer: str | None) -> float:
+    found = _PREFER.search(prefer or "")
+    return float(found.group(1)) if found else 0.0
+
+
+async def _done(request: Request, ident: UUID, wait_s: float) -> Quote | None:
+    """The quote when it is over; None where that takes longer than ``wait_s``."""
+    news: Listener = state(request, "news")
+    deadline = time.monotonic() + wait_s
+    with news.subscribe(str(ident)) as subscription:
+        while True:
+            async with _database(request).connection() as connection:
+                quote = await repository.get(connection, ident)
+            if quote is not None and quote.status in _OVER:
+                return quote
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            await subscription.wait(min(left, 1.0 if news.hears else 0.1))
+
+
+async def _changes(request: Request, ident: UUID) -> AsyncIterator[str | None]:
+    news: Listener = state(request, "news")
+    said, count = "", 0
+    with news.subscribe(str(ident)) as subscription:
+        patience = Patience(subscription)
+        while True:
+            async with _database(request).connection() as connection:
+                quote = await repository.get(connection, ident)
+            if quote is None:
+                return
+            body = _shown(quote)
+            if body.model_dump_json() != said:
+                said, count = body.model_dump_json(), count + 1
+                yield streams.event(count, "quote", body)
+            if quote.status in _OVER:
+                return
+            if await patience.wait(1.0 if news.hears else 0.1):
+                yield None
+
+
+async def _mine(request: Request, ident: UUID, who: Principal) -> Quote:
+    async with _database(request).connection() as connection:
+        found = await repository.get(connection, ident)
+    if found is None or not who.owns(found.owner_id):
+        raise not_found("quote")
+    return found
+
+
+def _shown(quote: Quote) -> QuoteBody:
+    running = quote.status not in _OVER and quote.interval_low is not None and quote.interval_high is not None
+    between = Between(low=quote.interval_low, high=quote.interval_high) if running else None  # type: ignore[arg-type]
+    told = quote.model_dump(exclude={"id", "result"})
+    return QuoteBody(quote_id=quote.id, interval=between, quote=quote.result, **told)
+
+
+def _database(request: Request) -> Database:
+    return state(request, "database")  # type: ignore[no-any-return]
+
+
+def _models(request: Request) -> ModelStore:
+    return state(request, "models")  # type: ignore[no-any-return]
+
+
+async def _open(app: FastAPI, _database: Database, stack: AsyncExitStack) -> None:
+    redis = settings().needed("redis_url")
+    app.state.models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
+    app.state.desk = Announcer(redis, DESK)
+    stack.push_async_callback(app.state.desk.close)
+    app.state.news = Listener(redis, QUOTES)
+    listening = asyncio.create_task(app.state.news.run(), name="quotes' news")
+    stack.callback(listening.cancel)
+
+
+def build() -> FastAPI:
+    """The application, to be served under ``/pricing``."""
+    return service_app("pricing", [routes], _open, "Quotes for models: for the MES, and for partners.")

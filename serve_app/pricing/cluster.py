@@ -1,0 +1,82 @@
+"""The dispatcher on the cluster, from asyncio: jobs are sent, followed and cancelled without a thread for each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import RayError
+
+from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
+from pricing_engine.distributed.errors import ClusterUnreachable
+from pricing_engine.distributed.jobs import Job, Outcome, Update
+
+
+class Following(Protocol):
+    """A job that was sent."""
+
+    async def outcome(self) -> Outcome:
+        """How it ends; raises DistributedError where that can't be known now."""
+
+    def updates(self) -> AsyncIterator[Update]:
+        """How far it is, until it has ended; of several at once, the last."""
+
+
+class Dispatchers(Protocol):
+    """Where jobs are sent."""
+
+    def follow(self, job: Job) -> Following:
+        """Send a job; sending it again is harmless. Raises ClusterUnreachable."""
+
+    async def cancel(self, job_id: str) -> None:
+        """End a job, if it is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OnRay:
+    dispatcher: Any
+    job: Job
+    reference: ray.ObjectRef[Outcome]
+
+    async def outcome(self) -> Outcome:
+        try:
+            return await self.reference
+        except RayError as error:
+            raise ClusterUnreachable(f"the dispatcher does not answer ({type(error).__name__})") from error
+
+    async def updates(self) -> AsyncIterator[Update]:
+        seen = 0
+        while True:
+            try:
+                news: list[Update] = await self.dispatcher.watch.remote(self.job.job_id, seen)
+            except RayError:
+                return
+            if not news:
+                return
+            yield news[-1]
+            seen = news[-1].sequence
+
+
+class OnRay:
+    """The dispatcher of the cluster that this process belongs to."""
+
+    def follow(self, job: Job) -> Following:
+        """See :class:`Dispatchers`."""
+        dispatcher = self._dispatcher()
+        return _OnRay(dispatcher, job, dispatcher.run.remote(job))
+
+    async def cancel(self, job_id: str) -> None:
+        """See :class:`Dispatchers`."""
+        try:
+            await self._dispatcher().cancel.remote(job_id)
+        except (RayError, ClusterUnreachable):
+            return  # the dispatcher is gone, and with it the job
+
+    @staticmethod
+    def _dispatcher() -> Any:
+        try:
+            return ray.get_actor(DISPATCHER, NAMESPACE)
+        except (ValueError, RayError) as error:
+            raise ClusterUnreachable("the cluster has no dispatcher; `facet status` tells what runs") from error

@@ -1,0 +1,57 @@
+"""What pricing hears: requests of the shop, by priority; and the desk that works them off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data.cache.announcements import Announcer, Listener
+from data.contracts.common import Priority
+from data.contracts.envelope import CloudEvent, EventData
+from data.contracts.shop import QuoteRequested, QuoteWithdrawn
+from data.kit import outbox
+from data.kit.consumer import Consumer
+from data.kit.database import Connection, Database
+from data.models.store import ModelStore
+from data.pricing import repository
+from serve_app.kit.settings import settings
+from serve_app.kit.work import Work, add_messaging
+from serve_app.pricing.channels import DESK, QUOTES, WORK
+from serve_app.pricing.cluster import Dispatchers, OnRay
+from serve_app.pricing.desk import Desk
+from serve_app.pricing.ends import cancelled
+
+
+async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> None:
+    """Put a request into the queue, or take it away."""
+    if isinstance(data, QuoteRequested):
+        await repository.create(connection, data)
+    elif isinstance(data, QuoteWithdrawn):
+        ended = await repository.finish(connection, data.quote_id, repository.QuoteStatus.CANCELLED)
+        if ended is not None:
+            await outbox.append(connection, cancelled().event(ended))
+
+
+def add_to(work: Work, database: Database, dispatchers: Dispatchers | None = None) -> None:
+    """Pricing's relay, a consumer for each priority, and the desk; ``dispatchers``: another than the cluster's."""
+    redis, kafka = settings().needed("redis_url"), settings().needed("kafka_url")
+    models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
+    desk = Desk(database, models, dispatchers or OnRay(), Announcer(redis, QUOTES))
+
+    async def after(_applied: Sequence[EventData]) -> None:
+        desk.wake()
+
+    add_messaging(work, "pricing", database)
+    for priority in Priority:
+        name = f"pricing-{priority}"
+        work.add(f"{name} consumer", Consumer(name, hear, database, kafka, after=after).run())
+    listener = Listener(redis, DESK)
+    work.add("pricing listener", listener.run())
+    work.add("pricing bell", _ring(listener, desk))
+    work.add("pricing desk", desk.run())
+
+
+async def _ring(listener: Listener, desk: Desk) -> None:
+    with listener.subscribe(WORK) as news:
+        while True:
+            await news.wait()
+            desk.wake()

@@ -1,0 +1,1 @@
+"""What belongs to no service: the documents of all APIs and events, health, and metrics."""

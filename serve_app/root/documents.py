@@ -1,0 +1,53 @@
+"""One OpenAPI document of all services: their paths under their prefixes, their schemas under their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+
+from pricing_engine import ENGINE_VERSION
+
+_SCHEMAS = "#/components/schemas/"
+
+
+def openapi(services: Mapping[str, tuple[str, FastAPI]]) -> dict[str, Any]:
+    """The document; ``services``: a service's name -> its prefix and application."""
+    paths: dict[str, Any] = {}
+    schemas: dict[str, Any] = {}
+    security: dict[str, Any] = {}
+    for name, (prefix, app) in services.items():
+        document = app.openapi()
+        for path, item in document["paths"].items():
+            paths[prefix + path] = _renamed(item, name)
+        for title, schema in document.get("components", {}).get("schemas", {}).items():
+            schemas[f"{name}.{title}"] = _renamed(schema, name)
+        security |= document.get("components", {}).get("securitySchemes", {})
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Facet",
+            "version": ENGINE_VERSION,
+            "description": "Prices 3D models, and carries each order from upload to shipped.",
+        },
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": security},
+    }
+
+
+def _renamed(tree: Any, name: str) -> Any:
+    """``tree`` with references to the service's own schemas, and operation ids that no other service has."""
+    if isinstance(tree, dict):
+        return {key: _value(key, value, name) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_renamed(each, name) for each in tree]
+    return tree
+
+
+def _value(key: str, value: Any, name: str) -> Any:
+    if isinstance(value, str):
+        if key == "$ref" and value.startswith(_SCHEMAS):
+            return f"{_SCHEMAS}{name}.{value.removeprefix(_SCHEMAS)}"
+        return f"{name}_{value}" if key == "operationId" else value
+    return _renamed(value, name)

@@ -1,0 +1,250 @@
+"""The shop over HTTP."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from pydantic import AwareDatetime, BaseModel, Field
+from starlette.responses import Response
+
+from data.contracts.common import Money, Wish
+from data.contracts.lifecycle import OrderStatus
+from data.kit.database import Connection, Database
+from data.kit.ids import new_id
+from data.models.store import ModelStore
+from data.shop import products, repository
+from data.shop.products import Product
+from data.shop.repository import Order
+from serve_app.kit import upload
+from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, Seen, json_answer, made_once, page_answer
+from serve_app.kit.app import service_app, state
+from serve_app.kit.offer import UNITS, check_wish
+from serve_app.kit.orders import HistoryLine, OrderBody, Reason, history_of
+from serve_app.kit.principal import Principal, Role
+from serve_app.kit.problems import not_found
+from serve_app.kit.settings import settings
+from serve_app.kit.signin import Allow
+from serve_app.shop import steps
+
+routes = APIRouter(tags=["shop"])
+Customer = Annotated[Principal, Depends(Allow(Role.CUSTOMER, Role.PARTNER))]
+Administrator = Annotated[Principal, Depends(Allow(Role.ADMIN))]
+
+
+class NewOrder(BaseModel):
+    """What somebody wants to have made."""
+
+    process: str = Field(default="casting", max_length=100)
+    material: str = Field(max_length=100)
+    finish: str | None = Field(default=None, max_length=100)
+    quantity: int = Field(default=1, ge=1, le=1_000_000)
+    priority: Literal["standard", "express"] = "standard"
+    product_id: UUID | None = None
+
+
+class ShopOrder(OrderBody):
+    """An order with what was wished for."""
+
+    process: str
+    material: str
+    finish: str | None
+    quantity: int
+    model_sha256: str | None
+    unit: str | None
+    created_at: AwareDatetime
+
+
+class ListedOrder(BaseModel):
+    """An order in a list."""
+
+    order_id: UUID
+    status: OrderStatus
+    process: str
+    material: str
+    quantity: int
+    priority: str
+    created_at: AwareDatetime
+
+
+class ProductBody(BaseModel):
+    """A product as people see and edit it."""
+
+    name: str = Field(min_length=1, max_length=200)
+    category: str = Field(min_length=1, max_length=100)
+    description: str = Field(max_length=2000)
+    process: str
+    material: str
+    price: Annotated[Money, Field(ge=0)]
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    in_stock: bool
+
+
+class ListedProduct(ProductBody):
+    """A product in the catalogue."""
+
+    product_id: UUID
+    sku: str
+
+
+class _Begun(BaseModel):
+    order_id: UUID
+    status: OrderStatus
+
+
+@routes.get("/products", response_model=Listed[ListedProduct])
+async def catalogue(
+    request: Request,
+    asked: PageAsked,
+    category: Annotated[str | None, Query(max_length=100)] = None,
+    in_stock: bool | None = None,
+    max_price: Annotated[Decimal | None, Query(ge=0, max_digits=14, decimal_places=2)] = None,
+) -> Response:
+    """Products, newest first."""
+    scope = f"products {category} {in_stock} {max_price}"
+    async with _database(request).connection() as connection:
+        return await page_answer(
+            state(request, "cursors"),
+            scope,
+            asked,
+            lambda place, limit: products.catalogue(connection, place, limit, category, in_stock, max_price),
+            _listed_product,
+        )
+
+
+@routes.get("/products/{product_id}", response_model=ListedProduct)
+async def product(request: Request, product_id: UUID) -> Response:
+    """A product; its version is the ETag."""
+    async with _database(request).connection() as connection:
+        found = await products.get(connection, product_id)
+    if found is None:
+        raise not_found("product")
+    return json_answer(_listed_product(found), version=found.version)
+
+
+@routes.put("/products/{product_id}", response_model=ListedProduct)
+async def edit_product(
+    request: Request, product_id: UUID, edited: ProductBody, seen: Seen, _who: Administrator
+) -> Response:
+    """Change a product; with If-Match, unless somebody else has meanwhile."""
+    check_wish(edited.process, edited.material, None, 1)
+    async with _database(request).transaction() as connection:
+        known = await products.get(connection, product_id)
+        if known is None:
+            raise not_found("product")
+        changes = {**edited.model_dump(), "version": known.version if seen is None else seen}
+        saved = await products.edit(connection, known.model_copy(update=changes))
+    return json_answer(_listed_product(saved), version=saved.version)
+
+
+@routes.post("/orders", status_code=HTTPStatus.CREATED, response_model=_Begun)
+async def begin(request: Request, new: NewOrder, who: Customer, key: IdempotencyKey = None) -> Response:
+    """A new order, which needs a model next."""
+    check_wish(new.process, new.material, new.finish, new.quantity)
+    wish = Wish.model_validate(new.model_dump())
+
+    async def work(connection: Connection) -> Made:
+        ident = new_id()
+        if new.product_id is not None and await products.get(connection, new.product_id) is None:
+            raise not_found("product")
+        await steps.begin(connection, ident, who.id, Role.PARTNER in who.roles, wish)
+        body = _Begun(order_id=ident, status=OrderStatus.INITIATED)
+        return Made(HTTPStatus.CREATED, body, {"Location": f"/shop/orders/{ident}"})
+
+    return await made_once(_database(request), key, who.id, request, [new.model_dump_json().encode()], work)
+
+
+@routes.get("/orders", response_model=Listed[ListedOrder])
+async def orders(request: Request, asked: PageAsked, who: Customer) -> Response:
+    """One's own orders, newest first."""
+    async with _database(request).connection() as connection:
+        return await page_answer(
+            state(request, "cursors"),
+            f"shop orders {who.id}",
+            asked,
+            lambda place, limit: repository.of_owner(connection, who.id, place, limit),
+            lambda order: ListedOrder(order_id=order.id, **order.model_dump()),
+        )
+
+
+@routes.get("/orders/{order_id}", response_model=ShopOrder)
+async def order(request: Request, order_id: UUID, who: Customer) -> Response:
+    """An order with its history; its version is the ETag."""
+    async with _database(request).connection() as connection:
+        found = await repository.get(connection, order_id)
+        if found is None or not who.owns(found.owner_id):
+            raise not_found("order")
+        history = history_of(await repository.history(connection, order_id))
+    return json_answer(_shown(found, history), version=found.version)
+
+
+@routes.put(
+    "/orders/{order_id}/model",
+    response_model=ShopOrder,
+    openapi_extra=upload.documented(),
+    max_body_size=upload.UNBOUNDED,
+)
+async def put_model(
+    request: Request,
+    order_id: UUID,
+    who: Customer,
+    seen: Seen,
+    unit: Annotated[Literal[UNITS], Query()] = "mm",  # type: ignore[valid-type]
+) -> Response:
+    """The order's model, in place of any that it had: the file `model` of a multipart body."""
+    async with _database(request).connection() as connection:  # nobody uploads a gigabyte to hear a 404
+        known = await repository.get(connection, order_id)
+    if known is None or not who.owns(known.owner_id):
+        raise not_found("order")
+    steps.check_upload(known, who)
+    came = await upload.receive(request, state(request, "models"))
+    async with _database(request).transaction() as connection:
+        after = await steps.put_model(connection, order_id, who, seen, came.model, unit)
+    return await _answer(request, after)
+
+
+@routes.post("/orders/{order_id}/submit", response_model=ShopOrder)
+async def submit(request: Request, order_id: UUID, who: Customer, seen: Seen) -> Response:
+    """Ask for the price."""
+    async with _database(request).transaction() as connection:
+        after = await steps.submit(connection, order_id, who, seen)
+    return await _answer(request, after)
+
+
+@routes.post("/orders/{order_id}/cancel", response_model=ShopOrder)
+async def cancel(request: Request, order_id: UUID, why: Reason, who: Customer, seen: Seen) -> Response:
+    """Call the order off, as long as nobody has begun to make it."""
+    async with _database(request).transaction() as connection:
+        after = await steps.cancel(connection, order_id, who, seen, why.reason)
+    return await _answer(request, after)
+
+
+async def _answer(request: Request, after: Order) -> Response:
+    async with _database(request).connection() as connection:
+        history = history_of(await repository.history(connection, after.id))
+    return json_answer(_shown(after, history), version=after.version)
+
+
+def _shown(order: Order, history: list[HistoryLine]) -> ShopOrder:
+    return ShopOrder(order_id=order.id, history=history, **order.model_dump())
+
+
+def _listed_product(found: Product) -> ListedProduct:
+    return ListedProduct(product_id=found.id, **found.model_dump())
+
+
+def _database(request: Request) -> Database:
+    return state(request, "database")  # type: ignore[no-any-return]
+
+
+async def _open(app: FastAPI, _database: Database, _stack: AsyncExitStack) -> None:
+    app.state.models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
+
+
+def build() -> FastAPI:
+    """The application, to be served under ``/shop``."""
+    return service_app("shop", [routes], _open, "The catalogue, and orders until a price is known.")

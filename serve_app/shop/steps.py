@@ -1,0 +1,104 @@
+"""What customers do with an order: each step is a status, its event and its line of history in one transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from data.contracts.common import Wish
+from data.contracts.lifecycle import OrderStatus, Step, advance
+from data.contracts.shop import (
+    ModelUploaded,
+    OrderCancelled,
+    OrderInitiated,
+    OrderSubmitted,
+    QuoteRequested,
+    QuoteWithdrawn,
+)
+from data.kit import clock, outbox
+from data.kit.database import Connection
+from data.kit.ids import new_id
+from data.models.store import Stored
+from data.shop import repository
+from data.shop.repository import Order
+from serve_app.kit.principal import Principal, Role
+from serve_app.kit.problems import not_found
+
+_OWNERS = (Role.CUSTOMER, Role.PARTNER)
+
+
+async def begin(connection: Connection, ident: UUID, owner_id: str, partner: bool, wish: Wish) -> None:
+    """A new order."""
+    await repository.create(connection, ident, owner_id, partner, wish, owner_id)
+    told: dict[str, Any] = {"order_id": ident, "owner_id": owner_id, "partner": partner, "by": owner_id, "revision": 1}
+    await outbox.append(connection, OrderInitiated(**told, **wish.model_dump()))
+
+
+def check_upload(order: Order, who: Principal) -> None:
+    """Raise IllegalStep where the order takes no model now."""
+    advance(order.status, Step.UPLOAD, who.acting_as(*_OWNERS))
+
+
+async def put_model(
+    connection: Connection, ident: UUID, who: Principal, seen: int | None, model: Stored, unit: str
+) -> Order:
+    """The order has this model now; raises IllegalStep, StaleVersion, a 404."""
+    order = await _mine(connection, ident, who, seen)
+    after = await _move(connection, order, Step.UPLOAD, who, model_sha256=model.sha256, unit=unit)
+    await outbox.append(
+        connection,
+        ModelUploaded(
+            order_id=ident, by=who.id, revision=after.revision, model_sha256=model.sha256, bytes=model.bytes, unit=unit
+        ),
+    )
+    return after
+
+
+async def submit(connection: Connection, ident: UUID, who: Principal, seen: int | None) -> Order:
+    """The order wants a price: the request goes to pricing in the topic of its priority."""
+    order = await _mine(connection, ident, who, seen)
+    after = await _move(connection, order, Step.SUBMIT, who, quote_id=new_id(), quote=None, submitted_at=clock.now())
+    wish = Wish.model_validate(after.model_dump())
+    asked: dict[str, Any] = {
+        "order_id": ident,
+        "owner_id": after.owner_id,
+        "model_sha256": after.model_sha256,
+        "unit": after.unit,
+        "quote_id": after.quote_id,
+        **wish.model_dump(),
+    }
+    await outbox.append(
+        connection,
+        OrderSubmitted(**asked, partner=after.partner, by=who.id, revision=after.revision),
+        QuoteRequested(**asked),
+    )
+    return after
+
+
+async def cancel(connection: Connection, ident: UUID, who: Principal, seen: int | None, reason: str) -> Order:
+    """The order is off, and pricing stops if it has begun."""
+    order = await _mine(connection, ident, who, seen)
+    after = await _move(connection, order, Step.CANCEL, who)
+    await outbox.append(connection, OrderCancelled(order_id=ident, by=who.id, revision=after.revision, reason=reason))
+    if order.status is OrderStatus.SUBMITTED:
+        await withdraw_quote(connection, order)
+    return after
+
+
+async def withdraw_quote(connection: Connection, order: Order) -> None:
+    """Tell pricing that the price is not needed any more."""
+    if order.quote_id is not None:
+        await outbox.append(
+            connection, QuoteWithdrawn(quote_id=order.quote_id, order_id=order.id, priority=order.priority)
+        )
+
+
+async def _mine(connection: Connection, ident: UUID, who: Principal, seen: int | None) -> Order:
+    order = await repository.lock(connection, ident, seen)
+    if order is None or not who.owns(order.owner_id):
+        raise not_found("order")
+    return order
+
+
+async def _move(connection: Connection, order: Order, step: Step, who: Principal, **changes: Any) -> Order:
+    return await repository.move(connection, order, step, who.id, who.acting_as(*_OWNERS), **changes)

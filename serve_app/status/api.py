@@ -1,0 +1,109 @@
+"""Status over HTTP: an order with its history, and its changes as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from pydantic import AwareDatetime, BaseModel
+from starlette.responses import Response
+
+from data.cache.announcements import LOOK_EVERY_S, Listener
+from data.contracts.lifecycle import FINAL, OrderStatus
+from data.kit.database import Database
+from data.status import repository
+from serve_app.kit import streams
+from serve_app.kit.answers import Listed, PageAsked, json_answer, page_answer
+from serve_app.kit.app import service_app, state
+from serve_app.kit.orders import HistoryLine, OrderBody, history_of
+from serve_app.kit.principal import Principal, Role
+from serve_app.kit.problems import not_found
+from serve_app.kit.settings import settings
+from serve_app.kit.signin import Allow
+from serve_app.kit.streams import EventStream, LastEventId, Patience
+from serve_app.status.events import ORDERS
+
+routes = APIRouter(tags=["status"])
+Owner = Annotated[Principal, Depends(Allow(Role.CUSTOMER, Role.PARTNER))]
+
+
+class ListedStatus(BaseModel):
+    """An order in a list."""
+
+    order_id: UUID
+    status: OrderStatus
+    priority: str
+    created_at: AwareDatetime
+
+
+@routes.get("/orders", response_model=Listed[ListedStatus])
+async def orders(request: Request, asked: PageAsked, who: Owner) -> Response:
+    """One's own orders, newest first."""
+    async with _database(request).connection() as connection:
+        return await page_answer(
+            state(request, "cursors"),
+            f"status orders {who.id}",
+            asked,
+            lambda place, limit: repository.of_owner(connection, who.id, place, limit),
+            lambda order: ListedStatus(
+                order_id=order.id, status=order.status, priority=order.priority, created_at=order.created_at
+            ),
+        )
+
+
+@routes.get("/orders/{order_id}", response_model=OrderBody)
+async def order(request: Request, order_id: UUID, who: Owner) -> Response:
+    """Where an order is, and all that happened to it."""
+    async with _database(request).connection() as connection:
+        found = await repository.get(connection, order_id)
+        if found is None or not who.owns(found.owner_id):
+            raise not_found("order")
+        history = history_of(await repository.history(connection, order_id))
+    return json_answer(
+        OrderBody(order_id=found.id, status=found.status, priority=found.priority, quote=found.quote, history=history)
+    )
+
+
+@routes.get("/orders/{order_id}/events", response_class=EventStream, responses=streams.DOCUMENTED)
+async def events(request: Request, order_id: UUID, who: Owner, after: LastEventId = None) -> EventStream:
+    """The history as it grows, until the order ends; after Last-Event-ID, what was missed comes first."""
+    async with _database(request).connection() as connection:
+        found = await repository.get(connection, order_id)
+    if found is None or not who.owns(found.owner_id):
+        raise not_found("order")
+    return EventStream(_lines(request, order_id, after or 0))
+
+
+async def _lines(request: Request, ident: UUID, seen: int) -> AsyncIterator[str | None]:
+    news: Listener = state(request, "news")
+    with news.subscribe(str(ident)) as subscription:
+        patience = Patience(subscription)
+        while True:
+            async with _database(request).connection() as connection:
+                lines = await repository.history(connection, ident, seen)
+            for line in lines:
+                seen = line.n
+                yield streams.event(line.n, "status", HistoryLine(status=line.status, at=line.at, by=line.by))
+                if line.status in FINAL:
+                    return
+            if await patience.wait(LOOK_EVERY_S if news.hears else LOOK_EVERY_S / 4):
+                yield None
+
+
+def _database(request: Request) -> Database:
+    return state(request, "database")  # type: ignore[no-any-return]
+
+
+async def _open(app: FastAPI, _database: Database, stack: AsyncExitStack) -> None:
+    app.state.news = Listener(settings().needed("redis_url"), ORDERS)
+    listening = asyncio.create_task(app.state.news.run(), name="orders' news")
+    stack.callback(listening.cancel)
+
+
+def build() -> FastAPI:
+    """The application, to be served under ``/status``."""
+    return service_app("status", [routes], _open, "Where orders are, as it happens.")

@@ -1,0 +1,43 @@
+"""What the status service hears: everything about orders; it builds their history and announces what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data.cache.announcements import Announcer
+from data.contracts.envelope import CloudEvent, EventData
+from data.kit.consumer import Consumer
+from data.kit.database import Connection, Database
+from data.status import repository
+from serve_app.kit.settings import settings
+from serve_app.kit.told import order_of
+from serve_app.kit.work import Work, add_messaging, every
+
+ORDERS = "facet.orders"
+"""The Redis channel: an order has news."""
+_LOOK_EVERY_S = 30.0
+
+
+async def hear(connection: Connection, event: CloudEvent, data: EventData) -> None:
+    """Apply an event to its order."""
+    ident = order_of(data)
+    if ident is not None:
+        await repository.apply(connection, ident, event)
+
+
+async def pass_over(connection: Connection) -> None:
+    """Orders whose events wait for others that will not come go on without these."""
+    for ident in await repository.stuck(connection):
+        await repository.apply(connection, ident, None)
+
+
+def add_to(work: Work, database: Database) -> None:
+    """The consumer of the status service, and what it announces."""
+    announcer = Announcer(settings().needed("redis_url"), ORDERS)
+
+    async def after(applied: Sequence[EventData]) -> None:
+        await announcer.tell(str(ident) for ident in map(order_of, applied) if ident)
+
+    add_messaging(work, "status", database)
+    work.add("status consumer", Consumer("status", hear, database, settings().needed("kafka_url"), after=after).run())
+    work.add("status timer", every(_LOOK_EVERY_S, database, pass_over))
