@@ -29,8 +29,9 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncIterator[str | None]) -> None:
-        super().__init__(_texts(events), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    # FastAPI reads the documented status from this signature, and makes no document at all where there is none.
+    def __init__(self, events: AsyncIterator[str | None], status_code: int = 200) -> None:
+        super().__init__(_texts(events), status_code, {"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
 async def _texts(events: AsyncIterator[str | None]) -> AsyncIterator[str]:

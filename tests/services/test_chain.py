@@ -1,0 +1,142 @@
+"""An order from upload to closed, through all services and Kafka, and what may happen to it on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from tests.services.stack import Stack, eventually
+
+WHOLE_LIFE = [
+    "INITIATED", "FILE_UPLOADED", "SUBMITTED", "PRICE_CALCULATED", "MANUFACTURING_APPROVED", "MANUFACTURING_STARTED",
+    "MANUFACTURING_COMPLETED", "PACKAGING", "SHIPPED", "CLOSED",
+]  # fmt: skip
+
+
+def test_from_upload_to_closed(stack: Stack, band: bytes) -> None:
+    ident = stack.order(band, priority="express")
+    quoted = stack.reaches(ident, "PRICE_CALCULATED")
+    assert quoted["priority"] == "express"
+    assert quoted["quote"]["verdict"] == "manufacturable"
+    assert quoted["quote"]["currency"] == "EUR"
+    shops = eventually(lambda: of_shop(stack, ident, "PRICE_CALCULATED"), "the shop has the quote")
+    assert shops["quote"] == quoted["quote"]
+    step(stack, f"/crm/orders/{ident}/approve", "seller", "MANUFACTURING_APPROVED")
+    for name, status in (
+        ("claim", "MANUFACTURING_STARTED"),
+        ("complete", "MANUFACTURING_COMPLETED"),
+        ("package", "PACKAGING"),
+        ("ship", "SHIPPED"),
+    ):
+        step(stack, f"/mes/orders/{ident}/{name}", "operator", status)
+    step(stack, f"/crm/orders/{ident}/close", "seller", "CLOSED")
+    ended = stack.reaches(ident, "CLOSED")
+    assert [line["status"] for line in ended["history"]] == WHOLE_LIFE
+    assert [line["by"] for line in ended["history"]] == [
+        *["customer"] * 3, "pricing", "seller", *["operator"] * 4, "seller"
+    ]  # fmt: skip
+    shops = eventually(lambda: of_shop(stack, ident, "CLOSED"), "the shop knows that it is closed")
+    assert [line["status"] for line in shops["history"]] == WHOLE_LIFE
+
+
+def test_a_cancellation_takes_the_task_from_the_board(stack: Stack, band: bytes) -> None:
+    ident = stack.order(band)
+    stack.reaches(ident, "PRICE_CALCULATED")
+    step(stack, f"/crm/orders/{ident}/approve", "seller", "MANUFACTURING_APPROVED")
+    eventually(lambda: of_mes(stack, ident, "MANUFACTURING_APPROVED"), "it is on the board")
+    eventually(lambda: of_shop(stack, ident, "MANUFACTURING_APPROVED"), "the shop knows")
+    stack.post(f"/shop/orders/{ident}/cancel", "customer", json={"reason": "changed my mind"}).raise_for_status()
+    eventually(lambda: of_mes(stack, ident, "CANCELLED"), "it is off the board")
+    answer = stack.post(f"/mes/orders/{ident}/claim", "operator")
+    assert (answer.status_code, answer.json()["legal_steps"]) == (409, [])
+
+
+def test_a_model_that_cannot_be_read_fails_and_says_why(stack: Stack) -> None:
+    ident = stack.order(b"not a model at all" * 10)
+    assert stack.reaches(ident, "PRICE_FAILED")["quote"] is None
+
+
+def test_an_illegal_step_names_the_legal_ones(stack: Stack) -> None:
+    made = stack.post("/shop/orders", "customer", json={"material": "brass"}).json()
+    answer = stack.post(f"/shop/orders/{made['order_id']}/submit", "customer")
+    assert answer.status_code == 409
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["legal_steps"] == ["cancel", "upload"]
+
+
+def test_the_mes_gets_its_price_in_one_call(stack: Stack, band: bytes) -> None:
+    answer = stack.post(
+        "/pricing/quotes",
+        "mes",
+        data={"material": "gold-14k-yellow", "quantity": "2", "unit": "mm"},
+        files={"model": ("band.stl", band)},
+        headers={"Prefer": "wait=30"},
+    )
+    assert answer.status_code == 200, answer.text
+    quote = answer.json()
+    (option,) = quote["quote"]["options"]
+    assert (quote["status"], option["quantity"], option["material"]) == ("done", 2, "gold-14k-yellow")
+    again = stack.post(
+        "/pricing/quotes",
+        "mes",
+        json={"material": "gold-14k-yellow", "quantity": 2, "model_sha256": quote_model(band)},
+        headers={"Prefer": "wait=30"},
+    )
+    assert again.json()["quote"] == quote["quote"]
+    assert stack.get(f"/pricing/quotes/{quote['quote_id']}", "partner").status_code == 404
+
+
+def test_events_are_told_as_they_happen_and_resume(stack: Stack, band: bytes) -> None:
+    ident = stack.order(band)
+    stack.reaches(ident, "PRICE_CALCULATED")
+    headers = {**stack.as_user("customer"), "Last-Event-ID": "2"}
+    told = []
+    with stack.http.stream("GET", f"/status/orders/{ident}/events", headers=headers) as events:
+        lines = events.iter_lines()
+        for line in lines:
+            if line.startswith("data:"):
+                told.append(line)
+            if len(told) == 2:
+                break
+        stack.post(f"/shop/orders/{ident}/cancel", "customer", json={"reason": "enough"}).raise_for_status()
+        told += [line for line in lines if line.startswith("data:")]
+    assert [line["status"] for line in map(data_of, told)] == ["SUBMITTED", "PRICE_CALCULATED", "CANCELLED"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json"])
+def test_what_operations_ask_is_answered(stack: Stack, path: str) -> None:
+    answer = stack.http.get(path)
+    assert answer.status_code == 200
+    assert len(answer.content) > 20
+
+
+def step(stack: Stack, path: str, who: str, status: str) -> None:
+    """Take a step as soon as its service has heard of the ones before."""
+
+    def take() -> bool | None:
+        answer = stack.post(path, who)
+        return True if answer.is_success and answer.json()["status"] == status else None
+
+    eventually(take, f"{who} gets {path} done")
+
+
+def data_of(line: str) -> dict[str, str]:
+    data: dict[str, str] = json.loads(line.removeprefix("data:"))
+    return data
+
+
+def of_shop(stack: Stack, ident: str, status: str) -> dict[str, Any] | None:
+    order: dict[str, Any] = stack.get(f"/shop/orders/{ident}", "customer").json()
+    return order if order["status"] == status else None
+
+
+def of_mes(stack: Stack, ident: str, status: str) -> bool | None:
+    answer = stack.get(f"/mes/orders/{ident}", "operator")
+    return True if answer.is_success and answer.json()["status"] == status else None
+
+
+def quote_model(model: bytes) -> str:
+    return hashlib.sha256(model).hexdigest()
