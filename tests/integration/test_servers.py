@@ -12,11 +12,12 @@ import pytest
 import redis as redis_client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from cluster.local import jars, kafka, parts, postgres, redis
-from cluster.local.here import Server
-from cluster.local.parts import PartFailed
+from cluster.local import jars, kafka, parts, postgres, redis, servers, tryout_kafka
+from cluster.local.here import Server, running
+from cluster.local.parts import Part, PartFailed
 from cluster.local.passwords import Passwords
 from cluster.local.probes import ailment
+from data.contracts.topics import all_topics
 from data.kit.kafka import ensure_topics
 from data.kit.settings import SERVICES
 
@@ -64,6 +65,46 @@ def test_kafka_keeps_what_was_acknowledged(kafka_server: Server) -> None:
     assert asyncio.run(receive()) == [str(number).encode() for number in range(100)]
 
 
+def test_where_kafka_cannot_be_had_a_loud_tryout_broker_with_all_topics_takes_its_place(tmp_path: Path) -> None:
+    def nowhere(*_: object) -> Part:
+        raise jars.JarsMissing("no Java here")
+
+    given = dict.fromkeys((*servers.DATABASE_URLS.values(), servers.REDIS_URL), "elsewhere")
+    said: list[str] = []
+    found = servers.servers(tmp_path, tmp_path, all_topics(), given, said.append, nowhere)
+    (part,) = found.parts
+    assert (part.name, part.version) == ("kafka", "try-out")
+    assert [line.startswith(tryout_kafka.NOTICE) and "no Java here" in line for line in said] == [True]
+
+    async def speak(bootstrap: str) -> None:
+        assert await ensure_topics(bootstrap, all_topics()) == []
+        async with (
+            AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True) as producer,
+            AIOKafkaConsumer(
+                *all_topics(), bootstrap_servers=bootstrap, auto_offset_reset="earliest", group_id="reader"
+            ) as consumer,
+        ):
+            for name in all_topics():
+                await producer.send_and_wait(name, name.encode(), b"key")
+            received = [await asyncio.wait_for(consumer.getone(), 30) for _ in all_topics()]
+            assert sorted((one.topic, one.value) for one in received) == sorted((n, n.encode()) for n in all_topics())
+            await consumer.commit()
+
+    with running(part) as server:
+        asyncio.run(speak(found.environment[servers.KAFKA_URL]))
+        assert tryout_kafka.NOTICE in server.part.log.read_text()
+
+
+def test_where_some_databases_are_named_the_others_are_of_an_own_server(tmp_path: Path) -> None:
+    given = dict.fromkeys((*servers.DATABASE_URLS.values(), servers.REDIS_URL, servers.KAFKA_URL), "elsewhere")
+    given.pop(servers.DATABASE_URLS["mes"])
+    found = servers.servers(tmp_path, tmp_path, [], given, print)
+    assert [part.name for part in found.parts] == ["postgresql"]
+    with running(found.parts[0]), psycopg.connect(found.environment[servers.DATABASE_URLS["mes"]]) as connection:
+        assert connection.execute("SELECT current_database()").fetchone() == ("facet_mes",)
+    assert found.environment.items() >= given.items()
+
+
 def test_redis_answers_only_who_knows_the_password(redis_server: Server, passwords: Passwords) -> None:
     host, port = redis_server.address.split(":")
     with pytest.raises(redis_client.AuthenticationError):
@@ -101,7 +142,7 @@ def test_a_jar_that_is_not_the_locked_one_is_refused_and_had_anew(
     name, sha256 = next(line for line in kafka.JARS.read_text().splitlines() if ":slf4j-api:" in line).split()
     lock = tmp_path / "jars"
     lock.write_text(f"# one jar\n{name} {'0' * 64}\n")
-    with pytest.raises(jars.JarsMissing, match="is not the jar that was locked"):
+    with pytest.raises(PartFailed, match="is not the jar that was locked"):
         jars.fetch(lock, print)
     lock.write_text(f"{name} {sha256}\n")
     downloads: list[str] = []

@@ -7,16 +7,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from cluster.local import parts, sessions
+from cluster.local import parts, servers, sessions
 from cluster.local.parts import Part, PartFailed
 from cluster.local.ports import FIRST, LAST, free_ports
 from cluster.local.ray_nodes import make_place
-from cluster.local.state import Folder, PartState, State, report
+from cluster.local.report import report
+from cluster.local.state import Folder, PartState, State
 from cluster.local.supervisor import Supervisor
 
 
@@ -140,7 +141,7 @@ def test_the_state_survives_its_file_and_status_asks_the_parts_themselves(tmp_pa
     session = parts.start(part)
     me = sessions.of_process(os.getpid())
     known = PartState.of(part, session, True, 0)
-    state = State(me, "/tmp/none", "/tmp/none", "http://127.0.0.1:1", (known,))
+    state = State(me, "/tmp/none", "/tmp/none", "http://127.0.0.1:1", None, None, (known,))
     folder.write(state)
     assert folder.read() == state
     assert report(folder, state)["healthy"]
@@ -167,3 +168,24 @@ def test_free_ports_are_different_and_out_of_the_way() -> None:
     found = free_ports(20)
     assert len(set(found)) == 20
     assert all(FIRST <= port < LAST for port in found)
+
+
+def test_servers_that_settings_name_are_not_started(tmp_path: Path) -> None:
+    given = dict.fromkeys((*servers.DATABASE_URLS.values(), servers.REDIS_URL, servers.KAFKA_URL), "elsewhere")
+    found = servers.servers(tmp_path, tmp_path, [], given, print)
+    assert (list(found.parts), found.environment) == ([], given)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
+def test_the_one_server_that_no_setting_names_is_started(tmp_path: Path, value: str | None) -> None:
+    def broker(folder: Path, logs: Path, topics: Sequence[str], tell: servers.Tell) -> Part:
+        assert topics == ["topic"]
+        return web_server(tmp_path, "kafka")
+
+    given = dict.fromkeys((*servers.DATABASE_URLS.values(), servers.REDIS_URL), "elsewhere")
+    settings = given if value is None else {**given, servers.KAFKA_URL: value}
+    found = servers.servers(tmp_path, tmp_path, ["topic"], settings, print, broker)
+    (part,) = found.parts
+    assert part.name == "kafka"
+    assert found.environment == {**given, servers.KAFKA_URL: part.address}
