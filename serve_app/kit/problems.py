@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from psycopg import DataError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -78,6 +79,7 @@ def answer(request: Request, problem: Problem) -> JSONResponse:
 
 def install(app: FastAPI) -> None:
     """Make every error of ``app`` a problem, those of the framework and those that nobody foresaw too."""
+    _describe(app)
 
     @app.exception_handler(Problem)
     async def _ours(request: Request, error: Problem) -> JSONResponse:
@@ -105,6 +107,18 @@ def install(app: FastAPI) -> None:
         return answer(request, Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", detail))
 
 
+def _describe(app: FastAPI) -> None:
+    """Let the document have the schema of problems: FastAPI's ``model`` of an answer would call them plain JSON."""
+    without = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = without()
+        document.setdefault("components", {}).setdefault("schemas", {})[ProblemBody.__name__] = _SCHEMA
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
 def _illegal_step(error: IllegalStep) -> Problem:
     return Problem(
         HTTPStatus.CONFLICT, "illegal-step", str(error), order_status=error.status, legal_steps=list(error.legal)
@@ -122,6 +136,8 @@ _FORESEEN: dict[type[Exception], Callable[[Any], Problem]] = {
     KeyReused: lambda error: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "key-reused", str(error)),
     BadCursor: lambda error: Problem(HTTPStatus.BAD_REQUEST, "bad-page-token", str(error)),
     ModelTooLarge: lambda error: Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "model-too-large", str(error)),
+    # NUL in a text above all: JSON and URLs can have it, PostgreSQL can't.
+    DataError: lambda error: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "not-storable", f"this can't be kept: {error}"),
     **{kind: lambda _error: unavailable("the database is away or too busy") for kind in AWAY},
 }
 """Errors of the layers below -> what callers are told."""
@@ -134,8 +150,10 @@ def _handler(turn: Callable[[Any], Problem]) -> Callable[[Request, Exception], A
     return handle
 
 
+_SCHEMA = ProblemBody.model_json_schema()
+_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}}}
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ProblemBody, "description": "A problem; its `type` says which"},
-    "5XX": {"model": ProblemBody, "description": "A fault of ours, or too much load (503 with Retry-After)"},
+    "4XX": {"content": _CONTENT, "description": "A problem; its `type` says which"},
+    "5XX": {"content": _CONTENT, "description": "A fault of ours, or too much load (503 with Retry-After)"},
 }
-"""For ``responses=`` of a router: the OpenAPI document knows what errors look like."""
+"""For ``responses=`` of an application that :func:`install` was given: its document knows what errors look like."""

@@ -44,7 +44,8 @@ class AskPartners:
         if known and time.monotonic() < known[1]:
             return known[0]
         try:
-            answer = await self._client.get(self._url, headers={"X-API-Key": key})
+            # As the bytes that came: httpx would refuse letters beyond ASCII, which no key has, but a caller may send.
+            answer = await self._client.get(self._url, headers={b"X-API-Key": key.encode("latin-1")})
         except httpx.HTTPError as error:
             raise unavailable(f"API keys can't be checked now ({type(error).__name__})") from error
         if answer.status_code not in (HTTPStatus.OK, HTTPStatus.UNAUTHORIZED):

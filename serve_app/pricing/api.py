@@ -89,15 +89,13 @@ class Accepted(BaseModel):
     status: QuoteStatus
 
 
-_SCHEMA = Wanted.model_json_schema()["properties"]
-_BODIES = upload.documented(
-    **{name: schema for name, schema in _SCHEMA.items() if name not in ("priority", "material")},
-    material={"type": "string", "required": True},
-    priority={"type": "string", "enum": list(Priority), "default": "standard"},
-)
-_BODIES["requestBody"]["content"]["application/json"] = {
-    "schema": {**WantedAgain.model_json_schema(ref_template="#/components/schemas/{model}")}
-}
+_AGAIN = WantedAgain.model_json_schema()
+del _AGAIN["$defs"]  # the document has no place for definitions within a schema
+_AGAIN["properties"]["priority"] = {"type": "string", "enum": list(Priority), "default": Priority.STANDARD}
+_FIELDS = {name: dict(schema) for name, schema in _AGAIN["properties"].items() if name in Wanted.model_fields}
+_FIELDS["material"]["required"] = True
+_BODIES = upload.documented(**_FIELDS)
+_BODIES["requestBody"]["content"]["application/json"] = {"schema": _AGAIN}
 
 
 @routes.post(

@@ -1,0 +1,198 @@
+"""Tokens: what the issuer signs is read as it was meant, and nothing else is believed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc import jwt
+from joserfc.jwk import KeySet, OctKey, OKPKey
+
+from serve_app.kit import tokens
+from serve_app.kit.principal import Principal, Role
+from serve_app.kit.tokens import ALGORITHMS, AUDIENCE, LEEWAY_S, BadToken, Issuer, IssuerUnreachable, Verifier
+
+NAME = "http://issuer.example/auth"
+KEY = OKPKey.generate_key("Ed25519")
+ISSUER = Issuer(NAME, KEY, 60)
+VERIFIER = Verifier(NAME, KeySet.import_key_set(ISSUER.public_keys()))  # type: ignore[arg-type]
+
+
+def read(token: str, verifier: Verifier = VERIFIER) -> Principal:
+    return asyncio.run(verifier.principal(token))
+
+
+def signed(key: OKPKey = KEY, kid: str | None = None, **changes: Any) -> str:
+    """A token with claims that are changed; None leaves one out."""
+    now = int(time.time())
+    usual = {"iss": NAME, "aud": AUDIENCE, "sub": "ann", "roles": ["customer"], "iat": now, "exp": now + 60}
+    claims = {name: value for name, value in {**usual, **changes}.items() if value is not None}
+    return jwt.encode({"alg": "Ed25519", "kid": kid or key.thumbprint()}, claims, key, algorithms=ALGORITHMS)
+
+
+def coded(tree: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(tree).encode()).rstrip(b"=").decode()
+
+
+def test_what_is_signed_is_read() -> None:
+    assert read(ISSUER.token("ann", [Role.SELLER, Role.CUSTOMER])) == Principal(
+        "ann", frozenset({Role.SELLER, Role.CUSTOMER})
+    )
+
+
+def test_roles_that_nobody_knows_give_nothing() -> None:
+    assert read(signed(roles=["root", "seller", 7, None])).roles == {Role.SELLER}
+    assert read(signed(roles="admin")).roles == frozenset()
+    assert read(signed(roles=None)).roles == frozenset()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": "http://other.example/auth"}, {"iss": None}, {"aud": "another"}, {"aud": None},
+        {"sub": None}, {"sub": ""}, {"exp": None}, {"exp": "soon"}, {"nbf": time.time() + 3600},
+        {"iat": int(time.time()) + 3600},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_claims_that_are_not_meant_for_us(changes: dict[str, Any]) -> None:
+    with pytest.raises(BadToken):
+        read(signed(**changes))
+
+
+def test_clocks_may_differ_by_the_leeway() -> None:
+    now = time.time()
+    assert read(ISSUER.token("ann", [], now - ISSUER.lifetime_s - LEEWAY_S + 5)).id == "ann"
+    assert read(ISSUER.token("ann", [], now + LEEWAY_S - 5)).id == "ann"
+    for off in (-ISSUER.lifetime_s - LEEWAY_S - 5, LEEWAY_S + 5):
+        with pytest.raises(BadToken):
+            read(ISSUER.token("ann", [], now + off))
+
+
+def test_a_token_that_was_good_ends_although_it_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = ISSUER.token("ann", [])
+    assert read(token).id == "ann"
+    later = time.time() + ISSUER.lifetime_s + LEEWAY_S + 1
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(BadToken):
+        read(token)
+
+
+def test_signatures_that_are_not_the_issuers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing_new(_self: Verifier) -> None:
+        return
+
+    monkeypatch.setattr(Verifier, "_fetch", nothing_new)
+    head, claims, signature = signed().split(".")
+    stranger = OKPKey.generate_key("Ed25519")
+    public = json.dumps(KEY.as_dict(private=False))
+    by_public_key = jwt.encode(
+        {"alg": "HS256", "kid": KEY.thumbprint()},
+        json.loads(base64.urlsafe_b64decode(claims + "==")),
+        OctKey.import_key(public),
+        algorithms=["HS256"],
+    )
+    forgeries = {
+        "another key": signed(stranger),
+        "another key that calls itself ours": signed(stranger, KEY.thumbprint()),
+        "no algorithm": f"{coded({'alg': 'none', 'kid': KEY.thumbprint()})}.{claims}.",
+        "no algorithm, old signature": f"{coded({'alg': 'none'})}.{claims}.{signature}",
+        "the public key as a secret": by_public_key,
+        "other claims": f"{head}.{coded({'iss': NAME, 'aud': AUDIENCE, 'sub': 'eve', 'exp': 2**33})}.{signature}",
+        "no signature": f"{head}.{claims}.",
+        "an encrypted one": f"{coded({'alg': 'dir', 'enc': 'A256GCM'})}....",
+    }
+    for what, token in forgeries.items():
+        with pytest.raises(BadToken):
+            pytest.fail(f"{what}: {read(token)}")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.text() | st.builds(lambda *parts: ".".join(map(coded, parts)), JSON, JSON, JSON))
+def test_no_text_is_more_than_a_bad_token(token: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+
+        async def nothing_new(_self: Verifier) -> None:
+            return
+
+        patch.setattr(Verifier, "_fetch", nothing_new)
+        with pytest.raises(BadToken):
+            read(token)
+
+
+@given(JSON)
+def test_claims_of_any_shape_are_read_or_refused(claims: object) -> None:
+    token = jwt.encode(
+        {"alg": "Ed25519", "kid": KEY.thumbprint()},
+        claims if isinstance(claims, dict) else {"roles": claims},
+        KEY,
+        algorithms=ALGORITHMS,
+    )
+    with pytest.raises(BadToken):
+        read(token)
+
+
+@given(JSON, JSON)
+def test_roles_and_subject_of_any_shape(roles: object, subject: object) -> None:
+    try:
+        who = read(signed(roles=roles, sub=subject))
+    except BadToken:
+        return
+    named = {name for name in roles if isinstance(name, str)} if isinstance(roles, list) else set()
+    assert who.roles <= named
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """An issuer's address. ``keys``: what it gives; None while it is away."""
+
+    def __init__(self, keys: dict[str, Any] | None) -> None:
+        self.keys, self.asked = keys, 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.keys is None:
+            raise httpx.ConnectError("away")
+        if request.url.path.endswith("/openid-configuration"):
+            return httpx.Response(200, json={"jwks_uri": f"{NAME}/jwks.json"})
+        self.asked += 1
+        return httpx.Response(200, json=self.keys)
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
+    wire = Wire(ISSUER.public_keys())
+    client = httpx.AsyncClient
+    monkeypatch.setattr(tokens.httpx, "AsyncClient", lambda **options: client(transport=wire, **options))
+    return wire
+
+
+def test_keys_are_read_once_and_again_for_a_new_one(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier = Verifier(NAME)
+    for _ in range(3):
+        assert read(ISSUER.token("ann", []), verifier).id == "ann"
+    assert wire.asked == 1
+    new = Issuer(NAME, OKPKey.generate_key("Ed25519"), 60)
+    wire.keys = new.public_keys()
+    with pytest.raises(BadToken):  # a moment ago: strangers' key ids must not make us ask for each
+        read(new.token("bob", []), verifier)
+    monkeypatch.setattr(tokens, "_FETCH_AGAIN_S", 0.0)
+    assert read(new.token("bob", []), verifier).id == "bob"
+    with pytest.raises(BadToken):  # what the old key signed is not remembered
+        read(ISSUER.token("ann", []), verifier)
+
+
+def test_an_issuer_that_is_away_is_no_bad_token(wire: Wire) -> None:
+    wire.keys = None
+    with pytest.raises(IssuerUnreachable):
+        read(ISSUER.token("ann", []), Verifier(NAME))
