@@ -1,0 +1,111 @@
+"""The model store: equal bytes are one object, none is larger than it may be, and what was not kept is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data.models.store import ModelStore, ModelTooLarge, Stored
+
+MOST = 1000
+
+
+def stl(facets: int, extra: bytes = b"") -> bytes:
+    return bytes(80) + struct.pack("<I", facets) + bytes(50 * facets) + extra
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "with space" / "models"
+
+
+@pytest.fixture
+def store(folder: Path) -> ModelStore:
+    return ModelStore(folder.as_uri(), MOST)
+
+
+def keep(store: ModelStore, *blocks: bytes) -> Stored:
+    async def kept() -> Stored:
+        async with store.receive() as incoming:
+            for block in blocks:
+                await incoming.write(block)
+            return await store.keep(incoming)
+
+    return asyncio.run(kept())
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@given(model=st.binary(min_size=1, max_size=MOST) | st.integers(0, 18).map(stl), cut=st.integers(1, 100))
+def test_what_is_kept_is_found_by_its_hash(store: ModelStore, folder: Path, model: bytes, cut: int) -> None:
+    kept = keep(store, *(model[at : at + cut] for at in range(0, len(model), cut)))
+    assert (kept.sha256, kept.bytes) == (hashlib.sha256(model).hexdigest(), len(model))
+    assert asyncio.run(store.find(kept.sha256)) == kept
+    assert (folder / kept.url.rpartition("/")[2]).read_bytes() == model
+    assert kept.url.startswith(folder.as_uri())
+
+
+def test_equal_bytes_are_one_object(store: ModelStore, folder: Path) -> None:
+    assert keep(store, b"solid ", b"ring") == keep(store, b"solid ring")
+    assert files(folder) == [hashlib.sha256(b"solid ring").hexdigest()]
+
+
+def test_many_at_once_are_one_object_too(store: ModelStore, folder: Path) -> None:
+    async def one() -> Stored:
+        async with store.receive() as incoming:
+            await incoming.write(b"solid ring")
+            return await store.keep(incoming)
+
+    async def all_of_them() -> set[Stored]:
+        return set(await asyncio.gather(*(one() for _ in range(20))))
+
+    assert len(asyncio.run(all_of_them())) == 1
+    assert len(files(folder)) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "is_stl"),
+    [
+        (stl(0), True), (stl(7), True), (stl(7, b"!"), False), (stl(7)[:-1], False), (stl(7)[:84], False),
+        (b"solid" + stl(3)[5:], True), (b"solid ascii", False), (bytes(83), False),
+    ],
+    ids=lambda each: f"{len(each)} bytes" if isinstance(each, bytes) else None,
+)  # fmt: skip
+@pytest.mark.parametrize("cut", [1, 50, 1000])
+def test_a_binary_stl_bears_its_suffix(store: ModelStore, model: bytes, is_stl: bool, cut: int) -> None:
+    kept = keep(store, *(model[at : at + cut] for at in range(0, len(model), cut)))
+    assert kept.url.endswith(kept.sha256 + (".stl" if is_stl else ""))
+
+
+def test_no_model_is_larger_than_it_may_be(store: ModelStore, folder: Path) -> None:
+    assert keep(store, bytes(MOST)).bytes == MOST
+    before = files(folder)
+    for blocks in ([bytes(MOST + 1)], [bytes(MOST), b"x"]):
+        with pytest.raises(ModelTooLarge) as caught:
+            keep(store, *blocks)
+        assert caught.value.most == MOST
+    assert files(folder) == before
+
+
+def test_what_was_not_kept_is_gone(store: ModelStore, folder: Path) -> None:
+    async def begun() -> None:
+        async with store.receive() as incoming:
+            await incoming.write(b"solid ring")
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        asyncio.run(begun())
+    assert files(folder) == []
+
+
+def test_what_is_not_there_is_not_found(store: ModelStore) -> None:
+    assert asyncio.run(store.find("0" * 64)) is None

@@ -1,0 +1,180 @@
+"""Answers: ETags that come back as If-Match, pages that follow each other, POSTs that come twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from data.kit import idempotency
+from data.kit.errors import KeyReused
+from data.kit.paging import Cursors, Place
+from serve_app.kit import problems
+from serve_app.kit.answers import IdempotencyKey, Made, PageAsked, Seen, json_answer, made_once, page_answer
+
+CURSORS = Cursors(b"secret")
+
+
+class Ring(BaseModel):
+    size: int
+
+
+@dataclass(frozen=True)
+class Row:
+    id: UUID
+    created_at: datetime
+    size: int
+
+
+ROWS = [Row(UUID(int=n), datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=n), n) for n in range(25, 0, -1)]
+
+
+@dataclass
+class Kept:
+    """In place of a database: its transactions, and the table of idempotency keys."""
+
+    keys: dict[tuple[str, str], tuple[bytes, dict[str, Any]]] = field(default_factory=dict)
+    made: int = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> Any:
+        yield self
+
+    async def once(
+        self, _connection: Any, request: idempotency.Request, work: Callable[[], Awaitable[dict[str, Any]]]
+    ) -> tuple[dict[str, Any], bool]:
+        known = self.keys.get((request.caller, request.key))
+        if known is None:
+            self.keys[request.caller, request.key] = request.body_sha256, await work()
+            return self.keys[request.caller, request.key][1], False
+        if known[0] != request.body_sha256:
+            raise KeyReused("another body")
+        return known[1], True
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
+    kept = Kept()
+    monkeypatch.setattr(idempotency, "once", kept.once)
+    return kept
+
+
+def application(kept: Kept) -> FastAPI:
+    app = FastAPI()
+    problems.install(app)
+
+    @app.get("/rings/{size}")
+    async def ring(size: int) -> Response:
+        return json_answer(Ring(size=size), version=3, cache_control="no-store")
+
+    @app.put("/rings/{size}")
+    async def seen(size: int, seen: Seen) -> dict[str, int | None]:
+        return {"seen": seen}
+
+    @app.get("/rings")
+    async def rings(asked: PageAsked, kind: str = "all") -> Response:
+        async def fetch(place: Place, limit: int) -> list[Row]:
+            return [row for row in ROWS if (row.created_at, row.id) < (place.created_at, place.id)][: limit + 1]
+
+        return await page_answer(CURSORS, f"rings {kind}", asked, fetch, lambda row: Ring(size=row.size))
+
+    @app.post("/rings")
+    async def make(request: Request, ring: Ring, key: IdempotencyKey = None) -> Response:
+        async def work(_connection: Any) -> Made:
+            kept.made += 1
+            return Made(HTTPStatus.CREATED, Ring(size=kept.made), {"Location": f"/rings/{kept.made}"})
+
+        body = [ring.model_dump_json().encode()]
+        return await made_once(kept, key, "ann", request, body, work)  # type: ignore[arg-type]
+
+    return app
+
+
+def ask(method: str, path: str, kept: Kept | None = None, **rest: Any) -> httpx.Response:
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(application(kept or Kept()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.request(method, path, **rest)
+
+    return asyncio.run(asked())
+
+
+def test_a_version_is_the_etag_and_names_become_headers() -> None:
+    answer = ask("GET", "/rings/17")
+    assert answer.json() == {"size": 17}
+    assert (answer.headers["etag"], answer.headers["cache-control"]) == ('"3"', "no-store")
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"), [(None, None), ("*", None), (" * ", None), ('"3"', 3), ('W/"3"', 3), (' "0" ', 0)]
+)
+def test_if_match_is_the_version_that_was_seen(sent: str | None, seen: int | None) -> None:
+    answer = ask("PUT", "/rings/17", headers={} if sent is None else {"If-Match": sent})
+    assert answer.json() == {"seen": seen}
+
+
+@pytest.mark.parametrize("sent", ["3", '"three"', '"-3"', '"3', '"3", "4"', '"' + "9" * 10 + '"', "", '"٣"'])
+def test_an_etag_that_is_not_ours_fits_nothing(sent: str) -> None:
+    answer = ask("PUT", "/rings/17", headers={"If-Match": sent.encode()})
+    assert (answer.status_code, answer.json()["type"]) == (412, "urn:facet:problem:stale-version")
+
+
+@given(limit=st.integers(1, 30))
+def test_pages_follow_each_other_without_gap_or_repetition(limit: int) -> None:
+    sizes: list[int] = []
+    after: str | None = None
+    while True:
+        page = ask("GET", "/rings", params={"limit": limit, **({"after": after} if after else {})}).json()
+        sizes += [ring["size"] for ring in page["items"]]
+        assert len(page["items"]) <= limit
+        after = page["next"]
+        if after is None:
+            break
+    assert sizes == [row.size for row in ROWS]
+
+
+def test_a_page_token_is_for_its_list_alone() -> None:
+    after = ask("GET", "/rings", params={"limit": 5}).json()["next"]
+    for path, token in (("/rings?kind=wide", after), ("/rings", "nonsense"), ("/rings", ""), ("/rings", f"A{after}")):
+        answer = ask("GET", path, params={"after": token, **({"kind": "wide"} if "wide" in path else {})})
+        assert (answer.status_code, answer.json()["type"]) == (400, "urn:facet:problem:bad-page-token"), token
+
+
+@pytest.mark.parametrize("asked", [{"limit": 0}, {"limit": 201}, {"limit": "many"}, {"after": "x" * 201}])
+def test_pages_have_bounds(asked: dict[str, Any]) -> None:
+    assert ask("GET", "/rings", params=asked).status_code == 422
+
+
+def test_a_post_that_comes_twice_is_done_once(kept: Kept) -> None:
+    first = ask("POST", "/rings", kept, json={"size": 17}, headers={"Idempotency-Key": "k"})
+    again = ask("POST", "/rings", kept, json={"size": 17}, headers={"Idempotency-Key": "k"})
+    assert (first.status_code, again.status_code, kept.made) == (201, 201, 1)
+    assert (again.content, again.headers["location"]) == (first.content, first.headers["location"])
+    assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
+    other = ask("POST", "/rings", kept, json={"size": 18}, headers={"Idempotency-Key": "k"})
+    assert (other.status_code, other.json()["type"]) == (422, "urn:facet:problem:key-reused")
+
+
+def test_without_a_key_each_post_counts(kept: Kept) -> None:
+    assert [ask("POST", "/rings", kept, json={"size": 17}).json()["size"] for _ in range(2)] == [1, 2]
+    assert kept.keys == {}
+
+
+@pytest.mark.parametrize("key", ["", "k" * 201])
+def test_keys_have_bounds(kept: Kept, key: str) -> None:
+    answer = ask("POST", "/rings", kept, json={"size": 17}, headers={"Idempotency-Key": key})
+    assert (answer.status_code, kept.made) == (422, 0)

@@ -1,0 +1,123 @@
+"""Errors: each becomes a problem of the right status, and none tells what nobody outside should know."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from fastapi import FastAPI, HTTPException
+from psycopg_pool import PoolTimeout
+from pydantic import BaseModel
+
+from data.contracts.lifecycle import IllegalStep, OrderStatus, Step
+from data.kit.errors import BadCursor, KeyReused, NotThere, StaleVersion
+from data.models.store import ModelTooLarge
+from serve_app.kit import problems
+from serve_app.kit.problems import MEDIA_TYPE, TYPE_PREFIX, Problem, ProblemBody
+
+
+class Ring(BaseModel):
+    size: int
+
+
+def app_that_raises(error: Exception | None = None) -> FastAPI:
+    app = FastAPI(responses=problems.DOCUMENTED)
+    problems.install(app)
+
+    @app.post("/rings")
+    async def make(ring: Ring) -> Ring:
+        if error is not None:
+            raise error
+        return ring
+
+    return app
+
+
+def ask(app: FastAPI, method: str = "POST", path: str = "/rings", **body: Any) -> httpx.Response:
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.request(method, path, **(body or {"json": {"size": 17}}))
+
+    return asyncio.run(asked())
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (Problem(HTTPStatus.CONFLICT, "over", "too late"), 409, "over"),
+        (problems.not_found("ring"), 404, "not-found"),
+        (problems.unavailable("away"), 503, "unavailable"),
+        (IllegalStep(OrderStatus.SHIPPED, Step.CANCEL, [Step.CLOSE]), 409, "illegal-step"),
+        (StaleVersion(4), 412, "stale-version"),
+        (NotThere("there is no such ring"), 404, "not-found"),
+        (KeyReused("another body"), 422, "key-reused"),
+        (BadCursor("not ours"), 400, "bad-page-token"),
+        (ModelTooLarge(1 << 20), 413, "model-too-large"),
+        (psycopg.DataError("text fields cannot contain NUL (0x00) bytes"), 422, "not-storable"),
+        (psycopg.errors.NumericValueOutOfRange("out of range"), 422, "not-storable"),
+        (psycopg.OperationalError("no"), 503, "unavailable"),
+        (psycopg.errors.LockNotAvailable("no"), 503, "unavailable"),
+        (psycopg.errors.QueryCanceled("no"), 503, "unavailable"),
+        (psycopg.errors.AdminShutdown("no"), 503, "unavailable"),
+        (PoolTimeout("no"), 503, "unavailable"),
+        (HTTPException(418), 418, "i'm-a-teapot"),
+        (ZeroDivisionError("secret"), 500, "internal-error"),
+        (psycopg.errors.UndefinedTable("secret"), 500, "internal-error"),
+    ],
+    ids=lambda each: type(each).__name__ if isinstance(each, Exception) else None,
+)
+def test_every_error_is_a_problem(error: Exception, status: int, code: str) -> None:
+    answer = ask(app_that_raises(error))
+    assert (answer.status_code, answer.headers["content-type"]) == (status, MEDIA_TYPE)
+    body = ProblemBody.model_validate_json(answer.content)
+    assert (body.type, body.status, body.instance) == (TYPE_PREFIX + code, status, "/rings")
+    assert "secret" not in answer.text
+
+
+def test_what_helps_to_go_on_is_told() -> None:
+    illegal = ask(app_that_raises(IllegalStep(OrderStatus.SHIPPED, Step.CANCEL, [Step.CLOSE])))
+    assert (illegal.json()["order_status"], illegal.json()["legal_steps"]) == ("SHIPPED", ["close"])
+    assert ask(app_that_raises(StaleVersion(4))).headers["etag"] == '"4"'
+    assert int(ask(app_that_raises(psycopg.OperationalError())).headers["retry-after"]) > 0
+
+
+def test_what_is_wrong_with_a_body_is_named_and_not_repeated() -> None:
+    answer = ask(app_that_raises(), json={"size": "wide"})
+    assert answer.status_code == 422
+    (wrong,) = answer.json()["errors"]
+    assert wrong["where"] == "body.size"
+    assert "integer" in wrong["what"]
+    assert "wide" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 422), (b"", 422), (b"[]", 422), (b'{"size": "\xe9"}', 400), (b"[" * 100_000, 400),
+        (b'{"size": ' + b"9" * 5000 + b"}", 400), (b'{"size": NaN}', 422), (b'{"size": "\\ud800"}', 422),
+    ],
+    ids=lambda each: repr(each[:12]) if isinstance(each, bytes) else None,
+)  # fmt: skip
+def test_bodies_that_are_no_json_of_ours(body: bytes, status: int) -> None:
+    answer = ask(app_that_raises(), content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.headers["content-type"]) == (status, MEDIA_TYPE), answer.text
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("DELETE", "/rings", 405)])
+def test_the_frameworks_own_errors(method: str, path: str, status: int) -> None:
+    answer = ask(app_that_raises(), method, path)
+    assert (answer.status_code, answer.headers["content-type"], answer.json()["status"]) == (status, MEDIA_TYPE, status)
+
+
+def test_the_document_says_so() -> None:
+    document = app_that_raises().openapi()
+    answers = document["paths"]["/rings"]["post"]["responses"]
+    assert set(answers) == {"200", "4XX", "5XX"}
+    for name in ("4XX", "5XX"):
+        assert answers[name]["content"] == {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+    assert document["components"]["schemas"]["ProblemBody"]["required"][:2] == ["type", "title"]

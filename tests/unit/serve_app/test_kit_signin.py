@@ -1,0 +1,175 @@
+"""Sign-in: who is recognised, by what, and what they may; partners' keys are asked for rarely."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import Depends, FastAPI
+from joserfc.jwk import KeySet, OKPKey
+
+from data.contracts.lifecycle import Actor
+from serve_app.kit import problems, signin
+from serve_app.kit.principal import Principal, Role
+from serve_app.kit.problems import Problem
+from serve_app.kit.signin import Allow, AskPartners, SignIn
+from serve_app.kit.tokens import Issuer, IssuerUnreachable, Verifier
+
+ISSUER = Issuer("http://issuer.example", OKPKey.generate_key("Ed25519"), 60)
+
+
+class OneKey:
+    async def partner_of(self, key: str) -> str | None:
+        return "jeweller" if key == "good" else None
+
+
+def ask(verifier: Any = None, **headers: str | bytes) -> httpx.Response:
+    """Ask a route for sellers and partners."""
+    app = FastAPI()
+    problems.install(app)
+    known = Verifier(ISSUER.name, KeySet.import_key_set(ISSUER.public_keys()))  # type: ignore[arg-type]
+    app.state.sign_in = SignIn(verifier or known, OneKey())
+
+    @app.get("/")
+    async def route(who: Annotated[Principal, Depends(Allow(Role.SELLER, Role.PARTNER))]) -> str:
+        return who.id
+
+    async def asked() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+            named = {name.replace("_", "-").encode(): value for name, value in headers.items()}
+            return await client.get(
+                "/",
+                headers=[
+                    (name, value if isinstance(value, bytes) else value.encode()) for name, value in named.items()
+                ],
+            )
+
+    return asyncio.run(asked())
+
+
+@pytest.mark.parametrize("role", [Role.SELLER, Role.ADMIN])
+def test_a_token_with_the_role_opens(role: Role) -> None:
+    assert ask(authorization=f"Bearer {ISSUER.token('ann', [role])}").json() == "ann"
+    assert ask(authorization=f"bearer {ISSUER.token('ann', [role])}").json() == "ann"
+
+
+def test_a_key_opens_before_a_token() -> None:
+    assert ask(x_api_key="good").json() == "jeweller"
+    assert ask(x_api_key="good", authorization="Bearer nonsense").json() == "jeweller"
+    assert ask(x_api_key="bad", authorization=f"Bearer {ISSUER.token('ann', [Role.SELLER])}").status_code == 401
+
+
+@pytest.mark.parametrize("roles", [[], [Role.CUSTOMER], [Role.OPERATOR, Role.PRICING_CLIENT]])
+def test_another_role_is_a_403_that_names_the_right_ones(roles: list[Role]) -> None:
+    answer = ask(authorization=f"Bearer {ISSUER.token('ann', roles)}")
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:facet:problem:forbidden")
+    assert "seller or partner" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {}, {"authorization": ""}, {"authorization": "Bearer"}, {"authorization": "Bearer "}, {"x_api_key": "bad"},
+        {"authorization": "Basic YTpi"}, {"authorization": "Bearer a.b.c"}, {"authorization": b"Bearer \xe9.\xff.x"},
+    ],
+)  # fmt: skip
+def test_who_is_not_recognised_is_told_how(headers: dict[str, Any]) -> None:
+    answer = ask(**headers)
+    assert (answer.status_code, answer.json()["type"]) == (401, "urn:facet:problem:unauthorized")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_an_issuer_that_is_away_is_a_503() -> None:
+    class Away:
+        async def principal(self, _token: str) -> Principal:
+            raise IssuerUnreachable("away")
+
+    answer = ask(Away(), authorization="Bearer a.b.c")
+    assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+
+
+Answers = Callable[[httpx.Request], httpx.Response]
+
+
+def asking(answer: Answers, keys: list[str], later_s: float = 0.0) -> list[str | int | None]:
+    """Whose ``keys`` are, as the partners' service answers; a problem is its status. Time passes between them."""
+
+    async def asked() -> list[str | int | None]:
+        partners = AskPartners("http://here")
+        await partners.close()
+        partners._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+        found: list[str | int | None] = []
+        real = time.monotonic
+        with pytest.MonkeyPatch.context() as patch:
+            for n, key in enumerate(keys):
+                patch.setattr(signin.time, "monotonic", lambda passed=n * later_s: real() + passed)
+                try:
+                    found.append(await partners.partner_of(key))
+                except Problem as problem:
+                    found.append(int(problem.status))
+        await partners.close()
+        return found
+
+    return asyncio.run(asked())
+
+
+class Partners:
+    """The partners' service: counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        if request.headers["x-api-key"] == "good":
+            return httpx.Response(200, json={"partner_id": "jeweller"})
+        return httpx.Response(401)
+
+
+def test_an_answer_is_remembered_for_a_while() -> None:
+    service = Partners()
+    assert asking(service, ["good"] * 5) == ["jeweller"] * 5
+    assert service.asked == 1
+    assert asking(service, ["good", "good"], later_s=31) == ["jeweller"] * 2
+    assert service.asked == 3
+
+
+def test_an_unknown_key_is_asked_for_again_sooner() -> None:
+    service = Partners()
+    assert asking(service, ["bad", "bad", "é"], later_s=3) == [None] * 3
+    assert service.asked == 2
+    assert asking(service, ["bad", "bad"], later_s=6) == [None] * 2
+    assert service.asked == 4
+
+
+def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signin, "_MOST_KEYS", 3)
+    service = Partners()
+    asking(service, ["1", "2", "3", "4", "4", "1"])
+    assert service.asked == 5
+
+
+def test_a_service_that_is_away_or_at_fault_is_a_503_and_not_remembered() -> None:
+    def away(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("away")
+
+    assert asking(away, ["good"]) == [503]
+    states = iter([500, 503, 200])
+    assert asking(lambda _: httpx.Response(next(states), json={"partner_id": "jeweller"}), ["good"] * 3) == [
+        503, 503, "jeweller",
+    ]  # fmt: skip
+
+
+def test_roles() -> None:
+    seller, admin = Principal("ann", frozenset({Role.SELLER})), Principal("eve", frozenset({Role.ADMIN}))
+    assert [seller.may(Role.SELLER), seller.may(Role.OPERATOR), seller.may(), admin.may(), admin.may(Role.PARTNER)] == [
+        True, False, False, True, True,
+    ]  # fmt: skip
+    assert [seller.owns("ann"), seller.owns("bob"), admin.owns("bob")] == [True, False, True]
+    assert seller.acting_as(Role.CUSTOMER, Role.SELLER) is Actor.SELLER
+    assert admin.acting_as(Role.CUSTOMER, Role.SELLER) is Actor.ADMIN

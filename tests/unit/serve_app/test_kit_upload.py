@@ -1,0 +1,189 @@
+"""Uploads: however a body is cut into blocks, the same file and fields arrive; what is no upload is told so."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.models.store import ModelStore
+from serve_app.kit import problems, upload
+from serve_app.kit.settings import ServiceSettings
+
+BOUNDARY = b"----cut-here"
+MOST = 1 << 16
+KIND = f"multipart/form-data; boundary={BOUNDARY.decode()}"
+Part = tuple[str, bytes]
+
+
+def part(head: str, data: bytes) -> bytes:
+    return b"--" + BOUNDARY + f"\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + data + b"\r\n"
+
+
+def multipart(*parts: Part) -> bytes:
+    return b"".join(part(head, data) for head, data in parts) + b"--" + BOUNDARY + b"--\r\n"
+
+
+MODEL = 'name="model"; filename="a.stl"'
+SMALL = multipart((MODEL, b"solid"), ('name="material"', b"brass"))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    return ModelStore(tmp_path_factory.mktemp("models").as_uri(), MOST)
+
+
+@pytest.fixture(scope="module")
+def send(store: ModelStore) -> Callable[..., httpx.Response]:
+    """Sends blocks to an application that only receives uploads; a block may be the seconds for which nothing comes."""
+    app = FastAPI()
+    problems.install(app)
+
+    @app.put("/model", max_body_size=upload.UNBOUNDED)
+    async def put(request: Request) -> dict[str, Any]:
+        came = await upload.receive(request, store)
+        return {"sha256": came.model.sha256, "bytes": came.model.bytes, "fields": came.fields}
+
+    async def sent(blocks: Sequence[bytes | float], kind: str) -> httpx.Response:
+        async def content() -> AsyncIterator[bytes]:
+            for block in blocks:
+                if isinstance(block, bytes):
+                    yield block
+                else:
+                    await asyncio.sleep(block)
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+            return await client.put("/model", content=content(), headers={"Content-Type": kind})
+
+    return lambda *blocks, kind=KIND: asyncio.run(sent(blocks, kind))
+
+
+def refused(answer: httpx.Response, status: int, code: str) -> str:
+    """The detail of a problem that has this status and code."""
+    assert (answer.status_code, answer.json()["type"]) == (status, problems.TYPE_PREFIX + code), answer.text
+    assert answer.headers["content-type"] == problems.MEDIA_TYPE
+    return str(answer.json()["detail"])
+
+
+NAMES = st.text("abcdefgh_", min_size=1, max_size=12).filter(lambda name: name != "model")
+# Blocks of the file are full of what the parser looks for.
+BYTES = st.lists(st.sampled_from([b"\r\n", b"--", BOUNDARY, b"\r\n--" + BOUNDARY[:-1], b"x", b"\0\xff"])).map(b"".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    model=BYTES.filter(lambda data: b"\r\n--" + BOUNDARY not in data).filter(bool),
+    fields=st.dictionaries(NAMES, st.text(max_size=50), max_size=5),
+    place=st.integers(0, 5),
+    cuts=st.lists(st.integers(0, 2000), max_size=30),
+)
+def test_the_same_file_and_fields_however_it_is_cut(
+    send: Callable[..., httpx.Response], model: bytes, fields: dict[str, str], place: int, cuts: list[int]
+) -> None:
+    if model.startswith(b"--" + BOUNDARY):  # after the empty line, that would be a delimiter
+        model = b"x" + model
+    parts = [(f'name="{name}"', value.encode()) for name, value in fields.items()]
+    parts.insert(place, (MODEL, model))
+    if any(b"\r\n--" + BOUNDARY in b"\r\n" + data for _, data in parts):
+        return
+    body = multipart(*parts)
+    edges = sorted({0, len(body), *(cut for cut in cuts if cut < len(body))})
+    answer = send(*(body[begin:end] for begin, end in pairwise(edges)))
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"sha256": hashlib.sha256(model).hexdigest(), "bytes": len(model), "fields": fields}
+
+
+@settings(max_examples=150, deadline=None)
+@given(end=st.integers(0, len(SMALL) - 5), step=st.integers(1, 40))
+def test_a_body_that_ends_early_is_never_taken(send: Callable[..., httpx.Response], end: int, step: int) -> None:
+    body = SMALL[:end]
+    refused(send(*(body[at : at + step] for at in range(0, end, step))), 400, "malformed-upload")
+
+
+@settings(max_examples=200, deadline=None)
+@given(body=st.binary(max_size=200), prefix=st.booleans())
+def test_any_bytes_are_an_upload_or_a_400(send: Callable[..., httpx.Response], body: bytes, prefix: bool) -> None:
+    refused(send((b"--" + BOUNDARY + b"\r\n" if prefix else b"") + body), 400, "malformed-upload")
+
+
+@settings(max_examples=200, deadline=None)
+@given(kind=st.text(st.characters(min_codepoint=32, max_codepoint=126)).map(str.strip))
+def test_any_other_kind_of_body_is_a_415(send: Callable[..., httpx.Response], kind: str) -> None:
+    assert send(SMALL, kind=kind).status_code == 415
+    assert send(SMALL, kind=f"multipart/form-data;{kind}").status_code in (400, 415)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data", "multipart/mixed; boundary=x", ""])
+def test_kinds_that_are_no_forms(send: Callable[..., httpx.Response], kind: str) -> None:
+    assert "multipart/form-data" in refused(send(SMALL, kind=kind), 415, "not-multipart")
+
+
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        ([(MODEL, b"one"), (MODEL, b"two")], "two files"),
+        ([('name="material"', b"brass")], "no file"),
+        ([('name="model"', b"no filename")], "no file"),
+        ([('name="other"; filename="a.stl"', b"solid")], "no file"),
+        ([(MODEL, b"")], "empty"),
+        ([(MODEL, b"solid"), ('name="material"', b"x" * 5000)], "too long"),
+        ([(MODEL, b"solid"), *((f'name="f{n}"', b"") for n in range(40))], "too many fields"),
+        ([(MODEL + "; x=" + "y" * 100_000, b"solid")], "eader"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_forms_that_are_not_what_was_asked_for(
+    send: Callable[..., httpx.Response], parts: list[Part], why: str
+) -> None:
+    assert why in refused(send(multipart(*parts)), 400, "malformed-upload")
+
+
+def test_a_model_beyond_the_bound_is_refused_before_it_has_come(send: Callable[..., httpx.Response]) -> None:
+    block = b"x" * 4096
+    took = [part(MODEL, block)[:-2], *[block] * (MOST // 4096 + 1)]
+    # The rest would take an hour: nobody waits for it.
+    refused(send(*took, 3600.0), 413, "model-too-large")
+
+
+def test_an_upload_that_stops_coming_is_given_up(
+    send: Callable[..., httpx.Response], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "settings", lambda: ServiceSettings(upload_patience_s=0.1))
+    assert send(SMALL[:40], 0.02, SMALL[40:80], 0.02, SMALL[80:]).status_code == 200
+    refused(send(SMALL[:40], 3600.0, SMALL[40:]), 408, "slow-upload")
+
+
+def test_nothing_of_what_was_refused_stays(send: Callable[..., httpx.Response], store: ModelStore) -> None:
+    folder = Path(store._folder or "")
+    before = {path.name for path in folder.iterdir()}
+    refused(send(multipart((MODEL, b"never kept"), (MODEL, b"nor this"))), 400, "malformed-upload")
+    refused(send(part(MODEL, b"cut off")), 400, "malformed-upload")
+    assert {path.name for path in folder.iterdir()} == before
+    assert not [name for name in before if name.endswith((".part", ".kept"))]
+
+
+def test_a_disconnected_caller_leaves_nothing(store: ModelStore) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "PUT", "headers": [(b"content-type", KIND.encode())]}
+    with pytest.raises(problems.Problem) as caught:
+        asyncio.run(upload.receive(Request(scope, receive), store))
+    assert (caught.value.status, caught.value.code) == (400, "malformed-upload")
+
+
+def test_the_document_names_file_and_fields() -> None:
+    fields = {"unit": {"type": "string"}, "material": {"type": "string", "required": True}}
+    schema = upload.documented(**fields)["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert schema["required"] == ["model", "material"]
+    assert list(schema["properties"]) == ["model", "unit", "material"]
+    assert "required" not in schema["properties"]["material"]
