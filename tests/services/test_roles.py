@@ -1,0 +1,290 @@
+"""Every path as every role: who may is said here, path by path, and a path that is not in this table fails.
+
+Nobody learns whether somebody else's row exists: to whoever may use the path, it is as if there were no such row.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey, OKPKey
+
+from cluster.local import demo_accounts
+from serve_app.kit.principal import Role
+from serve_app.kit.tokens import ALGORITHMS, AUDIENCE, LEEWAY_S, Issuer
+from tests.services.stack import Stack, eventually
+
+NOBODY = "nobody"
+ROLES = (NOBODY, "customer", "partner", "seller", "operator", "admin", "mes")
+ANYONE = frozenset(ROLES)
+BUYERS = frozenset({"customer", "partner", "admin"})
+PRICING = frozenset({"mes", "partner", "admin"})
+SELLERS = frozenset({"seller", "admin"})
+OPERATORS = frozenset({"operator", "admin"})
+MAKERS = frozenset({"operator"})
+ADMINS = frozenset({"admin"})
+PARTNERS = frozenset({"partner"})
+"""With an API key: an administrator has no orders and webhooks of a partner that could be meant."""
+
+MAY = {
+    "GET /healthz": ANYONE,
+    "GET /readyz": ANYONE,
+    "GET /metrics": ANYONE,
+    "GET /asyncapi.json": ANYONE,
+    **{
+        f"GET /{service}/{path}": ANYONE
+        for service in ("auth", "shop", "pricing", "crm", "mes", "status", "partners")
+        for path in ("healthz", "readyz")
+    },
+    "POST /auth/token": ANYONE,
+    "GET /auth/jwks.json": ANYONE,
+    "GET /auth/.well-known/openid-configuration": ANYONE,
+    "GET /shop/products": ANYONE,
+    "GET /shop/products/{product_id}": ANYONE,
+    "PUT /shop/products/{product_id}": ADMINS,
+    "POST /shop/orders": BUYERS,
+    "GET /shop/orders": BUYERS,
+    "GET /shop/orders/{order_id}": BUYERS,
+    "PUT /shop/orders/{order_id}/model": BUYERS,
+    "POST /shop/orders/{order_id}/submit": BUYERS,
+    "POST /shop/orders/{order_id}/cancel": BUYERS,
+    "POST /pricing/quotes": PRICING,
+    "GET /pricing/quotes": PRICING,
+    "GET /pricing/quotes/{quote_id}": PRICING,
+    "DELETE /pricing/quotes/{quote_id}": PRICING,
+    "GET /pricing/quotes/{quote_id}/events": PRICING,
+    "GET /pricing/materials": ANYONE,
+    "GET /crm/orders": SELLERS,
+    "GET /crm/orders/{order_id}": SELLERS,
+    "PUT /crm/orders/{order_id}/note": SELLERS,
+    "POST /crm/orders/{order_id}/release": SELLERS,
+    "POST /crm/orders/{order_id}/approve": SELLERS,
+    "POST /crm/orders/{order_id}/reject": SELLERS,
+    "POST /crm/orders/{order_id}/close": SELLERS,
+    "POST /crm/orders/{order_id}/cancel": SELLERS,
+    "POST /crm/orders/{order_id}/hold": SELLERS,
+    "POST /crm/orders/{order_id}/resume": SELLERS,
+    "GET /mes/orders": OPERATORS,
+    "GET /mes/orders/{order_id}": OPERATORS,
+    "POST /mes/orders/{order_id}/claim": MAKERS,
+    "POST /mes/orders/{order_id}/complete": OPERATORS,
+    "POST /mes/orders/{order_id}/package": OPERATORS,
+    "POST /mes/orders/{order_id}/ship": OPERATORS,
+    "POST /mes/orders/{order_id}/rework": OPERATORS,
+    "POST /mes/orders/{order_id}/hold": OPERATORS,
+    "POST /mes/orders/{order_id}/resume": OPERATORS,
+    "GET /status/orders": BUYERS,
+    "GET /status/orders/{order_id}": BUYERS,
+    "GET /status/orders/{order_id}/events": BUYERS,
+    "GET /partners/v1/whoami": PARTNERS,
+    "GET /partners/v1/keys": PARTNERS,
+    "POST /partners/v1/keys": PARTNERS,
+    "DELETE /partners/v1/keys/{key_id}": PARTNERS,
+    "POST /partners/v1/orders": PARTNERS,
+    "GET /partners/v1/orders": PARTNERS,
+    "GET /partners/v1/orders/{order_id}": PARTNERS,
+    "POST /partners/v1/webhooks": PARTNERS,
+    "GET /partners/v1/webhooks": PARTNERS,
+    "GET /partners/v1/webhooks/{webhook_id}": PARTNERS,
+    "PUT /partners/v1/webhooks/{webhook_id}": PARTNERS,
+    "DELETE /partners/v1/webhooks/{webhook_id}": PARTNERS,
+    "GET /partners/v1/webhooks/{webhook_id}/deliveries": PARTNERS,
+    "GET /partners/v1/deliveries/{delivery_id}/attempts": PARTNERS,
+    "POST /partners/v1/deliveries/{delivery_id}/replay": PARTNERS,
+}
+"""Method and path -> who may."""
+
+OWNED = {
+    "/shop/orders/{order_id}": "orders",
+    "/status/orders/{order_id}": "orders",
+    "/partners/v1/orders/{order_id}": "orders",
+    "/pricing/quotes/{quote_id}": "quotes",
+}
+"""The beginnings of paths that lead to rows which have an owner."""
+PROTECTED = (
+    "/shop/orders", "/pricing/quotes", "/crm/orders", "/mes/orders", "/status/orders", "/partners/v1/whoami",
+)  # fmt: skip
+"""A path of each service that asks who calls."""
+NO_ID = str(UUID("01920000-0000-7000-8000-00000000dead"))
+WEBHOOK = {"url": "http://127.0.0.1:9/hook"}
+REASON = {"json": {"reason": "a test"}}
+BODIES: dict[str, dict[str, Any]] = {
+    "POST /auth/token": {"data": {"grant_type": "password", "username": "customer", "password": "wrong"}},
+    "PUT /shop/products/{product_id}": {
+        "json": {
+            "name": "Ring", "category": "rings", "description": "", "process": "casting", "material": "brass",
+            "price": "1.00", "currency": "EUR", "in_stock": False,
+        }
+    },
+    "POST /shop/orders": {"json": {"material": "brass"}},
+    "PUT /shop/orders/{order_id}/model": {"files": {"model": ("a.stl", b"solid")}},
+    "POST /pricing/quotes": {"files": {"model": ("a.stl", b"solid")}, "data": {"material": "brass"}},
+    "PUT /crm/orders/{order_id}/note": {"json": {"note": "a note"}},
+    "POST /partners/v1/orders": {"files": {"model": ("a.stl", b"solid")}, "data": {"material": "brass"}},
+    "POST /partners/v1/webhooks": {"json": WEBHOOK},
+    "PUT /partners/v1/webhooks/{webhook_id}": {"json": WEBHOOK},
+    **{path: REASON for path in MAY if path.rpartition("/")[2] in ("cancel", "reject", "hold", "rework")},
+}  # fmt: skip
+"""What is wrong with no request below is its body."""
+
+
+def call(stack: Stack, operation: str, who: str, ident: str = NO_ID) -> httpx.Response:
+    """Ask for an operation with a body that fits; of a stream of events, only the head is read."""
+    method, path = operation.split()
+    path = "/".join(ident if part.startswith("{") else part for part in path.split("/"))
+    headers = {} if who == NOBODY else stack.as_user(who)
+    with stack.http.stream(method, path, headers=headers, **BODIES.get(operation, {})) as answer:
+        if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+            answer.read()
+    return answer
+
+
+def refused(answer: httpx.Response, status: int, code: str) -> None:
+    """A problem that has this status and code."""
+    assert answer.status_code == status, f"{answer.request.method} {answer.request.url.path}: {answer.text}"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == f"urn:facet:problem:{code}"
+    assert status != 401 or answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_the_table_has_every_path(stack: Stack) -> None:
+    paths = stack.http.get("/openapi.json").raise_for_status().json()["paths"]
+    assert {f"{method.upper()} {path}" for path, item in paths.items() for method in item} == set(MAY)
+
+
+@pytest.mark.parametrize("operation", MAY)
+def test_only_who_may(stack: Stack, operation: str) -> None:
+    for who in ROLES:
+        answer = call(stack, operation, who)
+        if who in MAY[operation]:
+            # The password above is wrong on purpose: the path itself is open to all.
+            allowed = {401} if operation == "POST /auth/token" else {404} if "{" in operation else {200, 201, 202}
+            assert answer.status_code in allowed, f"{who}: {answer.text}"
+        elif who == NOBODY:
+            refused(answer, 401, "unauthorized")
+        else:
+            refused(answer, 403, "forbidden")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows by kind and by owner."""
+
+    orders: dict[str, str]
+    quotes: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def rows(stack: Stack) -> Rows:
+    """An order, without a model, of every buyer, and a quote of everybody who may ask for one."""
+    orders = {who: call(stack, "POST /shop/orders", who).json()["order_id"] for who in BUYERS}
+    quotes = {who: call(stack, "POST /pricing/quotes", who).json()["quote_id"] for who in PRICING}
+    for who, ident in orders.items():
+        eventually(
+            lambda who=who, ident=ident: stack.get(f"/status/orders/{ident}", who).is_success or None,
+            "the status service knows the order",
+        )
+    return Rows(orders, quotes)
+
+
+@pytest.mark.parametrize("operation", [each for each in MAY if each.split()[1].startswith(tuple(OWNED))])
+def test_what_is_somebody_elses_is_not_there(stack: Stack, rows: Rows, operation: str) -> None:
+    kind = next(kind for path, kind in OWNED.items() if operation.split()[1].startswith(path))
+    for owner, ident in getattr(rows, kind).items():
+        for who in MAY[operation] - {owner, "admin"}:
+            answer = call(stack, operation, who, ident)
+            refused(answer, 404, "not-found")
+            assert answer.json()["detail"] == call(stack, operation, who).json()["detail"]
+        for who in MAY[operation] & {owner, "admin"} if operation.startswith("GET") else ():
+            assert call(stack, operation, who, ident).status_code == 200
+    # Nothing that was tried above has changed an order.
+    for owner, ident in rows.orders.items():
+        assert stack.get(f"/shop/orders/{ident}", owner).headers["etag"] == '"1"'
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/shop/orders", "orders"), ("/status/orders", "orders"), ("/pricing/quotes", "quotes")]
+)
+def test_lists_have_ones_own_alone(stack: Stack, rows: Rows, path: str, kind: str) -> None:
+    owners = getattr(rows, kind)
+    for who in owners:
+        listed = stack.get(path, who, params={"limit": 200}).json()["items"]
+        idents = {row[f"{kind[:-1]}_id"] for row in listed}
+        assert {owner for owner, ident in owners.items() if ident in idents} == {who}
+
+
+def test_a_withdrawn_key_opens_nothing(stack: Stack) -> None:
+    made = stack.post("/partners/v1/keys", "partner").json()
+    headers = {"X-API-Key": made["api_key"]}
+    assert stack.http.get("/partners/v1/whoami", headers=headers).status_code == 200
+    assert stack.http.delete(f"/partners/v1/keys/{made['key_id']}", headers=headers).status_code == 204
+    refused(stack.http.get("/partners/v1/whoami", headers=headers), 401, "unauthorized")
+
+
+@pytest.fixture(scope="module")
+def issuer(stack: Stack) -> Issuer:
+    """The stack's own issuer, by its private key."""
+    key = OKPKey.import_key(json.loads(demo_accounts.signing_key(stack.folder / ".facet" / "stack" / "data")))
+    return Issuer(f"{stack.url}/auth", key, 60)
+
+
+def signed(issuer: Issuer, key: OKPKey, **changes: Any) -> str:
+    """A token for everything, with claims that are changed."""
+    now = int(time.time())
+    usual = {"iss": issuer.name, "aud": AUDIENCE, "sub": "eve", "roles": sorted(Role), "iat": now, "exp": now + 60}
+    header = {"alg": "Ed25519", "kid": issuer.key.thumbprint()}
+    return jwt.encode(header, {**usual, **changes}, key, algorithms=ALGORITHMS)
+
+
+def without_algorithm(issuer: Issuer) -> str:
+    _, claims, _ = signed(issuer, issuer.key).split(".")
+    return f"eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{claims}."
+
+
+def by_public_key(issuer: Issuer) -> str:
+    """Signed with the public key as if that were a shared secret."""
+    secret = OctKey.import_key(json.dumps(issuer.key.as_dict(private=False)))
+    header = {"alg": "HS256", "kid": issuer.key.thumbprint()}
+    claims = {"iss": issuer.name, "aud": AUDIENCE, "sub": "eve", "roles": sorted(Role), "exp": int(time.time()) + 60}
+    return jwt.encode(header, claims, secret, algorithms=["HS256"])
+
+
+FORGED: dict[str, Callable[[Issuer], str]] = {
+    "stale": lambda issuer: issuer.token("eve", list(Role), time.time() - 60 - LEEWAY_S - 5),
+    "not yet": lambda issuer: issuer.token("eve", list(Role), time.time() + LEEWAY_S + 60),
+    "another key": lambda issuer: signed(issuer, OKPKey.generate_key("Ed25519")),
+    "another issuer": lambda issuer: signed(issuer, issuer.key, iss="https://elsewhere.example"),
+    "another audience": lambda issuer: signed(issuer, issuer.key, aud="elsewhere"),
+    "no end": lambda issuer: signed(issuer, issuer.key, exp=None),
+    "no algorithm": without_algorithm,
+    "the public key as a secret": by_public_key,
+    "cut off": lambda issuer: signed(issuer, issuer.key)[:-20],
+    "no token": lambda _: "eve",
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_token_that_is_not_the_issuers_is_refused_everywhere(stack: Stack, issuer: Issuer, forged: str) -> None:
+    token = FORGED[forged](issuer)
+    for path in PROTECTED:
+        refused(stack.http.get(path, headers={"Authorization": f"Bearer {token}"}), 401, "unauthorized")
+
+
+def test_clocks_may_differ_a_little(stack: Stack, issuer: Issuer) -> None:
+    for off in (-60 - LEEWAY_S + 10, LEEWAY_S - 10):
+        token = issuer.token("somebody", [Role.CUSTOMER], time.time() + off)
+        assert stack.http.get("/shop/orders", headers={"Authorization": f"Bearer {token}"}).json()["items"] == []
+
+
+@pytest.mark.parametrize("key", ["wrong", "é", "x" * 4000, "fk_" + "0" * 40])
+def test_a_key_that_nobody_has_is_refused_everywhere(stack: Stack, key: str) -> None:
+    for path in PROTECTED:
+        refused(stack.http.get(path, headers={b"X-API-Key": key.encode("latin-1")}), 401, "unauthorized")
