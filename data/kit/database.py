@@ -37,6 +37,9 @@ class Database:
             min_size=1,
             max_size=chosen.database_pool,
             timeout=chosen.connect_timeout_s,
+            # The pool waits twice as long before each further attempt, and makes no other meanwhile: after a long
+            # outage it would stay away as long again. One that is given up is begun anew by the next who asks.
+            reconnect_timeout=chosen.connect_timeout_s,
             max_idle=300,
             kwargs=connect_arguments(chosen, name),
             configure=_configure,

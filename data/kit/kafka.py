@@ -12,6 +12,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 Client = TypeVar("Client")
 PARTITIONS = 6
 LARGEST_MESSAGE = 1024 * 1024
+# While a broker is away each client tries again after this time, in several loops: with 50 ms those of one machine took
+# the processor that the broker needed to come back.
+RETRY_BACKOFF_MS = 250
 
 
 def producer(bootstrap: str, name: str) -> AIOKafkaProducer:
@@ -25,7 +28,7 @@ def producer(bootstrap: str, name: str) -> AIOKafkaProducer:
         max_request_size=LARGEST_MESSAGE,
         linger_ms=0,
         request_timeout_ms=15_000,
-        retry_backoff_ms=50,
+        retry_backoff_ms=RETRY_BACKOFF_MS,
         metadata_max_age_ms=60_000,
     )
 
@@ -43,7 +46,7 @@ def consumer(bootstrap: str, group: str, topics: Iterable[str]) -> AIOKafkaConsu
         session_timeout_ms=10_000,
         heartbeat_interval_ms=2_000,
         max_poll_interval_ms=120_000,
-        retry_backoff_ms=50,
+        retry_backoff_ms=RETRY_BACKOFF_MS,
         metadata_max_age_ms=60_000,
     )
 
