@@ -1,0 +1,285 @@
+"""What must be true once a disturbed stack has come to rest, read from its databases and its topics."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, LiteralString
+
+import psycopg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from cluster.local import postgres
+from cluster.local.passwords import Passwords
+from data.contracts.envelope import CloudEvent
+from data.contracts.topics import CONSUMERS, TOPICS
+from data.kit import dead_letters, kafka
+from data.kit.settings import SERVICES
+from tests.services.stack import Stack
+from tests.services.traffic import Ledger, Order, reached
+
+MESSAGING = tuple(service for service in SERVICES if service != "identity")
+_QUIET_LOOKS = 3
+
+
+@dataclass
+class Audit:
+    """``findings``: what is wrong, a line each; none is well. ``counted``: figures for the report."""
+
+    findings: list[str] = field(default_factory=list)
+    counted: dict[str, Any] = field(default_factory=dict)
+
+    def expect(self, holds: bool, finding: str) -> None:
+        """Note ``finding`` unless ``holds``."""
+        if not holds:
+            self.findings.append(finding)
+
+
+class Databases:
+    """The services' databases, read as their owners."""
+
+    def __init__(self, stack: Stack) -> None:
+        passwords = Passwords(stack.folder / ".facet" / "stack" / "data" / "passwords.json")
+        self._urls = postgres.urls(stack.part("postgresql")["address"], passwords)
+
+    def rows(self, service: str, query: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
+        """What a query gives."""
+        with self._open(service) as connection:
+            return connection.execute(query, parameters or None).fetchall()
+
+    def count(self, service: str, query: LiteralString) -> int:
+        """A query's one number."""
+        return int(self.rows(service, query)[0][0])
+
+    @contextmanager
+    def _open(self, service: str) -> Iterator[psycopg.Connection[Any]]:
+        with psycopg.connect(self._urls[service], autocommit=True, connect_timeout=5) as connection:
+            yield connection
+
+
+def come_to_rest(stack: Stack, within_s: float) -> list[str]:
+    """Wait until nothing is under way and all parts are well; gives what still is when the time is over."""
+    deadline, quiet = time.monotonic() + within_s, 0
+    while quiet < _QUIET_LOOKS:
+        try:
+            busy = _under_way(stack)
+        except (psycopg.OperationalError, KafkaError, OSError) as error:
+            busy = [f"not back yet: {type(error).__name__} {error}"]
+        quiet = 0 if busy else quiet + 1
+        if busy and time.monotonic() > deadline:
+            return busy
+        time.sleep(0.5)
+    status = stack.status()
+    while not status["healthy"]:
+        if time.monotonic() > deadline:
+            return [f"{part['name']} is not well" for part in status["parts"] if not part["healthy"]]
+        time.sleep(0.5)
+        status = stack.status()
+    return []
+
+
+def _under_way(stack: Stack) -> list[str]:
+    databases = Databases(stack)
+    counts = {f"outbox of {service}": databases.count(service, "SELECT count(*) FROM outbox") for service in MESSAGING}
+    counts["unfinished quotes"] = databases.count("pricing", "SELECT count(*) FROM quotes WHERE finished_at IS NULL")
+    for service in ("status", "partners"):
+        counts[f"orders of {service} with parked events"] = databases.count(
+            service, "SELECT count(*) FROM orders WHERE parked_since IS NOT NULL"
+        )
+    counts |= {f"messages before {name}": behind for name, behind in asyncio.run(_lags(stack.kafka)).items()}
+    return [f"{what}: {count}" for what, count in counts.items() if count]
+
+
+async def _lags(bootstrap: str) -> dict[str, int]:
+    """How many messages each consumer has not taken yet."""
+    admin, reader = AIOKafkaAdminClient(bootstrap_servers=bootstrap), AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    async with kafka.started(reader):
+        try:
+            await admin.start()
+            ends: dict[TopicPartition, int] = {}
+            for topic in TOPICS:
+                places = [TopicPartition(topic, number) for number in await kafka.partitions(bootstrap, topic)]
+                ends |= await reader.end_offsets(places)
+            lags = {}
+            for name, topics in CONSUMERS.items():
+                done = await admin.list_consumer_group_offsets(name)
+                lags[name] = sum(
+                    end - (done[place].offset if place in done else 0)
+                    for place, end in ends.items()
+                    if place.topic in topics
+                )
+            return lags
+        finally:
+            await admin.close()
+
+
+def audit(stack: Stack, ledger: Ledger, orders_before: int) -> Audit:
+    """Compare what was acknowledged with what is there. ``orders_before``: how many the shop had when all began."""
+    found, databases = Audit(), Databases(stack)
+    _orders(found, databases, ledger, orders_before)
+    _topics(found, databases, asyncio.run(_messages(stack.kafka)))
+    letters = asyncio.run(_dead_letters(stack.kafka))
+    found.counted["dead_letters"] = sum(letters.values())
+    found.expect(not any(letters.values()), f"dead letters: {letters}")
+    return found
+
+
+def _orders(found: Audit, databases: Databases, ledger: Ledger, orders_before: int) -> None:
+    ours = list(ledger.orders)
+    in_shop = _statuses(databases.rows("shop", "SELECT id, status FROM orders WHERE id = ANY(%s)", ours))
+    in_crm = _statuses(databases.rows("crm", "SELECT id, status FROM orders WHERE id = ANY(%s)", ours))
+    in_mes = _statuses(databases.rows("mes", "SELECT id, status FROM tasks WHERE id = ANY(%s)", ours))
+    in_status = _statuses(databases.rows("status", "SELECT id, status FROM orders WHERE id = ANY(%s)", ours))
+    in_partners = _statuses(
+        databases.rows("partners", "SELECT id, state->>'status' FROM orders WHERE id = ANY(%s)", ours)
+    )
+    quotes = Counter(
+        str(order)
+        for (order,) in databases.rows("pricing", "SELECT order_id FROM quotes WHERE order_id = ANY(%s)", ours)
+    )
+    lines = _lines(
+        databases.rows(
+            "status", "SELECT order_id, status, at, event_id FROM history WHERE order_id = ANY(%s) ORDER BY n", ours
+        )
+    )
+    shop_lines = _lines(
+        databases.rows(
+            "shop", "SELECT order_id, status, at, n FROM order_history WHERE order_id = ANY(%s) ORDER BY n", ours
+        )
+    )
+    made = databases.count("shop", "SELECT count(*) FROM orders") - orders_before
+    lost = [ident for ident in ours if ident not in in_shop]
+    found.counted |= {"orders_acknowledged": len(ours), "orders_lost": len(lost), "orders_in_shop": made}
+    found.expect(not lost, f"orders were acknowledged and are not there: {lost}")
+    # What was given up may have been made without its maker having heard of it.
+    spare = len(ledger.given_up)
+    found.expect(made <= len(ours) + spare, f"{made} orders were made, and {len(ours)} were asked for")
+    for ident, order in ledger.orders.items():
+        status = in_status.get(ident)
+        statuses = [status for status, *_ in lines[ident]]
+        told = {
+            name: where.get(ident)
+            for name, where in (
+                ("shop", in_shop),
+                ("crm", in_crm),
+                ("status", in_status),
+                # Of other people's orders the partners' service keeps no more than that they are not theirs.
+                *((("partners", in_partners),) if order.who == "partner" else ()),
+                *((("mes", in_mes),) if "MANUFACTURING_APPROVED" in statuses else ()),
+            )
+        }
+        complete = ident not in " ".join(ledger.given_up)
+        found.expect(len(set(told.values())) == 1 or "SUBMITTED" not in statuses, f"{ident}: services disagree: {told}")
+        found.expect(
+            status is not None and reached(status, order.acknowledged),
+            f"{ident}: {order.acknowledged} was acknowledged, and it is {status}: {statuses}",
+        )
+        found.expect(not complete or status == _goal(order), f"{ident}: should be {_goal(order)}, and is {status}")
+        found.expect(
+            quotes[ident] == statuses.count("SUBMITTED"),
+            f"{ident}: {statuses.count('SUBMITTED')} submissions, {quotes[ident]} quotes",
+        )
+        _history(found, order, lines[ident])
+        found.expect(
+            [status for status, *_ in shop_lines[ident]] == statuses,
+            f"{ident}: the shop's history differs: {[status for status, *_ in shop_lines[ident]]} and {statuses}",
+        )
+    found.counted["status_of_orders"] = dict(Counter(str(status) for status in in_status.values()))
+    found.counted["submitted_to_price_s"] = _waits(lines.values())
+
+
+def _history(found: Audit, order: Order, lines: list[tuple[str, datetime, Any]]) -> None:
+    events = [event for *_, event in lines]
+    found.expect(len(set(events)) == len(events), f"{order.ident}: an event made two lines of the history: {lines}")
+    counts = Counter(status for status, *_ in lines)
+    # A customer who heard nothing uploads again; each of these counts, for it may be another model.
+    most = {"FILE_UPLOADED": max(1, order.uploads), "SUBMITTED": 1 + counts["PRICE_FAILED"]}
+    again = {status: count for status, count in counts.items() if count > most.get(status, 1)}
+    found.expect(not again, f"{order.ident}: lines of the history came twice: {again}")
+
+
+def _topics(found: Audit, databases: Databases, messages: Mapping[str, list[tuple[CloudEvent, bytes]]]) -> None:
+    contents: dict[str, bytes] = {}
+    numbers: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
+    twice = 0
+    for topic, events in messages.items():
+        newest: dict[tuple[str, str], int] = {}
+        for event, value in events:
+            ident, stream = str(event.id), (event.source, event.subject)
+            if ident in contents:
+                twice += 1
+                found.expect(contents[ident] == value, f"event {ident} came twice with different content")
+                continue
+            contents[ident] = value
+            other = numbers[stream].setdefault(event.sequence, ident)
+            found.expect(other == ident, f"events {other} and {ident} of {stream} are both number {event.sequence}")
+            found.expect(
+                event.sequence > newest.get(stream, 0),
+                f"{topic}: number {event.sequence} of {stream} came after number {newest.get(stream)}",
+            )
+            newest[stream] = event.sequence
+    for stream, known in numbers.items():
+        missing = set(range(1, max(known) + 1)) - known.keys()
+        found.expect(not missing, f"{stream} has gaps: {sorted(missing)}")
+    for service in MESSAGING:
+        for source, subject, last in databases.rows(service, "SELECT source, subject, last FROM outbox_sequences"):
+            published = max(numbers[source, subject], default=0)
+            found.expect(published == last, f"{(source, subject)}: {last} events were made and {published} published")
+    found.counted |= {"events": len(contents), "events_published_twice": twice, "event_streams": len(numbers)}
+
+
+async def _messages(bootstrap: str) -> dict[str, list[tuple[CloudEvent, bytes]]]:
+    """All events by topic; each subject's in the order of the topic, for they share a partition."""
+    found: dict[str, list[tuple[CloudEvent, bytes]]] = {topic: [] for topic in TOPICS}
+    reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    async with kafka.started(reader):
+        places = [TopicPartition(topic, n) for topic in TOPICS for n in await kafka.partitions(bootstrap, topic)]
+        reader.assign(places)
+        await reader.seek_to_beginning(*places)
+        ends = await reader.end_offsets(places)
+        while any([await reader.position(place) < ends[place] for place in places]):
+            for place, messages in (await reader.getmany(timeout_ms=200)).items():
+                found[place.topic] += [
+                    (CloudEvent.model_validate_json(message.value), message.value) for message in messages
+                ]
+    return found
+
+
+async def _dead_letters(bootstrap: str) -> dict[str, int]:
+    return {name: await dead_letters.waiting(bootstrap, name) for name in CONSUMERS}
+
+
+def _goal(order: Order) -> str:
+    return "SHIPPED" if order.carried else "PRICE_CALCULATED"
+
+
+def _statuses(rows: Iterable[tuple[Any, ...]]) -> dict[str, str]:
+    return {str(ident): status for ident, status in rows}
+
+
+def _lines(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[tuple[str, datetime, Any]]]:
+    found: dict[str, list[tuple[str, datetime, Any]]] = defaultdict(list)
+    for ident, status, at, event in rows:
+        found[str(ident)].append((status, at, event))
+    return found
+
+
+def _waits(histories: Iterable[list[tuple[str, datetime, Any]]]) -> dict[str, float]:
+    """From submission to price, in seconds: of all orders that have one, sorted out into percentiles."""
+    waits = []
+    for lines in histories:
+        at = {status: when for status, when, _ in lines}
+        if "PRICE_CALCULATED" in at:
+            waits.append((at["PRICE_CALCULATED"] - at["SUBMITTED"]).total_seconds())
+    waits.sort()
+    if not waits:
+        return {}
+    shares = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+    return {**{name: waits[int(share * (len(waits) - 1))] for name, share in shares.items()}, "max": waits[-1]}
