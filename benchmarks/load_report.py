@@ -1,0 +1,137 @@
+"""What a load test has measured: figures as JSON, and their course as a picture."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.charts import COLOURS, Line, Panel, write_svg
+
+SHARES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+STEP_S = 5
+"""Width of the steps in which the course is drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One request, or one thing that is counted like a request. ``at``: s since the begin; ``kind``: HTTP or other."""
+
+    at: float
+    kind: str
+    name: str
+    ms: float
+    error: str | None
+
+
+@dataclass
+class Samples:
+    """Everything that was measured in one run, by one process."""
+
+    users: int
+    seconds: float = 0.0
+    taken: list[Sample] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """Figures: requests a second, and of each kind its percentiles in ms (of what went well) and its failures."""
+        http = [sample for sample in self.taken if sample.kind not in OTHER]
+        by_name: dict[str, list[Sample]] = defaultdict(list)
+        for sample in self.taken:
+            by_name[sample.name].append(sample)
+        failures = [sample for sample in self.taken if sample.error]
+        return {
+            "schema": "facet.load/1",
+            "users": self.users,
+            "cpus": len(os.sched_getaffinity(0)),
+            "seconds": round(self.seconds, 1),
+            "requests": len(http),
+            "requests_per_s": round(len(http) / self.seconds, 2) if self.seconds else 0.0,
+            "failures": len(failures),
+            "failures_by_reason": dict(
+                Counter(f"{sample.name}: {sample.error}" for sample in failures).most_common(20)
+            ),
+            "kinds": {name: self._figures(samples) for name, samples in sorted(by_name.items())},
+        }
+
+    def write(self, folder: Path) -> Path:
+        """Write ``load-summary.json`` and ``load.svg`` into ``folder``; gives the former."""
+        folder.mkdir(parents=True, exist_ok=True)
+        summary = folder / "load-summary.json"
+        summary.write_text(json.dumps(self.summary(), indent=1) + "\n")
+        if self.taken:
+            write_svg(folder / "load.svg", self._panels())
+        return summary
+
+    def _figures(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        well = percentiles(sample.ms for sample in samples if not sample.error)
+        failed = sum(1 for sample in samples if sample.error)
+        rate = round(len(samples) / self.seconds, 2) if self.seconds else 0.0
+        return {"count": len(samples), "failures": failed, "per_s": rate, **well}
+
+    def _panels(self) -> list[Panel]:
+        http = [sample for sample in self.taken if sample.kind not in OTHER]
+        steps = range(int(self.seconds // STEP_S))
+        within = {step: [sample for sample in http if sample.at // STEP_S == step] for step in steps}
+        ticks = [step * STEP_S for step in steps if step % max(1, len(steps) // 6) == 0]
+        rates = [
+            Line("requests", [(STEP_S * step, len(some) / STEP_S) for step, some in within.items()], COLOURS[1]),
+            Line(
+                "failures",
+                [(STEP_S * step, sum(1 for each in some if each.error) / STEP_S) for step, some in within.items()],
+                COLOURS[0],
+            ),
+        ]
+        courses = [
+            Line(
+                name,
+                [
+                    (STEP_S * step, max(1.0, percentiles(each.ms for each in some)[name]))
+                    for step, some in within.items()
+                    if some
+                ],
+                colour,
+            )
+            for name, colour in zip(SHARES, (COLOURS[2], COLOURS[1], COLOURS[0]), strict=True)
+        ]
+        waits = sorted(sample.ms / 1000 for sample in self.taken if sample.name == QUOTED and not sample.error)
+        share = [(wait, 100 * (n + 1) / len(waits)) for n, wait in enumerate(waits)]
+        longest = waits[-1] if waits else 1.0
+        return [
+            Panel("Requests", "seconds", "a second", rates, ticks),
+            Panel("Answers of HTTP", "seconds", "ms", courses, ticks, logarithmic=True),
+            Panel(
+                "Order submitted to quote in status", "seconds", "% of orders",
+                [Line("orders", share, COLOURS[3])], [round(longest * n / 4, 1) for n in range(5)], top=100,
+            ),
+        ]  # fmt: skip
+
+
+ORDER, TOLD = "ORDER", "SSE"
+OTHER = frozenset({ORDER, TOLD})
+"""Kinds of samples that are not requests: the wait for a price, and the way of a change to who watches."""
+QUOTED, CHANGED = "submitted -> quote", "status changed -> told"
+
+
+def percentiles(values: Iterable[float]) -> dict[str, float]:
+    """p50, p95 and p99 (nearest rank); none of no values."""
+    ranked = sorted(values)
+    return {name: round(ranked[int(share * (len(ranked) - 1) + 0.5)], 1) for name, share in SHARES.items() if ranked}
+
+
+def markdown(summary: dict[str, Any]) -> str:
+    """The figures as a table."""
+    lines = [
+        f"{summary['users']} users for {summary['seconds']:g} s on {summary['cpus']} CPUs: {summary['requests']}"
+        f" requests, {summary['requests_per_s']:g} a second, {summary['failures']} failures",
+        "",
+        "| what | count | a second | failures | p50 ms | p95 ms | p99 ms |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, figures in summary["kinds"].items():
+        shares = " | ".join(f"{figures[share]:g}" if share in figures else "" for share in SHARES)
+        lines.append(f"| {name} | {figures['count']} | {figures['per_s']:g} | {figures['failures']} | {shares} |")
+    return "\n".join(lines) + "\n"
