@@ -68,7 +68,7 @@ async def order(request: Request, order_id: UUID, who: Owner) -> Response:
     )
 
 
-@routes.get("/orders/{order_id}/events", response_class=EventStream, responses=streams.DOCUMENTED)
+@routes.get("/orders/{order_id}/events", response_class=EventStream, responses=streams.documented(HistoryLine))
 async def events(request: Request, order_id: UUID, who: Owner, after: LastEventId = None) -> EventStream:
     """The history as it grows, until the order ends; after Last-Event-ID, what was missed comes first."""
     async with _database(request).connection() as connection:
