@@ -156,7 +156,7 @@ async def quote(request: Request, quote_id: UUID, who: Caller) -> Response:
     return json_answer(_shown(await _mine(request, quote_id, who)))
 
 
-@routes.get("/quotes/{quote_id}/events", response_class=EventStream, responses=streams.DOCUMENTED)
+@routes.get("/quotes/{quote_id}/events", response_class=EventStream, responses=streams.documented(QuoteBody))
 async def events(request: Request, quote_id: UUID, who: Caller, _after: LastEventId = None) -> EventStream:
     """The same as it changes, until it is over; who comes again is told how it is now."""
     await _mine(request, quote_id, who)
