@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup-done
 PEERS := .venv-peers
 
-.PHONY: setup run test check bench chaos clean
+.PHONY: setup run test check bench load chaos clean
 
 setup: $(SETUP)
 
@@ -23,6 +23,13 @@ run: setup
 test: setup
 	$(BIN)/pytest
 
+# Locust's users against the stack of this folder, or one brought up for it.
+USERS ?= 20
+SECONDS ?= 120
+load: setup
+	$(BIN)/python -m benchmarks.load --users $(USERS) --seconds $(SECONDS)
+
+# Kills: 500 jobs on a cluster, then ten minutes of orders through all services.
 chaos: setup
 	FACET_CHAOS=long $(BIN)/pytest -s tests/chaos
 
