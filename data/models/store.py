@@ -79,10 +79,13 @@ class Incoming:
 
 
 class ModelStore:
-    """The store at ``url``: ``file:///folder`` (made where it is missing) or ``s3://bucket/prefix`` and the like."""
+    """The store at ``url``: ``file:///folder`` (made where it is missing) or ``s3://bucket/prefix`` and the like.
+
+    ``most_bytes``: how large a model may be.
+    """
 
     def __init__(self, url: str, most_bytes: int) -> None:
-        self._url, self._most = url.rstrip("/"), most_bytes
+        self._url, self.most_bytes = url.rstrip("/"), most_bytes
         parts = urlsplit(self._url)
         self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
         if self._folder:
@@ -99,7 +102,7 @@ class ModelStore:
         try:
             os.close(descriptor)
             with open(name, "wb") as file:
-                yield Incoming(file, self._most)
+                yield Incoming(file, self.most_bytes)
         finally:
             Path(name).unlink(missing_ok=True)
 

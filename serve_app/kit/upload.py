@@ -15,7 +15,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
-from data.models.store import Incoming, ModelStore, Stored
+from data.models.store import Incoming, ModelStore, ModelTooLarge, Stored
 from serve_app.kit.problems import Problem
 from serve_app.kit.settings import settings
 
@@ -23,6 +23,8 @@ FILE_FIELD = "model"
 UNBOUNDED = 1 << 50
 """``max_body_size`` of a route that calls :func:`receive`: the store itself knows how large a model may be."""
 _MOST_FIELD_BYTES, _MOST_FIELDS = 4096, 32
+_MOST_BESIDE_BYTES = 1 << 20
+"""Of a body beside its model: the fields, and what stands around them."""
 Fields = TypeVar("Fields", bound=BaseModel)
 
 
@@ -46,6 +48,8 @@ async def receive(request: Request, store: ModelStore) -> Upload:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-multipart", "send multipart/form-data with a file `model`"
         )
+    if int(request.headers.get("content-length", 0)) > store.most_bytes + _MOST_BESIDE_BYTES:
+        raise ModelTooLarge(store.most_bytes)  # before it has come
     async with store.receive() as incoming:
         form = _Form(incoming)
         try:

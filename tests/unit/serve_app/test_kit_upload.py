@@ -53,7 +53,7 @@ def send(store: ModelStore) -> Callable[..., httpx.Response]:
         came = await upload.receive(request, store)
         return {"sha256": came.model.sha256, "bytes": came.model.bytes, "fields": came.fields}
 
-    async def sent(blocks: Sequence[bytes | float], kind: str) -> httpx.Response:
+    async def sent(blocks: Sequence[bytes | float], kind: str, headers: dict[str, str]) -> httpx.Response:
         async def content() -> AsyncIterator[bytes]:
             for block in blocks:
                 if isinstance(block, bytes):
@@ -62,9 +62,9 @@ def send(store: ModelStore) -> Callable[..., httpx.Response]:
                     await asyncio.sleep(block)
 
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
-            return await client.put("/model", content=content(), headers={"Content-Type": kind})
+            return await client.put("/model", content=content(), headers={"Content-Type": kind, **headers})
 
-    return lambda *blocks, kind=KIND: asyncio.run(sent(blocks, kind))
+    return lambda *blocks, kind=KIND, headers=None: asyncio.run(sent(blocks, kind, headers or {}))
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> str:
@@ -152,6 +152,11 @@ def test_a_model_beyond_the_bound_is_refused_before_it_has_come(send: Callable[.
     took = [part(MODEL, block)[:-2], *[block] * (MOST // 4096 + 1)]
     # The rest would take an hour: nobody waits for it.
     refused(send(*took, 3600.0), 413, "model-too-large")
+
+
+def test_a_body_that_says_how_large_it_is_is_refused_at_once(send: Callable[..., httpx.Response]) -> None:
+    size = MOST + (2 << 20)
+    refused(send(3600.0, headers={"Content-Length": str(size)}), 413, "model-too-large")
 
 
 def test_an_upload_that_stops_coming_is_given_up(
