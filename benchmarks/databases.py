@@ -1,0 +1,274 @@
+"""Lists over a million rows against lists over ten thousand: what a page costs must not grow with the table.
+
+``python -m benchmarks.databases`` brings up a private PostgreSQL, fills the tables of every service (:func:`filled`,
+which the tests of query plans use too), and prints one table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import make_url
+
+from cluster.local import postgres
+from cluster.local.here import running
+from cluster.local.passwords import Passwords
+from data.contracts.common import Priority
+from data.contracts.lifecycle import OrderStatus
+from data.crm import repository as crm
+from data.kit import clock, database, migrate, settings
+from data.kit.paging import BEGIN, Place
+from data.mes import repository as mes
+from data.partners import deliveries
+from data.partners import repository as partners
+from data.pricing import repository as pricing
+from data.shop import products
+from data.shop import repository as shop
+from data.status import repository as status
+
+Connection = psycopg.Connection[Any]
+MANY, FEW = 1_000_000, 10_000
+SCHEMA = "many_rows"
+"""Where the tables are, in each service's database; it goes when they are not needed any more."""
+BUSY, QUIET = "owner-busy", "owner-7"
+"""Somebody with a tenth of all orders, and one of twenty thousand others."""
+S = OrderStatus
+_BOARD = (S.PRICE_CALCULATED, S.REVIEW_REQUIRED, S.MANUFACTURING_APPROVED, S.SHIPPED, S.REJECTED, S.CANCELLED)
+_PRODUCTION = (S.MANUFACTURING_APPROVED, S.MANUFACTURING_STARTED, S.PACKAGING, S.REWORK, S.CANCELLED)
+
+
+def ident(n: int) -> UUID:
+    """The id of row ``n``; they count from 1, the oldest."""
+    return UUID(int=0x70008000 << 48 | n)
+
+
+def _id(n: str) -> str:
+    return f"('00000000-0000-7000-8000-' || lpad(to_hex({n}), 12, '0'))::uuid"
+
+
+def _status(mostly: OrderStatus, *others: OrderStatus) -> str:
+    """Nineteen of twenty are over."""
+    names = ", ".join(f"'{each}'" for each in others)
+    return f"CASE WHEN n % 20 <> 9 THEN '{mostly}' ELSE (ARRAY[{names}])[1 + n / 20 % {len(others)}] END"
+
+
+_ID = {"id": _id("n")}
+_OWNER = {"owner_id": f"CASE WHEN n % 10 = 0 THEN '{BUSY}' ELSE 'owner-' || n % 20000 END"}
+_WISH = {"process": "'casting'", "material": "'silver-925'", "quantity": "1"}
+_PRIORITY = {"priority": "(ARRAY['express', 'standard', 'bulk'])[1 + n % 3]"}
+_MODEL = {"unit": "'mm'", "model_sha256": "md5((n / 2)::text)"}
+_AGE = "(:rows - n) * interval '1 year' / :rows"
+_CREATED = {"created_at": f"now() - {_AGE}"}
+_ORDER = {**_ID, **_OWNER, **_WISH, **_PRIORITY, **_MODEL, **_CREATED, "partner": "n % 10 = 0"}
+_LINE = {"order_id": _id("1 + n / 2"), "n": "1 + n % 2", "status": "'INITIATED'", "at": "now()", "by": "'me'"}
+_RARE = "CASE WHEN n % 1000 = 9 THEN now() - interval '1 day' * (n % 7) END"
+"""A timer that one of a thousand has."""
+_PRODUCT = {
+    **{name: f"'{name}'" for name in ("name", "description", "process", "material", "currency")},
+    "sku": "'sku-' || n",
+    "category": "'category-' || n % 50",
+    "price": "n % 1000",
+    "in_stock": "n % 3 <> 0",
+}
+_QUOTE = {
+    "order_id": _id("n"),
+    "status": "CASE WHEN n % 1000 = 9 THEN 'queued' ELSE 'done' END",
+    "finished_at": "CASE WHEN n % 1000 <> 9 THEN now() END",
+}
+_TASK = {
+    "status": _status(S.SHIPPED, *_PRODUCTION),
+    "claimed_by": "CASE WHEN n % 100 <> 9 THEN 'operator-' || n % 200 END",
+    "revision": "1",
+}
+_DELIVERY = {
+    "webhook_id": _id("1 + n % 10000"),
+    "order_id": _id("1 + n / 3"),
+    "event_id": _id("n"),
+    "next_attempt_at": _RARE,
+    **{name: f"'{name}'" for name in ("type", "body", "state")},
+}
+_PARTNER = {"partner_id": _id("1 + n % 10000")}
+_SIGNS_IN = {"roles": "'{}'", "active": "true"}
+TABLES: dict[str, dict[str, dict[str, str]]] = {
+    "shop": {
+        "products": {**_ID, **_CREATED, **_PRODUCT},
+        "orders": {
+            **_ORDER,
+            "status": _status(S.CLOSED, S.INITIATED, S.SUBMITTED, S.PRICE_FAILED),
+            "submitted_at": f"now() - {_AGE}",
+        },
+        "order_history": _LINE,
+        "outbox": {"topic": "'shop.orders.v1'", "subject": "n::text", "value": "repeat('x', 100)"},
+        "inbox": {"consumer": "'shop'", "event_id": _id("n"), "received_at": f"now() - {_AGE}"},
+        "idempotency_keys": {"caller": _OWNER["owner_id"], "key": "n::text", "body_sha256": "'hash'", **_CREATED},
+    },
+    "pricing": {"quotes": {**_ID, **_OWNER, **_WISH, **_PRIORITY, **_MODEL, **_CREATED, **_QUOTE}},
+    "crm": {"orders": {**_ORDER, "status": _status(S.CLOSED, *_BOARD), "expires_at": _RARE, "revision": "1"}},
+    "mes": {
+        "tasks": {**_ID, **_WISH, **_PRIORITY, **_MODEL, **_CREATED, **_TASK},
+        "withdrawn": {"order_id": _id("n"), "at": "now()"},
+    },
+    "status": {
+        "orders": {**_ID, **_OWNER, **_CREATED, "status": _status(S.CLOSED, *_BOARD), "parked_since": _RARE},
+        "history": {**_LINE, "event_id": _id("n")},
+    },
+    "partners": {
+        "partners": {**_ID, "name": "'partner-' || n"},
+        "api_keys": {**_ID, **_CREATED, **_PARTNER, "sha256": "sha256(n::text::bytea)", "hint": "'facet'"},
+        "orders": {**_ID, **_CREATED, **_PARTNER, "parked_since": _RARE},
+        "webhooks": {**_ID, **_CREATED, **_PARTNER, "url": "'https://there'", "secret": "'secret'", "active": "true"},
+        "deliveries": {**_ID, **_CREATED, **_DELIVERY},
+        "attempts": {"delivery_id": _id("1 + n / 2"), "n": "1 + n % 2", "at": "now()", "took_ms": "1"},
+    },
+    "identity": {
+        "users": {**_ID, "username": "'user-' || n", "password": "'hash'", **_SIGNS_IN},
+        "clients": {"client_id": "'client-' || n", "secret": "'hash'", **_SIGNS_IN},
+    },
+}
+"""Service -> table -> column -> what it is in row ``n``."""
+FEWER = {"partners": 100, "webhooks": 100}
+"""Table -> how many times fewer rows it has: a partner has many orders."""
+
+
+@contextmanager
+def filled(url: str, service: str, rows: int = MANY) -> Iterator[str]:
+    """The URL under which a service's tables have ``rows`` rows, and nothing of what was there.
+
+    The tables are in a schema of their own, dropped after the block. ``url``: of the database's owner.
+    """
+    there = make_url(url).update_query_dict({"options": f"-csearch_path={SCHEMA}"}).render_as_string(False)
+    with psycopg.connect(there, autocommit=True) as connection:
+        connection.execute("SET maintenance_work_mem = '256MB'")
+        connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE".encode())
+        connection.execute(f"CREATE SCHEMA {SCHEMA}".encode())
+        try:
+            migrate.up(there, service)
+            for table, columns in TABLES[service].items():
+                _fill(connection, table, columns, max(1, rows // FEWER.get(table, 1)))
+            yield there
+        finally:
+            connection.execute(f"DROP SCHEMA {SCHEMA} CASCADE".encode())
+
+
+def _fill(connection: Connection, table: str, columns: dict[str, str], rows: int) -> None:
+    """Indexes are made after the rows, and foreign keys are left out: both would cost more than the rows."""
+    constraints = connection.execute(
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE conrelid = %s::regclass AND contype IN ('p', 'u')",
+        [table],
+    ).fetchall()
+    for name, _ in constraints:
+        connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name} CASCADE".encode())
+    found = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %s AND tablename = %s"
+    indexes = connection.execute(found.encode(), [SCHEMA, table]).fetchall()
+    for name, _ in indexes:
+        connection.execute(f"DROP INDEX {name}".encode())
+    connection.execute(f"ALTER TABLE {table} SET UNLOGGED".encode())
+    values = ", ".join(columns.values()).replace(":rows", str(rows))
+    connection.execute(
+        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM generate_series(1, {rows}) AS n".encode()
+    )
+    for name, made in constraints:
+        connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {made}".encode())
+    for _, made in indexes:
+        connection.execute(made.encode())
+    connection.execute(f"ANALYZE {table}".encode())
+
+
+List = Callable[[database.Connection, Place], Awaitable[Any]]
+PAGE, REPEATS = 50, 300
+LISTS: dict[str, dict[str, List]] = {
+    "shop": {
+        "the catalogue": lambda it, at: products.catalogue(it, at, PAGE),
+        "the catalogue, a category in stock": lambda it, at: products.catalogue(it, at, PAGE, "category-7", True),
+        "the catalogue, up to a price": lambda it, at: products.catalogue(it, at, PAGE, max_price=Decimal(300)),
+        "a customer's orders": lambda it, at: shop.of_owner(it, QUIET, at, PAGE),
+        "a busy partner's orders": lambda it, at: shop.of_owner(it, BUSY, at, PAGE),
+    },
+    "pricing": {
+        "a busy partner's quotes": lambda it, at: pricing.of_owner(it, BUSY, at, PAGE),
+        "quotes to price": lambda it, _: pricing.unfinished(it, Priority.BULK, clock.now() - timedelta(365), PAGE),
+    },
+    "crm": {
+        "the sellers' board": lambda it, at: crm.board(it, None, at, PAGE),
+        "the sellers' board, a status": lambda it, at: crm.board(it, S.PRICE_CALCULATED, at, PAGE),
+    },
+    "mes": {
+        "the operators' board": lambda it, at: mes.board(it, None, at, PAGE),
+        "the operators' board, a status": lambda it, at: mes.board(it, S.MANUFACTURING_APPROVED, at, PAGE),
+        "an operator's tasks": lambda it, at: mes.of_operator(it, "operator-7", at, PAGE),
+    },
+    "status": {"a busy partner's statuses": lambda it, at: status.of_owner(it, BUSY, at, PAGE)},
+    "partners": {
+        "a partner's orders": lambda it, at: partners.orders(it, ident(7), at, PAGE),
+        "a webhook's deliveries": lambda it, at: deliveries.of_webhook(it, ident(7), at, PAGE),
+    },
+}
+"""Service -> what a list is called -> its page of ``PAGE`` rows."""
+
+
+def main() -> None:
+    """Measure every list over few and over many rows and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=MANY, help="how many are many")
+    rows = parser.parse_args().rows
+    table = Table(title=f"A page of {PAGE} in a table of {rows:,} rows over one of {FEW:,}", title_justify="left")
+    for column in ("list", "first page", "ratio", "floor", "goal", "from the middle", "ratio"):
+        table.add_column(column, justify="left" if column == "list" else "right")
+    progress = Console(stderr=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        passwords = Passwords(folder / "passwords.json")
+        with running(postgres.part(folder / "postgresql", folder, passwords)) as server:
+            for service, url in postgres.urls(server.address, passwords).items():
+                if service not in LISTS:
+                    continue
+                took = []
+                for count in (FEW, rows):
+                    with progress.status(f"{service}: {count:,} rows"), filled(url, service, count) as there:
+                        took.append(asyncio.run(_time(there, LISTS[service])))
+                for what in LISTS[service]:
+                    (few, middle_of_few), (many, middle_of_many) = took[0][what], took[1][what]
+                    shown = (f"{1e3 * many:.2f} ms", f"{many / few:.2f}", "1.3", "")
+                    middle = (f"{1e3 * middle_of_many:.2f} ms", f"{middle_of_many / middle_of_few:.2f}")
+                    table.add_row(what, *shown, *middle)
+    Console(width=150).print(table)
+
+
+async def _time(url: str, lists: dict[str, List]) -> dict[str, tuple[float, float]]:
+    """Median seconds of each list's first page, and of one from its middle."""
+    middle = Place(clock.now() - timedelta(182), ident(1))
+    arguments = database.connect_arguments(settings.Settings(), "databases")
+    del arguments["options"]  # the URL's say where the tables are
+    async with await psycopg.AsyncConnection.connect(url, **arguments) as connection:
+        return {
+            what: (await _median(connection, page, BEGIN), await _median(connection, page, middle))
+            for what, page in lists.items()
+        }
+
+
+async def _median(connection: database.Connection, page: List, place: Place) -> float:
+    seconds = []
+    for _ in range(REPEATS):
+        begin = time.perf_counter()
+        await page(connection, place)
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main()
