@@ -33,6 +33,7 @@ from serve_app.kit.orders import Reason
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
 from serve_app.kit.signin import Allow
+from serve_app.kit.texts import Text
 
 routes = APIRouter(tags=["crm"])
 Seller = Annotated[Principal, Depends(Allow(Role.SELLER))]
@@ -62,7 +63,7 @@ class CrmOrder(BaseModel):
 class Note(BaseModel):
     """A seller's note on an order."""
 
-    note: str | None = Field(max_length=2000)
+    note: Text | None = Field(max_length=2000)
 
 
 @routes.get("/orders", response_model=Listed[CrmOrder])

@@ -67,12 +67,12 @@ def service_app(name: str, routers: Sequence[APIRouter], open_more: Open, descri
         docs_url=None,
         redoc_url=None,
         responses=problems.DOCUMENTED,
-        max_body_size=MOST_BODY_BYTES,
     )
     problems.install(app)
     app.add_middleware(Traced)
     for router in routers:
-        app.include_router(router)
+        # Not of the application as a whole: its answer to what is larger would be outside of all that makes problems.
+        app.include_router(router, max_body_size=MOST_BODY_BYTES)
     _add_health(app, name)
     return app
 

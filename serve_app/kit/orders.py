@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from data.contracts.common import QuoteSummary
 from data.contracts.lifecycle import OrderStatus
+from serve_app.kit.texts import Text
 
 
 class HistoryLine(BaseModel):
@@ -44,7 +45,7 @@ class OrderBody(BaseModel):
 class Reason(BaseModel):
     """Why a step is taken."""
 
-    reason: str = Field(min_length=1, max_length=1000)
+    reason: Text = Field(min_length=1, max_length=1000)
 
 
 def history_of(lines: Iterable[Line]) -> list[HistoryLine]:

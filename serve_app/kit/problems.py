@@ -11,8 +11,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from psycopg import DataError
 from pydantic import BaseModel
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from data.contracts.lifecycle import IllegalStep
 from data.kit.database import AWAY
@@ -59,6 +61,11 @@ def not_found(what: str) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, "not-found", f"there is no such {what}, or it is not yours")
 
 
+def too_large() -> Problem:
+    """A body that is larger than any but a model may be."""
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "this body is larger than any that is meant")
+
+
 def unavailable(detail: str, retry_after_s: int = 2) -> Problem:
     """Something that we need is away, or too busy: the same request may go well later."""
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, {"Retry-After": str(retry_after_s)})
@@ -80,6 +87,7 @@ def answer(request: Request, problem: Problem) -> JSONResponse:
 def install(app: FastAPI) -> None:
     """Make every error of ``app`` a problem, those of the framework and those that nobody foresaw too."""
     _describe(app)
+    app.add_middleware(_Explained)
 
     @app.exception_handler(Problem)
     async def _ours(request: Request, error: Problem) -> JSONResponse:
@@ -97,6 +105,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _framework(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return answer(request, too_large())
         code = status.phrase.lower().replace(" ", "-")
         return answer(request, Problem(status, code, str(error.detail), error.headers))
 
@@ -105,6 +115,31 @@ def install(app: FastAPI) -> None:
         _log.error("unforeseen", path=request.url.path, exc_info=error)
         detail = "the fault is ours and was logged; try again, or tell us the time and the path"
         return answer(request, Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", detail))
+
+
+class _Explained:
+    """Makes a problem of the 413 that the framework answers by itself, in plain text, where no handler sees it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        plain = False
+
+        async def explained(message: Message) -> None:
+            nonlocal plain
+            if message["type"] == "http.response.start":
+                kind = Headers(raw=message["headers"]).get("content-type")
+                plain = message["status"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and kind != MEDIA_TYPE
+            if not plain:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                await answer(Request(scope), too_large())(scope, receive, send)
+
+        await self._app(scope, receive, explained)
 
 
 def _describe(app: FastAPI) -> None:

@@ -32,6 +32,7 @@ from serve_app.kit.orders import Reason
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem, not_found
 from serve_app.kit.signin import Allow
+from serve_app.kit.texts import Text
 
 routes = APIRouter(tags=["mes"])
 Operator = Annotated[Principal, Depends(Allow(Role.OPERATOR))]
@@ -59,7 +60,7 @@ class MesOrder(BaseModel):
 class Shipment(BaseModel):
     """How to follow what was sent."""
 
-    tracking: str | None = Field(default=None, max_length=200)
+    tracking: Text | None = Field(default=None, max_length=200)
 
 
 @routes.get("/orders", response_model=Listed[MesOrder])

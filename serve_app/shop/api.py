@@ -29,6 +29,7 @@ from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
 from serve_app.kit.settings import settings
 from serve_app.kit.signin import Allow
+from serve_app.kit.texts import Text
 from serve_app.shop import steps
 
 routes = APIRouter(tags=["shop"])
@@ -74,9 +75,9 @@ class ListedOrder(BaseModel):
 class ProductBody(BaseModel):
     """A product as people see and edit it."""
 
-    name: str = Field(min_length=1, max_length=200)
-    category: str = Field(min_length=1, max_length=100)
-    description: str = Field(max_length=2000)
+    name: Text = Field(min_length=1, max_length=200)
+    category: Text = Field(min_length=1, max_length=100)
+    description: Text = Field(max_length=2000)
     process: str
     material: str
     price: Annotated[Money, Field(ge=0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
@@ -28,7 +29,7 @@ def app_that_raises(error: Exception | None = None) -> FastAPI:
     app = FastAPI(responses=problems.DOCUMENTED)
     problems.install(app)
 
-    @app.post("/rings")
+    @app.post("/rings", max_body_size=200_000)
     async def make(ring: Ring) -> Ring:
         if error is not None:
             raise error
@@ -106,6 +107,20 @@ def test_what_is_wrong_with_a_body_is_named_and_not_repeated() -> None:
 def test_bodies_that_are_no_json_of_ours(body: bytes, status: int) -> None:
     answer = ask(app_that_raises(), content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.headers["content-type"]) == (status, MEDIA_TYPE), answer.text
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_body_that_is_too_large(said: bool) -> None:
+    async def in_blocks() -> AsyncIterator[bytes]:
+        for _ in range(30):
+            yield b" " * 10_000
+
+    app = app_that_raises()
+    answer = ask(app, content=b" " * 300_000 if said else in_blocks(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.headers["content-type"]) == (413, MEDIA_TYPE)
+    assert (answer.json()["type"], answer.json()["status"]) == (TYPE_PREFIX + "body-too-large", 413)
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert ask(app).status_code == 200
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("DELETE", "/rings", 405)])
