@@ -1,15 +1,17 @@
 """All SQL of webhook deliveries: each is sent until it arrives or is given up, those of an order one after the other.
 
 Who sends takes a lease: the delivery is due again when the lease ends, so one whose sender died is sent by another.
+Those of a webhook that is not active rest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import DateTime, Text, Uuid, bindparam, exists, select, update
+from sqlalchemy import ARRAY, DateTime, Text, Uuid, all_, bindparam, exists, select, true, update
 
 from data.kit import clock, paging, sql
 from data.kit.database import Connection
@@ -44,14 +46,16 @@ class Delivery(sql.Row):
 
 
 class Due(sql.Row):
-    """A delivery to send now, and where to."""
+    """A delivery to send now, and where to. ``attempts``: all, this one too; ``tries``: those since it was replayed."""
 
     id: UUID
+    webhook_id: UUID
+    order_id: UUID
     event_id: UUID
     type: str
     body: str
     attempts: int
-    created_at: datetime
+    tries: int
     url: str
     secret: str
 
@@ -74,7 +78,7 @@ _earlier = DELIVERIES.alias("earlier")
 _has_earlier = exists().where(
     _earlier.c.webhook_id == DELIVERIES.c.webhook_id,
     _earlier.c.order_id == DELIVERIES.c.order_id,
-    _earlier.c.id < DELIVERIES.c.id,
+    _earlier.c.place < DELIVERIES.c.place,
     _earlier.c.next_attempt_at.is_not(None),
 )
 _ADD = sql.Statement(
@@ -82,12 +86,21 @@ _ADD = sql.Statement(
         DELIVERIES, "id", "webhook_id", "order_id", "event_id", "type", "body", "state", "next_attempt_at"
     ).on_conflict_do_nothing()
 )
-_first = (
-    select(DELIVERIES.c.id)
-    .where(DELIVERIES.c.next_attempt_at <= _at, ~_has_earlier)
+# For each webhook its own: however many deliveries wait for one that is slow, those of the others are found at once.
+_of_one = (
+    select(DELIVERIES.c.id, DELIVERIES.c.next_attempt_at)
+    .where(DELIVERIES.c.webhook_id == WEBHOOKS.c.id, DELIVERIES.c.next_attempt_at <= _at, ~_has_earlier)
     .order_by(DELIVERIES.c.next_attempt_at)
-    .limit(bindparam("most"))
+    .limit(bindparam("share"))
     .with_for_update(skip_locked=True)
+    .lateral("of_one")
+)
+_first = (
+    select(_of_one.c.id)
+    .select_from(WEBHOOKS.join(_of_one, true()))
+    .where(WEBHOOKS.c.active, WEBHOOKS.c.id != all_(bindparam("busy", type_=ARRAY(Uuid))))
+    .order_by(_of_one.c.next_attempt_at)
+    .limit(bindparam("most"))
     .cte("first")
 )
 _LEASE = sql.Statement(
@@ -96,11 +109,13 @@ _LEASE = sql.Statement(
     .values(next_attempt_at=_until, attempts=DELIVERIES.c.attempts + 1)
     .returning(
         DELIVERIES.c.id,
+        DELIVERIES.c.webhook_id,
+        DELIVERIES.c.order_id,
         DELIVERIES.c.event_id,
         DELIVERIES.c.type,
         DELIVERIES.c.body,
         DELIVERIES.c.attempts,
-        DELIVERIES.c.created_at,
+        (DELIVERIES.c.attempts - DELIVERIES.c.replayed_after).label("tries"),
         WEBHOOKS.c.url,
         WEBHOOKS.c.secret,
     )
@@ -110,7 +125,10 @@ _END = sql.Statement(
     .where(_mine, _pending)
     .values(state=bindparam("end", type_=Text), next_attempt_at=None, ended_at=_at)
 )
-_LATER = sql.Statement(update(DELIVERIES).where(_mine, _pending).values(next_attempt_at=_until))
+# Whoever took it over after the lease ended has counted one attempt more, and it is theirs to say when the next is.
+_LATER = sql.Statement(
+    update(DELIVERIES).where(_mine, _pending, DELIVERIES.c.attempts == bindparam("n")).values(next_attempt_at=_until)
+)
 _RECORD = sql.Statement(sql.insert_into(ATTEMPTS).on_conflict_do_nothing())
 _AGAIN = sql.Statement(
     update(DELIVERIES)
@@ -120,7 +138,7 @@ _AGAIN = sql.Statement(
         WEBHOOKS.c.partner_id == bindparam("partner_id", type_=Uuid),
         DELIVERIES.c.next_attempt_at.is_(None),
     )
-    .values(state=DeliveryState.PENDING.value, next_attempt_at=_at, ended_at=None)
+    .values(state=DeliveryState.PENDING.value, next_attempt_at=_at, ended_at=None, replayed_after=DELIVERIES.c.attempts)
     .returning(DELIVERIES)
 )
 _LIST = paging.select_page(DELIVERIES, DELIVERIES.c.webhook_id == bindparam("webhook_id", type_=Uuid))
@@ -128,6 +146,11 @@ _ATTEMPTS = sql.Statement(
     select(ATTEMPTS.c.n, ATTEMPTS.c.at, ATTEMPTS.c.answer, ATTEMPTS.c.error, ATTEMPTS.c.took_ms)
     .where(ATTEMPTS.c.delivery_id == bindparam("delivery_id", type_=Uuid))
     .order_by(ATTEMPTS.c.n)
+)
+_OWNED = sql.Statement(
+    select(DELIVERIES)
+    .join(WEBHOOKS, WEBHOOKS.c.id == DELIVERIES.c.webhook_id)
+    .where(_mine, WEBHOOKS.c.partner_id == bindparam("partner_id", type_=Uuid))
 )
 
 
@@ -137,10 +160,20 @@ async def add(connection: Connection, webhook: UUID, order: UUID, event: UUID, k
     await sql.run(connection, _ADD, {**row, "state": DeliveryState.PENDING, "next_attempt_at": clock.now()})
 
 
-async def lease(connection: Connection, limit: int, now: datetime | None = None) -> list[Due]:
-    """Deliveries that are due, of each order and webhook the earliest alone; theirs who asks, for ``LEASE``."""
+async def lease(
+    connection: Connection,
+    limit: int,
+    now: datetime | None = None,
+    share: int | None = None,
+    busy: Collection[UUID] = (),
+) -> list[Due]:
+    """Deliveries that are due, of each order and webhook the earliest alone; theirs who asks, for ``LEASE``.
+
+    At most ``share`` of one webhook (None: no bound but ``limit``), and none of those that are ``busy``.
+    """
     at = now or clock.now()
-    return await sql.many(connection, _LEASE, {"at": at, "until": at + LEASE, "most": limit}, Due)
+    given = {"at": at, "until": at + LEASE, "most": limit, "share": share or limit, "busy": list(busy)}
+    return await sql.many(connection, _LEASE, given, Due)
 
 
 async def record(
@@ -151,7 +184,7 @@ async def record(
     attempt = {"delivery_id": due.id, "n": due.attempts, "at": at, "answer": answer, "error": error, "took_ms": took_ms}
     await sql.run(connection, _RECORD, attempt)
     if error is not None and retry_at is not None:
-        await sql.run(connection, _LATER, {"delivery_id": due.id, "until": retry_at})
+        await sql.run(connection, _LATER, {"delivery_id": due.id, "n": due.attempts, "until": retry_at})
     else:
         end = DeliveryState.DELIVERED if error is None else DeliveryState.FAILED
         await sql.run(connection, _END, {"delivery_id": due.id, "end": end, "at": at})
@@ -165,6 +198,11 @@ async def replay(connection: Connection, partner: UUID, ident: UUID) -> Delivery
 async def of_webhook(connection: Connection, webhook: UUID, place: paging.Place, limit: int) -> list[Delivery]:
     """A webhook's deliveries, newest first: a page and one row more."""
     return await sql.many(connection, _LIST, {"webhook_id": webhook, **paging.parameters(place, limit)}, Delivery)
+
+
+async def get(connection: Connection, partner: UUID, ident: UUID) -> Delivery | None:
+    """A delivery to a webhook of the partner."""
+    return await sql.one(connection, _OWNED, {"delivery_id": ident, "partner_id": partner}, Delivery)
 
 
 async def attempts(connection: Connection, ident: UUID) -> list[Attempt]:

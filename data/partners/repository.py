@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import DateTime, LargeBinary, Uuid, any_, bindparam, delete, or_, select, update
+from psycopg.types.json import Jsonb
+from sqlalchemy import DateTime, Integer, LargeBinary, Uuid, any_, bindparam, delete, func, or_, select, update
 
+from data.contracts.envelope import CloudEvent
+from data.contracts.fold import PATIENCE, Entry, State, fold
 from data.kit import clock, paging, secrets, sql
 from data.kit.database import Connection
 from data.kit.errors import NotThere, StaleVersion
@@ -27,11 +31,17 @@ class Key(sql.Row):
 
 
 class PartnerOrder(sql.Row):
-    """An order of a partner."""
+    """An order of a partner. ``state``: as far as events have told."""
 
     id: UUID
     partner_id: UUID
+    state: State
     created_at: datetime
+
+
+class _Kept(sql.Row):
+    partner_id: UUID | None
+    state: State
 
 
 class Webhook(sql.Row):
@@ -50,25 +60,53 @@ class Webhook(sql.Row):
 _owner = bindparam("partner_id", type_=Uuid)
 _ADD = sql.Statement(sql.insert_into(PARTNERS, "id", "name").on_conflict_do_nothing(index_elements=["name"]))
 _BY_NAME = sql.Statement(select(PARTNERS.c.id).where(PARTNERS.c.name == bindparam("name")))
-_ADD_KEY = sql.Statement(sql.insert_into(KEYS, "id", "partner_id", "sha256", "hint").on_conflict_do_nothing())
+_IS_PARTNER = sql.Statement(select(PARTNERS.c.id).where(PARTNERS.c.id == _owner))
+_new_key = sql.insert_into(KEYS, "id", "partner_id", "sha256", "hint")
+_ADD_KEY = sql.Statement(_new_key.on_conflict_do_nothing())
+_MAKE_KEY = sql.Statement(_new_key.returning(KEYS))
 _PARTNER_OF_KEY = sql.Statement(
     select(KEYS.c.partner_id).where(
         KEYS.c.sha256 == bindparam("sha256", type_=LargeBinary), KEYS.c.revoked_at.is_(None)
     )
 )
-_KEYS = sql.Statement(
-    select(KEYS.c.id, KEYS.c.partner_id, KEYS.c.hint, KEYS.c.revoked_at, KEYS.c.created_at)
-    .where(KEYS.c.partner_id == _owner)
-    .order_by(KEYS.c.created_at)
-)
+_KEYS = paging.select_page(KEYS, KEYS.c.partner_id == _owner)
 _REVOKE = sql.Statement(
     update(KEYS)
     .where(KEYS.c.id == bindparam("key_id", type_=Uuid), KEYS.c.partner_id == _owner, KEYS.c.revoked_at.is_(None))
     .values(revoked_at=bindparam("at", type_=DateTime(timezone=True)))
     .returning(KEYS.c.id)
 )
-_ADD_ORDER = sql.Statement(sql.insert_into(ORDERS, "id", "partner_id").on_conflict_do_nothing())
+_new_order = sql.insert_into(ORDERS, "id", "partner_id")
+_ADD_ORDER = sql.Statement(
+    _new_order.on_conflict_do_update(
+        index_elements=[ORDERS.c.id],
+        set_={"partner_id": _new_order.excluded.partner_id},
+        where=ORDERS.c.partner_id.is_(None),
+    )
+)
 _PARTNER_OF_ORDER = sql.Statement(select(ORDERS.c.partner_id).where(ORDERS.c.id == bindparam("id", type_=Uuid)))
+_met = sql.insert_into(ORDERS, "id")
+# The conflict's update locks the row, whether this event or another was the order's first.
+_LOCK_ORDER = sql.Statement(
+    _met.on_conflict_do_update(index_elements=[ORDERS.c.id], set_={"id": _met.excluded.id}).returning(
+        ORDERS.c.partner_id, ORDERS.c.state
+    )
+)
+_SAVE_ORDER = sql.Statement(
+    update(ORDERS)
+    .where(ORDERS.c.id == bindparam("order_id", type_=Uuid))
+    .values(
+        partner_id=bindparam("new_partner_id", type_=Uuid),
+        state=bindparam("new_state", type_=ORDERS.c.state.type),
+        parked_since=bindparam("since", type_=DateTime(timezone=True)),
+    )
+)
+_STUCK = sql.Statement(
+    select(ORDERS.c.id)
+    .where(ORDERS.c.parked_since < bindparam("before", type_=DateTime(timezone=True)))
+    .order_by(ORDERS.c.parked_since)
+    .limit(bindparam("most"))
+)
 _ORDERS = paging.select_page(ORDERS, ORDERS.c.partner_id == _owner)
 _ADD_WEBHOOK = sql.Statement(
     sql.insert_into(WEBHOOKS, "id", "partner_id", "url", "secret", "types", "active").returning(WEBHOOKS)
@@ -76,6 +114,7 @@ _ADD_WEBHOOK = sql.Statement(
 _WEBHOOK = sql.Statement(
     select(WEBHOOKS).where(WEBHOOKS.c.id == bindparam("webhook_id", type_=Uuid), WEBHOOKS.c.partner_id == _owner)
 )
+_COUNT = sql.Statement(select(func.count()).select_from(WEBHOOKS).where(WEBHOOKS.c.partner_id == _owner))
 _WEBHOOKS = sql.Statement(select(WEBHOOKS).where(WEBHOOKS.c.partner_id == _owner).order_by(WEBHOOKS.c.created_at))
 _WANTING = sql.Statement(
     select(WEBHOOKS).where(
@@ -93,10 +132,20 @@ _EDIT = sql.Statement(
     )
     .returning(WEBHOOKS)
 )
+_seen = bindparam("seen", type_=Integer)
 _DELETE = sql.Statement(
     delete(WEBHOOKS)
-    .where(WEBHOOKS.c.id == bindparam("webhook_id", type_=Uuid), WEBHOOKS.c.partner_id == _owner)
+    .where(
+        WEBHOOKS.c.id == bindparam("webhook_id", type_=Uuid),
+        WEBHOOKS.c.partner_id == _owner,
+        or_(_seen.is_(None), WEBHOOKS.c.version == _seen),
+    )
     .returning(WEBHOOKS.c.id)
+)
+_DEACTIVATE = sql.Statement(
+    update(WEBHOOKS)
+    .where(WEBHOOKS.c.id == bindparam("webhook_id", type_=Uuid), WEBHOOKS.c.active)
+    .values(active=False, version=WEBHOOKS.c.version + 1)
 )
 
 
@@ -110,9 +159,20 @@ async def add(connection: Connection, name: str) -> UUID:
 async def add_key(connection: Connection, partner: UUID, key: str | None = None) -> str:
     """A new API key (or the one given, where it is not known); this is the only time that it is seen."""
     made = key or secrets.new(KEY_PREFIX)
-    row = {"id": new_id(), "partner_id": partner, "sha256": secrets.digest(made), "hint": made[:HINT_LENGTH]}
-    await sql.run(connection, _ADD_KEY, row)
+    await sql.run(connection, _ADD_KEY, _key_row(partner, made))
     return made
+
+
+async def make_key(connection: Connection, partner: UUID) -> tuple[Key, str]:
+    """A new API key: what is kept of it, and itself, seen this once."""
+    made = secrets.new(KEY_PREFIX)
+    kept = await sql.one(connection, _MAKE_KEY, _key_row(partner, made), Key)
+    assert kept is not None
+    return kept, made
+
+
+def _key_row(partner: UUID, key: str) -> dict[str, object]:
+    return {"id": new_id(), "partner_id": partner, "sha256": secrets.digest(key), "hint": key[:HINT_LENGTH]}
 
 
 async def partner_of_key(connection: Connection, key: str) -> UUID | None:
@@ -121,9 +181,9 @@ async def partner_of_key(connection: Connection, key: str) -> UUID | None:
     return found
 
 
-async def keys(connection: Connection, partner: UUID) -> list[Key]:
-    """A partner's keys, oldest first."""
-    return await sql.many(connection, _KEYS, {"partner_id": partner}, Key)
+async def keys(connection: Connection, partner: UUID, place: paging.Place, limit: int) -> list[Key]:
+    """A partner's keys, revoked ones too, newest first: a page and one row more."""
+    return await sql.many(connection, _KEYS, {"partner_id": partner, **paging.parameters(place, limit)}, Key)
 
 
 async def revoke(connection: Connection, partner: UUID, key: UUID) -> bool:
@@ -133,7 +193,7 @@ async def revoke(connection: Connection, partner: UUID, key: UUID) -> bool:
 
 
 async def add_order(connection: Connection, order: UUID, partner: UUID) -> None:
-    """An order is a partner's; known ones stay as they are."""
+    """An order is a partner's; one that is known to be somebody's stays so."""
     await sql.run(connection, _ADD_ORDER, {"id": order, "partner_id": partner})
 
 
@@ -141,6 +201,45 @@ async def partner_of_order(connection: Connection, order: UUID) -> UUID | None:
     """Whose order it is; None where it is no partner's."""
     found: UUID | None = await sql.value(connection, _PARTNER_OF_ORDER, {"id": order})
     return found
+
+
+async def apply(connection: Connection, ident: UUID, event: CloudEvent | None) -> tuple[UUID | None, list[Entry]]:
+    """Apply an event to an order within the caller's transaction: whose it is, and the new lines of its history.
+
+    ``event``: None passes over what has been parked too long (:func:`stuck` finds such orders). Of an order that is no
+    partner's, no more is kept than that; it gives no lines.
+    """
+    kept = await sql.one(connection, _LOCK_ORDER, {"id": ident}, _Kept)
+    assert kept is not None
+    if kept.state.status is not None and kept.partner_id is None:
+        return None, []
+    after, entries = fold(kept.state, event, clock.now())
+    if after == kept.state:
+        return kept.partner_id, []
+    partner = kept.partner_id or await _partner_in(connection, after)
+    if after.status is not None and partner is None:
+        after, entries = State(status=after.status), []
+    saved = {
+        "new_partner_id": partner,
+        "new_state": Jsonb(after.model_dump(mode="json")),
+        "since": min((each.since for each in after.parked), default=None),
+    }
+    await sql.run(connection, _SAVE_ORDER, {"order_id": ident, **saved})
+    return partner, entries
+
+
+async def _partner_in(connection: Connection, state: State) -> UUID | None:
+    """Which partner owns the order; None also for one whose owner has a partner's role but is none that we know."""
+    with suppress(ValueError):
+        if state.partner and state.owner_id:
+            found: UUID | None = await sql.value(connection, _IS_PARTNER, {"partner_id": UUID(state.owner_id)})
+            return found
+    return None
+
+
+async def stuck(connection: Connection, limit: int = 100) -> list[UUID]:
+    """Orders with events that have been parked too long: ``apply`` them with None."""
+    return await sql.values(connection, _STUCK, {"before": clock.now() - PATIENCE, "most": limit})
 
 
 async def orders(connection: Connection, partner: UUID, place: paging.Place, limit: int) -> list[PartnerOrder]:
@@ -168,6 +267,12 @@ async def webhooks(connection: Connection, partner: UUID) -> list[Webhook]:
     return await sql.many(connection, _WEBHOOKS, {"partner_id": partner}, Webhook)
 
 
+async def count_webhooks(connection: Connection, partner: UUID) -> int:
+    """How many webhooks a partner has."""
+    found: int = await sql.value(connection, _COUNT, {"partner_id": partner})
+    return found
+
+
 async def wanting(connection: Connection, partner: UUID, kind: str) -> list[Webhook]:
     """A partner's active webhooks that want events of type ``kind``."""
     return await sql.many(connection, _WANTING, {"partner_id": partner, "kind": kind}, Webhook)
@@ -186,6 +291,17 @@ async def edit_webhook(connection: Connection, edited: Webhook) -> Webhook:
     raise StaleVersion(current.version)
 
 
-async def remove_webhook(connection: Connection, partner: UUID, ident: UUID) -> bool:
-    """Forget a webhook with its deliveries; False where there was none."""
-    return await sql.value(connection, _DELETE, {"webhook_id": ident, "partner_id": partner}) is not None
+async def remove_webhook(connection: Connection, partner: UUID, ident: UUID, seen: int | None = None) -> bool:
+    """Forget a webhook with its deliveries; False where there was none. Raises StaleVersion where ``seen`` is old."""
+    given = {"webhook_id": ident, "partner_id": partner, "seen": seen}
+    if await sql.value(connection, _DELETE, given) is not None:
+        return True
+    current = await webhook(connection, partner, ident)
+    if current is not None:
+        raise StaleVersion(current.version)
+    return False
+
+
+async def deactivate_webhook(connection: Connection, ident: UUID) -> None:
+    """Send nothing more to it until its partner makes it active again."""
+    await sql.run(connection, _DEACTIVATE, {"webhook_id": ident})

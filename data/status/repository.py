@@ -11,10 +11,10 @@ from sqlalchemy import DateTime, Uuid, bindparam, select, update
 
 from data.contracts.common import QuoteSummary
 from data.contracts.envelope import CloudEvent
+from data.contracts.fold import PATIENCE, Entry, State, fold
 from data.contracts.lifecycle import OrderStatus
 from data.kit import clock, paging, sql
 from data.kit.database import Connection
-from data.status.fold import PATIENCE, Entry, State, fold
 from data.status.tables import HISTORY, ORDERS
 
 

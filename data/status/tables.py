@@ -28,7 +28,7 @@ ORDERS = Table(
     moment("parked_since", nullable=True),
     created_at(),
 )
-"""``status`` is null while only later events have come; the rest is :class:`data.status.fold.State`'s."""
+"""``status`` is null while only later events have come; the rest is :class:`data.contracts.fold.State`'s."""
 Index("ix_orders_owner", ORDERS.c.owner_id, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 Index("ix_orders_status", ORDERS.c.status, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 Index("ix_orders_parked", ORDERS.c.parked_since, postgresql_where=ORDERS.c.parked_since.is_not(None))

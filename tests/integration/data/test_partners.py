@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
@@ -10,6 +11,10 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from data.contracts.envelope import CloudEvent
+from data.contracts.fold import PATIENCE, State
+from data.contracts.lifecycle import OrderStatus
+from data.contracts.shop import OrderInitiated
 from data.kit import clock
 from data.kit.database import Database
 from data.kit.errors import NotThere, StaleVersion
@@ -18,6 +23,7 @@ from data.kit.paging import BEGIN
 from data.partners import deliveries, repository
 from data.partners.deliveries import LEASE, DeliveryState
 from tests.integration.data.running import run
+from tests.unit.data.test_fold import life
 
 Migrated = Callable[[str], str]
 
@@ -32,7 +38,7 @@ def test_a_key_opens_until_it_is_revoked_and_is_kept_nowhere(migrated: Migrated)
             key = await repository.add_key(connection, partner)
             assert await repository.partner_of_key(connection, key) == partner
             assert await repository.partner_of_key(connection, key + "x") is None
-            (shown,) = await repository.keys(connection, partner)
+            (shown,) = await repository.keys(connection, partner, BEGIN, 9)
             assert key.startswith(shown.hint)
             assert not await repository.revoke(connection, new_id(), shown.id), "another partner's key"
             assert await repository.revoke(connection, partner, shown.id)
@@ -158,5 +164,131 @@ def test_what_a_dead_sender_had_is_due_when_its_lease_ends(migrated: Migrated) -
                 (due,) = await deliveries.lease(connection, 9)
                 (again,) = await deliveries.lease(connection, 9, now=clock.now() + LEASE)
                 assert (again.id, again.attempts) == (due.id, 2)
+
+    run(main())
+
+
+def of_partner(events: list[CloudEvent], partner: object) -> list[CloudEvent]:
+    """The same order, a partner's."""
+    return [
+        event.model_copy(update={"data": {**event.data, "owner_id": str(partner), "partner": True}})
+        if event.type == OrderInitiated.event_type()
+        else event
+        for event in events
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_partners_order_tells_its_true_history_whatever_order_its_events_come_in(
+    migrated: Migrated, seed: int
+) -> None:
+    choose, ident = random.Random(seed), new_id()
+    events, history = life(choose, 20)
+
+    async def main() -> None:
+        async with Database(migrated("partners")) as database:
+            async with database.transaction() as connection:
+                partner = await repository.add(connection, "jeweller")
+            arrivals = of_partner(events, partner)
+            choose.shuffle(arrivals)
+            entries = []
+            for event in [*arrivals, *arrivals]:
+                async with database.transaction() as connection:
+                    whose, more = await repository.apply(connection, ident, event)
+                    assert whose in (None, partner)
+                    entries += more
+            assert [entry.status for entry in entries] == history
+            async with database.connection() as connection:
+                (listed,) = await repository.orders(connection, partner, BEGIN, 9)
+                assert listed.state.status is history[-1]
+                assert await repository.stuck(connection) == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("partner", [False, True])
+def test_of_orders_that_are_no_partners_nothing_is_told_and_next_to_nothing_kept(
+    migrated: Migrated, partner: bool
+) -> None:
+    choose, ident = random.Random(7), new_id()
+    events, _ = life(choose, 20)
+    if partner:
+        events = of_partner(events, choose.choice([new_id(), "somebody"]))
+    url = migrated("partners")
+
+    async def main() -> None:
+        async with Database(url) as database:
+            for event in sorted(events, key=lambda _event: choose.random()):
+                async with database.transaction() as connection:
+                    assert await repository.apply(connection, ident, event) == (None, [])
+
+    run(main())
+    with psycopg.connect(url) as connection:
+        (kept,) = connection.execute("SELECT state, parked_since FROM orders").fetchall()
+    assert kept == (State(status=OrderStatus(kept[0]["status"])).model_dump(mode="json"), None)
+
+
+def test_events_that_wait_in_vain_are_passed_over(migrated: Migrated, monkeypatch: pytest.MonkeyPatch) -> None:
+    events, _ = life(random.Random(1), 4)
+    now = clock.now()
+
+    async def main() -> None:
+        async with Database(migrated("partners")) as database, database.connection() as connection:
+            ident = new_id()
+            await repository.apply(connection, ident, events[-1])
+            assert await repository.stuck(connection) == []
+            monkeypatch.setattr(clock, "now", lambda: now + PATIENCE + timedelta(seconds=9))
+            assert await repository.stuck(connection) == [ident]
+            assert await repository.apply(connection, ident, None) == (None, [])
+            assert await repository.stuck(connection) == []
+
+    run(main())
+
+
+def test_an_order_that_the_api_tells_of_first_and_one_that_events_do_are_listed_alike(migrated: Migrated) -> None:
+    events, _ = life(random.Random(2), 1)
+
+    async def main() -> None:
+        async with Database(migrated("partners")) as database, database.connection() as connection:
+            partner, first, second = await repository.add(connection, "jeweller"), new_id(), new_id()
+            await repository.add_order(connection, first, partner)
+            assert await repository.partner_of_order(connection, first) == partner
+            for ident in (first, second):
+                await repository.apply(connection, ident, of_partner(events, partner)[0])
+            await repository.add_order(connection, second, partner)
+            listed = await repository.orders(connection, partner, BEGIN, 9)
+            assert {each.id for each in listed} == {first, second}
+            assert {each.state.status for each in listed} == {OrderStatus.INITIATED}
+
+    run(main())
+
+
+def test_a_busy_webhook_is_left_alone_and_none_takes_more_than_its_share(migrated: Migrated) -> None:
+    async def main() -> None:
+        async with Database(migrated("partners")) as database:
+            partner, hook = await with_deliveries(database, [new_id() for _ in range(9)], 1)
+            async with database.transaction() as connection:
+                other = await repository.add_webhook(connection, partner, "https://b.example", "whsec_y")
+                await deliveries.add(connection, other.id, new_id(), new_id(), "event", "{}")
+                assert [each.webhook_id for each in await deliveries.lease(connection, 9, busy=[hook])] == [other.id]
+                assert len(await deliveries.lease(connection, 9, share=4)) == 4
+                await repository.deactivate_webhook(connection, hook)
+                assert await deliveries.lease(connection, 9) == [], "those of a webhook that is not active rest"
+
+    run(main())
+
+
+def test_who_comes_back_after_its_lease_does_not_say_when_the_next_try_is(migrated: Migrated) -> None:
+    async def main() -> None:
+        async with Database(migrated("partners")) as database:
+            await with_deliveries(database, [new_id()], 1)
+            async with database.transaction() as connection:
+                (late,) = await deliveries.lease(connection, 9)
+                at = clock.now() + LEASE
+                (again,) = await deliveries.lease(connection, 9, now=at)
+                await deliveries.record(connection, late, 500, "HTTP 500", 5, clock.now())
+                assert await deliveries.lease(connection, 9, now=at) == []
+                await deliveries.record(connection, again, 500, "HTTP 500", 5, at)
+                assert len(await deliveries.lease(connection, 9, now=at)) == 1
 
     run(main())

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from data.contracts import crm, mes, pricing, shop
 from data.contracts.envelope import CloudEvent, EventData
+from data.contracts.fold import PATIENCE, Entry, State, fold
 from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance
 from data.contracts.pricing import QuoteEvent
 from data.kit.ids import new_id
-from data.status.fold import PATIENCE, Entry, State, fold
 from tests.unit.data import examples
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)

@@ -56,13 +56,14 @@ class State(BaseModel):
 
 
 class Entry(BaseModel):
-    """A line that the history gets."""
+    """A line that the history gets. ``quote``: the order's then."""
 
     model_config = ConfigDict(frozen=True)
 
     status: OrderStatus
     at: datetime
     by: str
+    quote: QuoteSummary | None
     event: CloudEvent
 
 
@@ -139,7 +140,8 @@ def _apply(state: State, event: CloudEvent) -> tuple[State, Entry | None]:
     told = data.revision or 0 if isinstance(data, OrderEvent) else 0
     changes["revision"] = max(state.revision + 1, told)
     by = data.by if isinstance(data, OrderEvent) else "pricing"
-    return state.model_copy(update=changes), Entry(status=changes["status"], at=event.time, by=by, event=event)
+    after = state.model_copy(update=changes)
+    return after, Entry(status=changes["status"], at=event.time, by=by, quote=after.quote, event=event)
 
 
 def _is_obsolete(state: State, data: EventData) -> bool:

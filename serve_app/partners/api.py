@@ -1,0 +1,40 @@
+"""The partners' API."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from data.kit.database import Database
+from data.models.store import ModelStore
+from serve_app.kit.app import recognise_by, service_app
+from serve_app.kit.settings import settings
+from serve_app.partners import keys, orders, webhooks
+from serve_app.partners.addresses import Guard
+from serve_app.partners.caller import OwnKeys
+from serve_app.partners.neighbours import Neighbours, Refused
+
+
+async def _open(app: FastAPI, database: Database, stack: AsyncExitStack) -> None:
+    recognise_by(app, OwnKeys(database))
+    app.state.models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
+    app.state.guard = Guard(settings().webhook_private_addresses)
+    app.state.neighbours = Neighbours(settings().api_url)
+    stack.push_async_callback(app.state.neighbours.close)
+
+
+async def _as_it_is(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    said = error.answer
+    kept = {name: said.headers[name] for name in ("retry-after", "www-authenticate") if name in said.headers}
+    return Response(said.content, said.status_code, kept, said.headers["content-type"])
+
+
+def build() -> FastAPI:
+    """The application, to be served under ``/partners``."""
+    routers = [keys.routes, orders.routes, webhooks.routes]
+    app = service_app("partners", routers, _open, "Orders and webhooks of partners, who sign in with an API key.")
+    app.add_exception_handler(Refused, _as_it_is)
+    return app

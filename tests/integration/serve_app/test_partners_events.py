@@ -1,0 +1,90 @@
+"""All that goes on behind the partners' service, with a real broker: from the shop's outbox to a partner's server."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from data.contracts import crm, pricing, shop
+from data.contracts.envelope import EventData
+from data.contracts.topics import all_topics
+from data.kit import kafka, outbox
+from data.kit.database import Database
+from data.kit.ids import new_id
+from data.kit.relay import Relay
+from data.partners import repository
+from serve_app.kit.settings import settings
+from serve_app.kit.work import Work
+from serve_app.partners.events import add_to
+from tests.integration.data import conftest
+from tests.integration.data.running import run, until, while_running
+from tests.integration.serve_app.test_partners_sender import SECRET, Receiver, served
+from tests.unit.data import examples
+
+migrated, service_urls, bootstrap = conftest.migrated, conftest.service_urls, conftest.bootstrap
+
+
+def test_a_partner_is_told_what_happens_as_it_happens(
+    migrated: Callable[[str], str], bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACET_KAFKA_URL", bootstrap)
+    monkeypatch.setenv("FACET_WEBHOOK_PRIVATE_ADDRESSES", "true")
+    settings.cache_clear()
+    receiver, urls = Receiver(), {name: migrated(name) for name in ("partners", "shop")}
+    order, quote = new_id(), new_id()
+
+    def event(kind: type[EventData], **members: object) -> EventData:
+        known = next(each for each in examples.EVENTS if type(each) is kind).model_dump()
+        ours = {"order_id": order, "owner_id": str(members["partner_id"]), "partner": True, "quote_id": quote}
+        return kind.model_validate({**known, **ours, **members})
+
+    async def happens(database: Database, *events: EventData) -> float:
+        """From the commit of the last event to its arrival, in seconds."""
+        heard = len(receiver.heard)
+        async with database.transaction() as connection:
+            await outbox.append(connection, *events)
+        began = time.monotonic()
+        await until(lambda: len(receiver.heard) == heard + len(events), every_s=0.005)
+        return time.monotonic() - began
+
+    async def main() -> None:
+        await kafka.ensure_topics(bootstrap, all_topics(), partitions=1)
+        async with (
+            served(receiver) as at,
+            Database(urls["partners"]) as database,
+            Database(urls["shop"]) as shops,
+        ):
+            async with database.transaction() as connection:
+                partner = await repository.add(connection, "jeweller")
+                await repository.add_webhook(connection, partner, f"http://{at}/", SECRET)
+            work = Work()
+            add_to(work, database)
+            try:
+
+                async def life() -> None:
+                    first = event(shop.OrderInitiated, partner_id=partner, revision=1)
+                    await happens(shops, first)
+                    uploaded = event(shop.ModelUploaded, partner_id=partner, revision=2)
+                    took_s = await happens(shops, uploaded)
+                    print(f"from commit to webhook: {1000 * took_s:.0f} ms")
+                    rest = (
+                        # One outbox stands for three here; the broker's topics are those of each.
+                        event(crm.OrderApproved, partner_id=partner, revision=5),
+                        event(pricing.QuotePriced, partner_id=partner),
+                        event(shop.OrderSubmitted, partner_id=partner, revision=3),
+                    )
+                    await happens(shops, *rest)
+                    work.check()
+
+                await while_running(Relay(shops, bootstrap, "shop").run(), work=life())
+            finally:
+                await work.stop()
+
+    run(main())
+    assert [json.loads(each.body)["data"]["status"] for each in receiver.heard] == [
+        "INITIATED", "FILE_UPLOADED", "SUBMITTED", "PRICE_CALCULATED", "MANUFACTURING_APPROVED",
+    ]  # fmt: skip
+    settings.cache_clear()

@@ -1,0 +1,403 @@
+"""Webhooks reach a real server: signed, in order, again after failures, and one that is slow or gone stops no other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from standardwebhooks import Webhook
+
+from data.kit.database import Database
+from data.kit.ids import new_id
+from data.kit.paging import BEGIN
+from data.partners import deliveries, repository
+from data.partners.deliveries import Attempt, Delivery, DeliveryState
+from serve_app.partners.addresses import Guard, GuardedTransport, Resolve, resolve
+from serve_app.partners.backoff import Backoff
+from serve_app.partners.lanes import SHARE, Lanes
+from serve_app.partners.sender import MOST, Sender
+from tests.integration.data import conftest
+from tests.integration.data.running import run, until
+
+migrated, service_urls = conftest.migrated, conftest.service_urls
+Migrated = Callable[[str], str]
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+FAST = Backoff(factor=200.0)
+
+
+@asynccontextmanager
+async def served(app: Any, **options: Any) -> AsyncIterator[str]:
+    """Serve an ASGI application for the time of the block; gives ``host:port``."""
+    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", 0, lifespan="off", log_level="critical", **options))
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.should_exit = server.force_exit = True
+        await serving
+
+
+@dataclass
+class Heard:
+    """A request that came."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+
+@dataclass
+class Receiver:
+    """An ASGI application: writes down what comes; ``answer`` says the status for it, None to close the connection."""
+
+    answer: Callable[[Heard], Awaitable[int | None] | int | None] = lambda _heard: 204
+    heard: list[Heard] = field(default_factory=list)
+    endless: bool = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            part = await receive()
+            body, more = body + part.get("body", b""), part.get("more_body", False)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        one = Heard(scope["path"], headers, body, time.monotonic())
+        self.heard.append(one)
+        said = self.answer(one)
+        status = await said if isinstance(said, Awaitable) else said
+        if status is None:
+            raise RuntimeError("closed")
+        moved = [(b"location", b"/elsewhere")] if 300 <= status < 400 else []
+        await send({"type": "http.response.start", "status": status, "headers": moved})
+        gone = asyncio.ensure_future(receive())
+        while self.endless and not gone.done():
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+            await asyncio.sleep(0)
+        gone.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def sender(
+    database: Database,
+    backoff: Backoff = FAST,
+    timeout_s: float = 25.0,
+    resolve: Resolve = resolve,
+    private_allowed: bool = True,
+    trusted: ssl.SSLContext | bool = True,
+) -> Sender:
+    transport = GuardedTransport(Guard(private_allowed, resolve), MOST, trusted)
+    return Sender(database, transport, timeout_s, backoff, Lanes(rest_s=0.02), look_every_s=0.02)
+
+
+@asynccontextmanager
+async def sending(*senders: Sender) -> AsyncIterator[None]:
+    running = [asyncio.create_task(each.run()) for each in senders]
+    try:
+        yield
+        for each in running:
+            assert not each.done(), each.exception()
+    finally:
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def hook(database: Database, url: str, orders: Sequence[UUID], each: int) -> UUID:
+    """A webhook with ``each`` deliveries for every order; their bodies are numbered."""
+    async with database.transaction() as connection:
+        partner = await repository.add(connection, "jeweller")
+        made = await repository.add_webhook(connection, partner, url, SECRET)
+        for n in range(each):
+            for order in orders:
+                body = json.dumps({"order": str(order), "n": n})
+                await deliveries.add(connection, made.id, order, new_id(), "facet.Test.v1", body)
+    return made.id
+
+
+async def all_of(database: Database, webhook: UUID) -> list[Delivery]:
+    async with database.connection() as connection:
+        return await deliveries.of_webhook(connection, webhook, BEGIN, 200)
+
+
+async def attempts(database: Database, ident: UUID) -> list[Attempt]:
+    async with database.connection() as connection:
+        return await deliveries.attempts(connection, ident)
+
+
+async def ended(database: Database, webhook: UUID, state: DeliveryState = DeliveryState.DELIVERED) -> list[Delivery]:
+    """All deliveries of a webhook, once they ended so."""
+    async with asyncio.timeout(60):
+        while True:
+            found = await all_of(database, webhook)
+            if all(each.state is state for each in found):
+                return found
+            await asyncio.sleep(0.02)
+
+
+def firsts(heard: Sequence[Heard]) -> dict[str, list[int]]:
+    """For each order the numbers in the order in which they came first."""
+    found: dict[str, list[int]] = {}
+    for each in heard:
+        tree = json.loads(each.body)
+        numbers = found.setdefault(tree["order"], [])
+        if tree["n"] not in numbers:
+            numbers.append(tree["n"])
+    return found
+
+
+def test_all_arrive_signed_and_in_order_though_many_tries_fail_and_senders_compete(migrated: Migrated) -> None:
+    orders, each = [new_id() for _ in range(12)], 8
+    receiver, count = Receiver(), iter(range(10**6))
+    receiver.answer = lambda _heard: (200, 503, 204, None, 302, 202)[next(count) % 6]
+
+    async def main() -> None:
+        async with Database(migrated("partners")) as database, served(receiver) as at:
+            webhook = await hook(database, f"http://{at}/hook", orders, each)
+            async with sending(sender(database), sender(database)):
+                await ended(database, webhook)
+
+    run(main())
+    assert firsts(receiver.heard) == {str(order): list(range(each)) for order in orders}
+    assert {heard.path for heard in receiver.heard} == {"/hook"}, "redirects are not followed"
+    idents: dict[str, set[bytes]] = {}
+    for heard in receiver.heard:
+        Webhook(SECRET).verify(heard.body, heard.headers)
+        assert heard.headers["content-type"] == "application/json"
+        assert heard.headers["user-agent"].startswith("facet-webhooks/")
+        idents.setdefault(heard.headers["webhook-id"], set()).add(heard.body)
+    assert len(idents) == len(orders) * each
+    assert all(len(bodies) == 1 for bodies in idents.values())
+
+
+def test_each_attempt_is_written_down_and_the_next_comes_later(migrated: Migrated) -> None:
+    receiver, statuses = Receiver(), [500, None, 302, 404, 429, 200]
+    receiver.answer = lambda _heard: statuses[len(receiver.heard) - 1]
+
+    async def main() -> list[Attempt]:
+        async with Database(migrated("partners")) as database, served(receiver) as at:
+            webhook = await hook(database, f"http://{at}/", [new_id()], 1)
+            async with sending(sender(database, Backoff(factor=50.0, jitter=0))):
+                (done,) = await ended(database, webhook)
+            assert done.attempts == 6
+            assert done.next_attempt_at is None
+            return await attempts(database, done.id)
+
+    tried = run(main())
+    assert [(each.n, each.answer) for each in tried] == list(enumerate((500, 500, 302, 404, 429, 200), 1))
+    assert [each.error for each in tried] == ["HTTP 500", "HTTP 500", "HTTP 302", "HTTP 404", "HTTP 429", None]
+    waits = [after.at - before.at for before, after in pairwise(tried)]
+    for n, wait in enumerate(waits):
+        assert wait >= timedelta(seconds=0.1 * 2**n)
+
+
+def test_who_is_gone_is_told_no_more_until_the_partner_says_so(migrated: Migrated) -> None:
+    receiver = Receiver(lambda _heard: 410)
+
+    async def main() -> None:
+        async with Database(migrated("partners")) as database, served(receiver) as at:
+            webhook = await hook(database, f"http://{at}/", [new_id()], 3)
+            async with sending(sender(database)):
+                await until(lambda: bool(receiver.heard))
+                await asyncio.sleep(0.5)
+                *rest, first = await all_of(database, webhook)
+                assert first.state is DeliveryState.FAILED
+                assert {each.state for each in rest} == {DeliveryState.PENDING}
+                assert len(receiver.heard) == 1
+                receiver.answer = lambda _heard: 200
+                async with database.transaction() as connection:
+                    partner = await repository.add(connection, "jeweller")
+                    known = await repository.webhook(connection, partner, webhook)
+                    assert known is not None
+                    assert (known.active, known.version) == (False, 2)
+                    await repository.edit_webhook(connection, known.model_copy(update={"active": True}))
+                    assert await deliveries.replay(connection, partner, first.id)
+                await ended(database, webhook)
+        assert [json.loads(each.body)["n"] for each in receiver.heard] == [0, 0, 1, 2]
+
+    run(main())
+
+
+def test_what_is_given_up_holds_up_nobody_and_a_replay_is_as_patient_as_the_first_time(migrated: Migrated) -> None:
+    receiver = Receiver()
+    receiver.answer = lambda heard: 500 if json.loads(heard.body)["n"] == 0 else 200
+
+    async def main() -> None:
+        async with Database(migrated("partners")) as database, served(receiver) as at:
+            webhook = await hook(database, f"http://{at}/", [new_id()], 2)
+            async with sending(sender(database, Backoff(factor=500.0, tries=3))):
+
+                async def over() -> bool:
+                    states = [each.state for each in await all_of(database, webhook)]
+                    return states == [DeliveryState.DELIVERED, DeliveryState.FAILED]
+
+                await until(over)
+                _second, first = await all_of(database, webhook)
+                assert first.attempts == 3
+                receiver.answer = lambda _heard: 500 if len(receiver.heard) < 6 else 200
+                async with database.transaction() as connection:
+                    partner = await repository.add(connection, "jeweller")
+                    assert await deliveries.replay(connection, partner, first.id)
+                await ended(database, webhook)
+            assert [each.answer for each in await attempts(database, first.id)] == [500, 500, 500, 500, 200]
+
+    run(main())
+
+
+def test_a_slow_webhook_a_dead_one_and_an_endless_answer_stop_no_other(migrated: Migrated) -> None:
+    timeout_s = 25.0
+
+    async def asleep(_heard: Heard) -> int:
+        await asyncio.sleep(3600)
+        return 200
+
+    slow, endless, quick = Receiver(asleep), Receiver(lambda _heard: 200, endless=True), Receiver()
+
+    async def nowhere(host: str, port: int) -> list[str]:
+        if host == "dead.example":
+            await asyncio.sleep(3600)
+        return await resolve(host, port)
+
+    async def main() -> float:
+        async with (
+            Database(migrated("partners")) as database,
+            served(slow) as at_slow,
+            served(endless) as at_endless,
+            served(quick) as at_quick,
+        ):
+            orders = [new_id() for _ in range(MOST)]  # in plain order of time, each alone would take all the room
+            await hook(database, "http://dead.example/", orders, 1)
+            await hook(database, f"http://{at_slow}/", orders, 1)
+            await hook(database, f"http://{at_endless}/", orders[:30], 1)
+            webhook = await hook(database, f"http://{at_quick}/", orders, 1)
+            async with sending(sender(database, timeout_s=timeout_s, resolve=nowhere)):
+                began = time.monotonic()
+                await ended(database, webhook)
+                return time.monotonic() - began
+
+    assert run(main()) < timeout_s, "nobody waited for those to be given up"
+    assert len(quick.heard) == MOST
+    assert 0 < len(slow.heard) < 2 * SHARE
+
+
+def test_a_webhook_that_does_not_answer_in_time_is_tried_again(migrated: Migrated) -> None:
+    async def slow_at_first(_heard: Heard) -> int:
+        await asyncio.sleep(5 if len(receiver.heard) == 1 else 0)
+        return 200
+
+    receiver = Receiver(slow_at_first)
+
+    async def main() -> list[Attempt]:
+        async with Database(migrated("partners")) as database, served(receiver) as at:
+            webhook = await hook(database, f"http://{at}/", [new_id()], 1)
+            async with sending(sender(database, timeout_s=0.2)):
+                (done,) = await ended(database, webhook)
+            return await attempts(database, done.id)
+
+    assert [each.error for each in run(main())] == ["no answer in 0.2 s", None]
+
+
+def test_an_address_that_became_private_is_not_connected_to(migrated: Migrated) -> None:
+    receiver = Receiver()
+
+    async def main() -> list[Attempt]:
+        async with Database(migrated("partners")) as database, served(receiver) as at:
+            webhook = await hook(database, f"https://localhost:{at.split(':')[1]}/", [new_id()], 1)
+            async with sending(sender(database, Backoff(tries=1), private_allowed=False)):
+                (done,) = await ended(database, webhook, DeliveryState.FAILED)
+            return await attempts(database, done.id)
+
+    (tried,) = run(main())
+    assert tried.answer is None
+    assert "not on the internet" in str(tried.error)
+    assert receiver.heard == []
+
+
+def test_a_webhook_that_is_removed_meanwhile_ends_nothing(migrated: Migrated) -> None:
+    async def remove(_heard: Heard) -> int:
+        async with Database(url) as database, database.transaction() as connection:
+            partner = await repository.add(connection, "jeweller")
+            for each in await repository.webhooks(connection, partner):
+                if each.url.endswith("/removed"):
+                    await repository.remove_webhook(connection, partner, each.id)
+        return 200
+
+    removed, stays, url = Receiver(remove), Receiver(), migrated("partners")
+
+    async def main() -> None:
+        async with Database(url) as database, served(removed) as at_removed, served(stays) as at_stays:
+            await hook(database, f"http://{at_removed}/removed", [new_id()], 3)
+            async with sending(sender(database)):
+                await until(lambda: bool(removed.heard))
+                webhook = await hook(database, f"http://{at_stays}/", [new_id()], 3)
+                await ended(database, webhook)
+        assert len(removed.heard) == 1
+        assert len(stays.heard) == 3
+
+    run(main())
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Key and certificate of jeweller.example, in one file."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name.from_rfc4514_string("CN=jeweller.example")
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("jeweller.example")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = tmp_path / "jeweller.pem"
+    path.write_bytes(secret + made.public_bytes(pem))
+    return path
+
+
+def test_over_tls_the_certificate_is_that_of_the_name_and_not_of_the_address(
+    migrated: Migrated, certificate: Path
+) -> None:
+    receiver = Receiver()
+
+    async def here(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    async def main() -> list[Attempt]:
+        options = {"ssl_certfile": str(certificate), "ssl_keyfile": str(certificate)}
+        trusted = ssl.create_default_context(cafile=str(certificate))
+        async with Database(migrated("partners")) as database, served(receiver, **options) as at:
+            port = at.split(":")[1]
+            ours = await hook(database, f"https://jeweller.example:{port}/", [new_id()], 1)
+            other = await hook(database, f"https://other.example:{port}/", [new_id()], 1)
+            async with sending(sender(database, Backoff(tries=1), resolve=here, trusted=trusted)):
+                await ended(database, ours)
+                (done,) = await ended(database, other, DeliveryState.FAILED)
+            return await attempts(database, done.id)
+
+    (tried,) = run(main())
+    (heard,) = receiver.heard
+    assert heard.headers["host"].startswith("jeweller.example:")
+    assert "other.example" in str(tried.error), "a certificate of another name"
