@@ -13,12 +13,14 @@ $(SETUP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
-	$(BIN)/python -m compileall -q pricing_engine cluster
+	$(BIN)/python -m compileall -q pricing_engine data serve_app cluster
 	$(BIN)/python -m pricing_engine.analysis.warm
 	touch $@
 
+# The samples quoted by the engine alone, then the whole stack, which carries three of them as orders and stays up.
 run: setup
 	$(BIN)/facet samples .facet/samples --quote
+	$(BIN)/facet up
 
 test: setup
 	$(BIN)/pytest

@@ -71,8 +71,13 @@ _SAVE = sql.Statement(
         {"version": ORDERS.c.version + 1, **{name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED}}
     )
 )
-_ALL = paging.select_page(ORDERS)
-_WITH_STATUS = paging.select_page(ORDERS, ORDERS.c.status == bindparam("status"))
+SHOWN = (
+    "owner_id", "partner", "status", "process", "material", "finish", "quantity", "priority", "unit", "model_sha256",
+    "quote", "reasons", "expires_at", "note", "created_at",
+)  # fmt: skip
+_text = sql.json_text(order_id=ORDERS.c.id, **{name: ORDERS.c[name] for name in SHOWN})
+_ALL = paging.select_page(ORDERS, text=_text)
+_WITH_STATUS = paging.select_page(ORDERS, ORDERS.c.status == bindparam("status"), text=_text)
 _EXPIRED = sql.Statement(
     select(ORDERS)
     .where(ORDERS.c.expires_at < bindparam("now", type_=DateTime(timezone=True)))
@@ -148,12 +153,14 @@ async def _save(connection: Connection, order: Order) -> None:
     await sql.run(connection, _SAVE, {"order_id": order.id, **kept})
 
 
-async def board(connection: Connection, status: OrderStatus | None, place: paging.Place, limit: int) -> list[Order]:
+async def board(
+    connection: Connection, status: OrderStatus | None, place: paging.Place, limit: int
+) -> list[paging.Shown]:
     """Orders, of one status or of all, newest first: a page and one row more."""
     given = paging.parameters(place, limit)
     if status is None:
-        return await sql.many(connection, _ALL, given, Order)
-    return await sql.many(connection, _WITH_STATUS, {"status": status, **given}, Order)
+        return await paging.shown(connection, _ALL, given)
+    return await paging.shown(connection, _WITH_STATUS, {"status": status, **given})
 
 
 async def expired(connection: Connection, now: datetime, limit: int = 100) -> list[Order]:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
+from psycopg.pq import TransactionStatus
 from psycopg.types.json import JsonbDumper
 from psycopg_pool import AsyncConnectionPool
 
@@ -20,6 +21,9 @@ from data.kit.settings import Settings
 Connection = AsyncConnection[Any]
 AWAY = (OperationalError, InterfaceError)
 """The database is away, or refused for now (a deadlock, a timeout): the same transaction may go well later."""
+
+
+_OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 
 class _DictDumper(JsonbDumper):
@@ -76,10 +80,19 @@ class Database:
 
         In pipeline mode: a statement is sent without waiting for the one before it, so a transaction of writes costs
         one round trip. Whoever needs a statement's result fetches it (``rowcount`` is not known before); an error of
-        a statement that nobody fetched is raised at the end of the block, before anything is committed.
+        a statement that nobody fetched is raised at the end of the block, before anything is committed: the server
+        passes over what follows it, COMMIT too. (psycopg's own ``transaction()`` waits for the statements before it
+        sends COMMIT.)
         """
-        async with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
-            yield connection
+        async with self._pool.connection() as connection:
+            try:
+                async with connection.pipeline():
+                    await connection.execute(b"BEGIN")
+                    yield connection
+                    await connection.execute(b"COMMIT")
+            finally:
+                if connection.info.transaction_status in _OPEN:
+                    await connection.rollback()
 
 
 def connect_arguments(settings: Settings, name: str) -> dict[str, Any]:

@@ -13,12 +13,13 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, DateTime, Table, Uuid, bindparam, select, tuple_
 
 from data.kit import sql
+from data.kit.database import Connection
 from data.kit.errors import BadCursor
 
 MOST = 200
@@ -48,6 +49,14 @@ class Place:
 
 BEGIN = Place(datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
 """Before the first row."""
+
+
+class Shown(NamedTuple):
+    """A row of a list whose items go out as they come: its place, and the text of its JSON object."""
+
+    created_at: datetime
+    id: UUID
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +102,26 @@ class Cursors:
         return hmac.digest(self._secret, scope.encode() + b"\0" + packed, hashlib.sha256)[:_MAC]
 
 
-def select_page(table: Table, *conditions: ColumnElement[bool]) -> sql.Statement:
-    """A page of the rows of ``table`` that fit; runs with :func:`parameters`.
+def select_page(
+    table: Table, *conditions: ColumnElement[bool], text: ColumnElement[str] | None = None
+) -> sql.Statement:
+    """A page of the rows of ``table`` that fit; runs with :func:`parameters`. With ``text``, they are ``Shown`` rows.
 
     One range of an index whose first columns the conditions fix, and whose last are (created_at DESC, id DESC).
     """
+    columns = (table,) if text is None else (table.c.created_at, table.c.id, text)
     here = tuple_(bindparam("after_at", type_=DateTime(timezone=True)), bindparam("after_id", type_=Uuid))
     return sql.Statement(
-        select(table)
+        select(*columns)
         .where(tuple_(table.c.created_at, table.c.id) < here, *conditions)
         .order_by(table.c.created_at.desc(), table.c.id.desc())
         .limit(bindparam("most"))
     )
+
+
+async def shown(connection: Connection, statement: sql.Statement, values: dict[str, Any]) -> list[Shown]:
+    """Run a statement of :func:`select_page` that has a ``text``."""
+    return [Shown(*row) for row in await sql.rows(connection, statement, values)]
 
 
 def parameters(place: Place, limit: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from psycopg.rows import class_row
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnClause, Table, bindparam, literal_column
+from sqlalchemy import ColumnClause, ColumnElement, Table, Text, bindparam, cast, func, literal_column
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql import ClauseElement
@@ -77,6 +77,18 @@ async def many(
     """All rows."""
     cursor = connection.cursor(row_factory=class_row(row))
     await cursor.execute(statement.text, {**statement.given, **parameters})
+    return await cursor.fetchall()
+
+
+def json_text(**members: ColumnElement[Any]) -> ColumnElement[str]:
+    """A row as the text of a JSON object: made by PostgreSQL, so that Python only hands it on."""
+    pairs = [part for name, column in members.items() for part in (inline(name), column)]
+    return cast(func.json_build_object(*pairs), Text)
+
+
+async def rows(connection: Connection, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """All rows as they come."""
+    cursor = await connection.execute(statement.text, {**statement.given, **parameters})
     return await cursor.fetchall()
 
 

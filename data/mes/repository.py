@@ -72,8 +72,13 @@ _SAVE = sql.Statement(
     .where(_mine)
     .values({"version": TASKS.c.version + 1, **{name: bindparam(name, type_=TASKS.c[name].type) for name in _CHANGED}})
 )
-_ALL = paging.select_page(TASKS)
-_WITH_STATUS = paging.select_page(TASKS, TASKS.c.status == bindparam("status"))
+SHOWN = (
+    "status", "process", "material", "finish", "quantity", "priority", "unit", "model_sha256", "claimed_by",
+    "claimed_at", "tracking", "reason", "created_at",
+)  # fmt: skip
+_text = sql.json_text(order_id=TASKS.c.id, **{name: TASKS.c[name] for name in SHOWN})
+_ALL = paging.select_page(TASKS, text=_text)
+_WITH_STATUS = paging.select_page(TASKS, TASKS.c.status == bindparam("status"), text=_text)
 _OF_OPERATOR = paging.select_page(TASKS, TASKS.c.claimed_by == bindparam("operator", type_=Text))
 
 
@@ -148,12 +153,14 @@ async def move(
     return moved
 
 
-async def board(connection: Connection, status: OrderStatus | None, place: paging.Place, limit: int) -> list[Task]:
+async def board(
+    connection: Connection, status: OrderStatus | None, place: paging.Place, limit: int
+) -> list[paging.Shown]:
     """Tasks, of one status or of all, newest first: a page and one row more."""
     given = paging.parameters(place, limit)
     if status is None:
-        return await sql.many(connection, _ALL, given, Task)
-    return await sql.many(connection, _WITH_STATUS, {"status": status, **given}, Task)
+        return await paging.shown(connection, _ALL, given)
+    return await paging.shown(connection, _WITH_STATUS, {"status": status, **given})
 
 
 async def of_operator(connection: Connection, operator: str, place: paging.Place, limit: int) -> list[Task]:

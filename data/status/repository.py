@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import DateTime, Uuid, bindparam, select, update
+from sqlalchemy import JSON, DateTime, Uuid, bindparam, cast, func, select, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from data.contracts.common import QuoteSummary
 from data.contracts.envelope import CloudEvent
@@ -85,7 +86,32 @@ _HISTORY = sql.Statement(
     .where(HISTORY.c.order_id == bindparam("order_id", type_=Uuid), HISTORY.c.n > bindparam("after"))
     .order_by(HISTORY.c.n)
 )
-_OF_OWNER = paging.select_page(ORDERS, ORDERS.c.owner_id == bindparam("owner_id"), _known)
+_OF_OWNER = paging.select_page(
+    ORDERS,
+    ORDERS.c.owner_id == bindparam("owner_id"),
+    _known,
+    text=sql.json_text(
+        order_id=ORDERS.c.id, status=ORDERS.c.status, priority=ORDERS.c.priority, created_at=ORDERS.c.created_at
+    ),
+)
+_line = sql.json_text(status=HISTORY.c.status, at=HISTORY.c.at, by=HISTORY.c.by)
+_lines = (
+    select(func.json_agg(aggregate_order_by(cast(_line, JSON), HISTORY.c.n)))
+    .where(HISTORY.c.order_id == ORDERS.c.id)
+    .scalar_subquery()
+)
+_SHOWN = sql.Statement(
+    select(
+        ORDERS.c.owner_id,
+        sql.json_text(
+            order_id=ORDERS.c.id,
+            status=ORDERS.c.status,
+            priority=ORDERS.c.priority,
+            quote=ORDERS.c.quote,
+            history=_lines,
+        ),
+    ).where(_mine, _known)
+)
 _WITH_STATUS = paging.select_page(ORDERS, ORDERS.c.status == bindparam("status"))
 _STUCK = sql.Statement(
     select(ORDERS.c.id)
@@ -152,9 +178,15 @@ async def history(connection: Connection, ident: UUID, after: int = 0) -> list[L
     return await sql.many(connection, _HISTORY, {"order_id": ident, "after": after}, Line)
 
 
-async def of_owner(connection: Connection, owner_id: str, place: paging.Place, limit: int) -> list[Order]:
+async def shown(connection: Connection, ident: UUID) -> tuple[str, str] | None:
+    """An order's owner, and the order with its history as JSON."""
+    found = await sql.rows(connection, _SHOWN, {"order_id": ident})
+    return (found[0][0], found[0][1]) if found else None
+
+
+async def of_owner(connection: Connection, owner_id: str, place: paging.Place, limit: int) -> list[paging.Shown]:
     """Orders of somebody, newest first: a page and one row more."""
-    return await sql.many(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)}, Order)
+    return await paging.shown(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)})
 
 
 async def with_status(connection: Connection, status: OrderStatus, place: paging.Place, limit: int) -> list[Order]:

@@ -77,7 +77,6 @@ async def board(
             f"crm orders {status}",
             asked,
             lambda place, limit: repository.board(connection, status, place, limit),
-            _shown,
         )
 
 

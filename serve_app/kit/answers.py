@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from operator import attrgetter
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Header, Query, Request
@@ -62,12 +63,15 @@ async def page_answer(
     scope: str,
     asked: Asked,
     fetch: Callable[[paging.Place, int], Awaitable[Sequence[ItemT]]],
-    body: Callable[[ItemT], BodyT],
+    text: Callable[[ItemT], str] = attrgetter("text"),
 ) -> Response:
-    """The page ``asked`` for of the list ``scope`` (its name, its filters and whose it is); raises BadCursor."""
+    """The page ``asked`` for of the list ``scope`` (its name, its filters and whose it is); raises BadCursor.
+
+    ``text`` makes an item's JSON; rows that are ``Shown`` have it.
+    """
     rows = await fetch(cursors.place(asked.after, scope), asked.limit)
     page = cursors.page(rows, asked.limit, scope)
-    items = ",".join(body(row).model_dump_json() for row in page.items)
+    items = ",".join(map(text, page.items))
     return Response(f'{{"items":[{items}],"next":{json.dumps(page.next)}}}', media_type="application/json")
 
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import time
 from http import HTTPStatus
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import httpx
-from fastapi import Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Request
+from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
+from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem, unavailable
 from serve_app.kit.tokens import BadToken, IssuerUnreachable, Verifier
 
-BEARER = HTTPBearer(auto_error=False, description="A token of /auth/token")
-API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False, description="A partner's key")
-# These two put the ways of signing in into the OpenAPI document; what counts is SignIn's.
-_Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
-_Key = Annotated[str | None, Security(API_KEY)]
+SCHEME = HTTPBearerModel(description="A token of /auth/token. Partners send their key as X-API-Key instead.")
 _KNOWN_S, _UNKNOWN_S, _MOST_KEYS = 30.0, 5.0, 10_000
 
 
@@ -85,13 +82,14 @@ class SignIn:
             raise unavailable(str(error)) from error
 
 
-class Allow:
+class Allow(SecurityBase):
     """A dependency: the caller, who has one of ``roles``; else 401 or 403."""
 
     def __init__(self, *roles: Role) -> None:
         self.roles = roles
+        self.model, self.scheme_name = SCHEME, "token"
 
-    async def __call__(self, request: Request, _bearer: _Bearer = None, _key: _Key = None) -> Principal:
+    async def __call__(self, request: Request) -> Principal:
         sign_in: SignIn = request.app.state.sign_in
         principal = await sign_in.principal(request)
         if not principal.may(*self.roles):

@@ -74,7 +74,6 @@ async def board(
             f"mes orders {status}",
             asked,
             lambda place, limit: repository.board(connection, status, place, limit),
-            _shown,
         )
 
 

@@ -146,7 +146,7 @@ async def quotes(request: Request, asked: PageAsked, who: Caller) -> Response:
             f"quotes {who.id}",
             asked,
             lambda place, limit: repository.of_owner(connection, who.id, place, limit),
-            _shown,
+            lambda quote: _shown(quote).model_dump_json(),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -24,13 +24,9 @@ _TIMEOUT_S = 3.0
 Services = Mapping[str, tuple[str, FastAPI]]
 
 
-def routes(services: Services) -> APIRouter:
+def routes(services: Services, document: Callable[[], dict[str, Any]]) -> APIRouter:
     """The routes; ``services``: a service's name -> its prefix and application, neither started."""
     router = APIRouter(tags=["operations"])
-
-    @cache
-    def openapi() -> dict[str, Any]:
-        return documents.openapi(services)
 
     @router.get("/healthz", response_model=Health)
     async def alive() -> Health:
@@ -53,7 +49,7 @@ def routes(services: Services) -> APIRouter:
 
     @router.get("/openapi.json", include_in_schema=False)
     async def openapi_document() -> JSONResponse:
-        return JSONResponse(openapi())
+        return JSONResponse(document())
 
     @router.get("/asyncapi.json")
     async def asyncapi_document() -> JSONResponse:
@@ -84,5 +80,10 @@ def build(services: Services) -> FastAPI:
         responses=problems.DOCUMENTED,
     )  # fmt: skip
     problems.install(app)
-    app.include_router(routes(services))
+
+    @cache
+    def document() -> dict[str, Any]:
+        return documents.openapi({"root": ("", app), **services})
+
+    app.include_router(routes(services, document))
     return app

@@ -113,7 +113,7 @@ async def catalogue(
             scope,
             asked,
             lambda place, limit: products.catalogue(connection, place, limit, category, in_stock, max_price),
-            _listed_product,
+            lambda product: _listed_product(product).model_dump_json(),
         )
 
 
@@ -168,7 +168,7 @@ async def orders(request: Request, asked: PageAsked, who: Customer) -> Response:
             f"shop orders {who.id}",
             asked,
             lambda place, limit: repository.of_owner(connection, who.id, place, limit),
-            lambda order: ListedOrder(order_id=order.id, **order.model_dump()),
+            lambda order: ListedOrder(order_id=order.id, **order.model_dump()).model_dump_json(),
         )
 
 

@@ -17,9 +17,9 @@ from data.contracts.lifecycle import FINAL, OrderStatus
 from data.kit.database import Database
 from data.status import repository
 from serve_app.kit import streams
-from serve_app.kit.answers import Listed, PageAsked, json_answer, page_answer
+from serve_app.kit.answers import Listed, PageAsked, page_answer
 from serve_app.kit.app import service_app, state
-from serve_app.kit.orders import HistoryLine, OrderBody, history_of
+from serve_app.kit.orders import HistoryLine, OrderBody
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
 from serve_app.kit.settings import settings
@@ -49,9 +49,6 @@ async def orders(request: Request, asked: PageAsked, who: Owner) -> Response:
             f"status orders {who.id}",
             asked,
             lambda place, limit: repository.of_owner(connection, who.id, place, limit),
-            lambda order: ListedStatus(
-                order_id=order.id, status=order.status, priority=order.priority, created_at=order.created_at
-            ),
         )
 
 
@@ -59,13 +56,10 @@ async def orders(request: Request, asked: PageAsked, who: Owner) -> Response:
 async def order(request: Request, order_id: UUID, who: Owner) -> Response:
     """Where an order is, and all that happened to it."""
     async with _database(request).connection() as connection:
-        found = await repository.get(connection, order_id)
-        if found is None or not who.owns(found.owner_id):
-            raise not_found("order")
-        history = history_of(await repository.history(connection, order_id))
-    return json_answer(
-        OrderBody(order_id=found.id, status=found.status, priority=found.priority, quote=found.quote, history=history)
-    )
+        found = await repository.shown(connection, order_id)
+    if found is None or not who.owns(found[0]):
+        raise not_found("order")
+    return Response(found[1], media_type="application/json")
 
 
 @routes.get("/orders/{order_id}/events", response_class=EventStream, responses=streams.documented(HistoryLine))

@@ -150,9 +150,3 @@ def sessions_end(session: Session) -> None:
     while sessions.alive(session):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def test_the_services_are_not_promised_yet(tmp_path: Path) -> None:
-    done = Stack(tmp_path).facet("up")
-    assert done.returncode == 2
-    assert done.stderr == "facet: the services can't be brought up yet: use `facet up --ray-only`\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from data.contracts.common import Reason
+from data.contracts.common import QuoteSummary, Reason
 from data.contracts.lifecycle import Actor, IllegalStep, OrderStatus, Step
 from data.contracts.shop import OrderSubmitted, QuoteRequested
 from data.crm import repository as crm
@@ -85,8 +86,16 @@ class TestCrm:
                     order = await crm.move(connection, order, Step.APPROVE, Actor.SELLER)
                     assert await crm.expired(connection, clock.now() + timedelta(days=999)) == []
                 async with database.connection() as connection:
-                    (row,) = await crm.board(connection, S.MANUFACTURING_APPROVED, BEGIN, 10)
+                    (shown,) = await crm.board(connection, S.MANUFACTURING_APPROVED, BEGIN, 10)
+                    row = await crm.get(connection, told.order_id)
+                    assert row is not None
                     assert (row.note, row.version, row.reasons, row.quote) == ("call them", 5, reasons, SUMMARY)
+                    listed = json.loads(shown.text)
+                    assert listed["order_id"] == str(row.id)
+                    assert {name: listed[name] for name in ("note", "status", "quantity")} == {
+                        "note": "call them", "status": row.status, "quantity": row.quantity
+                    }  # fmt: skip
+                    assert QuoteSummary.model_validate(listed["quote"]) == row.quote
                     assert await crm.board(connection, S.SUBMITTED, BEGIN, 10) == []
                     assert len(await crm.board(connection, None, BEGIN, 10)) == 1
                     with pytest.raises(StaleVersion):

@@ -89,7 +89,9 @@ def application(kept: Kept) -> FastAPI:
         async def fetch(place: Place, limit: int) -> list[Row]:
             return [row for row in ROWS if (row.created_at, row.id) < (place.created_at, place.id)][: limit + 1]
 
-        return await page_answer(CURSORS, f"rings {kind}", asked, fetch, lambda row: Ring(size=row.size))
+        return await page_answer(
+            CURSORS, f"rings {kind}", asked, fetch, lambda row: Ring(size=row.size).model_dump_json()
+        )
 
     @app.post("/rings")
     async def make(request: Request, ring: Ring, key: IdempotencyKey = None) -> Response:

@@ -1,0 +1,102 @@
+"""How long people wait: from an order's submission to its price in the shop, and from a change to the browser."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.rings import write_ring
+from tests.services.stack import Stack, eventually
+
+SEGMENTS = 100  # squared: facets
+NEW, NEW_A_SECOND = 90, 2.0
+KNOWN, KNOWN_A_SECOND = 200, 10.0
+BROWSERS, CHANGES = 20, 5
+Row = tuple[str, str, str, str]
+
+
+def prices(stack: Stack) -> list[Row]:
+    """Orders at a fixed rate: of models that all differ, then of the same ones, whose analyses are known."""
+    with tempfile.TemporaryDirectory() as folder:
+        models = [write_ring(Path(folder) / f"{n}.stl", n, SEGMENTS).read_bytes() for n in range(NEW)]
+    for model in models[:4]:
+        stack.reaches(stack.order(model + b"", material="brass"), "PRICE_CALCULATED", "REVIEW_REQUIRED")  # warm workers
+    new = _waits(stack, models[4:], NEW - 4, NEW_A_SECOND)
+    known = _waits(stack, models, KNOWN, KNOWN_A_SECOND)
+    what = f"{SEGMENTS**2:,} facets, submission to price in the shop"
+    return [
+        (f"{what}, new models at {NEW_A_SECOND:g}/s, p50", f"{new[0]:.0f} ms", "400 ms", "200 ms"),
+        (f"{what}, new models at {NEW_A_SECOND:g}/s, p99", f"{new[1]:.0f} ms", "1,500 ms", "600 ms"),
+        (f"{what}, known models at {KNOWN_A_SECOND:g}/s, p50", f"{known[0]:.0f} ms", "150 ms", ""),
+        (f"{what}, known models at {KNOWN_A_SECOND:g}/s, p99", f"{known[1]:.0f} ms", "", ""),
+    ]
+
+
+def _waits(stack: Stack, models: Sequence[bytes], count: int, rate: float) -> tuple[float, float]:
+    """Milliseconds from SUBMITTED to the price in the shop's history: p50 and p99."""
+    begin = time.monotonic()
+    stack.as_user("customer")
+
+    def place(number: int) -> str:
+        time.sleep(max(0.0, begin + number / rate - time.monotonic()))
+        return stack.order(models[number % len(models)], material="silver-925")
+
+    with ThreadPoolExecutor(8) as pool:
+        orders = list(pool.map(place, range(count)))
+    waited = sorted(_waited(stack, ident) for ident in orders)
+    return waited[len(waited) // 2], waited[int(0.99 * len(waited))]
+
+
+def _waited(stack: Stack, ident: str) -> float:
+    def look() -> list[dict[str, Any]] | None:
+        history: list[dict[str, Any]] = stack.get(f"/shop/orders/{ident}", "customer").json()["history"]
+        return history if history[-1]["status"] != "SUBMITTED" else None
+
+    at = {line["status"]: datetime.fromisoformat(line["at"]) for line in eventually(look, "a price")}
+    submitted = at.pop("SUBMITTED")
+    return 1000 * (max(at.values()) - submitted).total_seconds()
+
+
+def browsers(stack: Stack) -> list[Row]:
+    """Changes of orders that browsers watch: from the change itself to the event's arrival."""
+    waited: list[float] = []
+    with ThreadPoolExecutor(BROWSERS) as pool:
+        for _ in range(CHANGES):
+            orders = [_begun(stack) for _ in range(BROWSERS)]
+            ready = threading.Barrier(BROWSERS + 1)
+            watching = [pool.submit(_watch, stack, ident, ready) for ident in orders]
+            ready.wait()
+            time.sleep(0.5)
+            for ident in orders:
+                stack.post(f"/shop/orders/{ident}/cancel", "customer", json={"reason": "measured"}).raise_for_status()
+            waited += [one.result() for one in watching]
+    waited.sort()
+    p50, p99 = waited[len(waited) // 2], waited[int(0.99 * len(waited))]
+    return [
+        (f"status change to browser, {BROWSERS} browsers, p50", f"{p50:.0f} ms", "", ""),
+        (f"status change to browser, {BROWSERS} browsers, p99", f"{p99:.0f} ms", "100 ms", ""),
+    ]
+
+
+def _begun(stack: Stack) -> str:
+    made = stack.post("/shop/orders", "customer", json={"material": "brass"}).raise_for_status().json()
+    stack.reaches(made["order_id"], "INITIATED")
+    return str(made["order_id"])
+
+
+def _watch(stack: Stack, ident: str, ready: threading.Barrier) -> float:
+    """Milliseconds from the last change to its arrival."""
+    with stack.http.stream("GET", f"/status/orders/{ident}/events", headers=stack.as_user("customer")) as events:
+        ready.wait()
+        for line in events.iter_lines():
+            if line.startswith("data:") and "CANCELLED" in line:
+                happened = datetime.fromisoformat(json.loads(line[5:])["at"])
+                return 1000 * (datetime.now(UTC) - happened).total_seconds()
+    raise RuntimeError(f"the stream of {ident} ended before the change")
