@@ -21,8 +21,6 @@ from data.kit.settings import Settings
 Connection = AsyncConnection[Any]
 AWAY = (OperationalError, InterfaceError)
 """The database is away, or refused for now (a deadlock, a timeout): the same transaction may go well later."""
-
-
 _OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 
