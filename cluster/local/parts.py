@@ -63,24 +63,33 @@ def wait_until_ready(part: Part, session: Session, stopping: Callable[[], bool] 
 
     Raises :class:`PartFailed` where it ends, is not ready in time, or ``stopping()`` before; nothing of it runs then.
     """
-    deadline = time.monotonic() + part.ready_within_s
+    began = time.monotonic()
     try:
-        while (why := ailment(part.probes)) is not None:
-            status = sessions.reap(session)
-            if status is not None:
-                raise PartFailed(f"{part.name} could not start: {_ending(status, part.log)}; its log: {part.log}")
+        while not is_ready(part, session, began):
             if stopping():
                 raise PartFailed(f"{part.name} was stopped before it was ready")
-            if time.monotonic() > deadline:
-                raise PartFailed(
-                    f"{part.name} was not ready within {part.ready_within_s:.0f} s: {why}; its log: {part.log}"
-                )
             time.sleep(0.1)
-        if part.set_up:
-            part.set_up()
     except BaseException:
         sessions.end(session, grace_s=0)
         raise
+
+
+def is_ready(part: Part, session: Session, began: float) -> bool:
+    """Whether the part's probes answer now; it is set up then.
+
+    Raises :class:`PartFailed` where it has ended, or is not ready ``ready_within_s`` after ``began`` (monotonic).
+    """
+    why = ailment(part.probes)
+    if why is None:
+        if part.set_up:
+            part.set_up()
+        return True
+    status = sessions.reap(session)
+    if status is not None:
+        raise PartFailed(f"{part.name} could not start: {_ending(status, part.log)}; its log: {part.log}")
+    if time.monotonic() > began + part.ready_within_s:
+        raise PartFailed(f"{part.name} was not ready within {part.ready_within_s:.0f} s: {why}; its log: {part.log}")
+    return False
 
 
 def _ending(status: int, log: Path) -> str:

@@ -71,9 +71,10 @@ class Supervisor:
         self._tell()
 
     def _mend(self) -> None:
+        """One look: nothing is waited for, so that what dies while another part comes back is mended beside it."""
         now = time.monotonic()
         for watched in self._watched:
-            if watched.session and not sessions.alive(watched.session):
+            if watched.ready and watched.session and not sessions.alive(watched.session):
                 status = sessions.reap(watched.session)
                 print(f"{watched.part.name} ended (status {status}); its log: {watched.part.log}", file=sys.stderr)
                 self._fall(watched, now)
@@ -82,16 +83,21 @@ class Supervisor:
             if self._stopping():
                 return
             first = {*watched.part.needs, *watched.part.after}
-            if watched.session is None and now >= watched.next_start and running.issuperset(first):
-                try:
+            try:
+                if watched.session is None and now >= watched.next_start and running.issuperset(first):
                     self._spawn(watched)
-                    self._await(watched)
-                except PartFailed as error:
-                    print(error, file=sys.stderr)
-                    self._fall(watched, time.monotonic())
-                else:
+                if (
+                    watched.session
+                    and not watched.ready
+                    and parts.is_ready(watched.part, watched.session, watched.began)
+                ):
+                    watched.ready = True
                     running.add(watched.part.name)
+                    self._tell()
                     print(f"{watched.part.name} runs again", file=sys.stderr)
+            except PartFailed as error:
+                print(error, file=sys.stderr)
+                self._fall(watched, time.monotonic())
 
     def _fall(self, fallen: Watched, now: float) -> None:
         """End what is left of a part and of those that need it, and set when each is started anew."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,6 +135,30 @@ def test_the_supervisor_starts_anew_what_died_and_what_needs_it(tmp_path: Path) 
         supervisor.end()
     assert [part.session for part in told[-1]] == [None, None, None]
     assert [sessions.members(session) for session in last.values() if session] == [[], [], []]
+
+
+def test_what_dies_while_another_part_comes_back_is_mended_beside_it(tmp_path: Path) -> None:
+    told: list[tuple[PartState, ...]] = []
+    stop, again = threading.Event(), tmp_path / "again"
+    slow = web_server(tmp_path, "slow")
+    command = f"test -e {again} && sleep 60; touch {again}; exec {shlex.join(slow.argv)}"
+    asked = [replace(slow, argv=("sh", "-c", command)), web_server(tmp_path, "quick")]
+    supervisor = Supervisor(asked, told.append, stop.is_set)
+    supervisor.start()
+    watching = threading.Thread(target=supervisor.watch)
+    watching.start()
+    try:
+        for number in (0, 1):
+            session = told[-1][number].session
+            assert session is not None
+            os.kill(session.pid, signal.SIGKILL)
+            eventually(lambda: told[-1][0].restarts == 1 and told[-1][0].session is not None)
+        eventually(lambda: told[-1][1].restarts == 1 and told[-1][1].ready)
+        assert not told[-1][0].ready
+    finally:
+        stop.set()
+        watching.join()
+        supervisor.end()
 
 
 def test_the_state_survives_its_file_and_status_asks_the_parts_themselves(tmp_path: Path) -> None:
