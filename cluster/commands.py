@@ -79,6 +79,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON as I
         print(json.dumps(tree, indent=2))
     elif tree["parts"]:
         _show(tree["parts"])
+        for name, value in tree["settings"].items():
+            _say(f"{name}={value}")
         _say(f"logs: {folder.logs}")
     if not tree["parts"]:
         raise ServiceUnhealthy("nothing is up here; `facet up` brings it up")

@@ -12,7 +12,7 @@ from cluster.local.sessions import alive
 from cluster.local.state import Folder, PartState, State
 
 NOTHING: dict[str, Any] = {
-    "healthy": False, "url": None, "kafka_bootstrap": None, "ray_dashboard": None, "parts": []
+    "healthy": False, "url": None, "kafka_bootstrap": None, "ray_dashboard": None, "settings": {}, "parts": []
 }  # fmt: skip
 
 
@@ -33,6 +33,7 @@ def report(folder: Folder, state: State | None) -> dict[str, Any]:
         "url": state.url,
         "kafka_bootstrap": state.kafka_bootstrap,
         "ray_dashboard": state.ray_dashboard,
+        "settings": state.settings,
         "parts": parts,
     }
     if state.url:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from serve_app.services import PREFIXES
 
 CONFIG = Path(__file__).parents[1] / "manifests" / "serve.yaml"
 READY_WITHIN_S = 240.0
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@/]*@")
 
 
 def url(port: int) -> str:
@@ -35,6 +37,16 @@ def environment(folder: Path, port: int, servers: Mapping[str, str], given: Mapp
         **servers,
         **given,
     }
+
+
+def masked(settings: Mapping[str, str]) -> dict[str, str]:
+    """The FACET_* settings in force, for people to read: without passwords, keys and secrets."""
+    shown = {}
+    for name, value in sorted(settings.items()):
+        if name.startswith("FACET_"):
+            hidden = name.endswith(("_KEY", "_SECRET"))
+            shown[name] = "***" if hidden else _PASSWORD.sub(r"\1***@", value)
+    return shown
 
 
 def serve_environment(temp: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ import yaml
 from cluster.local import demo_accounts
 from data.kit import migrate
 from data.kit.settings import SERVICES, Settings
-from pricing_engine.distributed.actor import start_dispatcher
+from pricing_engine.distributed.actor import start_dispatcher, warm_workers
 from pricing_engine.distributed.connect import connect
 
 DASHBOARD = "FACET_RAY_DASHBOARD"
@@ -43,6 +43,7 @@ def main(config: Path, folder: Path, port: int) -> None:
     _say("joining Ray and starting the dispatcher")
     connect(os.environ["RAY_ADDRESS"])
     start_dispatcher(str(folder / "analyses"))
+    warm_workers(max(1, int(ray.cluster_resources().get("CPU", 1))))
     _say("deploying the services")
     client = _serve_client(os.environ[DASHBOARD])
     client.deploy_applications(local(yaml.safe_load(config.read_text()), port))

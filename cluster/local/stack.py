@@ -8,9 +8,9 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cluster.local import ray_nodes, servers, services, sessions
@@ -60,6 +60,21 @@ class Stack:
     head: Part
     url: str | None = None
     kafka_bootstrap: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+class Progress:
+    """Says once of each part that it runs."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, parts: Sequence[PartState]) -> None:
+        """Look at the parts again."""
+        for part in parts:
+            if part.ready and part.name not in self._said:
+                self._said.add(part.name)
+                say(f"{part.name} {part.version} runs at {part.address}")
 
 
 def run(folder: Folder, asked: Asked, started: Callable[[State], None]) -> None:
@@ -73,12 +88,13 @@ def run(folder: Folder, asked: Asked, started: Callable[[State], None]) -> None:
         stop = Stop()
         try:
             stack = compose(folder, place, asked)
-            me = sessions.of_process(os.getpid())
+            me, progress = sessions.of_process(os.getpid()), Progress()
 
             def publish(parts: tuple[PartState, ...]) -> None:
                 dashboard = ray_nodes.dashboard_url(stack.head)
-                whole = (dashboard, stack.url, stack.kafka_bootstrap)
+                whole = (dashboard, stack.url, stack.kafka_bootstrap, services.masked(stack.settings))
                 folder.write(State(me, str(place.temp), str(place.token), *whole, parts))
+                progress(parts)
 
             supervisor = Supervisor(stack.parts, publish, stop)
             try:
@@ -109,7 +125,8 @@ def compose(folder: Folder, place: ray_nodes.Place, asked: Asked) -> Stack:
     nodes = [replace(node, env={**node.env, **settings}) for node in nodes]
     after = tuple(part.name for part in (*own.parts, *nodes[1:]))
     served = services.part(folder.data, place, head, asked.port, settings, after)
-    return Stack([*own.parts, *nodes, served], nodes[0], services.url(asked.port), settings[servers.KAFKA_URL])
+    parts, url = [*own.parts, *nodes, served], services.url(asked.port)
+    return Stack(parts, nodes[0], url, settings[servers.KAFKA_URL], settings)
 
 
 def say(text: str) -> None:
@@ -133,8 +150,11 @@ def run_detached(folder: Folder, command: list[str]) -> State:
         pass  # only a look: the command takes the lock itself
     log = folder.logs / "supervisor.log"
     supervisor = sessions.start(command, log)
+    progress = Progress()
     while sessions.reap(supervisor) is None:
         state = folder.read()
+        if state and state.supervisor.pid == supervisor.pid:
+            progress(state.parts)
         if state and state.supervisor.pid == supervisor.pid and all(part.ready for part in state.parts):
             return state
         time.sleep(0.1)

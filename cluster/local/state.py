@@ -39,7 +39,7 @@ class PartState:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The stack: who supervises it, its temporary folder, what runs, and where the whole is found."""
+    """The stack: who supervises it, its temporary folder, what runs, where the whole is found; settings are masked."""
 
     supervisor: Session
     temp: str
@@ -47,6 +47,7 @@ class State:
     ray_dashboard: str
     url: str | None
     kafka_bootstrap: str | None
+    settings: dict[str, str]
     parts: tuple[PartState, ...]
 
 

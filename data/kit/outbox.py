@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import Text, bindparam, cast, literal, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Text, bindparam, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from data.contracts.envelope import EventData
 from data.kit import clock, sql, trace
@@ -26,9 +26,16 @@ _next = (
     .returning(_sequences.c.last)
     .cte("next")
 )
-# The number is known inside the statement only, so the statement writes it into the text, as its first member.
-APPEND = sql.Statement(
-    insert(_outbox).from_select(
+
+
+def telling(*writes: Insert) -> sql.Statement:
+    """One statement that makes ``writes``, which see nothing of each other, and writes an event into the outbox.
+
+    It costs client and server far less than a statement for each. Runs with the parameters of them all and
+    :func:`parameters`.
+    """
+    # The number is known inside the statement only, so the statement writes it into the text, as its first member.
+    append = insert(_outbox).from_select(
         ["topic", "subject", "value"],
         select(
             bindparam("topic", type_=Text),
@@ -36,7 +43,14 @@ APPEND = sql.Statement(
             literal('{"sequence":', Text).concat(cast(_next.c.last, Text)).concat(bindparam("rest", type_=Text)),
         ),
     )
-)
+    return sql.Statement(append.add_cte(*(write.cte(f"write_{n}") for n, write in enumerate(writes))))
+
+
+APPEND = telling()
+
+
+WAITING = sql.Statement(select(func.count()).select_from(_outbox))
+"""How many events wait to be published."""
 
 
 async def append(connection: Connection, *events: EventData) -> None:
@@ -46,7 +60,7 @@ async def append(connection: Connection, *events: EventData) -> None:
 
 
 def parameters(event: EventData) -> dict[str, str]:
-    """What ``APPEND`` needs for an event: the envelope gets its id, time and trace here."""
+    """What :func:`telling` needs for an event: the envelope gets its id, time and trace here."""
     attributes = {
         "specversion": "1.0",
         "id": str(new_id()),

@@ -25,7 +25,7 @@ from pricing_engine.distributed.jobs import Job, Outcome, Priority, Update
 from pricing_engine.distributed.metrics import DispatcherMetrics
 from pricing_engine.distributed.on_cluster import LOST
 from pricing_engine.distributed.results import Lost, Order, Result
-from pricing_engine.distributed.worker import COLD, NICE, analyse
+from pricing_engine.distributed.worker import COLD, NICE, analyse, stay
 
 _CPUS = {Priority.EXPRESS: 0.1, Priority.STANDARD: 0.9, Priority.BULK: 0.9}
 # Not 19: a thread that sleeps on a core of such a process wakes with 69 times the wait that it owes, 0.1 s and more.
@@ -46,7 +46,7 @@ def options_for(priority: Priority) -> dict[str, Any]:
 
 
 @cache
-def task_of(work: Callable[[Order], Result], priority: Priority) -> Any:
+def task_of(work: Callable[..., Any], priority: Priority) -> Any:
     """``work`` as a task of ``priority``; what options cost is paid once and not for each job."""
     return ray.remote(max_retries=0, **options_for(priority))(work)
 
@@ -169,6 +169,14 @@ class DispatcherActor:
                 await asyncio.to_thread(request_resources, wanted)
                 asked = wanted
             await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def warm_workers(cpus: int) -> list[ray.ObjectRef[None]]:
+    """Begin a worker of each kind for each of ``cpus`` CPUs, so that the first models find them ready.
+
+    They belong to the job of this process, as the dispatcher does that it has begun.
+    """
+    return [task_of(stay, priority).remote() for priority in (Priority.EXPRESS, Priority.STANDARD) for _ in range(cpus)]
 
 
 def start_dispatcher(

@@ -81,6 +81,11 @@ def analyse(order: Order, content: bytes | None = None) -> Result:
     return Result(encoded, seconds=analysis.elapsed_s["total"])
 
 
+def stay() -> None:
+    """Keep a worker busy for a moment, so that the next task gets another one."""
+    time.sleep(1.0)
+
+
 @cache
 def _metrics() -> WorkerMetrics:
     """One for the process."""

@@ -63,6 +63,5 @@ async def expire(connection: Connection) -> None:
 
 def add_to(work: Work, database: Database) -> None:
     """The CRM's relay, consumer and timer."""
-    add_messaging(work, "crm", database)
-    work.add("crm consumer", Consumer("crm", hear, database, settings().needed("kafka_url")).run())
+    add_messaging(work, "crm", database, Consumer("crm", hear, database, settings().needed("kafka_url")))
     work.add("crm timer", every(_LOOK_EVERY_S, database, expire))

@@ -9,8 +9,10 @@ from typing import Any
 import structlog
 
 from data.kit import idempotency, inbox
+from data.kit.consumer import Consumer
 from data.kit.database import AWAY, Connection, Database
 from data.kit.relay import Relay
+from serve_app.kit import metrics
 from serve_app.kit.settings import settings
 
 _SWEEP_EVERY_S = 3600.0
@@ -40,9 +42,16 @@ class Work:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def add_messaging(work: Work, name: str, database: Database) -> None:
-    """The service's relay, and the sweeping of what its inbox and idempotency keys need no longer."""
-    work.add(f"{name} relay", Relay(database, settings().needed("kafka_url"), name).run())
+def add_messaging(work: Work, name: str, database: Database, *consumers: Consumer) -> None:
+    """The service's relay and consumers, what they tell of themselves, and the sweeping of what they need no longer."""
+    relay = Relay(database, settings().needed("kafka_url"), name)
+    counts = {"published": lambda: relay.published}
+    work.add(f"{name} relay", relay.run())
+    for consumer in consumers:
+        work.add(f"{consumer.name} consumer", consumer.run())
+    counts["applied"] = lambda: sum(consumer.applied for consumer in consumers)
+    counts["buried"] = lambda: sum(consumer.buried for consumer in consumers)
+    work.add(f"{name} metrics", metrics.tell(name, database, counts))
     work.add(f"{name} sweep", every(_SWEEP_EVERY_S, database, inbox.sweep, idempotency.sweep))
 
 

@@ -35,5 +35,4 @@ async def _rest(connection: Connection, data: OrderEvent) -> None:
 
 def add_to(work: Work, database: Database) -> None:
     """The relay and the consumer of the MES."""
-    add_messaging(work, "mes", database)
-    work.add("mes consumer", Consumer("mes", hear, database, settings().needed("kafka_url")).run())
+    add_messaging(work, "mes", database, Consumer("mes", hear, database, settings().needed("kafka_url")))

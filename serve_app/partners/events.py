@@ -82,8 +82,7 @@ def add_to(work: Work, database: Database) -> None:
     async def after(_applied: Sequence[EventData]) -> None:
         sender.look()
 
-    add_messaging(work, "partners", database)
     consumer = Consumer("partners", hear, database, settings().needed("kafka_url"), after=after)
-    work.add("partners consumer", consumer.run())
+    add_messaging(work, "partners", database, consumer)
     work.add("partners timer", every(_LOOK_EVERY_S, database, pass_over))
     work.add("partners sender", sender.run())

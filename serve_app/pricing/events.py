@@ -40,10 +40,8 @@ def add_to(work: Work, database: Database, dispatchers: Dispatchers | None = Non
     async def after(_applied: Sequence[EventData]) -> None:
         desk.wake()
 
-    add_messaging(work, "pricing", database)
-    for priority in Priority:
-        name = f"pricing-{priority}"
-        work.add(f"{name} consumer", Consumer(name, hear, database, kafka, after=after).run())
+    consumers = [Consumer(f"pricing-{priority}", hear, database, kafka, after=after) for priority in Priority]
+    add_messaging(work, "pricing", database, *consumers)
     listener = Listener(redis, DESK)
     work.add("pricing listener", listener.run())
     work.add("pricing bell", _ring(listener, desk))

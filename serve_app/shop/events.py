@@ -50,6 +50,5 @@ async def give_up_waiting(connection: Connection) -> None:
 
 def add_to(work: Work, database: Database) -> None:
     """The shop's relay, consumer and timer."""
-    add_messaging(work, "shop", database)
-    work.add("shop consumer", Consumer("shop", hear, database, settings().needed("kafka_url")).run())
+    add_messaging(work, "shop", database, Consumer("shop", hear, database, settings().needed("kafka_url")))
     work.add("shop timer", every(_LOOK_EVERY_S, database, give_up_waiting))

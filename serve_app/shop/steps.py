@@ -29,9 +29,8 @@ _OWNERS = (Role.CUSTOMER, Role.PARTNER)
 
 async def begin(connection: Connection, ident: UUID, owner_id: str, partner: bool, wish: Wish) -> None:
     """A new order."""
-    await repository.create(connection, ident, owner_id, partner, wish, owner_id)
     told: dict[str, Any] = {"order_id": ident, "owner_id": owner_id, "partner": partner, "by": owner_id, "revision": 1}
-    await outbox.append(connection, OrderInitiated(**told, **wish.model_dump()))
+    await repository.create(connection, OrderInitiated(**told, **wish.model_dump()))
 
 
 def check_upload(order: Order, who: Principal) -> None:

@@ -38,6 +38,6 @@ def add_to(work: Work, database: Database) -> None:
     async def after(applied: Sequence[EventData]) -> None:
         await announcer.tell(str(ident) for ident in map(order_of, applied) if ident)
 
-    add_messaging(work, "status", database)
-    work.add("status consumer", Consumer("status", hear, database, settings().needed("kafka_url"), after=after).run())
+    consumer = Consumer("status", hear, database, settings().needed("kafka_url"), after=after)
+    add_messaging(work, "status", database, consumer)
     work.add("status timer", every(_LOOK_EVERY_S, database, pass_over))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.local import parts, servers, sessions
+from cluster.local import parts, servers, services, sessions
 from cluster.local.parts import Part, PartFailed
 from cluster.local.ports import FIRST, LAST, free_ports
 from cluster.local.ray_nodes import make_place
@@ -167,7 +167,7 @@ def test_the_state_survives_its_file_and_status_asks_the_parts_themselves(tmp_pa
     session = parts.start(part)
     me = sessions.of_process(os.getpid())
     known = PartState.of(part, session, True, 0)
-    state = State(me, "/tmp/none", "/tmp/none", "http://127.0.0.1:1", None, None, (known,))
+    state = State(me, "/tmp/none", "/tmp/none", "http://127.0.0.1:1", None, None, {}, (known,))
     folder.write(state)
     assert folder.read() == state
     assert report(folder, state)["healthy"]
@@ -215,3 +215,19 @@ def test_the_one_server_that_no_setting_names_is_started(tmp_path: Path, value: 
     (part,) = found.parts
     assert part.name == "kafka"
     assert found.environment == {**given, servers.KAFKA_URL: part.address}
+
+
+def test_settings_are_shown_without_secrets() -> None:
+    settings = {
+        "FACET_SHOP_DATABASE_URL": "postgresql://facet_shop:hidden@127.0.0.1:1/facet_shop",
+        "FACET_REDIS_URL": "redis://:hidden@127.0.0.1:1/0",
+        "FACET_SIGNING_KEY": "hidden",
+        "FACET_CURSOR_SECRET": "hidden",
+        "FACET_KAFKA_URL": "127.0.0.1:1",
+        "RAY_OTHER": "not ours",
+    }
+    shown = services.masked(settings)
+    assert "hidden" not in str(shown)
+    assert shown["FACET_SHOP_DATABASE_URL"] == "postgresql://facet_shop:***@127.0.0.1:1/facet_shop"
+    assert shown["FACET_KAFKA_URL"] == "127.0.0.1:1"
+    assert "RAY_OTHER" not in shown
