@@ -9,9 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import DateTime, Uuid, bindparam, select, update
 
-from data.contracts.common import Priority, QuoteSummary, Wish
+from data.contracts.common import Priority, QuoteSummary
 from data.contracts.lifecycle import Actor, OrderStatus, Step, advance
-from data.kit import clock, paging, sql
+from data.contracts.shop import OrderInitiated
+from data.kit import clock, outbox, paging, sql
 from data.kit.database import Connection
 from data.kit.errors import StaleVersion
 from data.shop.tables import HISTORY, ORDERS
@@ -63,8 +64,8 @@ _CREATED = (
 )
 _CHANGED = ("status", "held_from", "unit", "model_sha256", "quote_id", "quote", "submitted_at", "revision")
 _mine = ORDERS.c.id == bindparam("id", type_=Uuid)
-CREATE = sql.Statement(sql.insert_into(ORDERS, *_CREATED))
-RECORD = sql.Statement(sql.insert_into(HISTORY))
+CREATE = outbox.telling(sql.insert_into(ORDERS, *_CREATED), sql.insert_into(HISTORY))
+_RECORD = sql.Statement(sql.insert_into(HISTORY))
 _GET = sql.Statement(select(ORDERS).where(_mine))
 _LOCK = sql.Statement(select(ORDERS).where(_mine).with_for_update())
 _SAVE = sql.Statement(
@@ -92,30 +93,19 @@ _OVERDUE = sql.Statement(
 )
 
 
-async def create(connection: Connection, ident: UUID, owner_id: str, partner: bool, wish: Wish, by: str) -> None:
-    """A new order, INITIATED."""
-    await sql.run(connection, CREATE, creation(ident, owner_id, partner, wish))
-    await sql.run(connection, RECORD, record(ident, 1, OrderStatus.INITIATED, by))
+async def create(connection: Connection, told: OrderInitiated) -> None:
+    """A new order, INITIATED, and the event that tells it."""
+    await sql.run(connection, CREATE, creation(told))
 
 
-def creation(ident: UUID, owner_id: str, partner: bool, wish: Wish) -> dict[str, Any]:
+def creation(told: OrderInitiated) -> dict[str, Any]:
     """Parameters of ``CREATE``."""
-    return {
-        "id": ident,
-        "owner_id": owner_id,
-        "partner": partner,
-        "status": OrderStatus.INITIATED,
-        "process": wish.process,
-        "material": wish.material,
-        "finish": wish.finish,
-        "quantity": wish.quantity,
-        "priority": wish.priority,
-        "product_id": wish.product_id,
-    }
+    row = {name: getattr(told, name) for name in _CREATED if name not in ("id", "status")}
+    line = _line(told.order_id, 1, OrderStatus.INITIATED, told.by)
+    return {**row, "id": told.order_id, **line, **outbox.parameters(told)}
 
 
-def record(ident: UUID, n: int, status: OrderStatus, by: str) -> dict[str, Any]:
-    """Parameters of ``RECORD``."""
+def _line(ident: UUID, n: int, status: OrderStatus, by: str) -> dict[str, Any]:
     return {"order_id": ident, "n": n, "status": status, "at": clock.now(), "by": by}
 
 
@@ -156,7 +146,7 @@ async def move(
     kept = {name: getattr(after, name) for name in _CHANGED}
     kept["quote"] = after.quote.model_dump(mode="json") if after.quote else None
     await sql.run(connection, _SAVE, {"order_id": order.id, **kept})
-    await sql.run(connection, RECORD, record(order.id, after.version, status, by))
+    await sql.run(connection, _RECORD, _line(order.id, after.version, status, by))
     return after
 
 

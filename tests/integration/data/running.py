@@ -11,8 +11,9 @@ from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer
 
+from data.contracts.common import Wish
 from data.contracts.envelope import EventData
-from data.contracts.shop import OrderCancelled
+from data.contracts.shop import OrderCancelled, OrderInitiated
 from data.kit import kafka
 
 Result = TypeVar("Result")
@@ -29,6 +30,11 @@ def cancelled(topic: str, order: UUID, reason: str = "test") -> EventData:
     there = type("OrderCancelled", (OrderCancelled,), {"TOPIC": topic, "__module__": __name__})
     event: EventData = there(order_id=order, by="tester", reason=reason)
     return event
+
+
+def initiated(order: UUID, owner: str, wish: Wish) -> OrderInitiated:
+    """The event of a new order."""
+    return OrderInitiated(order_id=order, owner_id=owner, by=owner, revision=1, **wish.model_dump())
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], every_s: float = 0.02) -> None:

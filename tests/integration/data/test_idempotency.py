@@ -15,7 +15,7 @@ from data.kit.errors import KeyReused
 from data.kit.idempotency import Request
 from data.kit.ids import new_id
 from data.shop import repository
-from tests.integration.data.running import run
+from tests.integration.data.running import initiated, run
 
 WISH = Wish(process="casting", material="brass", quantity=1)
 
@@ -26,7 +26,7 @@ async def order(database: Database, request: Request) -> tuple[dict[str, Any], b
 
         async def work() -> dict[str, Any]:
             ident = new_id()
-            await repository.create(connection, ident, request.caller, False, WISH, request.caller)
+            await repository.create(connection, initiated(ident, request.caller, WISH))
             return {"order_id": str(ident)}
 
         return await idempotency.once(connection, request, work)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from data.kit import outbox
 from data.kit.database import Database
 from data.kit.ids import new_id
-from tests.integration.data.running import cancelled, run
+from tests.integration.data.running import cancelled, initiated, run
 
 
 class ChangedMyMind(Exception):
@@ -62,7 +62,7 @@ def test_an_error_that_nobody_fetched_commits_nothing(shop_url: str) -> None:
         async with Database(shop_url) as database:
             for _ in range(2):
                 async with database.transaction() as connection:
-                    await repository.create(connection, ident, "me", False, wish, "me")
+                    await repository.create(connection, initiated(ident, "me", wish))
                     await outbox.append(connection, cancelled("anywhere", ident))
 
     try:
@@ -72,4 +72,5 @@ def test_an_error_that_nobody_fetched_commits_nothing(shop_url: str) -> None:
     else:
         raise AssertionError("the second order with the same id was taken")
     with psycopg.connect(shop_url) as connection:
-        assert connection.execute("SELECT count(*) FROM outbox").fetchone() == (1,)
+        told = connection.execute("SELECT count(*) FROM outbox").fetchone()
+    assert told == (2,), "the first order and its cancellation, and nothing of the second"

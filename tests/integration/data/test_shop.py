@@ -15,7 +15,7 @@ from data.kit.errors import StaleVersion
 from data.kit.ids import new_id
 from data.kit.paging import BEGIN, Place
 from data.shop import products, repository
-from tests.integration.data.running import run
+from tests.integration.data.running import initiated, run
 from tests.unit.data.examples import SHA, SUMMARY
 
 WISH = Wish(process="casting", material="brass", finish="polished", quantity=2, priority=Priority.EXPRESS)
@@ -27,7 +27,7 @@ def test_an_order_keeps_what_it_was_told_and_its_history(shop_url: str) -> None:
         ident, quote_id = new_id(), new_id()
         async with Database(shop_url) as database:
             async with database.transaction() as connection:
-                await repository.create(connection, ident, "me", False, WISH, "me")
+                await repository.create(connection, initiated(ident, "me", WISH))
             async with database.transaction() as connection:
                 order = await repository.lock(connection, ident)
                 assert order is not None
@@ -58,7 +58,7 @@ def test_an_illegal_step_and_a_stale_version_change_nothing(shop_url: str) -> No
         ident = new_id()
         async with Database(shop_url) as database:
             async with database.transaction() as connection:
-                await repository.create(connection, ident, "me", False, WISH, "me")
+                await repository.create(connection, initiated(ident, "me", WISH))
 
             async def submit() -> None:
                 async with database.transaction() as connection:
@@ -83,7 +83,7 @@ def test_lists_go_on_where_they_were(shop_url: str) -> None:
             idents = [new_id() for _ in range(7)]
             for ident in idents:
                 async with database.transaction() as connection:
-                    await repository.create(connection, ident, "me", False, WISH, "me")
+                    await repository.create(connection, initiated(ident, "me", WISH))
                     await repository.create(connection, new_id(), "you", False, WISH, "you")
             async with database.connection() as connection:
                 seen, place = [], BEGIN
@@ -101,7 +101,7 @@ def test_orders_that_wait_too_long_are_found_once(shop_url: str) -> None:
             for age_s in (10, 100):
                 ident = new_id()
                 async with database.transaction() as connection:
-                    await repository.create(connection, ident, "me", False, WISH, "me")
+                    await repository.create(connection, initiated(ident, "me", WISH))
                     order = await repository.lock(connection, ident)
                     assert order is not None
                     order = await repository.move(connection, order, Step.UPLOAD, "me", model_sha256=SHA, unit="mm")
