@@ -45,7 +45,7 @@ MANY, FEW = 1_000_000, 10_000
 SCHEMA = "many_rows"
 """Where the tables are, in each service's database; it goes when they are not needed any more."""
 BUSY, QUIET = "owner-busy", "owner-7"
-"""Somebody with a tenth of all orders, and one of twenty thousand others."""
+"""Somebody with a tenth of all orders, and one with fifty."""
 S = OrderStatus
 _BOARD = (S.PRICE_CALCULATED, S.REVIEW_REQUIRED, S.MANUFACTURING_APPROVED, S.SHIPPED, S.REJECTED, S.CANCELLED)
 _PRODUCTION = (S.MANUFACTURING_APPROVED, S.MANUFACTURING_STARTED, S.PACKAGING, S.REWORK, S.CANCELLED)
@@ -67,7 +67,7 @@ def _status(mostly: OrderStatus, *others: OrderStatus) -> str:
 
 
 _ID = {"id": _id("n")}
-_OWNER = {"owner_id": f"CASE WHEN n % 10 = 0 THEN '{BUSY}' ELSE 'owner-' || n % 20000 END"}
+_OWNER = {"owner_id": f"CASE WHEN n % 10 = 0 THEN '{BUSY}' ELSE 'owner-' || n % greatest(:rows / 50, 1) END"}
 _WISH = {"process": "'casting'", "material": "'silver-925'", "quantity": "1"}
 _PRIORITY = {"priority": "(ARRAY['express', 'standard', 'bulk'])[1 + n % 3]"}
 _MODEL = {"unit": "'mm'", "model_sha256": "md5((n / 2)::text)"}
@@ -95,13 +95,14 @@ _TASK = {
     "revision": "1",
 }
 _DELIVERY = {
-    "webhook_id": _id("1 + n % 10000"),
+    "webhook_id": _id("1 + n % greatest(:rows / 100, 1)"),
     "order_id": _id("1 + n / 3"),
     "event_id": _id("n"),
     "next_attempt_at": _RARE,
-    **{name: f"'{name}'" for name in ("type", "body", "state")},
+    "state": "'pending'",
+    **{name: f"'{name}'" for name in ("type", "body")},
 }
-_PARTNER = {"partner_id": _id("1 + n % 10000")}
+_PARTNER = {"partner_id": _id("1 + n % greatest(:rows / 100, 1)")}
 _SIGNS_IN = {"roles": "'{}'", "active": "true"}
 TABLES: dict[str, dict[str, dict[str, str]]] = {
     "shop": {
@@ -130,7 +131,14 @@ TABLES: dict[str, dict[str, dict[str, str]]] = {
         "partners": {**_ID, "name": "'partner-' || n"},
         "api_keys": {**_ID, **_CREATED, **_PARTNER, "sha256": "sha256(n::text::bytea)", "hint": "'facet'"},
         "orders": {**_ID, **_CREATED, **_PARTNER, "parked_since": _RARE},
-        "webhooks": {**_ID, **_CREATED, **_PARTNER, "url": "'https://there'", "secret": "'secret'", "active": "true"},
+        "webhooks": {
+            **_ID,
+            **_CREATED,
+            "partner_id": _id("n"),
+            "url": "'https://there'",
+            "secret": "'secret'",
+            "active": "true",
+        },
         "deliveries": {**_ID, **_CREATED, **_DELIVERY},
         "attempts": {"delivery_id": _id("1 + n / 2"), "n": "1 + n % 2", "at": "now()", "took_ms": "1"},
     },
@@ -141,7 +149,7 @@ TABLES: dict[str, dict[str, dict[str, str]]] = {
 }
 """Service -> table -> column -> what it is in row ``n``."""
 FEWER = {"partners": 100, "webhooks": 100}
-"""Table -> how many times fewer rows it has: a partner has many orders."""
+"""Table -> how many times fewer rows it has: a partner has a hundred orders."""
 
 
 @contextmanager
