@@ -97,15 +97,26 @@ class Samples:
             )
             for name, colour in zip(SHARES, (COLOURS[2], COLOURS[1], COLOURS[0]), strict=True)
         ]
-        waits = sorted(sample.ms / 1000 for sample in self.taken if sample.name == QUOTED and not sample.error)
-        share = [(wait, 100 * (n + 1) / len(waits)) for n, wait in enumerate(waits)]
-        longest = waits[-1] if waits else 1.0
+        waits: dict[str, list[float]] = defaultdict(list)
+        for sample in self.taken:
+            if sample.kind == ORDER and not sample.error:
+                waits[sample.name.rpartition(" ")[2]].append(sample.ms / 1000)
+        shares = [
+            Line(
+                f"{priority} orders",
+                [(wait, 100 * (n + 1) / len(some)) for n, wait in enumerate(sorted(some))],
+                COLOURS[3],
+                dashed=priority != "standard",
+            )
+            for priority, some in sorted(waits.items())
+        ]
+        longest = max((wait for some in waits.values() for wait in some), default=1.0)
         return [
             Panel("Requests", "seconds", "a second", rates, ticks),
             Panel("Answers of HTTP", "seconds", "ms", courses, ticks, logarithmic=True),
             Panel(
                 "Order submitted to quote in status", "seconds", "% of orders",
-                [Line("orders", share, COLOURS[3])], [round(longest * n / 4, 1) for n in range(5)], top=100,
+                shares, [round(longest * n / 4, 1) for n in range(5)], top=100,
             ),
         ]  # fmt: skip
 

@@ -69,10 +69,10 @@ class Person(HttpUser):
             if order and order["status"] not in _UNPRICED:
                 at = {line["status"]: datetime.fromisoformat(line["at"]) for line in order["history"]}
                 priced = next(when for status, when in at.items() if status not in _UNPRICED)
-                self.tell(ORDER, QUOTED, (priced - at["SUBMITTED"]).total_seconds())
+                self.tell(ORDER, f"{QUOTED}, {order['priority']}", (priced - at["SUBMITTED"]).total_seconds())
                 return
             time.sleep(LOOK_EVERY_S)
-        self.tell(ORDER, QUOTED, PRICED_WITHIN_S, TimeoutError(f"no price in {PRICED_WITHIN_S:g} s"))
+        self.tell(ORDER, f"{QUOTED}, never", PRICED_WITHIN_S, TimeoutError(f"no price in {PRICED_WITHIN_S:g} s"))
 
     def tell(self, kind: str, name: str, seconds: float, error: Exception | None = None) -> None:
         """Count something that is not a request, as locust counts requests."""

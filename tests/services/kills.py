@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -111,9 +112,13 @@ def _course(strikes: Sequence[Struck], acknowledged: Sequence[float], began: flo
     }
 
 
-def write(report: Mapping[str, Any], folder: Path) -> None:
-    """Write ``kills.json`` and ``kills.md`` into ``folder``."""
+def write(report: Mapping[str, Any], stack: Stack, folder: Path) -> None:
+    """Write ``kills.json`` and ``kills.md`` into ``folder``; with findings also the logs of the replicas."""
     folder.mkdir(parents=True, exist_ok=True)
+    state = Folder(stack.folder / ".facet" / "stack").read()
+    if report["findings"] and state:
+        logs = Path(state.temp) / "head" / "session_latest" / "logs" / "serve"
+        shutil.copytree(logs, folder / "logs", dirs_exist_ok=True, ignore_dangling_symlinks=True)
     (folder / "kills.json").write_text(json.dumps(report, indent=1))
     (folder / "kills.md").write_text(markdown(report))
 

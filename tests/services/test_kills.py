@@ -13,7 +13,7 @@ from tests.services.stack import Stack
 @pytest.mark.timeout(600)
 def test_what_was_acknowledged_is_there_once(stack: Stack, tmp_path: Path) -> None:
     report = disturbed(stack, Plan(seconds=60, every_s=4), tmp_path)
-    write(report, tmp_path)
+    write(report, stack, tmp_path)
     print(markdown(report))
     assert not report["findings"], markdown(report)
     assert report["kills"] >= 10

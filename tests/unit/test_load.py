@@ -51,7 +51,7 @@ def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
 def test_figures_are_of_what_went_well_and_failures_are_counted(tmp_path: Path) -> None:
     run = Samples(20, seconds=10)
     run.taken += [Sample(n / 10, "GET", "GET /a", float(n), None) for n in range(1, 101)]
-    run.taken += [Sample(1, "GET", "GET /a", 9999, "503 away"), Sample(2, ORDER, QUOTED, 250, None)]
+    run.taken += [Sample(1, "GET", "GET /a", 9999, "503 away"), Sample(2, ORDER, f"{QUOTED}, express", 250, None)]
     run.write(tmp_path)
     told = json.loads((tmp_path / "load-summary.json").read_text())
     assert (told["requests"], told["requests_per_s"], told["failures"]) == (101, 10.1, 1)

@@ -21,6 +21,6 @@ def test_ten_minutes(tmp_path: Path) -> None:
     folder.mkdir()
     with running(folder) as stack:
         report = disturbed(stack, Plan(seconds=SECONDS, every_s=4, seed=11), tmp_path)
-    write(report, REPORT)
+        write(report, stack, REPORT)
     print(markdown(report))
     assert not report["findings"], markdown(report)
