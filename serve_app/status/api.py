@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
@@ -62,13 +63,19 @@ async def order(request: Request, order_id: UUID, who: Owner) -> Response:
     return Response(found[1], media_type="application/json")
 
 
-@routes.get("/orders/{order_id}/events", response_class=EventStream, responses=streams.documented(HistoryLine))
-async def events(request: Request, order_id: UUID, who: Owner, after: LastEventId = None) -> EventStream:
+@routes.get(
+    "/orders/{order_id}/events",
+    response_class=EventStream,
+    responses={**streams.documented(HistoryLine), 204: {"description": "The order has ended, and all of it was told"}},
+)
+async def events(request: Request, order_id: UUID, who: Owner, after: LastEventId = None) -> Response:
     """The history as it grows, until the order ends; after Last-Event-ID, what was missed comes first."""
     async with _database(request).connection() as connection:
         found = await repository.get(connection, order_id)
-    if found is None or not who.owns(found.owner_id):
-        raise not_found("order")
+        if found is None or not who.owns(found.owner_id):
+            raise not_found("order")
+        if found.status in FINAL and after and not await repository.history(connection, order_id, after):
+            return Response(status_code=HTTPStatus.NO_CONTENT)  # a browser comes again after any other end
     return EventStream(_lines(request, order_id, after or 0))
 
 

@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 from tests.services.stack import Stack, eventually
 from tests.services.test_roles import MAY, NOBODY
 
-EXAMPLES = 250 if os.environ.get("FACET_FUZZ") == "long" else 8
+EXAMPLES = 250 if os.environ.get("FACET_FUZZ") == "long" else 5
 """Of each operation, role and kind of request."""
 CHECKS: list[Callable[..., Any]] = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance,
