@@ -32,6 +32,16 @@ class Seldom(logging.Filter):
         return True
 
 
+class _Stderr:
+    """Writes to the stderr of the moment: Serve puts another one in place when a replica begins."""
+
+    def msg(self, message: str) -> None:
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = critical = exception = msg
+
+
 def configure() -> None:
     """Let structlog write so in this process, and those who wait for servers write seldom."""
     seldom = logging.StreamHandler()
@@ -49,6 +59,6 @@ def configure() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: _Stderr(),
         cache_logger_on_first_use=True,
     )

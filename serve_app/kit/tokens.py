@@ -108,5 +108,5 @@ class Verifier:
 
 def known_roles(names: Iterable[object]) -> frozenset[Role]:
     """The roles among ``names``."""
-    given = set(names)
+    given = {name for name in names if isinstance(name, str)}
     return frozenset(role for role in Role if role.value in given)
