@@ -6,7 +6,7 @@ from random import Random
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.contracts.common import OrderEvent
@@ -46,6 +46,7 @@ def lives(draw: st.DrawFn) -> list[tuple[Step, OrderStatus]]:
     return walk
 
 
+@settings(deadline=None)
 @given(lives(), st.randoms(use_true_random=False), st.integers(0, 5))
 def test_steps_are_taken_in_their_order_whatever_the_order_of_arrival(
     life: list[tuple[Step, OrderStatus]], random: Random, begin: int

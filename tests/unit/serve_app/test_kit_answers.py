@@ -14,7 +14,7 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI, Request
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -135,6 +135,7 @@ def test_an_etag_that_is_not_ours_fits_nothing(sent: str) -> None:
     assert (answer.status_code, answer.json()["type"]) == (412, "urn:facet:problem:stale-version")
 
 
+@settings(deadline=None)
 @given(limit=st.integers(1, 30))
 def test_pages_follow_each_other_without_gap_or_repetition(limit: int) -> None:
     sizes: list[int] = []

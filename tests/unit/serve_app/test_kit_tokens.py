@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, OKPKey
@@ -120,6 +120,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.text() | st.builds(lambda *parts: ".".join(map(coded, parts)), JSON, JSON, JSON))
 def test_no_text_is_more_than_a_bad_token(token: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -132,6 +133,7 @@ def test_no_text_is_more_than_a_bad_token(token: str) -> None:
             read(token)
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_claims_of_any_shape_are_read_or_refused(claims: object) -> None:
     token = jwt.encode(
@@ -144,6 +146,7 @@ def test_claims_of_any_shape_are_read_or_refused(claims: object) -> None:
         read(token)
 
 
+@settings(deadline=None)
 @given(JSON, JSON)
 def test_roles_and_subject_of_any_shape(roles: object, subject: object) -> None:
     try:
