@@ -17,6 +17,7 @@ from data.kit.database import Connection
 from data.kit.ids import new_id
 from data.kit.tables import SHARED
 
+_json = json.JSONEncoder(separators=(",", ":")).encode
 _sequences, _outbox = SHARED.sequences, SHARED.outbox
 _first = insert(_sequences).values(source=bindparam("source"), subject=bindparam("subject"), last=1)
 _next = (
@@ -71,5 +72,5 @@ def parameters(event: EventData) -> dict[str, str]:
         "datacontenttype": "application/json",
         "traceparent": trace.traceparent(),
     }
-    rest = f',{json.dumps(attributes, separators=(",", ":"))[1:-1]},"data":{event.model_dump_json()}}}'
+    rest = f',{_json(attributes)[1:-1]},"data":{event.model_dump_json()}}}'
     return {"source": event.SOURCE, "subject": event.subject, "topic": event.topic, "rest": rest}

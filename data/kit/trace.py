@@ -10,4 +10,8 @@ current: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 def traceparent() -> str:
     """The current ``traceparent``, or a fresh one where no trace is being followed."""
-    return current.get() or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    found = current.get()
+    if found is None:
+        fresh = secrets.token_hex(24)
+        found = f"00-{fresh[:32]}-{fresh[32:]}-01"
+    return found
