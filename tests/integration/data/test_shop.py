@@ -84,7 +84,7 @@ def test_lists_go_on_where_they_were(shop_url: str) -> None:
             for ident in idents:
                 async with database.transaction() as connection:
                     await repository.create(connection, initiated(ident, "me", WISH))
-                    await repository.create(connection, new_id(), "you", False, WISH, "you")
+                    await repository.create(connection, initiated(new_id(), "you", WISH))
             async with database.connection() as connection:
                 seen, place = [], BEGIN
                 while rows := await repository.of_owner(connection, "me", place, 3):
