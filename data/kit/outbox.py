@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import Text, bindparam, cast, func, literal, select
+from sqlalchemy import Text, Update, bindparam, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from data.contracts.envelope import EventData
@@ -29,7 +29,7 @@ _next = (
 )
 
 
-def telling(*writes: Insert) -> sql.Statement:
+def telling(*writes: Insert | Update) -> sql.Statement:
     """One statement that makes ``writes``, which see nothing of each other, and writes an event into the outbox.
 
     It costs client and server far less than a statement for each. Runs with the parameters of them all and

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import DateTime, Uuid, bindparam, select, update
 
 from data.contracts.common import Priority, QuoteSummary
+from data.contracts.envelope import EventData
 from data.contracts.lifecycle import Actor, OrderStatus, Step, advance
 from data.contracts.shop import OrderInitiated
 from data.kit import clock, outbox, paging, sql
@@ -65,16 +66,17 @@ _CREATED = (
 _CHANGED = ("status", "held_from", "unit", "model_sha256", "quote_id", "quote", "submitted_at", "revision")
 _mine = ORDERS.c.id == bindparam("id", type_=Uuid)
 CREATE = outbox.telling(sql.insert_into(ORDERS, *_CREATED), sql.insert_into(HISTORY))
-_RECORD = sql.Statement(sql.insert_into(HISTORY))
 _GET = sql.Statement(select(ORDERS).where(_mine))
 _LOCK = sql.Statement(select(ORDERS).where(_mine).with_for_update())
-_SAVE = sql.Statement(
+_save = (
     update(ORDERS)
     .where(ORDERS.c.id == bindparam("order_id", type_=Uuid))
     .values(
         {"version": ORDERS.c.version + 1, **{name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED}}
     )
 )
+_MOVE = sql.Statement(sql.insert_into(HISTORY).add_cte(_save.cte("saved")))
+_MOVE_AND_TELL = outbox.telling(_save, sql.insert_into(HISTORY))
 _HISTORY = sql.Statement(
     select(HISTORY.c.status, HISTORY.c.at, HISTORY.c.by)
     .where(HISTORY.c.order_id == bindparam("id", type_=Uuid))
@@ -132,12 +134,13 @@ async def move(
     by: str,
     actor: Actor | None = None,
     told: int | None = None,
+    tell: Callable[[Order], EventData] | None = None,
     **changes: Any,
 ) -> Order:
     """Take a step with an order that :func:`lock` gave; ``changes``: other columns that change with it.
 
-    ``actor`` as in :func:`data.contracts.lifecycle.advance`; ``told``: the revision of the event that tells the step.
-    Raises IllegalStep.
+    ``actor`` as in :func:`data.contracts.lifecycle.advance`; ``told``: the revision of the event that told us of the
+    step; ``tell``: makes the event by which we tell it. Raises IllegalStep.
     """
     status = advance(order.status, step, actor, order.held_from)
     held_from = order.status if step is Step.HOLD else None
@@ -145,8 +148,11 @@ async def move(
     after = order.model_copy(update={**changes, **counts, "status": status, "held_from": held_from})
     kept = {name: getattr(after, name) for name in _CHANGED}
     kept["quote"] = after.quote.model_dump(mode="json") if after.quote else None
-    await sql.run(connection, _SAVE, {"order_id": order.id, **kept})
-    await sql.run(connection, _RECORD, _line(order.id, after.version, status, by))
+    given = {**kept, **_line(order.id, after.version, status, by)}
+    if tell is None:
+        await sql.run(connection, _MOVE, given)
+    else:
+        await sql.run(connection, _MOVE_AND_TELL, {**given, **outbox.parameters(tell(after))})
     return after
 
 

@@ -38,7 +38,7 @@ class Asked:
     after: str | None
 
 
-def _asked(
+async def _asked(
     limit: Annotated[int, Query(ge=1, le=paging.MOST)] = 50,
     after: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Asked:
@@ -75,7 +75,7 @@ async def page_answer(
     return Response(f'{{"items":[{items}],"next":{json.dumps(page.next)}}}', media_type="application/json")
 
 
-def _if_match(if_match: Annotated[str | None, Header(max_length=100)] = None) -> int | None:
+async def _if_match(if_match: Annotated[str | None, Header(max_length=100)] = None) -> int | None:
     if if_match is None or if_match.strip() == "*":
         return None
     known = _ETAG.fullmatch(if_match)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from http import HTTPStatus
@@ -19,12 +20,12 @@ from data.kit.ids import new_id
 from data.models.store import ModelStore
 from data.shop import products, repository
 from data.shop.products import Product
-from data.shop.repository import Order
+from data.shop.repository import Entry, Order
 from serve_app.kit import upload
 from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, Seen, json_answer, made_once, page_answer
 from serve_app.kit.app import service_app, state
 from serve_app.kit.offer import UNITS, check_wish
-from serve_app.kit.orders import HistoryLine, OrderBody, Reason, history_of
+from serve_app.kit.orders import OrderBody, Reason, history_of
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
 from serve_app.kit.settings import settings
@@ -179,7 +180,7 @@ async def order(request: Request, order_id: UUID, who: Customer) -> Response:
         found = await repository.get(connection, order_id)
         if found is None or not who.owns(found.owner_id):
             raise not_found("order")
-        history = history_of(await repository.history(connection, order_id))
+        history = await repository.history(connection, order_id)
     return json_answer(_shown(found, history), version=found.version)
 
 
@@ -205,7 +206,8 @@ async def put_model(
     came = await upload.receive(request, state(request, "models"))
     async with _database(request).transaction() as connection:
         after = await steps.put_model(connection, order_id, who, seen, came.model, unit)
-    return await _answer(request, after)
+        history = await repository.history(connection, order_id)
+    return json_answer(_shown(after, history), version=after.version)
 
 
 @routes.post("/orders/{order_id}/submit", response_model=ShopOrder)
@@ -213,7 +215,8 @@ async def submit(request: Request, order_id: UUID, who: Customer, seen: Seen) ->
     """Ask for the price."""
     async with _database(request).transaction() as connection:
         after = await steps.submit(connection, order_id, who, seen)
-    return await _answer(request, after)
+        history = await repository.history(connection, order_id)
+    return json_answer(_shown(after, history), version=after.version)
 
 
 @routes.post("/orders/{order_id}/cancel", response_model=ShopOrder)
@@ -221,17 +224,12 @@ async def cancel(request: Request, order_id: UUID, why: Reason, who: Customer, s
     """Call the order off, as long as nobody has begun to make it."""
     async with _database(request).transaction() as connection:
         after = await steps.cancel(connection, order_id, who, seen, why.reason)
-    return await _answer(request, after)
-
-
-async def _answer(request: Request, after: Order) -> Response:
-    async with _database(request).connection() as connection:
-        history = history_of(await repository.history(connection, after.id))
+        history = await repository.history(connection, order_id)
     return json_answer(_shown(after, history), version=after.version)
 
 
-def _shown(order: Order, history: list[HistoryLine]) -> ShopOrder:
-    return ShopOrder(order_id=order.id, history=history, **order.model_dump())
+def _shown(order: Order, history: Iterable[Entry]) -> ShopOrder:
+    return ShopOrder(order_id=order.id, history=history_of(history), **order.model_dump())
 
 
 def _listed_product(found: Product) -> ListedProduct:

@@ -10,10 +10,11 @@ from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.lifecycle import Actor, OrderStatus, Step
 from data.contracts.pricing import QuoteNeedsReview, QuotePriced
 from data.contracts.shop import PricingOverdue
-from data.kit import clock, outbox
+from data.kit import clock
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.shop import repository
+from data.shop.repository import Order
 from serve_app.kit.settings import settings
 from serve_app.kit.told import order_of, step_to_take, told_by
 from serve_app.kit.work import Work, add_messaging, every
@@ -42,10 +43,12 @@ async def give_up_waiting(connection: Connection) -> None:
     """Orders whose price is overdue fail; a price that comes later still counts."""
     before = clock.now() - timedelta(seconds=settings().pricing_overdue_s)
     for order in await repository.overdue(connection, before):
-        after = await repository.move(connection, order, Step.FAIL_PRICE, Actor.TIMER.value, Actor.TIMER)
-        if order.quote_id is not None:
-            told: dict[str, Any] = {"order_id": order.id, "by": Actor.TIMER.value, "revision": after.revision}
-            await outbox.append(connection, PricingOverdue(**told, quote_id=order.quote_id))
+        await repository.move(connection, order, Step.FAIL_PRICE, Actor.TIMER.value, Actor.TIMER, tell=_overdue)
+
+
+def _overdue(order: Order) -> PricingOverdue:
+    assert order.quote_id is not None  # it was submitted
+    return PricingOverdue(order_id=order.id, by=Actor.TIMER.value, revision=order.revision, quote_id=order.quote_id)
 
 
 def add_to(work: Work, database: Database) -> None:

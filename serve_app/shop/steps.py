@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from data.contracts.common import Wish
+from data.contracts.envelope import EventData
 from data.contracts.lifecycle import OrderStatus, Step, advance
 from data.contracts.shop import (
     ModelUploaded,
@@ -43,42 +45,37 @@ async def put_model(
 ) -> Order:
     """The order has this model now; raises IllegalStep, StaleVersion, a 404."""
     order = await _mine(connection, ident, who, seen)
-    after = await _move(connection, order, Step.UPLOAD, who, model_sha256=model.sha256, unit=unit)
-    await outbox.append(
-        connection,
-        ModelUploaded(
-            order_id=ident, by=who.id, revision=after.revision, model_sha256=model.sha256, bytes=model.bytes, unit=unit
-        ),
-    )
-    return after
+
+    def told(after: Order) -> ModelUploaded:
+        about: dict[str, Any] = {"order_id": ident, "by": who.id, "revision": after.revision, "unit": unit}
+        return ModelUploaded(**about, model_sha256=model.sha256, bytes=model.bytes)
+
+    return await _move(connection, order, Step.UPLOAD, who, told, model_sha256=model.sha256, unit=unit)
 
 
 async def submit(connection: Connection, ident: UUID, who: Principal, seen: int | None) -> Order:
     """The order wants a price: the request goes to pricing in the topic of its priority."""
     order = await _mine(connection, ident, who, seen)
-    after = await _move(connection, order, Step.SUBMIT, who, quote_id=new_id(), quote=None, submitted_at=clock.now())
-    wish = Wish.model_validate(after.model_dump())
-    asked: dict[str, Any] = {
-        "order_id": ident,
-        "owner_id": after.owner_id,
-        "model_sha256": after.model_sha256,
-        "unit": after.unit,
-        "quote_id": after.quote_id,
-        **wish.model_dump(),
-    }
-    await outbox.append(
-        connection,
-        OrderSubmitted(**asked, partner=after.partner, by=who.id, revision=after.revision),
-        QuoteRequested(**asked),
-    )
+    asked = {name: getattr(order, name) for name in (*Wish.model_fields, "owner_id", "model_sha256", "unit")}
+    asked |= {"order_id": ident, "quote_id": new_id()}
+
+    def told(after: Order) -> OrderSubmitted:
+        return OrderSubmitted(**asked, partner=order.partner, by=who.id, revision=after.revision)
+
+    changes = {"quote_id": asked["quote_id"], "quote": None, "submitted_at": clock.now()}
+    after = await _move(connection, order, Step.SUBMIT, who, told, **changes)
+    await outbox.append(connection, QuoteRequested(**asked))
     return after
 
 
 async def cancel(connection: Connection, ident: UUID, who: Principal, seen: int | None, reason: str) -> Order:
     """The order is off, and pricing stops if it has begun."""
     order = await _mine(connection, ident, who, seen)
-    after = await _move(connection, order, Step.CANCEL, who)
-    await outbox.append(connection, OrderCancelled(order_id=ident, by=who.id, revision=after.revision, reason=reason))
+
+    def told(after: Order) -> OrderCancelled:
+        return OrderCancelled(order_id=ident, by=who.id, revision=after.revision, reason=reason)
+
+    after = await _move(connection, order, Step.CANCEL, who, told)
     if order.status is OrderStatus.SUBMITTED:
         await withdraw_quote(connection, order)
     return after
@@ -99,5 +96,12 @@ async def _mine(connection: Connection, ident: UUID, who: Principal, seen: int |
     return order
 
 
-async def _move(connection: Connection, order: Order, step: Step, who: Principal, **changes: Any) -> Order:
-    return await repository.move(connection, order, step, who.id, who.acting_as(*_OWNERS), **changes)
+async def _move(
+    connection: Connection,
+    order: Order,
+    step: Step,
+    who: Principal,
+    tell: Callable[[Order], EventData],
+    **changes: Any,
+) -> Order:
+    return await repository.move(connection, order, step, who.id, who.acting_as(*_OWNERS), tell=tell, **changes)
