@@ -84,6 +84,7 @@ async def _publish(producer: AIOKafkaProducer, rows: Sequence[tuple[int, str, st
 
     Of each partition one batch is on its way at a time: after a failure no later one may arrive before it is repeated.
     """
+    partitions: dict[str, list[int]] = {}
     building: dict[TopicPartition, BatchBuilder] = {}
     sent: dict[TopicPartition, asyncio.Future[object]] = {}
 
@@ -94,7 +95,10 @@ async def _publish(producer: AIOKafkaProducer, rows: Sequence[tuple[int, str, st
 
     for _, topic, subject, value in rows:
         key, body = subject.encode(), value.encode()
-        place = TopicPartition(topic, await _partition(producer, topic, key))
+        if topic not in partitions:
+            partitions[topic] = sorted(await producer.partitions_for(topic))
+        # Where the producer itself would put the key.
+        place = TopicPartition(topic, _PARTITIONER(key, partitions[topic], partitions[topic]))
         builder = building.setdefault(place, producer.create_batch())
         if builder.append(key=key, value=body, timestamp=None) is None:
             await send(place)
@@ -103,9 +107,3 @@ async def _publish(producer: AIOKafkaProducer, rows: Sequence[tuple[int, str, st
     for place in list(building):
         await send(place)
     await asyncio.gather(*sent.values())
-
-
-async def _partition(producer: AIOKafkaProducer, topic: str, key: bytes) -> int:
-    """Where the producer itself would put the key."""
-    partitions = sorted(await producer.partitions_for(topic))
-    return int(_PARTITIONER(key, partitions, partitions))
