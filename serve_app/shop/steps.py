@@ -43,8 +43,10 @@ def check_upload(order: Order, who: Principal) -> None:
 async def put_model(
     connection: Connection, ident: UUID, who: Principal, seen: int | None, model: Stored, unit: str
 ) -> Order:
-    """The order has this model now; raises IllegalStep, StaleVersion, a 404."""
+    """The order has this model now; one that it had already changes nothing. Raises IllegalStep, StaleVersion, a 404."""
     order = await _mine(connection, ident, who, seen)
+    if order.status is OrderStatus.FILE_UPLOADED and (order.model_sha256, order.unit) == (model.sha256, unit):
+        return order  # sent again by somebody who got no answer
 
     def told(after: Order) -> ModelUploaded:
         about: dict[str, Any] = {"order_id": ident, "by": who.id, "revision": after.revision, "unit": unit}

@@ -199,8 +199,7 @@ def _history(found: Audit, order: Order, lines: list[tuple[str, datetime, Any]])
     events = [event for *_, event in lines]
     found.expect(len(set(events)) == len(events), f"{order.ident}: an event made two lines of the history: {lines}")
     counts = Counter(status for status, *_ in lines)
-    # A customer who heard nothing uploads again; each of these counts, for it may be another model.
-    most = {"FILE_UPLOADED": max(1, order.uploads), "SUBMITTED": 1 + counts["PRICE_FAILED"]}
+    most = {"SUBMITTED": 1 + counts["PRICE_FAILED"]}
     again = {status: count for status, count in counts.items() if count > most.get(status, 1)}
     found.expect(not again, f"{order.ident}: lines of the history came twice: {again}")
 
