@@ -43,7 +43,7 @@ def check_upload(order: Order, who: Principal) -> None:
 async def put_model(
     connection: Connection, ident: UUID, who: Principal, seen: int | None, model: Stored, unit: str
 ) -> Order:
-    """The order has this model now; one that it had already changes nothing. Raises IllegalStep, StaleVersion, a 404."""
+    """The order has this model now; one it had already changes nothing. Raises IllegalStep, StaleVersion, a 404."""
     order = await _mine(connection, ident, who, seen)
     if order.status is OrderStatus.FILE_UPLOADED and (order.model_sha256, order.unit) == (model.sha256, unit):
         return order  # sent again by somebody who got no answer
