@@ -83,7 +83,8 @@ OLD = [NOW - timedelta(360)]
 PLANS: dict[str, Expected] = {
     "shop.repository._GET": by("pk_orders"),
     "shop.repository._LOCK": by("pk_orders"),
-    "shop.repository._SAVE": by("pk_orders"),
+    "shop.repository._MOVE": by("pk_orders"),
+    "shop.repository._MOVE_AND_TELL": by("pk_orders"),
     "shop.repository._HISTORY": by("pk_order_history"),
     "shop.repository._OF_OWNER": by("ix_orders_owner"),
     "shop.repository._OVERDUE": by("ix_orders_waiting"),
@@ -188,7 +189,7 @@ def looking(package: str) -> Iterator[tuple[str, Statement]]:
 def plans(connection: psycopg.Connection, statement: Statement, given: Mapping[str, list[Any]]) -> Iterator[Any]:
     """The plan that the server has settled on, and what it took, for each combination of the values given.
 
-    An UPDATE is planned once and not run.
+    One that writes what it is given is planned once and not run.
     """
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", str(statement))))
     text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", str(statement))
@@ -196,9 +197,9 @@ def plans(connection: psycopg.Connection, statement: Statement, given: Mapping[s
     connection.execute(f"PREPARE tried AS {text}".encode())
     fixed = {name: [value] for name, value in statement.given.items()}
     combinations = itertools.product(*({**given, **fixed}.get(name, [None]) for name in names))
-    is_update = text.startswith("UPDATE")
-    explain = SQL("EXPLAIN (FORMAT JSON) {}" if is_update else "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}")
-    for each in itertools.islice(combinations, 1 if is_update else None):
+    writes = text.startswith("UPDATE") or "INSERT INTO" in text
+    explain = SQL("EXPLAIN (FORMAT JSON) {}" if writes else "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}")
+    for each in itertools.islice(combinations, 1 if writes else None):
         call = SQL("EXECUTE tried ({})" if each else "EXECUTE tried").format(SQL(", ").join(map(Literal, each)))
         for _ in range(CUSTOM_PLANS + 1):
             connection.execute(SQL("EXPLAIN {}").format(call))
