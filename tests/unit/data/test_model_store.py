@@ -109,3 +109,11 @@ def test_what_was_not_kept_is_gone(store: ModelStore, folder: Path) -> None:
 
 def test_what_is_not_there_is_not_found(store: ModelStore) -> None:
     assert asyncio.run(store.find("0" * 64)) is None
+
+
+def test_a_store_that_is_no_folder_keeps_and_finds_too() -> None:
+    store = ModelStore("memory:///models", MOST)
+    kept = keep(store, b"solid ring")
+    assert keep(store, b"solid ", b"ring") == kept
+    assert asyncio.run(store.find(kept.sha256)) == kept
+    assert asyncio.run(store.find(hashlib.sha256(b"another").hexdigest())) is None
