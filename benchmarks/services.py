@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("items", nargs="*", metavar="ITEM", help=f"of {', '.join(ITEMS)}; default: all")
     parser.add_argument("--orders", type=int, default=MANY, help="how many orders lie in the databases")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a time limit ends it like Ctrl-C: with its stack
     table = Table(title=f"On {os.cpu_count()} cores, client and servers together", title_justify="left")
     for column in ("what", "measured", "floor", "goal"):
         table.add_column(column, justify="left" if column == "what" else "right")
@@ -49,9 +51,15 @@ def main() -> None:
             console.status("bringing the stack up") as status,
             running(Path(folder)) as stack,
         ):
-            bench = Bench(stack, chosen.orders, status.update)
+
+            def tell(text: str) -> None:
+                status.update(text)
+                if not console.is_terminal:
+                    console.print(f"{time.strftime('%H:%M:%S')} {text}")
+
+            bench = Bench(stack, chosen.orders, tell)
             for item in chosen.items or ITEMS:
-                status.update(f"measuring {item}")
+                tell(item)
                 for row in ITEMS[item](bench):
                     table.add_row(*row)
     finally:
