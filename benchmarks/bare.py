@@ -22,13 +22,17 @@ _APPEND = """WITH next AS (
         ON CONFLICT (source, subject) DO UPDATE SET last = outbox_sequences.last + 1 RETURNING last)
     INSERT INTO outbox (topic, subject, value) SELECT %s, %s, '{"sequence":' || last || %s FROM next"""
 _HISTORY = "SELECT status, at, by FROM order_history WHERE order_id = %s ORDER BY n"
-# As long as the services' own events; of a type that nobody knows, so that consumers pass them over.
+# The events that the shop itself writes, so that what goes on behind both is the same.
 _REST = (
-    ',"specversion":"1.0","id":"%s","source":"/facet/bare","type":"facet.Bare.v1","subject":"%s",'
+    ',"specversion":"1.0","id":"%s","source":"%s","type":"%s","subject":"%s",'
     '"time":"2026-01-01T00:00:00+00:00","datacontenttype":"application/json","traceparent":"00-%s-%s-01",'
     '"data":{"order_id":"%s","by":"customer","revision":3,"process":"casting","material":"silver-925","finish":null,'
     '"quantity":1,"priority":"bulk","product_id":null,"owner_id":"customer","partner":false,"model_sha256":"%s",'
     '"unit":"mm","quote_id":"%s"}}'
+)
+_EVENTS = (
+    ("shop.orders.v1", "/facet/shop/orders", "facet.OrderSubmitted.v1"),
+    ("pricing.requests.bulk.v1", "/facet/shop/pricing-requests", "facet.QuoteRequested.v1"),
 )
 
 
@@ -72,10 +76,10 @@ async def _submit(connection: Any, ident: str) -> list[Any]:
         await (await connection.execute(_LOCK, [ident])).fetchone()
         await connection.execute(_MOVE, [quote, ident])
         await connection.execute(_RECORD, [ident])
-        for topic in ("shop.orders.v1", "pricing.requests.bulk.v1"):
+        for topic, source, kind in _EVENTS:
             trace = secrets.token_hex(16), secrets.token_hex(8)
-            rest = _REST % (uuid.uuid4(), ident, *trace, ident, "ab" * 32, quote)
-            await connection.execute(_APPEND, ["/facet/bare", ident, topic, ident, rest])
+            rest = _REST % (uuid.uuid4(), source, kind, ident, *trace, ident, "ab" * 32, quote)
+            await connection.execute(_APPEND, [source, ident, topic, ident, rest])
     return list(await (await connection.execute(_HISTORY, [ident])).fetchall())
 
 

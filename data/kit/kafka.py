@@ -45,7 +45,7 @@ def consumer(bootstrap: str, group: str, topics: Iterable[str]) -> AIOKafkaConsu
         client_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=500,
         session_timeout_ms=SESSION_TIMEOUT_MS,
         heartbeat_interval_ms=2_000,
         max_poll_interval_ms=120_000,

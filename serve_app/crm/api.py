@@ -29,6 +29,7 @@ from data.kit import outbox
 from data.kit.database import Database
 from serve_app.kit.answers import Listed, PageAsked, Seen, json_answer, page_answer
 from serve_app.kit.app import nothing_more, service_app, state
+from serve_app.kit.fresh import Fresh
 from serve_app.kit.orders import Reason
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
@@ -71,13 +72,17 @@ async def board(
     request: Request, asked: PageAsked, _who: Seller, status: Annotated[OrderStatus | None, Query()] = None
 ) -> Response:
     """Orders, of one status or of all, newest first."""
-    async with _database(request).connection() as connection:
-        return await page_answer(
-            state(request, "cursors"),
-            f"crm orders {status}",
-            asked,
-            lambda place, limit: repository.board(connection, status, place, limit),
-        )
+
+    async def look() -> Response:
+        async with _database(request).connection() as connection:
+            return await page_answer(
+                state(request, "cursors"),
+                f"crm orders {status}",
+                asked,
+                lambda place, limit: repository.board(connection, status, place, limit),
+            )
+
+    return await _boards(request).answer((status, asked), look)
 
 
 @routes.get("/orders/{order_id}", response_model=CrmOrder)
@@ -98,6 +103,7 @@ async def annotate(request: Request, order_id: UUID, note: Note, _who: Seller, s
         if found is None:
             raise not_found("order")
         after = await repository.annotate(connection, found, note.note)
+    _boards(request).forget()
     return json_answer(_shown(after), version=after.version)
 
 
@@ -184,11 +190,16 @@ async def _step(
             "quote_id": before.quote_id,
         }
         await outbox.append(connection, event(before, told))
+    _boards(request).forget()
     return json_answer(_shown(after), version=after.version)
 
 
 def _shown(order: Order) -> CrmOrder:
     return CrmOrder(order_id=order.id, **order.model_dump())
+
+
+def _boards(request: Request) -> Fresh[Response]:
+    return state(request, "boards")  # type: ignore[no-any-return]
 
 
 def _database(request: Request) -> Database:

@@ -18,12 +18,15 @@ from data.kit.database import AWAY, Database
 from data.kit.paging import Cursors
 from pricing_engine import ENGINE_VERSION
 from serve_app.kit import logs, problems
+from serve_app.kit.fresh import Fresh
 from serve_app.kit.settings import settings
 from serve_app.kit.signin import ApiKeys, AskPartners, SignIn
 from serve_app.kit.tokens import Verifier
 
 Open = Callable[[FastAPI, Database, AsyncExitStack], Awaitable[None]]
 """Opens what else a service needs and keeps it in ``app.state``; what it enters into the stack closes with the app."""
+BOARDS_S = 0.1
+"""How old the first page of a board may be that shows changes of other processes."""
 MOST_BODY_BYTES = 1 << 20
 """Of a request that is no upload."""
 
@@ -53,6 +56,7 @@ def service_app(name: str, routers: Sequence[APIRouter], open_more: Open, descri
             database = Database(settings().database_url(name), settings(), f"facet-{name}-api")
             app.state.database = await stack.enter_async_context(database)
             app.state.cursors = Cursors(settings().needed("cursor_secret").encode())
+            app.state.boards = Fresh(BOARDS_S)
             keys = AskPartners(settings().api_url)
             stack.push_async_callback(keys.close)
             app.state.sign_in = SignIn(Verifier(settings().issuer_url), keys)

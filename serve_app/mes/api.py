@@ -28,6 +28,7 @@ from data.mes import repository
 from data.mes.repository import Task
 from serve_app.kit.answers import Listed, PageAsked, Seen, json_answer, page_answer
 from serve_app.kit.app import nothing_more, service_app, state
+from serve_app.kit.fresh import Fresh
 from serve_app.kit.orders import Reason
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem, not_found
@@ -68,13 +69,17 @@ async def board(
     request: Request, asked: PageAsked, _who: Operator, status: Annotated[OrderStatus | None, Query()] = None
 ) -> Response:
     """The board: orders of one status or of all, newest first."""
-    async with _database(request).connection() as connection:
-        return await page_answer(
-            state(request, "cursors"),
-            f"mes orders {status}",
-            asked,
-            lambda place, limit: repository.board(connection, status, place, limit),
-        )
+
+    async def look() -> Response:
+        async with _database(request).connection() as connection:
+            return await page_answer(
+                state(request, "cursors"),
+                f"mes orders {status}",
+                asked,
+                lambda place, limit: repository.board(connection, status, place, limit),
+            )
+
+    return await _boards(request).answer((status, asked), look)
 
 
 @routes.get("/orders/{order_id}", response_model=MesOrder)
@@ -96,6 +101,7 @@ async def claim(request: Request, order_id: UUID, who: Operator) -> Response:
         task = await repository.claim(connection, order_id, who.id)
         told = ProductionStarted(order_id=order_id, by=who.id, revision=task.revision)
         await outbox.append(connection, told)
+    _boards(request).forget()
     return json_answer(_shown(task), version=task.version)
 
 
@@ -191,11 +197,16 @@ async def _step(
             raise Problem(HTTPStatus.CONFLICT, "claimed", "another operator has claimed this order")
         after = await repository.move(connection, before, step, who.acting_as(Role.OPERATOR), **changes)
         await outbox.append(connection, event(before, {"order_id": ident, "by": who.id, "revision": after.revision}))
+    _boards(request).forget()
     return json_answer(_shown(after), version=after.version)
 
 
 def _shown(task: Task) -> MesOrder:
     return MesOrder(order_id=task.id, **task.model_dump())
+
+
+def _boards(request: Request) -> Fresh[Response]:
+    return state(request, "boards")  # type: ignore[no-any-return]
 
 
 def _database(request: Request) -> Database:

@@ -20,6 +20,7 @@ from data.status import repository
 from serve_app.kit import streams
 from serve_app.kit.answers import Listed, PageAsked, page_answer
 from serve_app.kit.app import service_app, state
+from serve_app.kit.fresh import Fresh
 from serve_app.kit.orders import HistoryLine, OrderBody
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
@@ -44,23 +45,37 @@ class ListedStatus(BaseModel):
 @routes.get("/orders", response_model=Listed[ListedStatus])
 async def orders(request: Request, asked: PageAsked, who: Owner) -> Response:
     """One's own orders, newest first."""
-    async with _database(request).connection() as connection:
-        return await page_answer(
-            state(request, "cursors"),
-            f"status orders {who.id}",
-            asked,
-            lambda place, limit: repository.of_owner(connection, who.id, place, limit),
-        )
+
+    async def look() -> Response:
+        async with _database(request).connection() as connection:
+            return await page_answer(
+                state(request, "cursors"),
+                f"status orders {who.id}",
+                asked,
+                lambda place, limit: repository.of_owner(connection, who.id, place, limit),
+            )
+
+    lists: Fresh[Response] = state(request, "boards")
+    return await lists.answer((who.id, asked), look)
 
 
 @routes.get("/orders/{order_id}", response_model=OrderBody)
 async def order(request: Request, order_id: UUID, who: Owner) -> Response:
     """Where an order is, and all that happened to it."""
-    async with _database(request).connection() as connection:
-        found = await repository.shown(connection, order_id)
-    if found is None or not who.owns(found[0]):
+
+    async def look() -> tuple[str, str]:
+        async with _database(request).connection() as connection:
+            found = await repository.shown(connection, order_id)
+        if found is None:
+            raise not_found("order")
+        return found
+
+    news: Listener = state(request, "news")
+    orders: Fresh[tuple[str, str]] = state(request, "orders")
+    owner_id, text = await (orders.answer(str(order_id), look) if news.hears else look())
+    if not who.owns(owner_id):
         raise not_found("order")
-    return Response(found[1], media_type="application/json")
+    return Response(text, media_type="application/json")
 
 
 @routes.get(
@@ -100,7 +115,8 @@ def _database(request: Request) -> Database:
 
 
 async def _open(app: FastAPI, _database: Database, stack: AsyncExitStack) -> None:
-    app.state.news = Listener(settings().needed("redis_url"), ORDERS)
+    app.state.orders = Fresh(LOOK_EVERY_S)  # announcements make it forget at once; one that is lost costs a second
+    app.state.news = Listener(settings().needed("redis_url"), ORDERS, app.state.orders.forget)
     listening = asyncio.create_task(app.state.news.run(), name="orders' news")
     stack.callback(listening.cancel)
 
