@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from cluster.local.state import Folder
 from pricing_engine.mesh.samples import SAMPLES
 
 _PRICED_WITHIN_S = 120.0
+_WIDTH = 150  # where no terminal says how wide it is
 _OPEN = ("INITIATED", "FILE_UPLOADED", "SUBMITTED")
 
 
@@ -38,13 +40,13 @@ def carry(url: str, folder: Folder) -> None:
     """Carry the orders at once and print what happened; raises PartFailed where one does not get its price."""
     accounts = credentials(folder.data)
     with tempfile.TemporaryDirectory() as place, httpx.Client(base_url=url, timeout=60) as client:
-        band, signet, pendant = (SAMPLES[name]().write_stl(Path(place)) for name in list(SAMPLES)[:3])
+        band, signet = (SAMPLES[name]().write_stl(Path(place)) for name in ("band", "signet"))
         customer = _signed_in(client, "customer", accounts.passwords["customer"])
         partner = {"X-API-Key": accounts.partner_api_key}
         orders: list[Callable[[], Carried]] = [
             lambda: _customer(client, customer, "customer", band, "gold-18k-yellow", "standard"),
             lambda: _customer(client, customer, "customer, express", signet, "silver-925", "express"),
-            lambda: _partner(client, partner, pendant, "gold-14k-yellow"),
+            lambda: _partner(client, partner, band, "gold-14k-yellow"),
         ]
         try:
             with ThreadPoolExecutor() as pool:
@@ -105,7 +107,7 @@ def _show(carried: list[Carried]) -> None:
         table.add_row(
             each.who, each.model, each.wish, each.order["status"], total, _waited(each.order), each.order["order_id"]
         )
-    Console(stderr=True).print(table)
+    Console(stderr=True, width=None if sys.stderr.isatty() else _WIDTH).print(table)
 
 
 def _waited(order: dict[str, Any]) -> str:

@@ -10,11 +10,11 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-from jgo.maven import Dependency, MavenContext
+from types import ModuleType
 
 from cluster.local.parts import PartFailed
 
@@ -32,7 +32,7 @@ def fetch(lock: Path, tell: Callable[[str], None]) -> list[Path]:
 
     Raises JarsMissing, and PartFailed where a jar is not the one that was locked.
     """
-    context = MavenContext()
+    context = _maven().MavenContext()
     wanted = [line.split() for line in lock.read_text().splitlines() if line and not line.startswith("#")]
 
     def one(coordinate: str, sha256: str) -> Path:
@@ -80,15 +80,23 @@ def locked(coordinates: list[str]) -> list[str]:
     Where two of them need different versions of a jar, the one named first has its way: each is resolved alone, since
     what one of them manages would otherwise change the versions that the others were released with.
     """
-    context = MavenContext()
+    context = _maven().MavenContext()
     found: dict[tuple[str, str], str] = {}
     for coordinate in coordinates:
         group, name, version = coordinate.split(":")
-        asked = Dependency(context.project(group, name).at_version(version).artifact())
+        asked = _maven().Dependency(context.project(group, name).at_version(version).artifact())
         for each in (needed.artifact for some in context.resolver.resolve([asked]) for needed in some):
             line = f"{each.groupId}:{each.artifactId}:{each.version} {_sha256(each.resolve())}"
             found.setdefault((each.groupId, each.artifactId), line)
     return sorted(found.values())
+
+
+def _maven() -> ModuleType:
+    """jgo's Maven, which on import asks for a folder that it does not use and warns where there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from jgo import maven
+    return maven
 
 
 def _sha256(path: Path) -> str:
