@@ -12,8 +12,9 @@ import hashlib
 import os
 import struct
 import tempfile
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,7 @@ import obstore
 from obstore.exceptions import NotFoundError
 from obstore.store import from_url
 
+_INCOMING, _ABANDONED_S = "incoming-", 86_400.0
 _SUFFIXES = (".stl", "")
 _STL_HEADER, _STL_FACET = 84, 50
 
@@ -90,6 +92,7 @@ class ModelStore:
         self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
         if self._folder:
             self._folder.mkdir(parents=True, exist_ok=True)
+            _sweep(self._folder)
         self._objects: Any = from_url(self._url)
 
     @asynccontextmanager
@@ -98,7 +101,8 @@ class ModelStore:
 
         What was not kept is gone after the block.
         """
-        descriptor, name = await asyncio.to_thread(tempfile.mkstemp, ".part", "incoming-", self._folder)
+        # Made right here and not in a thread: who is cancelled while a thread makes a file can't remove it.
+        descriptor, name = tempfile.mkstemp(".part", _INCOMING, self._folder)
         try:
             os.close(descriptor)
             with open(name, "wb") as file:
@@ -130,6 +134,14 @@ class ModelStore:
         except (NotFoundError, FileNotFoundError):
             return None
         return int(found["size"])
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed had been receiving: nobody receives a model for a day."""
+    for left in folder.glob(f"{_INCOMING}*"):
+        with suppress(FileNotFoundError):  # another process sweeps too
+            if left.stat().st_mtime < time.time() - _ABANDONED_S:
+                left.unlink()
 
 
 def _flush(file: IO[bytes]) -> None:

@@ -112,7 +112,6 @@ _SHOWN = sql.Statement(
         ),
     ).where(_mine, _known)
 )
-_WITH_STATUS = paging.select_page(ORDERS, ORDERS.c.status == bindparam("status"))
 _STUCK = sql.Statement(
     select(ORDERS.c.id)
     .where(ORDERS.c.parked_since < bindparam("before", type_=DateTime(timezone=True)))
@@ -187,11 +186,6 @@ async def shown(connection: Connection, ident: UUID) -> tuple[str, str] | None:
 async def of_owner(connection: Connection, owner_id: str, place: paging.Place, limit: int) -> list[paging.Shown]:
     """Orders of somebody, newest first: a page and one row more."""
     return await paging.shown(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)})
-
-
-async def with_status(connection: Connection, status: OrderStatus, place: paging.Place, limit: int) -> list[Order]:
-    """Orders that have a status, newest first: a page and one row more."""
-    return await sql.many(connection, _WITH_STATUS, {"status": status, **paging.parameters(place, limit)}, Order)
 
 
 async def stuck(connection: Connection, limit: int = 100) -> list[UUID]:

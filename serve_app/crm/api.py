@@ -26,10 +26,8 @@ from data.contracts.lifecycle import OrderStatus, Step
 from data.crm import repository
 from data.crm.repository import Order
 from data.kit import outbox
-from data.kit.database import Database
 from serve_app.kit.answers import Listed, PageAsked, Seen, json_answer, page_answer
-from serve_app.kit.app import nothing_more, service_app, state
-from serve_app.kit.fresh import Fresh
+from serve_app.kit.app import database, nothing_more, service_app, state
 from serve_app.kit.orders import Reason
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
@@ -73,22 +71,19 @@ async def board(
 ) -> Response:
     """Orders, of one status or of all, newest first."""
 
-    async def look() -> Response:
-        async with _database(request).connection() as connection:
-            return await page_answer(
-                state(request, "cursors"),
-                f"crm orders {status}",
-                asked,
-                lambda place, limit: repository.board(connection, status, place, limit),
-            )
-
-    return await _boards(request).answer((status, asked), look)
+    return await page_answer(
+        request,
+        f"crm orders {status}",
+        asked,
+        lambda connection, place, limit: repository.board(connection, status, place, limit),
+        kept=True,
+    )
 
 
 @routes.get("/orders/{order_id}", response_model=CrmOrder)
 async def order(request: Request, order_id: UUID, _who: Seller) -> Response:
     """An order; its version is the ETag."""
-    async with _database(request).connection() as connection:
+    async with database(request).connection() as connection:
         found = await repository.get(connection, order_id)
     if found is None:
         raise not_found("order")
@@ -98,12 +93,12 @@ async def order(request: Request, order_id: UUID, _who: Seller) -> Response:
 @routes.put("/orders/{order_id}/note", response_model=CrmOrder)
 async def annotate(request: Request, order_id: UUID, note: Note, _who: Seller, seen: Seen) -> Response:
     """Write a note on an order; with If-Match, unless somebody else has changed it meanwhile."""
-    async with _database(request).transaction() as connection:
+    async with database(request).transaction() as connection:
         found = await repository.lock(connection, order_id, seen)
         if found is None:
             raise not_found("order")
         after = await repository.annotate(connection, found, note.note)
-    _boards(request).forget()
+    state(request, "lists").forget()
     return json_answer(_shown(after), version=after.version)
 
 
@@ -178,7 +173,7 @@ async def _step(
     event: Callable[[Order, dict[str, Any]], CrmEvent],
 ) -> Response:
     """Take a step and tell it, in one transaction; ``event`` makes the event of the order before the step."""
-    async with _database(request).transaction() as connection:
+    async with database(request).transaction() as connection:
         before = await repository.lock(connection, ident, seen)
         if before is None:
             raise not_found("order")
@@ -190,20 +185,12 @@ async def _step(
             "quote_id": before.quote_id,
         }
         await outbox.append(connection, event(before, told))
-    _boards(request).forget()
+    state(request, "lists").forget()
     return json_answer(_shown(after), version=after.version)
 
 
 def _shown(order: Order) -> CrmOrder:
     return CrmOrder(order_id=order.id, **order.model_dump())
-
-
-def _boards(request: Request) -> Fresh[Response]:
-    return state(request, "boards")  # type: ignore[no-any-return]
-
-
-def _database(request: Request) -> Database:
-    return state(request, "database")  # type: ignore[no-any-return]
 
 
 def build() -> FastAPI:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from data.kit import idempotency, paging
 from data.kit.database import Connection, Database
 from data.kit.paging import Cursors, ItemT
+from serve_app.kit.fresh import Fresh
 from serve_app.kit.problems import Problem
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
@@ -59,20 +60,29 @@ def json_answer(
 
 
 async def page_answer(
-    cursors: Cursors,
+    request: Request,
     scope: str,
     asked: Asked,
-    fetch: Callable[[paging.Place, int], Awaitable[Sequence[ItemT]]],
+    fetch: Callable[[Connection, paging.Place, int], Awaitable[Sequence[ItemT]]],
     text: Callable[[ItemT], str] = attrgetter("text"),
+    kept: bool = False,
 ) -> Response:
     """The page ``asked`` for of the list ``scope`` (its name, its filters and whose it is); raises BadCursor.
 
-    ``text`` makes an item's JSON; rows that are ``Shown`` have it.
+    ``text`` makes an item's JSON; rows that are ``Shown`` have it. ``kept``: for a moment, for others who ask the same.
     """
-    rows = await fetch(cursors.place(asked.after, scope), asked.limit)
-    page = cursors.page(rows, asked.limit, scope)
-    items = ",".join(map(text, page.items))
-    return Response(f'{{"items":[{items}],"next":{json.dumps(page.next)}}}', media_type="application/json")
+    app = request.app.state
+    cursors: Cursors = app.cursors
+
+    async def look() -> Response:
+        async with app.database.connection() as connection:
+            rows = await fetch(connection, cursors.place(asked.after, scope), asked.limit)
+        page = cursors.page(rows, asked.limit, scope)
+        items = ",".join(map(text, page.items))
+        return Response(f'{{"items":[{items}],"next":{json.dumps(page.next)}}}', media_type="application/json")
+
+    lists: Fresh[Response] = app.lists
+    return await (lists.answer((scope, asked), look) if kept else look())
 
 
 async def _if_match(if_match: Annotated[str | None, Header(max_length=100)] = None) -> int | None:

@@ -25,8 +25,8 @@ from serve_app.kit.tokens import Verifier
 
 Open = Callable[[FastAPI, Database, AsyncExitStack], Awaitable[None]]
 """Opens what else a service needs and keeps it in ``app.state``; what it enters into the stack closes with the app."""
-BOARDS_S = 0.1
-"""How old the first page of a board may be that shows changes of other processes."""
+LISTS_S = 0.1
+"""How old a list that is kept may be, where another process has changed it."""
 MOST_BODY_BYTES = 1 << 20
 """Of a request that is no upload."""
 
@@ -56,7 +56,7 @@ def service_app(name: str, routers: Sequence[APIRouter], open_more: Open, descri
             database = Database(settings().database_url(name), settings(), f"facet-{name}-api")
             app.state.database = await stack.enter_async_context(database)
             app.state.cursors = Cursors(settings().needed("cursor_secret").encode())
-            app.state.boards = Fresh(BOARDS_S)
+            app.state.lists = Fresh(LISTS_S)
             keys = AskPartners(settings().api_url)
             stack.push_async_callback(keys.close)
             app.state.sign_in = SignIn(Verifier(settings().issuer_url), keys)
@@ -125,6 +125,12 @@ class Traced:
             given = next((value for name, value in scope["headers"] if name == b"traceparent"), None)
             trace.current.set(given.decode("latin-1")[:64] if given else None)
         await self._app(scope, receive, send)
+
+
+def database(request: Request) -> Database:
+    """The service's database."""
+    found: Database = request.app.state.database
+    return found
 
 
 def state(request: Request, name: str) -> Any:

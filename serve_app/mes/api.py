@@ -23,12 +23,10 @@ from data.contracts.mes import (
     ReworkOrdered,
 )
 from data.kit import outbox
-from data.kit.database import Database
 from data.mes import repository
 from data.mes.repository import Task
 from serve_app.kit.answers import Listed, PageAsked, Seen, json_answer, page_answer
-from serve_app.kit.app import nothing_more, service_app, state
-from serve_app.kit.fresh import Fresh
+from serve_app.kit.app import database, nothing_more, service_app, state
 from serve_app.kit.orders import Reason
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem, not_found
@@ -70,22 +68,19 @@ async def board(
 ) -> Response:
     """The board: orders of one status or of all, newest first."""
 
-    async def look() -> Response:
-        async with _database(request).connection() as connection:
-            return await page_answer(
-                state(request, "cursors"),
-                f"mes orders {status}",
-                asked,
-                lambda place, limit: repository.board(connection, status, place, limit),
-            )
-
-    return await _boards(request).answer((status, asked), look)
+    return await page_answer(
+        request,
+        f"mes orders {status}",
+        asked,
+        lambda connection, place, limit: repository.board(connection, status, place, limit),
+        kept=True,
+    )
 
 
 @routes.get("/orders/{order_id}", response_model=MesOrder)
 async def order(request: Request, order_id: UUID, _who: Operator) -> Response:
     """An order on the board; its version is the ETag."""
-    async with _database(request).connection() as connection:
+    async with database(request).connection() as connection:
         found = await repository.get(connection, order_id)
     if found is None:
         raise not_found("order")
@@ -97,11 +92,11 @@ async def claim(request: Request, order_id: UUID, who: Operator) -> Response:
     """Take an order to make it: of any number who try, one gets it, and the others a 409."""
     if Role.OPERATOR not in who.roles:
         raise Problem(HTTPStatus.FORBIDDEN, "forbidden", "only who makes an order may claim it: an operator")
-    async with _database(request).transaction() as connection:
+    async with database(request).transaction() as connection:
         task = await repository.claim(connection, order_id, who.id)
         told = ProductionStarted(order_id=order_id, by=who.id, revision=task.revision)
         await outbox.append(connection, told)
-    _boards(request).forget()
+    state(request, "lists").forget()
     return json_answer(_shown(task), version=task.version)
 
 
@@ -189,7 +184,7 @@ async def _step(
     **changes: Any,
 ) -> Response:
     """Take a step of an order that is the caller's, and tell it; ``event`` makes the event of the task before it."""
-    async with _database(request).transaction() as connection:
+    async with database(request).transaction() as connection:
         before = await repository.lock(connection, ident, seen)
         if before is None:
             raise not_found("order")
@@ -197,20 +192,12 @@ async def _step(
             raise Problem(HTTPStatus.CONFLICT, "claimed", "another operator has claimed this order")
         after = await repository.move(connection, before, step, who.acting_as(Role.OPERATOR), **changes)
         await outbox.append(connection, event(before, {"order_id": ident, "by": who.id, "revision": after.revision}))
-    _boards(request).forget()
+    state(request, "lists").forget()
     return json_answer(_shown(after), version=after.version)
 
 
 def _shown(task: Task) -> MesOrder:
     return MesOrder(order_id=task.id, **task.model_dump())
-
-
-def _boards(request: Request) -> Fresh[Response]:
-    return state(request, "boards")  # type: ignore[no-any-return]
-
-
-def _database(request: Request) -> Database:
-    return state(request, "database")  # type: ignore[no-any-return]
 
 
 def build() -> FastAPI:

@@ -11,7 +11,6 @@ from fastapi import Depends, Request
 
 from data.kit.database import Database
 from data.partners import repository
-from serve_app.kit.app import state
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem
 from serve_app.kit.signin import Allow
@@ -46,8 +45,3 @@ def _caller(request: Request, who: Annotated[Principal, Depends(Allow(Role.PARTN
 
 
 Partner = Annotated[Caller, Depends(_caller)]
-
-
-def database(request: Request) -> Database:
-    """This service's."""
-    return state(request, "database")  # type: ignore[no-any-return]

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from data.partners import repository
 from data.partners.repository import Key
 from serve_app.kit.answers import Listed, PageAsked, json_answer, page_answer
-from serve_app.kit.app import state
+from serve_app.kit.app import database
 from serve_app.kit.problems import not_found
-from serve_app.partners.caller import Partner, database
+from serve_app.partners.caller import Partner
 
 routes = APIRouter(tags=["keys"])
 
@@ -49,14 +49,13 @@ async def whoami(who: Partner) -> Response:
 @routes.get("/v1/keys", response_model=Listed[KeyBody])
 async def keys(request: Request, asked: PageAsked, who: Partner) -> Response:
     """One's own keys, those that were withdrawn too, newest first."""
-    async with database(request).connection() as connection:
-        return await page_answer(
-            state(request, "cursors"),
-            f"keys {who.partner_id}",
-            asked,
-            lambda place, limit: repository.keys(connection, who.partner_id, place, limit),
-            lambda key: _shown(key).model_dump_json(),
-        )
+    return await page_answer(
+        request,
+        f"keys {who.partner_id}",
+        asked,
+        lambda connection, place, limit: repository.keys(connection, who.partner_id, place, limit),
+        lambda key: _shown(key).model_dump_json(),
+    )
 
 
 @routes.post("/v1/keys", status_code=HTTPStatus.CREATED, response_model=NewKey)

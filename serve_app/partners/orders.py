@@ -19,10 +19,10 @@ from data.partners import repository
 from data.partners.repository import PartnerOrder
 from serve_app.kit import upload
 from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, json_answer, made_once, page_answer
-from serve_app.kit.app import state
+from serve_app.kit.app import database, state
 from serve_app.kit.offer import UNITS, check_wish
 from serve_app.kit.orders import OrderBody
-from serve_app.partners.caller import Partner, database
+from serve_app.partners.caller import Partner
 from serve_app.partners.neighbours import Neighbours
 
 routes = APIRouter(tags=["orders"])
@@ -115,14 +115,13 @@ async def _placed(shop: Neighbours, key: str, shop_key: str, wanted: Wanted, mod
 @routes.get("/v1/orders", response_model=Listed[ListedOrder])
 async def orders(request: Request, asked: PageAsked, who: Partner) -> Response:
     """One's own orders, newest first."""
-    async with database(request).connection() as connection:
-        return await page_answer(
-            state(request, "cursors"),
-            f"partner's orders {who.partner_id}",
-            asked,
-            lambda place, limit: repository.orders(connection, who.partner_id, place, limit),
-            _listed,
-        )
+    return await page_answer(
+        request,
+        f"partner's orders {who.partner_id}",
+        asked,
+        lambda connection, place, limit: repository.orders(connection, who.partner_id, place, limit),
+        _listed,
+    )
 
 
 @routes.get("/v1/orders/{order_id}", response_model=OrderBody)

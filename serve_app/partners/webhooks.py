@@ -17,10 +17,10 @@ from data.partners import deliveries, repository
 from data.partners.deliveries import Attempt, Delivery, DeliveryState
 from data.partners.repository import Webhook
 from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, Seen, json_answer, made_once, page_answer
-from serve_app.kit.app import state
+from serve_app.kit.app import database, state
 from serve_app.kit.problems import Problem, not_found
 from serve_app.partners.addresses import AddressRefused, Guard
-from serve_app.partners.caller import Partner, database
+from serve_app.partners.caller import Partner
 from serve_app.partners.events import TYPES
 
 routes = APIRouter(tags=["webhooks"])
@@ -136,14 +136,13 @@ async def remove(request: Request, webhook_id: UUID, who: Partner, seen: Seen) -
 async def sent(request: Request, webhook_id: UUID, asked: PageAsked, who: Partner) -> Response:
     """What was and is to be sent to a webhook, newest first."""
     await _mine(request, webhook_id, who)
-    async with database(request).connection() as connection:
-        return await page_answer(
-            state(request, "cursors"),
-            f"deliveries {webhook_id}",
-            asked,
-            lambda place, limit: deliveries.of_webhook(connection, webhook_id, place, limit),
-            lambda delivery: _shown_delivery(delivery).model_dump_json(),
-        )
+    return await page_answer(
+        request,
+        f"deliveries {webhook_id}",
+        asked,
+        lambda connection, place, limit: deliveries.of_webhook(connection, webhook_id, place, limit),
+        lambda delivery: _shown_delivery(delivery).model_dump_json(),
+    )
 
 
 @routes.get("/v1/deliveries/{delivery_id}/attempts", response_model=Listed[Attempt])

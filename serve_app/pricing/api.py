@@ -27,7 +27,7 @@ from data.pricing import repository
 from data.pricing.repository import Quote, QuoteStatus
 from serve_app.kit import streams, upload
 from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, json_answer, made_once, page_answer
-from serve_app.kit.app import service_app, state
+from serve_app.kit.app import database, service_app, state
 from serve_app.kit.offer import UNITS, check_wish, offered
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem, not_found
@@ -125,7 +125,7 @@ async def ask(
         return Made(HTTPStatus.ACCEPTED, body, {"Location": f"/pricing/quotes/{ident}"})
 
     same = [model.sha256.encode(), wanted.model_dump_json().encode()]
-    accepted = await made_once(_database(request), key, who.id, request, same, work)
+    accepted = await made_once(database(request), key, who.id, request, same, work)
     await state(request, "desk").tell([WORK])
     wait_s = min(_LONGEST_WAIT_S, _preferred_wait(prefer)) - (time.monotonic() - began)
     if wait_s <= 0:
@@ -140,14 +140,13 @@ async def ask(
 @routes.get("/quotes", response_model=Listed[QuoteBody])
 async def quotes(request: Request, asked: PageAsked, who: Caller) -> Response:
     """One's own quotes, newest first."""
-    async with _database(request).connection() as connection:
-        return await page_answer(
-            state(request, "cursors"),
-            f"quotes {who.id}",
-            asked,
-            lambda place, limit: repository.of_owner(connection, who.id, place, limit),
-            lambda quote: _shown(quote).model_dump_json(),
-        )
+    return await page_answer(
+        request,
+        f"quotes {who.id}",
+        asked,
+        lambda connection, place, limit: repository.of_owner(connection, who.id, place, limit),
+        lambda quote: _shown(quote).model_dump_json(),
+    )
 
 
 @routes.get("/quotes/{quote_id}", response_model=QuoteBody)
@@ -167,7 +166,7 @@ async def events(request: Request, quote_id: UUID, who: Caller, _after: LastEven
 async def withdraw(request: Request, quote_id: UUID, who: Caller) -> Response:
     """Cancel it; an equal one that others wait for goes on."""
     await _mine(request, quote_id, who)
-    async with _database(request).transaction() as connection:
+    async with database(request).transaction() as connection:
         ended = await repository.finish(connection, quote_id, QuoteStatus.CANCELLED)
         if ended is not None:
             await outbox.append(connection, cancelled().event(ended))
@@ -193,7 +192,7 @@ async def _wanted(request: Request, who: Principal) -> tuple[Wanted, Stored]:
         again = WantedAgain.model_validate_json(await request.body())
     except ValidationError as error:
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from error
-    async with _database(request).connection() as connection:
+    async with database(request).connection() as connection:
         known = await repository.has_model(connection, who.id, again.model_sha256)
     model = await _models(request).find(again.model_sha256) if known else None
     if model is None:
@@ -212,7 +211,7 @@ async def _done(request: Request, ident: UUID, wait_s: float) -> Quote | None:
     deadline = time.monotonic() + wait_s
     with news.subscribe(str(ident)) as subscription:
         while True:
-            async with _database(request).connection() as connection:
+            async with database(request).connection() as connection:
                 quote = await repository.get(connection, ident)
             if quote is not None and quote.status in _OVER:
                 return quote
@@ -228,7 +227,7 @@ async def _changes(request: Request, ident: UUID) -> AsyncIterator[str | None]:
     with news.subscribe(str(ident)) as subscription:
         patience = Patience(subscription)
         while True:
-            async with _database(request).connection() as connection:
+            async with database(request).connection() as connection:
                 quote = await repository.get(connection, ident)
             if quote is None:
                 return
@@ -243,7 +242,7 @@ async def _changes(request: Request, ident: UUID) -> AsyncIterator[str | None]:
 
 
 async def _mine(request: Request, ident: UUID, who: Principal) -> Quote:
-    async with _database(request).connection() as connection:
+    async with database(request).connection() as connection:
         found = await repository.get(connection, ident)
     if found is None or not who.owns(found.owner_id):
         raise not_found("quote")
@@ -255,10 +254,6 @@ def _shown(quote: Quote) -> QuoteBody:
     between = Between(low=quote.interval_low, high=quote.interval_high) if running else None  # type: ignore[arg-type]
     told = quote.model_dump(exclude={"id", "result"})
     return QuoteBody(quote_id=quote.id, interval=between, quote=quote.result, **told)
-
-
-def _database(request: Request) -> Database:
-    return state(request, "database")  # type: ignore[no-any-return]
 
 
 def _models(request: Request) -> ModelStore:

@@ -23,7 +23,7 @@ from data.shop.products import Product
 from data.shop.repository import Entry, Order
 from serve_app.kit import upload
 from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, Seen, json_answer, made_once, page_answer
-from serve_app.kit.app import service_app, state
+from serve_app.kit.app import database, service_app, state
 from serve_app.kit.offer import UNITS, check_wish
 from serve_app.kit.orders import OrderBody, Reason, history_of
 from serve_app.kit.principal import Principal, Role
@@ -108,20 +108,19 @@ async def catalogue(
 ) -> Response:
     """Products, newest first."""
     scope = f"products {category} {in_stock} {max_price}"
-    async with _database(request).connection() as connection:
-        return await page_answer(
-            state(request, "cursors"),
-            scope,
-            asked,
-            lambda place, limit: products.catalogue(connection, place, limit, category, in_stock, max_price),
-            lambda product: _listed_product(product).model_dump_json(),
-        )
+    return await page_answer(
+        request,
+        scope,
+        asked,
+        lambda connection, place, limit: products.catalogue(connection, place, limit, category, in_stock, max_price),
+        lambda product: _listed_product(product).model_dump_json(),
+    )
 
 
 @routes.get("/products/{product_id}", response_model=ListedProduct)
 async def product(request: Request, product_id: UUID) -> Response:
     """A product; its version is the ETag."""
-    async with _database(request).connection() as connection:
+    async with database(request).connection() as connection:
         found = await products.get(connection, product_id)
     if found is None:
         raise not_found("product")
@@ -134,7 +133,7 @@ async def edit_product(
 ) -> Response:
     """Change a product; with If-Match, unless somebody else has meanwhile."""
     check_wish(edited.process, edited.material, None, 1)
-    async with _database(request).transaction() as connection:
+    async with database(request).transaction() as connection:
         known = await products.get(connection, product_id)
         if known is None:
             raise not_found("product")
@@ -157,26 +156,25 @@ async def begin(request: Request, new: NewOrder, who: Customer, key: Idempotency
         body = _Begun(order_id=ident, status=OrderStatus.INITIATED)
         return Made(HTTPStatus.CREATED, body, {"Location": f"/shop/orders/{ident}"})
 
-    return await made_once(_database(request), key, who.id, request, [new.model_dump_json().encode()], work)
+    return await made_once(database(request), key, who.id, request, [new.model_dump_json().encode()], work)
 
 
 @routes.get("/orders", response_model=Listed[ListedOrder])
 async def orders(request: Request, asked: PageAsked, who: Customer) -> Response:
     """One's own orders, newest first."""
-    async with _database(request).connection() as connection:
-        return await page_answer(
-            state(request, "cursors"),
-            f"shop orders {who.id}",
-            asked,
-            lambda place, limit: repository.of_owner(connection, who.id, place, limit),
-            lambda order: ListedOrder(order_id=order.id, **order.model_dump()).model_dump_json(),
-        )
+    return await page_answer(
+        request,
+        f"shop orders {who.id}",
+        asked,
+        lambda connection, place, limit: repository.of_owner(connection, who.id, place, limit),
+        lambda order: ListedOrder(order_id=order.id, **order.model_dump()).model_dump_json(),
+    )
 
 
 @routes.get("/orders/{order_id}", response_model=ShopOrder)
 async def order(request: Request, order_id: UUID, who: Customer) -> Response:
     """An order with its history; its version is the ETag."""
-    async with _database(request).connection() as connection:
+    async with database(request).connection() as connection:
         found = await repository.get(connection, order_id)
         if found is None or not who.owns(found.owner_id):
             raise not_found("order")
@@ -198,13 +196,13 @@ async def put_model(
     unit: Annotated[Literal[UNITS], Query()] = "mm",  # type: ignore[valid-type]
 ) -> Response:
     """The order's model, in place of any that it had: the file `model` of a multipart body."""
-    async with _database(request).connection() as connection:  # nobody uploads a gigabyte to hear a 404
+    async with database(request).connection() as connection:  # nobody uploads a gigabyte to hear a 404
         known = await repository.get(connection, order_id)
     if known is None or not who.owns(known.owner_id):
         raise not_found("order")
     steps.check_upload(known, who)
     came = await upload.receive(request, state(request, "models"))
-    async with _database(request).transaction() as connection:
+    async with database(request).transaction() as connection:
         after = await steps.put_model(connection, order_id, who, seen, came.model, unit)
         history = await repository.history(connection, order_id)
     return json_answer(_shown(after, history), version=after.version)
@@ -213,7 +211,7 @@ async def put_model(
 @routes.post("/orders/{order_id}/submit", response_model=ShopOrder)
 async def submit(request: Request, order_id: UUID, who: Customer, seen: Seen) -> Response:
     """Ask for the price."""
-    async with _database(request).transaction() as connection:
+    async with database(request).transaction() as connection:
         after = await steps.submit(connection, order_id, who, seen)
         history = await repository.history(connection, order_id)
     return json_answer(_shown(after, history), version=after.version)
@@ -222,7 +220,7 @@ async def submit(request: Request, order_id: UUID, who: Customer, seen: Seen) ->
 @routes.post("/orders/{order_id}/cancel", response_model=ShopOrder)
 async def cancel(request: Request, order_id: UUID, why: Reason, who: Customer, seen: Seen) -> Response:
     """Call the order off, as long as nobody has begun to make it."""
-    async with _database(request).transaction() as connection:
+    async with database(request).transaction() as connection:
         after = await steps.cancel(connection, order_id, who, seen, why.reason)
         history = await repository.history(connection, order_id)
     return json_answer(_shown(after, history), version=after.version)
@@ -234,10 +232,6 @@ def _shown(order: Order, history: Iterable[Entry]) -> ShopOrder:
 
 def _listed_product(found: Product) -> ListedProduct:
     return ListedProduct(product_id=found.id, **found.model_dump())
-
-
-def _database(request: Request) -> Database:
-    return state(request, "database")  # type: ignore[no-any-return]
 
 
 async def _open(app: FastAPI, _database: Database, _stack: AsyncExitStack) -> None:

@@ -19,7 +19,7 @@ from data.kit.database import Database
 from data.status import repository
 from serve_app.kit import streams
 from serve_app.kit.answers import Listed, PageAsked, page_answer
-from serve_app.kit.app import service_app, state
+from serve_app.kit.app import database, service_app, state
 from serve_app.kit.fresh import Fresh
 from serve_app.kit.orders import HistoryLine, OrderBody
 from serve_app.kit.principal import Principal, Role
@@ -46,17 +46,13 @@ class ListedStatus(BaseModel):
 async def orders(request: Request, asked: PageAsked, who: Owner) -> Response:
     """One's own orders, newest first."""
 
-    async def look() -> Response:
-        async with _database(request).connection() as connection:
-            return await page_answer(
-                state(request, "cursors"),
-                f"status orders {who.id}",
-                asked,
-                lambda place, limit: repository.of_owner(connection, who.id, place, limit),
-            )
-
-    lists: Fresh[Response] = state(request, "boards")
-    return await lists.answer((who.id, asked), look)
+    return await page_answer(
+        request,
+        f"status orders {who.id}",
+        asked,
+        lambda connection, place, limit: repository.of_owner(connection, who.id, place, limit),
+        kept=True,
+    )
 
 
 @routes.get("/orders/{order_id}", response_model=OrderBody)
@@ -64,7 +60,7 @@ async def order(request: Request, order_id: UUID, who: Owner) -> Response:
     """Where an order is, and all that happened to it."""
 
     async def look() -> tuple[str, str]:
-        async with _database(request).connection() as connection:
+        async with database(request).connection() as connection:
             found = await repository.shown(connection, order_id)
         if found is None:
             raise not_found("order")
@@ -85,7 +81,7 @@ async def order(request: Request, order_id: UUID, who: Owner) -> Response:
 )
 async def events(request: Request, order_id: UUID, who: Owner, after: LastEventId = None) -> Response:
     """The history as it grows, until the order ends; after Last-Event-ID, what was missed comes first."""
-    async with _database(request).connection() as connection:
+    async with database(request).connection() as connection:
         found = await repository.get(connection, order_id)
         if found is None or not who.owns(found.owner_id):
             raise not_found("order")
@@ -99,7 +95,7 @@ async def _lines(request: Request, ident: UUID, seen: int) -> AsyncIterator[str 
     with news.subscribe(str(ident)) as subscription:
         patience = Patience(subscription)
         while True:
-            async with _database(request).connection() as connection:
+            async with database(request).connection() as connection:
                 lines = await repository.history(connection, ident, seen)
             for line in lines:
                 seen = line.n
@@ -108,10 +104,6 @@ async def _lines(request: Request, ident: UUID, seen: int) -> AsyncIterator[str 
                     return
             if await patience.wait(LOOK_EVERY_S if news.hears else LOOK_EVERY_S / 4):
                 yield None
-
-
-def _database(request: Request) -> Database:
-    return state(request, "database")  # type: ignore[no-any-return]
 
 
 async def _open(app: FastAPI, _database: Database, stack: AsyncExitStack) -> None:

@@ -135,7 +135,6 @@ PLANS: dict[str, Expected] = {
     "status.repository._SAVE": by("pk_orders"),
     "status.repository._HISTORY": by("pk_history", after=[0]),
     "status.repository._OF_OWNER": by("ix_orders_owner"),
-    "status.repository._WITH_STATUS": by("ix_orders_status"),
     "status.repository._STUCK": by("ix_orders_parked"),
     "partners.repository._BY_NAME": by("uq_partners_name"),
     "partners.repository._IS_PARTNER": by("pk_partners"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,31 @@ def test_a_store_that_is_no_folder_keeps_and_finds_too() -> None:
     assert keep(store, b"solid ", b"ring") == kept
     assert asyncio.run(store.find(kept.sha256)) == kept
     assert asyncio.run(store.find(hashlib.sha256(b"another").hexdigest())) is None
+
+
+def test_who_is_cancelled_at_any_moment_leaves_no_file(store: ModelStore, folder: Path) -> None:
+    async def upload() -> None:
+        async with store.receive() as incoming:
+            for _ in range(50):
+                await incoming.write(b"solid ring")
+
+    async def main() -> None:
+        for turns in range(20):
+            uploading = asyncio.create_task(upload())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            uploading.cancel()
+            await asyncio.gather(uploading, return_exceptions=True)
+        await asyncio.to_thread(lambda: None)  # threads that were at work have ended
+
+    asyncio.run(main())
+    assert files(folder) == []
+
+
+def test_what_a_killed_process_left_is_swept_after_a_day(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name, age_s in (("incoming-old.part", 100_000), ("incoming-new.part", 10), ("a" * 64, 100_000)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age_s,) * 2)
+    ModelStore(folder.as_uri(), MOST)
+    assert files(folder) == ["a" * 64, "incoming-new.part"]

@@ -24,6 +24,7 @@ from data.kit.errors import KeyReused
 from data.kit.paging import Cursors, Place
 from serve_app.kit import problems
 from serve_app.kit.answers import IdempotencyKey, Made, PageAsked, Seen, json_answer, made_once, page_answer
+from serve_app.kit.fresh import Fresh
 
 CURSORS = Cursors(b"secret")
 
@@ -53,6 +54,8 @@ class Kept:
     async def transaction(self) -> Any:
         yield self
 
+    connection = transaction
+
     async def once(
         self, _connection: Any, request: idempotency.Request, work: Callable[[], Awaitable[dict[str, Any]]]
     ) -> tuple[dict[str, Any], bool]:
@@ -74,6 +77,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 def application(kept: Kept) -> FastAPI:
     app = FastAPI()
+    app.state.cursors, app.state.database, app.state.lists = CURSORS, kept, Fresh(0)
     problems.install(app)
 
     @app.get("/rings/{size}")
@@ -85,12 +89,12 @@ def application(kept: Kept) -> FastAPI:
         return {"seen": seen}
 
     @app.get("/rings")
-    async def rings(asked: PageAsked, kind: str = "all") -> Response:
-        async def fetch(place: Place, limit: int) -> list[Row]:
+    async def rings(request: Request, asked: PageAsked, kind: str = "all") -> Response:
+        async def fetch(_connection: Any, place: Place, limit: int) -> list[Row]:
             return [row for row in ROWS if (row.created_at, row.id) < (place.created_at, place.id)][: limit + 1]
 
         return await page_answer(
-            CURSORS, f"rings {kind}", asked, fetch, lambda row: Ring(size=row.size).model_dump_json()
+            request, f"rings {kind}", asked, fetch, lambda row: Ring(size=row.size).model_dump_json()
         )
 
     @app.post("/rings")
