@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 
 import structlog
@@ -45,18 +45,11 @@ class Announcer:
         await self._redis.aclose()
 
 
-def _nobody(_ident: str | None) -> None:
-    """Nobody else needs to hear."""
-
-
 class Listener:
-    """Hears one channel for all who wait in this process. ``run`` must be running; ``hears`` while Redis answers.
+    """Hears one channel for all who wait in this process. ``run`` must be running; ``hears`` while Redis answers."""
 
-    ``changed`` is told each id that has news, and None when news may have been missed.
-    """
-
-    def __init__(self, url: str, channel: str, changed: Callable[[str | None], None] = _nobody) -> None:
-        self._url, self._channel, self._changed = url, channel, changed
+    def __init__(self, url: str, channel: str) -> None:
+        self._url, self._channel = url, channel
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self.hears = False
 
@@ -68,7 +61,6 @@ class Listener:
                 async with redis.pubsub(ignore_subscribe_messages=True) as subscription:
                     await subscription.subscribe(self._channel)
                     self.hears = True
-                    self._changed(None)
                     async for message in subscription.listen():
                         self._wake(message["data"].decode().split())
             except (RedisError, OSError) as error:
@@ -81,7 +73,6 @@ class Listener:
 
     def _wake(self, idents: Iterable[str]) -> None:
         for ident in idents:
-            self._changed(ident)
             for event in self._waiting.get(ident, ()):
                 event.set()
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg.pq import TransactionStatus
+from psycopg.sql import SQL, Identifier
 from psycopg.types.json import JsonbDumper
 from psycopg_pool import AsyncConnectionPool
 
@@ -33,7 +34,7 @@ class Database:
 
     def __init__(self, url: str, settings: Settings | None = None, name: str = "facet") -> None:
         chosen = settings or Settings()
-        self.url = url
+        self.url, self._arguments = url, connect_arguments(chosen, name)
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             min_size=1,
@@ -43,7 +44,7 @@ class Database:
             # outage it would stay away as long again. One that is given up is begun anew by the next who asks.
             reconnect_timeout=chosen.connect_timeout_s,
             max_idle=300,
-            kwargs=connect_arguments(chosen, name),
+            kwargs=self._arguments,
             configure=_configure,
             open=False,
             name=name,
@@ -91,6 +92,20 @@ class Database:
             finally:
                 if connection.info.transaction_status in _OPEN:
                     await connection.rollback()
+
+    @asynccontextmanager
+    async def hearing(self, channel: str) -> AsyncIterator[Connection]:
+        """A connection beside the pool, in autocommit mode, that hears what is notified on ``channel``."""
+        async with await AsyncConnection.connect(self.url, **self._arguments) as connection:
+            await _configure(connection)
+            await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
+            yield connection
+
+
+async def heard(connection: Connection, timeout_s: float) -> None:
+    """Return at the next notification, at once if one has come since the last call, or after ``timeout_s``."""
+    async for _ in connection.notifies(timeout=timeout_s, stop_after=1):
+        pass
 
 
 def connect_arguments(settings: Settings, name: str) -> dict[str, Any]:

@@ -25,3 +25,10 @@ MESSAGING_1 = (
     "CREATE INDEX ix_idempotency_keys_created_at ON idempotency_keys USING brin (created_at)",
 )
 MESSAGING_1_DOWN = ("DROP TABLE idempotency_keys, inbox, outbox_sequences, outbox",)
+
+# Tells the relay of a commit: :data:`data.kit.relay.CHANNEL`.
+MESSAGING_2 = (
+    "CREATE FUNCTION outbox_filled() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY outbox; RETURN NULL; END $$",
+    "CREATE TRIGGER tr_outbox_filled AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION outbox_filled()",
+)
+MESSAGING_2_DOWN = ("DROP TRIGGER tr_outbox_filled ON outbox", "DROP FUNCTION outbox_filled")

@@ -3,7 +3,8 @@
 A batch is one transaction: take the database's relay lock, delete the oldest rows and read them, publish them, commit.
 A relay that dies anywhere leaves the rows as they were, and the lock goes with its connection, so any other relay goes
 on at once; what was published but not committed is published again, with the same ids, and consumers' inboxes know it.
-Any number of relays may run: one at a time has the lock.
+Any number of relays may run: one at a time has the lock. A commit wakes them (a trigger's NOTIFY), so an outbox that
+stays empty costs nothing.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from sqlalchemy import BigInteger, bindparam, delete, func, literal, select
 
 from data.kit import database, kafka, sql
-from data.kit.database import Database
+from data.kit.database import Connection, Database
 from data.kit.tables import SHARED
 
 BATCH = 2000
-BUSY_S, IDLE_S, STANDBY_S = 0.005, 0.04, 0.25
-"""Between looks at the outbox: after an event, at most when there is none, and while another relay has the lock."""
+CHANNEL = "outbox"
+"""Where PostgreSQL tells of a commit that wrote events (:data:`data.kit.ddl.MESSAGING_2`)."""
+BUSY_S, IDLE_S, STANDBY_S = 0.005, 1.0, 0.25
+"""Between looks at the outbox: after an event, at most when nobody tells of one, and while another has the lock."""
 LONGEST_BACKOFF_S = 5.0
 _LOCK = 0x0FACE7  # the same in every database: a lock is a database's own
 _outbox = SHARED.outbox
@@ -51,30 +54,33 @@ class Relay:
         backoff = 0.0
         while True:
             try:
-                async with kafka.started(kafka.producer(self._bootstrap, f"{self._name}-relay")) as producer:
-                    pause = BUSY_S
+                async with (
+                    kafka.started(kafka.producer(self._bootstrap, f"{self._name}-relay")) as producer,
+                    self._database.hearing(CHANNEL) as connection,
+                ):
                     while True:
-                        sent = await self.once(producer)
+                        sent = await self.once(connection, producer)
                         backoff = 0.0
-                        pause = BUSY_S if sent else min(2 * pause, IDLE_S)
-                        await asyncio.sleep(STANDBY_S if sent is None else 0 if sent == self._batch else pause)
+                        if sent == 0:
+                            await database.heard(connection, IDLE_S)
+                        elif sent != self._batch:
+                            await asyncio.sleep(STANDBY_S if sent is None else BUSY_S)
             # A producer that failed may still hold a batch: the next one begins empty.
             except (*database.AWAY, KafkaError, OSError) as error:
                 backoff = min(LONGEST_BACKOFF_S, 2 * backoff + 0.05)
                 _log.warning("relay waits", relay=self._name, error=str(error), seconds=backoff)
             await asyncio.sleep(backoff)
 
-    async def once(self, producer: AIOKafkaProducer) -> int | None:
+    async def once(self, connection: Connection, producer: AIOKafkaProducer) -> int | None:
         """Publish one batch; gives its size, or None where another relay has the lock."""
-        async with self._database.connection() as connection:
-            if await sql.value(connection, _FIRST, {}) is None:
-                return 0
-            async with connection.transaction():
-                if not await sql.value(connection, _TRY_LOCK, {}):
-                    return None
-                cursor = await connection.execute(_TAKE.text, {"most": self._batch})
-                rows = sorted(await cursor.fetchall())
-                await _publish(producer, rows)
+        if await sql.value(connection, _FIRST, {}) is None:
+            return 0
+        async with connection.transaction():
+            if not await sql.value(connection, _TRY_LOCK, {}):
+                return None
+            cursor = await connection.execute(_TAKE.text, {"most": self._batch})
+            rows = sorted(await cursor.fetchall())
+            await _publish(producer, rows)
         self.published += len(rows)
         return len(rows)
 

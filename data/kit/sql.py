@@ -80,10 +80,14 @@ async def many(
     return await cursor.fetchall()
 
 
+def json_object(**members: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A row as a JSON object, made by PostgreSQL."""
+    return func.json_build_object(*(part for name, column in members.items() for part in (inline(name), column)))
+
+
 def json_text(**members: ColumnElement[Any]) -> ColumnElement[str]:
-    """A row as the text of a JSON object: made by PostgreSQL, so that Python only hands it on."""
-    pairs = [part for name, column in members.items() for part in (inline(name), column)]
-    return cast(func.json_build_object(*pairs), Text)
+    """The same as text, so that Python only hands it on."""
+    return cast(json_object(**members), Text)
 
 
 async def rows(connection: Connection, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:

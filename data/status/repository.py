@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import JSON, DateTime, Uuid, bindparam, cast, func, select, update
+from sqlalchemy import ARRAY, DateTime, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from data.contracts.common import QuoteSummary
@@ -94,14 +95,15 @@ _OF_OWNER = paging.select_page(
         order_id=ORDERS.c.id, status=ORDERS.c.status, priority=ORDERS.c.priority, created_at=ORDERS.c.created_at
     ),
 )
-_line = sql.json_text(status=HISTORY.c.status, at=HISTORY.c.at, by=HISTORY.c.by)
+_line = sql.json_object(status=HISTORY.c.status, at=HISTORY.c.at, by=HISTORY.c.by)
 _lines = (
-    select(func.json_agg(aggregate_order_by(cast(_line, JSON), HISTORY.c.n)))
+    select(func.json_agg(aggregate_order_by(_line, HISTORY.c.n)))
     .where(HISTORY.c.order_id == ORDERS.c.id)
     .scalar_subquery()
 )
 _SHOWN = sql.Statement(
     select(
+        ORDERS.c.id,
         ORDERS.c.owner_id,
         sql.json_text(
             order_id=ORDERS.c.id,
@@ -110,7 +112,7 @@ _SHOWN = sql.Statement(
             quote=ORDERS.c.quote,
             history=_lines,
         ),
-    ).where(_mine, _known)
+    ).where(ORDERS.c.id == any_(bindparam("order_ids", type_=ARRAY(Uuid))), _known)
 )
 _STUCK = sql.Statement(
     select(ORDERS.c.id)
@@ -177,10 +179,17 @@ async def history(connection: Connection, ident: UUID, after: int = 0) -> list[L
     return await sql.many(connection, _HISTORY, {"order_id": ident, "after": after}, Line)
 
 
-async def shown(connection: Connection, ident: UUID) -> tuple[str, str] | None:
+class ShownOrder(NamedTuple):
     """An order's owner, and the order with its history as JSON."""
-    found = await sql.rows(connection, _SHOWN, {"order_id": ident})
-    return (found[0][0], found[0][1]) if found else None
+
+    owner_id: str
+    text: str
+
+
+async def shown(connection: Connection, idents: Sequence[UUID]) -> dict[UUID, ShownOrder]:
+    """Those of the orders that are there."""
+    found = await sql.rows(connection, _SHOWN, {"order_ids": list(idents)})
+    return {ident: ShownOrder(owner_id, text) for ident, owner_id, text in found}
 
 
 async def of_owner(connection: Connection, owner_id: str, place: paging.Place, limit: int) -> list[paging.Shown]:

@@ -1,8 +1,7 @@
 """Answers kept for a moment: many who ask the same at once cost one look at the database.
 
-Nobody is told what was true before a change that this process has made or heard of: :meth:`Fresh.forget` drops what is
-kept, and what was being looked up meanwhile is not kept either. Changes that it can't hear of show after the time that
-it was made with.
+Nobody is told what was true before a change that this process has made: :meth:`Fresh.forget` drops what is kept, and
+what was being looked up meanwhile is not kept either. Changes made elsewhere show after the time that it was made with.
 """
 
 from __future__ import annotations
@@ -36,14 +35,10 @@ class Fresh(Generic[Answer]):
             asking.add_done_callback(lambda done: self._keep(key, done))
         return await asyncio.shield(asking)
 
-    def forget(self, key: Hashable | None = None) -> None:
-        """Something about ``key`` has changed, or about anything."""
-        if key is None:
-            self._kept.clear()
-            self._asking.clear()
-        else:
-            self._kept.pop(key, None)
-            self._asking.pop(key, None)
+    def forget(self) -> None:
+        """Something has changed."""
+        self._kept.clear()
+        self._asking.clear()
 
     def _keep(self, key: Hashable, done: asyncio.Future[Answer]) -> None:
         if self._asking.get(key) is not done:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import Annotated
@@ -20,13 +20,13 @@ from data.status import repository
 from serve_app.kit import streams
 from serve_app.kit.answers import Listed, PageAsked, page_answer
 from serve_app.kit.app import database, service_app, state
-from serve_app.kit.fresh import Fresh
 from serve_app.kit.orders import HistoryLine, OrderBody
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
 from serve_app.kit.settings import settings
 from serve_app.kit.signin import Allow
 from serve_app.kit.streams import EventStream, LastEventId, Patience
+from serve_app.kit.together import Together
 from serve_app.status.events import ORDERS
 
 routes = APIRouter(tags=["status"])
@@ -58,20 +58,11 @@ async def orders(request: Request, asked: PageAsked, who: Owner) -> Response:
 @routes.get("/orders/{order_id}", response_model=OrderBody)
 async def order(request: Request, order_id: UUID, who: Owner) -> Response:
     """Where an order is, and all that happened to it."""
-
-    async def look() -> tuple[str, str]:
-        async with database(request).connection() as connection:
-            found = await repository.shown(connection, order_id)
-        if found is None:
-            raise not_found("order")
-        return found
-
-    news: Listener = state(request, "news")
-    orders: Fresh[tuple[str, str]] = state(request, "orders")
-    owner_id, text = await (orders.answer(str(order_id), look) if news.hears else look())
-    if not who.owns(owner_id):
+    orders: Together[UUID, repository.ShownOrder] = state(request, "orders")
+    found = await orders.ask(order_id)
+    if found is None or not who.owns(found.owner_id):
         raise not_found("order")
-    return Response(text, media_type="application/json")
+    return Response(found.text, media_type="application/json")
 
 
 @routes.get(
@@ -106,9 +97,13 @@ async def _lines(request: Request, ident: UUID, seen: int) -> AsyncIterator[str 
                 yield None
 
 
-async def _open(app: FastAPI, _database: Database, stack: AsyncExitStack) -> None:
-    app.state.orders = Fresh(LOOK_EVERY_S)  # announcements make it forget at once; one that is lost costs a second
-    app.state.news = Listener(settings().needed("redis_url"), ORDERS, app.state.orders.forget)
+async def _open(app: FastAPI, database: Database, stack: AsyncExitStack) -> None:
+    async def look(idents: Sequence[UUID]) -> Mapping[UUID, repository.ShownOrder]:
+        async with database.connection() as connection:
+            return await repository.shown(connection, idents)
+
+    app.state.orders = Together(look)
+    app.state.news = Listener(settings().needed("redis_url"), ORDERS)
     listening = asyncio.create_task(app.state.news.run(), name="orders' news")
     stack.callback(listening.cancel)
 

@@ -55,6 +55,7 @@ VALUES: dict[str, list[Any]] = {
     "category": ["category-7"],
     "max_price": [300],
     "busy": [[ident(9)]],
+    "order_ids": [[SOME], [ident(n) for n in range(ROWS // 200, ROWS // 200 + 16)]],
     "share": [20],
 }
 """Parameter -> what it is in turn; one that is written and not looked for is null."""

@@ -10,8 +10,10 @@ import sys
 from uuid import UUID
 
 import psycopg
+import pytest
 
 from data.kit import outbox
+from data.kit import relay as relay_module
 from data.kit.database import Database
 from data.kit.ids import new_id
 from data.kit.relay import Relay
@@ -126,3 +128,25 @@ def test_a_database_that_throws_the_relay_out_is_waited_for(shop_url: str, boots
     run(main())
     for seen in numbers(run(everything(bootstrap, topic))).values():
         assert list(dict.fromkeys(seen)) == list(range(1, 51))
+
+
+def test_a_commit_wakes_a_relay_that_would_sleep_on(
+    shop_url: str, bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "IDLE_S", 3600.0)
+    subject = new_id()
+
+    async def main() -> int:
+        async with Database(shop_url) as database:
+            relay = Relay(database, bootstrap, "shop")
+
+            async def work() -> None:
+                for _ in range(3):
+                    await fill(database, topic, [subject], 1)
+                    await until(lambda: is_empty(database))
+                    await asyncio.sleep(5 * relay_module.BUSY_S)  # it has looked again, and sleeps
+
+            await while_running(relay.run(), work=work())
+            return relay.published
+
+    assert run(main()) == 3
