@@ -26,9 +26,16 @@ MESSAGING_1 = (
 )
 MESSAGING_1_DOWN = ("DROP TABLE idempotency_keys, inbox, outbox_sequences, outbox",)
 
-# Tells the relay of a commit: :data:`data.kit.relay.CHANNEL`.
+RELAY_SLEEPS = 0x51EEB5
+"""The advisory lock that a sleeping relay holds: whoever writes events meanwhile wakes it."""
+
+# A transaction that notifies waits at its commit for all others of the server that do, so only a sleeper is notified.
+# The shared lock stays until the commit: the relay gets its own when no writer is left that found it awake.
 MESSAGING_2 = (
-    "CREATE FUNCTION outbox_filled() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY outbox; RETURN NULL; END $$",
+    f"""CREATE FUNCTION outbox_filled() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF NOT pg_try_advisory_xact_lock_shared({RELAY_SLEEPS}) THEN NOTIFY outbox; END IF;
+        RETURN NULL;
+    END $$""",
     "CREATE TRIGGER tr_outbox_filled AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION outbox_filled()",
 )
 MESSAGING_2_DOWN = ("DROP TRIGGER tr_outbox_filled ON outbox", "DROP FUNCTION outbox_filled")

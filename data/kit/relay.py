@@ -3,8 +3,8 @@
 A batch is one transaction: take the database's relay lock, delete the oldest rows and read them, publish them, commit.
 A relay that dies anywhere leaves the rows as they were, and the lock goes with its connection, so any other relay goes
 on at once; what was published but not committed is published again, with the same ids, and consumers' inboxes know it.
-Any number of relays may run: one at a time has the lock. A commit wakes them (a trigger's NOTIFY), so an outbox that
-stays empty costs nothing.
+Any number of relays may run: one at a time has the lock. Where there is nothing to do one of them sleeps, and the next
+commit wakes it (:data:`data.kit.ddl.MESSAGING_2`): an event waits for nobody, and an empty outbox costs nothing.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ from sqlalchemy import BigInteger, bindparam, delete, func, literal, select
 
 from data.kit import database, kafka, sql
 from data.kit.database import Connection, Database
+from data.kit.ddl import RELAY_SLEEPS
 from data.kit.tables import SHARED
 
 BATCH = 2000
 CHANNEL = "outbox"
-"""Where PostgreSQL tells of a commit that wrote events (:data:`data.kit.ddl.MESSAGING_2`)."""
-BUSY_S, IDLE_S, STANDBY_S = 0.005, 1.0, 0.25
-"""Between looks at the outbox: after an event, at most when nobody tells of one, and while another has the lock."""
+BUSY_S, ASLEEP_S, STANDBY_S = 0.005, 1.0, 0.25
+"""Between looks at the outbox: after an event, at most while asleep, and at most while others do the work."""
 LONGEST_BACKOFF_S = 5.0
 _LOCK = 0x0FACE7  # the same in every database: a lock is a database's own
 _outbox = SHARED.outbox
 _TRY_LOCK = sql.Statement(select(func.pg_try_advisory_xact_lock(literal(_LOCK, BigInteger))))
+_SLEEP = sql.Statement(select(func.pg_try_advisory_lock(literal(RELAY_SLEEPS, BigInteger))))
+_WAKE = sql.Statement(select(func.pg_advisory_unlock(literal(RELAY_SLEEPS, BigInteger))))
 _FIRST = sql.Statement(select(_outbox.c.id).order_by(_outbox.c.id).limit(1))
 _TAKE = sql.Statement(
     delete(_outbox)
@@ -58,13 +60,14 @@ class Relay:
                     kafka.started(kafka.producer(self._bootstrap, f"{self._name}-relay")) as producer,
                     self._database.hearing(CHANNEL) as connection,
                 ):
+                    pause = BUSY_S
                     while True:
                         sent = await self.once(connection, producer)
                         backoff = 0.0
-                        if sent == 0:
-                            await database.heard(connection, IDLE_S)
-                        elif sent != self._batch:
-                            await asyncio.sleep(STANDBY_S if sent is None else BUSY_S)
+                        if sent == 0 and await _slept(connection):
+                            continue
+                        pause = BUSY_S if sent else min(2 * pause, STANDBY_S)
+                        await asyncio.sleep(0 if sent == self._batch else pause)
             # A producer that failed may still hold a batch: the next one begins empty.
             except (*database.AWAY, KafkaError, OSError) as error:
                 backoff = min(LONGEST_BACKOFF_S, 2 * backoff + 0.05)
@@ -83,6 +86,17 @@ class Relay:
             await _publish(producer, rows)
         self.published += len(rows)
         return len(rows)
+
+
+async def _slept(connection: Connection) -> bool:
+    """Sleep until there are events; False, at once, where another relay sleeps or somebody is writing events."""
+    if not await sql.value(connection, _SLEEP, {}):
+        return False
+    # Whoever wrote before the lock was had has committed: nothing comes without waking us that this look does not see.
+    while await sql.value(connection, _FIRST, {}) is None:
+        await database.heard(connection, ASLEEP_S)
+    await sql.run(connection, _WAKE, {})
+    return True
 
 
 async def _publish(producer: AIOKafkaProducer, rows: Sequence[tuple[int, str, str, str]]) -> None:
