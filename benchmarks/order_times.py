@@ -18,7 +18,7 @@ from tests.services.stack import Stack, eventually
 SEGMENTS = 100  # squared: facets
 NEW, NEW_A_SECOND = 90, 2.0
 KNOWN, KNOWN_A_SECOND = 200, 10.0
-BROWSERS, CHANGES = 20, 5
+BROWSERS, CHANGES_A_SECOND = 20, 10.0
 Row = tuple[str, str, str, str]
 
 
@@ -65,24 +65,37 @@ def _waited(stack: Stack, ident: str) -> float:
 
 
 def browsers(stack: Stack) -> list[Row]:
-    """Changes of orders that browsers watch: from the change itself to the event's arrival."""
+    """Changes of orders that browsers watch, steadily and all at once: from the change to its arrival."""
+    _changes(stack, CHANGES_A_SECOND, rounds=2)  # warm replicas
+    steady, at_once = _changes(stack, CHANGES_A_SECOND, rounds=10), _changes(stack, None, rounds=5)
+    what = f"status change to browser, {BROWSERS} browsers, changes at {CHANGES_A_SECOND:g}/s"
+    burst = f"the same, {BROWSERS} changes at once"
+    return [
+        (f"{what}, p50", f"{steady[0]:.0f} ms", "", ""),
+        (f"{what}, p99", f"{steady[1]:.0f} ms", "100 ms", ""),
+        (f"{burst}, p50", f"{at_once[0]:.0f} ms", "", ""),
+        (f"{burst}, p99", f"{at_once[1]:.0f} ms", "", ""),
+    ]
+
+
+def _changes(stack: Stack, rate: float | None, rounds: int) -> tuple[float, float]:
+    """Milliseconds to the browser, p50 and p99; ``rate``: changes a second, None for one right after the other."""
     waited: list[float] = []
     with ThreadPoolExecutor(BROWSERS) as pool:
-        for _ in range(CHANGES):
+        for _ in range(rounds):
             orders = [_begun(stack) for _ in range(BROWSERS)]
             ready = threading.Barrier(BROWSERS + 1)
             watching = [pool.submit(_watch, stack, ident, ready) for ident in orders]
             ready.wait()
             time.sleep(0.5)
-            for ident in orders:
+            begin = time.monotonic()
+            for number, ident in enumerate(orders):
+                if rate:
+                    time.sleep(max(0.0, begin + number / rate - time.monotonic()))
                 stack.post(f"/shop/orders/{ident}/cancel", "customer", json={"reason": "measured"}).raise_for_status()
             waited += [one.result() for one in watching]
     waited.sort()
-    p50, p99 = waited[len(waited) // 2], waited[int(0.99 * len(waited))]
-    return [
-        (f"status change to browser, {BROWSERS} browsers, p50", f"{p50:.0f} ms", "", ""),
-        (f"status change to browser, {BROWSERS} browsers, p99", f"{p99:.0f} ms", "100 ms", ""),
-    ]
+    return waited[len(waited) // 2], waited[int(0.99 * len(waited))]
 
 
 def _begun(stack: Stack) -> str:

@@ -1,9 +1,10 @@
 """A consumer: messages of Kafka become effects in one database, each event once.
 
-The messages of a partition that came together are one transaction with their inbox rows; offsets are committed after
-it. When that fails for a reason that time may mend (the database is away; an event came before one it builds on), the
-partition rests for a while and then goes on where it was, and the other partitions go on meanwhile. When it fails
-otherwise, its messages are taken one by one, and the one that fails goes to the dead letters with the reason.
+The messages of a partition that came together are one transaction with their inbox rows. Offsets are committed now and
+then: the inbox knows what a consumer that died before has applied. When a transaction fails for a reason that time may
+mend (the database is away; an event came before one it builds on), the partition rests for a while and then goes on
+where it was, and the other partitions go on meanwhile. When it fails otherwise, its messages are taken one by one, and
+the one that fails goes to the dead letters with the reason.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ async def _nothing(_applied: Sequence[EventData]) -> None:
 
 
 MOST, WAIT_MS = 200, 200
+COMMIT_EVERY_S = 0.5
+"""Between commits of offsets while messages come: each is a write of the broker's, as dear as the message itself."""
 LONGEST_REST_S = 5.0
 PATIENCE_S = 60.0
 """How long an event may wait for its predecessor before it counts as poison."""
@@ -72,6 +75,8 @@ class Consumer:
         self._handler, self._database = handler, database
         self._bootstrap, self._patience_s, self._after = bootstrap, patience_s, after
         self._resting: dict[TopicPartition, _Rest] = {}
+        self._done: dict[TopicPartition, int] = {}
+        self._committed = 0.0
         self.applied = self.buried = 0
 
     async def run(self) -> None:
@@ -84,6 +89,7 @@ class Consumer:
                     kafka.started(kafka.consumer(self._bootstrap, self.name, self.topics)) as consumer,
                 ):
                     self._resting.clear()
+                    self._done.clear()
                     while True:
                         await self.once(consumer, producer)
                         rest_s = 0.0
@@ -99,10 +105,17 @@ class Consumer:
                 consumer.resume(place)
         came: Mapping[TopicPartition, list[Message]] = await consumer.getmany(timeout_ms=WAIT_MS, max_records=MOST)
         ends = await asyncio.gather(*(self._partition(consumer, producer, *each) for each in came.items()))
-        # A partition that went to another member meanwhile is its business: it finds in the inbox what was done here.
-        done = {place: end for place, end in zip(came, ends, strict=True) if place in consumer.assignment()}
-        if done:
-            await consumer.commit(done)
+        self._done.update(zip(came, ends, strict=True))
+        if not came or time.monotonic() > self._committed + COMMIT_EVERY_S:
+            await self._commit(consumer)
+
+    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
+        # A partition that went to another member is its business: it finds in the inbox what was done here.
+        mine = {place: end for place, end in self._done.items() if place in consumer.assignment()}
+        if mine:
+            await consumer.commit(mine)
+        self._done.clear()
+        self._committed = time.monotonic()
 
     async def _partition(
         self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, place: TopicPartition, messages: list[Message]
@@ -168,6 +181,7 @@ class Consumer:
                    offset=message.offset, error=str(error))  # fmt: skip
         await bury(producer, self.name, message, error)
         self.buried += 1
+        self._committed = 0.0  # at once: no inbox knows what was buried
 
     def _let_rest(self, consumer: AIOKafkaConsumer, place: TopicPartition, offset: int, why: Exception) -> None:
         """Go on from ``offset`` after a while, each time a longer one."""
