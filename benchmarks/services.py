@@ -24,8 +24,6 @@ from rich.table import Table
 from benchmarks.http_load import Measured, load, request
 from benchmarks.order_times import browsers, prices
 from benchmarks.rows import Filled, fill
-from cluster.local import postgres
-from cluster.local.demo_accounts import passwords
 from cluster.local.ray_nodes import client_environment
 from tests.services.stack import Stack, running
 
@@ -71,8 +69,7 @@ class Bench:
 
     def __init__(self, stack: Stack, orders: int, tell: Callable[[str], None]) -> None:
         self.stack, self.orders, self.tell = stack, orders, tell
-        kept = passwords(stack.folder / ".facet" / "stack" / "data")
-        self.urls = postgres.urls(stack.part("postgresql")["address"], kept)
+        self.urls = stack.database_urls()
         self._filled: dict[int, Filled] = {}
         self._has_bare = False
 

@@ -1,10 +1,11 @@
-"""The commands that run Facet on this machine: ``facet up``, ``facet down``, ``facet status``."""
+"""The commands that run Facet: ``facet up``, ``facet down``, ``facet status`` here, ``facet dispatcher`` anywhere."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     )
     app.command(epilog="Example: facet status --json")(status)
     app.command(epilog="Example: facet down --purge")(down)
+    app.command(epilog="Example, on the head: facet dispatcher --analyses /opt/facet/analyses")(dispatcher)
 
 
 def up(
@@ -101,6 +103,21 @@ def down(
     folder = here()
     _say("everything is down" if clean_up(folder) else "nothing was up")
     folder.forget(purge)
+
+
+def dispatcher(
+    analyses: Annotated[Path, typer.Option(metavar="DIR", help="Where, on the cluster's head, analyses are kept.")],
+    address: Annotated[str, typer.Option(help="The cluster: host:port, ray://host:port, auto.")] = "auto",
+) -> None:
+    """Begin the dispatcher of a Ray cluster, if it has none; it outlives this command, and Ray restarts it."""
+    import ray
+
+    from pricing_engine.distributed.actor import start_dispatcher
+    from pricing_engine.distributed.connect import cluster
+
+    with cluster(address):
+        found = ray.get(start_dispatcher(str(analyses)).hello.remote())
+    _say(f"the dispatcher of engine {found['engine']} runs, pid {found['pid']}")
 
 
 def _say_up(state: State) -> None:

@@ -43,9 +43,9 @@ class _ClientSecret(Client):
 
 
 _ADD = sql.Statement(
-    sql.insert_into(USERS, "id", "username", "password", "roles", "active").on_conflict_do_nothing(
-        index_elements=["username"]
-    )
+    sql.insert_into(USERS, "id", "username", "password", "roles", "active")
+    .on_conflict_do_nothing(index_elements=["username"])
+    .returning(USERS.c.id)
 )
 _shown = (USERS.c.id, USERS.c.username, USERS.c.roles, USERS.c.active, USERS.c.version)
 _BY_NAME = sql.Statement(select(*_shown, USERS.c.password).where(USERS.c.username == bindparam("username")))
@@ -66,11 +66,11 @@ _CLIENT = sql.Statement(
 )
 
 
-async def add_user(connection: Connection, username: str, password: str, roles: Sequence[str]) -> None:
-    """A person; one whose name is taken stays as they are."""
+async def add_user(connection: Connection, username: str, password: str, roles: Sequence[str]) -> bool:
+    """A person; one whose name is taken stays as they are: False."""
     hashed = await asyncio.to_thread(_hasher().hash, password)
     row = {"id": new_id(), "username": username.lower(), "password": hashed, "roles": list(roles), "active": True}
-    await sql.run(connection, _ADD, row)
+    return await sql.value(connection, _ADD, row) is not None
 
 
 async def get(connection: Connection, ident: UUID) -> User | None:

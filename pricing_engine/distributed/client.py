@@ -57,7 +57,7 @@ class Client:
         try:
             self._dispatcher = ray.get_actor(DISPATCHER, NAMESPACE)
         except ValueError as error:
-            raise ClusterUnreachable("the cluster has no dispatcher; call start_dispatcher") from error
+            raise ClusterUnreachable("the cluster has no dispatcher; `facet dispatcher` begins one") from error
 
     def submit(self, job: Job) -> Submitted:
         """Send a job; sending it again is harmless."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 SMALL_FACETS = 200_000
 """Below, a model is one task: spreading it would cost more than it gains."""
 
-_BASE_BYTES = 320 << 20  # Python, numba and Ray in a worker that has loaded every kernel
+_BASE_BYTES = 360 << 20  # Python, numba and Ray in a worker that has loaded every kernel
 _BYTES_A_FACET = 190  # the engine's bound on what an analysis holds
 _FILE_BYTES_A_FACET = {"stl": 50, "obj": 45, "off": 40, "ply": 18, "glb": 9, "3mf": 6, "step": 2}
 _FEWEST_FILE_BYTES_A_FACET = 18  # where the name says nothing

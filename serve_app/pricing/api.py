@@ -40,6 +40,8 @@ from serve_app.pricing.ends import cancelled
 routes = APIRouter(tags=["pricing"])
 Caller = Annotated[Principal, Depends(Allow(Role.PRICING_CLIENT, Role.PARTNER))]
 _OVER = frozenset({QuoteStatus.DONE, QuoteStatus.REVIEW, QuoteStatus.FAILED, QuoteStatus.CANCELLED})
+_TOLD_A_CHANGE, _TOLD_ITS_END = 1, 2
+"""Ids of events: what a browser that comes again was told last."""
 _LONGEST_WAIT_S = 60.0
 _PREFER = re.compile(r"wait=(\d+(?:\.\d+)?)")
 
@@ -155,10 +157,16 @@ async def quote(request: Request, quote_id: UUID, who: Caller) -> Response:
     return json_answer(_shown(await _mine(request, quote_id, who)))
 
 
-@routes.get("/quotes/{quote_id}/events", response_class=EventStream, responses=streams.documented(QuoteBody))
-async def events(request: Request, quote_id: UUID, who: Caller, _after: LastEventId = None) -> EventStream:
+@routes.get(
+    "/quotes/{quote_id}/events",
+    response_class=EventStream,
+    responses={**streams.documented(QuoteBody), 204: {"description": "The quote is over, and that was told"}},
+)
+async def events(request: Request, quote_id: UUID, who: Caller, after: LastEventId = None) -> Response:
     """The same as it changes, until it is over; who comes again is told how it is now."""
-    await _mine(request, quote_id, who)
+    found = await _mine(request, quote_id, who)
+    if found.status in _OVER and after == _TOLD_ITS_END:
+        return Response(status_code=HTTPStatus.NO_CONTENT)  # a browser comes again after any other end
     return EventStream(_changes(request, quote_id))
 
 
@@ -223,7 +231,7 @@ async def _done(request: Request, ident: UUID, wait_s: float) -> Quote | None:
 
 async def _changes(request: Request, ident: UUID) -> AsyncIterator[str | None]:
     news: Listener = state(request, "news")
-    said, count = "", 0
+    said = ""
     with news.subscribe(str(ident)) as subscription:
         patience = Patience(subscription)
         while True:
@@ -233,8 +241,8 @@ async def _changes(request: Request, ident: UUID) -> AsyncIterator[str | None]:
                 return
             body = _shown(quote)
             if body.model_dump_json() != said:
-                said, count = body.model_dump_json(), count + 1
-                yield streams.event(count, "quote", body)
+                said = body.model_dump_json()
+                yield streams.event(_TOLD_ITS_END if quote.status in _OVER else _TOLD_A_CHANGE, "quote", body)
             if quote.status in _OVER:
                 return
             if await patience.wait(1.0 if news.hears else 0.1):

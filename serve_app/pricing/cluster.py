@@ -79,4 +79,4 @@ class OnRay:
         try:
             return ray.get_actor(DISPATCHER, NAMESPACE)
         except (ValueError, RayError) as error:
-            raise ClusterUnreachable("the cluster has no dispatcher; `facet status` tells what runs") from error
+            raise ClusterUnreachable("the cluster has no dispatcher; `facet dispatcher` begins one") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,14 @@ def found(analysis: Analysis) -> dict[str, Any]:
     tree = analysis.to_dict()
     del tree["elapsed_s"]
     return tree
+
+
+def test_the_command_begins_no_second_dispatcher(client: Client, ray_here: Cluster, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pricing_engine", "dispatcher", "--analyses", str(tmp_path)]
+    done = subprocess.run([*command, "--address", ray_here.address], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    hello = ray.get(client.hello())
+    assert f"engine {hello['engine']} runs, pid {hello['pid']}" in done.stderr
 
 
 def test_a_sample_gives_the_same_bytes_as_here(client: Client, tmp_path: Path) -> None:

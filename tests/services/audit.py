@@ -16,8 +16,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from cluster.local import postgres
-from cluster.local.passwords import Passwords
 from data.contracts.envelope import CloudEvent
 from data.contracts.topics import CONSUMERS, TOPICS
 from data.kit import dead_letters, kafka
@@ -46,8 +44,7 @@ class Databases:
     """The services' databases, read as their owners."""
 
     def __init__(self, stack: Stack) -> None:
-        passwords = Passwords(stack.folder / ".facet" / "stack" / "data" / "passwords.json")
-        self._urls = postgres.urls(stack.part("postgresql")["address"], passwords)
+        self._urls = stack.database_urls()
 
     def rows(self, service: str, query: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
         """What a query gives."""

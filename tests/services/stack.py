@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from cluster.local import postgres
+from cluster.local.demo_accounts import passwords
 from cluster.local.ports import free_ports
 
 UP_WITHIN_S = 400
@@ -32,6 +34,7 @@ class Stack:
     kafka: str
     http: httpx.Client
     _tokens: dict[str, str] = field(default_factory=dict)
+    _keys: dict[str, str] = field(default_factory=dict)
 
     def status(self) -> dict[str, Any]:
         """What `facet status --json` says now."""
@@ -44,12 +47,23 @@ class Stack:
         return next(part for part in self.status()["parts"] if part["name"] == name)
 
     def as_user(self, name: str) -> dict[str, str]:
-        """Headers of a person or service of the demo accounts: customer, seller, operator, admin, mes, partner."""
+        """Headers of a demo account (customer, seller, operator, admin, mes, partner) or of an added partner."""
         if name == "partner":
             return {"X-API-Key": self.demo["partner_api_key"]}
+        if name in self._keys:
+            return {"X-API-Key": self._keys[name]}
         if name not in self._tokens:
             self._tokens[name] = self._token(name)
         return {"Authorization": f"Bearer {self._tokens[name]}"}
+
+    def database_urls(self) -> dict[str, str]:
+        """The URL of each service's database."""
+        return postgres.urls(self.part("postgresql")["address"], passwords(self.folder / ".facet" / "stack" / "data"))
+
+    def add_partner(self, name: str) -> None:
+        """One more partner, as operations add one."""
+        known = {"FACET_PARTNERS_DATABASE_URL": self.database_urls()["partners"]}
+        self._keys[name] = _facet(self.folder, "accounts", "partner", name, **known).strip()
 
     def _token(self, name: str) -> str:
         if name == "mes":
@@ -112,12 +126,12 @@ def running(folder: Path) -> Iterator[Stack]:
         _facet(folder, "down")
 
 
-def _facet(folder: Path, *arguments: str, check: bool = True) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("FACET_", "RAY_"))}
+def _facet(folder: Path, *arguments: str, check: bool = True, **settings: str) -> str:
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("FACET_", "RAY_"))}
     done = subprocess.run(
         [*FACET, *arguments],
         cwd=folder,
-        env=environment,
+        env=others | settings,
         capture_output=True,
         text=True,
         timeout=UP_WITHIN_S,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.rings import write_ring
 from tests.services.stack import Stack, eventually
 
 WHOLE_LIFE = [
@@ -87,6 +89,21 @@ def test_the_mes_gets_its_price_in_one_call(stack: Stack, band: bytes) -> None:
     )
     assert again.json()["quote"] == quote["quote"]
     assert stack.get(f"/pricing/quotes/{quote['quote_id']}", "partner").status_code == 404
+
+
+def test_a_quote_is_followed_to_its_end_and_that_is_told_once(stack: Stack, tmp_path: Path) -> None:
+    with write_ring(tmp_path / "ring.stl", 1, 240).open("rb") as model:
+        asked = stack.post("/pricing/quotes", "mes", data={"material": "brass"}, files={"model": model})
+    path = f"/pricing/quotes/{asked.raise_for_status().json()['quote_id']}/events"
+    with stack.http.stream("GET", path, headers=stack.as_user("mes")) as events:
+        lines = [line for line in events.iter_lines() if line.startswith(("id:", "data:"))]
+    told = [data_of(line) for line in lines if line.startswith("data:")]
+    assert told[-1]["status"] == "done"
+    assert {quote["status"] for quote in told[:-1]} <= {"queued", "running"}
+    last = {"Last-Event-ID": lines[-2].removeprefix("id:").strip()}
+    assert stack.http.get(path, headers={**stack.as_user("mes"), **last}).status_code == 204
+    before = {"Last-Event-ID": lines[0].removeprefix("id:").strip()} if len(told) > 1 else {}
+    assert "done" in stack.http.get(path, headers={**stack.as_user("mes"), **before}).text
 
 
 def test_events_are_told_as_they_happen_and_resume(stack: Stack, band: bytes) -> None:

@@ -23,15 +23,16 @@ from serve_app.kit.tokens import ALGORITHMS, AUDIENCE, LEEWAY_S, Issuer
 from tests.services.stack import Stack, eventually
 
 NOBODY = "nobody"
-ROLES = (NOBODY, "customer", "partner", "seller", "operator", "admin", "mes")
+OTHER = "another partner"
+ROLES = (NOBODY, "customer", "partner", OTHER, "seller", "operator", "admin", "mes")
 ANYONE = frozenset(ROLES)
-BUYERS = frozenset({"customer", "partner", "admin"})
-PRICING = frozenset({"mes", "partner", "admin"})
+BUYERS = frozenset({"customer", "partner", OTHER, "admin"})
+PRICING = frozenset({"mes", "partner", OTHER, "admin"})
 SELLERS = frozenset({"seller", "admin"})
 OPERATORS = frozenset({"operator", "admin"})
 MAKERS = frozenset({"operator"})
 ADMINS = frozenset({"admin"})
-PARTNERS = frozenset({"partner"})
+PARTNERS = frozenset({"partner", OTHER})
 """With an API key: an administrator has no orders and webhooks of a partner that could be meant."""
 
 MAY = {
@@ -134,6 +135,12 @@ BODIES: dict[str, dict[str, Any]] = {
     **{path: REASON for path in MAY if path.rpartition("/")[2] in ("cancel", "reject", "hold", "rework")},
 }  # fmt: skip
 """What is wrong with no request below is its body."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def other_partner(stack: Stack) -> None:
+    """Partners are strangers to each other."""
+    stack.add_partner(OTHER)
 
 
 def call(stack: Stack, operation: str, who: str, ident: str = NO_ID) -> httpx.Response:
