@@ -46,6 +46,8 @@ bench: setup $(PEERS)/.done
 	$(BIN)/python -m benchmarks.engine --peers $(PEERS)/bin/python
 	$(BIN)/python -m benchmarks.limits
 	$(BIN)/python -m benchmarks.distributed
+	$(BIN)/python -m benchmarks.outbox
+	$(BIN)/python -m benchmarks.services
 
 $(PEERS)/.done: benchmarks/peers.lock
 	$(PYTHON) -m venv $(PEERS)

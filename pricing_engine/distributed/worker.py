@@ -32,7 +32,7 @@ NICE = "FACET_NICE"
 COLD = "FACET_COLD"
 """Environment variable of a worker: set where no model will be analysed, so that no kernel need be loaded."""
 
-_REPORT_EVERY_S = 0.025
+_REPORT_EVERY_S = 0.1
 
 _log = logging.getLogger(__name__)
 
