@@ -102,7 +102,7 @@ class _RayWorkers:
         return self._memory
 
     def start(self, job: Job, memory: int) -> _Task:
-        task = task_of(self._work, job.priority).options(name=f"analyse {Path(job.model).name}", memory=memory)
+        task = task_of(self._work, job.priority).options(name=f"analyse {job.file_name}", memory=memory)
         order = Order(job.model, job.unit, job.settings, options_for(job.priority), job.sha256, job.calculation)
         return _Task(task.remote(order))
 
@@ -131,6 +131,7 @@ class DispatcherActor:
         self._keep_looking()
         return await asyncio.gather(*(self._dispatcher.run(job) for job in jobs))
 
+    @ray.method(enable_task_events=False)  # the dashboard's tables are for work, not for talk
     async def watch(self, job_id: str, seen: int) -> list[Update]:
         """See :meth:`Dispatcher.watch`."""
         return await self._dispatcher.watch(job_id, seen)
@@ -139,10 +140,12 @@ class DispatcherActor:
         """See :meth:`Dispatcher.cancel`."""
         return self._dispatcher.cancel(job_id)
 
+    @ray.method(enable_task_events=False)
     async def stage_ended(self, calculation: str, partial: Partial) -> None:
         """See :meth:`Dispatcher.stage_ended`."""
         self._dispatcher.stage_ended(calculation, partial)
 
+    @ray.method(enable_task_events=False)
     async def hello(self) -> dict[str, Any]:
         """Version of the engine, process id, and what waits and runs."""
         waiting = {str(priority): self._dispatcher.waiting(priority)[0] for priority in Priority}

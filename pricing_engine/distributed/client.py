@@ -61,7 +61,8 @@ class Client:
 
     def submit(self, job: Job) -> Submitted:
         """Send a job; sending it again is harmless."""
-        return Submitted(job, self._dispatcher, self._dispatcher.run.remote(job))
+        call: Any = self._dispatcher.run.options(name=f"job {job.file_name}")
+        return Submitted(job, self._dispatcher, call.remote(job))
 
     def hello(self) -> ray.ObjectRef[dict[str, Any]]:
         """The dispatcher's engine version, process id, and what waits and runs."""

@@ -69,6 +69,11 @@ class Job:
         object.__setattr__(self, "key", analysis_id(self.sha256, self.unit, self.settings))
         object.__setattr__(self, "calculation", f"{self.key} {self.model}")
 
+    @property
+    def file_name(self) -> str:
+        """The model's own name, by which Ray's dashboard shows what is done for it."""
+        return self.model.rpartition("/")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Update:

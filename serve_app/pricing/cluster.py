@@ -65,7 +65,8 @@ class OnRay:
     def follow(self, job: Job) -> Following:
         """See :class:`Dispatchers`."""
         dispatcher = self._dispatcher()
-        return _OnRay(dispatcher, job, dispatcher.run.remote(job))
+        call = dispatcher.run.options(name=f"job {job.file_name}")
+        return _OnRay(dispatcher, job, call.remote(job))
 
     async def cancel(self, job_id: str) -> None:
         """See :class:`Dispatchers`."""
