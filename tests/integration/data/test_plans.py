@@ -132,7 +132,7 @@ PLANS: dict[str, Expected] = {
     "mes.repository._WITH_STATUS": by("ix_tasks_status", "ix_tasks_newest"),
     "mes.repository._OF_OPERATOR": by("ix_tasks_operator"),
     "status.repository._GET": by("pk_orders"),
-    "status.repository._SHOWN": by("pk_orders", "pk_history"),
+    "status.repository._SHOWN": by("pk_orders", "pk_history", blocks=6),
     "status.repository._SAVE": by("pk_orders"),
     "status.repository._HISTORY": by("pk_history", after=[0]),
     "status.repository._OF_OWNER": by("ix_orders_owner"),
