@@ -32,6 +32,8 @@ LONG = os.environ.get("FACET_CHAOS") == "long"
 JOBS, KILLS, EVERY_S = (500, 100, 1.0) if LONG else (48, 10, 0.7)
 # A job may begin anew with each kill, and a killed worker costs its CPU two seconds: slow is not what is looked for.
 HANGS_AFTER_S = 1000 if LONG else 120
+AHEAD = 12
+"""Jobs under way beyond those that the kills so far have let in."""
 KINDS = ["worker", "dispatcher", "node"]
 STATED = {"worker_lost", "node_lost", "out_of_memory"}
 
@@ -70,12 +72,13 @@ def test_every_job_ends_once_with_the_same_bytes(tmp_path: Path) -> None:
 
 def disturbed(cluster: Cluster, client: Client, models: list[Path]) -> tuple[list[Outcome], Counter[str]]:
     """Outcomes of a job for each model while processes are killed, and how many of each kind were."""
-    chance, kills, over = random.Random(7), Counter(), threading.Event()
+    chance, kills = random.Random(7), Counter()
     failures: list[BaseException] = []
 
     def strike() -> None:
         try:
-            while sum(kills.values()) < KILLS and not over.wait(chance.uniform(0.2, 1.8) * EVERY_S):
+            while sum(kills.values()) < KILLS:
+                time.sleep(chance.uniform(0.2, 1.8) * EVERY_S)
                 kind = KINDS[sum(kills.values())] if sum(kills.values()) < 3 else chance.choices(KINDS, [7, 2, 1])[0]
                 kills[kind] += hit(kind, cluster, client, chance)
         except BaseException as error:
@@ -83,13 +86,13 @@ def disturbed(cluster: Cluster, client: Client, models: list[Path]) -> tuple[lis
 
     striker = threading.Thread(target=strike)
     striker.start()
-    pace = 1.3 * KILLS * EVERY_S / JOBS  # so that jobs come until the last kill
     submitted = []
     for number, model in enumerate(models):
+        # Jobs come until the last kill, and some are always there to be hit.
+        while sum(kills.values()) < KILLS * (number - AHEAD) / (JOBS - AHEAD) and striker.is_alive():
+            time.sleep(0.02)
         submitted.append(client.submit(job_for(model, uuid.uuid4().hex, f"customer-{number % 5}")))
-        time.sleep(pace)
     outcomes = [each.outcome(HANGS_AFTER_S) for each in submitted]
-    over.set()
     striker.join()
     assert not failures, failures
     return outcomes, kills
@@ -104,11 +107,13 @@ def hit(kind: str, cluster: Cluster, client: Client, chance: random.Random) -> i
     if kind == "dispatcher":
         os.kill(ray.get(client.hello())["pid"], signal.SIGKILL)
         return 1
-    workers = [pid for pid in started_by(cluster) if title(pid).startswith("ray::analyse")]
-    if not workers:
-        return 0
-    os.kill(chance.choice(workers), signal.SIGKILL)
-    return 1
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        if workers := [pid for pid in started_by(cluster) if title(pid).startswith("ray::analyse")]:
+            os.kill(chance.choice(workers), signal.SIGKILL)
+            return 1
+        time.sleep(0.02)
+    return 0
 
 
 def started_by(cluster: Cluster) -> list[int]:
