@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pricing_engine.mesh.samples import SAMPLES
-from tests.services.stack import Stack, running
+from tests.services.stack import OTHER_PARTNER, Stack, running
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The local stack with real servers, up before the first test here and down after the last."""
     with running(tmp_path_factory.mktemp("stack")) as stack:
+        stack.add_partner(OTHER_PARTNER)
         yield stack
 
 

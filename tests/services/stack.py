@@ -21,6 +21,8 @@ from cluster.local.ports import free_ports
 
 UP_WITHIN_S = 400
 FACET = (sys.executable, "-m", "pricing_engine")
+OTHER_PARTNER = "another partner"
+"""Whom the tests add, since partners are strangers to each other."""
 Found = TypeVar("Found")
 
 

@@ -20,19 +20,18 @@ from joserfc.jwk import OctKey, OKPKey
 from cluster.local import demo_accounts
 from serve_app.kit.principal import Role
 from serve_app.kit.tokens import ALGORITHMS, AUDIENCE, LEEWAY_S, Issuer
-from tests.services.stack import Stack, eventually
+from tests.services.stack import OTHER_PARTNER, Stack, eventually
 
 NOBODY = "nobody"
-OTHER = "another partner"
-ROLES = (NOBODY, "customer", "partner", OTHER, "seller", "operator", "admin", "mes")
+ROLES = (NOBODY, "customer", "partner", OTHER_PARTNER, "seller", "operator", "admin", "mes")
 ANYONE = frozenset(ROLES)
-BUYERS = frozenset({"customer", "partner", OTHER, "admin"})
-PRICING = frozenset({"mes", "partner", OTHER, "admin"})
+BUYERS = frozenset({"customer", "partner", OTHER_PARTNER, "admin"})
+PRICING = frozenset({"mes", "partner", OTHER_PARTNER, "admin"})
 SELLERS = frozenset({"seller", "admin"})
 OPERATORS = frozenset({"operator", "admin"})
 MAKERS = frozenset({"operator"})
 ADMINS = frozenset({"admin"})
-PARTNERS = frozenset({"partner", OTHER})
+PARTNERS = frozenset({"partner", OTHER_PARTNER})
 """With an API key: an administrator has no orders and webhooks of a partner that could be meant."""
 
 MAY = {
@@ -135,12 +134,6 @@ BODIES: dict[str, dict[str, Any]] = {
     **{path: REASON for path in MAY if path.rpartition("/")[2] in ("cancel", "reject", "hold", "rework")},
 }  # fmt: skip
 """What is wrong with no request below is its body."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def other_partner(stack: Stack) -> None:
-    """Partners are strangers to each other."""
-    stack.add_partner(OTHER)
 
 
 def call(stack: Stack, operation: str, who: str, ident: str = NO_ID) -> httpx.Response:
