@@ -6,6 +6,7 @@ within version 1.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
@@ -27,9 +28,9 @@ class EventData(BaseModel):
         return f"facet.{cls.__name__}.v1"
 
     @property
+    @abstractmethod
     def subject(self) -> str:
         """What it is about; Kafka's key, so that events of a subject keep their order."""
-        raise NotImplementedError
 
     @property
     def topic(self) -> str:

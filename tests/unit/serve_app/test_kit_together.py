@@ -26,6 +26,15 @@ class Source:
         return {key: key * key for key in keys if key < 100}
 
 
+async def _under_way(source: Source, key: int) -> tuple[Together[int, int], asyncio.Task[int | None]]:
+    """A look about ``key`` that waits at the gate."""
+    together = Together(source.look)
+    source.gate.clear()
+    first = asyncio.create_task(together.ask(key))
+    await _begun(first)
+    return together, first
+
+
 async def _begun(*asking: asyncio.Task[int | None]) -> None:
     for _ in range(5):
         await asyncio.sleep(0)
@@ -45,10 +54,7 @@ def test_one_alone_is_asked_at_once() -> None:
 def test_who_comes_meanwhile_is_asked_together() -> None:
     async def main() -> None:
         source = Source()
-        together = Together(source.look)
-        source.gate.clear()
-        first = asyncio.create_task(together.ask(1))
-        await _begun(first)
+        together, first = await _under_way(source, 1)
         later = [asyncio.create_task(together.ask(key)) for key in (1, 2, 3, 2, 100)]
         await _begun(first, *later)
         source.gate.set()
@@ -61,10 +67,7 @@ def test_who_comes_meanwhile_is_asked_together() -> None:
 def test_an_error_is_for_those_of_the_look() -> None:
     async def main() -> None:
         source = Source()
-        together = Together(source.look)
-        source.gate.clear()
-        first = asyncio.create_task(together.ask(-1))
-        await _begun(first)
+        together, first = await _under_way(source, -1)
         second = asyncio.create_task(together.ask(4))
         source.gate.set()
         with pytest.raises(LookupError, match="not there"):
