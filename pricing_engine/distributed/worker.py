@@ -32,6 +32,7 @@ NICE = "FACET_NICE"
 COLD = "FACET_COLD"
 """Environment variable of a worker: set where no model will be analysed, so that no kernel need be loaded."""
 
+_QUICK_S = 0.2  # what ends sooner has nothing to tell on the way: its price is there
 _REPORT_EVERY_S = 0.1
 
 _log = logging.getLogger(__name__)
@@ -93,8 +94,8 @@ def _metrics() -> WorkerMetrics:
 
 
 def _reporter(calculation: str) -> Report:
-    """Tell the dispatcher what is known by now, not more often than anybody could read."""
-    told = float("-inf")
+    """Tell the dispatcher what is known by now, not sooner and not more often than anybody could read."""
+    told = time.monotonic() + _QUICK_S - _REPORT_EVERY_S
 
     def report(partial: Partial) -> None:
         nonlocal told

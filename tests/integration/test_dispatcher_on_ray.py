@@ -89,7 +89,7 @@ def test_equal_jobs_are_one_calculation_and_later_ones_come_from_the_cache(clien
 
 
 def test_progress_narrows_to_the_price(client: Client, tmp_path: Path) -> None:
-    path = write_ring(tmp_path / "watched.stl", 3, segments=200)
+    path = write_ring(tmp_path / "watched.stl", 3, segments=420)
     submitted = client.submit(job_for(path, fresh(), "c"))
     book, request, interval = load_price_book(None), Request(materials=("silver-925",)), None
     widths, progress = [], []
