@@ -27,19 +27,28 @@ class Work:
 
     def add(self, name: str, task: Coroutine[Any, Any, None]) -> None:
         """Begin ``task``, which has no end."""
-        self._tasks.append(asyncio.get_running_loop().create_task(task, name=name))
+        begun = asyncio.get_running_loop().create_task(task, name=name)
+        begun.add_done_callback(_log_end)
+        self._tasks.append(begun)
 
     def check(self) -> None:
         """Raise RuntimeError where a task has ended."""
         for task in self._tasks:
             if task.done():
-                raise RuntimeError(f"{task.get_name()} ended") from (None if task.cancelled() else task.exception())
+                why = None if task.cancelled() else task.exception()
+                raise RuntimeError(f"{task.get_name()} ended: {why!r}") from why
 
     async def stop(self) -> None:
         """End all tasks."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _log_end(task: asyncio.Task[None]) -> None:
+    """Where it came from: whoever checks is told what it was, but Serve drops the cause of a failed check."""
+    if not task.cancelled():
+        _LOG.error("work ended", task=task.get_name(), exc_info=task.exception())
 
 
 def add_messaging(work: Work, name: str, database: Database, *consumers: Consumer) -> None:

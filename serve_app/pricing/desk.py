@@ -20,7 +20,7 @@ from data.kit import clock, outbox
 from data.kit.database import AWAY, Database
 from data.models.store import ModelStore
 from data.pricing import repository
-from data.pricing.repository import Quote
+from data.pricing.repository import Quote, QuoteStatus
 from pricing_engine.distributed import jobs
 from pricing_engine.distributed.errors import DistributedError
 from pricing_engine.distributed.jobs import Job, Outcome, Status
@@ -75,10 +75,10 @@ class Desk:
         async with self.database.connection() as connection:
             for priority in Priority:  # each its own window: what waits of bulk work never hides express work
                 unfinished.update(await repository.unfinished(connection, priority, clock.now() - _FAR_BACK))
-            for ident in self._at_hand.keys() - unfinished:
-                quote = await repository.get(connection, ident)
-                if quote is None or quote.finished_at is not None:  # somebody else ended it: it was cancelled
-                    self._at_hand[ident].cancel()
+            for ident, task in [each for each in self._at_hand.items() if each[0] not in unfinished]:
+                quote = await repository.get(connection, ident)  # meanwhile tasks end and leave ``_at_hand``
+                if quote is None or quote.status is QuoteStatus.CANCELLED:
+                    task.cancel()
                     await self.dispatchers.cancel(str(ident))
             new = [await repository.get(connection, ident) for ident in sorted(unfinished - self._at_hand.keys())]
         for quote in new:

@@ -1,0 +1,128 @@
+"""The desk between the queue of quotes and the dispatcher: it goes on whatever ends in whatever moment."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from data.cache.announcements import Announcer
+from data.contracts import shop
+from data.kit.database import Database
+from data.kit.ids import new_id
+from data.models.store import ModelStore
+from data.pricing import repository
+from pricing_engine.distributed.jobs import Job, Outcome, Status, Update
+from serve_app.pricing.desk import Desk
+from tests.integration.data import conftest
+from tests.integration.data.running import run, until, while_running
+from tests.unit.data import examples
+
+migrated, service_urls = conftest.migrated, conftest.service_urls
+
+Migrated = Callable[[str], str]
+MODEL = b"solid nothing\nendsolid\n"
+SHA = hashlib.sha256(MODEL).hexdigest()
+
+
+class Slow(Announcer):
+    """Takes about as long as the desk takes to look into its queue."""
+
+    def __init__(self) -> None:
+        super().__init__("redis://127.0.0.1:1", "test")
+
+    async def tell(self, idents: Iterable[str]) -> None:
+        await asyncio.sleep(0.005 * random.random())
+
+
+@dataclass
+class Jobs:
+    """A dispatcher of which each job ends when the test says so."""
+
+    ends: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
+    cancelled: list[str] = field(default_factory=list)
+
+    def follow(self, job: Job) -> _Job:
+        return _Job(self.ends.setdefault(job.job_id, asyncio.get_running_loop().create_future()))
+
+    async def cancel(self, job_id: str) -> None:
+        self.cancelled.append(job_id)
+
+
+@dataclass
+class _Job:
+    end: asyncio.Future[Outcome]
+
+    async def outcome(self) -> Outcome:
+        return await asyncio.shield(self.end)
+
+    async def updates(self) -> AsyncIterator[Update]:
+        await asyncio.shield(self.end)
+        yield Update(1, Status.RUNNING, 1.0)
+
+
+async def ask(database: Database, sha256: str) -> UUID:
+    """A quote in the queue."""
+    known = next(each for each in examples.EVENTS if isinstance(each, shop.QuoteRequested)).model_dump()
+    asked = shop.QuoteRequested.model_validate({**known, "quote_id": new_id(), "model_sha256": sha256})
+    async with database.transaction() as connection:
+        assert await repository.create(connection, asked)
+    return asked.quote_id
+
+
+async def ended(database: Database, quote: UUID) -> bool:
+    async with database.connection() as connection:
+        found = await repository.get(connection, quote)
+    return found is not None and found.finished_at is not None
+
+
+def test_quotes_that_end_while_the_desk_looks_do_not_end_the_desk(migrated: Migrated, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Database(migrated("pricing")) as database:
+            desk = Desk(database, ModelStore(tmp_path.as_uri(), 1 << 20), Jobs(), Slow())
+
+            async def quotes() -> None:
+                for _ in range(20):  # of models that are not there: each ends in the same moment as it was taken up
+                    asked = [await ask(database, "0" * 64) for _ in range(10)]
+
+                    async def all_ended(asked: list[UUID] = asked) -> bool:
+                        desk.wake()
+                        return all([await ended(database, quote) for quote in asked])
+
+                    await until(all_ended, every_s=0.0)
+
+            await while_running(desk.run(), work=quotes())
+
+    run(main())
+
+
+def test_a_quote_that_was_cancelled_takes_its_job_along(migrated: Migrated, tmp_path: Path) -> None:
+    jobs = Jobs()
+
+    async def main() -> None:
+        store = ModelStore(tmp_path.as_uri(), 1 << 20)
+        async with store.receive() as incoming:
+            await incoming.write(MODEL)
+            await store.keep(incoming)
+        async with Database(migrated("pricing")) as database:
+            desk = Desk(database, store, jobs, Slow())
+
+            async def cancelling() -> None:
+                gone, stays = [await ask(database, SHA) for _ in range(2)]
+                await until(lambda: len(jobs.ends) == 2)
+                async with database.transaction() as connection:
+                    await repository.finish(connection, gone, repository.QuoteStatus.CANCELLED)
+                desk.wake()
+                await until(lambda: jobs.cancelled == [str(gone)])
+                failed = Outcome(str(stays), Status.FAILED, code="worker_lost", message="as the test wants it")
+                jobs.ends[str(stays)].set_result(failed)
+                await until(lambda: ended(database, stays))
+
+            await while_running(desk.run(), work=cancelling())
+
+    run(main())
+    assert len(jobs.cancelled) == 1
