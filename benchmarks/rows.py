@@ -68,6 +68,7 @@ def fill(urls: Mapping[str, str], orders: int) -> Filled:
             connection.execute(f"TRUNCATE {_TABLES[service]}".encode())
             for statement in statements:
                 connection.execute(statement.encode(), {"orders": orders, "uploaded": min(orders, UPLOADED)})
+                connection.execute("ANALYZE")  # or what refers to these rows looks them up as if there were few
             connection.execute("VACUUM ANALYZE")
     mine = "SELECT id::text FROM orders WHERE owner_id = 'customer' AND status = %s LIMIT 100000"
     with psycopg.connect(urls["status"]) as status, psycopg.connect(urls["shop"]) as shop:
