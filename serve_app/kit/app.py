@@ -59,7 +59,7 @@ def service_app(name: str, routers: Sequence[APIRouter], open_more: Open, descri
             app.state.lists = Fresh(LISTS_S)
             keys = AskPartners(settings().api_url)
             stack.push_async_callback(keys.close)
-            app.state.sign_in = SignIn(Verifier(settings().issuer_url), keys)
+            app.state.sign_in = _sign_in(keys)
             await open_more(app, database, stack)
             yield
 
@@ -87,7 +87,12 @@ async def nothing_more(_app: FastAPI, _database: Database, _stack: AsyncExitStac
 
 def recognise_by(app: FastAPI, keys: ApiKeys) -> None:
     """Let ``keys`` tell whose an API key is, instead of the partners' service over HTTP."""
-    app.state.sign_in = SignIn(Verifier(settings().issuer_url), keys)
+    app.state.sign_in = _sign_in(keys)
+
+
+def _sign_in(keys: ApiKeys) -> SignIn:
+    known = settings()
+    return SignIn(Verifier(known.issuer_url, audience=known.audience, roles_claim=known.roles_claim), keys)
 
 
 def _add_health(app: FastAPI, name: str) -> None:

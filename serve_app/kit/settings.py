@@ -7,6 +7,7 @@ from functools import cache
 from pydantic import SecretStr
 
 from data.kit.settings import Settings
+from serve_app.kit.tokens import AUDIENCE, ROLES_CLAIM
 
 
 class ServiceSettings(Settings):
@@ -16,6 +17,10 @@ class ServiceSettings(Settings):
     """Where all services answer; they reach each other there too."""
     issuer: str | None = None
     """An OIDC issuer's URL; without one it is the local issuer, ``<api_url>/auth``."""
+    audience: str = AUDIENCE
+    """What the issuer calls us: the ``aud`` of its tokens for us."""
+    roles_claim: str = ROLES_CLAIM
+    """Where the issuer writes roles: the name of a claim, or a path such as ``realm_access.roles``."""
     signing_key: SecretStr | None = None
     """The local issuer's private key, an Ed25519 JWK in JSON; only the service ``identity`` needs it."""
     token_lifetime_s: int = 3600

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +16,8 @@ from joserfc.jwk import KeySet, OKPKey
 from serve_app.kit.principal import Principal, Role
 
 ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "RS256", "PS256")
-AUDIENCE = "facet"
+AUDIENCE, ROLES_CLAIM = "facet", "roles"
+"""What the local issuer calls us, and where it writes roles."""
 LEEWAY_S = 30
 """How far the clocks of issuer and service may differ."""
 _FETCH_TIMEOUT_S, _FETCH_AGAIN_S = 5.0, 10.0
@@ -43,7 +44,7 @@ class Issuer:
             "iss": self.name,
             "aud": AUDIENCE,
             "sub": subject,
-            "roles": sorted(roles),
+            ROLES_CLAIM: sorted(roles),
             "iat": begin,
             "exp": begin + self.lifetime_s,
         }
@@ -56,15 +57,21 @@ class Issuer:
 
 
 class Verifier:
-    """Reads tokens of one issuer with the public keys that its discovery document names."""
+    """Reads tokens of one issuer with the public keys that its discovery document names.
 
-    def __init__(self, issuer: str, keys: KeySet | None = None) -> None:
-        self._issuer, self._keys = issuer, keys
+    ``audience``: what the issuer calls us. ``roles_claim``: where it writes roles, a claim or a path with dots.
+    """
+
+    def __init__(
+        self, issuer: str, keys: KeySet | None = None, audience: str = AUDIENCE, roles_claim: str = ROLES_CLAIM
+    ) -> None:
+        self._issuer, self._keys, self._roles_claim = issuer, keys, roles_claim
+        self._about = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
         self._fetched, self._fetching = 0.0, asyncio.Lock()
         self._registry = jwt.JWTClaimsRegistry(
             leeway=LEEWAY_S,
             iss={"essential": True, "value": issuer},
-            aud={"essential": True, "value": AUDIENCE},
+            aud={"essential": True, "value": audience},
             sub={"essential": True},
             exp={"essential": True},
         )
@@ -83,7 +90,7 @@ class Verifier:
             self._registry.validate(claims)
         except (JoseError, ValueError) as error:
             raise BadToken(str(error) or type(error).__name__) from error
-        roles = claims.get("roles", [])
+        roles = _claim(claims, self._roles_claim)
         return Principal(str(claims["sub"]), known_roles(roles if isinstance(roles, list) else []))
 
     def _decode(self, token: str) -> dict[str, Any]:
@@ -97,13 +104,23 @@ class Verifier:
                 return
             try:
                 async with httpx.AsyncClient(timeout=_FETCH_TIMEOUT_S) as client:
-                    about = (await client.get(f"{self._issuer}/.well-known/openid-configuration")).raise_for_status()
+                    about = (await client.get(self._about)).raise_for_status()
                     keys = (await client.get(about.json()["jwks_uri"])).raise_for_status()
                     self._keys = KeySet.import_key_set(keys.json())
             except (httpx.HTTPError, KeyError, ValueError, JoseError) as error:
                 raise IssuerUnreachable(f"the issuer {self._issuer} does not give its keys: {error}") from error
             self._fetched = time.monotonic()
             self._claims.cache_clear()
+
+
+def _claim(claims: Mapping[str, Any], path: str) -> object:
+    """The claim of that very name (some issuers name claims by URLs), or what the path leads to, if anything."""
+    if path in claims:
+        return claims[path]
+    found: object = claims
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 def known_roles(names: Iterable[object]) -> frozenset[Role]:

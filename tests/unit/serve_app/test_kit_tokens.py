@@ -53,6 +53,15 @@ def test_roles_that_nobody_knows_give_nothing() -> None:
     assert read(signed(roles=None)).roles == frozenset()
 
 
+@pytest.mark.parametrize("claim", ["https://facet.example/roles", "realm_access.roles", "realm_access.facet.roles"])
+def test_roles_are_found_where_the_issuer_writes_them(claim: str) -> None:
+    verifier = Verifier(NAME, KeySet.import_key_set(ISSUER.public_keys()), roles_claim=claim)  # type: ignore[arg-type]
+    by_url = {"https://facet.example/roles": ["operator"]}
+    by_path = {"realm_access": {"roles": ["operator"], "facet": {"roles": ["operator"]}}}
+    assert read(signed(**by_url, **by_path), verifier).roles == {Role.OPERATOR}
+    assert read(signed(realm_access=["operator"]), verifier).roles == frozenset()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
