@@ -65,8 +65,7 @@ class OnRay:
     def follow(self, job: Job) -> Following:
         """See :class:`Dispatchers`."""
         dispatcher = self._dispatcher()
-        call = dispatcher.run.options(name=f"job {job.file_name}")
-        return _OnRay(dispatcher, job, call.remote(job))
+        return _OnRay(dispatcher, job, dispatcher.run.remote(job))
 
     async def cancel(self, job_id: str) -> None:
         """See :class:`Dispatchers`."""
