@@ -1,4 +1,4 @@
-"""Commands on what outlives a process: ``facet migrate``, ``facet events dead-letters``, ``facet events replay``."""
+"""Commands on what outlives a process: ``facet migrate``, ``facet events dead-letters``, ``parked`` and ``replay``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ Result = TypeVar("Result")
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     app.command(epilog="Example: facet migrate shop crm")(migrate)
-    events = typer.Typer(help="What consumers could not take.", no_args_is_help=True)
+    events = typer.Typer(help="What consumers could not apply.", no_args_is_help=True)
     events.command("dead-letters", epilog="Example: facet events dead-letters")(dead_letters)
+    events.command(epilog="Example: facet events parked shop")(parked)
     events.command(epilog="Example: facet events replay shop --dry-run")(replay)
     app.add_typer(events, name="events")
 
@@ -61,6 +62,45 @@ def dead_letters() -> None:
 
     for consumer, waiting in _with_kafka(count()).items():
         print(f"{consumer}: {waiting}")
+
+
+def parked(
+    consumer: Annotated[str, typer.Argument(help="Whose parked events: shop, crm, mes, status, ...")],
+) -> None:
+    """Print the events that a consumer has parked, oldest first, and what each waits for."""
+    from psycopg import OperationalError
+
+    from data.contracts.topics import CONSUMERS
+    from data.kit import parking
+    from data.kit.database import Database
+    from data.kit.errors import SettingMissing
+    from data.kit.settings import Settings
+
+    if consumer not in CONSUMERS:
+        raise typer.BadParameter(f"no such consumer: {consumer}; there are {', '.join(CONSUMERS)}")
+
+    async def show() -> int:
+        count, after = 0, 0
+        async with Database(Settings().database_url(consumer.partition("-")[0])) as database:
+            while True:
+                async with database.connection() as connection:
+                    page = await parking.listed(connection, consumer, after)
+                if not page:
+                    return count
+                for each in page:
+                    waits = "nothing that can come" if each.unreachable_at else "another event"
+                    waits = "its replay" if each.refused else waits
+                    sequence = each.sequence or "unreadable"
+                    print(f"{each.parked_at.isoformat()} {each.topic} {each.subject} #{sequence} waits for {waits}")
+                count, after = count + len(page), page[-1].id
+
+    try:
+        count = asyncio.run(show())
+    except SettingMissing as error:
+        raise typer.BadParameter(str(error)) from error
+    except OperationalError as error:
+        _fail(f"{consumer}: its database can't be reached: {error}")
+    print(f"{count} parked", file=sys.stderr)
 
 
 def replay(

@@ -1,14 +1,15 @@
-"""Builds an order's status and history from the events of all services, in whatever order they arrive.
+"""Builds an order's status and history from the events of all services.
 
 Of one source, events apply by their sequence. Between sources, their revision says which comes first, and of pricing's
-events, the submission that they answer. What came too early is parked and tried again after each that was applied.
-Steps of two services may cross (a cancellation and an approval): whichever comes second applies if it still can, and is
-passed over if not. After an end nothing changes any more.
+events, the submission that they answer. An event whose predecessor has not been applied raises PredecessorMissing; the
+consumer parks it (:mod:`data.kit.parking`) and applies it after its predecessor. Steps of two services may cross (a
+cancellation and an approval): the second one applies if it still can, and is skipped if not. After a final status
+nothing changes any more.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,18 +21,7 @@ from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance
 from data.contracts.pricing import QuoteEvent, QuoteNeedsReview, QuotePriced
 from data.contracts.registry import EVENTS, payload
 from data.contracts.shop import OrderInitiated, OrderSubmitted
-
-PATIENCE = timedelta(minutes=10)
-"""When what an event builds on will not come, also while the whole model is built anew from Kafka."""
-
-
-class Parked(BaseModel):
-    """An event that waits for others."""
-
-    model_config = ConfigDict(frozen=True)
-
-    since: datetime
-    event: CloudEvent
+from data.contracts.turns import PredecessorMissing
 
 
 class State(BaseModel):
@@ -52,7 +42,6 @@ class State(BaseModel):
     revision: int = 0
     submitted: tuple[UUID, ...] = ()
     seen: dict[str, int] = {}
-    parked: tuple[Parked, ...] = ()
 
 
 class Entry(BaseModel):
@@ -67,31 +56,21 @@ class Entry(BaseModel):
     event: CloudEvent
 
 
-def fold(state: State, event: CloudEvent | None, now: datetime) -> tuple[State, list[Entry]]:
-    """The state after ``event`` and what it let go on, with the new lines of the history.
+def fold(state: State, event: CloudEvent) -> tuple[State, Entry | None]:
+    """The state after ``event``, and the new line of the history if there is one.
 
-    ``event``: None to see only which parked events have waited too long. An event that was seen changes nothing.
+    An event that was applied before changes nothing. Raises PredecessorMissing where an event that it builds on has
+    not been applied. O(1).
     """
-    waiting = {(each.event.source, each.event.sequence): each for each in state.parked}
-    if event is not None and event.sequence > state.seen.get(event.source, 0):
-        waiting.setdefault((event.source, event.sequence), Parked(since=now, event=event))
-    entries: list[Entry] = []
-    while turn := _next(state, waiting, now):
-        del waiting[turn.event.source, turn.event.sequence]
-        state, entry = _apply(state, turn.event)
-        entries += [entry] if entry else []
-    return state.model_copy(update={"parked": tuple(waiting[at] for at in sorted(waiting))}), entries
-
-
-def _next(state: State, waiting: dict[tuple[str, int], Parked], now: datetime) -> Parked | None:
-    """The parked event to go on with: one whose turn it is, else one that has waited without hope."""
-    heads: dict[str, Parked] = {}
-    for (source, _), parked in sorted(waiting.items()):
-        heads.setdefault(source, parked)
-    for source, parked in heads.items():
-        if parked.event.sequence == state.seen.get(source, 0) + 1 and _has_its_turn(state, parked.event):
-            return parked
-    return next((parked for parked in heads.values() if parked.since + PATIENCE < now), None)
+    last = state.seen.get(event.source, 0)
+    if event.sequence <= last:
+        return state, None
+    if event.sequence > last + 1:
+        missing = f"event {last + 1} of {event.source}"
+        raise PredecessorMissing(f"{event.type} of {event.subject} builds on {missing}")
+    if not _has_its_turn(state, event):
+        raise PredecessorMissing(f"{event.type} of {event.subject} builds on an event of another service")
+    return _apply(state, event)
 
 
 def _has_its_turn(state: State, event: CloudEvent) -> bool:

@@ -1,7 +1,6 @@
-"""Whose turn it is: what a service does with an event of another one, which may come early, late, or crossed with a
-step of its own.
+"""What a service does with an event of another service, which may be early, late, or cross a step of its own.
 
-Statuses change in one service at a time but for crossings, and each event says how often the status had changed
+Statuses change in one service at a time but for crossings, and each event carries how often the status had changed
 (``revision``), so a service sees whether it has missed a step that is still on its way on another topic. Answers of
 pricing have no revision; their quote's id, which sorts by time, says which submission they answer.
 """
@@ -18,27 +17,31 @@ from data.contracts.pricing import QuoteEvent
 from data.contracts.registry import EVENTS
 
 
-class Turn(Enum):
-    """What to do: take its step; wait for what comes before it; or leave it, for it has been overtaken."""
-
-    TAKE = "take"
-    WAIT = "wait"
-    LEAVE = "leave"
+class PredecessorMissing(Exception):
+    """An event that this one builds on has not been applied: no fault of this event, which is parked meanwhile."""
 
 
-def turn(status: OrderStatus, revision: int, quote_id: UUID | None, data: EventData) -> Turn:
+class Decision(Enum):
+    """Apply the event's step; defer it until its predecessor is applied; or skip it, for it has been overtaken."""
+
+    APPLY = "apply"
+    DEFER = "defer"
+    SKIP = "skip"
+
+
+def decide(status: OrderStatus, revision: int, quote_id: UUID | None, data: EventData) -> Decision:
     """What to do with an event of another service, for an order as this service knows it."""
     step = EVENTS[data.event_type()].step
     if status in FINAL or step is None:
-        return Turn.LEAVE
+        return Decision.SKIP
     legal = (status, step) in GRAPH
     if isinstance(data, QuoteEvent):
         if quote_id is None or data.quote_id > quote_id:
-            return Turn.WAIT  # the submission that it answers has not come yet
-        return Turn.TAKE if legal and data.quote_id == quote_id else Turn.LEAVE
+            return Decision.DEFER  # the submission that it answers has not come yet
+        return Decision.APPLY if legal and data.quote_id == quote_id else Decision.SKIP
     if isinstance(data, OrderEvent) and data.revision is not None and data.revision > revision + 1:
-        return Turn.WAIT
+        return Decision.DEFER
     if legal:
-        return Turn.TAKE
+        return Decision.APPLY
     early = isinstance(data, OrderEvent) and data.revision is not None and data.revision == revision + 1
-    return Turn.WAIT if early else Turn.LEAVE
+    return Decision.DEFER if early else Decision.SKIP

@@ -1,10 +1,10 @@
 """A consumer: messages of Kafka become effects in one database, each event once.
 
 The messages of a partition that came together are one transaction with their inbox rows. Offsets are committed now and
-then: the inbox knows what a consumer that died before has applied. When a transaction fails for a reason that time may
-mend (the database is away; an event came before one it builds on), the partition rests for a while and then goes on
-where it was, and the other partitions go on meanwhile. When it fails otherwise, its messages are taken one by one, and
-the one that fails goes to the dead letters with the reason.
+then: the inbox knows what a consumer that died before has applied. An event whose predecessor has not come is parked in
+that transaction, and the partition goes on. While the database is away the partition rests, however long that takes.
+When a transaction fails otherwise, its messages are taken one by one, and the one that a reader or handler refuses goes
+to the dead letters with the reason; later events of its subject are parked behind it.
 """
 
 from __future__ import annotations
@@ -17,48 +17,61 @@ from dataclasses import dataclass
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
+from pydantic import ValidationError
 
 from data.contracts.envelope import CloudEvent, EventData
-from data.contracts.registry import payload
 from data.contracts.topics import CONSUMERS
-from data.kit import database, inbox, kafka, trace
-from data.kit.database import Connection, Database
-from data.kit.dead_letters import bury, is_for_another
-from data.kit.errors import NotYet
+from data.kit import database, kafka, parking
+from data.kit.applier import Applier, Handler, ParkedEventRefused
+from data.kit.database import Database
+from data.kit.dead_letters import send_to_dead_letters
 from data.kit.kafka import Message
+from data.kit.reachability import ReachabilityCheck
 
-Handler = Callable[[Connection, CloudEvent, EventData], Awaitable[None]]
-"""Applies an event within the transaction it is given. Raises NotYet where a predecessor is missing."""
 After = Callable[[Sequence[EventData]], Awaitable[None]]
-"""Hears which events a transaction has applied, once it is committed; lost with the process, so only for hints."""
+"""Called with the events that a transaction has applied, once it is committed; lost with the process, so for hints."""
 
 
 async def _nothing(_applied: Sequence[EventData]) -> None:
-    """Nobody needs to hear."""
+    """Do nothing."""
 
 
 MOST, WAIT_MS = 200, 200
 COMMIT_EVERY_S = 0.5
 """Between commits of offsets while messages come: each is a write of the broker's, as dear as the message itself."""
-LONGEST_REST_S = 5.0
-PATIENCE_S = 60.0
-"""How long an event may wait for its predecessor before it counts as poison."""
+LONGEST_REST_S = 1.0
+"""Between attempts while the database or the broker is away."""
+CHECK_EVERY_S = 5.0
+"""Between steps of the check for parked events that wait in vain; the length decides nothing."""
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class _Rest:
-    """A partition that waits: until when, since when, and for how long the last time."""
+    """A partition that waits: until when, and for how long the last time."""
 
     until: float
-    since: float
     last_s: float
+
+
+@dataclass(slots=True)
+class _Refused:
+    """A parked event as a message, for the dead letters."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int = 0
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Consumer:
     """Reads the topics of ``name`` (as :data:`data.contracts.topics.CONSUMERS` has them) and hands events on.
 
-    ``applied`` and ``buried`` count the events that had their effect, and those that went to the dead letters.
+    ``applied`` and ``parked`` count the events that had their effect and those that had to wait for another, ``buried``
+    those that went to the dead letters, ``unreachable`` those that wait in vain.
     """
 
     def __init__(
@@ -68,16 +81,33 @@ class Consumer:
         database: Database,
         bootstrap: str,
         topics: Sequence[str] | None = None,
-        patience_s: float = PATIENCE_S,
         after: After = _nothing,
+        check_every_s: float = CHECK_EVERY_S,
     ) -> None:
         self.name, self.topics = name, tuple(topics or CONSUMERS[name])
-        self._handler, self._database = handler, database
-        self._bootstrap, self._patience_s, self._after = bootstrap, patience_s, after
+        self._database, self._bootstrap, self._after = database, bootstrap, after
+        self._applier = Applier(name, handler, database)
+        self._check = ReachabilityCheck(name, database, self.topics)
+        self._check_every_s, self._next_check = check_every_s, 0.0
         self._resting: dict[TopicPartition, _Rest] = {}
         self._done: dict[TopicPartition, int] = {}
         self._committed = 0.0
-        self.applied = self.buried = 0
+        self.buried = 0
+
+    @property
+    def applied(self) -> int:
+        """Events that had their effect."""
+        return self._applier.applied
+
+    @property
+    def parked(self) -> int:
+        """Events that had to wait for another."""
+        return self._applier.parked
+
+    @property
+    def unreachable(self) -> int:
+        """Events found to wait in vain."""
+        return self._check.unreachable
 
     async def run(self) -> None:
         """Consume for ever; cancel it to end it. A broker that is away is waited for."""
@@ -108,6 +138,9 @@ class Consumer:
         self._done.update(zip(came, ends, strict=True))
         if not came or time.monotonic() > self._committed + COMMIT_EVERY_S:
             await self._commit(consumer)
+        if time.monotonic() > self._next_check:
+            await self._check_parked(consumer, producer)
+            self._next_check = time.monotonic() + self._check_every_s
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
         # A partition that went to another member is its business: it finds in the inbox what was done here.
@@ -121,12 +154,14 @@ class Consumer:
         self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, place: TopicPartition, messages: list[Message]
     ) -> int:
         """Apply the messages of one partition; gives the offset to go on from."""
+        done: int = len(messages)
+        why: Exception | None = None
         try:
-            await self._apply(messages)
+            await self._after(await self._applier.apply(messages))
+        except database.AWAY as error:
+            done, why = 0, error
         except Exception:  # which one it was, and what it deserves, shows when each is alone
-            done, why = await self._one_by_one(producer, place, messages)
-        else:
-            done, why = len(messages), None
+            done, why = await self._one_by_one(producer, messages)
         if done:
             self._resting.pop(place, None)
         if why is None:
@@ -135,58 +170,69 @@ class Consumer:
         return messages[done].offset
 
     async def _one_by_one(
-        self, producer: AIOKafkaProducer, place: TopicPartition, messages: list[Message]
+        self, producer: AIOKafkaProducer, messages: Sequence[Message]
     ) -> tuple[int, Exception | None]:
-        """Gives how many messages are done with, and what made the next one wait."""
+        """Gives how many messages are done with, and why the next one waits."""
         for done, message in enumerate(messages):
             try:
-                await self._apply([message])
+                await self._one(producer, message)
             except database.AWAY as error:
                 return done, error
-            except NotYet as error:
-                rest = self._resting.get(place) if done == 0 else None
-                if rest is None or time.monotonic() < rest.since + self._patience_s:
-                    return done, error
-                await self._bury(producer, message, error)
-            except Exception as error:  # whatever a handler or a reader says of a message, the partition goes on
-                await self._bury(producer, message, error)
         return len(messages), None
 
-    async def _apply(self, messages: Sequence[Message]) -> None:
-        """Apply messages that are new to this consumer, in one transaction."""
-        events = []
-        for message in messages:
-            if is_for_another(message, self.name):
-                continue
-            event = CloudEvent.model_validate_json(message.value or b"")
-            data = payload(event)
-            if data is not None:
-                events.append((event, data))
-        if not events:
-            return
-        async with self._database.transaction() as connection:
-            new = await inbox.record(connection, self.name, [event.id for event, _ in events])
-            applied = []
-            for event, data in events:
-                if event.id in new:
-                    new.remove(event.id)
-                    trace.current.set(event.traceparent)
-                    await self._handler(connection, event, data)
-                    applied.append(data)
-        self.applied += len(applied)
-        await self._after(applied)
+    async def _one(self, producer: AIOKafkaProducer, message: Message) -> None:
+        """Apply or park one message's event, or send it to the dead letters."""
+        try:
+            await self._after(await self._attempt(producer, lambda: self._applier.apply([message])))
+        except database.AWAY:
+            raise
+        except Exception as error:  # whatever a reader or a handler says of a message, the partition goes on
+            await self._send_to_dead_letters(producer, message, error)
+            event = _readable(message)
+            async with self._database.transaction() as connection:
+                await parking.lock(connection)
+                queue = await parking.of_subject(connection, self.name, parking.subject_of(message, event))
+                if event is not None or not any(row.is_message(message, None) for row in queue):
+                    await parking.add(connection, self.name, message, event, refused=True)
 
-    async def _bury(self, producer: AIOKafkaProducer, message: Message, error: Exception) -> None:
+    async def _attempt(
+        self, producer: AIOKafkaProducer, attempt: Callable[[], Awaitable[Sequence[EventData]]]
+    ) -> Sequence[EventData]:
+        """The result of ``attempt``, made again after each parked event in its way has gone to the dead letters."""
+        while True:
+            try:
+                return await attempt()
+            except ParkedEventRefused as refused:
+                row = refused.parked
+                message = _Refused(row.topic, row.partition, row.kafka_offset, row.subject.encode(), row.value)
+                await self._send_to_dead_letters(producer, message, refused.error)
+                async with self._database.transaction() as connection:
+                    await parking.refuse(connection, self.name, row)
+
+    async def _send_to_dead_letters(self, producer: AIOKafkaProducer, message: Message, error: Exception) -> None:
         _log.error("event to dead letters", consumer=self.name, topic=message.topic, partition=message.partition,
                    offset=message.offset, error=str(error))  # fmt: skip
-        await bury(producer, self.name, message, error)
+        await send_to_dead_letters(producer, self.name, message, error)
         self.buried += 1
-        self._committed = 0.0  # at once: no inbox knows what was buried
+        self._committed = 0.0  # at once: no inbox knows what is in the dead letters
+
+    async def _check_parked(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
+        """Look for parked events that wait in vain; a database that is away is asked the next time."""
+
+        async def take_up(subjects: Sequence[str]) -> Sequence[EventData]:
+            applied = await self._attempt(producer, lambda: self._applier.retry(subjects))
+            await self._after(applied)
+            return applied
+
+        try:
+            await self._check.run_once(consumer, take_up)
+        except database.AWAY as error:
+            _log.warning("check of parked events waits for the database", consumer=self.name, error=str(error))
 
     def _let_rest(self, consumer: AIOKafkaConsumer, place: TopicPartition, offset: int, why: Exception) -> None:
         """Go on from ``offset`` after a while, each time a longer one."""
         now = time.monotonic()
-        rest = self._resting.get(place) or _Rest(now, now, 0.01)
+        rest = self._resting.get(place) or _Rest(now, 0.01)
         rest.last_s = min(LONGEST_REST_S, 2 * rest.last_s)
         rest.until = now + rest.last_s
         self._resting[place] = rest
@@ -195,3 +241,11 @@ class Consumer:
         if place in consumer.assignment():
             consumer.seek(place, offset)
             consumer.pause(place)
+
+
+def _readable(message: Message) -> CloudEvent | None:
+    """The envelope of a message, None where even that can't be read."""
+    try:
+        return CloudEvent.model_validate_json(message.value or b"")
+    except ValidationError:
+        return None

@@ -39,3 +39,27 @@ MESSAGING_2 = (
     "CREATE TRIGGER tr_outbox_filled AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION outbox_filled()",
 )
 MESSAGING_2_DOWN = ("DROP TRIGGER tr_outbox_filled ON outbox", "DROP FUNCTION outbox_filled")
+
+MESSAGING_3 = (
+    """CREATE TABLE parked (
+        id bigint GENERATED ALWAYS AS IDENTITY, consumer text NOT NULL, subject text NOT NULL, topic text NOT NULL,
+        partition integer NOT NULL, kafka_offset bigint NOT NULL, event_id uuid, sequence bigint, value bytea,
+        refused boolean NOT NULL, parked_at timestamptz NOT NULL DEFAULT now(), unreachable_at timestamptz,
+        CONSTRAINT pk_parked PRIMARY KEY (id)
+    )""",
+    "CREATE INDEX ix_parked_subject ON parked (consumer, subject)",
+    "CREATE UNIQUE INDEX uq_parked_event ON parked (consumer, event_id)",
+)
+MESSAGING_3_DOWN = ("DROP TABLE parked",)
+
+
+def move_parked(consumer: str, events: str) -> str:
+    """The statement that moves events parked as JSON into ``parked``; ``events``: a query with a column ``event``."""
+    return f"""INSERT INTO parked
+            (consumer, subject, topic, partition, kafka_offset, event_id, sequence, value, refused)
+        SELECT '{consumer}', event ->> 'subject',
+            CASE event ->> 'source' WHEN '/facet/shop/orders' THEN 'shop.orders.v1'
+                WHEN '/facet/pricing' THEN 'pricing.quotes.v1' WHEN '/facet/crm' THEN 'crm.orders.v1'
+                ELSE 'mes.production.v1' END,
+            -1, -1, (event ->> 'id')::uuid, (event ->> 'sequence')::bigint, convert_to(event::text, 'UTF8'), false
+        FROM ({events}) AS moved"""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -15,6 +16,7 @@ from data.kit.kafka import Message
 
 REASON, TOPIC, PARTITION, OFFSET = "facet-reason", "facet-topic", "facet-partition", "facet-offset"
 REPLAYED_FOR = "facet-replayed-for"
+REPLAY_OF = "facet-replay-of"
 _LONGEST_REASON = 2000
 
 
@@ -32,16 +34,39 @@ class DeadLetter:
     headers: tuple[tuple[str, bytes], ...]
 
 
+class Origin(NamedTuple):
+    """Where a message first was."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+def origin(message: Message) -> Origin:
+    """Where a message first was: of a replayed dead letter, where the consumer refused it first."""
+    for name, value in message.headers:
+        if name == REPLAY_OF:
+            topic, partition, offset = value.decode().rsplit("/", 2)
+            return Origin(topic, int(partition), int(offset))
+    return Origin(message.topic, message.partition, message.offset)
+
+
 def is_for_another(message: Message, consumer: str) -> bool:
-    """Whether it was sent again on behalf of another consumer than this one."""
+    """Whether it was replayed for another consumer than this one."""
     return any(name == REPLAYED_FOR and value != consumer.encode() for name, value in message.headers)
 
 
-async def bury(producer: AIOKafkaProducer, consumer: str, message: Message, error: Exception) -> None:
+def is_replay(message: Message) -> bool:
+    """Whether it is a dead letter that was sent again."""
+    return any(name == REPLAY_OF for name, _ in message.headers)
+
+
+async def send_to_dead_letters(producer: AIOKafkaProducer, consumer: str, message: Message, error: Exception) -> None:
     """Put a message to the dead letters of ``consumer``; returns when Kafka has it."""
     reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
-    about = {REASON: reason, TOPIC: message.topic, PARTITION: message.partition, OFFSET: message.offset}
-    headers = [header for header in message.headers if header[0] not in {*about, REPLAYED_FOR}]
+    came = origin(message)
+    about = {REASON: reason, TOPIC: came.topic, PARTITION: came.partition, OFFSET: came.offset}
+    headers = [header for header in message.headers if header[0] not in {*about, REPLAYED_FOR, REPLAY_OF}]
     headers += [(name, str(value).encode()) for name, value in about.items()]
     await producer.send_and_wait(dead_letters(consumer), message.value, message.key, headers=headers)
 
@@ -58,9 +83,9 @@ async def replay(bootstrap: str, consumer: str, dry_run: bool = False) -> AsyncI
     ):
         await _assign(bootstrap, reader, topic)
         async for message in _to_the_end(reader):
-            letter = _read(message)
+            letter = read(message)
             if not dry_run:
-                headers = [*letter.headers, (REPLAYED_FOR, consumer.encode())]
+                headers = replay_headers(consumer, letter)
                 await producer.send_and_wait(letter.topic, letter.value, letter.key, headers=headers)
                 await reader.commit({TopicPartition(topic, message.partition): message.offset + 1})
             yield letter
@@ -97,7 +122,14 @@ async def _to_the_end(reader: AIOKafkaConsumer) -> AsyncIterator[Message]:
         await asyncio.sleep(0)
 
 
-def _read(message: Message) -> DeadLetter:
+def replay_headers(consumer: str, letter: DeadLetter) -> list[tuple[str, bytes]]:
+    """The headers of a dead letter that is sent to its topic again: for whom, and where it was first."""
+    came = f"{letter.topic}/{letter.partition}/{letter.offset}"
+    return [*letter.headers, (REPLAYED_FOR, consumer.encode()), (REPLAY_OF, came.encode())]
+
+
+def read(message: Message) -> DeadLetter:
+    """A message of a topic of dead letters."""
     headers = dict(message.headers)
     return DeadLetter(
         at=datetime.fromtimestamp(message.timestamp / 1000, UTC),

@@ -29,7 +29,3 @@ class KeyReused(DataError):
 
 class BadCursor(DataError):
     """A page token that was not made by us for this list."""
-
-
-class NotYet(DataError):
-    """An event came before one that it builds on, which travels on another topic: try it again a little later."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import timedelta
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, Uuid, bindparam, delete, func, select
+from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, cast, delete, func, null, select, union_all
 from sqlalchemy.dialects.postgresql import insert
 
 from data.kit import clock, sql
 from data.kit.database import Connection
 from data.kit.tables import SHARED
 
-_inbox = SHARED.inbox
-_RECORD = sql.Statement(
+_inbox, _parked = SHARED.inbox, SHARED.parked
+_new = (
     insert(_inbox)
     .from_select(
         ["consumer", "event_id"],
@@ -22,19 +23,43 @@ _RECORD = sql.Statement(
     )
     .on_conflict_do_nothing()
     .returning(_inbox.c.event_id)
+    .cte("new")
+)
+_RECORD = sql.Statement(
+    union_all(
+        select(_new.c.event_id, cast(null(), Text).label("subject")),
+        select(cast(null(), Uuid), _parked.c.subject)
+        .distinct()
+        .where(
+            _parked.c.consumer == bindparam("consumer", type_=Text),
+            _parked.c.subject == any_(bindparam("subjects", type_=ARRAY(Text))),
+        ),
+    )
 )
 _SWEEP = sql.Statement(delete(_inbox).where(_inbox.c.received_at < bindparam("before")))
 # Twice as long as Kafka keeps messages: what it can still deliver, the inbox still knows.
 KEEP = timedelta(days=14)
 
 
-async def record(connection: Connection, consumer: str, ids: Sequence[UUID]) -> set[UUID]:
-    """Write down events within the caller's transaction; gives those that are new to this consumer.
+class Recorded(NamedTuple):
+    """``new``: the events that the consumer has not recorded before; ``parked``: the subjects with parked events."""
 
-    Another transaction that records one of them meanwhile is waited for.
+    new: set[UUID]
+    parked: set[str]
+
+
+async def record(
+    connection: Connection, consumer: str, ids: Collection[UUID], subjects: Collection[str] = ()
+) -> Recorded:
+    """Record events within the caller's transaction, and see which of ``subjects`` have parked events.
+
+    Another transaction that records one of the events meanwhile is waited for. One statement: a round trip more would
+    cost every event.
     """
     # Sorted, so that two transactions with the same events lock them in the same order.
-    return set(await sql.values(connection, _RECORD, {"consumer": consumer, "ids": sorted(set(ids))}))
+    given = {"consumer": consumer, "ids": sorted(set(ids)), "subjects": list(set(subjects))}
+    rows = await sql.rows(connection, _RECORD, given)
+    return Recorded({event for event, _ in rows if event}, {subject for _, subject in rows if subject})
 
 
 async def sweep(connection: Connection) -> None:

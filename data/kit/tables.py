@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Identity,
@@ -77,11 +78,12 @@ def version() -> Column[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Messaging:
-    """The tables behind outbox, inbox and idempotency in one service's database."""
+    """The tables behind outbox, inbox, parked events and idempotency in one service's database."""
 
     outbox: Table
     sequences: Table
     inbox: Table
+    parked: Table
     idempotency: Table
 
 
@@ -110,6 +112,24 @@ def messaging(into: MetaData) -> Messaging:
         moment("received_at", server_default=func.now()),
         Index(None, "received_at", postgresql_using="brin"),
     )
+    parked = Table(
+        "parked",
+        into,
+        Column("id", BigInteger, Identity(always=True), primary_key=True),
+        word("consumer"),
+        word("subject"),
+        word("topic"),
+        number("partition"),
+        Column("kafka_offset", BigInteger, nullable=False),
+        Column("event_id", UUID(as_uuid=True)),
+        Column("sequence", BigInteger),
+        Column("value", LargeBinary),
+        Column("refused", Boolean, nullable=False),
+        moment("parked_at", server_default=func.now()),
+        moment("unreachable_at", nullable=True),
+        Index("ix_parked_subject", "consumer", "subject"),
+        Index("uq_parked_event", "consumer", "event_id", unique=True),
+    )
     idempotency = Table(
         "idempotency_keys",
         into,
@@ -120,7 +140,7 @@ def messaging(into: MetaData) -> Messaging:
         created_at(),
         Index(None, "created_at", postgresql_using="brin"),
     )
-    return Messaging(outbox, sequences, inbox, idempotency)
+    return Messaging(outbox, sequences, inbox, parked, idempotency)
 
 
 SHARED = messaging(metadata())

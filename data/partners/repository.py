@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import DateTime, Integer, LargeBinary, Uuid, any_, bindparam, delete, func, or_, select, update
 
 from data.contracts.envelope import CloudEvent
-from data.contracts.fold import PATIENCE, Entry, State, fold
+from data.contracts.fold import Entry, State, fold
 from data.kit import clock, paging, secrets, sql
 from data.kit.database import Connection
 from data.kit.errors import NotThere, StaleVersion
@@ -98,14 +98,7 @@ _SAVE_ORDER = sql.Statement(
     .values(
         partner_id=bindparam("new_partner_id", type_=Uuid),
         state=bindparam("new_state", type_=ORDERS.c.state.type),
-        parked_since=bindparam("since", type_=DateTime(timezone=True)),
     )
-)
-_STUCK = sql.Statement(
-    select(ORDERS.c.id)
-    .where(ORDERS.c.parked_since < bindparam("before", type_=DateTime(timezone=True)))
-    .order_by(ORDERS.c.parked_since)
-    .limit(bindparam("most"))
 )
 _ORDERS = paging.select_page(ORDERS, ORDERS.c.partner_id == _owner)
 _ADD_WEBHOOK = sql.Statement(
@@ -203,29 +196,24 @@ async def partner_of_order(connection: Connection, order: UUID) -> UUID | None:
     return found
 
 
-async def apply(connection: Connection, ident: UUID, event: CloudEvent | None) -> tuple[UUID | None, list[Entry]]:
-    """Apply an event to an order within the caller's transaction: whose it is, and the new lines of its history.
+async def apply(connection: Connection, ident: UUID, event: CloudEvent) -> tuple[UUID | None, Entry | None]:
+    """Apply an event to an order within the caller's transaction: whose it is, and the new line of its history.
 
-    ``event``: None passes over what has been parked too long (:func:`stuck` finds such orders). Of an order that is no
-    partner's, no more is kept than that; it gives no lines.
+    Of an order that is no partner's, no more is kept than that; it gives no lines. Raises PredecessorMissing.
     """
     kept = await sql.one(connection, _LOCK_ORDER, {"id": ident}, _Kept)
     assert kept is not None
     if kept.state.status is not None and kept.partner_id is None:
-        return None, []
-    after, entries = fold(kept.state, event, clock.now())
+        return None, None
+    after, entry = fold(kept.state, event)
     if after == kept.state:
-        return kept.partner_id, []
+        return kept.partner_id, None
     partner = kept.partner_id or await _partner_in(connection, after)
     if after.status is not None and partner is None:
-        after, entries = State(status=after.status), []
-    saved = {
-        "new_partner_id": partner,
-        "new_state": Jsonb(after.model_dump(mode="json")),
-        "since": min((each.since for each in after.parked), default=None),
-    }
+        after, entry = State(status=after.status), None
+    saved = {"new_partner_id": partner, "new_state": Jsonb(after.model_dump(mode="json"))}
     await sql.run(connection, _SAVE_ORDER, {"order_id": ident, **saved})
-    return partner, entries
+    return partner, entry
 
 
 async def _partner_in(connection: Connection, state: State) -> UUID | None:
@@ -235,11 +223,6 @@ async def _partner_in(connection: Connection, state: State) -> UUID | None:
             found: UUID | None = await sql.value(connection, _IS_PARTNER, {"partner_id": UUID(state.owner_id)})
             return found
     return None
-
-
-async def stuck(connection: Connection, limit: int = 100) -> list[UUID]:
-    """Orders with events that have been parked too long: ``apply`` them with None."""
-    return await sql.values(connection, _STUCK, {"before": clock.now() - PATIENCE, "most": limit})
 
 
 async def orders(connection: Connection, partner: UUID, place: paging.Place, limit: int) -> list[PartnerOrder]:

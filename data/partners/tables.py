@@ -45,14 +45,12 @@ ORDERS = Table(
     ident(primary_key=True),
     Column("partner_id", UUID(as_uuid=True), _of("partners")),
     tree("state", server_default=text("'{}'::jsonb")),
-    moment("parked_since", nullable=True),
     created_at(),
 )
 """Orders of everybody, for their events come on several topics, and the one that says whose an order is may come last.
 ``partner_id`` is null while that is not known, and where it is no partner's; ``state`` is
 :class:`data.contracts.fold.State`.
 """
-Index("ix_orders_parked", ORDERS.c.parked_since, postgresql_where=ORDERS.c.parked_since.is_not(None))
 Index("ix_orders_partner", ORDERS.c.partner_id, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 WEBHOOKS = Table(
     "webhooks",

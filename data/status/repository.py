@@ -7,15 +7,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-from sqlalchemy import ARRAY, DateTime, Uuid, any_, bindparam, func, select, update
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from data.contracts.common import QuoteSummary
 from data.contracts.envelope import CloudEvent
-from data.contracts.fold import PATIENCE, Entry, State, fold
+from data.contracts.fold import Entry, State, fold
 from data.contracts.lifecycle import OrderStatus
-from data.kit import clock, paging, sql
+from data.kit import paging, sql
 from data.kit.database import Connection
 from data.status.tables import HISTORY, ORDERS
 
@@ -53,7 +52,6 @@ class _Kept(sql.Row):
     revision: int
     submitted: tuple[UUID, ...]
     seen: dict[str, int]
-    parked: list[dict[str, Any]]
 
 
 _CHANGED = (
@@ -67,8 +65,6 @@ _CHANGED = (
     "revision",
     "submitted",
     "seen",
-    "parked",
-    "parked_since",
 )
 _mine = ORDERS.c.id == bindparam("order_id", type_=Uuid)
 _known = ORDERS.c.status.is_not(None)
@@ -114,31 +110,25 @@ _SHOWN = sql.Statement(
         ),
     ).where(ORDERS.c.id == any_(bindparam("order_ids", type_=ARRAY(Uuid))), _known)
 )
-_STUCK = sql.Statement(
-    select(ORDERS.c.id)
-    .where(ORDERS.c.parked_since < bindparam("before", type_=DateTime(timezone=True)))
-    .order_by(ORDERS.c.parked_since)
-    .limit(bindparam("most"))
-)
 
 
-async def apply(connection: Connection, ident: UUID, event: CloudEvent | None) -> list[Line]:
-    """Apply an event to an order within the caller's transaction; gives the new lines of its history.
+async def apply(connection: Connection, ident: UUID, event: CloudEvent) -> Line | None:
+    """Apply an event to an order within the caller's transaction; gives the new line of its history, if there is one.
 
-    ``event``: None passes over what has been parked too long (:func:`stuck` finds such orders).
+    Raises PredecessorMissing.
     """
     kept = await sql.one(connection, _LOCK, {"id": ident}, _Kept)
     assert kept is not None
     before = State.model_validate(kept.model_dump())
-    after, entries = fold(before, event, clock.now())
+    after, entry = fold(before, event)
     if after == before:
-        return []
-    await sql.run(connection, _SAVE, {"order_id": ident, **_columns(after, kept.entries + len(entries))})
-    lines = []
-    for n, entry in enumerate(entries, kept.entries + 1):
-        await sql.run(connection, _RECORD, _record(ident, n, entry))
-        lines.append(Line(n=n, status=entry.status, at=entry.at, by=entry.by))
-    return lines
+        return None
+    n = kept.entries + (entry is not None)
+    await sql.run(connection, _SAVE, {"order_id": ident, **_columns(after, n)})
+    if entry is None:
+        return None
+    await sql.run(connection, _RECORD, _record(ident, n, entry))
+    return Line(n=n, status=entry.status, at=entry.at, by=entry.by)
 
 
 def _columns(state: State, entries: int) -> dict[str, Any]:
@@ -153,8 +143,6 @@ def _columns(state: State, entries: int) -> dict[str, Any]:
         "revision": state.revision,
         "submitted": list(state.submitted),
         "seen": state.seen,
-        "parked": Jsonb([each.model_dump(mode="json") for each in state.parked]),
-        "parked_since": min((each.since for each in state.parked), default=None),
     }
 
 
@@ -195,8 +183,3 @@ async def shown(connection: Connection, idents: Sequence[UUID]) -> dict[UUID, Sh
 async def of_owner(connection: Connection, owner_id: str, place: paging.Place, limit: int) -> list[paging.Shown]:
     """Orders of somebody, newest first: a page and one row more."""
     return await paging.shown(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)})
-
-
-async def stuck(connection: Connection, limit: int = 100) -> list[UUID]:
-    """Orders with events that have been parked too long: ``apply`` them with None."""
-    return await sql.values(connection, _STUCK, {"before": clock.now() - PATIENCE, "most": limit})

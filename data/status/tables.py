@@ -24,14 +24,11 @@ ORDERS = Table(
     number("revision", server_default="0"),
     Column("submitted", ARRAY(UUID(as_uuid=True)), nullable=False, server_default=text("'{}'::uuid[]")),
     tree("seen", server_default=text("'{}'::jsonb")),
-    tree("parked", server_default=text("'[]'::jsonb")),
-    moment("parked_since", nullable=True),
     created_at(),
 )
 """``status`` is null while only later events have come; the rest is :class:`data.contracts.fold.State`'s."""
 Index("ix_orders_owner", ORDERS.c.owner_id, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 Index("ix_orders_status", ORDERS.c.status, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
-Index("ix_orders_parked", ORDERS.c.parked_since, postgresql_where=ORDERS.c.parked_since.is_not(None))
 
 HISTORY = Table(
     "history",

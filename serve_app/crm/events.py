@@ -10,11 +10,11 @@ from data.contracts.lifecycle import Actor, Step
 from data.contracts.mes import ProductionEvent
 from data.contracts.pricing import QuoteEvent, QuoteNeedsReview, QuotePriced, QuoteRejected
 from data.contracts.shop import OrderSubmitted
+from data.contracts.turns import PredecessorMissing
 from data.crm import repository
 from data.kit import clock, outbox
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
-from data.kit.errors import NotYet
 from serve_app.kit.settings import settings
 from serve_app.kit.told import order_of, step_to_take, told_by
 from serve_app.kit.work import Work, add_messaging, every
@@ -23,14 +23,14 @@ _LOOK_EVERY_S = 5.0
 
 
 async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> None:
-    """Open an order, or take the step that an event means; raises NotYet where one before it has not come."""
+    """Open an order, or take the step that an event means; raises PredecessorMissing where it is early."""
     if isinstance(data, OrderSubmitted) and await repository.open_order(connection, data):
         return
     ident = order_of(data)
     order = await repository.lock(connection, ident) if ident else None
     if order is None:
         if ident and isinstance(data, QuoteEvent | ProductionEvent):
-            raise NotYet(f"order {ident} has not come yet")
+            raise PredecessorMissing(f"order {ident} has not been submitted here yet")
         return  # not submitted yet, so no business of sellers
     step = step_to_take(order.status, order.revision, order.quote_id, data)
     if step is None:

@@ -9,8 +9,7 @@ from data.contracts.envelope import EventData
 from data.contracts.lifecycle import Actor, OrderStatus, Step
 from data.contracts.pricing import QuoteEvent
 from data.contracts.registry import EVENTS
-from data.contracts.turns import Turn, turn
-from data.kit.errors import NotYet
+from data.contracts.turns import Decision, PredecessorMissing, decide
 
 
 def order_of(data: EventData) -> UUID | None:
@@ -19,11 +18,14 @@ def order_of(data: EventData) -> UUID | None:
 
 
 def step_to_take(status: OrderStatus, revision: int, quote_id: UUID | None, data: EventData) -> Step | None:
-    """The step that an event means for the order; None where it was overtaken. Raises NotYet where it is early."""
-    whose = turn(status, revision, quote_id, data)
-    if whose is Turn.WAIT:
-        raise NotYet(f"{data.event_type()} of {data.subject} came before what it builds on")
-    return EVENTS[data.event_type()].step if whose is Turn.TAKE else None
+    """The step that an event means for the order; None where it was overtaken.
+
+    Raises PredecessorMissing where an event that it builds on has not been applied.
+    """
+    decision = decide(status, revision, quote_id, data)
+    if decision is Decision.DEFER:
+        raise PredecessorMissing(f"{data.event_type()} of {data.subject} builds on an event that has not come")
+    return EVENTS[data.event_type()].step if decision is Decision.APPLY else None
 
 
 def told_by(data: EventData) -> tuple[str, int | None]:

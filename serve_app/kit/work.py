@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ from serve_app.kit import metrics
 from serve_app.kit.settings import settings
 
 _SWEEP_EVERY_S = 3600.0
+_STOP_AGAIN_S = 1.0
 _LOG = structlog.get_logger(__name__)
 
 
@@ -39,10 +41,12 @@ class Work:
                 raise RuntimeError(f"{task.get_name()} ended: {why!r}") from why
 
     async def stop(self) -> None:
-        """End all tasks."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """End all tasks; a cancellation is repeated, since ``asyncio.wait_for`` can swallow one before Python 3.12."""
+        pending = set(self._tasks)
+        while pending:
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=_STOP_AGAIN_S)
 
 
 def _log_end(task: asyncio.Task[None]) -> None:
@@ -58,10 +62,14 @@ def add_messaging(work: Work, name: str, database: Database, *consumers: Consume
     work.add(f"{name} relay", relay.run())
     for consumer in consumers:
         work.add(f"{consumer.name} consumer", consumer.run())
-    counts["applied"] = lambda: sum(consumer.applied for consumer in consumers)
-    counts["buried"] = lambda: sum(consumer.buried for consumer in consumers)
-    work.add(f"{name} metrics", metrics.tell(name, database, counts))
+    for count in ("applied", "parked", "buried"):
+        counts[count] = partial(_sum, consumers, count)
+    work.add(f"{name} metrics", metrics.tell(name, database, counts, [consumer.name for consumer in consumers]))
     work.add(f"{name} sweep", every(_SWEEP_EVERY_S, database, inbox.sweep, idempotency.sweep))
+
+
+def _sum(consumers: Sequence[Consumer], count: str) -> int:
+    return sum(getattr(consumer, count) for consumer in consumers)
 
 
 async def every(seconds: float, database: Database, *steps: Callable[[Connection], Awaitable[Any]]) -> None:

@@ -18,13 +18,12 @@ from data.kit.database import Connection, Database
 from data.partners import deliveries, repository
 from serve_app.kit.settings import settings
 from serve_app.kit.told import order_of
-from serve_app.kit.work import Work, add_messaging, every
+from serve_app.kit.work import Work, add_messaging
 from serve_app.partners.addresses import Guard, GuardedTransport
 from serve_app.partners.sender import MOST, Sender
 
 TYPES = tuple(kind for kind, entry in EVENTS.items() if entry.step is not None or entry.model is OrderInitiated)
 """The events that webhooks can be told of: those that give an order another status."""
-_LOOK_EVERY_S = 30.0
 
 
 class News(BaseModel):
@@ -46,26 +45,16 @@ class Message(BaseModel):
 
 
 async def hear(connection: Connection, event: CloudEvent, data: EventData) -> None:
-    """Apply an event to its order, and send on what a partner's order goes through."""
+    """Apply an event to its order, and send on what a partner's order goes through; raises PredecessorMissing."""
     ident = order_of(data)
-    if ident is not None:
-        await _apply(connection, ident, event)
-
-
-async def pass_over(connection: Connection) -> None:
-    """Orders whose events wait for others that will not come go on without these."""
-    for ident in await repository.stuck(connection):
-        await _apply(connection, ident, None)
-
-
-async def _apply(connection: Connection, ident: UUID, event: CloudEvent | None) -> None:
-    partner, entries = await repository.apply(connection, ident, event)
-    if partner is None:
+    if ident is None:
         return
-    for entry in entries:
-        body = message(ident, entry).model_dump_json()
-        for webhook in await repository.wanting(connection, partner, entry.event.type):
-            await deliveries.add(connection, webhook.id, ident, entry.event.id, entry.event.type, body)
+    partner, entry = await repository.apply(connection, ident, event)
+    if partner is None or entry is None:
+        return
+    body = message(ident, entry).model_dump_json()
+    for webhook in await repository.wanting(connection, partner, event.type):
+        await deliveries.add(connection, webhook.id, ident, event.id, event.type, body)
 
 
 def message(order: UUID, entry: Entry) -> Message:
@@ -84,5 +73,4 @@ def add_to(work: Work, database: Database) -> None:
 
     consumer = Consumer("partners", hear, database, settings().needed("kafka_url"), after=after)
     add_messaging(work, "partners", database, consumer)
-    work.add("partners timer", every(_LOOK_EVERY_S, database, pass_over))
     work.add("partners sender", sender.run())

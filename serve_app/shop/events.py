@@ -24,7 +24,7 @@ _LOOK_EVERY_S = 5.0
 
 
 async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> None:
-    """Take the step that an event of another service means; raises NotYet where one before it has not come."""
+    """Take the step that an event of another service means; raises PredecessorMissing where it is early."""
     ident = order_of(data)
     order = await repository.lock(connection, ident) if ident else None
     if order is None:

@@ -11,11 +11,10 @@ from data.kit.database import Connection, Database
 from data.status import repository
 from serve_app.kit.settings import settings
 from serve_app.kit.told import order_of
-from serve_app.kit.work import Work, add_messaging, every
+from serve_app.kit.work import Work, add_messaging
 
 ORDERS = "facet.orders"
 """The Redis channel: an order has news."""
-_LOOK_EVERY_S = 30.0
 
 
 async def hear(connection: Connection, event: CloudEvent, data: EventData) -> None:
@@ -23,12 +22,6 @@ async def hear(connection: Connection, event: CloudEvent, data: EventData) -> No
     ident = order_of(data)
     if ident is not None:
         await repository.apply(connection, ident, event)
-
-
-async def pass_over(connection: Connection) -> None:
-    """Orders whose events wait for others that will not come go on without these."""
-    for ident in await repository.stuck(connection):
-        await repository.apply(connection, ident, None)
 
 
 def add_to(work: Work, database: Database) -> None:
@@ -40,4 +33,3 @@ def add_to(work: Work, database: Database) -> None:
 
     consumer = Consumer("status", hear, database, settings().needed("kafka_url"), after=after)
     add_messaging(work, "status", database, consumer)
-    work.add("status timer", every(_LOOK_EVERY_S, database, pass_over))

@@ -6,13 +6,15 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer
 
 from data.contracts.common import Wish
-from data.contracts.envelope import EventData
+from data.contracts.envelope import CloudEvent, EventData
+from data.contracts.registry import EVENTS
 from data.contracts.shop import OrderCancelled, OrderInitiated
 from data.kit import kafka
 
@@ -30,6 +32,24 @@ def cancelled(topic: str, order: UUID, reason: str = "test") -> EventData:
     there = type("OrderCancelled", (OrderCancelled,), {"TOPIC": topic, "__module__": __name__})
     event: EventData = there(order_id=order, by="tester", reason=reason)
     return event
+
+
+@dataclass(slots=True)
+class Delivered:
+    """A message as Kafka would deliver it."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = 0
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+def message_of(event: CloudEvent) -> Delivered:
+    """An event as a message of its topic."""
+    return Delivered(EVENTS[event.type].topics[0], event.model_dump_json().encode(), event.subject.encode())
 
 
 def initiated(order: UUID, owner: str, wish: Wish) -> OrderInitiated:

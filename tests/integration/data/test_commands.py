@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 from data.commands import register
 from data.contracts.topics import all_topics, dead_letters
-from data.kit import kafka
-from data.kit.dead_letters import bury
-from tests.integration.data.running import run
+from data.kit import kafka, parking
+from data.kit.database import Database
+from data.kit.dead_letters import send_to_dead_letters
+from tests.integration.data.running import Delivered, run
 
 
 @pytest.fixture
@@ -43,6 +44,7 @@ def test_migrate_says_the_version(
         (["migrate", "shopp"], "no such service: shopp"),
         (["migrate", "--down"], "--down needs"),
         (["events", "replay", "nobody"], "no such consumer: nobody"),
+        (["events", "parked", "nobody"], "no such consumer: nobody"),
     ],
 )
 def test_wrong_usage_is_told(app: typer.Typer, arguments: list[str], says: str) -> None:
@@ -56,6 +58,26 @@ def test_what_is_away_is_code_4(app: typer.Typer, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("FACET_KAFKA_URL", "127.0.0.1:1")
     assert CliRunner().invoke(app, ["migrate", "shop"]).exit_code == 4
     assert CliRunner().invoke(app, ["events", "dead-letters"]).exit_code == 4
+    assert CliRunner().invoke(app, ["events", "parked", "shop"]).exit_code == 4
+
+
+def test_parked_events_are_listed_with_what_they_wait_for(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch, shop_url: str
+) -> None:
+    monkeypatch.setenv("FACET_SHOP_DATABASE_URL", shop_url)
+
+    async def two() -> None:
+        async with Database(shop_url) as database, database.connection() as connection:
+            refused = Delivered("crm.orders.v1", b"odd", b"an-order", offset=1)
+            await parking.add(connection, "shop", refused, None, refused=True)
+            await parking.add(connection, "shop", Delivered("crm.orders.v1", b"odd", b"another", offset=2), None)
+
+    run(two())
+    shown = CliRunner().invoke(app, ["events", "parked", "shop"])
+    assert shown.exit_code == 0
+    first, second = shown.stdout.splitlines()
+    assert first.endswith("crm.orders.v1 an-order #unreadable waits for its replay")
+    assert second.endswith("crm.orders.v1 another #unreadable waits for another event")
 
 
 def test_dead_letters_are_counted_shown_and_sent_again(
@@ -67,7 +89,7 @@ def test_dead_letters_are_counted_shown_and_sent_again(
         await kafka.ensure_topics(bootstrap, all_topics())
         async with kafka.started(kafka.producer(bootstrap, "test")) as producer:
             assert isinstance(producer, AIOKafkaProducer)
-            await bury(producer, "crm", Odd(), ValueError("odd indeed"))
+            await send_to_dead_letters(producer, "crm", Odd(), ValueError("odd indeed"))
 
     run(one_more())
     assert dead_letters("crm") == "crm.dead-letter"

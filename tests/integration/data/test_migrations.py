@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import random
 
 import psycopg
 import pytest
@@ -10,8 +12,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, make_url
 
+from data.contracts.envelope import CloudEvent
 from data.kit import migrate
 from data.kit.settings import SERVICES
+from tests.unit.data.test_fold import life
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -37,6 +41,35 @@ def test_the_tables_are_those_of_the_code(service_urls: dict[str, str], service:
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, migrate.tables(service)) == []
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("service", "insert"),
+    [
+        ("status", "INSERT INTO orders (id, parked) VALUES (gen_random_uuid(), %s)"),
+        (
+            "partners",
+            "INSERT INTO orders (id, state) VALUES (gen_random_uuid(), jsonb_build_object('parked', %s::jsonb))",
+        ),
+    ],
+)
+def test_events_that_were_parked_as_json_move_to_the_table(
+    service_urls: dict[str, str], service: str, insert: str
+) -> None:
+    url = service_urls[service]
+    migrate.up(url, service)
+    migrate.down(url, service, "0002")
+    (event, *_), _ = life(random.Random(1), 3)
+    parked = [{"since": "2026-11-29T00:00:00Z", "event": event.model_dump(mode="json")}]
+    with psycopg.connect(url) as connection:
+        connection.execute(insert.encode(), [json.dumps(parked)])
+    migrate.up(url, service)
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT consumer, subject, topic, event_id, sequence, value FROM parked").fetchall()
+        connection.execute("TRUNCATE parked, orders CASCADE")
+    (*columns, value), *none = rows
+    assert (columns, none) == ([service, event.subject, "shop.orders.v1", event.id, event.sequence], [])
+    assert CloudEvent.model_validate_json(value) == event
 
 
 def test_who_migrates_at_once_waits_for_the_other(service_urls: dict[str, str]) -> None:

@@ -11,18 +11,19 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from data.contracts.envelope import CloudEvent
-from data.contracts.fold import PATIENCE, State
+from data.contracts.envelope import CloudEvent, EventData
+from data.contracts.fold import State
 from data.contracts.lifecycle import OrderStatus
 from data.contracts.shop import OrderInitiated
-from data.kit import clock
-from data.kit.database import Database
+from data.kit import clock, parking
+from data.kit.applier import Applier
+from data.kit.database import Connection, Database
 from data.kit.errors import NotThere, StaleVersion
 from data.kit.ids import new_id
 from data.kit.paging import BEGIN
 from data.partners import deliveries, repository
 from data.partners.deliveries import LEASE, DeliveryState
-from tests.integration.data.running import run
+from tests.integration.data.running import message_of, run
 from tests.unit.data.test_fold import life
 
 Migrated = Callable[[str], str]
@@ -192,16 +193,20 @@ def test_a_partners_order_tells_its_true_history_whatever_order_its_events_come_
             arrivals = of_partner(events, partner)
             choose.shuffle(arrivals)
             entries = []
+
+            async def apply(connection: Connection, event: CloudEvent, _data: EventData) -> None:
+                whose, entry = await repository.apply(connection, ident, event)
+                assert whose in (None, partner)
+                entries.extend([entry] if entry else [])
+
+            applier = Applier("partners", apply, database)
             for event in [*arrivals, *arrivals]:
-                async with database.transaction() as connection:
-                    whose, more = await repository.apply(connection, ident, event)
-                    assert whose in (None, partner)
-                    entries += more
+                await applier.apply([message_of(event)])
             assert [entry.status for entry in entries] == history
             async with database.connection() as connection:
                 (listed,) = await repository.orders(connection, partner, BEGIN, 9)
                 assert listed.state.status is history[-1]
-                assert await repository.stuck(connection) == []
+                assert await parking.counts(connection, "partners") == (0, 0)
 
     run(main())
 
@@ -218,31 +223,18 @@ def test_of_orders_that_are_no_partners_nothing_is_told_and_next_to_nothing_kept
 
     async def main() -> None:
         async with Database(url) as database:
+
+            async def apply(connection: Connection, event: CloudEvent, _data: EventData) -> None:
+                assert await repository.apply(connection, ident, event) == (None, None)
+
+            applier = Applier("partners", apply, database)
             for event in sorted(events, key=lambda _event: choose.random()):
-                async with database.transaction() as connection:
-                    assert await repository.apply(connection, ident, event) == (None, [])
+                await applier.apply([message_of(event)])
 
     run(main())
     with psycopg.connect(url) as connection:
-        (kept,) = connection.execute("SELECT state, parked_since FROM orders").fetchall()
-    assert kept == (State(status=OrderStatus(kept[0]["status"])).model_dump(mode="json"), None)
-
-
-def test_events_that_wait_in_vain_are_passed_over(migrated: Migrated, monkeypatch: pytest.MonkeyPatch) -> None:
-    events, _ = life(random.Random(1), 4)
-    now = clock.now()
-
-    async def main() -> None:
-        async with Database(migrated("partners")) as database, database.connection() as connection:
-            ident = new_id()
-            await repository.apply(connection, ident, events[-1])
-            assert await repository.stuck(connection) == []
-            monkeypatch.setattr(clock, "now", lambda: now + PATIENCE + timedelta(seconds=9))
-            assert await repository.stuck(connection) == [ident]
-            assert await repository.apply(connection, ident, None) == (None, [])
-            assert await repository.stuck(connection) == []
-
-    run(main())
+        (kept,) = connection.execute("SELECT state FROM orders").fetchall()
+    assert kept == (State(status=OrderStatus(kept[0]["status"])).model_dump(mode="json"),)
 
 
 def test_an_order_that_the_api_tells_of_first_and_one_that_events_do_are_listed_alike(migrated: Migrated) -> None:

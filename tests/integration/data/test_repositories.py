@@ -8,23 +8,26 @@ import random
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 
 from data.contracts.common import QuoteSummary, Reason
+from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.lifecycle import Actor, IllegalStep, OrderStatus, Step
 from data.contracts.shop import OrderSubmitted, QuoteRequested
 from data.crm import repository as crm
 from data.identity import repository as identity
-from data.kit import clock, secrets
-from data.kit.database import Database
+from data.kit import clock, parking, secrets
+from data.kit.applier import Applier, Handler
+from data.kit.database import Connection, Database
 from data.kit.errors import StaleVersion
 from data.kit.ids import new_id
 from data.kit.paging import BEGIN
 from data.pricing import repository as pricing
 from data.pricing.repository import QuoteStatus
 from data.status import repository as status
-from tests.integration.data.running import run
+from tests.integration.data.running import message_of, run
 from tests.unit.data.examples import SHA, SUMMARY, WISH
 from tests.unit.data.test_fold import life
 
@@ -107,19 +110,17 @@ class TestCrm:
 
 
 class TestStatus:
-    def test_events_at_once_in_any_order_tell_one_history(self, migrated: Migrated) -> None:
+    def test_events_at_once_in_any_order_give_one_history(self, migrated: Migrated) -> None:
+        """Every arrival is a transaction of its own beside the others: no early event misses its predecessor."""
+
         async def main() -> None:
             async with Database(migrated("status")) as database:
                 for seed in range(8):
                     ident = new_id()
                     events, history = life(random.Random(seed), 20)
                     arrivals = random.Random(seed).sample([*events, *events], 2 * len(events))
-
-                    async def apply(event: object, ident: object = ident) -> None:
-                        async with database.transaction() as connection:
-                            await status.apply(connection, ident, event)  # type: ignore[arg-type]
-
-                    await asyncio.gather(*map(apply, arrivals))
+                    applier = Applier("status", applies_to(ident), database)
+                    await asyncio.gather(*(applier.apply([message_of(event)]) for event in arrivals))
                     async with database.connection() as connection:
                         lines = await status.history(connection, ident)
                         assert [line.status for line in lines] == history
@@ -128,7 +129,8 @@ class TestStatus:
                         order = await status.get(connection, ident)
                         assert order is not None
                         assert (order.status, order.owner_id) == (history[-1], "customer-1")
-                        assert await status.stuck(connection) == []
+                        assert await parking.counts(connection, "status") == (0, 0)
+                    assert applier.applied == len(events)
 
         run(main())
 
@@ -136,14 +138,27 @@ class TestStatus:
         async def main() -> None:
             ident = new_id()
             events = next(events for events, _ in (life(random.Random(n), 6) for n in range(99)) if len(events) == 6)
-            async with Database(migrated("status")) as database, database.transaction() as connection:
-                assert await status.apply(connection, ident, events[-1]) == []
-                assert await status.get(connection, ident) is None
-                lines = [line for event in events[:-1] for line in await status.apply(connection, ident, event)]
-                assert [line.n for line in lines] == [1, 2, 3, 4, 5, 6]
-                assert [each.id for each in await status.of_owner(connection, "customer-1", BEGIN, 5)] == [ident]
+            async with Database(migrated("status")) as database:
+                applier = Applier("status", applies_to(ident), database)
+                assert await applier.apply([message_of(events[-1])]) == []
+                async with database.connection() as connection:
+                    assert await status.get(connection, ident) is None
+                for event in events[:-1]:
+                    await applier.apply([message_of(event)])
+                async with database.connection() as connection:
+                    assert [line.n for line in await status.history(connection, ident)] == [1, 2, 3, 4, 5, 6]
+                    assert [each.id for each in await status.of_owner(connection, "customer-1", BEGIN, 5)] == [ident]
 
         run(main())
+
+
+def applies_to(ident: UUID) -> Handler:
+    """A handler that applies every event to one order of the status service."""
+
+    async def apply(connection: Connection, event: CloudEvent, _data: EventData) -> None:
+        await status.apply(connection, ident, event)
+
+    return apply
 
 
 class TestIdentity:

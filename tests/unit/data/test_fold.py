@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import given
@@ -12,13 +11,13 @@ from hypothesis import strategies as st
 
 from data.contracts import crm, mes, pricing, shop
 from data.contracts.envelope import CloudEvent, EventData
-from data.contracts.fold import PATIENCE, Entry, State, fold
+from data.contracts.fold import Entry, State, fold
 from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance
 from data.contracts.pricing import QuoteEvent
+from data.contracts.turns import PredecessorMissing
 from data.kit.ids import new_id
 from tests.unit.data import examples
 
-NOW = datetime(2026, 11, 27, tzinfo=UTC)
 S = OrderStatus
 
 
@@ -84,41 +83,63 @@ def life(choose: random.Random, longest: int) -> tuple[list[CloudEvent], list[Or
     return orders.events, history
 
 
-def told(arrivals: list[CloudEvent], now: datetime = NOW) -> tuple[State, list[Entry]]:
-    state, entries = State(), []
-    for event in arrivals:
-        state, more = fold(State.model_validate_json(state.model_dump_json()), event, now)
-        entries += more
-    return state, entries
+class Reader:
+    """Applies events as a consumer does: those that are early wait, each with the later ones of its source."""
+
+    def __init__(self) -> None:
+        self.state, self.entries, self.parked = State(), list[Entry](), list[CloudEvent]()
+
+    def take(self, *arrivals: CloudEvent) -> None:
+        for event in arrivals:
+            if event.id not in {parked.id for parked in self.parked}:
+                self.parked.append(event)
+            while any(self._applied(parked) for parked in list(self.parked)):
+                pass
+
+    def _applied(self, event: CloudEvent) -> bool:
+        try:
+            self.state, entry = fold(State.model_validate_json(self.state.model_dump_json()), event)
+        except PredecessorMissing:
+            return False
+        self.parked.remove(event)
+        self.entries += [entry] if entry else []
+        return True
+
+
+def read(*arrivals: CloudEvent) -> Reader:
+    reader = Reader()
+    reader.take(*arrivals)
+    return reader
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 25))
-def test_any_arrival_tells_the_true_history(choose: random.Random, longest: int) -> None:
+def test_any_arrival_gives_the_true_history(choose: random.Random, longest: int) -> None:
     events, history = life(choose, longest)
     arrivals = [*events, *choose.choices(events, k=choose.randrange(5))]
     choose.shuffle(arrivals)
-    state, entries = told(arrivals)
-    assert [entry.status for entry in entries] == history
-    assert state.status is history[-1]
-    assert state.parked == ()
+    reader = read(*arrivals)
+    assert [entry.status for entry in reader.entries] == history
+    assert reader.state.status is history[-1]
+    assert reader.parked == []
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 25))
-def test_what_was_seen_changes_nothing(choose: random.Random, longest: int) -> None:
+def test_an_event_that_was_applied_changes_nothing(choose: random.Random, longest: int) -> None:
     events, _ = life(choose, longest)
-    state, _ = told(events)
+    state = read(*events).state
     for event in events:
-        assert fold(state, event, NOW) == (state, [])
+        assert fold(state, event) == (state, None)
 
 
 @given(st.randoms(use_true_random=False), st.integers(2, 25))
 def test_a_missing_event_holds_up_only_what_builds_on_it(choose: random.Random, longest: int) -> None:
     events, history = life(choose, longest)
     missing = choose.randrange(len(events))
-    state, entries = told([event for n, event in enumerate(events) if n != missing])
-    assert [entry.status for entry in entries] == history[: len(entries)]
-    state, more = fold(state, events[missing], NOW)
-    assert [entry.status for entry in [*entries, *more]] == history
+    reader = read(*(event for n, event in enumerate(events) if n != missing))
+    assert [entry.status for entry in reader.entries] == history[: len(reader.entries)]
+    reader.take(events[missing])
+    assert [entry.status for entry in reader.entries] == history
+    assert reader.parked == []
 
 
 def submitted() -> Orders:
@@ -136,14 +157,14 @@ class TestCrossingSteps:
         orders.say(crm.OrderApproved, 5)
         orders.say(shop.OrderCancelled, 5)
         *rest, approval, cancellation = orders.events
-        state, entries = told([*rest, approval, cancellation])
-        assert [entry.status for entry in entries[3:]] == [
+        reader = read(*rest, approval, cancellation)
+        assert [entry.status for entry in reader.entries[3:]] == [
             S.PRICE_CALCULATED, S.MANUFACTURING_APPROVED, S.CANCELLED,
         ]  # fmt: skip
-        assert (state.status, state.parked) == (S.CANCELLED, ())
-        state, entries = told([*rest, cancellation, approval])
-        assert [entry.status for entry in entries[3:]] == [S.PRICE_CALCULATED, S.CANCELLED]
-        assert (state.status, state.parked) == (S.CANCELLED, ())
+        assert (reader.state.status, reader.parked) == (S.CANCELLED, [])
+        reader = read(*rest, cancellation, approval)
+        assert [entry.status for entry in reader.entries[3:]] == [S.PRICE_CALCULATED, S.CANCELLED]
+        assert (reader.state.status, reader.parked) == (S.CANCELLED, [])
 
     def test_a_late_price_replaces_the_timers_word(self) -> None:
         orders = submitted()
@@ -152,8 +173,8 @@ class TestCrossingSteps:
         orders.say(crm.OrderApproved, 6)
         *rest, overdue, priced, approved = orders.events
         for arrivals in ([overdue, priced, approved], [priced, overdue, approved], [approved, priced, overdue]):
-            state, _ = told([*rest, *arrivals])
-            assert (state.status, state.parked) == (S.MANUFACTURING_APPROVED, ())
+            reader = read(*rest, *arrivals)
+            assert (reader.state.status, reader.parked) == (S.MANUFACTURING_APPROVED, [])
 
     def test_an_answer_to_an_earlier_submission_changes_nothing(self) -> None:
         orders = submitted()
@@ -162,14 +183,14 @@ class TestCrossingSteps:
         orders.say(shop.OrderSubmitted, 5)
         orders.say(pricing.QuoteFailed, quote_id=first)
         orders.say(pricing.QuotePriced)
-        state, entries = told(orders.events)
-        assert [entry.status for entry in entries[2:]] == [S.SUBMITTED, S.PRICE_FAILED, S.SUBMITTED, S.PRICE_CALCULATED]
-        assert state.parked == ()
+        reader = read(*orders.events)
+        assert [entry.status for entry in reader.entries[2:]] == [
+            S.SUBMITTED, S.PRICE_FAILED, S.SUBMITTED, S.PRICE_CALCULATED,
+        ]  # fmt: skip
+        assert reader.parked == []
 
-    def test_what_builds_on_what_never_comes_is_passed_over_at_last(self) -> None:
+    def test_what_builds_on_what_never_comes_waits(self) -> None:
         orders = Orders()
         orders.say(mes.ProductionStarted, 6)
-        state, _ = told(orders.events)
-        assert len(state.parked) == 1
-        assert len(fold(state, None, NOW + PATIENCE - timedelta(seconds=1))[0].parked) == 1
-        assert fold(state, None, NOW + PATIENCE + timedelta(seconds=1))[0].parked == ()
+        reader = read(*orders.events)
+        assert (reader.state, reader.parked) == (State(), orders.events)

@@ -13,7 +13,7 @@ from data.contracts.common import OrderEvent
 from data.contracts.envelope import EventData
 from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance
 from data.contracts.registry import EVENTS
-from data.contracts.turns import Turn, turn
+from data.contracts.turns import Decision, decide
 from tests.unit.data.examples import EVENTS as EXAMPLES
 from tests.unit.data.examples import QUOTE
 
@@ -55,12 +55,12 @@ def test_steps_are_taken_in_their_order_whatever_the_order_of_arrival(
     random.shuffle(waiting)
     status, revision, held_from, taken = life[0][1], begin, None, []
     while waiting:
-        told_now = [(n, step) for n, step in waiting if turn(status, revision, None, told(step, n)) is Turn.TAKE]
+        told_now = [(n, step) for n, step in waiting if decide(status, revision, None, told(step, n)) is Decision.APPLY]
         assert len(told_now) == 1, f"{status}: {waiting}"  # the next one and no other
         assert not [
             step
             for n, step in waiting
-            if status not in FINAL and turn(status, revision, None, told(step, n)) is Turn.LEAVE
+            if status not in FINAL and decide(status, revision, None, told(step, n)) is Decision.SKIP
         ]
         (revision, step) = told_now[0]
         before, status = status, advance(status, step, None, held_from)
@@ -72,46 +72,46 @@ def test_steps_are_taken_in_their_order_whatever_the_order_of_arrival(
 
 @pytest.mark.parametrize("name", ["QuotePriced", "QuoteNeedsReview", "QuoteRejected", "QuoteFailed"])
 @pytest.mark.parametrize(
-    ("status", "quote_id", "whose"),
+    ("status", "quote_id", "decision"),
     [
-        (S.FILE_UPLOADED, None, Turn.WAIT),  # the submission that it answers has not come
-        (S.SUBMITTED, BEFORE, Turn.WAIT),  # nor this one's, which is a second
-        (S.SUBMITTED, QUOTE, Turn.TAKE),
-        (S.SUBMITTED, AFTER, Turn.LEAVE),  # submitted again meanwhile
-        (S.MANUFACTURING_APPROVED, QUOTE, Turn.LEAVE),
-        (S.CANCELLED, None, Turn.LEAVE),
-        (S.CANCELLED, BEFORE, Turn.LEAVE),
+        (S.FILE_UPLOADED, None, Decision.DEFER),  # the submission that it answers has not come
+        (S.SUBMITTED, BEFORE, Decision.DEFER),  # nor this one's, which is a second
+        (S.SUBMITTED, QUOTE, Decision.APPLY),
+        (S.SUBMITTED, AFTER, Decision.SKIP),  # submitted again meanwhile
+        (S.MANUFACTURING_APPROVED, QUOTE, Decision.SKIP),
+        (S.CANCELLED, None, Decision.SKIP),
+        (S.CANCELLED, BEFORE, Decision.SKIP),
     ],
 )
 def test_an_answer_of_pricing_is_for_its_submission(
-    name: str, status: OrderStatus, quote_id: UUID | None, whose: Turn
+    name: str, status: OrderStatus, quote_id: UUID | None, decision: Decision
 ) -> None:
-    assert turn(status, 3, quote_id, BY_TYPE[name]) is whose
+    assert decide(status, 3, quote_id, BY_TYPE[name]) is decision
 
 
 def test_a_price_that_comes_after_the_timer_gave_it_up_is_taken() -> None:
-    assert turn(S.PRICE_FAILED, 4, QUOTE, BY_TYPE["QuotePriced"]) is Turn.TAKE
-    assert turn(S.PRICE_FAILED, 4, QUOTE, BY_TYPE["QuoteFailed"]) is Turn.LEAVE
+    assert decide(S.PRICE_FAILED, 4, QUOTE, BY_TYPE["QuotePriced"]) is Decision.APPLY
+    assert decide(S.PRICE_FAILED, 4, QUOTE, BY_TYPE["QuoteFailed"]) is Decision.SKIP
 
 
 @pytest.mark.parametrize("name", ["OrderInitiated", "QuoteRequested", "QuoteWithdrawn", "QuoteCancelled"])
 @pytest.mark.parametrize("status", list(OrderStatus))
 def test_what_is_no_step_is_left(name: str, status: OrderStatus) -> None:
-    assert turn(status, 1, QUOTE, BY_TYPE[name]) is Turn.LEAVE
+    assert decide(status, 1, QUOTE, BY_TYPE[name]) is Decision.SKIP
 
 
 @pytest.mark.parametrize("status", sorted(FINAL))
 @pytest.mark.parametrize("step", sorted(OF_ORDERS))
 def test_what_has_ended_stays_so(status: OrderStatus, step: Step) -> None:
     for revision in (None, 1, 5, 6, 99):
-        assert turn(status, 5, QUOTE, told(step, revision)) is Turn.LEAVE
+        assert decide(status, 5, QUOTE, told(step, revision)) is Decision.SKIP
 
 
 def test_steps_that_crossed() -> None:
     # The customer cancelled while the seller approved: here the approval is known, and the cancellation holds.
-    assert turn(S.MANUFACTURING_APPROVED, 5, QUOTE, told(Step.CANCEL, 5)) is Turn.TAKE
+    assert decide(S.MANUFACTURING_APPROVED, 5, QUOTE, told(Step.CANCEL, 5)) is Decision.APPLY
     # An old step that the order has left behind.
-    assert turn(S.MANUFACTURING_STARTED, 6, QUOTE, told(Step.APPROVE, 5)) is Turn.LEAVE
+    assert decide(S.MANUFACTURING_STARTED, 6, QUOTE, told(Step.APPROVE, 5)) is Decision.SKIP
     # Without a revision there is nothing to wait for.
-    assert turn(S.SUBMITTED, 3, QUOTE, told(Step.SHIP, None)) is Turn.LEAVE
-    assert turn(S.SUBMITTED, 3, QUOTE, told(Step.SHIP, 4)) is Turn.WAIT
+    assert decide(S.SUBMITTED, 3, QUOTE, told(Step.SHIP, None)) is Decision.SKIP
+    assert decide(S.SUBMITTED, 3, QUOTE, told(Step.SHIP, 4)) is Decision.DEFER

@@ -12,7 +12,6 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from data.contracts import pricing, shop
 from data.contracts.envelope import CloudEvent
-from data.contracts.fold import Entry, State, fold
 from data.kit import clock
 from data.kit.ids import new_id
 from data.partners.deliveries import Due
@@ -20,7 +19,7 @@ from serve_app.partners.backoff import Backoff
 from serve_app.partners.events import TYPES, message
 from serve_app.partners.lanes import FAILURES, SHARE, Lanes
 from serve_app.partners.sender import Outcome, _signed
-from tests.unit.data.test_fold import NOW, submitted
+from tests.unit.data.test_fold import read, submitted
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -99,9 +98,7 @@ def test_the_signature_is_that_of_standard_webhooks() -> None:
 def test_a_message_tells_the_order_as_it_was_then() -> None:
     orders = submitted()
     orders.say(pricing.QuotePriced)
-    state, entries = State(), list[Entry]()
-    for event in reversed(orders.events):  # all lines come at once, with the last event to arrive
-        state, entries = fold(state, event, NOW)
+    entries = read(*reversed(orders.events)).entries
     told = [json.loads(message(new_id(), entry).model_dump_json()) for entry in entries]
     assert [each["type"] for each in told] == [event.type for event in orders.events]
     assert [each["data"]["status"] for each in told] == ["INITIATED", "FILE_UPLOADED", "SUBMITTED", "PRICE_CALCULATED"]
