@@ -49,7 +49,7 @@ def test_the_tables_are_those_of_the_code(service_urls: dict[str, str], service:
         ("status", "INSERT INTO orders (id, parked) VALUES (gen_random_uuid(), %s)"),
         (
             "partners",
-            "INSERT INTO orders (id, state) VALUES (gen_random_uuid(), jsonb_build_object('parked', %s::jsonb))",
+            "INSERT INTO orders (id, state) SELECT gen_random_uuid(), jsonb_build_object('parked', %s::jsonb)",
         ),
     ],
 )
