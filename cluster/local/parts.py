@@ -14,7 +14,14 @@ from cluster.local.sessions import Session
 
 
 class PartFailed(Exception):
-    """A part could not start: says which, why and where its log is."""
+    """A part could not start: says which, why and where its log is.
+
+    ``status``: the exit status of its first process (-N: ended by signal N), None where it did not end by itself.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ def is_ready(part: Part, session: Session, began: float) -> bool:
         return True
     status = sessions.reap(session)
     if status is not None:
-        raise PartFailed(f"{part.name} could not start: {_ending(status, part.log)}; its log: {part.log}")
+        raise PartFailed(f"{part.name} could not start: {_ending(status, part.log)}; its log: {part.log}", status)
     if time.monotonic() > began + part.ready_within_s:
         raise PartFailed(f"{part.name} was not ready within {part.ready_within_s:.0f} s: {why}; its log: {part.log}")
     return False

@@ -96,7 +96,7 @@ def run(folder: Folder, asked: Asked, started: Callable[[State], None]) -> None:
                 folder.write(State(me, str(place.temp), str(place.token), *whole, parts))
                 progress(parts)
 
-            supervisor = Supervisor(stack.parts, publish, stop)
+            supervisor = Supervisor(stack.parts, publish, stop, folder.held)
             try:
                 supervisor.start()
                 if state := folder.read():

@@ -77,6 +77,24 @@ class Folder:
         """The JSON file."""
         return self.path / "state.json"
 
+    def hold_marker(self, part: str) -> Path:
+        """Return the file that keeps ``part`` down: while it exists, a part that has ended is not started again."""
+        return self.path / "held" / part
+
+    def hold(self, part: str) -> None:
+        """Keep ``part`` down from its next end on, until :meth:`release`."""
+        marker = self.hold_marker(part)
+        marker.parent.mkdir(exist_ok=True)
+        marker.touch()
+
+    def release(self, part: str) -> None:
+        """Let ``part`` be started again; nothing happens where it was not held."""
+        self.hold_marker(part).unlink(missing_ok=True)
+
+    def held(self, part: str) -> bool:
+        """Return whether ``part`` is kept down."""
+        return self.hold_marker(part).exists()
+
     def write(self, state: State) -> None:
         """Replace the state in one step: readers see the old one or the new one."""
         fresh = self.state.with_suffix(".new")
@@ -96,8 +114,9 @@ class Folder:
         return State(**{**tree, "supervisor": Session(**tree["supervisor"]), "parts": parts})
 
     def forget(self, purge: bool) -> None:
-        """Remove the state; with ``purge`` also logs, keys and data: the whole folder."""
+        """Remove the state and all hold markers; with ``purge`` also logs, keys and data: the whole folder."""
         self.state.unlink(missing_ok=True)
+        shutil.rmtree(self.path / "held", ignore_errors=True)
         if purge and self.path.exists():
             shutil.rmtree(self.path)
 

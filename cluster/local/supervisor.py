@@ -14,6 +14,8 @@ from cluster.local.state import PartState
 
 LOOK_EVERY_S = 0.25
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+# A part that a signal killed is able to run: only one that ends by itself, with a status, may wait longer.
+LONGEST_PAUSE_AFTER_SIGNAL_S = 5.0
 # A part that ran this long had recovered: its next end is a new failure and is mended at once.
 RECOVERED_S = 60.0
 
@@ -31,18 +33,36 @@ class Watched:
     next_start: float = 0.0
 
 
+def pause_after(previous_s: float, recovered: bool, status: int | None) -> float:
+    """Return the seconds to wait before a part that ended is started again.
+
+    The pause doubles from ``previous_s``, up to 30 s, or up to 5 s where a signal ended the part (``status`` < 0, as
+    :func:`sessions.reap` returns it; None: unknown). ``recovered``: the part had run long enough to start afresh.
+    """
+    if recovered:
+        return FIRST_PAUSE_S
+    killed = status is not None and status < 0
+    return min(previous_s * 2, LONGEST_PAUSE_AFTER_SIGNAL_S if killed else LONGEST_PAUSE_S)
+
+
 class Supervisor:
-    """Runs the parts ``asked``; ``publish`` is called with their states whenever one changes."""
+    """Runs the parts ``asked``; ``publish`` is called with their states whenever one changes.
+
+    ``held(name)``: whether operations keep a part down. A held part is not started again after it has ended; a running
+    one is left alone. It starts at the first poll after it is released, without a pause.
+    """
 
     def __init__(
         self,
         asked: Sequence[Part],
         publish: Callable[[tuple[PartState, ...]], None],
         stopping: Callable[[], bool],
+        held: Callable[[str], bool] = lambda _name: False,
     ) -> None:
         self._watched = [Watched(part) for part in asked]
         self._publish = publish
         self._stopping = stopping
+        self._held = held
 
     def start(self) -> None:
         """Start every part, those that wait for the same others at once.
@@ -59,7 +79,7 @@ class Supervisor:
                 self._await(watched)
 
     def watch(self) -> None:
-        """Start anew what ends, with pauses that double up to half a minute, until stopping is asked."""
+        """Start anew what ends, after the pauses of :func:`pause_after`, until stopping is asked."""
         while not self._stopping():
             self._mend()
             time.sleep(LOOK_EVERY_S)
@@ -76,15 +96,17 @@ class Supervisor:
         for watched in self._watched:
             if watched.ready and watched.session and not sessions.alive(watched.session):
                 status = sessions.reap(watched.session)
-                print(f"{watched.part.name} ended (status {status}); its log: {watched.part.log}", file=sys.stderr)
-                self._fall(watched, now)
+                name = watched.part.name
+                held = ", held: not started again until it is released" if self._held(name) else ""
+                print(f"{name} ended (status {status}){held}; its log: {watched.part.log}", file=sys.stderr)
+                self._fall(watched, now, status)
         running = {watched.part.name for watched in self._watched if watched.ready}
         for watched in self._watched:
             if self._stopping():
                 return
             first = {*watched.part.needs, *watched.part.after}
             try:
-                if watched.session is None and now >= watched.next_start and running.issuperset(first):
+                if watched.session is None and self._may_start(watched, now) and running.issuperset(first):
                     self._spawn(watched)
                 if (
                     watched.session
@@ -97,12 +119,18 @@ class Supervisor:
                     print(f"{watched.part.name} runs again", file=sys.stderr)
             except PartFailed as error:
                 print(error, file=sys.stderr)
-                self._fall(watched, time.monotonic())
+                self._fall(watched, time.monotonic(), error.status)
 
-    def _fall(self, fallen: Watched, now: float) -> None:
+    def _may_start(self, watched: Watched, now: float) -> bool:
+        if self._held(watched.part.name):
+            watched.next_start = now
+            return False
+        return now >= watched.next_start
+
+    def _fall(self, fallen: Watched, now: float, status: int | None) -> None:
         """End what is left of a part and of those that need it, and set when each is started anew."""
         recovered = fallen.session is not None and now - fallen.began > RECOVERED_S
-        fallen.pause_s = FIRST_PAUSE_S if recovered else min(fallen.pause_s * 2, LONGEST_PAUSE_S)
+        fallen.pause_s = pause_after(fallen.pause_s, recovered, status)
         fallen.next_start = now + fallen.pause_s
         fallen.restarts += 1
         self._end(fallen)

@@ -15,12 +15,19 @@ from pathlib import Path
 import pytest
 
 from cluster.local import parts, servers, services, sessions
+from cluster.local import supervisor as supervisor_module
 from cluster.local.parts import Part, PartFailed
 from cluster.local.ports import FIRST, LAST, free_ports
 from cluster.local.ray_nodes import make_place
 from cluster.local.report import report
 from cluster.local.state import Folder, PartState, State
-from cluster.local.supervisor import Supervisor
+from cluster.local.supervisor import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_AFTER_SIGNAL_S,
+    LONGEST_PAUSE_S,
+    Supervisor,
+    pause_after,
+)
 
 
 def web_server(folder: Path, name: str = "web", needs: tuple[str, ...] = ()) -> Part:
@@ -159,6 +166,102 @@ def test_what_dies_while_another_part_comes_back_is_mended_beside_it(tmp_path: P
         stop.set()
         watching.join()
         supervisor.end()
+
+
+@pytest.mark.parametrize(
+    ("status", "pauses"),
+    [
+        (-signal.SIGKILL, [1, 2, 4, 5, 5, 5, 5]),
+        (-signal.SIGTERM, [1, 2, 4, 5, 5, 5, 5]),
+        (1, [1, 2, 4, 8, 16, 30, 30]),
+        (0, [1, 2, 4, 8, 16, 30, 30]),
+        (None, [1, 2, 4, 8, 16, 30, 30]),
+    ],
+)
+def test_the_pause_before_a_restart_doubles_up_to_a_bound_that_follows_how_the_part_ended(
+    status: int | None, pauses: list[float]
+) -> None:
+    pause_s, found = FIRST_PAUSE_S, []
+    for _ in pauses:
+        pause_s = pause_after(pause_s, False, status)
+        found.append(pause_s)
+    assert found == pauses
+    assert pause_after(pause_s, True, status) == FIRST_PAUSE_S
+    assert pause_after(30.0, False, -signal.SIGKILL) == 5
+
+
+@pytest.mark.parametrize(
+    ("ending", "longest"),
+    [("kill -9 $$", LONGEST_PAUSE_AFTER_SIGNAL_S), ("exit 3", LONGEST_PAUSE_S)],
+    ids=["killed", "exits"],
+)
+@pytest.mark.parametrize("starting", [False, True], ids=["when ready", "while it starts"])
+def test_the_supervisor_sees_whether_a_part_was_killed_or_ended_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, longest: float, starting: bool
+) -> None:
+    go = tmp_path / "go"
+    argv = ("sh", "-c", f"while ! test -e {go}; do sleep 0.02; done; {ending}")
+    base = web_server(tmp_path)
+    probes = ("http://127.0.0.1:1/",) if starting else ()
+    asked = replace(base, argv=argv, probes=probes)
+    seen: list[float] = []
+
+    def pause(previous_s: float, recovered: bool, status: int | None) -> float:
+        seen.append(pause_after(1000.0, recovered, status))
+        return 0.0
+
+    monkeypatch.setattr(supervisor_module, "pause_after", pause)
+    stop = threading.Event()
+    supervisor = Supervisor([asked], lambda _states: None, stop.is_set)
+    watching = threading.Thread(target=supervisor.watch)
+    watching.start()  # without start(): the part begins as one that is started anew, and is not ready at first
+    try:
+        time.sleep(0.5)
+        go.touch()
+        eventually(lambda: len(seen) >= 2)
+    finally:
+        stop.set()
+        watching.join()
+        supervisor.end()
+    assert set(seen) == {longest}
+
+
+def test_a_held_part_stays_down_until_it_is_released_and_then_starts_at_once(tmp_path: Path) -> None:
+    told: list[tuple[PartState, ...]] = []
+    stop, folder = threading.Event(), Folder(tmp_path / "stack")
+    folder.path.mkdir()
+    asked = [web_server(tmp_path, "base"), web_server(tmp_path, "above", ("base",)), web_server(tmp_path, "beside")]
+    supervisor = Supervisor(asked, told.append, stop.is_set, folder.held)
+    supervisor.start()
+    watching = threading.Thread(target=supervisor.watch)
+    watching.start()
+    try:
+        folder.hold("base")
+        for number in (0, 2):
+            session = told[-1][number].session
+            assert session is not None
+            os.kill(session.pid, signal.SIGKILL)
+        # The part beside comes back, so the supervisor has had its turn; the held one and what needs it do not.
+        eventually(lambda: told[-1][2].restarts == 1 and told[-1][2].ready)
+        polls = 0
+
+        def counted(part: str) -> bool:
+            nonlocal polls
+            polls += part == "base"
+            return folder.held(part)
+
+        supervisor._held = counted
+        eventually(lambda: polls >= 8)  # two seconds: longer than the pause after the first kill
+        assert [part.session for part in told[-1][:2]] == [None, None]
+        folder.release("base")
+        eventually(lambda: all(part.ready for part in told[-1]))
+    finally:
+        stop.set()
+        watching.join()
+        supervisor.end()
+    folder.hold("base")
+    folder.forget(purge=False)
+    assert not folder.held("base")
 
 
 def test_the_state_survives_its_file_and_status_asks_the_parts_themselves(tmp_path: Path) -> None:
