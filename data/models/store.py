@@ -13,15 +13,15 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import NotFoundError
+from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import from_url
 
 _INCOMING, _ABANDONED_S = "incoming-", 86_400.0
@@ -37,6 +37,10 @@ class ModelTooLarge(Exception):
         self.most = most
 
 
+class StoreUnavailable(Exception):
+    """The store takes no object now: its disk is full or broken, or the bucket is out of reach. Nothing was kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A model in the store: ``url`` is where workers read it."""
@@ -49,21 +53,22 @@ class Stored:
 class Incoming:
     """A model that is being received: its bytes are given to :meth:`write` as they come."""
 
-    def __init__(self, file: IO[bytes], most: int) -> None:
-        self._file, self._most = file, most
+    def __init__(self, file: IO[bytes], path: Path, most: int) -> None:
+        self._file, self.path, self._most = file, path, most
         self._hash = hashlib.sha256()
         self._head = b""
         self.bytes = 0
 
     async def write(self, block: bytes) -> None:
-        """Keep a block; raises ModelTooLarge."""
+        """Keep a block; raises ModelTooLarge, StoreUnavailable."""
         self.bytes += len(block)
         if self.bytes > self._most:
             raise ModelTooLarge(self._most)
         if len(self._head) < _STL_HEADER:
             self._head += block[: _STL_HEADER - len(self._head)]
         self._hash.update(block)
-        await asyncio.to_thread(self._file.write, block)
+        with _available():
+            await asyncio.to_thread(self._file.write, block)
 
     @property
     def sha256(self) -> str:
@@ -99,25 +104,30 @@ class ModelStore:
     async def receive(self) -> AsyncIterator[Incoming]:
         """A place for the bytes of a model for the time of the block; :meth:`keep` makes it an object.
 
-        What was not kept is gone after the block.
+        What was not kept is gone after the block. Raises StoreUnavailable.
         """
         # Made right here and not in a thread: who is cancelled while a thread makes a file can't remove it.
-        descriptor, name = tempfile.mkstemp(".part", _INCOMING, self._folder)
+        with _available():
+            descriptor, name = tempfile.mkstemp(".part", _INCOMING, self._folder)
+        file = open(descriptor, "wb")  # noqa: SIM115 - closed below, where a full disk may be in the way
         try:
-            os.close(descriptor)
-            with open(name, "wb") as file:
-                yield Incoming(file, self.most_bytes)
+            yield Incoming(file, Path(name), self.most_bytes)
         finally:
+            # What keep() has kept is on the disk; what else is still buffered belongs to a file that goes now, and on
+            # a full disk writing it would fail a second time.
+            with suppress(OSError):
+                file.close()
             Path(name).unlink(missing_ok=True)
 
     async def keep(self, incoming: Incoming) -> Stored:
-        """The model as an object that stays; equal bytes are one object."""
-        file = incoming._file
-        await asyncio.to_thread(_flush, file)
-        if self._folder:
-            await asyncio.to_thread(_name, Path(file.name), self._folder / incoming.name)
-        elif await self._head(incoming.name) is None:
-            await obstore.put_async(self._objects, incoming.name, Path(file.name))
+        """The model as an object that stays; equal bytes are one object. Raises StoreUnavailable."""
+        file, path = incoming._file, incoming.path
+        with _available():
+            await asyncio.to_thread(_flush, file)
+            if self._folder:
+                await asyncio.to_thread(_name, path, self._folder / incoming.name)
+            elif await self._head(incoming.name) is None:
+                await obstore.put_async(self._objects, incoming.name, path)
         return Stored(incoming.sha256, incoming.bytes, f"{self._url}/{incoming.name}")
 
     async def find(self, sha256: str) -> Stored | None:
@@ -136,6 +146,20 @@ class ModelStore:
         return int(found["size"])
 
 
+@contextmanager
+def _available() -> Iterator[None]:
+    """Turn what a disk or a bucket says when it fails into StoreUnavailable."""
+    try:
+        yield
+    except (OSError, BaseError) as error:
+        raise StoreUnavailable(f"the store of models takes nothing now ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    # No path and no address: this reaches callers.
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
+
+
 def _sweep(folder: Path) -> None:
     """Remove what processes that were killed had been receiving: nobody receives a model for a day."""
     for left in folder.glob(f"{_INCOMING}*"):
@@ -152,8 +176,12 @@ def _flush(file: IO[bytes]) -> None:
 def _name(path: Path, final: Path) -> None:
     """Give the file its final name, for good; its first name is removed at the end of the block in any case."""
     second = path.with_suffix(".kept")
-    os.link(path, second)
-    os.replace(second, final)
+    try:
+        os.link(path, second)
+        os.replace(second, final)
+    except OSError:
+        second.unlink(missing_ok=True)
+        raise
     folder = os.open(final.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

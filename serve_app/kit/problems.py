@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from data.contracts.lifecycle import IllegalStep
 from data.kit.database import AWAY
 from data.kit.errors import BadCursor, KeyReused, NotThere, StaleVersion
-from data.models.store import ModelTooLarge
+from data.models.store import ModelTooLarge, StoreUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 # Types are names, not addresses: RFC 9457 allows a URI that leads nowhere, and this one never moves.
@@ -171,6 +171,8 @@ _FORESEEN: dict[type[Exception], Callable[[Any], Problem]] = {
     KeyReused: lambda error: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "key-reused", str(error)),
     BadCursor: lambda error: Problem(HTTPStatus.BAD_REQUEST, "bad-page-token", str(error)),
     ModelTooLarge: lambda error: Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "model-too-large", str(error)),
+    # A disk is freed by people or by retention, not in two seconds.
+    StoreUnavailable: lambda error: unavailable(str(error), retry_after_s=10),
     # NUL in a text above all: JSON and URLs can have it, PostgreSQL can't.
     DataError: lambda error: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "not-storable", f"this can't be kept: {error}"),
     **{kind: lambda _error: unavailable("the database is away or too busy") for kind in AWAY},

@@ -40,7 +40,7 @@ async def receive(request: Request, store: ModelStore) -> Upload:
     """Read a multipart body with the file ``model`` into the store.
 
     Raises Problem: 415 for another kind of body, 400 for one that is malformed or has no file, 408 for one that stops
-    coming; ModelTooLarge.
+    coming; ModelTooLarge; StoreUnavailable where the store is full or away: nothing of the model is kept then.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import struct
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.models.store import ModelStore, ModelTooLarge, Stored
+from data.models.store import ModelStore, ModelTooLarge, Stored, StoreUnavailable
 
 MOST = 1000
 
@@ -107,6 +109,47 @@ def test_what_was_not_kept_is_gone(store: ModelStore, folder: Path) -> None:
     with pytest.raises(ConnectionError):
         asyncio.run(begun())
     assert files(folder) == []
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, fails_at: str) -> None:
+    """Let the disk be full from one system call of an upload on."""
+
+    def fail(*_arguments: object, **_names: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/secret/path")
+
+    if fails_at == "write":
+        made = tempfile.mkstemp
+
+        def onto_full_device(*arguments: object) -> tuple[int, str]:
+            descriptor, name = made(*arguments)  # type: ignore[call-overload]
+            os.dup2(os.open("/dev/full", os.O_WRONLY), descriptor)  # the kernel's own ENOSPC
+            return descriptor, name
+
+        monkeypatch.setattr(tempfile, "mkstemp", onto_full_device)
+    else:
+        monkeypatch.setattr(tempfile if fails_at == "mkstemp" else os, fails_at, fail)
+
+
+@pytest.mark.parametrize("fails_at", ["mkstemp", "write", "fsync", "link", "replace"])
+@pytest.mark.parametrize("size", [10, 200_000], ids=["in the buffer", "beyond the buffer"])
+def test_a_full_disk_keeps_nothing_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, fails_at: str, size: int
+) -> None:
+    store, model = ModelStore(folder.as_uri(), 1 << 20), bytes(size)
+    before = store_with(folder, b"there before")
+    with monkeypatch.context() as disk:
+        full_disk(disk, fails_at)
+        with pytest.raises(StoreUnavailable, match="No space left on device") as caught:
+            keep(store, model)
+        assert "secret" not in str(caught.value)
+        assert files(folder) == before
+        assert asyncio.run(store.find(hashlib.sha256(model).hexdigest())) is None
+    assert asyncio.run(store.find(keep(store, model).sha256)) is not None
+
+
+def store_with(folder: Path, model: bytes) -> list[str]:
+    keep(ModelStore(folder.as_uri(), MOST), model)
+    return files(folder)
 
 
 def test_what_is_not_there_is_not_found(store: ModelStore) -> None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from data.contracts.lifecycle import IllegalStep, OrderStatus, Step
 from data.kit.errors import BadCursor, KeyReused, NotThere, StaleVersion
-from data.models.store import ModelTooLarge
+from data.models.store import ModelTooLarge, StoreUnavailable
 from serve_app.kit import problems
 from serve_app.kit.problems import MEDIA_TYPE, TYPE_PREFIX, Problem, ProblemBody
 
@@ -59,6 +59,7 @@ def ask(app: FastAPI, method: str = "POST", path: str = "/rings", **body: Any) -
         (KeyReused("another body"), 422, "key-reused"),
         (BadCursor("not ours"), 400, "bad-page-token"),
         (ModelTooLarge(1 << 20), 413, "model-too-large"),
+        (StoreUnavailable("the disk is full"), 503, "unavailable"),
         (psycopg.DataError("text fields cannot contain NUL (0x00) bytes"), 422, "not-storable"),
         (psycopg.errors.NumericValueOutOfRange("out of range"), 422, "not-storable"),
         (psycopg.OperationalError("no"), 503, "unavailable"),
@@ -85,6 +86,7 @@ def test_what_helps_to_go_on_is_told() -> None:
     assert (illegal.json()["order_status"], illegal.json()["legal_steps"]) == ("SHIPPED", ["close"])
     assert ask(app_that_raises(StaleVersion(4))).headers["etag"] == '"4"'
     assert int(ask(app_that_raises(psycopg.OperationalError())).headers["retry-after"]) > 0
+    assert int(ask(app_that_raises(StoreUnavailable("full"))).headers["retry-after"]) > 0
 
 
 def test_what_is_wrong_with_a_body_is_named_and_not_repeated() -> None:

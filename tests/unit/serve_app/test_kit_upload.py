@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -174,6 +176,25 @@ def test_nothing_of_what_was_refused_stays(send: Callable[..., httpx.Response], 
     refused(send(part(MODEL, b"cut off")), 400, "malformed-upload")
     assert {path.name for path in folder.iterdir()} == before
     assert not [name for name in before if name.endswith((".part", ".kept"))]
+
+
+def test_a_full_disk_is_a_503_that_says_when_to_try_again(
+    send: Callable[..., httpx.Response], store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(store._folder or "")
+    before = {path.name for path in folder.iterdir()}
+    body = multipart((MODEL, b"kept once there is room"))
+    with monkeypatch.context() as disk:
+
+        def fail(_descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        disk.setattr(os, "fsync", fail)
+        answer = send(body)
+        assert "No space left on device" in refused(answer, 503, "unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+        assert {path.name for path in folder.iterdir()} == before
+    assert send(body).status_code == 200
 
 
 def test_a_disconnected_caller_leaves_nothing(store: ModelStore) -> None:
