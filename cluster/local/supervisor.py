@@ -16,6 +16,7 @@ LOOK_EVERY_S = 0.25
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 # A part that a signal killed is able to run: only one that ends by itself, with a status, may wait longer.
 LONGEST_PAUSE_AFTER_SIGNAL_S = 5.0
+STATUS_WITHIN_S = 2.0
 # A part that ran this long had recovered: its next end is a new failure and is mended at once.
 RECOVERED_S = 60.0
 
@@ -43,6 +44,14 @@ def pause_after(previous_s: float, recovered: bool, status: int | None) -> float
         return FIRST_PAUSE_S
     killed = status is not None and status < 0
     return min(previous_s * 2, LONGEST_PAUSE_AFTER_SIGNAL_S if killed else LONGEST_PAUSE_S)
+
+
+def _exit_status(session: Session) -> int | None:
+    # A process of many threads (a Java one) is a zombie, and has no status yet, until the last thread has ended.
+    deadline = time.monotonic() + STATUS_WITHIN_S
+    while (status := sessions.reap(session)) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return status
 
 
 class Supervisor:
@@ -95,7 +104,7 @@ class Supervisor:
         now = time.monotonic()
         for watched in self._watched:
             if watched.ready and watched.session and not sessions.alive(watched.session):
-                status = sessions.reap(watched.session)
+                status = _exit_status(watched.session)
                 name = watched.part.name
                 held = ", held: not started again until it is released" if self._held(name) else ""
                 print(f"{name} ended (status {status}){held}; its log: {watched.part.log}", file=sys.stderr)

@@ -190,10 +190,21 @@ def test_the_pause_before_a_restart_doubles_up_to_a_bound_that_follows_how_the_p
     assert pause_after(30.0, False, -signal.SIGKILL) == 5
 
 
+FIRST_THREAD_ENDS = """
+import ctypes, os, platform, signal, threading, time
+threading.Thread(target=lambda: (time.sleep(0.7), os.kill(os.getpid(), signal.SIGKILL))).start()
+ctypes.CDLL(None).syscall(93 if platform.machine() == "aarch64" else 60, 0)  # exit, of this thread alone
+"""
+
+
 @pytest.mark.parametrize(
     ("ending", "longest"),
-    [("kill -9 $$", LONGEST_PAUSE_AFTER_SIGNAL_S), ("exit 3", LONGEST_PAUSE_S)],
-    ids=["killed", "exits"],
+    [
+        ("kill -9 $$", LONGEST_PAUSE_AFTER_SIGNAL_S),
+        (f"exec {sys.executable} -c {shlex.quote(FIRST_THREAD_ENDS)}", LONGEST_PAUSE_AFTER_SIGNAL_S),
+        ("exit 3", LONGEST_PAUSE_S),
+    ],
+    ids=["killed", "killed, and its first thread ends before the others", "exits"],
 )
 @pytest.mark.parametrize("starting", [False, True], ids=["when ready", "while it starts"])
 def test_the_supervisor_sees_whether_a_part_was_killed_or_ended_by_itself(
