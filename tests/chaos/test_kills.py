@@ -1,6 +1,7 @@
 """``kill -9`` at random over workers, dispatcher and a node while jobs run: each job ends once, with the same bytes.
 
-The short form runs with all tests; ``make chaos`` sets FACET_CHAOS=long for 500 jobs under 100 kills.
+The short form runs with all tests; ``make chaos`` sets FACET_CHAOS=long for 500 jobs under 100 kills. FACET_CHAOS_SEED
+repeats a run.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pricing_engine.distributed.actor import start_dispatcher
 from pricing_engine.distributed.client import Client, job_for
 from pricing_engine.distributed.connect import connect
 from pricing_engine.distributed.jobs import Outcome, Status
+from tests.services.seed import chaos_seed, stream
 
 LONG = os.environ.get("FACET_CHAOS") == "long"
 JOBS, KILLS, EVERY_S = (500, 100, 1.0) if LONG else (48, 10, 0.7)
@@ -72,7 +74,7 @@ def test_every_job_ends_once_with_the_same_bytes(tmp_path: Path) -> None:
 
 def disturbed(cluster: Cluster, client: Client, models: list[Path]) -> tuple[list[Outcome], Counter[str]]:
     """Outcomes of a job for each model while processes are killed, and how many of each kind were."""
-    chance, kills = random.Random(7), Counter()
+    chance, kills = stream(chaos_seed(), "cluster"), Counter()
     failures: list[BaseException] = []
 
     def strike() -> None:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from cluster.local.state import Folder
 from data.contracts.envelope import CloudEvent
 from data.contracts.topics import CONSUMERS, TOPICS
 from data.kit import dead_letters, kafka
 from data.kit.settings import SERVICES
+from tests.services.disks import BALLAST
+from tests.services.intervals import Interval, length_within, percentiles
+from tests.services.progress import lags
 from tests.services.stack import Stack
 from tests.services.traffic import Ledger, Order, reached
 
 MESSAGING = tuple(service for service in SERVICES if service != "identity")
+LEAST_PRICED = 0.95
+"""Of the submitted orders: a run in which fewer could be priced says nothing about the others."""
 _QUIET_LOOKS = 3
 
 
@@ -90,45 +97,59 @@ def _under_way(stack: Stack) -> list[str]:
         counts[f"orders of {service} with parked events"] = databases.count(
             service, "SELECT count(*) FROM orders WHERE parked_since IS NOT NULL"
         )
-    counts |= {f"messages before {name}": behind for name, behind in asyncio.run(_lags(stack.kafka)).items()}
+    counts |= {f"events parked by {service}": count for service, count in _parked(databases).items()}
+    counts |= {f"messages before {name}": behind for name, behind in asyncio.run(lags(stack.kafka)).items()}
     return [f"{what}: {count}" for what, count in counts.items() if count]
 
 
-async def _lags(bootstrap: str) -> dict[str, int]:
-    """How many messages each consumer has not taken yet."""
-    admin, reader = AIOKafkaAdminClient(bootstrap_servers=bootstrap), AIOKafkaConsumer(bootstrap_servers=bootstrap)
-    async with kafka.started(reader):
-        try:
-            await admin.start()
-            ends: dict[TopicPartition, int] = {}
-            for topic in TOPICS:
-                places = [TopicPartition(topic, number) for number in await kafka.partitions(bootstrap, topic)]
-                ends |= await reader.end_offsets(places)
-            lags = {}
-            for name, topics in CONSUMERS.items():
-                done = await admin.list_consumer_group_offsets(name)
-                lags[name] = sum(
-                    end - (done[place].offset if place in done else 0)
-                    for place, end in ends.items()
-                    if place.topic in topics
-                )
-            return lags
-        finally:
-            await admin.close()
+def audit(stack: Stack, ledger: Ledger, orders_before: int, outages: Sequence[Interval] = ()) -> Audit:
+    """Compare what was acknowledged with what is there.
 
-
-def audit(stack: Stack, ledger: Ledger, orders_before: int) -> Audit:
-    """Compare what was acknowledged with what is there. ``orders_before``: how many the shop had when all began."""
+    ``orders_before``: how many the shop had when all began. ``outages``: disjoint times at which something that a
+    price needs was away; they are taken out of the waits for it.
+    """
     found, databases = Audit(), Databases(stack)
-    _orders(found, databases, ledger, orders_before)
+    _orders(found, databases, ledger, orders_before, outages)
+    _models(found, databases, ledger, Folder(stack.folder / ".facet" / "stack").data / "models")
     _topics(found, databases, asyncio.run(_messages(stack.kafka)))
     letters = asyncio.run(_dead_letters(stack.kafka))
     found.counted["dead_letters"] = sum(letters.values())
     found.expect(not any(letters.values()), f"dead letters: {letters}")
+    parked = _parked(databases)
+    found.counted["parked_events_left"] = sum(parked.values())
+    found.expect(not any(parked.values()), f"parked events are left: {parked}")
     return found
 
 
-def _orders(found: Audit, databases: Databases, ledger: Ledger, orders_before: int) -> None:
+def _parked(databases: Databases) -> dict[str, int]:
+    """Events that wait for a predecessor, of each service that has a table of them."""
+    there = [service for service in MESSAGING if databases.rows(service, "SELECT to_regclass('parked')::text")[0][0]]
+    return {service: databases.count(service, "SELECT count(*) FROM parked") for service in there}
+
+
+def _models(found: Audit, databases: Databases, ledger: Ledger, store: Path) -> None:
+    """Every object is what its name says, and every model that an order was acknowledged to have is there."""
+    objects: dict[str, int] = {}
+    for path in store.iterdir():
+        if not path.name.startswith(("incoming-", BALLAST)):
+            content = path.read_bytes()
+            objects[path.stem] = len(content)
+            whole = hashlib.sha256(content).hexdigest() == path.stem
+            found.expect(whole, f"the object {path.name} of {len(content)} bytes is not what its name says")
+    rows = databases.rows("shop", "SELECT id, model_sha256 FROM orders WHERE id = ANY(%s)", list(ledger.orders))
+    models = {str(ident): sha256 for ident, sha256 in rows}
+    for ident, order in ledger.orders.items():
+        if reached(order.acknowledged, "FILE_UPLOADED"):
+            found.expect(models.get(ident) in objects, f"{ident}: its model {models.get(ident)} is not in the store")
+    used = Counter(sha256 for sha256 in models.values() if sha256)
+    again = {sha256: count for sha256, count in used.items() if count > 1}
+    found.expect(not again, f"orders share a model, so a cache may have priced them: {again}")
+    found.counted["models"] = len(used)
+
+
+def _orders(
+    found: Audit, databases: Databases, ledger: Ledger, orders_before: int, outages: Sequence[Interval]
+) -> None:
     ours = list(ledger.orders)
     in_shop = _statuses(databases.rows("shop", "SELECT id, status FROM orders WHERE id = ANY(%s)", ours))
     in_crm = _statuses(databases.rows("crm", "SELECT id, status FROM orders WHERE id = ANY(%s)", ours))
@@ -157,6 +178,9 @@ def _orders(found: Audit, databases: Databases, ledger: Ledger, orders_before: i
     found.expect(not lost, f"orders were acknowledged and are not there: {lost}")
     # What was given up may have been made without its maker having heard of it.
     spare = len(ledger.given_up)
+    split: list[str] = []
+    twice: list[str] = []
+    given_up = " ".join(ledger.given_up)
     found.expect(made <= len(ours) + spare, f"{made} orders were made, and {len(ours)} were asked for")
     for ident, order in ledger.orders.items():
         status = in_status.get(ident)
@@ -172,8 +196,10 @@ def _orders(found: Audit, databases: Databases, ledger: Ledger, orders_before: i
                 *((("mes", in_mes),) if "MANUFACTURING_APPROVED" in statuses else ()),
             )
         }
-        complete = ident not in " ".join(ledger.given_up)
-        found.expect(len(set(told.values())) == 1 or "SUBMITTED" not in statuses, f"{ident}: services disagree: {told}")
+        complete = ident not in given_up
+        if len(set(told.values())) > 1 and "SUBMITTED" in statuses:
+            split.append(ident)
+            found.findings.append(f"{ident}: services disagree: {told}")
         found.expect(
             status is not None and reached(status, order.acknowledged),
             f"{ident}: {order.acknowledged} was acknowledged, and it is {status}: {statuses}",
@@ -183,22 +209,45 @@ def _orders(found: Audit, databases: Databases, ledger: Ledger, orders_before: i
             quotes[ident] == statuses.count("SUBMITTED"),
             f"{ident}: {statuses.count('SUBMITTED')} submissions, {quotes[ident]} quotes",
         )
-        _history(found, order, lines[ident])
+        if not _history(found, order, lines[ident]):
+            twice.append(ident)
         found.expect(
             [status for status, *_ in shop_lines[ident]] == statuses,
             f"{ident}: the shop's history differs: {[status for status, *_ in shop_lines[ident]]} and {statuses}",
         )
+    found.counted |= {"orders_applied_twice": len(twice), "orders_split": len(split)}
     found.counted["status_of_orders"] = dict(Counter(str(status) for status in in_status.values()))
-    found.counted["submitted_to_price_s"] = _waits(lines.values())
+    _worth(found, lines)
+    waits = _waits(lines.values())
+    found.counted["submitted_to_price_s"] = percentiles(end - begin for begin, end in waits)
+    found.counted["submitted_to_price_without_outages_s"] = percentiles(
+        end - begin - length_within((begin, end), outages) for begin, end in waits
+    )
 
 
-def _history(found: Audit, order: Order, lines: list[tuple[str, datetime, Any]]) -> None:
+def _worth(found: Audit, lines: Mapping[str, list[tuple[str, datetime, Any]]]) -> None:
+    """A run in which nearly nothing could be priced, or nothing was made, shows nothing: that is a finding."""
+    histories = [{status for status, *_ in each} for each in lines.values()]
+    submitted = sum("SUBMITTED" in each for each in histories)
+    priced = sum("PRICE_CALCULATED" in each for each in histories)
+    shipped = sum("SHIPPED" in each for each in histories)
+    found.counted |= {"orders_submitted": submitted, "orders_priced": priced, "orders_shipped": shipped}
+    found.expect(
+        submitted > 0 and priced >= LEAST_PRICED * submitted,
+        f"the run shows little: {priced} of {submitted} submitted orders were priced",
+    )
+    found.expect(shipped > 0, "the run shows little: no order was carried on until it was shipped")
+
+
+def _history(found: Audit, order: Order, lines: list[tuple[str, datetime, Any]]) -> bool:
+    """Whether nothing of the order's history happened twice."""
     events = [event for *_, event in lines]
     found.expect(len(set(events)) == len(events), f"{order.ident}: an event made two lines of the history: {lines}")
     counts = Counter(status for status, *_ in lines)
     most = {"SUBMITTED": 1 + counts["PRICE_FAILED"]}
     again = {status: count for status, count in counts.items() if count > most.get(status, 1)}
     found.expect(not again, f"{order.ident}: lines of the history came twice: {again}")
+    return len(set(events)) == len(events) and not again
 
 
 def _topics(found: Audit, databases: Databases, messages: Mapping[str, list[tuple[CloudEvent, bytes]]]) -> None:
@@ -267,15 +316,11 @@ def _lines(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[tuple[str, datetim
     return found
 
 
-def _waits(histories: Iterable[list[tuple[str, datetime, Any]]]) -> dict[str, float]:
-    """From submission to price, in seconds: of all orders that have one, sorted out into percentiles."""
+def _waits(histories: Iterable[list[tuple[str, datetime, Any]]]) -> list[Interval]:
+    """From submission to price (seconds since the epoch), of all orders that have one."""
     waits = []
     for lines in histories:
         at = {status: when for status, when, _ in lines}
         if "PRICE_CALCULATED" in at:
-            waits.append((at["PRICE_CALCULATED"] - at["SUBMITTED"]).total_seconds())
-    waits.sort()
-    if not waits:
-        return {}
-    shares = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
-    return {**{name: waits[int(share * (len(waits) - 1))] for name, share in shares.items()}, "max": waits[-1]}
+            waits.append((at["SUBMITTED"].timestamp(), at["PRICE_CALCULATED"].timestamp()))
+    return waits

@@ -1,135 +1,225 @@
-"""Orders are placed while ``kill -9`` hits the stack every few seconds; then what was promised is looked for.
+"""Orders are placed while kills, outages, hangs and full disks hit the stack; then what was promised is looked for.
 
 The short form runs with the tests of the services, the long one with ``make chaos``.
 """
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from cluster.local.state import Folder
+from tests.services import schedule
 from tests.services.audit import Databases, audit, come_to_rest
+from tests.services.faults import DownTimes, Injected, Injector
+from tests.services.intervals import Interval, percentiles, union
+from tests.services.schedule import FULL_DISK, HANG, OUTAGE
+from tests.services.seed import stream
 from tests.services.stack import Stack
-from tests.services.strikes import STRIKES, WEIGHTS
+from tests.services.strikes import VICTIMS, WEIGHTS, kill
 from tests.services.traffic import Traffic
 
 SETTLE_WITHIN_S = 150.0
-_SHOWN_FINDINGS = 30
 LONG_SILENCE_S = 2.0
-_ONLY_JSON = frozenset({"findings", "course"})
+OVERTIME_S = 60.0
+"""So much longer kills go on where a kind of victim has not been hit yet."""
+NEEDED_FOR_A_PRICE = frozenset({"postgresql", "kafka", "dispatcher", "events of shop", "events of pricing"})
+"""What stands between a submission and its price, wherever there is one of it: the order waits while it is away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``seconds`` of strikes, one every ``every_s`` on average; orders come at ``rate`` a second."""
+    """``seconds`` of faults, a kill every ``every_s`` on average; orders come at ``rate`` a second.
+
+    ``long``: every kind of long fault, else one outage and one hang.
+    """
 
     seconds: float
     every_s: float
+    seed: int
+    long: bool
     rate: float = 3.0
-    seed: int = 7
-
-
-def disturbed(stack: Stack, plan: Plan, folder: Path) -> dict[str, Any]:
-    """Do as ``plan`` says, let the stack come to rest and audit it; gives the report, ``findings`` in it."""
-    traffic = Traffic(stack, folder, plan.rate, plan.seed)
-    orders_before = Databases(stack).count("shop", "SELECT count(*) FROM orders")
-    began = time.monotonic()
-    traffic.start()
-    try:
-        strikes = _strike(Folder(stack.folder / ".facet" / "stack"), plan)
-    finally:
-        traffic.stop(SETTLE_WITHIN_S)
-    struck_s = time.monotonic() - began
-    busy = come_to_rest(stack, SETTLE_WITHIN_S)
-    ledger = traffic.ledger
-    found = audit(stack, ledger, orders_before)
-    findings = [*(f"not at rest: {each}" for each in busy), *ledger.faults, *found.findings]
-    findings += [f"given up: {each}" for each in ledger.given_up]
-    kills = Counter(strike.victim for strike in strikes)
-    return {
-        "seconds": round(struck_s, 1),
-        "seconds_to_rest": round(time.monotonic() - began - struck_s, 1),
-        "seed": plan.seed,
-        "kills": sum(kills.values()),
-        "kills_by_kind": dict(sorted(Counter(strike.kind for strike in strikes).items())),
-        "kills_by_victim": dict(sorted(kills.items())),
-        "kinds_never_hit": sorted(set(STRIKES) - {strike.kind for strike in strikes}),
-        **_course(strikes, ledger.acknowledged_at, began),
-        "answers": dict(sorted(ledger.answers.items())),
-        **found.counted,
-        "findings": findings,
-    }
 
 
 @dataclass(frozen=True, slots=True)
-class Struck:
-    """What was killed, and when (monotonic seconds)."""
+class Killed:
+    """What was killed, and when (seconds since the epoch)."""
 
     kind: str
     victim: str
     at: float
 
 
-def _strike(folder: Folder, plan: Plan) -> list[Struck]:
-    """Kill until the time is over."""
-    chance, struck = random.Random(plan.seed), []
-    end = time.monotonic() + plan.seconds
-    time.sleep(plan.every_s / 2)  # so that there are orders under way
-    first = list(STRIKES)
-    chance.shuffle(first)
-    while (left := end - time.monotonic()) > 0:
-        kind = first.pop() if first else chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-        at = time.monotonic()
-        victim = STRIKES[kind](folder, chance)
-        if victim is not None:
-            struck.append(Struck(kind, victim, at))
-        time.sleep(min(left, chance.uniform(0.4, 1.6) * plan.every_s))
-    return struck
-
-
-def _course(strikes: Sequence[Struck], acknowledged: Sequence[float], began: float) -> dict[str, Any]:
-    """How often people heard nothing for long, and the whole course."""
-    times = sorted(acknowledged)
-    silences = [(before, after - before) for before, after in pairwise([began, *times])]
-    long = [(before, length) for before, length in silences if length > LONG_SILENCE_S]
+def disturbed(stack: Stack, plan: Plan, folder: Path) -> dict[str, Any]:
+    """Do as ``plan`` says, let the stack become idle and audit it; gives the report, ``findings`` in it."""
+    traffic = Traffic(stack, folder, plan.rate, plan.seed)
+    orders_before = Databases(stack).count("shop", "SELECT count(*) FROM orders")
+    place, began = Folder(stack.folder / ".facet" / "stack"), time.time()
+    with DownTimes(place) as down_times:
+        injector = Injector(place, stack.kafka, stack.disks, stream(plan.seed, "faults"), down_times)
+        traffic.start()
+        try:
+            kills = _faults(place, plan, injector)
+            hit_s = time.time() - began
+        finally:
+            traffic.stop(SETTLE_WITHIN_S)
+        busy = come_to_rest(stack, SETTLE_WITHIN_S)
+        idle_s = time.time() - began - hit_s
+        away = _away(down_times, injector.injected)
+    ledger = traffic.ledger
+    found = audit(stack, ledger, orders_before, away)
+    kinds = Counter(each.fault.name for each in injector.injected)
+    never = sorted(set(VICTIMS) - {each.kind for each in kills})
+    never += [] if not plan.long else sorted(set(schedule.kinds(list(stack.disks))) - kinds.keys())
+    findings = [*(f"not idle: {each}" for each in busy), *ledger.faults, *found.findings]
+    findings += [f"given up: {each}" for each in ledger.given_up]
+    findings += [f"never hit: {each}" for each in (*never, *injector.not_hit)]
+    findings += [
+        f"after {each.fault.name} ({each.hit}) stuck: {each.stuck}" for each in injector.injected if each.stuck
+    ]
     return {
-        "longest_time_without_acknowledgement_s": round(max(length for _, length in silences), 2),
-        "times_without_acknowledgement": len(long),
-        "seconds_without_acknowledgement": round(sum(length for _, length in long), 1),
-        "course": [
-            *([round(strike.at - began, 1), f"kill {strike.victim}"] for strike in strikes),
-            *([round(before - began, 1), f"nothing for {length:.1f} s"] for before, length in long),
-        ],
+        "seed": plan.seed,
+        "seconds": round(hit_s, 1),
+        "seconds_to_idle": round(idle_s, 1),
+        "kills": len(kills),
+        "kills_by_kind": _counts(each.kind for each in kills),
+        "kills_by_victim": _counts(each.victim for each in kills),
+        "long_faults": dict(sorted(kinds.items())),
+        "full_disk": "tried" if stack.disks else "not tried" + _why_no_disks(stack, plan),
+        "kinds_never_hit": never,
+        **_seconds(injector.injected),
+        **_recovery(injector.injected),
+        **_silences(ledger.acknowledged_at, began),
+        "answers": dict(sorted(ledger.answers.items())),
+        **found.counted,
+        "faults": [{"name": each.fault.name, **asdict(each)} for each in injector.injected],
+        "course": _course(kills, injector.injected, ledger.acknowledged_at, began),
+        "findings": findings,
     }
 
 
-def write(report: Mapping[str, Any], stack: Stack, folder: Path) -> None:
-    """Write ``kills.json`` and ``kills.md`` into ``folder``; with findings also the logs of the replicas."""
-    folder.mkdir(parents=True, exist_ok=True)
-    state = Folder(stack.folder / ".facet" / "stack").read()
-    if report["findings"] and state:
-        logs = Path(state.temp) / "head" / "session_latest" / "logs" / "serve"
-        shutil.copytree(logs, folder / "logs", dirs_exist_ok=True, ignore_dangling_symlinks=True)
-    (folder / "kills.json").write_text(json.dumps(report, indent=1))
-    (folder / "kills.md").write_text(markdown(report))
+def _faults(place: Folder, plan: Plan, injector: Injector) -> list[Killed]:
+    """Kill, and inject long faults beside, until the time is over and every kind of both was hit."""
+    until = time.monotonic() + plan.seconds
+    chance = stream(plan.seed, "schedule")
+    if plan.long:
+        required, more = schedule.long_schedule(chance, plan.seconds, list(injector.disks)), schedule.more_hangs(chance)
+    else:
+        required, more = schedule.short_schedule(chance), iter(())
+    with ThreadPoolExecutor(1, "faults") as pool:
+        injecting = pool.submit(injector.run, required, more, until)
+        try:
+            kills = _kill(place, plan, stream(plan.seed, "kills"), injector, injecting, until)
+        except BaseException:
+            injector.aborted.set()
+            raise
+        injecting.result()
+    return kills
 
 
-def markdown(report: Mapping[str, Any]) -> str:
-    """The report as a table."""
-    lines = ["| what | measured |", "|---|---|"]
-    for name, value in report.items():
-        if name in _ONLY_JSON:
+def _kill(
+    place: Folder, plan: Plan, chance: random.Random, injector: Injector, injecting: Future[None], until: float
+) -> list[Killed]:
+    kills: list[Killed] = []
+    missing = list(VICTIMS)
+    chance.shuffle(missing)
+    time.sleep(plan.every_s / 2)  # so that there are orders under way
+    while True:
+        now = time.monotonic()
+        if injecting.done() and (injecting.exception() or now > until + (OVERTIME_S if missing else 0)):
+            return kills
+        kind = missing[-1] if missing else chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        if kind in injector.busy or not injector.kills_allowed.wait(0.2):
+            if missing:
+                missing.insert(0, missing.pop())
+            time.sleep(0.1)
             continue
-        shown = ", ".join(f"{key} {each:g}" for key, each in value.items()) if isinstance(value, dict) else value
-        lines.append(f"| {name.replace('_', ' ')} | {', '.join(shown) if isinstance(shown, list) else shown} |")
-    lines.append(f"| findings | {len(report['findings'])} |")
-    return "\n".join([*lines, "", *(f"- {each}" for each in report["findings"][:_SHOWN_FINDINGS])]) + "\n"
+        at = time.time()
+        victim = VICTIMS[kind](place, chance)
+        if victim is not None and kill(victim):
+            kills.append(Killed(kind, victim.name, at))
+            missing = [each for each in missing if each != kind]
+        elif missing:
+            missing.insert(0, missing.pop())
+        time.sleep(chance.uniform(0.4, 1.6) * plan.every_s)
+
+
+def _away(down_times: DownTimes, injected: Sequence[Injected]) -> list[Interval]:
+    """The times at which something that a price needs was away (see docs/chaos.md for the definition)."""
+    down = [each for part in sorted(NEEDED_FOR_A_PRICE) for each in down_times.of(part)]
+    held = [(each.began, each.ended) for each in injected if each.fault.kind == HANG and each.hit in NEEDED_FOR_A_PRICE]
+    full = [
+        (each.began, each.ended) for each in injected if each.fault.kind == FULL_DISK and each.fault.parts == ("kafka",)
+    ]
+    return union([*down, *held, *full])
+
+
+def _counts(names: Any) -> dict[str, int]:
+    return dict(sorted(Counter(names).items()))
+
+
+def _why_no_disks(stack: Stack, plan: Plan) -> str:
+    if stack.disks_refused:
+        return f" (no permission to mount: {stack.disks_refused})"
+    return " (long form only)" if not plan.long else ""
+
+
+def _seconds(injected: Sequence[Injected]) -> dict[str, Any]:
+    kinds = {kind: sum(each.ended - each.began for each in injected if each.fault.kind == kind) for kind in
+             (OUTAGE, HANG, FULL_DISK)}  # fmt: skip
+    two = [each.ended - each.began for each in injected if each.fault.kind == OUTAGE and len(each.fault.parts) == 2]
+    return {
+        "seconds_of_long_faults": {kind: round(seconds, 1) for kind, seconds in kinds.items()},
+        "longest_outage_of_two_parts_s": round(max(two, default=0.0), 1),
+    }
+
+
+def _recovery(injected: Sequence[Injected]) -> dict[str, Any]:
+    """How long every partition took to move again: after outages, and after the other faults of a server."""
+    rows = [each for each in injected if each.moved_after_s is not None]
+    outages = [each.moved_after_s or 0.0 for each in rows if each.fault.kind == OUTAGE]
+    others = [each.moved_after_s or 0.0 for each in rows if each.fault.kind != OUTAGE]
+    ready = [each.ready_after_s or 0.0 for each in rows if each.fault.kind == OUTAGE]
+    return {
+        "partitions_move_after_outage_s": _p50_and_max(outages),
+        "partitions_move_after_other_server_faults_s": _p50_and_max(others),
+        "parts_ready_after_outage_s": _p50_and_max(ready),
+        "partitions_stuck_after": [f"{each.fault.name} ({each.hit})" for each in injected if each.stuck],
+    }
+
+
+def _p50_and_max(values: Sequence[float]) -> dict[str, float]:
+    found = percentiles(values)
+    return {name: found[name] for name in ("p50", "max") if name in found}
+
+
+def _silences(acknowledged: Sequence[float], began: float) -> dict[str, Any]:
+    """How often people heard nothing for long."""
+    lengths = [after - before for before, after in pairwise([began, *sorted(acknowledged)])]
+    long = [length for length in lengths if length > LONG_SILENCE_S]
+    return {
+        "longest_time_without_acknowledgement_s": round(max(lengths, default=0.0), 2),
+        "times_without_acknowledgement": len(long),
+        "seconds_without_acknowledgement": round(sum(long), 1),
+    }
+
+
+def _course(
+    kills: Sequence[Killed], injected: Sequence[Injected], acknowledged: Sequence[float], began: float
+) -> list[tuple[float, str]]:
+    """Everything that happened, in order, in seconds since the beginning."""
+    course = [(each.at - began, f"kill {each.victim}") for each in kills]
+    for each in injected:
+        what = f"{each.fault.name}: {each.hit}, {each.ended - each.began:.1f} s, {each.outcome}"
+        course.append((each.began - began, what))
+    for before, after in pairwise([began, *sorted(acknowledged)]):
+        if after - before > LONG_SILENCE_S:
+            course.append((before - began, f"no acknowledgement for {after - before:.1f} s"))
+    return sorted((round(at, 1), what) for at, what in course)

@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ import httpx
 from cluster.local import postgres
 from cluster.local.demo_accounts import passwords
 from cluster.local.ports import free_ports
+from tests.services.disks import MountRefused, SmallDisk, mounted
 
 UP_WITHIN_S = 400
 FACET = (sys.executable, "-m", "pricing_engine")
@@ -35,6 +36,8 @@ class Stack:
     demo: dict[str, Any]
     kafka: str
     http: httpx.Client
+    disks: Mapping[str, SmallDisk] = field(default_factory=dict)
+    disks_refused: str | None = None
     _tokens: dict[str, str] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
 
@@ -116,8 +119,26 @@ def eventually(look: Callable[[], Found | None], what: str, within_s: float = 60
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Stack]:
-    """The stack with all that it keeps in ``folder``."""
+def running(folder: Path, small_disks: Mapping[str, tuple[Path, int]] | None = None) -> Iterator[Stack]:
+    """The stack with all that it keeps in ``folder``.
+
+    ``small_disks``: folders of it that become file systems of their own, of so many bytes, for tests that fill them;
+    where this process may not mount, the stack has none of them, and ``disks_refused`` says why.
+    """
+    disks: Mapping[str, SmallDisk] = {}
+    refused = None
+    with ExitStack() as unmounting:
+        try:
+            disks = unmounting.enter_context(mounted(small_disks or {}))
+        except MountRefused as why:
+            refused = str(why)
+        with _up(folder) as stack:
+            stack.disks, stack.disks_refused = disks, refused
+            yield stack
+
+
+@contextmanager
+def _up(folder: Path) -> Iterator[Stack]:
     (port,) = free_ports(1)
     try:
         _facet(folder, "up", "--detach", "--no-samples", f"--port={port}")

@@ -22,6 +22,7 @@ import httpx
 
 from benchmarks.rings import write_ring
 from serve_app.kit.problems import MEDIA_TYPE
+from tests.services.seed import stream
 from tests.services.stack import Stack
 
 LIFE = (
@@ -38,8 +39,10 @@ CARRIED_ON = (
 PEOPLE = ("customer", "partner", "seller", "operator")
 PLACERS, CARRIERS = 4, 3
 CARRY_ONE_IN, PARTNERS_ONE_IN = 3, 5
-PATIENCE_S = 10.0
+ANSWER_TIMEOUT_S = 10.0
 """For one answer. A server that dies with the request in hand may never say so."""
+MODEL_SEGMENTS = 32
+_FIRST_MODELS, _MODELS_PER_SEED = (1_000, 100_000), 100_000
 _AWAY = frozenset({502, 503, 504})
 
 
@@ -73,7 +76,7 @@ class Ledger:
         with self._lock:
             order.acknowledged = status
             self.orders[order.ident] = order
-            self.acknowledged_at.append(time.monotonic())
+            self.acknowledged_at.append(time.time())
 
     def answered(self, what: str, fault: str | None = None) -> None:
         """An answer, or none; ``fault``: what nobody may be told, whoever has died."""
@@ -93,7 +96,8 @@ class Traffic:
 
     def __init__(self, stack: Stack, folder: Path, rate: float, seed: int) -> None:
         self.ledger = Ledger()
-        self._stack, self._folder, self._rate, self._seed = stack, folder, rate, seed
+        self._stack, self._folder, self._rate = stack, folder, rate
+        self._first_model = first_model(seed)
         self._headers = {who: stack.as_user(who) for who in PEOPLE}
         self._to_carry: queue.Queue[Order | None] = queue.Queue()
         self._closing = threading.Event()
@@ -120,12 +124,13 @@ class Traffic:
     def _place(self, number: int) -> None:
         period, made = PLACERS / self._rate, 0
         due = time.monotonic() + number / self._rate
-        with httpx.Client(base_url=self._stack.url, timeout=PATIENCE_S) as http:
+        with httpx.Client(base_url=self._stack.url, timeout=ANSWER_TIMEOUT_S) as http:
             while not self._closing.wait(max(0.0, due - time.monotonic())):
                 due = max(due + period, time.monotonic())
                 which = number + PLACERS * made
                 made += 1
-                model = write_ring(self._folder / f"ring-{number}.stl", 1000 * self._seed + which, 32).read_bytes()
+                ring = self._folder / f"ring-{number}.stl"
+                model = write_ring(ring, self._first_model + which, MODEL_SEGMENTS).read_bytes()
                 try:
                     self._order(http, which, model)
                 except GivenUp as what:
@@ -159,7 +164,7 @@ class Traffic:
             self._to_carry.put(order)
 
     def _carry(self) -> None:
-        with httpx.Client(base_url=self._stack.url, timeout=PATIENCE_S) as http:
+        with httpx.Client(base_url=self._stack.url, timeout=ANSWER_TIMEOUT_S) as http:
             while (order := self._to_carry.get()) is not None:
                 try:
                     for who, where, step, target in CARRIED_ON:
@@ -206,6 +211,9 @@ class Traffic:
             # Serve's proxy calls a replica that died with the request in hand so; an error of ours is a problem.
             self.ledger.answered("500 of the proxy")
             return None
+        if code == 503 and answer.headers.get("content-type") == MEDIA_TYPE and "retry-after" not in answer.headers:
+            self.ledger.answered("503 without Retry-After", f"{what}: 503 without Retry-After {answer.text[:300]}")
+            return None
         # A step may come before its service has heard of the one before it: 404 or 409, and none of them a fault.
         expected = answer.is_success or code in _AWAY or code in (404, 409)
         self.ledger.answered(str(code), None if expected else f"{what}: {code} {answer.text[:300]}")
@@ -215,6 +223,11 @@ class Traffic:
         if time.monotonic() > self._give_up_at:
             raise GivenUp(what)
         time.sleep(random.uniform(0.1, 0.4))
+
+
+def first_model(seed: int) -> int:
+    """Return the number of the first model of a run; no other run of the same stack is likely to have these numbers."""
+    return _MODELS_PER_SEED * stream(seed, "models").randrange(*_FIRST_MODELS)
 
 
 def reached(status: str, target: str) -> bool:

@@ -1,0 +1,91 @@
+"""Whether consumers move: committed offsets of every group and partition against what the topics held at a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from data.contracts.topics import CONSUMERS, TOPICS
+from data.kit import kafka
+
+POLL_INTERVAL_S = 0.2
+Behind = dict[tuple[str, TopicPartition], int]
+"""(group, partition) -> messages that the group has still to handle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """``seconds``: until every partition had moved; None where one had not in time, and ``behind`` says which."""
+
+    seconds: float | None
+    behind: Behind
+
+
+def wait_until_moved(bootstrap: str, since: float, within_s: float) -> Moved:
+    """Wait until every group has committed all that its partitions hold now.
+
+    ``since``: the moment (monotonic seconds) from which ``seconds`` counts. What comes in later does not matter.
+    """
+    return asyncio.run(_wait_until_moved(bootstrap, since, within_s))
+
+
+async def lags(bootstrap: str) -> dict[str, int]:
+    """Return how many messages each group has not handled yet."""
+    async with _clients(bootstrap) as (admin, reader):
+        behind = await _behind(admin, await _ends(admin, reader))
+    return {name: sum(n for (group, _), n in behind.items() if group == name) for name in CONSUMERS}
+
+
+async def _wait_until_moved(bootstrap: str, since: float, within_s: float) -> Moved:
+    deadline = since + within_s
+    ends: dict[TopicPartition, int] | None = None
+    behind: Behind = {}
+    while True:
+        try:
+            async with _clients(bootstrap) as (admin, reader):
+                ends = ends or await _ends(admin, reader)
+                while behind := await _behind(admin, ends):
+                    if time.monotonic() > deadline:
+                        return Moved(None, behind)
+                    await asyncio.sleep(POLL_INTERVAL_S)
+                return Moved(time.monotonic() - since, {})
+        except (KafkaError, OSError):
+            if time.monotonic() > deadline:
+                return Moved(None, behind)
+            await asyncio.sleep(POLL_INTERVAL_S)
+
+
+@asynccontextmanager
+async def _clients(bootstrap: str) -> AsyncIterator[tuple[AIOKafkaAdminClient, AIOKafkaConsumer]]:
+    admin, reader = AIOKafkaAdminClient(bootstrap_servers=bootstrap), AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    async with kafka.started(reader):
+        try:
+            await admin.start()
+            yield admin, reader
+        finally:
+            await admin.close()
+
+
+async def _ends(admin: AIOKafkaAdminClient, reader: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+    described = await admin.describe_topics(list(TOPICS))
+    places = [TopicPartition(topic["topic"], each["partition"]) for topic in described for each in topic["partitions"]]
+    found: dict[TopicPartition, int] = await reader.end_offsets(places)
+    return found
+
+
+async def _behind(admin: AIOKafkaAdminClient, ends: Mapping[TopicPartition, int]) -> Behind:
+    behind: Behind = {}
+    for group, topics in CONSUMERS.items():
+        committed = await admin.list_consumer_group_offsets(group)
+        for place, end in ends.items():
+            done = committed[place].offset if place in committed else 0
+            if place.topic in topics and done < end:
+                behind[group, place] = end - max(done, 0)
+    return behind
