@@ -139,7 +139,7 @@ class Injector:
         for part in fault.parts:
             self.folder.hold(part)
         try:
-            found = Injected(fault, " and ".join(fault.parts), time.time())
+            found = Injected(fault, " and ".join(fault.parts), time.time(), outcome="killed and kept down")
             for victim in victims:
                 assert victim is not None
                 strikes.kill(victim)
@@ -203,9 +203,8 @@ class Injector:
         found.ready_after_s = round(ready - began, 2)
         moved = progress.wait_until_moved(self.bootstrap, ready, MOVED_WITHIN_S)
         if moved.seconds is None:
-            found.stuck = ", ".join(
-                f"{group} at {topic}-{n}: {left}" for (group, (topic, n)), left in moved.behind.items()
-            )
+            behind = [f"{group} at {topic}-{n}: {left}" for (group, (topic, n)), left in moved.behind.items()]
+            found.stuck = ", ".join(behind) or "the broker did not answer"
         else:
             found.moved_after_s = round(moved.seconds, 2)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -72,7 +72,7 @@ def disturbed(stack: Stack, plan: Plan, folder: Path) -> dict[str, Any]:
             traffic.stop(SETTLE_WITHIN_S)
         busy = come_to_rest(stack, SETTLE_WITHIN_S)
         idle_s = time.time() - began - hit_s
-        away = _away(down_times, injector.injected)
+        away = times_away({part: down_times.of(part) for part in schedule.SERVERS}, injector.injected)
     ledger = traffic.ledger
     found = audit(stack, ledger, orders_before, away)
     kinds = Counter(each.fault.name for each in injector.injected)
@@ -95,12 +95,12 @@ def disturbed(stack: Stack, plan: Plan, folder: Path) -> dict[str, Any]:
         "full_disk": "tried" if stack.disks else "not tried" + _why_no_disks(stack, plan),
         "kinds_never_hit": never,
         **_seconds(injector.injected),
-        **_recovery(injector.injected),
+        **recovery(injector.injected),
         **_silences(ledger.acknowledged_at, began),
         "answers": dict(sorted(ledger.answers.items())),
         **found.counted,
         "faults": [{"name": each.fault.name, **asdict(each)} for each in injector.injected],
-        "course": _course(kills, injector.injected, ledger.acknowledged_at, began),
+        "course": timeline(kills, injector.injected, ledger.acknowledged_at, began),
         "findings": findings,
     }
 
@@ -151,17 +151,21 @@ def _kill(
         time.sleep(chance.uniform(0.4, 1.6) * plan.every_s)
 
 
-def _away(down_times: DownTimes, injected: Sequence[Injected]) -> list[Interval]:
-    """The times at which something that a price needs was away (see docs/chaos.md for the definition)."""
-    down = [each for part in sorted(NEEDED_FOR_A_PRICE) for each in down_times.of(part)]
-    held = [(each.began, each.ended) for each in injected if each.fault.kind == HANG and each.hit in NEEDED_FOR_A_PRICE]
-    full = [
-        (each.began, each.ended) for each in injected if each.fault.kind == FULL_DISK and each.fault.parts == ("kafka",)
-    ]
-    return union([*down, *held, *full])
+def times_away(down: Mapping[str, Sequence[Interval]], injected: Sequence[Injected]) -> list[Interval]:
+    """Return the disjoint times at which something that a price needs was away (docs/chaos.md has the definition).
+
+    ``down``: of each server, the times at which it was not ready.
+    """
+    times = [each for part in down.keys() & NEEDED_FOR_A_PRICE for each in down[part]]
+    for each in injected:
+        hung = each.fault.kind == HANG and each.hit in NEEDED_FOR_A_PRICE
+        full = each.fault.kind == FULL_DISK and each.fault.parts == ("kafka",)
+        if hung or full:
+            times.append((each.began, each.ended))
+    return union(times)
 
 
-def _counts(names: Any) -> dict[str, int]:
+def _counts(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items()))
 
 
@@ -181,22 +185,20 @@ def _seconds(injected: Sequence[Injected]) -> dict[str, Any]:
     }
 
 
-def _recovery(injected: Sequence[Injected]) -> dict[str, Any]:
+def recovery(injected: Sequence[Injected]) -> dict[str, Any]:
     """How long every partition took to move again: after outages, and after the other faults of a server."""
-    rows = [each for each in injected if each.moved_after_s is not None]
-    outages = [each.moved_after_s or 0.0 for each in rows if each.fault.kind == OUTAGE]
-    others = [each.moved_after_s or 0.0 for each in rows if each.fault.kind != OUTAGE]
-    ready = [each.ready_after_s or 0.0 for each in rows if each.fault.kind == OUTAGE]
+    outages = [each for each in injected if each.fault.kind == OUTAGE]
+    others = [each for each in injected if each.fault.kind != OUTAGE]
     return {
-        "partitions_move_after_outage_s": _p50_and_max(outages),
-        "partitions_move_after_other_server_faults_s": _p50_and_max(others),
-        "parts_ready_after_outage_s": _p50_and_max(ready),
+        "partitions_move_after_outage_s": _p50_and_max(each.moved_after_s for each in outages),
+        "partitions_move_after_other_server_faults_s": _p50_and_max(each.moved_after_s for each in others),
+        "parts_ready_after_outage_s": _p50_and_max(each.ready_after_s for each in outages),
         "partitions_stuck_after": [f"{each.fault.name} ({each.hit})" for each in injected if each.stuck],
     }
 
 
-def _p50_and_max(values: Sequence[float]) -> dict[str, float]:
-    found = percentiles(values)
+def _p50_and_max(values: Iterable[float | None]) -> dict[str, float]:
+    found = percentiles(value for value in values if value is not None)
     return {name: found[name] for name in ("p50", "max") if name in found}
 
 
@@ -211,7 +213,7 @@ def _silences(acknowledged: Sequence[float], began: float) -> dict[str, Any]:
     }
 
 
-def _course(
+def timeline(
     kills: Sequence[Killed], injected: Sequence[Injected], acknowledged: Sequence[float], began: float
 ) -> list[tuple[float, str]]:
     """Everything that happened, in order, in seconds since the beginning."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from data.contracts.topics import CONSUMERS, TOPICS
+from data.contracts.topics import CONSUMERS
 from data.kit import kafka
 
 POLL_INTERVAL_S = 0.2
@@ -28,30 +28,35 @@ class Moved:
     behind: Behind
 
 
-def wait_until_moved(bootstrap: str, since: float, within_s: float) -> Moved:
+def wait_until_moved(
+    bootstrap: str, since: float, within_s: float, consumers: Mapping[str, Iterable[str]] = CONSUMERS
+) -> Moved:
     """Wait until every group has committed all that its partitions hold now.
 
     ``since``: the moment (monotonic seconds) from which ``seconds`` counts. What comes in later does not matter.
+    ``consumers``: group -> its topics.
     """
-    return asyncio.run(_wait_until_moved(bootstrap, since, within_s))
+    return asyncio.run(_wait_until_moved(bootstrap, since, within_s, consumers))
 
 
 async def lags(bootstrap: str) -> dict[str, int]:
     """Return how many messages each group has not handled yet."""
     async with _clients(bootstrap) as (admin, reader):
-        behind = await _behind(admin, await _ends(admin, reader))
+        behind = await _behind(admin, await _ends(admin, reader, CONSUMERS), CONSUMERS)
     return {name: sum(n for (group, _), n in behind.items() if group == name) for name in CONSUMERS}
 
 
-async def _wait_until_moved(bootstrap: str, since: float, within_s: float) -> Moved:
+async def _wait_until_moved(
+    bootstrap: str, since: float, within_s: float, consumers: Mapping[str, Iterable[str]]
+) -> Moved:
     deadline = since + within_s
     ends: dict[TopicPartition, int] | None = None
     behind: Behind = {}
     while True:
         try:
             async with _clients(bootstrap) as (admin, reader):
-                ends = ends or await _ends(admin, reader)
-                while behind := await _behind(admin, ends):
+                ends = ends or await _ends(admin, reader, consumers)
+                while behind := await _behind(admin, ends, consumers):
                     if time.monotonic() > deadline:
                         return Moved(None, behind)
                     await asyncio.sleep(POLL_INTERVAL_S)
@@ -73,16 +78,20 @@ async def _clients(bootstrap: str) -> AsyncIterator[tuple[AIOKafkaAdminClient, A
             await admin.close()
 
 
-async def _ends(admin: AIOKafkaAdminClient, reader: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-    described = await admin.describe_topics(list(TOPICS))
+async def _ends(
+    admin: AIOKafkaAdminClient, reader: AIOKafkaConsumer, consumers: Mapping[str, Iterable[str]]
+) -> dict[TopicPartition, int]:
+    described = await admin.describe_topics(sorted({topic for topics in consumers.values() for topic in topics}))
     places = [TopicPartition(topic["topic"], each["partition"]) for topic in described for each in topic["partitions"]]
     found: dict[TopicPartition, int] = await reader.end_offsets(places)
     return found
 
 
-async def _behind(admin: AIOKafkaAdminClient, ends: Mapping[TopicPartition, int]) -> Behind:
+async def _behind(
+    admin: AIOKafkaAdminClient, ends: Mapping[TopicPartition, int], consumers: Mapping[str, Iterable[str]]
+) -> Behind:
     behind: Behind = {}
-    for group, topics in CONSUMERS.items():
+    for group, topics in consumers.items():
         committed = await admin.list_consumer_group_offsets(group)
         for place, end in ends.items():
             done = committed[place].offset if place in committed else 0
