@@ -97,7 +97,7 @@ def _under_way(stack: Stack) -> list[str]:
         counts[f"orders of {service} with parked events"] = databases.count(
             service, "SELECT count(*) FROM orders WHERE parked_since IS NOT NULL"
         )
-    counts |= {f"events parked by {service}": count for service, count in _parked(databases).items()}
+    counts |= {f"events parked by {service}": count for service, count in parked_events(databases).items()}
     counts |= {f"messages before {name}": behind for name, behind in asyncio.run(lags(stack.kafka)).items()}
     return [f"{what}: {count}" for what, count in counts.items() if count]
 
@@ -110,24 +110,24 @@ def audit(stack: Stack, ledger: Ledger, orders_before: int, outages: Sequence[In
     """
     found, databases = Audit(), Databases(stack)
     _orders(found, databases, ledger, orders_before, outages)
-    _models(found, databases, ledger, Folder(stack.folder / ".facet" / "stack").data / "models")
+    models(found, databases, ledger, Folder(stack.folder / ".facet" / "stack").data / "models")
     _topics(found, databases, asyncio.run(_messages(stack.kafka)))
     letters = asyncio.run(_dead_letters(stack.kafka))
     found.counted["dead_letters"] = sum(letters.values())
     found.expect(not any(letters.values()), f"dead letters: {letters}")
-    parked = _parked(databases)
+    parked = parked_events(databases)
     found.counted["parked_events_left"] = sum(parked.values())
     found.expect(not any(parked.values()), f"parked events are left: {parked}")
     return found
 
 
-def _parked(databases: Databases) -> dict[str, int]:
+def parked_events(databases: Databases) -> dict[str, int]:
     """Events that wait for a predecessor, of each service that has a table of them."""
     there = [service for service in MESSAGING if databases.rows(service, "SELECT to_regclass('parked')::text")[0][0]]
     return {service: databases.count(service, "SELECT count(*) FROM parked") for service in there}
 
 
-def _models(found: Audit, databases: Databases, ledger: Ledger, store: Path) -> None:
+def models(found: Audit, databases: Databases, ledger: Ledger, store: Path) -> None:
     """Every object is what its name says, and every model that an order was acknowledged to have is there."""
     objects: dict[str, int] = {}
     for path in store.iterdir():
@@ -217,7 +217,7 @@ def _orders(
         )
     found.counted |= {"orders_applied_twice": len(twice), "orders_split": len(split)}
     found.counted["status_of_orders"] = dict(Counter(str(status) for status in in_status.values()))
-    _worth(found, lines)
+    coverage(found, lines)
     waits = _waits(lines.values())
     found.counted["submitted_to_price_s"] = percentiles(end - begin for begin, end in waits)
     found.counted["submitted_to_price_without_outages_s"] = percentiles(
@@ -225,8 +225,11 @@ def _orders(
     )
 
 
-def _worth(found: Audit, lines: Mapping[str, list[tuple[str, datetime, Any]]]) -> None:
-    """A run in which nearly nothing could be priced, or nothing was made, shows nothing: that is a finding."""
+def coverage(found: Audit, lines: Mapping[str, list[tuple[str, datetime, Any]]]) -> None:
+    """Count what the orders came through; a run that priced too few of them, or shipped none, is a finding.
+
+    ``lines``: of each order its history.
+    """
     histories = [{status for status, *_ in each} for each in lines.values()]
     submitted = sum("SUBMITTED" in each for each in histories)
     priced = sum("PRICE_CALCULATED" in each for each in histories)

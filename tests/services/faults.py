@@ -94,7 +94,7 @@ class Injector:
     injected: list[Injected] = field(default_factory=list)
     not_hit: list[str] = field(default_factory=list)
     busy: frozenset[str] = frozenset()
-    """Parts and kinds of processes that a fault holds now: kills choose others."""
+    """Servers that a fault holds now: kills choose other victims."""
     kills_allowed: threading.Event = field(default_factory=threading.Event)
     aborted: threading.Event = field(default_factory=threading.Event)
     """Set by whoever will not wait: the fault of this moment ends at once, and no other begins."""
@@ -114,7 +114,7 @@ class Injector:
     def _inject(self, fault: Fault) -> None:
         if self.aborted.wait(self.chance.uniform(*_GAP_S)):
             return
-        self.busy = frozenset(fault.parts)
+        self.busy = frozenset(fault.parts) & frozenset(SERVERS)
         try:
             found = {OUTAGE: self._outage, HANG: self._hang, FULL_DISK: self._full_disk}[fault.kind](fault)
             if found is None:

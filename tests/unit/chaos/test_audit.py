@@ -1,0 +1,92 @@
+"""The audit of a chaos run: a run that shows nothing is a finding, and so is what is left over or half-written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.services.audit import MESSAGING, Audit, coverage, models, parked_events
+from tests.services.disks import BALLAST
+from tests.services.traffic import LIFE, Ledger, Order
+
+
+class Rows:
+    """Databases that answer a query by the first of ``answers`` whose text it contains."""
+
+    def __init__(self, answers: Mapping[tuple[str, str], list[tuple[Any, ...]]]) -> None:
+        self._answers = answers
+
+    def rows(self, service: str, query: str, *_parameters: object) -> list[tuple[Any, ...]]:
+        found = [rows for (where, text), rows in self._answers.items() if where in ("*", service) and text in query]
+        return found[0] if found else [(None,)]
+
+    def count(self, service: str, query: str) -> int:
+        return int(self.rows(service, query)[0][0])
+
+
+def histories(**counts: int) -> dict[str, list[tuple[str, datetime, Any]]]:
+    """So many orders whose last status is the one of the name."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return {
+        f"{last} {n}": [(status, now, None) for status in LIFE[: LIFE.index(last) + 1]]
+        for last, count in counts.items()
+        for n in range(count)
+    }
+
+
+@pytest.mark.parametrize(
+    ("orders", "findings"),
+    [
+        (histories(PRICE_CALCULATED=90, SHIPPED=10), []),
+        (histories(SUBMITTED=5, PRICE_CALCULATED=90, SHIPPED=5), []),
+        (histories(SUBMITTED=6, PRICE_CALCULATED=90, SHIPPED=4), ["94 of 100 submitted orders were priced"]),
+        (histories(PRICE_CALCULATED=100), ["no order was carried on"]),
+        (histories(SUBMITTED=100), ["0 of 100 submitted", "no order was carried on"]),
+        (histories(FILE_UPLOADED=100), ["0 of 0 submitted", "no order was carried on"]),
+        ({}, ["0 of 0 submitted", "no order was carried on"]),
+    ],
+)
+def test_a_run_that_shows_little_is_a_finding(
+    orders: dict[str, list[tuple[str, datetime, Any]]], findings: list[str]
+) -> None:
+    found = Audit()
+    coverage(found, orders)
+    assert len(found.findings) == len(findings)
+    assert all(part in whole for part, whole in zip(findings, found.findings, strict=True))
+
+
+def test_parked_events_are_counted_where_a_service_has_a_table_of_them() -> None:
+    assert parked_events(Rows({("*", "to_regclass"): [(None,)]})) == {}  # type: ignore[arg-type]
+    some = Rows({("shop", "to_regclass"): [("parked",)], ("mes", "to_regclass"): [("parked",)],
+                 ("shop", "count"): [(3,)], ("mes", "count"): [(0,)]})  # fmt: skip
+    assert {"shop", "mes"} < set(MESSAGING)
+    assert parked_events(some) == {"shop": 3, "mes": 0}  # type: ignore[arg-type]
+
+
+def test_every_object_is_whole_and_every_acknowledged_model_is_there(tmp_path: Path) -> None:
+    content = [bytes([n]) * 100 for n in range(3)]
+    names = [hashlib.sha256(each).hexdigest() for each in content]
+    (tmp_path / f"{names[0]}.stl").write_bytes(content[0])
+    (tmp_path / names[1]).write_bytes(content[1][:50])
+    (tmp_path / BALLAST).write_bytes(bytes(10))
+    (tmp_path / "incoming-x.part").write_bytes(bytes(10))
+    ledger = Ledger()
+    for ident, status in (("a", "FILE_UPLOADED"), ("b", "INITIATED"), ("c", "SHIPPED"), ("d", "SUBMITTED")):
+        ledger.acknowledge(Order(ident, "customer", "INITIATED", False), status)
+    kept = [("a", names[0]), ("b", None), ("c", names[2]), ("d", names[0])]
+    found = Audit()
+    models(found, Rows({("shop", "model_sha256"): kept}), ledger, tmp_path)  # type: ignore[arg-type]
+    assert [
+        any(word in each for each in found.findings) for word in (names[1], f"c: its model {names[2]}", "share")
+    ] == [
+        True,
+        True,
+        True,
+    ]
+    assert len(found.findings) == 3
+    assert found.counted["models"] == 2
