@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from http import HTTPStatus
 from typing import Protocol
 
@@ -12,6 +11,8 @@ from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 
+from data.kit import clock
+from data.kit.clock import Instant
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem, unavailable
 from serve_app.kit.tokens import BadToken, IssuerUnreachable, Verifier
@@ -33,13 +34,14 @@ class AskPartners:
     def __init__(self, api_url: str) -> None:
         self._url = f"{api_url}/partners/v1/whoami"
         self._client = httpx.AsyncClient(timeout=5.0)
-        self._known: dict[str, tuple[str | None, float]] = {}
+        self._known: dict[str, tuple[str | None, Instant]] = {}
 
     async def partner_of(self, key: str) -> str | None:
         """See :class:`ApiKeys`. A key that was revoked may open doors for half a minute more."""
         known = self._known.get(key)
-        if known and time.monotonic() < known[1]:
+        if known and clock.longest_since(known[1]) < (_KNOWN_S if known[0] else _UNKNOWN_S):
             return known[0]
+        asked_at = clock.instant()
         try:
             # As the bytes that came: httpx would refuse letters beyond ASCII, which no key has, but a caller may send.
             answer = await self._client.get(self._url, headers={b"X-API-Key": key.encode("latin-1")})
@@ -50,7 +52,8 @@ class AskPartners:
         partner = answer.json()["partner_id"] if answer.status_code == HTTPStatus.OK else None
         if len(self._known) >= _MOST_KEYS:
             self._known.clear()
-        self._known[key] = partner, time.monotonic() + (_KNOWN_S if partner else _UNKNOWN_S)
+        # From the question on, not from the answer: between them the key may have been revoked.
+        self._known[key] = partner, asked_at
         return partner
 
     async def close(self) -> None:

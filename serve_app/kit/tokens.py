@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import httpx
+import structlog
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet, OKPKey
 
+from data.kit import clock
+from data.kit.clock import Instant
 from serve_app.kit.principal import Principal, Role
 
 ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "RS256", "PS256")
@@ -20,7 +24,10 @@ AUDIENCE, ROLES_CLAIM = "facet", "roles"
 """What the local issuer calls us, and where it writes roles."""
 LEEWAY_S = 30
 """How far the clocks of issuer and service may differ."""
-_FETCH_TIMEOUT_S, _FETCH_AGAIN_S = 5.0, 10.0
+KEYS_MAX_AGE_S = 600.0
+"""A key that the issuer has withdrawn is accepted for so long at most, unless the issuer is away meanwhile."""
+_FETCH_TIMEOUT_S, _FETCH_AGAIN_S, _REFRESH_WITHIN_S = 5.0, 10.0, 60.0
+_log = structlog.get_logger(__name__)
 
 
 class BadToken(Exception):
@@ -56,6 +63,25 @@ class Issuer:
         return {"keys": [public]}
 
 
+@dataclass(slots=True)
+class _Known:
+    """A token whose signature is right. ``valid_at``: when it was first found valid."""
+
+    claims: dict[str, Any]
+    valid_at: Instant | None = None
+
+    def check_lifetime(self) -> None:
+        """Raise BadToken where more time has passed since it was first valid than it had left then.
+
+        The claims alone are checked against the wall clock, which may have been set back meanwhile.
+        """
+        if self.valid_at is None:
+            self.valid_at = clock.instant()
+        left_s = float(self.claims["exp"]) + LEEWAY_S - self.valid_at.wall_s
+        if clock.instant().steady_s - self.valid_at.steady_s > left_s:
+            raise BadToken("expired_token: The token is expired")
+
+
 class Verifier:
     """Reads tokens of one issuer with the public keys that its discovery document names.
 
@@ -67,7 +93,10 @@ class Verifier:
     ) -> None:
         self._issuer, self._keys, self._roles_claim = issuer, keys, roles_claim
         self._about = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
-        self._fetched, self._fetching = 0.0, asyncio.Lock()
+        self._fetched: Instant | None = None
+        self._tried: Instant | None = None
+        self._fetching = asyncio.Lock()
+        self._refresh_task: asyncio.Task[None] | None = None
         self._registry = jwt.JWTClaimsRegistry(
             leeway=LEEWAY_S,
             iss={"essential": True, "value": issuer},
@@ -81,27 +110,49 @@ class Verifier:
         """Whose token it is; raises BadToken, IssuerUnreachable. Roles that we don't know are left out."""
         if self._keys is None:
             await self._fetch()
+        elif self._fetched is not None and clock.longest_since(self._fetched) > KEYS_MAX_AGE_S:
+            await self._renew_keys()
         try:
             try:
-                claims = self._claims(token)
+                known = self._claims(token)
             except InvalidKeyIdError:  # the issuer may have a new key
                 await self._fetch()
-                claims = self._claims(token)
-            self._registry.validate(claims)
+                known = self._claims(token)
+            self._registry.validate(known.claims)
+            known.check_lifetime()
         except (JoseError, ValueError) as error:
             raise BadToken(str(error) or type(error).__name__) from error
-        roles = _claim(claims, self._roles_claim)
-        return Principal(str(claims["sub"]), known_roles(roles if isinstance(roles, list) else []))
+        roles = _claim(known.claims, self._roles_claim)
+        return Principal(str(known.claims["sub"]), known_roles(roles if isinstance(roles, list) else []))
 
-    def _decode(self, token: str) -> dict[str, Any]:
+    def _decode(self, token: str) -> _Known:
         assert self._keys is not None
-        return jwt.decode(token, self._keys, algorithms=ALGORITHMS).claims
+        return _Known(jwt.decode(token, self._keys, algorithms=ALGORITHMS).claims)
+
+    async def _renew_keys(self) -> None:
+        """Fetch keys that are too old, in the background: callers do not wait for an issuer that is slow or away.
+
+        They wait where nobody tried for long (the process was suspended, or idle): what it holds may be long withdrawn.
+        """
+        idle_s = _FETCH_AGAIN_S if self._tried is None else clock.longest_since(self._tried)
+        if idle_s > KEYS_MAX_AGE_S + _REFRESH_WITHIN_S:
+            await self._try_to_fetch()
+        elif idle_s >= _FETCH_AGAIN_S and (self._refresh_task is None or self._refresh_task.done()):
+            self._refresh_task = asyncio.create_task(self._try_to_fetch(), name="renew the issuer's keys")
+
+    async def _try_to_fetch(self) -> None:
+        try:
+            await self._fetch()
+        except IssuerUnreachable as error:
+            _log.warning("the issuer's keys stay as they are", error=str(error))
 
     async def _fetch(self) -> None:
         """Read the issuer's keys, unless that was done a moment ago."""
         async with self._fetching:
-            if time.monotonic() < self._fetched + _FETCH_AGAIN_S and self._keys is not None:
+            fetched = self._fetched
+            if fetched is not None and self._keys is not None and clock.longest_since(fetched) < _FETCH_AGAIN_S:
                 return
+            self._tried = began = clock.instant()
             try:
                 async with httpx.AsyncClient(timeout=_FETCH_TIMEOUT_S) as client:
                     about = (await client.get(self._about)).raise_for_status()
@@ -109,7 +160,7 @@ class Verifier:
                     self._keys = KeySet.import_key_set(keys.json())
             except (httpx.HTTPError, KeyError, ValueError, JoseError) as error:
                 raise IssuerUnreachable(f"the issuer {self._issuer} does not give its keys: {error}") from error
-            self._fetched = time.monotonic()
+            self._fetched = began
             self._claims.cache_clear()
 
 

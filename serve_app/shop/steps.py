@@ -19,7 +19,7 @@ from data.contracts.shop import (
 )
 from data.kit import clock, outbox
 from data.kit.database import Connection
-from data.kit.ids import new_id
+from data.kit.ids import new_id_after
 from data.models.store import Stored
 from data.shop import repository
 from data.shop.repository import Order
@@ -59,7 +59,8 @@ async def submit(connection: Connection, ident: UUID, who: Principal, seen: int 
     """The order wants a price: the request goes to pricing in the topic of its priority."""
     order = await _mine(connection, ident, who, seen)
     asked = {name: getattr(order, name) for name in (*Wish.model_fields, "owner_id", "model_sha256", "unit")}
-    asked |= {"order_id": ident, "quote_id": new_id()}
+    # Of two submissions the later one has the greater id: by that, an answer to the earlier one is known as such.
+    asked |= {"order_id": ident, "quote_id": new_id_after(order.quote_id)}
 
     def told(after: Order) -> OrderSubmitted:
         return OrderSubmitted(**asked, partner=order.partner, by=who.id, revision=after.revision)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -13,6 +12,8 @@ from fastapi import Depends, FastAPI
 from joserfc.jwk import KeySet, OKPKey
 
 from data.contracts.lifecycle import Actor
+from data.kit import clock
+from data.kit.clock import Instant
 from serve_app.kit import problems, signin
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem
@@ -96,18 +97,24 @@ def test_an_issuer_that_is_away_is_a_503() -> None:
 Answers = Callable[[httpx.Request], httpx.Response]
 
 
-def asking(answer: Answers, keys: list[str], later_s: float = 0.0) -> list[str | int | None]:
-    """Whose ``keys`` are, as the partners' service answers; a problem is its status. Time passes between them."""
+def asking(
+    answer: Answers, keys: list[str], later_s: float = 0.0, wall_s: float | None = None
+) -> list[str | int | None]:
+    """Whose ``keys`` are, as the partners' service answers; a problem is its status. Time passes between them.
+
+    ``wall_s``: how much passes by the wall clock, where that is not the same.
+    """
 
     async def asked() -> list[str | int | None]:
         partners = AskPartners("http://here")
         await partners.close()
         partners._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
         found: list[str | int | None] = []
-        real = time.monotonic
+        wall_step_s = later_s if wall_s is None else wall_s
         with pytest.MonkeyPatch.context() as patch:
             for n, key in enumerate(keys):
-                patch.setattr(signin.time, "monotonic", lambda passed=n * later_s: real() + passed)
+                at = Instant(1e9 + n * wall_step_s, n * later_s)
+                patch.setattr(clock, "instant", lambda at=at: at)
                 try:
                     found.append(await partners.partner_of(key))
                 except Problem as problem:
@@ -145,6 +152,37 @@ def test_an_unknown_key_is_asked_for_again_sooner() -> None:
     assert service.asked == 2
     assert asking(service, ["bad", "bad"], later_s=6) == [None] * 2
     assert service.asked == 4
+
+
+@pytest.mark.parametrize(
+    ("later_s", "wall_s"),
+    [(0.0, 300.0), (300.0, 300.0), (300.0, 0.0), (0.0, 3600.0), (0.0, -3600.0)],
+    ids=["paused machine", "stopped process", "wall clock stands still", "an hour ahead", "an hour back"],
+)
+def test_a_revoked_key_does_not_outlive_a_suspension_or_a_clock_step(later_s: float, wall_s: float) -> None:
+    answers = iter([httpx.Response(200, json={"partner_id": "jeweller"}), httpx.Response(401)])
+    assert asking(lambda _: next(answers), ["good", "good"], later_s, wall_s) == ["jeweller", None]
+
+
+def test_an_answer_is_as_old_as_its_question() -> None:
+    at = 0.0
+
+    def slow(_request: httpx.Request) -> httpx.Response:
+        nonlocal at
+        at += 31.0  # the key may be revoked while the answer is under way
+        return httpx.Response(200, json={"partner_id": "jeweller"})
+
+    async def main() -> None:
+        partners = AskPartners("http://here")
+        await partners.close()
+        partners._client = httpx.AsyncClient(transport=httpx.MockTransport(slow))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(clock, "instant", lambda: Instant(at, at))
+            for asked in (1, 2):
+                assert await partners.partner_of("good") == "jeweller"
+                assert at == 31.0 * asked
+
+    asyncio.run(main())
 
 
 def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,20 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, OKPKey
 
+from data.kit import clock
+from data.kit.clock import Instant
 from serve_app.kit import tokens
 from serve_app.kit.principal import Principal, Role
-from serve_app.kit.tokens import ALGORITHMS, AUDIENCE, LEEWAY_S, BadToken, Issuer, IssuerUnreachable, Verifier
+from serve_app.kit.tokens import (
+    ALGORITHMS,
+    AUDIENCE,
+    KEYS_MAX_AGE_S,
+    LEEWAY_S,
+    BadToken,
+    Issuer,
+    IssuerUnreachable,
+    Verifier,
+)  # fmt: skip
 
 NAME = "http://issuer.example/auth"
 KEY = OKPKey.generate_key("Ed25519")
@@ -170,9 +181,10 @@ class Wire(httpx.AsyncBaseTransport):
     """An issuer's address. ``keys``: what it gives; None while it is away."""
 
     def __init__(self, keys: dict[str, Any] | None) -> None:
-        self.keys, self.asked = keys, 0
+        self.keys, self.asked, self.tried = keys, 0, 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.tried += 1
         if self.keys is None:
             raise httpx.ConnectError("away")
         if request.url.path.endswith("/openid-configuration"):
@@ -208,3 +220,97 @@ def test_an_issuer_that_is_away_is_no_bad_token(wire: Wire) -> None:
     wire.keys = None
     with pytest.raises(IssuerUnreachable):
         read(ISSUER.token("ann", []), Verifier(NAME))
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time on both clocks, wall and steady, which the test moves."""
+    at = [time.time(), 1000.0]
+    monkeypatch.setattr(clock, "instant", lambda: Instant(*at))
+    monkeypatch.setattr(time, "time", lambda: at[0])
+    return at
+
+
+def test_a_token_that_was_seen_ends_although_the_wall_clock_is_set_back(at: list[float]) -> None:
+    token, verifier = ISSUER.token("ann", []), Verifier(NAME, KeySet.import_key_set(ISSUER.public_keys()))  # type: ignore[arg-type]
+    assert read(token, verifier).id == "ann"
+    at[1] += ISSUER.lifetime_s + LEEWAY_S - 1  # the wall clock shows the same: it was set back meanwhile
+    assert read(token, verifier).id == "ann"
+    at[1] += 2
+    with pytest.raises(BadToken):
+        read(token, verifier)
+
+
+def test_a_token_is_as_good_as_before_when_a_wall_clock_that_was_ahead_is_right_again(at: list[float]) -> None:
+    token, verifier = ISSUER.token("ann", []), Verifier(NAME, KeySet.import_key_set(ISSUER.public_keys()))  # type: ignore[arg-type]
+    at[0] += 3600
+    with pytest.raises(BadToken):
+        read(token, verifier)
+    at[0] -= 3600
+    assert read(token, verifier).id == "ann"
+
+
+def test_a_key_that_was_withdrawn_is_forgotten_though_no_new_one_comes(wire: Wire, at: list[float]) -> None:
+    other = Issuer(NAME, OKPKey.generate_key("Ed25519"), 7200)
+    wire.keys = {"keys": ISSUER.public_keys()["keys"] + other.public_keys()["keys"]}
+
+    async def main() -> None:
+        verifier = Verifier(NAME)
+        token = other.token("ann", [])
+        assert (await verifier.principal(token)).id == "ann"
+        wire.keys = ISSUER.public_keys()
+        at[1] += KEYS_MAX_AGE_S - 1
+        assert (await verifier.principal(token)).id == "ann"
+        assert wire.asked == 1
+        at[1] += 2
+        await verifier.principal(token)  # nobody waits for the issuer
+        assert verifier._refresh_task is not None
+        await verifier._refresh_task
+        assert wire.asked == 2
+        with pytest.raises(BadToken):
+            await verifier.principal(token)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("clock_that_moved", [0, 1], ids=["paused machine", "stopped process"])
+def test_after_a_suspension_the_first_caller_waits_for_the_keys(
+    wire: Wire, at: list[float], clock_that_moved: int
+) -> None:
+    other = Issuer(NAME, OKPKey.generate_key("Ed25519"), 10**6)
+
+    async def main() -> None:
+        verifier = Verifier(NAME)
+        wire.keys = other.public_keys()
+        token = other.token("ann", [])
+        assert (await verifier.principal(token)).id == "ann"
+        wire.keys = ISSUER.public_keys()
+        at[clock_that_moved] += 2 * KEYS_MAX_AGE_S
+        with pytest.raises(BadToken):
+            await verifier.principal(token)
+
+    asyncio.run(main())
+
+
+def test_while_the_issuer_is_away_its_keys_stay_and_it_is_asked_seldom(wire: Wire, at: list[float]) -> None:
+    async def main() -> None:
+        verifier = Verifier(NAME)
+        token = Issuer(NAME, KEY, 10**6).token("ann", [])
+        assert (await verifier.principal(token)).id == "ann"
+        away, wire.keys = wire.keys, None
+        for _ in range(20):
+            at[0] += KEYS_MAX_AGE_S
+            at[1] += KEYS_MAX_AGE_S
+            assert (await verifier.principal(token)).id == "ann"
+            assert (await verifier.principal(token)).id == "ann"
+            if verifier._refresh_task is not None:
+                await verifier._refresh_task
+        assert wire.tried <= 2 + 20
+        wire.keys = away
+        at[1] += KEYS_MAX_AGE_S
+        await verifier.principal(token)
+        assert verifier._refresh_task is not None
+        await verifier._refresh_task
+        assert wire.asked == 2
+
+    asyncio.run(main())
