@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import DateTime, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from data.kit import clock, sql
@@ -27,8 +27,10 @@ _CLAIM = sql.Statement(
 )
 _FIRST = sql.Statement(select(_keys.c.body_sha256, _keys.c.answer).where(*_mine))
 _ANSWER = sql.Statement(update(_keys).where(*_mine).values(answer=bindparam("answer", type_=JSONB)))
-_SWEEP = sql.Statement(delete(_keys).where(_keys.c.created_at < bindparam("before")))
 KEEP = timedelta(days=2)
+"""Twice as long as clients are promised that they may repeat a request: a step of both clocks by a day does no harm."""
+_now = func.least(func.now(), bindparam("now", type_=DateTime(timezone=True)))
+_SWEEP = sql.Statement(delete(_keys).where(_keys.c.created_at < _now - KEEP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,5 +76,8 @@ async def once(
 
 
 async def sweep(connection: Connection) -> None:
-    """Forget keys that are older than ``KEEP``."""
-    await sql.run(connection, _SWEEP, {"before": clock.now() - KEEP})
+    """Forget keys that are older than ``KEEP`` by the clocks of the database and of this process both.
+
+    A step of one of them forgets no key that a client may still repeat.
+    """
+    await sql.run(connection, _SWEEP, {"now": clock.now()})

@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, cast, delete, func, null, select, union_all
+from sqlalchemy import ARRAY, DateTime, Text, Uuid, any_, bindparam, cast, delete, func, null, select, union_all
 from sqlalchemy.dialects.postgresql import insert
 
+from data.contracts.topics import CONSUMERS
 from data.kit import clock, sql
 from data.kit.database import Connection
 from data.kit.tables import SHARED
@@ -36,9 +37,24 @@ _RECORD = sql.Statement(
         ),
     )
 )
-_SWEEP = sql.Statement(delete(_inbox).where(_inbox.c.received_at < bindparam("before")))
-# Twice as long as Kafka keeps messages: what it can still deliver, the inbox still knows.
 KEEP = timedelta(days=14)
+"""Twice as long as Kafka keeps messages: what it can still deliver, the inbox still knows."""
+_asked = func.unnest(bindparam("consumers", type_=ARRAY(Text))).table_valued("consumer").render_derived(name="asked")
+_recorded = _inbox.alias("recorded")
+_latest = (  # of one consumer, by the primary key: ids sort by time
+    select(_recorded.c.received_at)
+    .where(_recorded.c.consumer == _asked.c.consumer)
+    .order_by(_recorded.c.event_id.desc())
+    .limit(1)
+    .correlate(_asked)
+    .scalar_subquery()
+)
+_newest = select(func.max(_latest)).select_from(_asked).scalar_subquery()
+_SWEEP = sql.Statement(
+    delete(_inbox).where(
+        _inbox.c.received_at < func.least(func.now(), bindparam("now", type_=DateTime(timezone=True)), _newest) - KEEP
+    )
+)
 
 
 class Recorded(NamedTuple):
@@ -63,5 +79,9 @@ async def record(
 
 
 async def sweep(connection: Connection) -> None:
-    """Forget what is older than ``KEEP``."""
-    await sql.run(connection, _SWEEP, {"before": clock.now() - KEEP})
+    """Forget what was recorded ``KEEP`` before the newest event, and as long ago by the clocks of database and process.
+
+    After an outage of broker and database that was longer than ``KEEP`` the broker still has its last messages, and may
+    deliver them again before it deletes what has expired meanwhile: they must be known then.
+    """
+    await sql.run(connection, _SWEEP, {"now": clock.now(), "consumers": list(CONSUMERS)})

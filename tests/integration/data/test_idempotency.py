@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
 from data.contracts.common import Wish
-from data.kit import idempotency
+from data.kit import clock, idempotency
 from data.kit.database import Database
 from data.kit.errors import KeyReused
 from data.kit.idempotency import Request
@@ -87,3 +88,24 @@ def test_a_request_that_failed_left_no_answer(shop_url: str) -> None:
 
 def test_parts_of_a_body_do_not_run_together() -> None:
     assert Request.of("me", "k", b"ab", b"c").body_sha256 != Request.of("me", "k", b"a", b"bc").body_sha256
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=-30), timedelta(0), timedelta(days=30)], ids=str)
+def test_a_sweep_forgets_old_keys_whatever_the_clock_of_its_process_shows(
+    shop_url: str, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
+) -> None:
+    fresh, old = Request.of("me", "fresh", b"body"), Request.of("me", "old", b"body")
+    now = clock.now()
+
+    async def main() -> tuple[bool, bool]:
+        async with Database(shop_url) as database:
+            for request in (fresh, old):
+                await order(database, request)
+            async with database.connection() as connection:
+                made = "UPDATE idempotency_keys SET created_at = now() - %s WHERE key = 'old'"
+                await connection.execute(made, [idempotency.KEEP + timedelta(hours=1)])
+                monkeypatch.setattr(clock, "now", lambda: now + ahead)
+                await idempotency.sweep(connection)
+            return (await order(database, fresh))[1], (await order(database, old))[1]
+
+    assert run(main()) == (True, ahead < timedelta(0)), "in doubt a key is kept"
