@@ -1,7 +1,8 @@
 """All SQL of webhook deliveries: each is sent until it arrives or is given up, those of an order one after the other.
 
 Who sends takes a lease: the delivery is due again when the lease ends, so one whose sender died is sent by another.
-Those of a webhook that is not active rest.
+Those of a webhook that is not active rest. Leases and retries are timed by the database's clock alone: senders on
+several machines agree on it, and a step of one machine's clock makes nothing due.
 """
 
 from __future__ import annotations
@@ -11,7 +12,20 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ARRAY, DateTime, Text, Uuid, all_, bindparam, exists, select, true, update
+from sqlalchemy import (
+    ARRAY,
+    DateTime,
+    Integer,
+    Interval,
+    Uuid,
+    all_,
+    bindparam,
+    exists,
+    func,
+    select,
+    true,
+    update,
+)
 
 from data.kit import clock, paging, sql
 from data.kit.database import Connection
@@ -71,8 +85,8 @@ class Attempt(sql.Row):
 
 
 _mine = DELIVERIES.c.id == bindparam("delivery_id", type_=Uuid)
-_at = bindparam("at", type_=DateTime(timezone=True))
-_until = bindparam("until", type_=DateTime(timezone=True))
+_now = func.coalesce(bindparam("now", type_=DateTime(timezone=True)), func.now())
+_after_wait = func.now() + bindparam("wait", type_=Interval)
 _pending = DELIVERIES.c.next_attempt_at.is_not(None)
 _earlier = DELIVERIES.alias("earlier")
 _has_earlier = exists().where(
@@ -82,14 +96,14 @@ _has_earlier = exists().where(
     _earlier.c.next_attempt_at.is_not(None),
 )
 _ADD = sql.Statement(
-    sql.insert_into(
-        DELIVERIES, "id", "webhook_id", "order_id", "event_id", "type", "body", "state", "next_attempt_at"
-    ).on_conflict_do_nothing()
+    sql.insert_into(DELIVERIES, "id", "webhook_id", "order_id", "event_id", "type", "body", "state")
+    .values(next_attempt_at=func.now())
+    .on_conflict_do_nothing()
 )
 # For each webhook its own: however many deliveries wait for one that is slow, those of the others are found at once.
 _of_one = (
     select(DELIVERIES.c.id, DELIVERIES.c.next_attempt_at)
-    .where(DELIVERIES.c.webhook_id == WEBHOOKS.c.id, DELIVERIES.c.next_attempt_at <= _at, ~_has_earlier)
+    .where(DELIVERIES.c.webhook_id == WEBHOOKS.c.id, DELIVERIES.c.next_attempt_at <= _now, ~_has_earlier)
     .order_by(DELIVERIES.c.next_attempt_at)
     .limit(bindparam("share"))
     .with_for_update(skip_locked=True)
@@ -106,7 +120,7 @@ _first = (
 _LEASE = sql.Statement(
     update(DELIVERIES)
     .where(DELIVERIES.c.id == _first.c.id, WEBHOOKS.c.id == DELIVERIES.c.webhook_id)
-    .values(next_attempt_at=_until, attempts=DELIVERIES.c.attempts + 1)
+    .values(next_attempt_at=_now + LEASE, attempts=DELIVERIES.c.attempts + 1)
     .returning(
         DELIVERIES.c.id,
         DELIVERIES.c.webhook_id,
@@ -120,14 +134,26 @@ _LEASE = sql.Statement(
         WEBHOOKS.c.secret,
     )
 )
-_END = sql.Statement(
+_n = bindparam("n", type_=Integer)
+# Also when somebody else took it over after the lease ended: it did arrive. Not when the partner asked for it again.
+_DELIVERED = sql.Statement(
     update(DELIVERIES)
-    .where(_mine, _pending)
-    .values(state=bindparam("end", type_=Text), next_attempt_at=None, ended_at=_at)
+    .where(_mine, _pending, DELIVERIES.c.replayed_after < _n)
+    .values(state=DeliveryState.DELIVERED.value, next_attempt_at=None, ended_at=func.now())
 )
-# Whoever took it over after the lease ended has counted one attempt more, and it is theirs to say when the next is.
-_LATER = sql.Statement(
-    update(DELIVERIES).where(_mine, _pending, DELIVERIES.c.attempts == bindparam("n")).values(next_attempt_at=_until)
+# Whoever took it over after the lease ended has counted one attempt more: whether it is given up, and when the next
+# attempt is, is theirs to say.
+_latest = DELIVERIES.c.attempts == _n
+_GIVE_UP = sql.Statement(
+    update(DELIVERIES)
+    .where(_mine, _pending, _latest)
+    .values(state=DeliveryState.FAILED.value, next_attempt_at=None, ended_at=func.now())
+)
+_LATER = sql.Statement(update(DELIVERIES).where(_mine, _pending, _latest).values(next_attempt_at=_after_wait))
+_UNCOUNT = sql.Statement(
+    update(DELIVERIES)
+    .where(_mine, _pending, _latest)
+    .values(next_attempt_at=func.now(), replayed_after=DELIVERIES.c.replayed_after + 1)
 )
 _RECORD = sql.Statement(sql.insert_into(ATTEMPTS).on_conflict_do_nothing())
 _AGAIN = sql.Statement(
@@ -138,7 +164,12 @@ _AGAIN = sql.Statement(
         WEBHOOKS.c.partner_id == bindparam("partner_id", type_=Uuid),
         DELIVERIES.c.next_attempt_at.is_(None),
     )
-    .values(state=DeliveryState.PENDING.value, next_attempt_at=_at, ended_at=None, replayed_after=DELIVERIES.c.attempts)
+    .values(
+        state=DeliveryState.PENDING.value,
+        next_attempt_at=func.now(),
+        ended_at=None,
+        replayed_after=DELIVERIES.c.attempts,
+    )
     .returning(DELIVERIES)
 )
 _LIST = paging.select_page(DELIVERIES, DELIVERIES.c.webhook_id == bindparam("webhook_id", type_=Uuid))
@@ -157,7 +188,7 @@ _OWNED = sql.Statement(
 async def add(connection: Connection, webhook: UUID, order: UUID, event: UUID, kind: str, body: str) -> None:
     """Send ``body`` to a webhook, once for an event; within the transaction that consumes the event."""
     row = {"id": new_id(), "webhook_id": webhook, "order_id": order, "event_id": event, "type": kind, "body": body}
-    await sql.run(connection, _ADD, {**row, "state": DeliveryState.PENDING, "next_attempt_at": clock.now()})
+    await sql.run(connection, _ADD, {**row, "state": DeliveryState.PENDING})
 
 
 async def lease(
@@ -169,30 +200,45 @@ async def lease(
 ) -> list[Due]:
     """Deliveries that are due, of each order and webhook the earliest alone; theirs who asks, for ``LEASE``.
 
-    At most ``share`` of one webhook (None: no bound but ``limit``), and none of those that are ``busy``.
+    At most ``share`` of one webhook (None: no bound but ``limit``), and none of those that are ``busy``. ``now``: None
+    for the database's clock.
     """
-    at = now or clock.now()
-    given = {"at": at, "until": at + LEASE, "most": limit, "share": share or limit, "busy": list(busy)}
+    given = {"now": now, "most": limit, "share": share or limit, "busy": list(busy)}
     return await sql.many(connection, _LEASE, given, Due)
 
 
 async def record(
-    connection: Connection, due: Due, answer: int | None, error: str | None, took_ms: int, retry_at: datetime | None
+    connection: Connection, due: Due, answer: int | None, error: str | None, took_ms: int, retry_in: timedelta | None
 ) -> None:
-    """How an attempt went: it arrived, or there was an ``error`` and it is tried at ``retry_at``, given up if None."""
-    at = clock.now()
-    attempt = {"delivery_id": due.id, "n": due.attempts, "at": at, "answer": answer, "error": error, "took_ms": took_ms}
-    await sql.run(connection, _RECORD, attempt)
-    if error is not None and retry_at is not None:
-        await sql.run(connection, _LATER, {"delivery_id": due.id, "n": due.attempts, "until": retry_at})
+    """Record an attempt: it arrived, or there was an ``error`` and it is retried after ``retry_in``, given up if None.
+
+    A sender that comes back after its lease, when another has taken the delivery over, changes nothing by a failure.
+    """
+    await _record_attempt(connection, due, answer, error, took_ms)
+    if error is None:
+        await sql.run(connection, _DELIVERED, {"delivery_id": due.id, "n": due.attempts})
+    elif retry_in is not None:
+        await sql.run(connection, _LATER, {"delivery_id": due.id, "n": due.attempts, "wait": retry_in})
     else:
-        end = DeliveryState.DELIVERED if error is None else DeliveryState.FAILED
-        await sql.run(connection, _END, {"delivery_id": due.id, "end": end, "at": at})
+        await sql.run(connection, _GIVE_UP, {"delivery_id": due.id, "n": due.attempts})
+
+
+async def record_interrupted(connection: Connection, due: Due, error: str, took_ms: int) -> None:
+    """Record an attempt that failed because its sender was suspended: it is due at once and counts as no try."""
+    await _record_attempt(connection, due, None, error, took_ms)
+    await sql.run(connection, _UNCOUNT, {"delivery_id": due.id, "n": due.attempts})
+
+
+async def _record_attempt(
+    connection: Connection, due: Due, answer: int | None, error: str | None, took_ms: int
+) -> None:
+    told = {"answer": answer, "error": error, "took_ms": took_ms}
+    await sql.run(connection, _RECORD, {"delivery_id": due.id, "n": due.attempts, "at": clock.now(), **told})
 
 
 async def replay(connection: Connection, partner: UUID, ident: UUID) -> Delivery | None:
     """Send one that has ended once more; None where there is none of this partner's, or it is still pending."""
-    return await sql.one(connection, _AGAIN, {"delivery_id": ident, "partner_id": partner, "at": clock.now()}, Delivery)
+    return await sql.one(connection, _AGAIN, {"delivery_id": ident, "partner_id": partner}, Delivery)
 
 
 async def of_webhook(connection: Connection, webhook: UUID, place: paging.Place, limit: int) -> list[Delivery]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -26,6 +25,9 @@ MOST = 200
 """Deliveries under way at once, of all webhooks together."""
 LOOK_EVERY_S = 1.0
 _MOST_ANSWER_BYTES, _PATIENCE_S = 1 << 16, 1.0
+_LARGEST_MS = 2**31 - 1
+SUSPENDED_AFTER_S = 5.0
+"""An attempt that took so much longer than it may was held up here: by a suspended process, machine or event loop."""
 _log = structlog.get_logger(__name__)
 
 
@@ -102,10 +104,14 @@ class Sender:
     async def _deliver(self, due: Due) -> None:
         try:
             with self._lanes.using(due.webhook_id):
-                began = time.monotonic()
+                began = clock.instant()
                 outcome = await self._post(due)
-                self._lanes.heard(due.webhook_id, outcome.answered)
-                await self._write_down(due, outcome, round(1000 * (time.monotonic() - began)))
+                took_s = clock.longest_since(began)
+                if outcome.answer is None and took_s > self._timeout_s + SUSPENDED_AFTER_S:
+                    await self._save_interrupted(due, took_s)
+                else:
+                    self._lanes.heard(due.webhook_id, outcome.answered)
+                    await self._write_down(due, outcome, round(1000 * took_s))
         finally:
             self._under_way -= 1
             self.look()  # the next delivery of the order may go now
@@ -127,16 +133,26 @@ class Sender:
     async def _write_down(self, due: Due, outcome: Outcome, took_ms: int) -> None:
         gone = outcome.answer == HTTPStatus.GONE
         wait = None if gone else self._backoff.after(due.tries)
-        retry_at = None if wait is None else clock.now() + wait
         try:
             async with self._database.transaction() as connection:
-                await deliveries.record(connection, due, outcome.answer, outcome.error, took_ms, retry_at)
+                await deliveries.record(connection, due, outcome.answer, outcome.error, took_ms, wait)
                 if gone:
                     await repository.deactivate_webhook(connection, due.webhook_id)
         except ForeignKeyViolation:
             return  # the webhook was removed meanwhile, and its deliveries with it
         except AWAY as error:
             _log.warning("a delivery will be sent again", delivery=str(due.id), error=str(error))
+
+    async def _save_interrupted(self, due: Due, took_s: float) -> None:
+        """No answer came because this sender stood still: no failure of the receiver's, and no try of its budget."""
+        error = f"the sender was suspended for about {took_s:.0f} s; this does not count"
+        try:
+            async with self._database.transaction() as connection:
+                await deliveries.record_interrupted(connection, due, error, min(round(1000 * took_s), _LARGEST_MS))
+        except ForeignKeyViolation:
+            return  # the webhook was removed meanwhile
+        except AWAY as failure:
+            _log.warning("a delivery will be sent again", delivery=str(due.id), error=str(failure))
 
 
 def _signed(due: Due) -> dict[str, str]:

@@ -135,10 +135,9 @@ def test_what_failed_is_tried_again_given_up_and_sent_again_on_request(migrated:
             partner, hook = await with_deliveries(database, [order], 2)
             async with database.transaction() as connection:
                 (due,) = await deliveries.lease(connection, 9)
-                later = clock.now() + timedelta(seconds=30)
-                await deliveries.record(connection, due, 503, "HTTP 503", 7, later)
+                await deliveries.record(connection, due, 503, "HTTP 503", 7, timedelta(seconds=30))
                 assert await deliveries.lease(connection, 9) == []
-                (due,) = await deliveries.lease(connection, 9, now=later)
+                (due,) = await deliveries.lease(connection, 9, now=clock.now() + timedelta(seconds=31))
                 assert due.attempts == 2
                 await deliveries.record(connection, due, None, "no answer", 9, None)
                 (second,) = await deliveries.lease(connection, 9)
@@ -278,9 +277,96 @@ def test_who_comes_back_after_its_lease_does_not_say_when_the_next_try_is(migrat
                 (late,) = await deliveries.lease(connection, 9)
                 at = clock.now() + LEASE
                 (again,) = await deliveries.lease(connection, 9, now=at)
-                await deliveries.record(connection, late, 500, "HTTP 500", 5, clock.now())
+                await deliveries.record(connection, late, 500, "HTTP 500", 5, timedelta(0))
                 assert await deliveries.lease(connection, 9, now=at) == []
-                await deliveries.record(connection, again, 500, "HTTP 500", 5, at)
+                await deliveries.record(connection, again, 500, "HTTP 500", 5, timedelta(0))
                 assert len(await deliveries.lease(connection, 9, now=at)) == 1
+
+    run(main())
+
+
+async def state_of(database: Database, partner: UUID, ident: UUID) -> DeliveryState:
+    async with database.connection() as connection:
+        found = await deliveries.get(connection, partner, ident)
+    assert found is not None
+    return found.state
+
+
+def test_a_sender_that_was_suspended_does_not_give_up_what_another_has_taken_over(migrated: Migrated) -> None:
+    async def main() -> None:
+        async with Database(migrated("partners")) as database:
+            partner, _hook = await with_deliveries(database, [new_id()], 2)
+            async with database.transaction() as connection:
+                (late,) = await deliveries.lease(connection, 9)
+                (again,) = await deliveries.lease(connection, 9, now=clock.now() + LEASE + LEASE)
+                await deliveries.record(connection, late, None, "no answer", 5, None)
+            assert await state_of(database, partner, again.id) is DeliveryState.PENDING
+            async with database.transaction() as connection:
+                assert await deliveries.lease(connection, 9) == [], "the second of the order still waits for the first"
+                await deliveries.record(connection, again, 200, None, 5, None)
+                (second,) = await deliveries.lease(connection, 9)
+                assert second.type == "event-1"
+            assert await state_of(database, partner, again.id) is DeliveryState.DELIVERED
+
+    run(main())
+
+
+def test_a_late_success_counts_though_another_has_taken_over_but_ends_no_replay(migrated: Migrated) -> None:
+    async def main() -> None:
+        async with Database(migrated("partners")) as database:
+            partner, _hook = await with_deliveries(database, [new_id()], 1)
+            async with database.transaction() as connection:
+                (late,) = await deliveries.lease(connection, 9)
+                (again,) = await deliveries.lease(connection, 9, now=clock.now() + LEASE + LEASE)
+                await deliveries.record(connection, late, 200, None, 5, None)
+            assert await state_of(database, partner, late.id) is DeliveryState.DELIVERED
+            async with database.transaction() as connection:
+                assert await deliveries.replay(connection, partner, late.id)
+                await deliveries.record(connection, again, 200, None, 5, None)
+            assert await state_of(database, partner, late.id) is DeliveryState.PENDING, "it is to be sent once more"
+
+    run(main())
+
+
+def test_an_attempt_that_its_sender_interrupted_is_due_at_once_and_no_try_of_the_budget(migrated: Migrated) -> None:
+    async def main() -> None:
+        async with Database(migrated("partners")) as database:
+            await with_deliveries(database, [new_id()], 1)
+            for n in (1, 2, 3):
+                async with database.transaction() as connection:
+                    (due,) = await deliveries.lease(connection, 9)
+                    assert (due.attempts, due.tries) == (n, 1)
+                    await deliveries.record_interrupted(connection, due, "suspended", 300_000)
+            async with database.transaction() as connection:
+                (due,) = await deliveries.lease(connection, 9)
+                await deliveries.record(connection, due, None, "no answer", 5, timedelta(0))
+            async with database.transaction() as connection:
+                (due,) = await deliveries.lease(connection, 9)
+                assert (due.attempts, due.tries) == (5, 2)
+                assert [each.n for each in await deliveries.attempts(connection, due.id)] == [1, 2, 3, 4]
+
+    run(main())
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_senders_own_clock_decides_nothing(migrated: Migrated, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    wrong = clock.now() + timedelta(hours=hours)
+
+    async def main() -> None:
+        async with Database(migrated("partners")) as database:
+            await with_deliveries(database, [new_id(), new_id()], 1)
+            async with database.transaction() as connection:
+                (leased,) = await deliveries.lease(connection, 1)
+            monkeypatch.setattr(clock, "now", lambda: wrong)
+            async with database.transaction() as connection:
+                (other,) = await deliveries.lease(connection, 9)
+                assert other.id != leased.id, "what another sender has is not due"
+                await deliveries.record(connection, other, 500, "HTTP 500", 5, timedelta(seconds=5))
+                assert await deliveries.lease(connection, 9) == []
+            monkeypatch.undo()
+            async with database.transaction() as connection:
+                assert [each.id for each in await deliveries.lease(connection, 9, now=clock.now() + LEASE / 2)] == [
+                    other.id
+                ]
 
     run(main())

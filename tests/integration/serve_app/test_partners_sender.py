@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks import Webhook
 
+from data.kit import clock
+from data.kit.clock import Instant
 from data.kit.database import Database
 from data.kit.ids import new_id
 from data.kit.paging import BEGIN
@@ -311,6 +313,36 @@ def test_a_webhook_that_does_not_answer_in_time_is_tried_again(migrated: Migrate
             return await attempts(database, done.id)
 
     assert [each.error for each in run(main())] == ["no answer in 0.2 s", None]
+
+
+def test_a_suspended_sender_is_not_the_receivers_failure(migrated: Migrated, monkeypatch: pytest.MonkeyPatch) -> None:
+    suspended_s = 0.0
+    real = clock.instant
+
+    def instant() -> Instant:
+        at = real()
+        return Instant(at.wall_s + suspended_s, at.steady_s)
+
+    async def slow_at_first(_heard: Heard) -> int:
+        nonlocal suspended_s
+        if len(receiver.heard) == 1:
+            suspended_s = 300.0  # the machine stood still while this request was under way
+            await asyncio.sleep(5)
+        return 200
+
+    receiver = Receiver(slow_at_first)
+    monkeypatch.setattr(clock, "instant", instant)
+
+    async def main() -> list[Attempt]:
+        async with Database(migrated("partners")) as database, served(receiver) as at:
+            webhook = await hook(database, f"http://{at}/", [new_id()], 1)
+            async with sending(sender(database, Backoff(tries=1), timeout_s=0.2)):
+                (done,) = await ended(database, webhook)
+            return await attempts(database, done.id)
+
+    first, second = run(main())
+    assert "the sender was suspended for about 300 s" in str(first.error)
+    assert (second.answer, second.error) == (200, None)
 
 
 def test_an_address_that_became_private_is_not_connected_to(migrated: Migrated) -> None:
