@@ -111,14 +111,25 @@ TABLES: dict[str, dict[str, dict[str, str]]] = {
             **_ORDER,
             "status": _status(S.CLOSED, S.INITIATED, S.SUBMITTED, S.PRICE_FAILED),
             "submitted_at": f"now() - {_AGE}",
+            "waiting_since_ms": "n",
         },
+        "operating_clocks": {"name": "'pricing overdue'", "elapsed_ms": f"{MANY}", "ticked_at": "now()"},
         "order_history": _LINE,
         "outbox": {"topic": "'shop.orders.v1'", "subject": "n::text", "value": "repeat('x', 100)"},
         "inbox": {"consumer": "'shop'", "event_id": _id("n"), "received_at": f"now() - {_AGE}"},
         "idempotency_keys": {"caller": _OWNER["owner_id"], "key": "n::text", "body_sha256": "'hash'", **_CREATED},
     },
     "pricing": {"quotes": {**_ID, **_OWNER, **_WISH, **_PRIORITY, **_MODEL, **_CREATED, **_QUOTE}},
-    "crm": {"orders": {**_ORDER, "status": _status(S.CLOSED, *_BOARD), "expires_at": _RARE, "revision": "1"}},
+    "crm": {
+        "orders": {
+            **_ORDER,
+            "status": _status(S.CLOSED, *_BOARD),
+            "expires_at": _RARE,
+            "expires_after_ms": "CASE WHEN n % 1000 = 9 THEN n END",
+            "revision": "1",
+        },
+        "operating_clocks": {"name": "'quote expiry'", "elapsed_ms": f"{MANY}", "ticked_at": "now()"},
+    },
     "mes": {
         "tasks": {**_ID, **_WISH, **_PRIORITY, **_MODEL, **_CREATED, **_TASK},
         "withdrawn": {"order_id": _id("n"), "at": "now()"},
@@ -148,8 +159,8 @@ TABLES: dict[str, dict[str, dict[str, str]]] = {
     },
 }
 """Service -> table -> column -> what it is in row ``n``."""
-FEWER = {"partners": 100, "webhooks": 100}
-"""Table -> how many times fewer rows it has: a partner has a hundred orders."""
+FEWER = {"partners": 100, "webhooks": 100, "operating_clocks": MANY}
+"""Table -> how many times fewer rows it has: a partner has a hundred orders, a service one clock."""
 
 
 @contextmanager

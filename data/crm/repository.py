@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import DateTime, Uuid, bindparam, select, update
+from sqlalchemy import BigInteger, DateTime, Uuid, bindparam, case, cast, extract, func, null, select, update
 
 from data.contracts.common import Priority, QuoteSummary, Reason
 from data.contracts.lifecycle import Actor, OrderStatus, Step, advance
 from data.contracts.shop import OrderSubmitted
 from data.crm.tables import ORDERS
-from data.kit import paging, sql
+from data.kit import paging, sql, timers
 from data.kit.database import Connection
 from data.kit.errors import StaleVersion
 
@@ -64,11 +64,23 @@ _mine = ORDERS.c.id == bindparam("order_id", type_=Uuid)
 _OPEN = sql.Statement(sql.insert_into(ORDERS, *_TOLD).on_conflict_do_nothing().returning(ORDERS.c.id))
 _GET = sql.Statement(select(ORDERS).where(_mine))
 _LOCK = sql.Statement(select(ORDERS).where(_mine).with_for_update())
+EXPIRY_TIMER = "quote expiry"
+_operating_ms = timers.elapsed_ms(EXPIRY_TIMER)
+_new_expiry = bindparam("expires_at", type_=DateTime(timezone=True))
+_left_ms = cast(func.ceil(1000 * extract("epoch", _new_expiry - func.now())), BigInteger)
 _SAVE = sql.Statement(
     update(ORDERS)
     .where(_mine)
     .values(
-        {"version": ORDERS.c.version + 1, **{name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED}}
+        {
+            "version": ORDERS.c.version + 1,
+            "expires_after_ms": case(
+                (_new_expiry.is_(None), null()),
+                (ORDERS.c.expires_at == _new_expiry, ORDERS.c.expires_after_ms),
+                else_=_operating_ms + _left_ms,
+            ),
+            **{name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED},
+        }
     )
 )
 SHOWN = (
@@ -80,7 +92,10 @@ _ALL = paging.select_page(ORDERS, text=_text)
 _WITH_STATUS = paging.select_page(ORDERS, ORDERS.c.status == bindparam("status"), text=_text)
 _EXPIRED = sql.Statement(
     select(ORDERS)
-    .where(ORDERS.c.expires_at < bindparam("now", type_=DateTime(timezone=True)))
+    .where(
+        ORDERS.c.expires_at < func.coalesce(bindparam("now", type_=DateTime(timezone=True)), func.now()),
+        ORDERS.c.expires_after_ms <= _operating_ms,
+    )
     .order_by(ORDERS.c.expires_at)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
@@ -163,6 +178,9 @@ async def board(
     return await paging.shown(connection, _WITH_STATUS, {"status": status, **given})
 
 
-async def expired(connection: Connection, now: datetime, limit: int = 100) -> list[Order]:
-    """Orders whose quote has run out, locked; those that others have locked are left out."""
+async def expired(connection: Connection, now: datetime | None = None, limit: int = 100) -> list[Order]:
+    """Lock orders whose quote has expired: the instant it is valid until has passed, and as much operating time.
+
+    ``now``: None for the database's clock. Leaves out those that others have locked.
+    """
     return await sql.many(connection, _EXPIRED, {"now": now, "most": limit}, Order)

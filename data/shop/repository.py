@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Uuid, bindparam, select, update
+from sqlalchemy import BigInteger, Text, Uuid, and_, bindparam, case, select, update
 
 from data.contracts.common import Priority, QuoteSummary
 from data.contracts.envelope import EventData
 from data.contracts.lifecycle import Actor, OrderStatus, Step, advance
 from data.contracts.shop import OrderInitiated
-from data.kit import clock, outbox, paging, sql
+from data.kit import clock, outbox, paging, sql, timers
 from data.kit.database import Connection
 from data.kit.errors import StaleVersion
 from data.shop.tables import HISTORY, ORDERS
@@ -68,11 +68,20 @@ _mine = ORDERS.c.id == bindparam("id", type_=Uuid)
 CREATE = outbox.telling(sql.insert_into(ORDERS, *_CREATED), sql.insert_into(HISTORY))
 _GET = sql.Statement(select(ORDERS).where(_mine))
 _LOCK = sql.Statement(select(ORDERS).where(_mine).with_for_update())
+OVERDUE_TIMER = "pricing overdue"
+_operating_ms = timers.elapsed_ms(OVERDUE_TIMER)
+_is_submitted = and_(
+    bindparam("status", type_=Text) == OrderStatus.SUBMITTED.value, ORDERS.c.status != OrderStatus.SUBMITTED.value
+)
 _save = (
     update(ORDERS)
     .where(ORDERS.c.id == bindparam("order_id", type_=Uuid))
     .values(
-        {"version": ORDERS.c.version + 1, **{name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED}}
+        {
+            "version": ORDERS.c.version + 1,
+            "waiting_since_ms": case((_is_submitted, _operating_ms), else_=ORDERS.c.waiting_since_ms),
+            **{name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED},
+        }
     )
 )
 _MOVE = sql.Statement(sql.insert_into(HISTORY).add_cte(_save.cte("saved")))
@@ -87,9 +96,9 @@ _OVERDUE = sql.Statement(
     select(ORDERS)
     .where(
         ORDERS.c.status == sql.inline(OrderStatus.SUBMITTED),
-        ORDERS.c.submitted_at < bindparam("before", type_=DateTime(timezone=True)),
+        ORDERS.c.waiting_since_ms <= _operating_ms - bindparam("wait_ms", type_=BigInteger),
     )
-    .order_by(ORDERS.c.submitted_at)
+    .order_by(ORDERS.c.waiting_since_ms)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
@@ -166,6 +175,9 @@ async def of_owner(connection: Connection, owner_id: str, place: paging.Place, l
     return await sql.many(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)}, Order)
 
 
-async def overdue(connection: Connection, before: datetime, limit: int = 100) -> Sequence[Order]:
-    """Orders that wait for a price since before ``before``, locked; those that others have locked are left out."""
-    return await sql.many(connection, _OVERDUE, {"before": before, "most": limit}, Order)
+async def overdue(connection: Connection, wait: timedelta, limit: int = 100) -> Sequence[Order]:
+    """Lock orders that have waited for a price for ``wait`` of operating time (:mod:`data.kit.timers`).
+
+    Leaves out those that others have locked.
+    """
+    return await sql.many(connection, _OVERDUE, {"wait_ms": timers.to_ms(wait), "most": limit}, Order)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Table
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Table
 from sqlalchemy.dialects.postgresql import UUID
 
+from data.kit import timers
 from data.kit.tables import created_at, ident, messaging, metadata, moment, money, number, tree, version, word
 
 METADATA = metadata()
 messaging(METADATA)
+timers.table(METADATA)
 
 PRODUCTS = Table(
     "products",
@@ -56,12 +58,14 @@ ORDERS = Table(
     Column("quote_id", UUID(as_uuid=True)),
     tree("quote", nullable=True),
     moment("submitted_at", nullable=True),
+    Column("waiting_since_ms", BigInteger),
     number("revision", server_default="1"),
     version(),
     created_at(),
 )
 Index("ix_orders_owner", ORDERS.c.owner_id, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
-Index("ix_orders_waiting", ORDERS.c.submitted_at, postgresql_where=ORDERS.c.status == "SUBMITTED")
+"""``waiting_since_ms``: the operating time of the timer for overdue prices when the order was submitted."""
+Index("ix_orders_waiting", ORDERS.c.waiting_since_ms, postgresql_where=ORDERS.c.status == "SUBMITTED")
 
 HISTORY = Table(
     "order_history",

@@ -12,14 +12,15 @@ from data.contracts.pricing import QuoteEvent, QuoteNeedsReview, QuotePriced, Qu
 from data.contracts.shop import OrderSubmitted
 from data.contracts.turns import PredecessorMissing
 from data.crm import repository
-from data.kit import clock, outbox
+from data.kit import outbox
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
+from data.kit.timers import Timer
 from serve_app.kit.settings import settings
 from serve_app.kit.told import order_of, step_to_take, told_by
-from serve_app.kit.work import Work, add_messaging, every
+from serve_app.kit.work import Work, add_messaging
 
-_LOOK_EVERY_S = 5.0
+_TIMER_INTERVAL_S = 5.0
 
 
 async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> None:
@@ -53,8 +54,8 @@ def _changes(data: EventData) -> dict[str, Any]:
 
 
 async def expire(connection: Connection) -> None:
-    """Quotes that nobody approved in time run out."""
-    for order in await repository.expired(connection, clock.now()):
+    """Expire quotes that nobody approved in time."""
+    for order in await repository.expired(connection):
         after = await repository.move(connection, order, Step.EXPIRE, Actor.TIMER)
         if order.quote_id is not None:
             told: dict[str, Any] = {"order_id": order.id, "by": Actor.TIMER.value, "revision": after.revision}
@@ -64,4 +65,5 @@ async def expire(connection: Connection) -> None:
 def add_to(work: Work, database: Database) -> None:
     """The CRM's relay, consumer and timer."""
     add_messaging(work, "crm", database, Consumer("crm", hear, database, settings().needed("kafka_url")))
-    work.add("crm timer", every(_LOOK_EVERY_S, database, expire))
+    timer = Timer(repository.EXPIRY_TIMER, _TIMER_INTERVAL_S)
+    work.add("crm timer", timer.run(database, expire))

@@ -10,17 +10,19 @@ from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.lifecycle import Actor, OrderStatus, Step
 from data.contracts.pricing import QuoteNeedsReview, QuotePriced
 from data.contracts.shop import PricingOverdue
-from data.kit import clock
+from data.contracts.topics import QUOTES
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
+from data.kit.group_lag import GroupLag
+from data.kit.timers import Timer
 from data.shop import repository
 from data.shop.repository import Order
 from serve_app.kit.settings import settings
 from serve_app.kit.told import order_of, step_to_take, told_by
-from serve_app.kit.work import Work, add_messaging, every
+from serve_app.kit.work import Work, add_messaging
 from serve_app.shop.steps import withdraw_quote
 
-_LOOK_EVERY_S = 5.0
+_TIMER_INTERVAL_S = 5.0
 
 
 async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> None:
@@ -40,9 +42,8 @@ async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> N
 
 
 async def give_up_waiting(connection: Connection) -> None:
-    """Orders whose price is overdue fail; a price that comes later still counts."""
-    before = clock.now() - timedelta(seconds=settings().pricing_overdue_s)
-    for order in await repository.overdue(connection, before):
+    """Fail orders whose price is overdue; a price that comes later still counts."""
+    for order in await repository.overdue(connection, timedelta(seconds=settings().pricing_overdue_s)):
         await repository.move(connection, order, Step.FAIL_PRICE, Actor.TIMER.value, Actor.TIMER, tell=_overdue)
 
 
@@ -51,7 +52,14 @@ def _overdue(order: Order) -> PricingOverdue:
     return PricingOverdue(order_id=order.id, by=Actor.TIMER.value, revision=order.revision, quote_id=order.quote_id)
 
 
+def overdue_timer(bootstrap: str) -> Timer:
+    """The timer of overdue prices: time counts while the broker answers and the shop has handled the quotes it held."""
+    lag = GroupLag(bootstrap, "shop", [QUOTES])
+    return Timer(repository.OVERDUE_TIMER, _TIMER_INTERVAL_S, [lag.keeps_up])
+
+
 def add_to(work: Work, database: Database) -> None:
     """The shop's relay, consumer and timer."""
-    add_messaging(work, "shop", database, Consumer("shop", hear, database, settings().needed("kafka_url")))
-    work.add("shop timer", every(_LOOK_EVERY_S, database, give_up_waiting))
+    kafka = settings().needed("kafka_url")
+    add_messaging(work, "shop", database, Consumer("shop", hear, database, kafka))
+    work.add("shop timer", overdue_timer(kafka).run(database, give_up_waiting))

@@ -17,6 +17,7 @@ from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.registry import EVENTS
 from data.contracts.shop import OrderCancelled, OrderInitiated
 from data.kit import kafka
+from data.kit.database import Database
 
 Result = TypeVar("Result")
 LONGEST_S = 60.0
@@ -55,6 +56,15 @@ def message_of(event: CloudEvent) -> Delivered:
 def initiated(order: UUID, owner: str, wish: Wish) -> OrderInitiated:
     """The event of a new order."""
     return OrderInitiated(order_id=order, owner_id=owner, by=owner, revision=1, **wish.model_dump())
+
+
+async def set_operating_time(database: Database, name: str, elapsed_ms: int) -> None:
+    """Let the operating clock ``name`` show so many milliseconds."""
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO operating_clocks VALUES (%s, %s, now()) ON CONFLICT (name) DO UPDATE SET elapsed_ms = %s",
+            [name, elapsed_ms, elapsed_ms],
+        )
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], every_s: float = 0.02) -> None:

@@ -22,6 +22,7 @@ from psycopg.sql import SQL, Literal
 from benchmarks.databases import BUSY, MANY, QUIET, filled, ident
 from data.contracts.common import Priority
 from data.contracts.lifecycle import OrderStatus
+from data.contracts.topics import CONSUMERS
 from data.kit import clock, relay
 from data.kit.paging import BEGIN
 from data.kit.settings import SERVICES
@@ -57,6 +58,9 @@ VALUES: dict[str, list[Any]] = {
     "busy": [[ident(9)]],
     "order_ids": [[SOME], [ident(n) for n in range(ROWS // 200, ROWS // 200 + 16)]],
     "share": [20],
+    "wait_ms": [ROWS // 2],
+    "wait": [timedelta(seconds=5)],
+    "consumers": [list(CONSUMERS)],
 }
 """Parameter -> what it is in turn; one that is written and not looked for is null."""
 
@@ -84,11 +88,11 @@ OLD = [NOW - timedelta(360)]
 PLANS: dict[str, Expected] = {
     "shop.repository._GET": by("pk_orders"),
     "shop.repository._LOCK": by("pk_orders"),
-    "shop.repository._MOVE": by("pk_orders"),
-    "shop.repository._MOVE_AND_TELL": by("pk_orders"),
+    "shop.repository._MOVE": by("pk_orders", "pk_operating_clocks"),
+    "shop.repository._MOVE_AND_TELL": by("pk_orders", "pk_operating_clocks"),
     "shop.repository._HISTORY": by("pk_order_history"),
     "shop.repository._OF_OWNER": by("ix_orders_owner"),
-    "shop.repository._OVERDUE": by("ix_orders_waiting"),
+    "shop.repository._OVERDUE": by("ix_orders_waiting", "pk_operating_clocks"),
     "shop.products._GET": by("pk_products"),
     "shop.products._EDIT": by("pk_products"),
     # A filter that no index begins with is asked of each product on the way: the rows it refuses are read too.
@@ -106,8 +110,8 @@ PLANS: dict[str, Expected] = {
     "shop.products._catalogue(category, out_of_stock, max_price)": by("ix_products_category", blocks=10),
     "kit.idempotency._FIRST": by("pk_idempotency_keys"),
     "kit.idempotency._ANSWER": by("pk_idempotency_keys"),
-    "kit.idempotency._SWEEP": by("ix_idempotency_keys_created_at", before=OLD),
-    "kit.inbox._SWEEP": by("ix_inbox_received_at", before=OLD),
+    "kit.idempotency._SWEEP": by("ix_idempotency_keys_created_at", now=OLD),
+    "kit.inbox._SWEEP": by("ix_inbox_received_at", "pk_inbox", now=OLD),
     "kit.relay._FIRST": by("pk_outbox"),
     "kit.relay._TAKE": by("pk_outbox", blocks=7, most=[relay.BATCH]),
     "pricing.repository._GET": by("pk_quotes"),
@@ -119,10 +123,10 @@ PLANS: dict[str, Expected] = {
     "pricing.repository._HAS_MODEL": by("ix_quotes_model"),
     "crm.repository._GET": by("pk_orders"),
     "crm.repository._LOCK": by("pk_orders"),
-    "crm.repository._SAVE": by("pk_orders"),
+    "crm.repository._SAVE": by("pk_orders", "pk_operating_clocks"),
     "crm.repository._ALL": by("ix_orders_newest"),
     "crm.repository._WITH_STATUS": by("ix_orders_status", "ix_orders_newest"),
-    "crm.repository._EXPIRED": by("ix_orders_expiring"),
+    "crm.repository._EXPIRED": by("ix_orders_expiring", "pk_operating_clocks"),
     "mes.repository._GET": by("pk_tasks"),
     "mes.repository._LOCK": by("pk_tasks"),
     "mes.repository._CLAIM": by("pk_tasks"),
@@ -159,8 +163,10 @@ PLANS: dict[str, Expected] = {
         whole="webhooks",
         blocks=ROWS // 1000,
     ),
-    "partners.deliveries._END": by("pk_deliveries"),
+    "partners.deliveries._DELIVERED": by("pk_deliveries"),
+    "partners.deliveries._GIVE_UP": by("pk_deliveries"),
     "partners.deliveries._LATER": by("pk_deliveries"),
+    "partners.deliveries._UNCOUNT": by("pk_deliveries"),
     "partners.deliveries._AGAIN": by("pk_deliveries", "pk_webhooks", "ix_webhooks_partner_id"),
     "partners.deliveries._LIST": by("ix_deliveries_newest"),
     "partners.deliveries._ATTEMPTS": by("pk_attempts"),

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -27,7 +27,7 @@ from data.kit.paging import BEGIN
 from data.pricing import repository as pricing
 from data.pricing.repository import QuoteStatus
 from data.status import repository as status
-from tests.integration.data.running import message_of, run
+from tests.integration.data.running import message_of, run, set_operating_time
 from tests.unit.data.examples import SHA, SUMMARY, WISH
 from tests.unit.data.test_fold import life
 
@@ -67,6 +67,39 @@ class TestPricing:
 
 
 class TestCrm:
+    @pytest.mark.parametrize("jump", [timedelta(0), timedelta(hours=1), timedelta(days=400)], ids=str)
+    def test_a_quote_expires_when_the_wall_clock_and_operating_time_say_so(
+        self, migrated: Migrated, jump: timedelta
+    ) -> None:
+        left = timedelta(days=14)
+        quote = SUMMARY.model_copy(update={"expires_at": clock.now() + left})
+        mine = {"order_id": new_id(), "by": "me", "owner_id": "me", "quote_id": new_id()}
+        told = OrderSubmitted(**mine, revision=3, model_sha256=SHA, unit="mm", **WISH)
+
+        async def main() -> None:
+            async with Database(migrated("crm")) as database:
+                await set_operating_time(database, crm.EXPIRY_TIMER, 5_000_000)
+
+                async def expired(at: datetime) -> int:
+                    async with database.transaction() as connection:
+                        return len(await crm.expired(connection, at))
+
+                async with database.transaction() as connection:
+                    await crm.open_order(connection, told)
+                    order = await crm.lock(connection, told.order_id)
+                    assert order is not None
+                    order = await crm.move(connection, order, Step.PRICE, quote=quote)
+                    await crm.annotate(connection, order, "a note sets no timer anew")
+                past = quote.expires_at + timedelta(seconds=1) + jump
+                two_hours_short = 5_000_000 + 1000 * int((left - timedelta(hours=2)).total_seconds())
+                await set_operating_time(database, crm.EXPIRY_TIMER, two_hours_short)
+                assert await expired(past) == 0, "two hours of an outage, or a clock that is ahead, take nothing away"
+                await set_operating_time(database, crm.EXPIRY_TIMER, two_hours_short + 2 * 3600 * 1000 + 2000)
+                assert await expired(quote.expires_at - timedelta(seconds=1)) == 0, "never before the promised instant"
+                assert await expired(past) == 1
+
+        run(main())
+
     def test_an_order_waits_for_a_decision_until_its_quote_runs_out(self, migrated: Migrated) -> None:
         mine = {"order_id": new_id(), "by": "me", "owner_id": "me", "quote_id": new_id()}
         told = OrderSubmitted(**mine, revision=3, model_sha256=SHA, unit="mm", **WISH)
@@ -81,6 +114,8 @@ class TestCrm:
                     reasons = (Reason(code="thin", severity="warning", message="thin"),)
                     order = await crm.move(connection, order, Step.REQUIRE_REVIEW, quote=SUMMARY, reasons=reasons)
                     assert (order.expires_at, order.revision) == (SUMMARY.expires_at, 4)
+                await set_operating_time(database, crm.EXPIRY_TIMER, 10**15)
+                async with database.transaction() as connection:
                     assert await crm.expired(connection, SUMMARY.expires_at) == []
                     (late,) = await crm.expired(connection, SUMMARY.expires_at + timedelta(seconds=1))
                     assert late == order.model_copy(update={"created_at": late.created_at})

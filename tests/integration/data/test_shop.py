@@ -15,7 +15,7 @@ from data.kit.errors import StaleVersion
 from data.kit.ids import new_id
 from data.kit.paging import BEGIN, Place
 from data.shop import products, repository
-from tests.integration.data.running import initiated, run
+from tests.integration.data.running import initiated, run, set_operating_time
 from tests.unit.data.examples import SHA, SUMMARY
 
 WISH = Wish(process="casting", material="brass", finish="polished", quantity=2, priority=Priority.EXPRESS)
@@ -98,19 +98,46 @@ def test_lists_go_on_where_they_were(shop_url: str) -> None:
 def test_orders_that_wait_too_long_are_found_once(shop_url: str) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
-            for age_s in (10, 100):
-                ident = new_id()
+            idents = [new_id(), new_id()]
+            for ident in idents:  # the second is submitted 90 s of operating time after the first
                 async with database.transaction() as connection:
                     await repository.create(connection, initiated(ident, "me", WISH))
                     order = await repository.lock(connection, ident)
                     assert order is not None
                     order = await repository.move(connection, order, Step.UPLOAD, "me", model_sha256=SHA, unit="mm")
-                    since = clock.now() - timedelta(seconds=age_s)
-                    await repository.move(connection, order, Step.SUBMIT, "me", submitted_at=since)
-            before = clock.now() - timedelta(seconds=60)
+                    await repository.move(connection, order, Step.SUBMIT, "me", submitted_at=clock.now())
+                await set_operating_time(database, repository.OVERDUE_TIMER, 90_000)
+            minute = timedelta(seconds=60)
             async with database.transaction() as one, database.transaction() as another:
-                assert [order.id for order in await repository.overdue(one, before)] == [ident]
-                assert await repository.overdue(another, before) == []
+                assert [order.id for order in await repository.overdue(one, minute)] == idents[:1]
+                assert await repository.overdue(another, minute) == []
+            async with database.transaction() as connection:
+                assert await repository.overdue(connection, timedelta(seconds=91)) == []
+
+    run(main())
+
+
+def test_a_submission_waits_from_its_own_moment_and_other_steps_change_nothing_of_it(shop_url: str) -> None:
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            ident = new_id()
+            async with database.transaction() as connection:
+                await repository.create(connection, initiated(ident, "me", WISH))
+                order = await repository.lock(connection, ident)
+                assert order is not None
+                order = await repository.move(connection, order, Step.UPLOAD, "me", model_sha256=SHA, unit="mm")
+                order = await repository.move(connection, order, Step.SUBMIT, "me", submitted_at=clock.now())
+            await set_operating_time(database, repository.OVERDUE_TIMER, 900_000)
+            async with database.transaction() as connection:
+                (late,) = await repository.overdue(connection, timedelta(seconds=900))
+                order = await repository.move(connection, late, Step.FAIL_PRICE, "timer", Actor.TIMER)
+                order = await repository.move(connection, order, Step.SUBMIT, "me", submitted_at=clock.now())
+            await set_operating_time(database, repository.OVERDUE_TIMER, 1_799_999)
+            async with database.transaction() as connection:
+                assert await repository.overdue(connection, timedelta(seconds=900)) == [], "it was submitted anew"
+            await set_operating_time(database, repository.OVERDUE_TIMER, 1_800_000)
+            async with database.transaction() as connection:
+                assert [each.id for each in await repository.overdue(connection, timedelta(seconds=900))] == [ident]
 
     run(main())
 

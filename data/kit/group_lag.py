@@ -1,0 +1,88 @@
+"""Whether a consumer group keeps up with its topics: the broker answers, and what it held a moment ago is handled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from data.kit.kafka import RETRY_BACKOFF_MS
+
+CHECK_TIMEOUT_S = 4.0
+_log = structlog.get_logger(__name__)
+
+
+def has_handled(
+    ends: Mapping[TopicPartition, int],
+    committed: Mapping[TopicPartition, int],
+    beginnings: Mapping[TopicPartition, int],
+) -> bool:
+    """Whether all messages before ``ends`` are handled: committed, or deleted from a partition never committed."""
+    return all(max(committed.get(place, -1), beginnings.get(place, 0)) >= end for place, end in ends.items())
+
+
+class GroupLag:
+    """Checks one consumer group; a few small requests to the broker each time."""
+
+    def __init__(self, bootstrap: str, group: str, topics: Iterable[str], timeout_s: float = CHECK_TIMEOUT_S) -> None:
+        self._bootstrap, self._group, self._topics = bootstrap, group, tuple(topics)
+        self._timeout_s = timeout_s
+        self._reader: AIOKafkaConsumer | None = None
+        self._admin: AIOKafkaAdminClient | None = None
+        self._ends: Mapping[TopicPartition, int] | None = None
+
+    async def keeps_up(self) -> bool:
+        """Whether the broker answers and the group has handled all that was in its topics at the check before.
+
+        False at the first check, and at the first after one that failed. Does not raise.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._check()
+        except (KafkaError, OSError, TimeoutError) as error:
+            _log.warning("broker does not answer", group=self._group, error=f"{type(error).__name__}: {error}")
+            await self.close()
+            return False
+
+    async def _check(self) -> bool:
+        reader, admin = await self._clients()
+        described = await admin.describe_topics(list(self._topics))
+        numbers = {each["topic"]: [one["partition"] for one in each["partitions"]] for each in described}
+        if not all(numbers.get(topic) for topic in self._topics):
+            self._ends = None  # a topic is being created anew: what it holds is not known
+            return False
+        places = [TopicPartition(topic, number) for topic in self._topics for number in numbers[topic]]
+        ends: Mapping[TopicPartition, int] = await reader.end_offsets(places)
+        found = await admin.list_consumer_group_offsets(self._group)
+        committed = {place: kept.offset for place, kept in found.items()}
+        before, self._ends = self._ends, ends
+        if before is None:
+            return False
+        never = [place for place in before if committed.get(place, -1) < 0]
+        return has_handled(before, committed, await reader.beginning_offsets(never) if never else {})
+
+    async def _clients(self) -> tuple[AIOKafkaConsumer, AIOKafkaAdminClient]:
+        if self._reader is None or self._admin is None:
+            # Without topics: it looks up offsets and fetches no messages. Kept before they are started: where a start
+            # times out there is something to close.
+            self._reader = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, retry_backoff_ms=RETRY_BACKOFF_MS)
+            self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+            await self._reader.start()
+            await self._admin.start()
+        return self._reader, self._admin
+
+    async def close(self) -> None:
+        """Close the connections; the next check opens new ones."""
+        reader, admin = self._reader, self._admin
+        self._reader = self._admin = self._ends = None
+        with suppress(KafkaError, OSError):
+            if reader is not None:
+                await reader.stop()
+        with suppress(KafkaError, OSError):
+            if admin is not None:
+                await admin.close()

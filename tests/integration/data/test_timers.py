@@ -1,0 +1,186 @@
+"""Operating clocks in a real database; whether a consumer group keeps up, asked of a real broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from data.contracts.lifecycle import OrderStatus, Step
+from data.kit import clock, kafka
+from data.kit.database import Connection, Database
+from data.kit.group_lag import GroupLag
+from data.kit.ids import new_id
+from data.kit.timers import SETTLE_S, Timer
+from data.shop import repository
+from serve_app.shop.events import give_up_waiting, overdue_timer
+from tests.integration.data.running import initiated, run, until
+from tests.integration.data.test_shop import WISH
+from tests.unit.data.examples import SHA
+
+TICK_S = 5.0
+S = OrderStatus
+
+
+class Steady:
+    """A monotonic clock that the test moves, and the database's with it: the last tick is made so much older."""
+
+    def __init__(self, url: str) -> None:
+        self.at_s = 0.0
+        self._connection = psycopg.connect(url, autocommit=True)
+
+    def __enter__(self) -> Steady:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._connection.close()
+
+    def __call__(self) -> float:
+        return self.at_s
+
+    def pass_s(self, seconds: float, in_database_s: float | None = None) -> None:
+        self.at_s += seconds
+        moved = seconds if in_database_s is None else in_database_s
+        self._connection.execute("UPDATE operating_clocks SET ticked_at = ticked_at - %s * interval '1 s'", [moved])
+
+    def shown_s(self) -> int:
+        row = self._connection.execute("SELECT elapsed_ms FROM operating_clocks").fetchone()
+        assert row is not None
+        return int(row[0]) // 1000
+
+
+def timer(steady: Steady, settle_s: float = 0.0, interval_s: float = TICK_S) -> Timer:
+    return Timer(repository.OVERDUE_TIMER, interval_s, settle_s=settle_s, steady=steady)
+
+
+async def nothing(_connection: Connection) -> None:
+    """Decide nothing."""
+
+
+def test_two_processes_that_tick_at_once_count_no_time_twice(shop_url: str) -> None:
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            timers = [timer(steady), timer(steady)]
+            for _ in range(21):
+                for each in timers:
+                    await each.tick(database, nothing)
+                steady.pass_s(TICK_S)
+        assert 100 <= steady.shown_s() <= 101
+
+    with Steady(shop_url) as steady:
+        run(main())
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+def test_a_step_of_the_databases_clock_adds_no_more_than_a_tick(shop_url: str, step_s: float) -> None:
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            ticking = timer(steady)
+            await ticking.tick(database, nothing)
+            for _ in range(4):
+                steady.pass_s(TICK_S)
+                await ticking.tick(database, nothing)
+            before = steady.shown_s()
+            steady.pass_s(TICK_S, in_database_s=step_s)
+            await ticking.tick(database, nothing)
+            assert 0 <= steady.shown_s() - before <= TICK_S
+            steady.pass_s(TICK_S)
+            await ticking.tick(database, nothing)
+            assert TICK_S <= steady.shown_s() - before <= 2 * TICK_S + 1
+
+    with Steady(shop_url) as steady:
+        run(main())
+
+
+async def submitted(database: Database) -> UUID:
+    ident = new_id()
+    async with database.transaction() as connection:
+        await repository.create(connection, initiated(ident, "me", WISH))
+        order = await repository.lock(connection, ident)
+        assert order is not None
+        order = await repository.move(connection, order, Step.UPLOAD, "me", model_sha256=SHA, unit="mm")
+        await repository.move(
+            connection, order, Step.SUBMIT, "me", submitted_at=clock.now() - timedelta(days=9), quote_id=new_id()
+        )
+    return ident
+
+
+@pytest.mark.parametrize("outage_s", [0, 90, 300, 100_000])
+def test_an_outage_makes_no_price_overdue(shop_url: str, outage_s: int) -> None:
+    """No tick for ``outage_s``; the order was at 870 of its 900 seconds, and is nine days old by its date."""
+
+    interval_s = 30.0
+
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            ticking = timer(steady, SETTLE_S, interval_s)
+
+            async def tick(times: int) -> None:
+                for _ in range(times):
+                    steady.pass_s(interval_s)
+                    await ticking.tick(database, give_up_waiting)
+
+            async def status() -> OrderStatus:
+                async with database.connection() as connection:
+                    order = await repository.get(connection, ident)
+                assert order is not None
+                return order.status
+
+            await tick(1 + int(SETTLE_S / interval_s))
+            ident = await submitted(database)
+            await tick(29)
+            assert (await status(), steady.shown_s()) == (S.SUBMITTED, 870)
+            if outage_s:
+                steady.pass_s(outage_s)
+                await tick(1 + int(SETTLE_S / interval_s))
+            assert await status() is S.SUBMITTED
+            await tick(1)
+            assert await status() is S.PRICE_FAILED
+
+    with Steady(shop_url) as steady:
+        run(main())
+
+
+def test_a_group_keeps_up_when_it_has_committed_what_was_there(bootstrap: str, topic: str) -> None:
+    async def main() -> None:
+        group = f"group-{topic}"
+        lag = GroupLag(bootstrap, group, [topic], timeout_s=20.0)
+        assert await lag.keeps_up() is False, "nothing to compare with yet"
+        await until(lag.keeps_up)  # a broker that is new makes its table of groups first
+        async with (
+            kafka.started(kafka.producer(bootstrap, "test")) as producer,
+            kafka.started(kafka.consumer(bootstrap, group, [topic])) as consumer,
+        ):
+            for n in range(12):
+                await producer.send_and_wait(topic, b"{}", key=str(n).encode())
+            assert await lag.keeps_up() is True, "what came since the check before may still be under way"
+            assert await lag.keeps_up() is False
+            left = 12
+            while left:
+                left -= sum(map(len, (await consumer.getmany(timeout_ms=500)).values()))
+            assert await lag.keeps_up() is False, "read, and not handled"
+            await consumer.commit()
+            assert await lag.keeps_up() is True
+        await lag.close()
+        missing = GroupLag(bootstrap, group, [topic, f"{topic}-missing"], timeout_s=20.0)
+        assert [await missing.keeps_up() for _ in range(2)] == [False, False]
+        await missing.close()
+
+    run(main())
+
+
+def test_the_shops_timer_counts_while_the_broker_is_there(migrated: Callable[[str], str], bootstrap: str) -> None:
+    async def main() -> None:
+        await kafka.ensure_topics(bootstrap, ["pricing.quotes.v1"])
+        url = migrated("shop")
+        async with Database(url) as database:
+            here, away = overdue_timer(bootstrap), overdue_timer("127.0.0.1:1")
+            here._settle_s = away._settle_s = 0.0
+            await until(lambda: here.tick(database, nothing))
+            assert not await away.tick(database, nothing)
+            assert not await away.tick(database, nothing)
+
+    run(main())

@@ -1,0 +1,34 @@
+"""When a consumer group counts as keeping up."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiokafka import TopicPartition
+
+from data.kit.group_lag import GroupLag, has_handled
+
+ONE, TWO = TopicPartition("quotes", 0), TopicPartition("quotes", 1)
+
+
+def test_all_that_was_there_must_be_committed() -> None:
+    ends = {ONE: 5, TWO: 0}
+    assert has_handled(ends, {ONE: 5}, {TWO: 0})
+    assert has_handled(ends, {ONE: 7, TWO: 1}, {})
+    assert not has_handled(ends, {ONE: 4, TWO: 0}, {})
+    assert not has_handled(ends, {TWO: 0}, {ONE: 0})
+
+
+def test_what_was_deleted_before_anybody_read_it_is_not_waited_for() -> None:
+    assert has_handled({ONE: 5}, {}, {ONE: 5})
+    assert not has_handled({ONE: 5}, {ONE: -1}, {ONE: 3})
+
+
+def test_a_broker_that_is_not_there_is_no_error() -> None:
+    async def main() -> None:
+        lag = GroupLag("127.0.0.1:1", "shop", ["quotes"], timeout_s=0.5)
+        assert await lag.keeps_up() is False
+        assert await lag.keeps_up() is False
+        await lag.close()
+
+    asyncio.run(main())
