@@ -14,10 +14,12 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from data.kit import trace
-from data.kit.database import AWAY, Database
+from data.kit.database import Database
+from data.kit.database_probe import DatabaseProbe
 from data.kit.paging import Cursors
 from pricing_engine import ENGINE_VERSION
-from serve_app.kit import logs, problems
+from serve_app.kit import admission, logs, problems
+from serve_app.kit.admission import Admission, Limits
 from serve_app.kit.fresh import Fresh
 from serve_app.kit.settings import settings
 from serve_app.kit.signin import ApiKeys, AskPartners, SignIn
@@ -46,8 +48,17 @@ class Readiness(BaseModel):
     dependencies: dict[str, str | None]
 
 
-def service_app(name: str, routers: Sequence[APIRouter], open_more: Open, description: str) -> FastAPI:
-    """The application of the service ``name``, without its prefix; nothing is opened before it starts."""
+def service_app(
+    name: str,
+    routers: Sequence[APIRouter],
+    open_more: Open,
+    description: str,
+    limits: Limits = admission.REQUESTS,
+) -> FastAPI:
+    """The application of the service ``name``, without its prefix; nothing is opened before it starts.
+
+    ``limits``: how many requests one replica works on at once.
+    """
     logs.configure()
 
     @asynccontextmanager
@@ -55,6 +66,8 @@ def service_app(name: str, routers: Sequence[APIRouter], open_more: Open, descri
         async with AsyncExitStack() as stack:
             database = Database(settings().database_url(name), settings(), f"facet-{name}-api")
             app.state.database = await stack.enter_async_context(database)
+            app.state.probe = DatabaseProbe(database.url, settings(), f"facet-{name}-probe")
+            stack.push_async_callback(app.state.probe.close)
             app.state.cursors = Cursors(settings().needed("cursor_secret").encode())
             app.state.lists = Fresh(LISTS_S)
             keys = AskPartners(settings().api_url)
@@ -74,6 +87,7 @@ def service_app(name: str, routers: Sequence[APIRouter], open_more: Open, descri
     )
     problems.install(app)
     app.add_middleware(Traced)
+    app.add_middleware(Admission, limits=limits)
     for router in routers:
         # Not of the application as a whole: its answer to what is larger would be outside of all that makes problems.
         app.include_router(router, max_body_size=MOST_BODY_BYTES)
@@ -104,18 +118,9 @@ def _add_health(app: FastAPI, name: str) -> None:
     @app.get("/readyz", tags=["operations"], response_model=Readiness, responses={503: {"model": Readiness}})
     async def ready(request: Request) -> JSONResponse:
         """Whether what it depends on answers."""
-        found = {"database": await _database_ailment(request.app.state.database)}
+        found = {"database": await request.app.state.probe.failure()}
         body = Readiness(ready=not any(found.values()), dependencies=found)
         return JSONResponse(body.model_dump(), HTTPStatus.OK if body.ready else HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-async def _database_ailment(database: Database) -> str | None:
-    try:
-        async with database.connection() as connection:
-            await connection.execute("SELECT 1")
-    except AWAY as error:
-        return type(error).__name__
-    return None
 
 
 class Traced:

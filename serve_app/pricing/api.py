@@ -26,6 +26,7 @@ from data.models.store import ModelStore, Stored
 from data.pricing import repository
 from data.pricing.repository import Quote, QuoteStatus
 from serve_app.kit import streams, upload
+from serve_app.kit.admission import STREAMS
 from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, json_answer, made_once, page_answer
 from serve_app.kit.app import database, service_app, state
 from serve_app.kit.offer import UNITS, check_wish, offered
@@ -280,4 +281,4 @@ async def _open(app: FastAPI, _database: Database, stack: AsyncExitStack) -> Non
 
 def build() -> FastAPI:
     """The application, to be served under ``/pricing``."""
-    return service_app("pricing", [routes], _open, "Quotes for models: for the MES, and for partners.")
+    return service_app("pricing", [routes], _open, "Quotes for models: for the MES, and for partners.", STREAMS)

@@ -15,18 +15,27 @@ from starlette.responses import JSONResponse, Response
 
 from data.contracts import asyncapi
 from pricing_engine import ENGINE_VERSION
-from serve_app.kit import problems
+from serve_app.kit import admission, problems
+from serve_app.kit.admission import Admission
 from serve_app.kit.app import Health, Readiness
+from serve_app.kit.fresh import Fresh
 from serve_app.kit.settings import settings
 from serve_app.root import documents, metrics
 
-_TIMEOUT_S = 3.0
+_TIMEOUT_S, _READINESS_S = 3.0, 1.0
 Services = Mapping[str, tuple[str, FastAPI]]
 
 
 def routes(services: Services, document: Callable[[], dict[str, Any]]) -> APIRouter:
     """The routes; ``services``: a service's name -> its prefix and application, neither started."""
     router = APIRouter(tags=["operations"])
+    readiness: Fresh[Readiness] = Fresh(_READINESS_S)
+
+    async def ask_all() -> Readiness:
+        async with httpx.AsyncClient(timeout=_TIMEOUT_S, base_url=settings().api_url) as client:
+            asked = [_ailment(client, f"{prefix}/readyz") for prefix, _ in services.values()]
+            found = dict(zip(services, await asyncio.gather(*asked), strict=True))
+        return Readiness(ready=not any(found.values()), dependencies=found)
 
     @router.get("/healthz", response_model=Health)
     async def alive() -> Health:
@@ -36,10 +45,7 @@ def routes(services: Services, document: Callable[[], dict[str, Any]]) -> APIRou
     @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
     async def ready() -> JSONResponse:
         """Which services are ready."""
-        async with httpx.AsyncClient(timeout=_TIMEOUT_S, base_url=settings().api_url) as client:
-            asked = [_ailment(client, f"{prefix}/readyz") for prefix, _ in services.values()]
-            found = dict(zip(services, await asyncio.gather(*asked), strict=True))
-        body = Readiness(ready=not any(found.values()), dependencies=found)
+        body = await readiness.answer("services", ask_all)
         return JSONResponse(body.model_dump(), HTTPStatus.OK if body.ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
@@ -80,6 +86,7 @@ def build(services: Services) -> FastAPI:
         responses=problems.DOCUMENTED,
     )  # fmt: skip
     problems.install(app)
+    app.add_middleware(Admission, limits=admission.REQUESTS)
 
     @cache
     def document() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from data.contracts.lifecycle import FINAL, OrderStatus
 from data.kit.database import Database
 from data.status import repository
 from serve_app.kit import streams
+from serve_app.kit.admission import STREAMS
 from serve_app.kit.answers import Listed, PageAsked, page_answer
 from serve_app.kit.app import database, service_app, state
 from serve_app.kit.orders import HistoryLine, OrderBody
@@ -110,4 +111,4 @@ async def _open(app: FastAPI, database: Database, stack: AsyncExitStack) -> None
 
 def build() -> FastAPI:
     """The application, to be served under ``/status``."""
-    return service_app("status", [routes], _open, "Where orders are, as it happens.")
+    return service_app("status", [routes], _open, "Where orders are, as it happens.", STREAMS)

@@ -1,0 +1,149 @@
+"""Health checks of a service answer when every pool that requests fill is full."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI, Request
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from starlette.responses import StreamingResponse
+
+from data.kit.database_probe import DatabaseProbe
+from data.kit.settings import Settings
+from serve_app.kit.admission import Limits
+from serve_app.kit.app import nothing_more, service_app
+from serve_app.kit.settings import settings
+from tests.integration.data import conftest
+from tests.integration.data.running import run, until
+from tests.integration.data.test_database import Door
+
+migrated, service_urls = conftest.migrated, conftest.service_urls
+POOL, STREAMS = 2, 3
+
+
+@pytest.fixture
+def service(migrated: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FastAPI]:
+    """A service whose requests hold connections of the pool, and whose streams do not end."""
+    where = conninfo_to_dict(migrated("shop"))
+    # By name: a name is looked up in the default executor by whoever connects from the event loop.
+    named = {**{key: str(value) for key, value in where.items()}, "host": "localhost"}
+    monkeypatch.setenv("FACET_SHOP_DATABASE_URL", make_conninfo(**named))
+    monkeypatch.setenv("FACET_CURSOR_SECRET", "secret")
+    monkeypatch.setenv("FACET_DATABASE_POOL", str(POOL))
+    settings.cache_clear()
+    routes = APIRouter()
+
+    @routes.get("/slow")
+    async def slow(request: Request) -> None:
+        async with request.app.state.database.connection() as connection:
+            request.app.state.holding += 1
+            await connection.execute("SELECT pg_sleep(8)")
+
+    @routes.get("/stream")
+    async def stream(request: Request) -> StreamingResponse:
+        async def texts() -> AsyncIterator[str]:
+            request.app.state.holding += 1
+            yield "begin"
+            await asyncio.Event().wait()
+
+        return StreamingResponse(texts())
+
+    app = service_app("shop", [routes], nothing_more, "A test's.", Limits(POOL + STREAMS, 1))
+    app.state.holding = 0
+    yield app
+    settings.cache_clear()
+
+
+@asynccontextmanager
+async def started(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://here", timeout=4.0) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def busy_executor() -> AsyncIterator[None]:
+    """No thread of the default executor is free within the block."""
+    free, loop = threading.Event(), asyncio.get_running_loop()
+    blocked = [loop.run_in_executor(None, free.wait) for _ in range(100)]
+    try:
+        yield
+    finally:
+        free.set()
+        await asyncio.gather(*blocked)
+
+
+def test_health_is_told_while_pool_executor_and_places_are_full(service: FastAPI) -> None:
+    async def main() -> None:
+        async with started(service) as http:
+            paths = ["/slow"] * POOL + ["/stream"] * STREAMS
+            holding = [asyncio.create_task(http.get(path)) for path in paths]
+            try:
+                await until(lambda: service.state.holding == len(paths))
+                async with busy_executor():
+                    holding.append(asyncio.create_task(http.get("/stream")))
+                    for _ in range(3):
+                        alive, ready = await http.get("/healthz"), await http.get("/readyz")
+                        assert (alive.status_code, alive.json()["service"]) == (200, "shop")
+                        assert (ready.status_code, ready.json()["dependencies"]) == (200, {"database": None})
+                    assert (await http.get("/slow")).status_code == 503, "nobody else may even wait"
+                    assert not any(each.done() for each in holding)
+            finally:
+                for each in holding:
+                    each.cancel()
+                await asyncio.gather(*holding, return_exceptions=True)
+
+    run(main())
+
+
+def test_many_health_checks_cost_one_question(migrated: Callable[[str], str]) -> None:
+    async def main() -> None:
+        probe = DatabaseProbe(migrated("shop"), Settings(), "test", max_age_s=60.0)
+        assert await asyncio.gather(*(probe.failure() for _ in range(100))) == [None] * 100
+        assert await probe.failure() is None
+        assert probe.checks == 1
+        await probe.close()
+
+    run(main())
+
+
+def test_a_database_that_goes_and_comes_back_is_told_as_it_is(migrated: Callable[[str], str]) -> None:
+    async def main() -> None:
+        door = Door(migrated("shop"))
+        await door.open()
+        probe = DatabaseProbe(door.url, Settings(), "test", max_age_s=0.0)
+        assert await probe.failure() is None
+        door.close()
+        assert await probe.failure() is not None
+        await door.open()
+
+        async def answers() -> bool:
+            return await probe.failure() is None
+
+        await until(answers)
+        door.close()
+        await probe.close()
+
+    run(main())
+
+
+def test_a_database_that_hangs_is_told_in_time_and_asked_by_one_thread_alone() -> None:
+    async def main() -> None:
+        silent = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(60), "127.0.0.1", 0)
+        port = silent.sockets[0].getsockname()[1]
+        probe = DatabaseProbe(f"postgresql://me@127.0.0.1:{port}/it", Settings(), "test", timeout_s=0.2)
+        found = await asyncio.gather(*(probe.failure() for _ in range(20)))
+        assert set(found) == {"no answer in 0.2 s"}
+        assert probe.checks == 1
+        await probe.close()
+        silent.close()
+
+    run(main())
