@@ -58,7 +58,7 @@ class GroupLag:
             return False
         places = [TopicPartition(topic, number) for topic in self._topics for number in numbers[topic]]
         ends: Mapping[TopicPartition, int] = await reader.end_offsets(places)
-        found = await admin.list_consumer_group_offsets(self._group)
+        found = await admin.list_consumer_group_offsets(self._group, partitions=places)
         committed = {place: kept.offset for place, kept in found.items()}
         before, self._ends = self._ends, ends
         if before is None:
