@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, bindparam, delete, func, select, update
+from sqlalchemy import DateTime, Interval, bindparam, cast, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from data.kit import clock, sql
@@ -30,7 +30,7 @@ _ANSWER = sql.Statement(update(_keys).where(*_mine).values(answer=bindparam("ans
 KEEP = timedelta(days=2)
 """Twice as long as clients are promised that they may repeat a request: a step of both clocks by a day does no harm."""
 _now = func.least(func.now(), bindparam("now", type_=DateTime(timezone=True)))
-_SWEEP = sql.Statement(delete(_keys).where(_keys.c.created_at < _now - KEEP))
+_SWEEP = sql.Statement(delete(_keys).where(_keys.c.created_at < _now - cast(literal(KEEP, Interval), Interval)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,22 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, DateTime, Text, Uuid, any_, bindparam, cast, delete, func, null, select, union_all
+from sqlalchemy import (
+    ARRAY,
+    DateTime,
+    Interval,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal,
+    null,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from data.contracts.topics import CONSUMERS
@@ -52,7 +67,9 @@ _latest = (  # of one consumer, by the primary key: ids sort by time
 _newest = select(func.max(_latest)).select_from(_asked).scalar_subquery()
 _SWEEP = sql.Statement(
     delete(_inbox).where(
-        _inbox.c.received_at < func.least(func.now(), bindparam("now", type_=DateTime(timezone=True)), _newest) - KEEP
+        _inbox.c.received_at
+        < func.least(func.now(), bindparam("now", type_=DateTime(timezone=True)), _newest)
+        - cast(literal(KEEP, Interval), Interval)
     )
 )
 

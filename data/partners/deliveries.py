@@ -20,8 +20,10 @@ from sqlalchemy import (
     Uuid,
     all_,
     bindparam,
+    cast,
     exists,
     func,
+    literal,
     select,
     true,
     update,
@@ -86,7 +88,7 @@ class Attempt(sql.Row):
 
 _mine = DELIVERIES.c.id == bindparam("delivery_id", type_=Uuid)
 _now = func.coalesce(bindparam("now", type_=DateTime(timezone=True)), func.now())
-_after_wait = func.now() + bindparam("wait", type_=Interval)
+_after_wait = func.now() + cast(bindparam("wait", type_=Interval), Interval)
 _pending = DELIVERIES.c.next_attempt_at.is_not(None)
 _earlier = DELIVERIES.alias("earlier")
 _has_earlier = exists().where(
@@ -120,7 +122,7 @@ _first = (
 _LEASE = sql.Statement(
     update(DELIVERIES)
     .where(DELIVERIES.c.id == _first.c.id, WEBHOOKS.c.id == DELIVERIES.c.webhook_id)
-    .values(next_attempt_at=_now + LEASE, attempts=DELIVERIES.c.attempts + 1)
+    .values(next_attempt_at=_now + cast(literal(LEASE, Interval), Interval), attempts=DELIVERIES.c.attempts + 1)
     .returning(
         DELIVERIES.c.id,
         DELIVERIES.c.webhook_id,
