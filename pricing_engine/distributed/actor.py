@@ -22,33 +22,38 @@ from pricing_engine.analysis.partial import Partial
 from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.dispatcher import Dispatcher
 from pricing_engine.distributed.jobs import Job, Outcome, Priority, Update
+from pricing_engine.distributed.limits import LONG_NICENESS
 from pricing_engine.distributed.metrics import DispatcherMetrics
 from pricing_engine.distributed.on_cluster import LOST
+from pricing_engine.distributed.ports import Attempt
 from pricing_engine.distributed.results import Lost, Order, Result
-from pricing_engine.distributed.worker import COLD, NICE, analyse, stay
+from pricing_engine.distributed.worker import COLD, NICE, analyse, limited, no_work, stay
 
-_CPUS = {Priority.EXPRESS: 0.1, Priority.STANDARD: 0.9, Priority.BULK: 0.9}
+# A node of C CPUs, up to 48, takes C ordinary tasks and beside them 10 C others: express ones, those that run long, and
+# ordinary ones of owners with nothing else in flight. The dispatcher admits fewer, so an express task always starts.
+_CPU, _CPU_BESIDE = 0.98, 0.002
 # Not 19: a thread that sleeps on a core of such a process wakes with 69 times the wait that it owes, 0.1 s and more.
-_NICE = {Priority.EXPRESS: 0, Priority.STANDARD: 10, Priority.BULK: 10}
+_NICE = {Priority.EXPRESS: 0, Priority.STANDARD: LONG_NICENESS, Priority.BULK: LONG_NICENESS}
 _LOOK_EVERY_S = 1.0
 _NEVER = 1 << 30  # collections of the younger objects before one of all
 _MOST_CALLS = 200_000  # that wait in the actor, one a job and one a watcher
 
 
 @cache
-def options_for(priority: Priority) -> dict[str, Any]:
-    """How Ray shall run a task of ``priority``.
+def options_for(priority: Priority, beside: bool = False) -> dict[str, Any]:
+    """How Ray shall run a task of ``priority``; ``beside``: also where ordinary tasks have all CPUs.
 
-    A CPU has room for one ordinary task and for express tasks beside it; the operating system gives express the core.
+    A CPU has room for one ordinary task and for others beside it; the operating system gives express the core.
     """
     environment = RuntimeEnv(env_vars={NICE: str(_NICE[priority]), COLD: ""})
-    return {"num_cpus": _CPUS[priority], "runtime_env": environment}
+    cpus = _CPU_BESIDE if beside or priority is Priority.EXPRESS else _CPU
+    return {"num_cpus": cpus, "runtime_env": environment}
 
 
 @cache
-def task_of(work: Callable[..., Any], priority: Priority) -> Any:
+def task_of(work: Callable[..., Any], priority: Priority, beside: bool = False) -> Any:
     """``work`` as a task of ``priority``; what options cost is paid once and not for each job."""
-    return ray.remote(max_retries=0, **options_for(priority))(work)
+    return ray.remote(max_retries=0, **options_for(priority, beside))(work)
 
 
 class _Task:
@@ -86,7 +91,7 @@ class _RayWorkers:
     """The cluster as the dispatcher sees it."""
 
     def __init__(self, work: Callable[[Order], Result]) -> None:
-        self._work = work
+        self._work = limited(work)
         self._cpus, self._memory = 1, 1 << 62
 
     def look(self) -> None:
@@ -101,10 +106,22 @@ class _RayWorkers:
     def most_memory(self) -> int:
         return self._memory
 
-    def start(self, job: Job, memory: int) -> _Task:
-        task = task_of(self._work, job.priority).options(name=f"analyse {job.file_name}", memory=memory)
-        order = Order(job.model, job.unit, job.settings, options_for(job.priority), job.sha256, job.calculation)
-        return _Task(task.remote(order))
+    def start(self, job: Job, attempt: Attempt) -> _Task:
+        task = task_of(self._work, attempt.priority, attempt.beside)
+        order = Order(
+            job.model,
+            job.unit,
+            job.settings,
+            options_for(attempt.priority),
+            job.sha256,
+            job.calculation,
+            attempt.limits,
+            attempt.run,
+        )
+        return _Task(task.options(name=f"analyse {job.file_name}", memory=attempt.memory).remote(order))
+
+    def prepare(self, priority: Priority) -> None:
+        task_of(no_work, priority, beside=True).remote()
 
 
 @ray.remote
@@ -144,6 +161,16 @@ class DispatcherActor:
     async def stage_ended(self, calculation: str, partial: Partial) -> None:
         """See :meth:`Dispatcher.stage_ended`."""
         self._dispatcher.stage_ended(calculation, partial)
+
+    @ray.method(enable_task_events=False)
+    async def ran_long(self, run: str) -> None:
+        """See :meth:`Dispatcher.ran_long`."""
+        self._dispatcher.ran_long(run)
+
+    @ray.method(enable_task_events=False)
+    async def limit_exceeded(self, run: str, code: str) -> None:
+        """See :meth:`Dispatcher.limit_exceeded`."""
+        self._dispatcher.limit_exceeded(run, code)
 
     @ray.method(enable_task_events=False)
     async def hello(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which job runs when: joins equal jobs, bounds what is in flight, retries, cancels, tells how far each is.
+"""Which job runs when: joins equal jobs, bounds what is in flight, retries, limits, cancels, tells how far each is.
 
 Pure asyncio: how a calculation is run, where analyses are kept and what is counted come in as arguments, so this file
 knows no Ray. State lives in memory alone: a job belongs to its owner, who submits it again if the dispatcher was
@@ -9,74 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from pricing_engine.analysis.partial import Partial
 from pricing_engine.distributed.errors import QueueFull
 from pricing_engine.distributed.fair_queue import FairQueue, Ticket
 from pricing_engine.distributed.jobs import Job, Outcome, Priority, Status, Update
-from pricing_engine.distributed.plan import facets_in, memory_needed
-from pricing_engine.distributed.results import Lost, Result
+from pricing_engine.distributed.limits import LONG_S
+from pricing_engine.distributed.plan import facets_in, limits_for, memory_needed
+from pricing_engine.distributed.ports import Attempt, Calculation, Counters, Store, Workers
+from pricing_engine.distributed.results import Lost, Result, limit_message
+from pricing_engine.distributed.slots import Lane, Slot, Slots
 
 MOST_WAITING = 100_000
 MOST_ATTEMPTS = 4
 _MOST_REMEMBERED = 20_000  # outcomes, for owners who ask again
 _STAGES = 7  # what a Partial can have in ``ended``, and the start
-_HAND_OVER_S = 0.01  # from the end of a calculation to the beginning of one that waits in the dispatcher
-_MOST_AT_HAND = 15  # a CPU
-_KEPT_FREE_S = 1.0  # a CPU after an express job, for the next
-_SMOOTHING = 8  # calculations
-_GRACE_S = 3.0  # for a cancelled calculation to end by itself before its process is ended
-ORDINARY = (Priority.STANDARD, Priority.BULK)
+_FORCE_AFTER_S = 0.5  # a worker that does not end what was cancelled is ended
+_LANES = {Lane.EXPRESS: (Priority.EXPRESS,), Lane.ORDINARY: (Priority.STANDARD, Priority.BULK)}
 
 _log = logging.getLogger(__name__)
-
-
-class Calculation(Protocol):
-    """A model being analysed on a worker."""
-
-    async def result(self) -> Result:
-        """Wait for the end; raises Lost when the worker or its node is gone."""
-
-    def cancel(self, force: bool) -> None:
-        """Stop it; ``force`` ends its process."""
-
-
-class Workers(Protocol):
-    """Where calculations run."""
-
-    def cpus(self) -> int:
-        """CPUs of the cluster."""
-
-    def most_memory(self) -> int:
-        """Bytes of the largest node."""
-
-    def start(self, job: Job, memory: int) -> Calculation:
-        """Begin to analyse the job's model with so many bytes reserved."""
-
-
-class Store(Protocol):
-    """Where analyses are kept, by key."""
-
-    def get(self, key: str) -> bytes | None:
-        """The JSON of the analysis, if it is there."""
-
-    def put(self, key: str, analysis: bytes) -> None:
-        """Keep it."""
-
-
-class Counters(Protocol):
-    """What is counted for operations."""
-
-    def ended(self, outcome: Outcome, job: Job, seconds: float) -> None:
-        """A job has ended."""
-
-    def retried(self, reason: str) -> None:
-        """A calculation lost its worker and begins again."""
 
 
 @dataclass(eq=False)
@@ -89,7 +45,13 @@ class _Work:
     updates: list[Update] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     running: Calculation | None = None
+    slot: Slot | None = None
+    run: str = ""
     attempts: int = 0
+    long_since: float | None = None
+    spent_s: float = 0.0  # by attempts that were lost
+    stopped: str = ""  # code of the limit at which the worker has ended the attempt
+    set_back: bool = False  # it has ended, or shall end, an express attempt, and begins again as ordinary
 
     def tell(self, status: Status, partial: Partial | None = None) -> None:
         """Add an update and wake those who watch."""
@@ -107,13 +69,13 @@ class Dispatcher:
     ) -> None:
         self._workers, self._store, self._counters, self._clock = workers, store, counters, clock
         self._queue = FairQueue()
+        self.slots = Slots(workers.cpus, clock)
+        self._runs: dict[str, _Work] = {}  # attempts in flight
+        self._recheck: asyncio.TimerHandle | None = None
         self._work: dict[str, _Work] = {}
         self._calculation_of: dict[str, str] = {}  # of jobs that have not ended
         self._ended: OrderedDict[str, Outcome] = OrderedDict()
-        self._in_flight = dict.fromkeys(Priority, 0)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._express_at = float("-inf")  # when one was last in flight
-        self._seconds = 1.0  # that an analysis takes, smoothed
 
     async def run(self, job: Job) -> Outcome:
         """Analyse the job's model; returns when the job has ended. Again for the same job: the same outcome.
@@ -163,37 +125,67 @@ class Dispatcher:
 
     def in_flight(self) -> int:
         """How many calculations are with workers."""
-        return sum(self._in_flight.values())
+        return len(self.slots)
+
+    def ran_long(self, run: str) -> None:
+        """A worker says that an attempt has run for LONG_S and gives way now: its express slot is free again."""
+        work = self._runs.get(run)
+        if work is None or work.slot is None:
+            return
+        work.long_since = self._clock() - LONG_S
+        if work.slot.lane is not Lane.EXPRESS:
+            return
+        victim = self.slots.ran_long(work.slot)
+        for each in self._runs.values() if victim is not None else ():
+            if each.slot is victim and each.running is not None:
+                each.set_back = True
+                self._stop(each.running)
+        self._workers.prepare(Priority.EXPRESS)
+        self.fill()
+
+    def limit_exceeded(self, run: str, code: str) -> None:
+        """A worker says that it ends itself, with an attempt that it could not stop at a limit."""
+        work = self._runs.get(run)
+        if work is not None and work.running is not None:
+            work.stopped = code
+            work.running.cancel(force=True)
 
     def fill(self) -> None:
-        """Start what there is room for: express jobs have slots of their own, so none waits for bulk work."""
-        for lane, slots in (((Priority.EXPRESS,), self._slots()), (ORDINARY, self._ordinary_slots())):
-            while sum(self._in_flight[priority] for priority in lane) < slots:
-                ticket = self._queue.pop(lane)
-                if ticket is None:
-                    break
-                self._in_flight[ticket.priority] += 1
-                task = asyncio.ensure_future(self._calculate(self._work[ticket.key], ticket.priority))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-
-    def _slots(self) -> int:
-        """How many express jobs, and how many others, may be in flight: for each CPU one that runs and so many at hand
-        that the next is there when it ends, more where jobs are short.
+        """Start what there is room for: express jobs have slots of their own, so none waits for bulk work, and where
+        all slots are taken an owner who has none still gets one.
         """
-        at_hand = 1 + int(_HAND_OVER_S / max(self._seconds, 1e-4))
-        return self._workers.cpus() * (1 + min(at_hand, _MOST_AT_HAND))
+        for lane, priorities in _LANES.items():
+            while self.slots.is_free(lane) and (ticket := self._queue.pop(priorities)) is not None:
+                self._begin(ticket, self.slots.take(ticket.customer, lane))
+            if not any(self._queue.length(priority) for priority in priorities):
+                continue
+            owners = self.slots.owners_without_guest_place(lane)
+            if owners is None:
+                self._fill_later()
+            elif (ticket := self._queue.pop(priorities, without=owners)) is not None:
+                self._begin(ticket, self.slots.take(ticket.customer, lane, guest=True))
 
-    def _ordinary_slots(self) -> int:
-        """How many ordinary jobs may be in flight: while express jobs come, a CPU for each of those stays free, for a
-        core that calculates beside another, or in turn with it, is slower. One CPU always goes on with ordinary work.
-        """
-        express = self._in_flight[Priority.EXPRESS]
-        if express:
-            self._express_at = self._clock()
-        elif self._clock() - self._express_at > _KEPT_FREE_S:
-            return self._slots()
-        return max(1, self._workers.cpus() - max(1, express))
+    def _fill_later(self) -> None:
+        """Fill again once what was just begun may run long."""
+        if self._recheck is None:
+
+            def again() -> None:
+                self._recheck = None
+                self.fill()
+
+            self._recheck = asyncio.get_running_loop().call_later(LONG_S, again)
+
+    def _begin(self, ticket: Ticket, slot: Slot) -> None:
+        work = self._work[ticket.key]
+        work.slot = slot
+        task = asyncio.ensure_future(self._calculate(work, ticket.priority, slot))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @staticmethod
+    def _stop(calculation: Calculation) -> None:
+        calculation.cancel(force=False)
+        asyncio.get_running_loop().call_later(_FORCE_AFTER_S, lambda: calculation.cancel(force=True))
 
     def _join(self, job: Job) -> asyncio.Future[Outcome]:
         """The future of the job: of the calculation of equal jobs, of the store, or of a new calculation."""
@@ -209,7 +201,11 @@ class Dispatcher:
             work = self._work[job.calculation] = _Work(job, self._ticket(job, job.priority))
             work.tell(Status.QUEUED)
             self._queue.push(work.ticket)
-        elif work.ticket.waiting and list(Priority).index(job.priority) < list(Priority).index(work.ticket.priority):
+        elif (
+            work.ticket.waiting
+            and not work.set_back
+            and list(Priority).index(job.priority) < list(Priority).index(work.ticket.priority)
+        ):
             self._queue.withdraw(work.ticket)  # whoever is more urgent takes the others along
             work.ticket = self._ticket(work.job, job.priority)
             self._queue.push(work.ticket)
@@ -237,21 +233,23 @@ class Dispatcher:
         work.tell(Status.CANCELLED)
         self._queue.withdraw(work.ticket)
         if work.running is not None:
-            work.running.cancel(force=False)
-            stopping = work.running
-            asyncio.get_running_loop().call_later(_GRACE_S, lambda: stopping.cancel(force=True))
+            self._stop(work.running)
 
-    async def _calculate(self, work: _Work, priority: Priority) -> None:
+    async def _calculate(self, work: _Work, priority: Priority, slot: Slot) -> None:
         """Run the calculation until it ends or has lost too many workers, then tell all who wait."""
+        seconds: float | None = None
         try:
-            outcome = await self._attempt(work, priority)
+            outcome, seconds = await self._attempts(work, priority, slot.guest)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # a fault of ours, not of the model: the job says so, and other jobs go on
             outcome = Outcome("", Status.FAILED, code="internal_error", message=" ".join(f"{error!r}".split()))
         finally:
-            self._in_flight[priority] -= 1
-            work.running = None
+            self.slots.release(slot, seconds)
+            work.running = work.slot = None
+        if outcome is None:
+            self._set_back(work)
+            return
         if self._work.get(work.job.calculation) is work:
             del self._work[work.job.calculation]
             for job_id, future in work.waiters.items():
@@ -275,29 +273,73 @@ class Dispatcher:
         except OSError as error:  # the analysis was what was asked for; keeping it only saves work
             _log.warning("analysis %s was not kept: %s", key, error)
 
-    async def _attempt(self, work: _Work, priority: Priority) -> Outcome:
-        job = replace(work.job, priority=priority)  # of whoever is most urgent among those who wait
-        memory = memory_needed(work.job.model, work.job.bytes)
+    def _set_back(self, work: _Work) -> None:
+        """An express calculation that ran long while too many others did waits for an ordinary slot."""
+        if self._work.get(work.job.calculation) is work:
+            work.ticket = self._ticket(work.job, Priority.STANDARD)
+            work.tell(Status.QUEUED)
+            self._queue.push(work.ticket)
+        self.fill()
+
+    async def _attempts(self, work: _Work, priority: Priority, beside: bool) -> tuple[Outcome | None, float | None]:
+        """The outcome, and the seconds that the analysis took; no outcome where it has to begin again as ordinary."""
+        reserved = memory = memory_needed(work.job.model, work.job.bytes)
         lost: Lost | None = None
         while work.attempts < MOST_ATTEMPTS and work.waiters:
-            memory = min(memory, self._workers.most_memory())
+            most = self._workers.most_memory()
+            memory = min(memory, most)
+            limits = limits_for(work.job.model, work.job.bytes, memory, most, work.spent_s)
             work.attempts += 1
-            work.running = self._workers.start(job, memory)
-            work.tell(Status.RUNNING)
             try:
-                result = await work.running.result()
+                result = await self._attempt(work, Attempt(secrets.token_hex(8), priority, memory, limits, beside))
+                lost = Lost(result.code, result.message) if result.code == "out_of_memory" else None
             except Lost as error:
-                self._counters.retried(error.code)
-                lost, memory = error, 2 * memory  # a process that was ended may have wanted more than it asked for
-                continue
-            if result.analysis is None:
-                return Outcome("", Status.FAILED, code=result.code, message=result.message, attempts=work.attempts)
-            self._seconds += (result.seconds - self._seconds) / _SMOOTHING
-            return Outcome("", Status.DONE, result.analysis, attempts=work.attempts)
-        if lost is None:
-            return Outcome("", Status.CANCELLED, code="cancelled", message="the job was cancelled")
-        message = f"{lost} {work.attempts} times, last with {memory // 2 >> 20} MiB; simplify the model"
-        return Outcome("", Status.FAILED, code=lost.code, message=message, attempts=work.attempts)
+                result, lost = Result(None), error
+            if result.analysis is not None:
+                done = Outcome("", Status.DONE, result.analysis, attempts=work.attempts)
+                return done, result.seconds
+            if work.stopped == "deadline":
+                result, lost = Result(None, work.stopped, limit_message(work.stopped, limits)), None
+            elif work.stopped:
+                lost = Lost(work.stopped, limit_message(work.stopped, limits))
+            if not work.waiters:
+                break
+            if work.set_back and work.ticket.priority is Priority.EXPRESS and result.code in ("", "cancelled"):
+                work.attempts -= 1
+                return None, None
+            if lost is None:
+                return Outcome(
+                    "", Status.FAILED, code=result.code, message=result.message, attempts=work.attempts
+                ), None
+            self._counters.retried(lost.code)
+            reserved = memory
+            if lost.code == "out_of_memory" and memory == most:
+                break
+            memory *= 2  # a process that was ended may have wanted more than it asked for
+        if lost is None or not work.waiters:
+            return Outcome("", Status.CANCELLED, code="cancelled", message="the job was cancelled"), None
+        message = f"{lost} {work.attempts} times, last with {reserved >> 20} MiB; simplify the model"
+        return Outcome("", Status.FAILED, code=lost.code, message=message, attempts=work.attempts), None
+
+    async def _attempt(self, work: _Work, attempt: Attempt) -> Result:
+        """Run it once; raises Lost. What its worker took along is made warm again."""
+        work.stopped, work.long_since, taken_along = "", None, False
+        self._runs[attempt.run] = work
+        try:
+            work.running = self._workers.start(work.job, attempt)
+            work.tell(Status.RUNNING)
+            result = await work.running.result()
+            taken_along = result.code == "cancelled"
+            return result
+        except Lost:
+            taken_along = True
+            raise
+        finally:
+            del self._runs[attempt.run]
+            if taken_along:
+                self._workers.prepare(attempt.priority)
+            if work.long_since is not None:
+                work.spent_s += self._clock() - work.long_since
 
     def _remember(self, outcome: Outcome) -> Outcome:
         self._ended[outcome.job_id] = outcome

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from pricing_engine.distributed.jobs import Priority
@@ -84,14 +85,28 @@ class FairQueue:
             ticket.waiting = False
             self._lanes[ticket.priority].waiting -= 1
 
-    def pop(self, allowed: tuple[Priority, ...] = tuple(Priority)) -> Ticket | None:
-        """The ticket that goes next, of the priorities ``allowed``; None when none waits."""
+    def pop(
+        self, allowed: tuple[Priority, ...] = tuple(Priority), without: Collection[str] = frozenset()
+    ) -> Ticket | None:
+        """The ticket that goes next, of the priorities ``allowed`` and of no customer in ``without``; None when none
+        waits. O(log n) for each customer left out.
+        """
+        put_back = [(self._lanes[priority], self._take_out(self._lanes[priority], without)) for priority in allowed]
         heads = [head for priority in allowed if (head := self._head(self._lanes[priority])) is not None]
-        if not heads:
-            return None
-        ticket = min(heads, key=lambda head: head.submitted + HEAD_START_S[head.priority])
-        self._start(self._lanes[ticket.priority], ticket)
+        ticket = min(heads, key=lambda head: head.submitted + HEAD_START_S[head.priority], default=None)
+        if ticket is not None:
+            self._start(self._lanes[ticket.priority], ticket)
+        for lane, turns in put_back:
+            for turn in turns:
+                heapq.heappush(lane.turns, turn)
         return ticket
+
+    def _take_out(self, lane: _Lane, customers: Collection[str]) -> list[tuple[float, int, str]]:
+        """Take the turns of ``customers`` that come before the first other one out of ``lane``; gives them."""
+        taken: list[tuple[float, int, str]] = []
+        while customers and (head := self._head(lane)) is not None and head.customer in customers:
+            taken.append(heapq.heappop(lane.turns))
+        return taken
 
     @staticmethod
     def _head(lane: _Lane) -> Ticket | None:

@@ -8,6 +8,7 @@ tasks: Dean and Ghemawat, 2004); both would give the same bytes.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ import ray
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayError, WorkerCrashedError
 
 from pricing_engine.analysis.spread import Part, Results
+from pricing_engine.distributed.limits import LONG_NICENESS, run_limited
 
 T = TypeVar("T")
 LOST = (WorkerCrashedError, NodeDiedError, OutOfMemoryError, ObjectLostError)
@@ -70,8 +72,13 @@ class _Call:
 
 @ray.remote(max_retries=0)
 def run_part(part: Part[T], lo: int, hi: int, threads: int, *arguments: Any) -> T:
-    """One part on a worker; large arguments are views of the node's object store."""
-    return part(lo, hi, threads, *arguments)
+    """One part on a worker; large arguments are views of the node's object store.
+
+    A model of many parts runs long, so each of its parts gives way to express jobs from the start.
+    """
+    if os.getpriority(os.PRIO_PROCESS, 0) >= LONG_NICENESS:
+        return part(lo, hi, threads, *arguments)
+    return run_limited(lambda: part(lo, hi, threads, *arguments), None, niceness=LONG_NICENESS)
 
 
 @dataclass(eq=False)

@@ -5,6 +5,8 @@ So the same model gives the same tasks, and the same bytes, on one worker and on
 
 from __future__ import annotations
 
+from pricing_engine.distributed.limits import Limits
+
 SMALL_FACETS = 200_000
 """Below, a model is one task: spreading it would cost more than it gains."""
 
@@ -13,6 +15,11 @@ _BYTES_A_FACET = 190  # the engine's bound on what an analysis holds
 _FILE_BYTES_A_FACET = {"stl": 50, "obj": 45, "off": 40, "ply": 18, "glb": 9, "3mf": 6, "step": 2}
 _FEWEST_FILE_BYTES_A_FACET = 18  # where the name says nothing
 _LARGEST_UNPACKING = 3.0  # bytes in memory for each byte of a file that is parsed whole
+_LEAST_CPU_S, _MOST_CPU_S = 15.0, 900.0
+_CPU_S_A_FACET = 1e-4  # 2.5 times what a model of 1.3 M facets takes on one core
+_WALL_FOR_CPU = 4.0  # a job that gives way gets a quarter of a core at least
+_LEAST_GROWTH = 512 << 20  # with the base 872 MiB
+_MEMORY_SLACK = 1.25
 
 
 def facets_in(model: str, size: int) -> int:
@@ -25,3 +32,15 @@ def memory_needed(model: str, size: int) -> int:
     """Bytes that the worker which analyses the file will need: its estimate, by which Ray places the task."""
     parsed = 0 if model.lower().endswith(".stl") else int(_LARGEST_UNPACKING * size)
     return _BASE_BYTES + parsed + _BYTES_A_FACET * facets_in(model, size)
+
+
+def limits_for(model: str, size: int, memory: int, most_memory: int, spent_s: float = 0.0) -> Limits:
+    """Limits of an attempt to analyse the file for which ``memory`` bytes of ``most_memory``, all that a node has, are
+    reserved, after ``spent_s`` of other attempts.
+
+    Time spent waiting for a worker does not count. What needs more memory is tried again with a larger reservation.
+    """
+    whole = min(_MOST_CPU_S, _LEAST_CPU_S + _CPU_S_A_FACET * facets_in(model, size))
+    cpu_s = max(1.0, whole - spent_s)
+    growth = max(_LEAST_GROWTH, min(int(_MEMORY_SLACK * (memory - _BASE_BYTES)), most_memory - _BASE_BYTES))
+    return Limits(cpu_s, _WALL_FOR_CPU * cpu_s, growth)

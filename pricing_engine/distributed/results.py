@@ -8,6 +8,7 @@ from typing import Any
 
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.distributed.errors import DistributedError
+from pricing_engine.distributed.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class Order:
     """What a worker shall analyse: one argument, because each one costs Ray as much as a small message.
 
     The model at ``model``; ``sha256``, if given, of what was stored there. Its parts, if it is large, become tasks with
-    ``options``. The dispatcher hears of each stage that ends, if a ``calculation`` is named.
+    ``options``. The dispatcher hears of each stage that ends, if a ``calculation`` is named. ``limits`` end the task;
+    under ``run`` the dispatcher knows this attempt.
     """
 
     model: str
@@ -24,6 +26,8 @@ class Order:
     options: Mapping[str, Any]
     sha256: str | None = None
     calculation: str = ""
+    limits: Limits | None = None
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +52,10 @@ class Lost(DistributedError):
 
     def __str__(self) -> str:
         return self.message
+
+
+def limit_message(code: str, limits: Limits) -> str:
+    """Why a job was stopped, for whoever sent the model. ``code``: deadline or out_of_memory."""
+    if code == "deadline":
+        return f"the model was not measured within {limits.cpu_s:.0f} s of computing; repair or simplify it"
+    return "the model needed more memory than its worker had"

@@ -19,10 +19,11 @@ from pricing_engine.analysis.measure import measure
 from pricing_engine.analysis.partial import Partial
 from pricing_engine.analysis.warm import warm
 from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
+from pricing_engine.distributed.limits import LimitExceeded, run_limited
 from pricing_engine.distributed.metrics import WorkerMetrics
 from pricing_engine.distributed.on_cluster import OnCluster
 from pricing_engine.distributed.plan import SMALL_FACETS
-from pricing_engine.distributed.results import Order, Result
+from pricing_engine.distributed.results import Order, Result, limit_message
 from pricing_engine.distributed.source import local_file, spooled
 from pricing_engine.mesh.errors import ModelError
 
@@ -34,6 +35,7 @@ COLD = "FACET_COLD"
 
 _QUICK_S = 0.2  # what ends sooner has nothing to tell on the way: its price is there
 _REPORT_EVERY_S = 0.1
+_LAST_MESSAGE_S = 2.0  # for the dispatcher to learn why this process ends
 
 _log = logging.getLogger(__name__)
 
@@ -74,12 +76,49 @@ def analyse(order: Order, content: bytes | None = None) -> Result:
 
             analysis = measure(path, order.unit, order.settings, threads, spread_for, report).analysis
     except ModelError as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise error.__cause__ from error
         return Result(None, error.code, f"{name}: {error}")
     if order.sha256 is not None and analysis.model.sha256 != order.sha256:
         return Result(None, "model_changed", f"{name}: the stored model is not the one that was sent; upload it again")
     _metrics().analysed(analysis.model.facets, analysis.elapsed_s)
     encoded = json.dumps(analysis.to_dict(), allow_nan=False).encode()
     return Result(encoded, seconds=analysis.elapsed_s["total"])
+
+
+@cache
+def limited(work: Callable[[Order], Result]) -> Callable[[Order], Result]:
+    """``work`` as a worker's task does it: under the limits of its order."""
+
+    def task(order: Order) -> Result:
+        if order.limits is None:
+            return work(order)
+        try:
+            return run_limited(
+                lambda: work(order),
+                order.limits,
+                on_long=lambda: _report_long(order.run),
+                on_kill=lambda code: _report_limit(order.run, code),
+            )
+        except LimitExceeded as error:
+            return Result(None, error.code, limit_message(error.code, order.limits))
+
+    return task
+
+
+def _report_long(run: str) -> None:
+    try:
+        _dispatcher().ran_long.remote(run)
+    except ValueError as error:  # no dispatcher: its slots are gone too
+        _log.warning("run %s was not reported as long: %s", run, error)
+
+
+def _report_limit(run: str, code: str) -> None:
+    ray.get(_dispatcher().limit_exceeded.remote(run, code), timeout=_LAST_MESSAGE_S)
+
+
+def no_work() -> None:
+    """Begin a worker where none is idle, so that the next task finds one that is warm."""
 
 
 def stay() -> None:

@@ -14,12 +14,13 @@ from pricing_engine.distributed.dispatcher import MOST_ATTEMPTS, Dispatcher
 from pricing_engine.distributed.errors import BadDeadline, QueueFull, UnknownPriority
 from pricing_engine.distributed.jobs import Job, Priority, Status
 from pricing_engine.distributed.plan import memory_needed
+from pricing_engine.distributed.ports import Attempt
 from pricing_engine.distributed.results import Lost, Result
 
 
 class Run:
-    def __init__(self, job: Job, memory: int) -> None:
-        self.job, self.memory, self.cancelled = job, memory, []
+    def __init__(self, job: Job, attempt: Attempt) -> None:
+        self.job, self.attempt, self.cancelled = job, attempt, []
         self.end: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
     async def result(self) -> Result:
@@ -36,7 +37,7 @@ class Run:
 
 class Workers:
     def __init__(self, slots: int = 1) -> None:
-        self.count, self.started = slots, []
+        self.count, self.started, self.prepared = slots, [], []
 
     def cpus(self) -> int:
         return self.count
@@ -44,9 +45,12 @@ class Workers:
     def most_memory(self) -> int:
         return 1 << 40
 
-    def start(self, job: Job, memory: int) -> Run:
-        self.started.append(Run(job, memory))
+    def start(self, job: Job, attempt: Attempt) -> Run:
+        self.started.append(Run(job, attempt))
         return self.started[-1]
+
+    def prepare(self, priority: Priority) -> None:
+        self.prepared.append(priority)
 
 
 class Store(dict):
@@ -72,7 +76,7 @@ class Desk:
         self.workers, self.store, self.counts = Workers(slots), Store(), Counts()
         self.now = 0.0
         self.dispatcher = Dispatcher(self.workers, self.store, self.counts, lambda: self.now)
-        self.dispatcher._slots = self.workers.cpus  # none at hand: what runs is what a test has let in
+        self.dispatcher.slots.most = self.workers.cpus  # none at hand: what runs is what a test has let in
 
     def submit(self, job: Job) -> asyncio.Task:
         return asyncio.ensure_future(self.dispatcher.run(job))
@@ -183,7 +187,7 @@ async def test_an_express_job_takes_an_equal_waiting_one_along(desk) -> None:
     ]
     await settle()
     assert [run.job.sha256 for run in desk.workers.started] == ["first", "m"]
-    assert desk.workers.started[1].job.priority is Priority.EXPRESS
+    assert desk.workers.started[1].attempt.priority is Priority.EXPRESS
     desk.workers.started[1].done()
     assert [(await task).status for task in tasks] == [Status.DONE, Status.DONE]
 
@@ -196,7 +200,8 @@ async def test_a_lost_worker_is_replaced_with_more_memory(desk) -> None:
     await settle()
     desk.workers.started[1].done()
     assert (await task).attempts == 2
-    assert desk.workers.started[1].memory == 2 * desk.workers.started[0].memory == 2 * memory_needed("a.stl", 1000)
+    memory = [run.attempt.memory for run in desk.workers.started]
+    assert memory[1] == 2 * memory[0] == 2 * memory_needed("a.stl", 1000)
     assert desk.counts.reasons == ["worker_lost"]
 
 

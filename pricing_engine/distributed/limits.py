@@ -1,0 +1,208 @@
+"""Run one job in a worker process under limits: it gives way once it runs long, and ends at its deadline or when it
+takes too much memory, also inside a kernel.
+
+The job runs in a thread of its own, because on Linux niceness belongs to a thread: a thread may always raise its own,
+and the next job's thread starts again with that of the process. The main thread watches; it needs only the GIL, which
+kernels release. A job that does not stop between two kernels takes its process along.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+LONG_S = 0.25
+"""How long a job may run before it gives way to express jobs."""
+LONG_NICENESS = 10
+"""Niceness of what gives way: at 10 an express thread gets nine tenths of a core that it shares."""
+
+_POLL_S = 0.05
+_STOP_S = 0.15  # for a job to stop between two kernels before its process is ended
+_WATCHDOG_S = 30.0  # of CPU in which the main thread never ran: foreign code holds the GIL and nothing else can stop it
+_LARGEST_PAUSE_S = 1.0  # between two polls; what is beyond, the process was suspended and the job is not charged for it
+_ALLOCATION_SLACK = 1.25  # of the memory limit: what a single allocation must not pass
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Most CPU and wall-clock seconds of a job, and bytes by which it may grow its process."""
+
+    cpu_s: float
+    wall_s: float
+    memory: int
+
+
+class LimitExceeded(Exception):
+    """The job was stopped at a limit. ``code``: deadline or out_of_memory."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class _Stop(BaseException):
+    """Raised in the job's thread to end it; no handler for Exception takes it for a fault of the model."""
+
+
+class _Thread(threading.Thread, Generic[T]):
+    """A job's thread. ``error``: what it raised."""
+
+    def __init__(self, work: Callable[[], T], niceness: int) -> None:
+        super().__init__(name="job", daemon=True)
+        self._work, self._niceness = work, niceness
+        self.results: list[T] = []
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """Do the work."""
+        try:
+            if self._niceness:
+                give_way(threading.get_native_id(), self._niceness)
+            self.results.append(self._work())
+        except BaseException as error:  # raised again where the result is asked for
+            self.error = error
+
+    def stop(self) -> bool:
+        """Interrupt it between two bytecodes and wait a moment; False where it is still running."""
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), ctypes.py_object(_Stop))
+        self.join(_STOP_S)
+        return not self.is_alive()
+
+
+def run_limited(
+    work: Callable[[], T],
+    limits: Limits | None,
+    on_long: Callable[[], None] | None = None,
+    on_kill: Callable[[str], None] | None = None,
+    niceness: int = 0,
+) -> T:
+    """The result of ``work``, which runs in its own thread with ``niceness``; call it on the main thread.
+
+    After :data:`LONG_S` the thread, and those it has started, get :data:`LONG_NICENESS` and ``on_long`` is called.
+    Raises LimitExceeded. Where the work does not stop within a moment, at a limit or for a KeyboardInterrupt,
+    ``on_kill`` is called with the code and this process ends. Costs a tenth of a millisecond, and 30 us each 50 ms.
+    """
+    before = {thread.ident for thread in threading.enumerate()}
+    job = _Thread(work, niceness)
+    try:
+        with _allocations(limits):
+            _wind_watchdog()  # before the job might take the GIL for good
+            job.start()
+            watch = _Watch(limits)
+            gave_way = niceness >= LONG_NICENESS
+            while not _ended(job):
+                _wind_watchdog()
+                code = watch.exceeded()
+                if code and not job.stop():
+                    _end_process(code, on_kill)
+                elif not gave_way and watch.wall_s >= LONG_S:
+                    gave_way = True
+                    for thread in threading.enumerate():
+                        if thread.ident not in before and thread.native_id is not None:
+                            give_way(thread.native_id, LONG_NICENESS)
+                    if on_long is not None:
+                        on_long()
+    except KeyboardInterrupt:
+        if job.is_alive() and not job.stop():
+            _end_process("cancelled", None)
+        raise
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+    if job.results:  # maybe in the last moment before it would have been stopped
+        return job.results[0]
+    if isinstance(job.error, MemoryError):
+        raise LimitExceeded("out_of_memory") from job.error
+    if job.error is None or isinstance(job.error, _Stop):
+        raise LimitExceeded(watch.code or "deadline")
+    raise job.error
+
+
+def give_way(thread: int, niceness: int) -> None:
+    """Raise the niceness of a thread, by its native id, to ``niceness``; one that is nicer or has ended is left."""
+    try:
+        if os.getpriority(os.PRIO_PROCESS, thread) < niceness:
+            os.setpriority(os.PRIO_PROCESS, thread, niceness)
+    except ProcessLookupError:
+        return
+
+
+def _ended(job: _Thread[Any]) -> bool:
+    job.join(_POLL_S)
+    return not job.is_alive()
+
+
+def _wind_watchdog() -> None:
+    """Have the kernel end this process by SIGPROF unless this is called again in time.
+
+    The timer counts CPU time, so a process that was suspended is not taken for one that hangs.
+    """
+    signal.setitimer(signal.ITIMER_PROF, _WATCHDOG_S)
+
+
+def _end_process(code: str, on_kill: Callable[[str], None] | None) -> None:
+    try:
+        if on_kill is not None:
+            on_kill(code)
+    finally:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Watch:
+    """What a job has used since it began. ``code``: the limit that it has passed, or empty."""
+
+    def __init__(self, limits: Limits | None) -> None:
+        self._limits = limits
+        self._cpu, self._polled = time.process_time(), time.monotonic()
+        self._memory = _anonymous_bytes() if limits is not None else 0
+        self.wall_s, self.code = 0.0, ""
+
+    def exceeded(self) -> str:
+        """Look at clocks and memory; the code of a limit that is passed."""
+        now = time.monotonic()
+        self.wall_s += min(now - self._polled, _LARGEST_PAUSE_S)
+        self._polled = now
+        if self._limits is None:
+            return ""
+        if _anonymous_bytes() - self._memory > self._limits.memory:
+            self.code = "out_of_memory"
+        elif time.process_time() - self._cpu > self._limits.cpu_s or self.wall_s > self._limits.wall_s:
+            self.code = "deadline"
+        return self.code
+
+
+@contextmanager
+def _allocations(limits: Limits | None) -> Iterator[None]:
+    """Let a single allocation far over the limit fail at once with MemoryError, before it takes a page."""
+    if limits is None:
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    finite = [limit for limit in before if limit != resource.RLIM_INFINITY]
+    most = min([_pages(5) + int(_ALLOCATION_SLACK * limits.memory), *finite])
+    resource.setrlimit(resource.RLIMIT_DATA, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _anonymous_bytes() -> int:
+    """Memory of this process that no other shares."""
+    return _pages(1) - _pages(2)
+
+
+def _pages(column: int) -> int:
+    """A column of ``/proc/self/statm``, in bytes."""
+    with open("/proc/self/statm", "rb") as file:
+        return _PAGE * int(file.read().split()[column])

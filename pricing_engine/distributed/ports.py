@@ -1,0 +1,69 @@
+"""What the dispatcher needs of its surroundings: workers, a store of analyses, counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pricing_engine.distributed.jobs import Job, Outcome, Priority
+from pricing_engine.distributed.limits import Limits
+from pricing_engine.distributed.results import Result
+
+
+class Calculation(Protocol):
+    """A model being analysed on a worker."""
+
+    async def result(self) -> Result:
+        """Wait for the end; raises Lost when the worker or its node is gone."""
+
+    def cancel(self, force: bool) -> None:
+        """Stop it; ``force`` ends its process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How a calculation shall run. ``run``: a name of its own; ``memory``: bytes to reserve; ``beside``: it takes no
+    CPU from those that run already.
+    """
+
+    run: str
+    priority: Priority
+    memory: int
+    limits: Limits
+    beside: bool
+
+
+class Workers(Protocol):
+    """Where calculations run."""
+
+    def cpus(self) -> int:
+        """CPUs of the cluster."""
+
+    def most_memory(self) -> int:
+        """Bytes of the largest node."""
+
+    def start(self, job: Job, attempt: Attempt) -> Calculation:
+        """Begin to analyse the job's model."""
+
+    def prepare(self, priority: Priority) -> None:
+        """Have one more worker warm for jobs of ``priority``, unless one is idle."""
+
+
+class Store(Protocol):
+    """Where analyses are kept, by key."""
+
+    def get(self, key: str) -> bytes | None:
+        """The JSON of the analysis, if it is there."""
+
+    def put(self, key: str, analysis: bytes) -> None:
+        """Keep it."""
+
+
+class Counters(Protocol):
+    """What is counted for operations."""
+
+    def ended(self, outcome: Outcome, job: Job, seconds: float) -> None:
+        """A job has ended."""
+
+    def retried(self, reason: str) -> None:
+        """A calculation lost its worker and begins again."""
