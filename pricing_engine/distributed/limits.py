@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -63,6 +63,9 @@ class _Thread(threading.Thread, Generic[T]):
         self._work, self._niceness = work, niceness
         self.results: list[T] = []
         self.error: BaseException | None = None
+        # Not join(): in Python 3.11 a KeyboardInterrupt inside it marks a thread as ended that is running.
+        self._running = threading.Lock()
+        self._running.acquire()
 
     def run(self) -> None:
         """Do the work."""
@@ -72,12 +75,20 @@ class _Thread(threading.Thread, Generic[T]):
             self.results.append(self._work())
         except BaseException as error:  # raised again where the result is asked for
             self.error = error
+        finally:
+            self._running.release()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it ends within ``timeout_s``."""
+        if self._running.acquire(timeout=timeout_s):
+            self._running.release()
+            return True
+        return not self.is_alive()  # it was stopped at its very end
 
     def stop(self) -> bool:
-        """Interrupt it between two bytecodes and wait a moment; False where it is still running."""
+        """Interrupt it between two bytecodes; False where it is still running after a moment."""
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), ctypes.py_object(_Stop))
-        self.join(_STOP_S)
-        return not self.is_alive()
+        return self.wait(_STOP_S)
 
 
 def run_limited(
@@ -101,7 +112,7 @@ def run_limited(
             job.start()
             watch = _Watch(limits)
             gave_way = niceness >= LONG_NICENESS
-            while not _ended(job):
+            while not job.wait(_POLL_S):
                 _wind_watchdog()
                 code = watch.exceeded()
                 if code and not job.stop():
@@ -114,7 +125,7 @@ def run_limited(
                     if on_long is not None:
                         on_long()
     except KeyboardInterrupt:
-        if job.is_alive() and not job.stop():
+        if job.ident is not None and not job.stop():
             _end_process("cancelled", None)
         raise
     finally:
@@ -135,11 +146,6 @@ def give_way(thread: int, niceness: int) -> None:
             os.setpriority(os.PRIO_PROCESS, thread, niceness)
     except ProcessLookupError:
         return
-
-
-def _ended(job: _Thread[Any]) -> bool:
-    job.join(_POLL_S)
-    return not job.is_alive()
 
 
 def _wind_watchdog() -> None:

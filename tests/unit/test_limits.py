@@ -155,7 +155,7 @@ def test_a_suspended_process_is_not_charged(monkeypatch: pytest.MonkeyPatch) -> 
 
 def in_process(work: Callable[[], None], limits: Limits, pipe: Connection) -> None:
     """Run ``work``; what is known when the process ends goes through the pipe."""
-    run_limited(work, limits, on_kill=lambda code: pipe.send(code))
+    run_limited(work, limits, on_kill=pipe.send)
 
 
 def test_a_job_that_can_not_be_stopped_takes_its_process_along() -> None:
@@ -169,7 +169,7 @@ def test_a_job_that_holds_the_gil_for_ever_is_ended_by_the_kernel() -> None:
 def interrupted(pipe: Connection) -> None:
     """Be cancelled as Ray cancels: an interrupt of the main thread."""
     threading.Timer(0.1, _thread.interrupt_main).start()
-    run_limited(hang, WIDE, on_kill=lambda code: pipe.send(code))
+    run_limited(hang, WIDE, on_kill=pipe.send)
 
 
 def test_a_cancelled_job_that_can_not_be_stopped_takes_its_process_along() -> None:
