@@ -27,6 +27,7 @@ from pricing_engine.distributed.metrics import DispatcherMetrics
 from pricing_engine.distributed.on_cluster import LOST
 from pricing_engine.distributed.ports import Attempt
 from pricing_engine.distributed.results import Lost, Order, Result
+from pricing_engine.distributed.slots import LONG_PER_CPU
 from pricing_engine.distributed.worker import COLD, NICE, analyse, limited, no_work, stay
 
 # A node of C CPUs, up to 48, takes C ordinary tasks and beside them 10 C others: express ones, those that run long, and
@@ -202,11 +203,13 @@ class DispatcherActor:
 
 
 def warm_workers(cpus: int) -> list[ray.ObjectRef[None]]:
-    """Begin a worker of each kind for each of ``cpus`` CPUs, so that the first models find them ready.
+    """Begin workers on ``cpus`` CPUs so that the first models find them ready: an ordinary one a CPU, and as many
+    express ones as may run long with one more for the next.
 
     They belong to the job of this process, as the dispatcher does that it has begun.
     """
-    return [task_of(stay, priority).remote() for priority in (Priority.EXPRESS, Priority.STANDARD) for _ in range(cpus)]
+    counts = {Priority.STANDARD: cpus, Priority.EXPRESS: LONG_PER_CPU * cpus + 1}
+    return [task_of(stay, priority).remote() for priority, count in counts.items() for _ in range(count)]
 
 
 def start_dispatcher(

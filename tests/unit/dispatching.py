@@ -1,0 +1,103 @@
+"""A dispatcher without Ray: workers, store and counters are stand-ins that a test holds in its hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from pricing_engine.distributed.dispatcher import Dispatcher
+from pricing_engine.distributed.jobs import Job, Priority
+from pricing_engine.distributed.ports import Attempt
+from pricing_engine.distributed.results import Result
+
+
+class Run:
+    def __init__(self, job: Job, attempt: Attempt) -> None:
+        self.job, self.attempt, self.cancelled = job, attempt, []
+        self.stubborn = False  # does not stop when it is cancelled
+        self.end: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    async def result(self) -> Result:
+        return await self.end
+
+    def cancel(self, force: bool) -> None:
+        self.cancelled.append(force)
+        if not self.end.done() and not self.stubborn:
+            self.end.set_result(Result(None, "cancelled", "the job was cancelled"))
+
+    def done(self) -> None:
+        self.end.set_result(Result(f'{{"model": "{self.job.sha256}"}}'.encode()))
+
+
+class Workers:
+    def __init__(self, slots: int = 1) -> None:
+        self.count, self.started, self.prepared = slots, [], []
+
+    def cpus(self) -> int:
+        return self.count
+
+    def most_memory(self) -> int:
+        return 1 << 40
+
+    def start(self, job: Job, attempt: Attempt) -> Run:
+        self.started.append(Run(job, attempt))
+        return self.started[-1]
+
+    def prepare(self, priority: Priority) -> None:
+        self.prepared.append(priority)
+
+
+class Store(dict):
+    def put(self, key: str, analysis: bytes) -> None:
+        self[key] = analysis
+
+
+class Counts:
+    def __init__(self) -> None:
+        self.outcomes, self.reasons = [], []
+
+    def ended(self, outcome, job, seconds) -> None:
+        self.outcomes.append(outcome)
+
+    def retried(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+class Desk:
+    """A dispatcher and what it works with."""
+
+    def __init__(self, slots: int = 1) -> None:
+        self.workers, self.store, self.counts = Workers(slots), Store(), Counts()
+        self.now = 0.0
+        self.dispatcher = Dispatcher(self.workers, self.store, self.counts, lambda: self.now)
+        self.dispatcher.slots.most = self.workers.cpus  # none at hand: what runs is what a test has let in
+
+    def submit(self, job: Job) -> asyncio.Task:
+        return asyncio.ensure_future(self.dispatcher.run(job))
+
+
+def job(name: str, model: str = "", **rest) -> Job:
+    return Job(name, rest.pop("customer", "c"), f"/m/{model or name}.stl", model or name, 1000, **rest)
+
+
+def scenario(slots: int = 1) -> Callable[[Callable[[Desk], Awaitable[None]]], Callable[[], None]]:
+    def wrap(body):
+        def test() -> None:
+            async def play() -> None:
+                await asyncio.wait_for(body(Desk(slots)), 20)
+
+            asyncio.run(play())
+
+        test.__name__, test.__doc__ = body.__name__, body.__doc__
+        return test
+
+    return wrap
+
+
+def running(desk: Desk) -> list[str]:
+    return [run.job.job_id for run in desk.workers.started if not run.end.done()]
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
