@@ -112,8 +112,8 @@ def _flood(folder: Path, count: int) -> list[Job]:
 
 def _latencies(client: Client, folder: Path, meanwhile: Sequence[Submitted] = ()) -> list[float]:
     """Seconds of quotes one after the other, which ``meanwhile`` must outlast."""
-    models = rings(folder, QUOTES, 48)
-    times = [timed(lambda job=_job(model, "somebody"): client.submit(job).outcome(60)) for model in models]
+    jobs = [_job(model, "somebody") for model in rings(folder, QUOTES, 48)]
+    times = [timed(lambda job=job: client.submit(job).outcome(60)) for job in jobs]
     if ray.wait([each.reference for each in meanwhile] or [ray.put(0)], timeout=0)[0] and meanwhile:
         raise RuntimeError("a slow file ended while it was needed; give more --corners")
     return times

@@ -87,4 +87,9 @@ class QuoteRequested(PricingRequest, Wish):
 
 
 class QuoteWithdrawn(PricingRequest):
-    """The price is not needed any more."""
+    """The price is not needed any more. In the express topic, so it may come before the request that it withdraws."""
+
+    @property
+    def topic(self) -> str:
+        """The one that no backlog delays."""
+        return REQUESTS[Priority.EXPRESS]

@@ -12,7 +12,7 @@ from sqlalchemy import DateTime, Double, Numeric, Text, Uuid, bindparam, select,
 from sqlalchemy.dialects.postgresql import JSONB
 
 from data.contracts.common import Priority
-from data.contracts.shop import QuoteRequested
+from data.contracts.shop import QuoteRequested, QuoteWithdrawn
 from data.kit import clock, paging, sql
 from data.kit.database import Connection
 from data.pricing.tables import QUOTES
@@ -62,10 +62,28 @@ _INTERVAL = {
     "interval_high": bindparam("high", type_=Numeric),
     "currency": bindparam("currency_code", type_=Text),
 }
+_NO_REQUEST = ""
+"""Stands for the model of a quote that was withdrawn before its request came."""
 _mine = QUOTES.c.id == bindparam("quote_id", type_=Uuid)
 _unfinished = QUOTES.c.finished_at.is_(None)
+_insert = sql.insert_into(QUOTES, *_ASKED, "model_sha256")
+_without_request = QUOTES.c.model_sha256 == _NO_REQUEST
 _CREATE = sql.Statement(
-    sql.insert_into(QUOTES, *_ASKED, "model_sha256").on_conflict_do_nothing().returning(QUOTES.c.id)
+    _insert.on_conflict_do_update(
+        index_elements=["id"],
+        set_={name: _insert.excluded[name] for name in (*_ASKED, "model_sha256") if name not in ("id", "status")},
+        where=_without_request,
+    ).returning(QUOTES)
+)
+# Whoever inserts a row of this id second, the request or its withdrawal, waits for the first and finds its row.
+_WITHDRAW = sql.Statement(
+    sql.insert_into(QUOTES, *_ASKED, "model_sha256", "finished_at")
+    .on_conflict_do_update(
+        index_elements=["id"],
+        set_={"status": QuoteStatus.CANCELLED, "finished_at": bindparam("finished_at")},
+        where=_unfinished,
+    )
+    .returning(QUOTES)
 )
 _GET = sql.Statement(select(QUOTES).where(_mine))
 _START = sql.Statement(
@@ -112,9 +130,27 @@ _HAS_MODEL = sql.Statement(
 )
 
 
-async def create(connection: Connection, asked: QuoteRequested) -> bool:
-    """A queued quote for a request; False where there is one with this id already."""
-    return await sql.value(connection, _CREATE, creation(asked)) is not None
+async def create(connection: Connection, asked: QuoteRequested) -> Quote | None:
+    """A quote for a request: queued, or cancelled where it was withdrawn before. None where there is one already."""
+    return await sql.one(connection, _CREATE, creation(asked), Quote)
+
+
+async def withdraw(connection: Connection, withdrawn: QuoteWithdrawn) -> Quote | None:
+    """Cancel a quote that is not over, and give it. None where it is over, and where its request has not come yet:
+    then it is cancelled as soon as that comes.
+    """
+    given = dict.fromkeys(("owner_id", "process", "material", "unit"), "") | {
+        "id": withdrawn.quote_id,
+        "order_id": withdrawn.order_id,
+        "status": QuoteStatus.CANCELLED,
+        "priority": withdrawn.priority,
+        "finish": None,
+        "quantity": 0,
+        "model_sha256": _NO_REQUEST,
+        "finished_at": clock.now(),
+    }
+    quote = await sql.one(connection, _WITHDRAW, given, Quote)
+    return None if quote is None or quote.model_sha256 == _NO_REQUEST else quote
 
 
 def creation(asked: QuoteRequested) -> dict[str, Any]:

@@ -8,6 +8,7 @@ writes its event.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -47,6 +48,7 @@ class Desk:
     dispatchers: Dispatchers
     announcer: Announcer
     _at_hand: dict[UUID, asyncio.Task[None]] = field(default_factory=dict, init=False)
+    _withdrawals: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
@@ -63,8 +65,18 @@ class Desk:
                 except TimeoutError:
                     continue
         finally:
-            for task in self._at_hand.values():
+            for task in (*self._at_hand.values(), *self._withdrawals):
                 task.cancel()
+
+    def withdraw(self, quotes: Iterable[UUID]) -> None:
+        """These quotes were cancelled: end their jobs on the cluster at once."""
+        for quote in quotes:
+            following = self._at_hand.get(quote)
+            if following is not None:
+                following.cancel()
+                ending = asyncio.create_task(self.dispatchers.cancel(str(quote)), name=f"withdraw {quote}")
+                self._withdrawals.add(ending)
+                ending.add_done_callback(self._withdrawals.discard)
 
     def wake(self) -> None:
         """There are new quotes, or some were cancelled."""
@@ -77,9 +89,8 @@ class Desk:
                 unfinished.update(await repository.unfinished(connection, priority, clock.now() - _FAR_BACK))
             for ident, task in [each for each in self._at_hand.items() if each[0] not in unfinished]:
                 quote = await repository.get(connection, ident)  # meanwhile tasks end and leave ``_at_hand``
-                if quote is None or quote.status is QuoteStatus.CANCELLED:
-                    task.cancel()
-                    await self.dispatchers.cancel(str(ident))
+                if not task.done() and (quote is None or quote.status is QuoteStatus.CANCELLED):
+                    self.withdraw([ident])
             new = [await repository.get(connection, ident) for ident in sorted(unfinished - self._at_hand.keys())]
         for quote in new:
             if quote is not None and quote.finished_at is None:
@@ -115,6 +126,7 @@ class Desk:
             model.bytes,
             unit=quote.unit,
             priority=jobs.Priority(quote.priority),
+            submitted_at=quote.created_at.timestamp(),
         )
         while True:
             try:

@@ -24,11 +24,13 @@ from serve_app.pricing.ends import cancelled
 async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> None:
     """Put a request into the queue, or take it away."""
     if isinstance(data, QuoteRequested):
-        await repository.create(connection, data)
+        quote = await repository.create(connection, data)
     elif isinstance(data, QuoteWithdrawn):
-        ended = await repository.finish(connection, data.quote_id, repository.QuoteStatus.CANCELLED)
-        if ended is not None:
-            await outbox.append(connection, cancelled().event(ended))
+        quote = await repository.withdraw(connection, data)
+    else:
+        return
+    if quote is not None and quote.status is repository.QuoteStatus.CANCELLED:
+        await outbox.append(connection, cancelled().event(quote))
 
 
 def add_to(work: Work, database: Database, dispatchers: Dispatchers | None = None) -> None:
@@ -37,7 +39,8 @@ def add_to(work: Work, database: Database, dispatchers: Dispatchers | None = Non
     models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
     desk = Desk(database, models, dispatchers or OnRay(), Announcer(redis, QUOTES))
 
-    async def after(_applied: Sequence[EventData]) -> None:
+    async def after(applied: Sequence[EventData]) -> None:
+        desk.withdraw([data.quote_id for data in applied if isinstance(data, QuoteWithdrawn)])
         desk.wake()
 
     consumers = [Consumer(f"pricing-{priority}", hear, database, kafka, after=after) for priority in Priority]

@@ -7,7 +7,7 @@ from typing import Any
 
 from data.contracts.crm import OrderWithdrawn
 from data.contracts.envelope import CloudEvent, EventData
-from data.contracts.lifecycle import Actor, OrderStatus, Step
+from data.contracts.lifecycle import Actor, Step
 from data.contracts.pricing import QuoteNeedsReview, QuotePriced
 from data.contracts.shop import PricingOverdue
 from data.contracts.topics import QUOTES
@@ -37,14 +37,15 @@ async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> N
     changes: dict[str, Any] = {"quote": data.quote} if isinstance(data, QuotePriced | QuoteNeedsReview) else {}
     by, told = told_by(data)
     await repository.move(connection, order, step, by, told=told, **changes)
-    if isinstance(data, OrderWithdrawn) and order.status is OrderStatus.SUBMITTED:
+    if isinstance(data, OrderWithdrawn):
         await withdraw_quote(connection, order)
 
 
 async def give_up_waiting(connection: Connection) -> None:
-    """Fail orders whose price is overdue; a price that comes later still counts."""
+    """Fail orders whose price is overdue, and withdraw it; a price that was found in the same moment still counts."""
     for order in await repository.overdue(connection, timedelta(seconds=settings().pricing_overdue_s)):
         await repository.move(connection, order, Step.FAIL_PRICE, Actor.TIMER.value, Actor.TIMER, tell=_overdue)
+        await withdraw_quote(connection, order)
 
 
 def _overdue(order: Order) -> PricingOverdue:

@@ -79,14 +79,16 @@ async def cancel(connection: Connection, ident: UUID, who: Principal, seen: int 
         return OrderCancelled(order_id=ident, by=who.id, revision=after.revision, reason=reason)
 
     after = await _move(connection, order, Step.CANCEL, who, told)
-    if order.status is OrderStatus.SUBMITTED:
-        await withdraw_quote(connection, order)
+    await withdraw_quote(connection, order)
     return after
 
 
 async def withdraw_quote(connection: Connection, order: Order) -> None:
-    """Tell pricing that the price is not needed any more."""
-    if order.quote_id is not None:
+    """Tell pricing that the price of ``order``, as it was before its last step, is not needed any more.
+
+    An order whose price failed may still be in work there.
+    """
+    if order.status in (OrderStatus.SUBMITTED, OrderStatus.PRICE_FAILED) and order.quote_id is not None:
         await outbox.append(
             connection, QuoteWithdrawn(quote_id=order.quote_id, order_id=order.id, priority=order.priority)
         )

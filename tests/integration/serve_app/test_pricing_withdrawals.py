@@ -1,0 +1,225 @@
+"""A price that is not needed any more: whoever cancels or gives up says so, and pricing stops, whatever came first."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from data.contracts.common import Priority, Wish
+from data.contracts.lifecycle import OrderStatus, Step
+from data.contracts.shop import QuoteRequested, QuoteWithdrawn
+from data.kit import clock
+from data.kit.database import Connection, Database
+from data.kit.ids import new_id
+from data.models.store import ModelStore
+from data.pricing import repository as quotes
+from data.pricing.repository import QuoteStatus
+from data.shop import repository as orders
+from pricing_engine.distributed.jobs import Outcome, Status
+from serve_app.kit.principal import Principal, Role
+from serve_app.pricing import desk as desk_module
+from serve_app.pricing.desk import Desk
+from serve_app.pricing.events import hear
+from serve_app.shop import steps
+from serve_app.shop.events import give_up_waiting
+from tests.integration.data import conftest
+from tests.integration.data.running import initiated, run, until, while_running
+from tests.integration.serve_app.test_pricing_desk import MODEL, SHA, Jobs, Slow, ask
+from tests.unit.data import examples
+
+migrated, service_urls, shop_url = conftest.migrated, conftest.service_urls, conftest.shop_url
+
+Migrated = Callable[[str], str]
+WISH = Wish(process="casting", material="brass", finish="polished", quantity=2, priority=Priority.STANDARD)
+ME = Principal("me", frozenset({Role.CUSTOMER}))
+EXPRESS = "pricing.requests.express.v1"
+
+
+def request(priority: Priority = Priority.BULK) -> tuple[QuoteRequested, QuoteWithdrawn]:
+    """A request of an order, and its withdrawal."""
+    known = next(each for each in examples.EVENTS if isinstance(each, QuoteRequested)).model_dump()
+    asked = QuoteRequested.model_validate({**known, "quote_id": new_id(), "order_id": new_id(), "priority": priority})
+    return asked, QuoteWithdrawn(quote_id=asked.quote_id, order_id=asked.order_id, priority=priority)
+
+
+async def sent(connection: Connection) -> list[tuple[str, dict[str, Any]]]:
+    """Topic and message of every event in the outbox."""
+    rows = await (await connection.execute("SELECT topic, value FROM outbox ORDER BY id")).fetchall()
+    return [(topic, json.loads(value)) for topic, value in rows]
+
+
+def types(messages: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    return [message["type"].split(".")[1] for _, message in messages]
+
+
+async def take(database: Database, data: QuoteRequested | QuoteWithdrawn) -> None:
+    """Handle an event as pricing's consumer does."""
+    async with database.transaction() as connection:
+        await hear(connection, None, data)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("priority", Priority)
+def test_withdrawals_travel_where_no_backlog_delays_them(priority: Priority) -> None:
+    asked, withdrawn = request(priority)
+    assert (asked.topic, withdrawn.topic) == (f"pricing.requests.{priority}.v1", EXPRESS)
+    assert asked.subject == withdrawn.subject
+
+
+@pytest.mark.parametrize("overtakes", [True, False])
+def test_a_withdrawal_wins_whether_it_comes_before_or_after_its_request(migrated: Migrated, overtakes: bool) -> None:
+    asked, withdrawn = request()
+
+    async def main() -> None:
+        async with Database(migrated("pricing")) as database:
+            for data in (withdrawn, asked) if overtakes else (asked, withdrawn):
+                await take(database, data)
+                await take(database, data)  # a message may come twice
+            async with database.connection() as connection:
+                quote = await quotes.get(connection, asked.quote_id)
+                assert quote is not None
+                assert (quote.status, quote.owner_id) == (QuoteStatus.CANCELLED, asked.owner_id)
+                assert (quote.model_sha256, quote.quantity) == (asked.model_sha256, asked.quantity)
+                assert await quotes.unfinished(connection, asked.priority, clock.now() - timedelta(days=1)) == []
+                messages = await sent(connection)
+                assert types(messages) == ["QuoteCancelled"]
+                assert messages[0][1]["data"]["owner_id"] == asked.owner_id
+
+    run(main())
+
+
+def test_a_withdrawal_without_a_request_is_nobodys_quote(migrated: Migrated) -> None:
+    _, withdrawn = request()
+
+    async def main() -> None:
+        async with Database(migrated("pricing")) as database:
+            await take(database, withdrawn)
+            async with database.connection() as connection:
+                assert await sent(connection) == []
+
+    run(main())
+
+
+def test_a_withdrawal_leaves_a_quote_that_is_over_as_it_is(migrated: Migrated) -> None:
+    asked, withdrawn = request()
+
+    async def main() -> None:
+        async with Database(migrated("pricing")) as database:
+            await take(database, asked)
+            async with database.transaction() as connection:
+                await quotes.finish(connection, asked.quote_id, QuoteStatus.DONE, {"total": "2.00"})
+            await take(database, withdrawn)
+            async with database.connection() as connection:
+                quote = await quotes.get(connection, asked.quote_id)
+                assert quote is not None
+                assert (quote.status, quote.result) == (QuoteStatus.DONE, {"total": "2.00"})
+                assert await sent(connection) == []
+
+    run(main())
+
+
+def test_requests_and_withdrawals_at_once_leave_nothing_to_price(migrated: Migrated) -> None:
+    async def main() -> None:
+        async with Database(migrated("pricing")) as database:
+            both = [data for _ in range(100) for data in request()]
+            random.shuffle(both)
+            await asyncio.gather(*(take(database, data) for data in both))
+            async with database.connection() as connection:
+                assert await quotes.unfinished(connection, Priority.BULK, clock.now() - timedelta(days=1)) == []
+                assert types(await sent(connection)) == 100 * ["QuoteCancelled"]
+
+    run(main())
+
+
+def test_a_withdrawal_ends_the_job_without_waiting_for_the_next_poll(
+    migrated: Migrated, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_module, "LOOK_EVERY_S", 1e6)
+    jobs = Jobs()
+
+    async def main() -> None:
+        store = ModelStore(tmp_path.as_uri(), 1 << 20)
+        async with store.receive() as incoming:
+            await incoming.write(MODEL)
+            await store.keep(incoming)
+        async with Database(migrated("pricing")) as database:
+            desk = Desk(database, store, jobs, Slow())
+            gone, stays = [await ask(database, SHA) for _ in range(2)]
+
+            async def withdrawing() -> None:
+                await until(lambda: len(jobs.ends) == 2)
+                desk.withdraw([gone, new_id()])
+                await until(lambda: jobs.cancelled == [str(gone)])
+                jobs.ends[str(stays)].set_result(Outcome(str(stays), Status.FAILED, code="deadline", message="slow"))
+
+                async def failed() -> bool:
+                    async with database.connection() as connection:
+                        quote = await quotes.get(connection, stays)
+                    return quote is not None and quote.error == "deadline: slow"
+
+                await until(failed)
+
+            await while_running(desk.run(), work=withdrawing())
+
+    run(main())
+
+
+async def submitted(database: Database) -> UUID:
+    """An order that waits for its price."""
+    ident = new_id()
+    async with database.transaction() as connection:
+        await orders.create(connection, initiated(ident, ME.id, WISH))
+        order = await orders.lock(connection, ident)
+        assert order is not None
+        await orders.move(connection, order, Step.UPLOAD, ME.id, model_sha256=examples.SHA, unit="mm")
+        await steps.submit(connection, ident, ME, None)
+    return ident
+
+
+def withdrawals(messages: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
+    """Topic and quote of each withdrawal."""
+    found = zip(types(messages), messages, strict=True)
+    return [(topic, message["data"]["quote_id"]) for name, (topic, message) in found if name == "QuoteWithdrawn"]
+
+
+def test_an_order_whose_price_is_overdue_withdraws_it(shop_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            ident = await submitted(database)
+            later = clock.now() + timedelta(days=1)
+            async with database.transaction() as connection:
+                await give_up_waiting(connection)
+                assert withdrawals(await sent(connection)) == [], "it has time"
+            monkeypatch.setattr(clock, "now", lambda: later)
+            for _ in range(2):
+                async with database.transaction() as connection:
+                    await give_up_waiting(connection)
+            async with database.connection() as connection:
+                order = await orders.get(connection, ident)
+                assert order is not None
+                assert order.status is OrderStatus.PRICE_FAILED
+                assert withdrawals(await sent(connection)) == [(EXPRESS, str(order.quote_id))]
+
+    run(main())
+
+
+@pytest.mark.parametrize("status", [OrderStatus.SUBMITTED, OrderStatus.PRICE_FAILED])
+def test_cancelling_an_order_withdraws_a_price_that_may_still_be_in_work(shop_url: str, status: OrderStatus) -> None:
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            ident = await submitted(database)
+            async with database.transaction() as connection:
+                order = await orders.lock(connection, ident)
+                assert order is not None
+                if status is OrderStatus.PRICE_FAILED:
+                    await orders.move(connection, order, Step.FAIL_PRICE, "pricing")
+                await steps.cancel(connection, ident, ME, None, "no need")
+                assert withdrawals(await sent(connection)) == [(EXPRESS, str(order.quote_id))]
+
+    run(main())
