@@ -20,7 +20,7 @@ from pricing_engine.distributed.errors import QueueFull
 from pricing_engine.distributed.fair_queue import FairQueue, Ticket
 from pricing_engine.distributed.jobs import Job, Outcome, Priority, Status, Update
 from pricing_engine.distributed.limits import LONG_S
-from pricing_engine.distributed.plan import facets_in, limits_for, memory_needed
+from pricing_engine.distributed.plan import cpu_limit, facets_in, limits_for, memory_needed
 from pricing_engine.distributed.ports import Attempt, Calculation, Counters, Store, Workers
 from pricing_engine.distributed.results import Lost, Result, limit_message
 from pricing_engine.distributed.slots import Lane, Slot, Slots
@@ -29,6 +29,7 @@ MOST_WAITING = 100_000
 MOST_ATTEMPTS = 4
 _MOST_REMEMBERED = 20_000  # outcomes, for owners who ask again
 _STAGES = 7  # what a Partial can have in ``ended``, and the start
+_LEAST_CPU_S = 0.5  # of an attempt after others that were lost
 _FORCE_AFTER_S = 0.5  # a worker that does not end what was cancelled is ended
 _LANES = {Lane.EXPRESS: (Priority.EXPRESS,), Lane.ORDINARY: (Priority.STANDARD, Priority.BULK)}
 
@@ -284,11 +285,12 @@ class Dispatcher:
     async def _attempts(self, work: _Work, priority: Priority, beside: bool) -> tuple[Outcome | None, float | None]:
         """The outcome, and the seconds that the analysis took; no outcome where it has to begin again as ordinary."""
         reserved = memory = memory_needed(work.job.model, work.job.bytes)
+        cpu_s = work.job.cpu_limit_s or cpu_limit(work.job.model, work.job.bytes)
         lost: Lost | None = None
         while work.attempts < MOST_ATTEMPTS and work.waiters:
             most = self._workers.most_memory()
             memory = min(memory, most)
-            limits = limits_for(work.job.model, work.job.bytes, memory, most, work.spent_s)
+            limits = limits_for(max(_LEAST_CPU_S, cpu_s - work.spent_s), memory, most)
             work.attempts += 1
             try:
                 result = await self._attempt(work, Attempt(secrets.token_hex(8), priority, memory, limits, beside))

@@ -44,7 +44,8 @@ class Job:
 
     ``job_id`` is the owner's: submitting it again is harmless. ``model`` is a path or URL that every worker can read,
     ``sha256`` and ``bytes`` what is stored there. ``customer`` shares the cluster fairly with other customers.
-    A job that is not done ``deadline_s`` after ``submitted_at`` (Unix time) fails. ``key`` is the id of the analysis;
+    A job that is not done ``deadline_s`` after ``submitted_at`` (Unix time) fails. ``cpu_limit_s``: most CPU seconds on
+    its worker, where the size of the file shall not decide. ``key`` is the id of the analysis;
     jobs with equal ``calculation`` are calculated once (who says that the model lies elsewhere must show it there).
     Raises UnknownPriority, BadDeadline.
     """
@@ -58,14 +59,16 @@ class Job:
     settings: Settings = field(default_factory=Settings)
     priority: Priority = Priority.STANDARD
     deadline_s: float | None = None
+    cpu_limit_s: float | None = None
     submitted_at: float = field(default_factory=time.time)
     key: str = field(init=False)
     calculation: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "priority", Priority.of(self.priority))
-        if self.deadline_s is not None and not (math.isfinite(self.deadline_s) and self.deadline_s > 0):
-            raise BadDeadline(f"deadline of {self.deadline_s} s: give a positive number of seconds, or none")
+        for seconds in (self.deadline_s, self.cpu_limit_s):
+            if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+                raise BadDeadline(f"deadline of {seconds} s: give a positive number of seconds, or none")
         object.__setattr__(self, "key", analysis_id(self.sha256, self.unit, self.settings))
         object.__setattr__(self, "calculation", f"{self.key} {self.model}")
 

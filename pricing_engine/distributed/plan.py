@@ -34,13 +34,16 @@ def memory_needed(model: str, size: int) -> int:
     return _BASE_BYTES + parsed + _BYTES_A_FACET * facets_in(model, size)
 
 
-def limits_for(model: str, size: int, memory: int, most_memory: int, spent_s: float = 0.0) -> Limits:
-    """Limits of an attempt to analyse the file for which ``memory`` bytes of ``most_memory``, all that a node has, are
-    reserved, after ``spent_s`` of other attempts.
+def cpu_limit(model: str, size: int) -> float:
+    """Most CPU seconds that the analysis of the file may take."""
+    return min(_MOST_CPU_S, _LEAST_CPU_S + _CPU_S_A_FACET * facets_in(model, size))
+
+
+def limits_for(cpu_s: float, memory: int, most_memory: int) -> Limits:
+    """Limits of an attempt that may take ``cpu_s`` and for which ``memory`` bytes of the largest node's ``most_memory``
+    are reserved.
 
     Time spent waiting for a worker does not count. What needs more memory is tried again with a larger reservation.
     """
-    whole = min(_MOST_CPU_S, _LEAST_CPU_S + _CPU_S_A_FACET * facets_in(model, size))
-    cpu_s = max(1.0, whole - spent_s)
     growth = max(_LEAST_GROWTH, min(int(_MEMORY_SLACK * (memory - _BASE_BYTES)), most_memory - _BASE_BYTES))
     return Limits(cpu_s, _WALL_FOR_CPU * cpu_s, growth)

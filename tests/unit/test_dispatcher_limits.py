@@ -8,7 +8,7 @@ from pricing_engine.distributed import dispatcher as module
 from pricing_engine.distributed.dispatcher import MOST_ATTEMPTS
 from pricing_engine.distributed.jobs import Priority, Status
 from pricing_engine.distributed.limits import LONG_S
-from pricing_engine.distributed.plan import limits_for, memory_needed
+from pricing_engine.distributed.plan import cpu_limit, limits_for, memory_needed
 from pricing_engine.distributed.results import Lost, Result
 from pricing_engine.distributed.slots import LONG_PER_CPU
 from tests.unit.dispatching import Desk, job, running, scenario, settle
@@ -183,9 +183,16 @@ async def test_attempts_share_one_deadline(desk) -> None:
     desk.now += 6.0
     first.end.set_exception(Lost("worker_lost", "gone"))
     await settle()
-    whole = limits_for("a.stl", 1000, memory_needed("a.stl", 1000), 1 << 40)
-    assert first.attempt.limits == whole
-    assert desk.workers.started[1].attempt.limits.cpu_s == whole.cpu_s - 6.0 - LONG_S
+    whole = cpu_limit("a.stl", 1000)
+    assert first.attempt.limits == limits_for(whole, memory_needed("a.stl", 1000), 1 << 40)
+    assert desk.workers.started[1].attempt.limits.cpu_s == whole - 6.0 - LONG_S
+
+
+@scenario()
+async def test_a_job_may_bring_a_deadline_of_its_own(desk) -> None:
+    desk.submit(job("a", cpu_limit_s=2.0))
+    await settle()
+    assert desk.workers.started[0].attempt.limits.cpu_s == 2.0
 
 
 @scenario()

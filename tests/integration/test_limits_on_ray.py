@@ -1,0 +1,144 @@
+"""Jobs that would take too much of a real Ray cluster: time, memory, every slot. Others go on as if they were alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import ray
+
+from benchmarks.rings import write_ring
+from cluster.local.here import Cluster
+from pricing_engine.distributed.actor import start_dispatcher
+from pricing_engine.distributed.client import Client, Submitted, job_for
+from pricing_engine.distributed.connect import connect
+from pricing_engine.distributed.jobs import Job, Status
+from pricing_engine.distributed.limits import LONG_NICENESS
+from pricing_engine.distributed.results import Order, Result
+from pricing_engine.distributed.worker import analyse
+
+EVER = 600.0
+"""CPU seconds: longer than the tests."""
+
+
+def work(order: Order) -> Result:
+    """The worker's task, but for files whose names say what they take."""
+    kind = Path(order.model).name.partition("-")[0]
+    if kind == "stuck":  # computes without the GIL and does not hear of an interrupt, like one long kernel
+        hashlib.pbkdf2_hmac("sha256", b"", b"", (1 << 31) - 1)
+    if kind == "hog":
+        kept = []
+        while True:
+            kept.append(np.ones(8 << 20, np.uint8))
+    return analyse(order)
+
+
+@pytest.fixture(scope="module")
+def client(ray_here: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    connect(ray_here.address)
+    dispatcher = start_dispatcher(str(tmp_path_factory.mktemp("analyses")), work=work)
+    yield Client()
+    ray.kill(dispatcher)
+    ray.shutdown()
+
+
+def job(folder: Path, kind: str, owner: str = "c", **rest: object) -> Job:
+    """A job for a model of its own, whose name holds ``kind``."""
+    name = uuid.uuid4().hex
+    path = write_ring(folder / f"{kind}-{name}.stl", int(name[:6], 16) / 2**24)
+    return job_for(path, name, owner, **rest)
+
+
+def processes(submitted: Submitted) -> list[psutil.Process]:
+    """Those that do the job's work."""
+    name = submitted.job.file_name
+    return [each for each in psutil.process_iter(["cmdline"]) if name in " ".join(each.info["cmdline"] or ())]
+
+
+def begun(client: Client, job: Job) -> tuple[Submitted, psutil.Process]:
+    """The job, and the process that works on it."""
+    submitted = client.submit(job)
+    while not (found := processes(submitted)):
+        time.sleep(0.01)
+    return submitted, found[0]
+
+
+def until_gone(process: psutil.Process) -> None:
+    process.wait(60)
+
+
+def thread_nicenesses(process: psutil.Process) -> set[int]:
+    """Of its threads."""
+    return {os.getpriority(os.PRIO_PROCESS, thread.id) for thread in process.threads()}
+
+
+def test_a_job_that_is_stuck_in_a_kernel_ends_at_its_deadline_with_its_process(client: Client, tmp_path: Path) -> None:
+    stuck, process = begun(client, job(tmp_path, "stuck", cpu_limit_s=1.0))
+    outcome = stuck.outcome(120)
+    assert (outcome.status, outcome.code, outcome.attempts) == (Status.FAILED, "deadline", 1)
+    assert outcome.message == "the model was not measured within 1 s of computing; repair or simplify it"
+    until_gone(process)
+    assert client.submit(job(tmp_path, "ring")).outcome(120).status is Status.DONE
+
+
+def test_a_job_that_takes_memory_ends_and_neither_the_node_nor_the_dispatcher_does(
+    client: Client, tmp_path: Path
+) -> None:
+    before = ray.get(client.hello())["pid"]
+    hog = client.submit(job(tmp_path, "hog"))
+    others = [client.submit(job(tmp_path, "ring")) for _ in range(4)]
+    outcome = hog.outcome(200)
+    assert (outcome.status, outcome.code) == (Status.FAILED, "out_of_memory")
+    assert 1 < outcome.attempts <= 4
+    assert {other.outcome(120).status for other in others} == {Status.DONE}
+    assert ray.get(client.hello())["pid"] == before
+    assert all(node["Alive"] for node in ray.nodes())
+
+
+def test_express_passes_stuck_express_jobs_of_another_owner(client: Client, tmp_path: Path) -> None:
+    greedy = [begun(client, job(tmp_path, "stuck", "greedy", priority="express", cpu_limit_s=EVER)) for _ in range(4)]
+    while any(LONG_NICENESS not in thread_nicenesses(process) for _, process in greedy):
+        time.sleep(0.01)  # each gives way
+    quick = [client.submit(job(tmp_path, "ring", f"c{i}", priority="express")) for i in range(3)]
+    assert {each.outcome(120).status for each in quick} == {Status.DONE}
+    assert all(process.is_running() for _, process in greedy), "nothing was killed for them"
+    for submitted, process in greedy:
+        assert submitted.cancel()
+        until_gone(process)
+
+
+def test_cancelling_beside_ten_thousand_jobs_ends_the_process(client: Client, tmp_path: Path) -> None:
+    stuck, process = begun(client, job(tmp_path, "stuck", priority="bulk", cpu_limit_s=EVER))
+    known = job(tmp_path, "ring", "flood", priority="bulk")
+    waiting = [
+        client.submit(Job(f"w{i}", "flood", known.model, f"{i:064x}", known.bytes, priority="bulk"))
+        for i in range(10_000)
+    ]
+    try:
+        while sum(ray.get(client.hello())["waiting"].values()) < 9_000:
+            time.sleep(0.05)
+        handled = len(ray.wait([each.reference for each in waiting], num_returns=10_000, timeout=0)[0])
+        assert stuck.cancel()
+        assert stuck.outcome(60).status is Status.CANCELLED
+        until_gone(process)
+        assert handled < 1_000, "it did not wait for them"
+    finally:
+        ray.get([client._dispatcher.cancel.remote(each.job.job_id) for each in waiting])
+
+
+def test_work_of_a_dispatcher_that_is_killed_ends_with_it_and_its_jobs_begin_again(
+    client: Client, tmp_path: Path
+) -> None:
+    stuck, orphan = begun(client, job(tmp_path, "stuck", cpu_limit_s=3.0))
+    os.kill(ray.get(client.hello())["pid"], signal.SIGKILL)
+    until_gone(orphan)
+    outcome = stuck.outcome(200)
+    assert (outcome.status, outcome.code) == (Status.FAILED, "deadline"), "its deadline holds under the next one"
