@@ -2,7 +2,8 @@
 
 Ray's workers change their process group, their title and with it the environment that others can read, but none leaves
 the session of the command that started the node. So a session's id (the pid of its first process) together with the
-moment that process began names everything that a part has started, also after the first process has died. PostgreSQL's
+moment that process began names everything that a part has started, also after the first process has died. That moment
+is counted from boot: the wall clock may step, and with it what psutil calls the time of creation. PostgreSQL's
 processes do leave, each for a session of its own; they are found as children while the first one lives, and end by
 themselves once it does not.
 """
@@ -18,15 +19,15 @@ from pathlib import Path
 
 import psutil
 
-# The kernel counts process starts in hundredths of a second since boot; two clocks may differ by a little more.
-CLOCK_SLACK_S = 1.0
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_STARTTIME = 22  # the field of /proc/<pid>/stat, in ticks since boot
 # A killed process is gone in milliseconds, unless it hangs in the kernel (a dead network file system, say).
 UNKILLABLE_AFTER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session: ``pid`` of its first process, which is the session's id, and when that began (s since the epoch)."""
+    """A session: ``pid`` of its first process, which is the session's id, and when that began (s since boot)."""
 
     pid: int
     began: float
@@ -59,15 +60,24 @@ def start(argv: Sequence[str], log: Path, env: Mapping[str, str | None] | None =
 
 def of_process(pid: int) -> Session:
     """The session whose first process is the living ``pid``; raises psutil.NoSuchProcess."""
-    return Session(pid, psutil.Process(pid).create_time())
+    return Session(pid, began_at(pid))
+
+
+def began_at(pid: int) -> float:
+    """When a process began, in seconds since boot; raises psutil.NoSuchProcess."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise psutil.NoSuchProcess(pid) from error
+    after_name = stat.rpartition(")")[2].split()  # a name may hold spaces and brackets
+    return int(after_name[_STARTTIME - 3]) / _TICKS_PER_S
 
 
 def alive(session: Session) -> bool:
     """Whether the session's first process runs: not ended, not a zombie, and not another one with the same pid."""
     try:
-        process = psutil.Process(session.pid)
-        same = abs(process.create_time() - session.began) < CLOCK_SLACK_S
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        same = began_at(session.pid) == session.began
+        return same and psutil.Process(session.pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
@@ -78,12 +88,12 @@ def members(session: Session) -> list[psutil.Process]:
     others: dict[int, list[psutil.Process]] = {}  # by their parent
     for process in psutil.process_iter():
         try:
-            later = process.create_time() - session.began
-            if later < -CLOCK_SLACK_S or process.status() == psutil.STATUS_ZOMBIE:
+            later = began_at(process.pid) - session.began
+            if later < 0 or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             if os.getsid(process.pid) != session.pid:
                 others.setdefault(process.ppid(), []).append(process)
-            elif process.pid == session.pid and later > CLOCK_SLACK_S:
+            elif process.pid == session.pid and later > 0:
                 return []  # the pid was given to another session after ours had ended
             else:
                 found[process.pid] = process

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cluster.local import parts, servers, services, sessions
@@ -92,6 +93,15 @@ def test_a_session_whose_pid_now_belongs_to_another_is_not_touched(tmp_path: Pat
     assert not sessions.alive(earlier)
     assert sessions.end(earlier, grace_s=1) == 0
     assert sessions.alive(session)
+    sessions.end(session, grace_s=1)
+
+
+def test_a_step_of_the_wall_clock_changes_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = sessions.start(["sleep", "60"], tmp_path / "log")
+    created = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: created(process) + 3600)
+    assert sessions.alive(session)
+    assert [process.pid for process in sessions.members(session)] == [session.pid]
     sessions.end(session, grace_s=1)
 
 
