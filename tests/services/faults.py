@@ -32,7 +32,8 @@ class Injected:
     """A fault as it was: ``began`` and ``ended`` in seconds since the epoch, ``hit`` what was hit.
 
     ``ready_after_s``: from its end until the state file called every part of the stack ready. ``moved_after_s``: from
-    then until every partition had moved; None where that was not measured, or did not happen in time (``stuck``).
+    then until every partition had moved, ``moved_last`` at the end; None where that was not measured, or did not happen
+    in time (``stuck``).
     """
 
     fault: Fault
@@ -42,6 +43,7 @@ class Injected:
     outcome: str = ""
     ready_after_s: float | None = None
     moved_after_s: float | None = None
+    moved_last: str = ""
     stuck: str = ""
 
 
@@ -203,10 +205,10 @@ class Injector:
         found.ready_after_s = round(ready - began, 2)
         moved = progress.wait_until_moved(self.bootstrap, ready, MOVED_WITHIN_S)
         if moved.seconds is None:
-            behind = [f"{group} at {topic}-{n}: {left}" for (group, (topic, n)), left in moved.behind.items()]
-            found.stuck = ", ".join(behind) or "the broker did not answer"
+            found.stuck = _listed(moved.behind) or "the broker did not answer"
         else:
             found.moved_after_s = round(moved.seconds, 2)
+            found.moved_last = _listed(moved.last)
 
     def _await_ready(self) -> None:
         def ready() -> bool | None:
@@ -214,6 +216,10 @@ class Injector:
             return (state is not None and all(part.ready for part in state.parts)) or None
 
         eventually(ready, "all parts of the stack are ready", READY_WITHIN_S)
+
+
+def _listed(behind: progress.Behind) -> str:
+    return ", ".join(f"{group} at {topic}-{n}: {left}" for (group, (topic, n)), left in behind.items())
 
 
 def places(folder: Path, model_bytes: int) -> dict[str, tuple[Path, int]]:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -22,10 +22,14 @@ Behind = dict[tuple[str, TopicPartition], int]
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """``seconds``: until every partition had moved; None where one had not in time, and ``behind`` says which."""
+    """``seconds``: until every partition had moved; None where one had not in time, and ``behind`` says which.
+
+    ``last``: those that moved last, as the poll before the end saw them.
+    """
 
     seconds: float | None
     behind: Behind
+    last: Behind = field(default_factory=dict)
 
 
 def wait_until_moved(
@@ -52,15 +56,17 @@ async def _wait_until_moved(
     deadline = since + within_s
     ends: dict[TopicPartition, int] | None = None
     behind: Behind = {}
+    last: Behind = {}
     while True:
         try:
             async with _clients(bootstrap) as (admin, reader):
                 ends = ends or await _ends(admin, reader, consumers)
                 while behind := await _behind(admin, ends, consumers):
+                    last = behind
                     if time.monotonic() > deadline:
                         return Moved(None, behind)
                     await asyncio.sleep(POLL_INTERVAL_S)
-                return Moved(time.monotonic() - since, {})
+                return Moved(time.monotonic() - since, {}, last)
         except (KafkaError, OSError):
             if time.monotonic() > deadline:
                 return Moved(None, behind)
