@@ -9,7 +9,10 @@ from typing import Any, Protocol, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from data.kit import kafka_connection
+
 Client = TypeVar("Client")
+kafka_connection.install()
 PARTITIONS = 6
 LARGEST_MESSAGE = 1024 * 1024
 # While a broker is away each client tries again after this time, in several loops: with 50 ms those of one machine took

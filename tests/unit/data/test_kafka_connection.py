@@ -1,0 +1,84 @@
+"""aiokafka on uvloop: a request on a closed transport is a lost connection, and ends no task of the client's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+import uvloop
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.admin import ApiVersionRequest
+from aiokafka.structs import BrokerMetadata
+
+from data.kit import kafka
+
+
+def on_uvloop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """As the replicas of the services run."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+@pytest.fixture(autouse=True)
+def no_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server of these tests takes connections and answers nothing."""
+
+    async def nothing(_self: AIOKafkaConnection) -> None:
+        return
+
+    monkeypatch.setattr(AIOKafkaConnection, "_do_version_lookup", nothing)
+    # The task that reads answers, and would notice the end of the connection, has not had its turn.
+    monkeypatch.setattr(AIOKafkaConnection, "_create_reader_task", lambda _self: asyncio.ensure_future(never()))
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+async def closed_connection(on_close: Callable[..., None]) -> AIOKafkaConnection:
+    """A connection whose transport is closed and whose reader has not noticed: the moment after a broker's death."""
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    connection = AIOKafkaConnection("127.0.0.1", server.sockets[0].getsockname()[1], on_close=on_close)
+    await connection.connect()
+    connection._writer.transport.abort()
+    await asyncio.wait_for(connection._closed_fut, 10)
+    await asyncio.sleep(0.01)
+    server.close()
+    return connection
+
+
+def test_a_request_on_a_closed_transport_is_a_lost_connection() -> None:
+    assert kafka.PARTITIONS  # its import has installed the repair
+
+    async def main() -> None:
+        closed: list[object] = []
+        connection = await closed_connection(lambda _connection, reason: closed.append(reason))
+        with pytest.raises(KafkaConnectionError, match=r"broken: unable to perform operation on .*closed"):
+            await connection.send(ApiVersionRequest())
+        assert closed == [CloseReason.CONNECTION_BROKEN]
+        with pytest.raises(KafkaConnectionError, match="No connection"):
+            await connection.send(ApiVersionRequest())
+
+    on_uvloop(main)
+
+
+def test_an_update_of_the_metadata_fails_without_an_error_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AIOKafkaConnection, "connected", lambda _self: True)
+
+    async def main() -> None:
+        client = AIOKafkaClient(bootstrap_servers="127.0.0.1:1")
+        monkeypatch.setattr(client.cluster, "brokers", lambda: {BrokerMetadata(1, "127.0.0.1", 1, None)})
+        lost = await closed_connection(client._on_connection_closed)
+        client._conns[1, ConnectionGroup.DEFAULT] = lost
+        assert await client._metadata_update(client.cluster, []) is False
+
+    on_uvloop(main)
