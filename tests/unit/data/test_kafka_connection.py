@@ -12,6 +12,7 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import ApiVersionRequest
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import BrokerMetadata
 
 from data.kit import kafka
@@ -78,6 +79,7 @@ def test_an_update_of_the_metadata_fails_without_an_error_of_the_loop(monkeypatc
         client = AIOKafkaClient(bootstrap_servers="127.0.0.1:1")
         monkeypatch.setattr(client.cluster, "brokers", lambda: {BrokerMetadata(1, "127.0.0.1", 1, None)})
         lost = await closed_connection(client._on_connection_closed)
+        lost._versions = {MetadataRequest.API_KEY: (0, 5)}
         client._conns[1, ConnectionGroup.DEFAULT] = lost
         assert await client._metadata_update(client.cluster, []) is False
 
