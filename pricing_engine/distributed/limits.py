@@ -22,12 +22,16 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 LONG_S = 0.25
-"""How long a job may run before it gives way to express jobs."""
+"""CPU seconds after which a job gives way to express jobs. CPU, for a short job is not long because others run too."""
+WALL_FOR_CPU = 4.0
+"""Wall-clock seconds that a job is given for each CPU second of a limit."""
 LONG_NICENESS = 10
 """Niceness of what gives way: at 10 an express thread gets nine tenths of a core that it shares."""
 
+STOP_S = 0.15
+"""For a job to stop between two kernels before its process is ended."""
+
 _POLL_S = 0.05
-_STOP_S = 0.15  # for a job to stop between two kernels before its process is ended
 _WATCHDOG_S = 30.0  # of CPU in which the main thread never ran: foreign code holds the GIL and nothing else can stop it
 _LARGEST_PAUSE_S = 1.0  # between two polls; what is beyond, the process was suspended and the job is not charged for it
 _ALLOCATION_SLACK = 1.25  # of the memory limit: what a single allocation must not pass
@@ -85,10 +89,10 @@ class _Thread(threading.Thread, Generic[T]):
             return True
         return not self.is_alive()  # it was stopped at its very end
 
-    def stop(self) -> bool:
-        """Interrupt it between two bytecodes; False where it is still running after a moment."""
+    def stop(self, within_s: float) -> bool:
+        """Interrupt it between two bytecodes; False where it is still running after ``within_s``."""
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), ctypes.py_object(_Stop))
-        return self.wait(_STOP_S)
+        return self.wait(within_s)
 
 
 def run_limited(
@@ -97,11 +101,12 @@ def run_limited(
     on_long: Callable[[], None] | None = None,
     on_kill: Callable[[str], None] | None = None,
     niceness: int = 0,
+    stop_s: float = STOP_S,
 ) -> T:
     """The result of ``work``, which runs in its own thread with ``niceness``; call it on the main thread.
 
     After :data:`LONG_S` the thread, and those it has started, get :data:`LONG_NICENESS` and ``on_long`` is called.
-    Raises LimitExceeded. Where the work does not stop within a moment, at a limit or for a KeyboardInterrupt,
+    Raises LimitExceeded. Where the work does not stop within ``stop_s``, at a limit or for a KeyboardInterrupt,
     ``on_kill`` is called with the code and this process ends. Costs a tenth of a millisecond, and 30 us each 50 ms.
     """
     before = {thread.ident for thread in threading.enumerate()}
@@ -115,9 +120,9 @@ def run_limited(
             while not job.wait(_POLL_S):
                 _wind_watchdog()
                 code = watch.exceeded()
-                if code and not job.stop():
+                if code and not job.stop(stop_s):
                     _end_process(code, on_kill)
-                elif not gave_way and watch.wall_s >= LONG_S:
+                elif not gave_way and (watch.cpu_s >= LONG_S or watch.wall_s >= WALL_FOR_CPU * LONG_S):
                     gave_way = True
                     for thread in threading.enumerate():
                         if thread.ident not in before and thread.native_id is not None:
@@ -125,7 +130,7 @@ def run_limited(
                     if on_long is not None:
                         on_long()
     except KeyboardInterrupt:
-        if job.ident is not None and not job.stop():
+        if job.ident is not None and not job.stop(stop_s):
             _end_process("cancelled", None)
         raise
     finally:
@@ -169,20 +174,21 @@ class _Watch:
 
     def __init__(self, limits: Limits | None) -> None:
         self._limits = limits
-        self._cpu, self._polled = time.process_time(), time.monotonic()
+        self._began, self._polled = time.process_time(), time.monotonic()
         self._memory = _anonymous_bytes() if limits is not None else 0
-        self.wall_s, self.code = 0.0, ""
+        self.cpu_s, self.wall_s, self.code = 0.0, 0.0, ""
 
     def exceeded(self) -> str:
         """Look at clocks and memory; the code of a limit that is passed."""
         now = time.monotonic()
         self.wall_s += min(now - self._polled, _LARGEST_PAUSE_S)
         self._polled = now
+        self.cpu_s = time.process_time() - self._began
         if self._limits is None:
             return ""
         if _anonymous_bytes() - self._memory > self._limits.memory:
             self.code = "out_of_memory"
-        elif time.process_time() - self._cpu > self._limits.cpu_s or self.wall_s > self._limits.wall_s:
+        elif self.cpu_s > self._limits.cpu_s or self.wall_s > self._limits.wall_s:
             self.code = "deadline"
         return self.code
 

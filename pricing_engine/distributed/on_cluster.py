@@ -28,6 +28,7 @@ LOST = (WorkerCrashedError, NodeDiedError, OutOfMemoryError, ObjectLostError)
 """What Ray raises when a task's process or node is gone: the task itself may be innocent."""
 
 _MOST_ATTEMPTS = 4
+_STOP_S = 0.5  # for a part that is not needed any more: most end by themselves, and their workers stay warm
 _AHEAD = 2  # parts for each CPU elsewhere: one that runs, one at hand
 _COUNT_CPUS_EVERY_S = 1.0
 _PATIENCE_S = 1.0  # with parts that run elsewhere, when there is nothing else to do here
@@ -78,7 +79,7 @@ def run_part(part: Part[T], lo: int, hi: int, threads: int, *arguments: Any) -> 
     """
     if os.getpriority(os.PRIO_PROCESS, 0) >= LONG_NICENESS:
         return part(lo, hi, threads, *arguments)
-    return run_limited(lambda: part(lo, hi, threads, *arguments), None, niceness=LONG_NICENESS)
+    return run_limited(lambda: part(lo, hi, threads, *arguments), None, niceness=LONG_NICENESS, stop_s=_STOP_S)
 
 
 @dataclass(eq=False)

@@ -5,7 +5,7 @@ So the same model gives the same tasks, and the same bytes, on one worker and on
 
 from __future__ import annotations
 
-from pricing_engine.distributed.limits import Limits
+from pricing_engine.distributed.limits import WALL_FOR_CPU, Limits
 
 SMALL_FACETS = 200_000
 """Below, a model is one task: spreading it would cost more than it gains."""
@@ -17,7 +17,6 @@ _FEWEST_FILE_BYTES_A_FACET = 18  # where the name says nothing
 _LARGEST_UNPACKING = 3.0  # bytes in memory for each byte of a file that is parsed whole
 _LEAST_CPU_S, _MOST_CPU_S = 15.0, 900.0
 _CPU_S_A_FACET = 1e-4  # 2.5 times what a model of 1.3 M facets takes on one core
-_WALL_FOR_CPU = 4.0  # a job that gives way gets a quarter of a core at least
 _LEAST_GROWTH = 512 << 20  # with the base 872 MiB
 _MEMORY_SLACK = 1.25
 
@@ -46,4 +45,4 @@ def limits_for(cpu_s: float, memory: int, most_memory: int) -> Limits:
     Time spent waiting for a worker does not count. What needs more memory is tried again with a larger reservation.
     """
     growth = max(_LEAST_GROWTH, min(int(_MEMORY_SLACK * (memory - _BASE_BYTES)), most_memory - _BASE_BYTES))
-    return Limits(cpu_s, _WALL_FOR_CPU * cpu_s, growth)
+    return Limits(cpu_s, WALL_FOR_CPU * cpu_s, growth)

@@ -132,6 +132,23 @@ def test_a_short_job_is_not_reported() -> None:
     run_limited(lambda: None, WIDE, on_long=lambda: pytest.fail("it was short"))
 
 
+@pytest.mark.parametrize(("cpu_s", "wall_s"), [(module.LONG_S, 0.0), (0.0, module.WALL_FOR_CPU * module.LONG_S)])
+def test_a_job_is_long_by_its_cpu_time_and_later_by_the_clock(
+    monkeypatch: pytest.MonkeyPatch, cpu_s: float, wall_s: float
+) -> None:
+    reported, seen = threading.Event(), []
+
+    class Watch(module._Watch):
+        def exceeded(self) -> str:
+            self.cpu_s, self.wall_s = readings.pop(0) if len(readings) > 1 else readings[0]
+            return ""
+
+    readings = [(0.9 * cpu_s, 0.9 * wall_s), (cpu_s, wall_s)]
+    monkeypatch.setattr(module, "_Watch", Watch)
+    run_limited(reported.wait, WIDE, on_long=lambda: (seen.extend(readings), reported.set()))
+    assert seen == [(cpu_s, wall_s)]
+
+
 def test_giving_way_never_lowers_niceness_and_forgives_a_thread_that_has_ended() -> None:
     ended = threading.Thread(target=lambda: None)
     ended.start()
