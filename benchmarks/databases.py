@@ -220,7 +220,7 @@ LISTS: dict[str, dict[str, List]] = {
     },
     "pricing": {
         "a busy partner's quotes": lambda it, at: pricing.of_owner(it, BUSY, at, PAGE),
-        "quotes to price": lambda it, _: pricing.unfinished(it, Priority.BULK, clock.now() - timedelta(365), PAGE),
+        "quotes to price": lambda it, _: pricing.unfinished(it, Priority.BULK, PAGE),
     },
     "crm": {
         "the sellers' board": lambda it, at: crm.board(it, None, at, PAGE),

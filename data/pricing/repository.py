@@ -118,7 +118,6 @@ _UNFINISHED = sql.Statement(
     .where(
         _unfinished,
         QUOTES.c.priority == bindparam("priority", type_=Text),
-        QUOTES.c.created_at > bindparam("after", type_=DateTime(timezone=True)),
     )
     .order_by(QUOTES.c.created_at)
     .limit(bindparam("most"))
@@ -216,9 +215,9 @@ async def of_owner(connection: Connection, owner_id: str, place: paging.Place, l
     return await sql.many(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)}, Quote)
 
 
-async def unfinished(connection: Connection, priority: Priority, after: datetime, limit: int = 500) -> list[UUID]:
-    """Quotes that are not over, asked after ``after``, oldest first: what waits, and what a desk that died had."""
-    return await sql.values(connection, _UNFINISHED, {"priority": priority, "after": after, "most": limit})
+async def unfinished(connection: Connection, priority: Priority, limit: int = 500) -> list[UUID]:
+    """Quotes that are not over, however old, oldest first: what waits, and what a desk that died had."""
+    return await sql.values(connection, _UNFINISHED, {"priority": priority, "most": limit})
 
 
 async def has_model(connection: Connection, owner_id: str, sha256: str) -> bool:

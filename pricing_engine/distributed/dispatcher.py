@@ -87,9 +87,8 @@ class Dispatcher:
         known = self._ended.get(job.job_id)
         if known is not None:
             return known
-        left = None if job.deadline_s is None else job.submitted_at + job.deadline_s - time.time()
         try:
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(job.deadline_s):
                 outcome = await asyncio.shield(self._join(job))
         except TimeoutError:
             message = f"not done {job.deadline_s} s after it was submitted; give more time or express priority"

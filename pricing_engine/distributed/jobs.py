@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -44,7 +43,7 @@ class Job:
 
     ``job_id`` is the owner's: submitting it again is harmless. ``model`` is a path or URL that every worker can read,
     ``sha256`` and ``bytes`` what is stored there. ``customer`` shares the cluster fairly with other customers.
-    A job that is not done ``deadline_s`` after ``submitted_at`` (Unix time) fails. ``cpu_limit_s``: most CPU seconds on
+    A job that is not done ``deadline_s`` after it came to the dispatcher fails. ``cpu_limit_s``: most CPU seconds on
     its worker, where the size of the file shall not decide. ``key`` is the id of the analysis;
     jobs with equal ``calculation`` are calculated once (who says that the model lies elsewhere must show it there).
     Raises UnknownPriority, BadDeadline.
@@ -60,7 +59,6 @@ class Job:
     priority: Priority = Priority.STANDARD
     deadline_s: float | None = None
     cpu_limit_s: float | None = None
-    submitted_at: float = field(default_factory=time.time)
     key: str = field(init=False)
     calculation: str = field(init=False)
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from uuid import UUID
 
 import structlog
 
 from data.cache.announcements import Announcer
 from data.contracts.common import Priority
-from data.kit import clock, outbox
+from data.kit import outbox
 from data.kit.database import AWAY, Database
 from data.models.store import ModelStore
 from data.pricing import repository
@@ -32,7 +31,6 @@ from serve_app.pricing.cluster import Dispatchers, Following
 from serve_app.pricing.ends import End, end_of, failed
 
 LOOK_EVERY_S = 0.5
-_FAR_BACK = timedelta(days=7)
 _PATIENCE_S = 2.0
 _QUICK_S = 0.1
 """What ends sooner than this is not followed on its way."""
@@ -86,7 +84,7 @@ class Desk:
         unfinished: set[UUID] = set()
         async with self.database.connection() as connection:
             for priority in Priority:  # each its own window: what waits of bulk work never hides express work
-                unfinished.update(await repository.unfinished(connection, priority, clock.now() - _FAR_BACK))
+                unfinished.update(await repository.unfinished(connection, priority))
             for ident, task in [each for each in self._at_hand.items() if each[0] not in unfinished]:
                 quote = await repository.get(connection, ident)  # meanwhile tasks end and leave ``_at_hand``
                 if not task.done() and (quote is None or quote.status is QuoteStatus.CANCELLED):
@@ -126,7 +124,6 @@ class Desk:
             model.bytes,
             unit=quote.unit,
             priority=jobs.Priority(quote.priority),
-            submitted_at=quote.created_at.timestamp(),
         )
         while True:
             try:

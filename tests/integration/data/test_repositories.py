@@ -60,7 +60,7 @@ class TestPricing:
                     kept = await pricing.get(connection, asked.quote_id)
                     assert kept is not None
                     assert (kept.interval_low, kept.progress, kept.result) == (Decimal(1), 1.0, {"total": "2.00"})
-                    assert await pricing.unfinished(connection, asked.priority, clock.now() - timedelta(days=1)) == []
+                    assert await pricing.unfinished(connection, asked.priority) == []
                     assert len(await pricing.of_owner(connection, "mes", BEGIN, 5)) == 1
 
         run(main())

@@ -86,7 +86,7 @@ def test_a_withdrawal_wins_whether_it_comes_before_or_after_its_request(migrated
                 assert quote is not None
                 assert (quote.status, quote.owner_id) == (QuoteStatus.CANCELLED, asked.owner_id)
                 assert (quote.model_sha256, quote.quantity) == (asked.model_sha256, asked.quantity)
-                assert await quotes.unfinished(connection, asked.priority, clock.now() - timedelta(days=1)) == []
+                assert await quotes.unfinished(connection, asked.priority) == []
                 messages = await sent(connection)
                 assert types(messages) == ["QuoteCancelled"]
                 assert messages[0][1]["data"]["owner_id"] == asked.owner_id
@@ -131,7 +131,7 @@ def test_requests_and_withdrawals_at_once_leave_nothing_to_price(migrated: Migra
             random.shuffle(both)
             await asyncio.gather(*(take(database, data) for data in both))
             async with database.connection() as connection:
-                assert await quotes.unfinished(connection, Priority.BULK, clock.now() - timedelta(days=1)) == []
+                assert await quotes.unfinished(connection, Priority.BULK) == []
                 assert types(await sent(connection)) == 100 * ["QuoteCancelled"]
 
     run(main())
