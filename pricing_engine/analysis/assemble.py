@@ -56,7 +56,7 @@ def _integrity(sound: Sound) -> report.Integrity:
         non_manifold_edges=topology.non_manifold_edges,
         degenerate_facets=topology.degenerate_facets,
         duplicate_facets=topology.duplicate_facets,
-        self_intersecting_facets=int(np.count_nonzero(sound.crossing)),
+        self_intersecting_facets=None if sound.crossing is None else int(np.count_nonzero(sound.crossing)),
         inverted=any(mended.code == "bodies_turned" for mended in sound.repairs),
         repairs=tuple(report.Repair(mended.code, mended.count) for mended in sound.repairs),
     )
@@ -79,7 +79,7 @@ def _geometry(solid: Solid) -> report.Geometry:
 def _places(found: Findings) -> dict[str, tuple[report.Point, ...]]:
     """Where on the model a check's finding is, by the check's code."""
     raw = found.sound.raw
-    crossed = np.flatnonzero(found.sound.crossing)[:_PLACES]
+    crossed = () if found.sound.crossing is None else np.flatnonzero(found.sound.crossing)[:_PLACES]
     islands = found.layers.island_points[:_PLACES] if found.layers else ()
     return {
         "thin_walls": tuple(_point(place) for place in found.walls.thinnest_mm),

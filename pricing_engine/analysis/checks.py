@@ -51,6 +51,9 @@ def _integrity_checks(integrity: Integrity) -> Iterator[Check]:
     for code, severity, count, message in counted:
         if count:
             yield Check(code, severity, message.format(f"{count:,}"), float(count), 0.0)
+    if integrity.self_intersecting_facets is None:
+        text = "so many facets lie on or beside one another that it was not measured which run through others"
+        yield Check("self_intersections_unknown", "warning", text)
     if not integrity.winding_consistent:
         yield Check("winding_inconsistent", "warning", "neighbouring facets disagree on which side is outside")
     if integrity.inverted:

@@ -68,7 +68,7 @@ class Partial:
     def after_integrity(self, sound: Sound) -> Partial:
         """Add whether the surface bounds a solid as it is."""
         whole = sound.sealed and not sound.repairs and sound.topology.bodies == 1
-        return self._after("integrity", clean=bool(whole and not np.any(sound.crossing)))
+        return self._after("integrity", clean=bool(whole and sound.crossing is not None and not sound.crossing.any()))
 
     def after_geometry(self, solid: Solid) -> Partial:
         """Add the solid's volume and surface, and the hull."""

@@ -23,7 +23,8 @@ from pricing_engine.analysis.thickness import Thickness, start_thickness
 from pricing_engine.kernels.boundary import Boundary
 from pricing_engine.kernels.bvh import WIDTH, Bvh, build_bvh
 from pricing_engine.kernels.mass import MassProperties, mass_properties
-from pricing_engine.kernels.pair_search import GRAIN_LEAVES, Pairs, find_pairs, join_leaves, prepare_join, sort_pairs
+from pricing_engine.kernels.pair_join import GRAIN_LEAVES
+from pricing_engine.kernels.pair_search import Pairs, find_pairs, join_leaves, prepare_join, sort_pairs
 from pricing_engine.kernels.self_intersection import self_intersections
 from pricing_engine.kernels.volume import boundary_areas
 from pricing_engine.mesh.integrity import Topology, measure_topology
@@ -53,13 +54,14 @@ class Stopwatch:
 class Sound:
     """The mesh as it is, ``raw``, and mended, ``mesh``.
 
-    ``topology`` and ``crossing`` (F,) bool, the self-intersecting facets, are of the raw mesh. ``sealed``: every edge
+    ``topology`` and ``crossing`` (F,) bool, the self-intersecting facets, are of the raw mesh; ``crossing`` is None
+    where to tell them would take too long. ``sealed``: every edge
     of the mended mesh is in as many facets each way, so that a winding number is whole.
     """
 
     raw: Mesh
     topology: Topology
-    crossing: NDArray[np.bool_]
+    crossing: NDArray[np.bool_] | None
     mesh: Mesh
     repairs: tuple[Repair, ...]
     sealed: bool
@@ -164,10 +166,10 @@ def _teller(
 def _start_pairs(spread: Spread, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]) -> Callable[[], Pairs]:
     by = spread.hold(prepare_join(mesh, bvh, spread.threads))
     parts_of = spread.start("pairs", join_leaves, bvh.corners.shape[1] // WIDTH, _LEAVES_A_PART, *held, by)
-    return lambda: sort_pairs(mesh, parts_of())
+    return lambda: sort_pairs(mesh, parts_of(), spread.threads)
 
 
-def _crossing(raw: Mesh, mesh: Mesh, bvh: Bvh, pairs: Pairs, threads: int) -> NDArray[np.bool_]:
+def _crossing(raw: Mesh, mesh: Mesh, bvh: Bvh, pairs: Pairs, threads: int) -> NDArray[np.bool_] | None:
     if mesh is raw:
         return self_intersections(raw, bvh, pairs, threads)
     raw_bvh = build_bvh(raw, threads)

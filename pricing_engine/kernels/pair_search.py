@@ -4,7 +4,10 @@ Each leaf of the tree is joined with the leaves from itself on whose boxes overl
 eight at a time. A float64 filter then looks for a plane between two facets, with an error bound (:mod:`facet_pairs`).
 Leaves of one fan, all facets around one vertex, are first tried as wholes (:mod:`fans`).
 Expected O(n log n + pairs). n facets can have n**2 / 2 pairs: a model with more than :data:`MOST_PAIRS` and
-:data:`MOST_PAIRS_PER_FACET` is a tangle whose pairs are not kept, so memory is bounded.
+:data:`MOST_PAIRS_PER_FACET` is a tangle whose pairs are not kept, so memory is bounded. Tests that find nothing are
+bounded too, by :data:`WORK_PER_FACET` * n log2 n over the model and a share of that for each chunk of leaves; chunks
+depend on the input alone, so the answer is the same on any number of threads. Where that ends a search and facets
+repeat one another, it is begun again with one facet of each group of equals.
 """
 
 from __future__ import annotations
@@ -14,31 +17,45 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.bvh import WIDTH, Bvh
+from pricing_engine.kernels.bvh import WIDTH, Bvh, build_bvh
 from pricing_engine.kernels.compile import kernel
-from pricing_engine.kernels.facet_pairs import may_meet
-from pricing_engine.kernels.fans import fans_apart, find_hubs
+from pricing_engine.kernels.equal_facets import first_equals
+from pricing_engine.kernels.fans import find_hubs
+from pricing_engine.kernels.pair_join import GRAIN_LEAVES, MOST_IN_CHUNK, join_chunk, spent
 from pricing_engine.kernels.threads import chunk_count, run_ranges
+from pricing_engine.kernels.work import record, work_limit
 from pricing_engine.mesh.model import Floats, Ints, Mesh
 
 NEAR = 1e-6
 """How near, relative to the model's size, :func:`find_pairs` still reports facets."""
 
 MOST_PAIRS, MOST_PAIRS_PER_FACET = 4_000_000, 4
-STACK = 256  # 7 siblings for each level but the last, and more levels than 2**31 facets can have
-GRAIN_LEAVES = 256
+WORK_PER_FACET, LEAST_WORK = 128.0, 20_000_000  # units of :func:`pair_join.spent`
+CHUNK_SHARE = 8  # of the model's work, a chunk may do one such part
 _ROOM = 256  # pairs a chunk may report in the first pass; a chunk with more is run again with as much as it needs
-_MOST_IN_CHUNK = 1 << 20  # where a chunk stops counting
 _BATCH_CHUNKS = 16  # are run before the total is looked at: a tangle shows soon
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """``first`` < ``second`` (P,) int32: pairs of facets, sorted. Not ``complete``: too many, so none is kept."""
+    """``first`` < ``second`` (P,) int32: pairs of facets, sorted. Not ``complete``: too many, so none is kept.
+
+    ``same`` (F,) int32, where facets repeat one another so often that the pairs are of the first of each group of
+    equals alone: the first facet with the same vertices. None where the pairs are of all facets.
+    """
 
     first: Ints
     second: Ints
     complete: bool
+    same: Ints | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """``keys`` ``first << 32 | second`` of the pairs of some leaves, None where they are too many; ``spent`` units."""
+
+    keys: NDArray[np.int64] | None
+    spent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +77,8 @@ def find_pairs(mesh: Mesh, bvh: Bvh, threads: int) -> Pairs:
     facet's corners, apart from shared ones, stay away by ``NEAR`` times half the model's size.
     """
     leaves = bvh.corners.shape[1] // WIDTH
-    return sort_pairs(mesh, [join_leaves(0, leaves, threads, mesh, bvh, prepare_join(mesh, bvh, threads))])
+    parts = [join_leaves(0, leaves, threads, mesh, bvh, prepare_join(mesh, bvh, threads))]
+    return sort_pairs(mesh, parts, threads)
 
 
 def prepare_join(mesh: Mesh, bvh: Bvh, threads: int) -> Joinable:
@@ -72,38 +90,58 @@ def prepare_join(mesh: Mesh, bvh: Bvh, threads: int) -> Joinable:
     return Joinable(boxes, near, hub, axis)
 
 
-def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinable) -> NDArray[np.int64] | None:
-    """The pairs of leaves ``lo .. hi`` (``lo`` a multiple of :data:`GRAIN_LEAVES`) with themselves and all later ones.
-
-    Keys ``first << 32 | second``, or None where they are too many.
-    """
+def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinable) -> Joined:
+    """The pairs of leaves ``lo .. hi`` (``lo`` a multiple of :data:`GRAIN_LEAVES`) with themselves and all later ones."""
     chunks = chunk_count(hi - lo, GRAIN_LEAVES)
     found = np.zeros(chunks, np.int64)
+    work = np.zeros((chunks, 2), np.int64)
     room = np.full(chunks, _ROOM, np.int64)
+    most = work_limit(mesh.facet_count, WORK_PER_FACET, LEAST_WORK)
+    most_in_chunk = max(most // CHUNK_SHARE, LEAST_WORK)
     parts = []
     while room.any():
         start = np.concatenate([[0], np.cumsum(room)])
         keys = np.empty(start[-1], np.int64)
         for skip in range(0, hi - lo, _BATCH_CHUNKS * GRAIN_LEAVES):
             batch = min(hi - lo - skip, _BATCH_CHUNKS * GRAIN_LEAVES)
-            run_ranges(_join_leaves, batch, GRAIN_LEAVES, threads, skip, lo, mesh.vertices, mesh.facets, bvh.boxes,
-                       bvh.level_start, by.boxes, by.hub, by.axis, by.near, start, keys, found)  # fmt: skip
-            if found.max() > _MOST_IN_CHUNK or found.sum() > _most_pairs(mesh):
-                return None
+            run_ranges(join_chunk, batch, GRAIN_LEAVES, threads, skip, lo, mesh.vertices, mesh.facets, bvh.boxes,
+                       bvh.level_start, by.boxes, by.hub, by.axis, by.near, most_in_chunk, start, keys, found,
+                       work)  # fmt: skip
+            units = spent(work[:, 0], work[:, 1])
+            crowded = found.max() > MOST_IN_CHUNK or found.sum() > _most_pairs(mesh)
+            if crowded or units.max() > most_in_chunk or units.sum() > most:
+                record("pair_search", work)
+                return Joined(None, int(units.sum()))
         fits = found <= room
         parts += [keys[start[i] : start[i] + found[i]] for i in np.flatnonzero(fits & (room > 0))]
         room = np.where(fits | (room == 0), 0, found)
-    return np.concatenate(parts)
+    record("pair_search", work)
+    return Joined(np.concatenate(parts), int(spent(work[:, 0], work[:, 1]).sum()))
 
 
-def sort_pairs(mesh: Mesh, parts: list[NDArray[np.int64] | None]) -> Pairs:
-    """The pairs of all parts of :func:`join_leaves`."""
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts) or sum(map(len, known)) > _most_pairs(mesh):
-        return Pairs(np.empty(0, np.int32), np.empty(0, np.int32), complete=False)
+def sort_pairs(mesh: Mesh, parts: list[Joined], threads: int) -> Pairs:
+    """The pairs of all parts of :func:`join_leaves`; where they are too many, those of the facets that differ."""
+    most = work_limit(mesh.facet_count, WORK_PER_FACET, LEAST_WORK)
+    known = [part.keys for part in parts if part.keys is not None]
+    if len(known) < len(parts) or sum(map(len, known)) > _most_pairs(mesh) or sum(p.spent for p in parts) > most:
+        return _distinct_pairs(mesh, threads)
     keys = np.concatenate(known)
     keys.sort()
     return Pairs((keys >> 32).astype(np.int32), (keys & 0x7FFFFFFF).astype(np.int32), complete=True)
+
+
+def _distinct_pairs(mesh: Mesh, threads: int) -> Pairs:
+    """The pairs of the first of each group of equal facets; not complete where all facets differ or it is no help."""
+    nothing = np.empty(0, np.int32)
+    same = first_equals(mesh.facets)
+    kept = np.flatnonzero(same == np.arange(len(same))).astype(np.int32)
+    if len(kept) == mesh.facet_count:
+        return Pairs(nothing, nothing, complete=False)
+    distinct = Mesh(mesh.vertices, mesh.facets[kept])
+    pairs = find_pairs(distinct, build_bvh(distinct, threads), threads)
+    if not pairs.complete:
+        return Pairs(nothing, nothing, complete=False)
+    return Pairs(kept[pairs.first], kept[pairs.second], True, same)
 
 
 def _most_pairs(mesh: Mesh) -> int:
@@ -130,75 +168,3 @@ def _fill_facet_boxes(lo, hi, corners, pad, facet_boxes):
                 a, b, c = corners[axis, facet], corners[3 + axis, facet], corners[6 + axis, facet]
                 facet_boxes[leaf, axis, k] = min(a, b, c) - pad
                 facet_boxes[leaf, 3 + axis, k] = max(a, b, c) + pad
-
-
-@kernel
-def _join_leaves(
-    lo, hi, skip, begin, vertices, facets, boxes, level_start, facet_boxes, hub, axis, near, start, keys, found
-):
-    lo, hi = lo + skip + begin, hi + skip + begin
-    chunk = (lo - begin) // GRAIN_LEAVES
-    first_key, room = start[chunk], start[chunk + 1] - start[chunk]
-    if room == 0:
-        return
-    stack = np.empty((STACK, 2), np.int64)
-    top_level = len(level_start) - 1
-    count = np.int64(0)
-    for leaf in range(lo, hi):
-        if count > _MOST_IN_CHUNK:
-            break
-        x0, y0, z0 = boxes[0, leaf] - near, boxes[1, leaf] - near, boxes[2, leaf] - near
-        x1, y1, z1 = boxes[3, leaf] + near, boxes[4, leaf] + near, boxes[5, leaf] + near
-        stack[0, 0], stack[0, 1] = level_start[top_level], top_level
-        depth = 1
-        while depth > 0:
-            depth -= 1
-            block, level = stack[depth, 0], stack[depth, 1]
-            for box in range(block, block + WIDTH):
-                if not (boxes[0, box] <= x1 and boxes[3, box] >= x0 and boxes[1, box] <= y1):
-                    continue
-                if not (boxes[4, box] >= y0 and boxes[2, box] <= z1 and boxes[5, box] >= z0):
-                    continue
-                index = box - level_start[level]
-                if (index + 1) << (3 * level) <= leaf:
-                    continue  # holds earlier leaves only: those pairs were found from there
-                if level > 0:
-                    stack[depth, 0], stack[depth, 1] = level_start[level - 1] + WIDTH * index, level - 1
-                    depth += 1
-                elif not (
-                    hub[leaf] >= 0
-                    and hub[leaf] == hub[box]
-                    and leaf != box
-                    and fans_apart(leaf, box, hub[leaf], axis, vertices, facets, near)
-                ):
-                    count = _join_pair(
-                        leaf, box, vertices, facets, boxes, facet_boxes, near, first_key, room, keys, count
-                    )
-    found[chunk] = count
-
-
-@kernel
-def _join_pair(leaf, other, vertices, facets, boxes, facet_boxes, near, first_key, room, keys, count):
-    for i in range(WIDTH):
-        x0, y0, z0 = facet_boxes[leaf, 0, i], facet_boxes[leaf, 1, i], facet_boxes[leaf, 2, i]
-        x1, y1, z1 = facet_boxes[leaf, 3, i], facet_boxes[leaf, 4, i], facet_boxes[leaf, 5, i]
-        if not (boxes[0, other] - near <= x1 and boxes[3, other] + near >= x0 and boxes[1, other] - near <= y1):
-            continue
-        if not (boxes[4, other] + near >= y0 and boxes[2, other] - near <= z1 and boxes[5, other] + near >= z0):
-            continue
-        hits = 0
-        for k in range(WIDTH):
-            hit = (facet_boxes[other, 0, k] <= x1) & (facet_boxes[other, 3, k] >= x0)
-            hit &= (facet_boxes[other, 1, k] <= y1) & (facet_boxes[other, 4, k] >= y0)
-            hit &= (facet_boxes[other, 2, k] <= z1) & (facet_boxes[other, 5, k] >= z0)
-            hits |= np.int64(hit) << k
-        f = leaf * WIDTH + i
-        for k in range(i + 1 if leaf == other else 0, WIDTH):
-            if (hits >> k) & 1 == 0:
-                continue
-            g = other * WIDTH + k
-            if may_meet(vertices, facets, f, g, near):
-                if count < room:
-                    keys[first_key + count] = (f << 32) | g
-                count += 1
-    return count

@@ -6,6 +6,7 @@ to :func:`record`. Counts depend on the input alone, never on threads or time, s
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,3 +65,8 @@ def counting() -> Iterator[Counts]:
     finally:
         with _lock:
             _active[:] = [other for other in _active if other is not counts]
+
+
+def work_limit(count: int, factor: float, least: int) -> int:
+    """``factor`` * count * log2(count), at least ``least``: what a search over ``count`` facets may spend."""
+    return max(least, int(factor * count * math.log2(max(count, 2))))
