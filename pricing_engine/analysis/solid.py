@@ -8,6 +8,8 @@ rim is joined to a point in the middle of each group of connected rim edges.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,10 +19,12 @@ from pricing_engine.kernels.bvh import Bvh, build_bvh
 from pricing_engine.kernels.generalized_winding import mean_excess
 from pricing_engine.kernels.pair_search import Pairs, find_pairs
 from pricing_engine.kernels.patches import edge_order, join_patches, join_vertices, largest_members, open_edges
+from pricing_engine.kernels.repeated_winding import repeated_outer_winding
 from pricing_engine.kernels.segments import mark_crossing, write_segments
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 from pricing_engine.kernels.volume import boundary_moments
 from pricing_engine.kernels.winding import JITTER, general_position, outer_winding
+from pricing_engine.kernels.work import NODES, PAIRS, record, work_array, work_limit
 from pricing_engine.mesh.model import Floats, Ints, Mesh
 
 MOST_CUT_WORK = 1e8
@@ -29,6 +33,12 @@ MOST_CUT_WORK = 1e8
 A row of 1,000 overlapping balls of 80 facets makes 6e6, 200 random tetrahedra in one box 5e7.
 """
 
+CUT_UNITS_PER_FACET, LEAST_CUT_UNITS = 128.0, 200_000_000
+"""Steps of cutting, 10 ns each: n log2 n times the first, at least the second. Segments that cross each other in a
+facet cost up to the cube of their number, which :data:`MOST_CUT_WORK` does not see.
+"""
+
+_CUT_SHARE, _CUT_BATCH = 8, 16  # what a chunk may spend of that, and chunks between looks at the sum
 _CRACK = 1e-6
 _GRAIN_PAIRS = 16384
 _GRAIN_CUT = 64
@@ -38,23 +48,30 @@ _GRAIN_FACETS = 65536
 def classify(mesh: Mesh, bvh: Bvh, pairs: Pairs, closed: bool, facet_body: Ints, threads: int) -> Boundary | None:
     """Which part of ``mesh`` bounds the region with winding number at least 1; None for a tangle.
 
-    A tangle has more pairs of facets than are kept, or more crossings than can be cut in bounded time
-    (:data:`MOST_CUT_WORK`). ``pairs``: of facets that may cross or touch, from ``find_pairs``. ``closed``: every edge
-    is in exactly two facets, in opposite directions. ``facet_body`` (F,) int32: each facet's body, used where the mesh
-    is closed and nothing crosses.
+    A tangle has more pairs of facets than are kept, or more crossings than can be cut or more bodies on one another
+    than can be told apart in bounded time (:data:`MOST_CUT_WORK`, :data:`CUT_UNITS_PER_FACET`). ``pairs``: of facets
+    that may cross or touch, from ``find_pairs``. ``closed``: every edge is in exactly two facets, in opposite
+    directions. ``facet_body`` (F,) int32: each facet's body, used where the mesh is closed and nothing crosses.
     """
     if mesh.facet_count == 0:
         return Boundary.everything(0)
     count = mesh.facet_count
+    if not pairs.complete:
+        return None
     if not closed:
         mesh, closed_bvh = close(mesh, threads)
         if mesh.facet_count > count:
             bvh = closed_bvh
             pairs = find_pairs(mesh, bvh, threads)
-    if not pairs.complete:
-        return None
+            if not pairs.complete:
+                return None
     moved = general_position(mesh, bvh, JITTER, threads)
     first, second = _crossing_pairs(mesh, moved, pairs.first, pairs.second, threads)
+    if pairs.same is not None and len(first):
+        copies = np.bincount(pairs.same, minlength=mesh.facet_count)
+        if float((copies[first] * copies[second]).sum(dtype=np.float64)) > MOST_CUT_WORK:
+            return None
+        first, second = _all_copies(first, second, pairs.same)
     crossings = np.bincount(first, minlength=mesh.facet_count) + np.bincount(second, minlength=mesh.facet_count)
     if float(np.square(crossings, dtype=np.float64).sum()) > MOST_CUT_WORK:
         return None
@@ -75,11 +92,20 @@ def classify(mesh: Mesh, bvh: Bvh, pairs: Pairs, closed: bool, facet_body: Ints,
         best[is_cut[best] & (best >= 0)] = -1
     which = best[best >= 0]
     bounds = np.zeros(size, np.bool_)
-    bounds[best >= 0] = outer_winding(mesh, bvh, moved, which, threads) == 0
+    if pairs.same is None:
+        winding = outer_winding(mesh, bvh, moved, which, threads)
+    else:
+        winding = repeated_outer_winding(mesh, moved, pairs.same, which, threads)
+    if winding is None:
+        return None
+    bounds[best >= 0] = winding == 0
     status[bounds[patch]] = WHOLE
     pieces, owner = np.empty((0, 3, 3)), np.empty(0, np.int32)
     if len(first):
-        pieces, owner = _cut(mesh, bvh, moved, first, second, status, threads)
+        cut = _cut(mesh, bvh, moved, first, second, status, threads)
+        if cut is None:
+            return None
+        pieces, owner = cut
     if mesh.facet_count > count:
         caps = count + np.flatnonzero(status[count:] == WHOLE)
         pieces = np.concatenate([pieces, mesh.vertices[mesh.facets[caps]]])
@@ -171,10 +197,26 @@ def _crossing_pairs(mesh: Mesh, moved: Floats, first: Ints, second: Ints, thread
     return (keys // mesh.facet_count).astype(np.int32), (keys % mesh.facet_count).astype(np.int32)
 
 
+def _all_copies(first: Ints, second: Ints, same: Ints) -> tuple[Ints, Ints]:
+    """Each pair of first facets becomes the pairs of all their copies; ``same`` names each facet's first equal."""
+    order = np.argsort(same, kind="stable")
+    begins = np.searchsorted(same[order], np.arange(len(same) + 1))
+    count = np.diff(begins)
+    repeats = count[first] * count[second]
+    rank = np.arange(int(repeats.sum())) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    f, g = np.repeat(first, repeats), np.repeat(second, repeats)
+    one, two = order[begins[f] + rank // count[g]], order[begins[g] + rank % count[g]]
+    keys = np.unique(np.minimum(one, two) * len(same) + np.maximum(one, two))
+    return (keys // len(same)).astype(np.int32), (keys % len(same)).astype(np.int32)
+
+
 def _cut(
     mesh: Mesh, bvh: Bvh, moved: Floats, first: Ints, second: Ints, status: NDArray[np.int8], threads: int
-) -> tuple[Floats, Ints]:
-    """Cut the facets of crossing pairs: pieces (n, 3, 3), their facets (n,); sets these facets' ``status``."""
+) -> tuple[Floats, Ints] | None:
+    """Cut the facets of crossing pairs: pieces (n, 3, 3), their facets (n,); sets these facets' ``status``.
+
+    None where that takes more steps than :data:`CUT_UNITS_PER_FACET` allows.
+    """
     owner = np.concatenate([first, second])
     order = np.argsort(owner, kind="stable")
     row = np.empty(len(owner), np.int64)
@@ -187,12 +229,23 @@ def _cut(
     cut, start = np.unique(owner[order], return_index=True)
     start = np.append(start, len(owner))
     nothing = (np.empty((0, 3, 3)), np.empty(0, np.int32))
-    parts: list[tuple[Floats, Ints]] = [nothing] * chunk_count(len(cut), _GRAIN_CUT)
+    parts: list[list[Any]] = [[*nothing]] * chunk_count(len(cut), _GRAIN_CUT)
 
-    def part(lo: int, hi: int) -> None:
-        parts[lo // _GRAIN_CUT] = cut_facets(
-            lo, hi, cut, start, segments, flags, moved, mesh.facets, bvh.boxes, bvh.level_start, mesh.vertices, status
-        )
+    most = work_limit(mesh.facet_count, CUT_UNITS_PER_FACET, LEAST_CUT_UNITS)
+    work, units = work_array(len(cut), _GRAIN_CUT), np.zeros(len(parts), np.int64)
 
-    run_ranges(part, len(cut), _GRAIN_CUT, threads)
+    def part(lo: int, hi: int, skip: int) -> None:
+        chunk = (lo + skip) // _GRAIN_CUT
+        *parts[chunk], work[chunk, NODES], units[chunk] = cut_facets(
+            lo + skip, hi + skip, cut, start, segments, flags, moved, mesh.facets, bvh.boxes, bvh.level_start,
+            mesh.vertices, most // _CUT_SHARE, status,
+        )  # fmt: skip
+        work[chunk, PAIRS] = units[chunk] - 2 * work[chunk, NODES]
+
+    for skip in range(0, len(cut), _CUT_BATCH * _GRAIN_CUT):
+        run_ranges(part, min(_CUT_BATCH * _GRAIN_CUT, len(cut) - skip), _GRAIN_CUT, threads, skip)
+        if units.max() > most // _CUT_SHARE or units.sum() > most:
+            record("arrangement", work)
+            return None
+    record("arrangement", work)
     return np.concatenate([p for p, _ in parts]), np.concatenate([o for _, o in parts])

@@ -4,7 +4,8 @@ Between the sorted abscissae of all segment ends and segment-segment crossings (
 ordered from bottom to top, and the winding number just outside of the facet changes by one at each. At its lower side
 it changes where segments end on that side, so one ray a facet settles all: it starts in the largest trapezoid.
 Trapezoids between the same two lines in neighbouring slabs are one. O((k + x) a + k log k) for k segments with x pairs
-that overlap in abscissa and at most a of them over one abscissa.
+that overlap in abscissa and at most a of them over one abscissa. That can be k**3 steps, so they are counted
+(``units``, some 10 ns each) and a facet is left where they pass a limit.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pricing_engine.kernels.segments import COS, SIN
 from pricing_engine.kernels.winding import STACK, normal_z, winding_above
 
 _BOTTOM, _TOP_LEFT, _TOP_RIGHT = 0, 1, 2  # the facet's sides ab, ac, cb are the first three lines
+_CROSSING_UNITS, _TRAPEZOID_UNITS = 8, 128  # what memory they take counts too
 _SLIVER = 1e-13  # trapezoids of less area (facet: 0.5) are left out
 _X, _RIGHT = 0, 1
 
@@ -54,17 +56,20 @@ def _read_lines(first, last, segments, flags):
 
 
 @kernel
-def _events(lines, order):
-    """Sorted abscissae of all line ends and crossings; ``order``: segments by their left ends."""
+def _events(lines, order, most):
+    """Sorted abscissae of all line ends and crossings, and the units spent; ``order``: segments by their left ends."""
     count = 2 * len(order) + 3
     events = np.empty(2 * count)
     events[0], events[1], events[2] = 0.0, SIN, COS
     for k in range(len(order)):
         events[3 + 2 * k], events[4 + 2 * k] = lines[order[k], 0], lines[order[k], 2]
     active = np.empty(len(order), np.int64)
-    active_count = 0
+    active_count = units = 0
     for k in range(len(order)):
         i = order[k]
+        units += active_count
+        if units > most:
+            break
         kept = 0
         px, py = lines[i, 0], lines[i, 1]
         dx, dy = lines[i, 2] - px, lines[i, 3] - py
@@ -87,18 +92,22 @@ def _events(lines, order):
                 events = more
             events[count] = qx + ex * (one / (one - two))
             count += 1
+            units += _CROSSING_UNITS
         active[kept] = i
         active_count = kept + 1
     events = events[:count]
     events.sort()
-    return events
+    return events, units
 
 
 @kernel
-def _trapezoids(lines, gain, steps):
-    """All trapezoids: ``spans`` (n, 2) from, to; ``sides`` (n, 3) bottom line, top line, winding relative to a."""
+def _trapezoids(lines, gain, steps, most):
+    """All trapezoids: ``spans`` (n, 2) from, to; ``sides`` (n, 3) bottom line, top line, winding relative to a.
+
+    And the units spent; beyond ``most`` some trapezoids are missing.
+    """
     order = 3 + np.argsort(lines[3:, 0])
-    events = _events(lines, order)
+    events, units = _events(lines, order, most)
     spans, sides = np.empty((4 * len(lines), 2)), np.empty((4 * len(lines), 3), np.int64)
     count = 0
     active, height = np.empty(len(lines), np.int64), np.empty(len(lines))
@@ -111,6 +120,9 @@ def _trapezoids(lines, gain, steps):
         x1 = events[slab + 1] if slab + 1 < len(events) else x0
         x = 0.5 * (x0 + x1)
         closing = slab + 1 == len(events)
+        units += active_count + 1
+        if units > most:
+            break
         if not closing and x1 - x0 <= 1e-15:
             continue
         kept = 0
@@ -133,6 +145,7 @@ def _trapezoids(lines, gain, steps):
             while m > 0 and height[m - 1] > y:
                 height[m], active[m] = height[m - 1], active[m - 1]
                 m -= 1
+                units += 1
             height[m], active[m] = y, line
         next_count = 0
         winding, bottom = base, _BOTTOM
@@ -150,6 +163,7 @@ def _trapezoids(lines, gain, steps):
                 sides[count, 0], sides[count, 1], sides[count, 2] = bottom, top, winding
                 slot[bottom] = count
                 count += 1
+                units += _TRAPEZOID_UNITS
             seen[bottom] = slab
             open_next[next_count] = bottom
             next_count += 1
@@ -162,23 +176,27 @@ def _trapezoids(lines, gain, steps):
                 slot[bottom] = -1
         open_now, open_next = open_next, open_now
         open_count = next_count
-    return spans[:count], sides[:count]
+    return spans[:count], sides[:count], units
 
 
 @kernel
-def cut_facets(lo, hi, cut, start, segments, flags, moved, facets, boxes, level_start, corners, status):
+def cut_facets(lo, hi, cut, start, segments, flags, moved, facets, boxes, level_start, corners, most, status):
     """Boundary pieces (n, 3, 3) and their facets (n,) of the facets ``cut[lo:hi]``; ``status`` gets their kind.
 
+    And the boxes opened and units spent, boxes included; beyond ``most`` units facets are left out.
     ``start`` (len(cut) + 1,) delimits the facets' rows in ``segments`` and ``flags``; ``corners`` (V, 3) are the
     vertices that the pieces refer to, ``moved`` those in general position.
     """
     pieces, owner = np.empty((16, 3, 3)), np.empty(16, np.int32)
     stack = np.empty((STACK, 2), np.int64)
-    count = 0
+    count = nodes = spent = 0
     for k in range(lo, hi):
         f = cut[k]
         lines, gain, steps = _read_lines(start[k], start[k + 1], segments, flags)
-        spans, sides = _trapezoids(lines, gain, steps)
+        spans, sides, units = _trapezoids(lines, gain, steps, most - spent)
+        spent += units
+        if spent > most:
+            break
         best, largest = 0, -1.0
         areas = np.empty(len(spans))
         for i in range(len(spans)):
@@ -194,7 +212,9 @@ def cut_facets(lo, hi, cut, start, segments, flags, moved, facets, boxes, level_
         px = moved[a, 0] + v * (moved[b, 0] - moved[a, 0]) + w * (moved[c, 0] - moved[a, 0])
         py = moved[a, 1] + v * (moved[b, 1] - moved[a, 1]) + w * (moved[c, 1] - moved[a, 1])
         pz = moved[a, 2] + v * (moved[b, 2] - moved[a, 2]) + w * (moved[c, 2] - moved[a, 2])
-        base = winding_above(px, py, pz, f, moved, facets, boxes, level_start, stack) - sides[best, 2]
+        above, opened = winding_above(px, py, pz, f, moved, facets, boxes, level_start, stack)
+        nodes, spent = nodes + opened, spent + 2 * opened
+        base = above - sides[best, 2]
         if normal_z(moved, facets, f) <= 0:
             base -= 1
         bounding = inner = 0
@@ -239,4 +259,4 @@ def cut_facets(lo, hi, cut, start, segments, flags, moved, facets, boxes, level_
                         )
                 owner[count] = f
                 count += 1
-    return pieces[:count], owner[:count]
+    return pieces[:count], owner[:count], nodes, spent

@@ -23,12 +23,13 @@ from pricing_engine.kernels.compile import kernel
 from pricing_engine.kernels.solid_angle import cap_dipoles, caps_angle
 from pricing_engine.kernels.threads import run_ranges
 from pricing_engine.kernels.winding import STACK, crossing, general_position, height_above, on_ray
+from pricing_engine.kernels.work import record
 from pricing_engine.mesh.model import Mesh
 
 _LINES = 2048
 _GRAIN_LINES = 4
-_BATCH_LINES = 64
-_MOST_WORK, _MOST_LINE_WORK = 100_000_000, 4_000_000  # solid angles and dipoles: some 5 s in all, 0.2 s a line
+_BATCH_LINES = 32
+_MOST_WORK, _MOST_LINE_WORK = 24_000_000, 500_000  # solid angles, dipoles, boxes: some 2 s in all, 30 ms a line
 _SAMPLES = 5
 _BISECTIONS = 14
 
@@ -56,6 +57,7 @@ def mean_excess(closed: Mesh, bvh: Bvh, first_cap: int, threads: int) -> float:
         run_ranges(_line_excess, _BATCH_LINES, _GRAIN_LINES, threads, batch, *arguments, excess, work)
         parts.append(excess)
         terms += int(work.sum())
+        record("generalized_winding", work[:, None] * [0, 1])
         if terms > _MOST_WORK:
             break
     area = float((hi - lo)[0] * (hi - lo)[1])
@@ -63,8 +65,8 @@ def mean_excess(closed: Mesh, bvh: Bvh, first_cap: int, threads: int) -> float:
 
 
 @kernel
-def _line_hits(x, y, z, moved, facets, boxes, level_start, stack, hits):
-    """All crossings (n, 2) above (x, y, z), their height and sign, from the lowest up."""
+def _line_hits(x, y, z, moved, facets, boxes, level_start, stack, hits, work, line):
+    """All crossings (n, 2) above (x, y, z), their height and sign, from the lowest up; ``work[line]`` grows."""
     count = 0
     top = 0
     last = len(level_start) - 1
@@ -73,6 +75,7 @@ def _line_hits(x, y, z, moved, facets, boxes, level_start, stack, hits):
         top += 1
     while top > 0:
         top -= 1
+        work[line] += 1
         box, level = stack[top, 0], stack[top, 1]
         if not on_ray(x, y, z, boxes, box):
             continue
@@ -104,7 +107,7 @@ def _line_excess(
     scratch = np.empty((64, 2))
     for i in range(lo, hi):
         x, y = lines[i, 0], lines[i, 1]
-        hits = _line_hits(x, y, z_low, moved, facets, boxes, level_start, stack, scratch)
+        hits = _line_hits(x, y, z_low, moved, facets, boxes, level_start, stack, scratch, work, i)
         winding = int(hits[:, 1].sum())
         low = z_low
         for k in range(len(hits) + 1):
@@ -113,6 +116,8 @@ def _line_excess(
                 held = 0.0
                 z0, inside0 = low, False
                 for sample in range(_SAMPLES):
+                    if work[i] >= _MOST_LINE_WORK:
+                        break
                     z = low + (high - low) * min(1 - 1e-4, max(1e-4, sample / (_SAMPLES - 1)))
                     angle = caps_angle(x, y, z, moved, facets, first_cap, cap_start, dipoles, stack, work, i)
                     inside = winding - angle / (4 * math.pi) >= 0.5
@@ -120,7 +125,7 @@ def _line_excess(
                         held += z - z0 if inside else 0.0
                     elif sample > 0:
                         below, above = z0, z
-                        for _ in range(_BISECTIONS):
+                        for _ in range(_BISECTIONS if work[i] < _MOST_LINE_WORK else 0):
                             middle = 0.5 * (below + above)
                             angle = caps_angle(
                                 x, y, middle, moved, facets, first_cap, cap_start, dipoles, stack, work, i
@@ -132,7 +137,8 @@ def _line_excess(
                         held += below - z0 if inside0 else z - below
                     z0, inside0 = z, inside
                 held /= 1 - 2e-4
-                excess[i] += held - (high - low if winding >= 1 else 0.0)
+                if work[i] < _MOST_LINE_WORK:
+                    excess[i] += held - (high - low if winding >= 1 else 0.0)
             if k < len(hits):
                 winding -= int(hits[k, 1])
                 low = max(low, hits[k, 0])

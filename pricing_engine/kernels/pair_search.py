@@ -91,7 +91,7 @@ def prepare_join(mesh: Mesh, bvh: Bvh, threads: int) -> Joinable:
 
 
 def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinable) -> Joined:
-    """The pairs of leaves ``lo .. hi`` (``lo`` a multiple of :data:`GRAIN_LEAVES`) with themselves and all later ones."""
+    """The pairs of leaves ``lo .. hi``, ``lo`` a multiple of :data:`GRAIN_LEAVES`, with themselves and later ones."""
     chunks = chunk_count(hi - lo, GRAIN_LEAVES)
     found = np.zeros(chunks, np.int64)
     work = np.zeros((chunks, 2), np.int64)

@@ -140,9 +140,7 @@ def _decide(lo, hi, begin, vertices, facets, first, second, flags, found, work, 
 
 
 @kernel
-def _search_leaves(
-    lo, hi, skip, vertices, facets, boxes, level_start, facet_boxes, flags, partner, most, work, units
-):
+def _search_leaves(lo, hi, skip, vertices, facets, boxes, level_start, facet_boxes, flags, partner, most, work, units):
     """``partner`` of each facet of a chunk that is not in ``flags``: one that it meets."""
     lo, hi = lo + skip, hi + skip
     stack = np.empty((STACK, 2), np.int64)

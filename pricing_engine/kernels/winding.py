@@ -12,19 +12,25 @@ For questions about facets that touch each other (coplanar faces, T-junctions) t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.bvh import WIDTH, Bvh
 from pricing_engine.kernels.compile import inlined, kernel
 from pricing_engine.kernels.threads import run_ranges
+from pricing_engine.kernels.work import NODES, record, work_array, work_limit
 from pricing_engine.mesh.model import Mesh
 
 SHEAR_X, SHEAR_Y = 0.31830988618379067, 0.22507907903927651  # the rays' direction is (SHEAR_X, SHEAR_Y, 1)
 JITTER = 1e-8
 STACK = 128
 _GRAIN = 65536
-_GRAIN_POINTS = 256
+GRAIN_POINTS = 256
+_BATCH_CHUNKS, CHUNK_SHARE = 16, 8
+NODES_PER_FACET, LEAST_NODES = 128.0, 20_000_000  # boxes opened, some 20 ns each
 
 
 def general_position(mesh: Mesh, bvh: Bvh, jitter: float, threads: int) -> NDArray[np.float64]:
@@ -44,19 +50,38 @@ def winding_numbers(mesh: Mesh, bvh: Bvh, points: NDArray[np.float64], threads: 
     winding = np.empty(len(points), np.int64)
     local = np.ascontiguousarray(points, np.float64) - bvh.centre
     run_ranges(
-        _wind, len(points), _GRAIN_POINTS, threads, local, moved, mesh.facets, bvh.boxes, bvh.level_start, winding
+        _wind, len(points), GRAIN_POINTS, threads, local, moved, mesh.facets, bvh.boxes, bvh.level_start, winding
     )
     return winding
 
 
 def outer_winding(
     mesh: Mesh, bvh: Bvh, moved: NDArray[np.float64], which: NDArray[np.int64], threads: int
-) -> NDArray[np.int64]:
-    """The winding number just outside of the centroid of each facet in ``which`` (N,)."""
-    winding = np.empty(len(which), np.int64)
-    arguments = (which, moved, mesh.facets, bvh.boxes, bvh.level_start, winding)
-    run_ranges(_wind_facets, len(which), _GRAIN_POINTS, threads, *arguments)
-    return winding
+) -> NDArray[np.int64] | None:
+    """The winding number just outside of the centroid of each facet in ``which`` (N,).
+
+    None where that opens more than :data:`NODES_PER_FACET` * n log2 n boxes, as in a stack of thousands of bodies.
+    """
+    winding, work = np.empty(len(which), np.int64), work_array(len(which), GRAIN_POINTS)
+    most = work_limit(mesh.facet_count, NODES_PER_FACET, LEAST_NODES)
+    arguments = (which, moved, mesh.facets, bvh.boxes, bvh.level_start, most // CHUNK_SHARE, winding, work)
+    return winding if run_bounded(_wind_facets, len(which), threads, most, work, *arguments) else None
+
+
+def run_bounded(
+    kernel: Callable[..., Any], count: int, threads: int, most: int, work: NDArray[np.int64], *arguments: Any
+) -> bool:
+    """Run a kernel ``(lo, hi, skip, ...)`` over points in batches; False once ``work`` or a chunk's share is spent."""
+    batch = _BATCH_CHUNKS * GRAIN_POINTS
+    within = True
+    for skip in range(0, count, batch):
+        run_ranges(kernel, min(batch, count - skip), GRAIN_POINTS, threads, skip, *arguments)
+        nodes = work[:, NODES]
+        within = nodes.max() <= most // CHUNK_SHARE and nodes.sum() <= most
+        if not within:
+            break
+    record("winding", work)
+    return bool(within)
 
 
 @inlined
@@ -146,9 +171,12 @@ def on_ray(x, y, z, boxes, box):
 
 @kernel
 def winding_above(x, y, z, skip, moved, facets, boxes, level_start, stack):
-    """Sum of the signed crossings strictly above (x, y, z), facet ``skip`` left out; ``stack`` (STACK, 2) int64."""
+    """Sum of the signed crossings strictly above (x, y, z), facet ``skip`` left out; and how many boxes it opened.
+
+    ``stack``: (STACK, 2) int64.
+    """
     total = 0
-    top = 0
+    top = nodes = 0
     last = len(level_start) - 1
     for box in range(level_start[last], boxes.shape[1]):
         if on_ray(x, y, z, boxes, box):
@@ -156,6 +184,7 @@ def winding_above(x, y, z, skip, moved, facets, boxes, level_start, stack):
             top += 1
     while top > 0:
         top -= 1
+        nodes += 1
         box, level = stack[top, 0], stack[top, 1]
         if level > 0:
             first = level_start[level - 1] + WIDTH * (box - level_start[level])
@@ -173,7 +202,7 @@ def winding_above(x, y, z, skip, moved, facets, boxes, level_start, stack):
                     total += sign if f > skip else 0  # as if each bulged a little above those before it
                 elif height_above(x, y, z, moved, facets, f) > 0:
                     total += sign
-    return total
+    return total, nodes
 
 
 @kernel
@@ -182,17 +211,22 @@ def _wind(lo, hi, points, moved, facets, boxes, level_start, winding):
     for i in range(lo, hi):
         z = points[i, 2]
         x, y = points[i, 0] - SHEAR_X * z, points[i, 1] - SHEAR_Y * z
-        winding[i] = winding_above(x, y, z, -1, moved, facets, boxes, level_start, stack)
+        winding[i], _ = winding_above(x, y, z, -1, moved, facets, boxes, level_start, stack)
 
 
 @kernel
-def _wind_facets(lo, hi, which, moved, facets, boxes, level_start, winding):
+def _wind_facets(lo, hi, skip, which, moved, facets, boxes, level_start, most, winding, work):
     stack = np.empty((STACK, 2), np.int64)
-    for i in range(lo, hi):
+    spent = 0
+    for i in range(lo + skip, hi + skip):
+        if spent > most:
+            break
         f = which[i]
         a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
         x = (moved[a, 0] + moved[b, 0] + moved[c, 0]) / 3
         y = (moved[a, 1] + moved[b, 1] + moved[c, 1]) / 3
         z = (moved[a, 2] + moved[b, 2] + moved[c, 2]) / 3
-        above = winding_above(x, y, z, f, moved, facets, boxes, level_start, stack)
+        above, nodes = winding_above(x, y, z, f, moved, facets, boxes, level_start, stack)
         winding[i] = above if normal_z(moved, facets, f) > 0 else above - 1
+        spent += nodes
+    work[(lo + skip) // GRAIN_POINTS, NODES] = spent
