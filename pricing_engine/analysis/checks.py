@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pricing_engine.analysis.model import Check, Geometry, Integrity, Point, Severity, Slices, Thickness
+from pricing_engine.mesh.repair import UNDECIDED
 
 _UNIT_SMALLEST_MM = 1.0
 _UNIT_LARGEST_MM = 1000.0
@@ -59,6 +60,10 @@ def _integrity_checks(integrity: Integrity) -> Iterator[Check]:
     if integrity.inverted:
         yield Check("inside_out", "warning", "an outer shell is inside out; it was turned")
     for repair in integrity.repairs:
+        if repair.code == UNDECIDED:
+            text = f"{repair.count:,} shells are inside out among too many others to tell which are cavities"
+            yield Check("inside_out_unknown", "warning", text, float(repair.count))
+            continue
         yield Check(
             "repaired", "info", f"repaired: {repair.code.replace('_', ' ')} ({repair.count:,})", float(repair.count)
         )

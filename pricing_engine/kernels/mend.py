@@ -6,7 +6,8 @@ that disagree with the majority are told to flip. One visit a facet, O(n).
 Enclosure is decided by a vertical ray from a point of each body in question: a body encloses it if the ray crosses
 that body an odd number of times. Ray and edge are compared with the edge's ends in a fixed order, so the two facets at
 an edge never both count a ray that grazes it, nor neither. The points lie in a grid over x and y, and each facet
-looks up the cells under it: about O(n + crossings).
+looks up the cells under it: about O(n + crossings). Thousands of bodies over one another make that a square, so the
+points compared are counted and the search ends past a limit.
 """
 
 from __future__ import annotations
@@ -84,8 +85,12 @@ def _side(vertices, a, b, x, y):
 
 
 @kernel
-def enclosed_points(vertices, facets, facet_body, by_body, points, own_body):
-    """(N,) uint8: one where a body other than ``own_body`` encloses the point. ``by_body``: facets grouped by body."""
+def enclosed_points(vertices, facets, facet_body, by_body, low, high, points, own_body, most):
+    """(N,) uint8: one where a body other than ``own_body`` encloses the point; and how many points were compared.
+
+    ``by_body``: facets grouped by body. ``low``, ``high`` (bodies,): heights that a body with a boundary may enclose
+    points between; a closed one has none beyond its box. Past ``most`` comparisons the answer is incomplete.
+    """
     count = len(points)
     inside, odd = np.zeros(count, np.uint8), np.zeros(count, np.uint8)
     touched = np.empty(count, np.int32)
@@ -106,8 +111,10 @@ def enclosed_points(vertices, facets, facet_body, by_body, points, own_body):
         cell = min(side - 1, int((points[i, 1] - y0) * to_y)) * side + min(side - 1, int((points[i, 0] - x0) * to_x))
         members[start[cell + 1]] = i
         start[cell + 1] += 1
-    hits = 0
+    hits = tests = 0
     for row in range(len(by_body)):
+        if tests > most:
+            break
         facet = by_body[row]
         body = facet_body[facet]
         a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]
@@ -117,9 +124,12 @@ def enclosed_points(vertices, facets, facet_body, by_body, points, own_body):
             i0, i1 = int(max(low_x - x0, 0.0) * to_x), int(min((high_x - x0) * to_x, side - 1.0))
             j0, j1 = int(max(low_y - y0, 0.0) * to_y), int(min((high_y - y0) * to_y, side - 1.0))
             for j in range(min(j0, side - 1), j1 + 1):
+                tests += 1 + start[j * side + i1 + 1] - start[j * side + min(i0, side - 1)]
                 for k in range(start[j * side + min(i0, side - 1)], start[j * side + i1 + 1]):
                     n = members[k]
-                    if own_body[n] != body and _crosses(vertices, a, b, c, points, n):
+                    if own_body[n] == body or points[n, 2] < low[body] or points[n, 2] > high[body]:
+                        continue
+                    if _crosses(vertices, a, b, c, points, n):
                         odd[n] ^= 1
                         if hits < count and odd[n]:
                             touched[hits] = n
@@ -135,7 +145,7 @@ def enclosed_points(vertices, facets, facet_body, by_body, points, own_body):
                 for k in range(hits):
                     odd[touched[k]] = 0
             hits = 0
-    return inside
+    return inside, tests
 
 
 @inlined

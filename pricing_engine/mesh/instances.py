@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.parsed import MAX_FACETS, MAX_INSTANCED_FACETS
+from pricing_engine.mesh.parsed import FREE_COPIES, MAX_COPIES, MAX_FACETS, MAX_INSTANCED_FACETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Instance:
 
 def check_facet_count(wanted: int, stored: int) -> None:
     """Raise :class:`CorruptModel` where repeating parts makes a model out of all proportion to the file."""
-    if wanted > max(MAX_INSTANCED_FACETS, stored) or wanted > MAX_FACETS:
+    most = min(MAX_INSTANCED_FACETS, max(FREE_COPIES, MAX_COPIES * stored))
+    if wanted > max(most, stored) or wanted > MAX_FACETS:
         raise CorruptModel(f"the file repeats its parts into {wanted} facets, too many to read; export fewer copies")
 
 

@@ -18,6 +18,12 @@ MAX_FACETS = 1 << 26
 MAX_INSTANCED_FACETS = 1 << 24
 """Facets that a file may ask for by repeating its parts, when that is more than it stores."""
 
+MAX_COPIES, FREE_COPIES = 16, 1 << 21
+"""How many times what it stores a file may ask for by repeating its parts, beyond the latter number of facets.
+
+A kilobyte of nested components is then a model of at most 2 M facets, and not of 16 M.
+"""
+
 
 READER_NOTES = {
     "concave_fan",

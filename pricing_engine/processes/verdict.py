@@ -19,7 +19,14 @@ _RANK = {"error": 0, "warning": 1, "info": 2}
 _VERDICT = {"error": "rejected", "warning": "review", "info": "manufacturable"}
 # The Analysis checks these against limits of its own; here the process and the material have theirs.
 _JUDGED_BY_LIMITS = {"no_volume", "thin_walls", "trapped_volume"}
-_REVIEWED = {"unit_suspect", "volume_estimated", "unknown_lines", "concave_fan", "self_intersections_unknown"}
+_REVIEWED = {
+    "unit_suspect",
+    "volume_estimated",
+    "unknown_lines",
+    "concave_fan",
+    "self_intersections_unknown",
+    "inside_out_unknown",
+}
 
 
 def verdict_of(reasons: Iterable[Reason]) -> str:

@@ -80,7 +80,7 @@ def test_inside_out_bodies_are_turned_and_cavities_stay():
     assert told == {"bodies_turned": 1}
     expected = parts[0].volume + parts[1].volume - parts[2].volume + parts[3].volume
     assert mass_properties(result, 1).volume == pytest.approx(expected)
-    assert len(inverted_bodies(mesh, measure_topology(mesh, 1), 1)) == 1
+    assert len(inverted_bodies(mesh, measure_topology(mesh, 1), 1)[0]) == 1
 
 
 def test_many_inside_out_bodies():
