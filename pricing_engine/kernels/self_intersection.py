@@ -31,7 +31,7 @@ from pricing_engine.kernels.work import NODES, PAIRS, record, work_array, work_l
 from pricing_engine.mesh.model import Mesh
 
 MOST_EXACT, MOST_EXACT_PER_FACET = 300_000, 4  # exact decisions, up to 13 us each
-EXACT_UNITS = 256  # what one of them weighs against the units of :func:`pair_join.spent`
+EXACT_UNITS = 512  # what one of them weighs against the units of :func:`pair_join.spent`
 _GRAIN_PAIRS = 4096
 _BATCH_PAIRS = 32 * _GRAIN_PAIRS
 _GRAIN_LEAVES = 64

@@ -29,8 +29,8 @@ JITTER = 1e-8
 STACK = 128
 _GRAIN = 65536
 GRAIN_POINTS = 256
-_BATCH_CHUNKS, CHUNK_SHARE = 16, 8
-NODES_PER_FACET, LEAST_NODES = 128.0, 20_000_000  # boxes opened, some 20 ns each
+_BATCH_CHUNKS, CHUNK_SHARE = 8, 8
+NODES_PER_FACET, LEAST_NODES = 16.0, 20_000_000  # boxes opened, 20 to 90 ns each
 
 
 def general_position(mesh: Mesh, bvh: Bvh, jitter: float, threads: int) -> NDArray[np.float64]:
