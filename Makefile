@@ -45,6 +45,7 @@ check: setup
 
 bench: setup $(PEERS)/.done
 	$(BIN)/python -m benchmarks.engine --peers $(PEERS)/bin/python
+	$(BIN)/python -m benchmarks.worst_cases
 	$(BIN)/python -m benchmarks.limits
 	$(BIN)/python -m benchmarks.distributed
 	$(BIN)/python -m benchmarks.outbox

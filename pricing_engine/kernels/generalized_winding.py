@@ -57,7 +57,7 @@ def mean_excess(closed: Mesh, bvh: Bvh, first_cap: int, threads: int) -> float:
         run_ranges(_line_excess, _BATCH_LINES, _GRAIN_LINES, threads, batch, *arguments, excess, work)
         parts.append(excess)
         terms += int(work.sum())
-        record("generalized_winding", work[:, None] * [0, 1])
+        record("generalized_winding", np.column_stack([np.zeros_like(work), work]))
         if terms > _MOST_WORK:
             break
     area = float((hi - lo)[0] * (hi - lo)[1])

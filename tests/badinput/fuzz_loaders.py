@@ -21,6 +21,7 @@ import atheris
 
 from pricing_engine.mesh.errors import ModelError
 from pricing_engine.mesh.load import load_model
+from tests import worst_cases
 from tests.badinput import writers
 
 READERS = (
@@ -67,6 +68,9 @@ def seeds() -> list[bytes]:
         *(writers.ply(v, [(0, 1, 3, 2)], order) for order in orders), *(writers.ply(v, f, order) for order in orders),
         *(writers.ply_strip(v, [0, 1, 2, 3, -1, 0, 1, 3], order) for order in orders),
         writers.threemf(v, f, stored=True), xml.encode(), glb, glb[20 : 20 + length],
+        *(worst_cases.repeated_polygon(30, form) for form in ("obj", "off", "ply")),
+        worst_cases.zigzag_polygon(12, "obj"), worst_cases.stl(*worst_cases.equal(8)),
+        worst_cases.ply(*worst_cases.equal_tetrahedra(8)),
     ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.mesh.errors import (
     BadCoordinates,
     CorruptModel,
@@ -22,6 +23,7 @@ from pricing_engine.mesh.errors import (
     UnreadableFile,
 )
 from pricing_engine.mesh.load import load_model
+from tests import worst_cases
 from tests.badinput import writers
 
 V, F = writers.box()
@@ -335,3 +337,35 @@ def test_any_mutation_loads_or_is_refused(tmp_path, kind, mutations):
         assert np.isfinite(mesh.vertices).all()
         assert mesh.facets.min() >= 0
         assert mesh.facets.max() < len(mesh.vertices)
+
+
+def test_facets_on_one_line_are_no_model(refused):
+    refused(worst_cases.stl(*worst_cases.collinear(2000)), EmptyModel)
+
+
+@pytest.mark.parametrize("kind", sorted({*worst_cases.KINDS} - {"collinear"}))
+def test_a_small_file_of_each_worst_case_is_measured(tmp_path, kind):
+    path = tmp_path / "model"
+    for content in (worst_cases.stl(*worst_cases.KINDS[kind](60)), worst_cases.ply(*worst_cases.KINDS[kind](60))):
+        path.write_bytes(content)
+        analysis = measure(path, None, Settings(), 1).analysis
+        assert analysis.model.facets >= 30
+        assert analysis.geometry.volume_mm3 is None or np.isfinite(analysis.geometry.volume_mm3)
+
+
+@pytest.mark.parametrize("form", ["obj", "off", "ply"])
+@pytest.mark.parametrize("polygon", ["repeated_polygon", "zigzag_polygon", "spiral_polygon"])
+def test_a_polygon_of_thousands_of_corners_becomes_facets(tmp_path, polygon, form):
+    path = tmp_path / "model"
+    path.write_bytes(getattr(worst_cases, polygon)(1000, form))
+    assert load_model(path, None, 1).mesh.facet_count == 1000
+
+
+def test_a_kilobyte_of_nested_components_is_no_model_of_16_million_facets(refused):
+    """Each object holds ten of the one before: 12 * 10**6 facets are refused before any is placed."""
+    objects = f'<object id="1">{writers.mesh_xml(V, F)}</object>'
+    for level in range(2, 8):
+        ten = f'<component objectid="{level - 1}"/>' * 10
+        objects += f'<object id="{level}"><components>{ten}</components></object>'
+    package = writers.package({MODEL: writers.model_xml(objects, '<item objectid="7"/>').encode()})
+    refused(package, CorruptModel, "repeats its parts into 12000000 facets")
