@@ -40,7 +40,9 @@ def assemble(
         orientation=_orientation(found.poses),
         slices=slices,
         finishing=report.Finishing(found.reach),
-        checks=find_checks(integrity, geometry, thickness, slices, notes, _places(found), estimated),
+        checks=find_checks(
+            integrity, geometry, thickness, slices, notes, _places(found), estimated, _not_measured(found)
+        ),
         elapsed_s=elapsed,
     )
 
@@ -76,6 +78,18 @@ def _geometry(solid: Solid) -> report.Geometry:
     )
 
 
+def _not_measured(found: Findings) -> tuple[str, ...]:
+    """The stages that ended at their budget before they had measured all."""
+    solid = found.solid.boundary is not None
+    stages = (
+        ("thickness", not found.walls.measured),
+        ("orientation", solid and (found.poses is None or found.poses.best is None)),
+        ("slices", solid and found.layers is None),
+        ("finishing", solid and None in found.reach.values()),
+    )
+    return tuple(stage for stage, ended in stages if ended)
+
+
 def _places(found: Findings) -> dict[str, tuple[report.Point, ...]]:
     """Where on the model a check's finding is, by the check's code."""
     raw = found.sound.raw
@@ -96,7 +110,9 @@ def _orientation(found: Orientation | None) -> report.Orientation:
     if found is None:
         nothing = None, None, None
         return report.Orientation(0, report.OrientationScore(*nothing), report.BestOrientation(None, *nothing))
-    best = report.BestOrientation(_point(found.best.down), *_scores(found.best))
+    best = report.BestOrientation(None, None, None, None)
+    if found.best is not None:
+        best = report.BestOrientation(_point(found.best.down), *_scores(found.best))
     return report.Orientation(found.candidates, report.OrientationScore(*_scores(found.as_given)), best)
 
 

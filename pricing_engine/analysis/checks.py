@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from pricing_engine.analysis.model import Check, Geometry, Integrity, Point, Severity, Slices, Thickness
+from pricing_engine.analysis.slices import MOST_LAYERS
 from pricing_engine.mesh.repair import UNDECIDED
 
 _UNIT_SMALLEST_MM = 1.0
@@ -25,10 +26,12 @@ def find_checks(
     notes: Mapping[str, str],
     where: Places,
     estimated: bool,
+    not_measured: Collection[str] = (),
 ) -> tuple[Check, ...]:
     """All findings, in a fixed order.
 
-    ``where`` maps a check's code to points on the model (mm); ``estimated``: the volume is one of an open surface.
+    ``where`` maps a check's code to points on the model (mm); ``estimated``: the volume is one of an open surface;
+    ``not_measured``: stages that ended at their budget of work.
     """
     found = [
         *(Check(code, "warning" if code in _LOSSY else "info", message) for code, message in notes.items()),
@@ -37,6 +40,7 @@ def find_checks(
         *_size_checks(geometry),
         *_wall_checks(thickness),
         *_layer_checks(geometry, slices),
+        *_budget_checks(geometry, slices, not_measured),
     ]
     return tuple(Check(c.code, c.severity, c.message, c.measured, c.limit, where.get(c.code, ())) for c in found)
 
@@ -110,7 +114,7 @@ def _wall_checks(thickness: Thickness) -> Iterator[Check]:
 
 
 def _layer_checks(geometry: Geometry, slices: Slices) -> Iterator[Check]:
-    if slices.layers is None and geometry.volume_mm3 is not None:
+    if _too_high(geometry, slices):
         text = f"the model is too high for layers of {slices.layer_height_mm:g} mm: they were not measured"
         yield Check("too_many_layers", "warning", text)
     if slices.trapped_volume_mm3:
@@ -124,3 +128,24 @@ def _layer_checks(geometry: Geometry, slices: Slices) -> Iterator[Check]:
             float(slices.islands),
             0.0,
         )
+
+
+def _too_high(geometry: Geometry, slices: Slices) -> bool:
+    low, high = geometry.bbox_min_mm, geometry.bbox_max_mm
+    if slices.layers is not None or geometry.volume_mm3 is None or low is None or high is None:
+        return False
+    return (high[2] - low[2]) / slices.layer_height_mm > MOST_LAYERS
+
+
+def _budget_checks(geometry: Geometry, slices: Slices, not_measured: Collection[str]) -> Iterator[Check]:
+    """What took more work than any model that can be made: a person has to look."""
+    why = "too many facets lie in, on or across one another"
+    messages = {
+        "thickness": f"the wall thickness was not measured: {why}",
+        "orientation": f"the best orientation was not found: {why}",
+        "slices": f"islands and trapped space were not measured: {why}, or reach through thousands of layers",
+        "finishing": f"how much of the surface a tool reaches was not measured: {why}",
+    }
+    for stage, message in messages.items():
+        if stage in not_measured and not (stage == "slices" and _too_high(geometry, slices)):
+            yield Check(f"{stage}_not_measured", "warning", message)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pricing_engine.analysis.directions import candidate_directions, extents, model_size
-from pricing_engine.analysis.support_search import ROUND, search_support
+from pricing_engine.analysis.support_search import ROUND, Search, search_support
 from pricing_engine.kernels.boundary import WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh
 from pricing_engine.kernels.orientation import OVERHANG_COSINE, overhangs
@@ -29,17 +29,20 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """``candidates`` directions scored; the pose as given (down is -z) and the best of all."""
+    """``candidates`` directions scored; the pose as given (down is -z) and the best of all.
+
+    ``best`` is None where the search could not be finished within its budget.
+    """
 
     candidates: int
     as_given: Pose
-    best: Pose
+    best: Pose | None
 
 
 def search_orientations(
     mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, hull_directions: Floats, threads: int
-) -> Orientation:
-    """The given and the best direction down.
+) -> Orientation | None:
+    """The given and the best direction down; None where even the given one takes more than its budget.
 
     ``hull_directions`` (K, 3): unit normals of hull faces, largest first (:func:`hull.largest_faces`). Scores are
     compared after rounding to 1e-6 of the model's size: least support, then overhang, then height, then index.
@@ -49,17 +52,22 @@ def search_orientations(
     if size == 0:
         nothing = Pose(search.directions[0], 0.0, 0.0, 0.0)
         return Orientation(len(search.directions), nothing, nothing)
+    given_area = overhang_areas(mesh, boundary, layer_height, search.directions[:1], threads)[0]
+    if not search.finished:
+        if np.isinf(search.volumes[0]):
+            return None
+        return Orientation(1, _pose(search, 0, given_area), None)
     rounded = np.rint(search.volumes / (ROUND * size**3))
     tied = np.flatnonzero(rounded == rounded.min())
     areas = overhang_areas(mesh, boundary, layer_height, search.directions[tied], threads)
     order = np.lexsort((tied, np.rint(search.heights[tied] / (ROUND * size)), np.rint(areas / (ROUND * size**2))))
-    given_area = overhang_areas(mesh, boundary, layer_height, search.directions[:1], threads)[0]
     best = int(order[0])
+    given = _pose(search, 0, given_area)
+    return Orientation(len(search.directions), given, _pose(search, int(tied[best]), areas[best]))
 
-    def pose(index: int, area: float) -> Pose:
-        return Pose(search.directions[index], float(search.volumes[index]), float(area), float(search.heights[index]))
 
-    return Orientation(len(search.directions), pose(0, given_area), pose(int(tied[best]), areas[best]))
+def _pose(search: Search, index: int, area: float) -> Pose:
+    return Pose(search.directions[index], float(search.volumes[index]), float(area), float(search.heights[index]))
 
 
 def overhang_areas(mesh: Mesh, boundary: Boundary, layer_height: float, directions: Floats, threads: int) -> Floats:

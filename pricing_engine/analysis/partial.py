@@ -80,14 +80,15 @@ class Partial:
         return self._after("thickness")
 
     def after_orientation(self, poses: Orientation | None) -> Partial:
-        """Add the best orientation and the support as given; None for a tangle."""
+        """Add the best orientation and the support as given; None for a tangle or what was not measured."""
         if poses is None:
             return self._after("orientation")
+        best = poses.best
         return self._after(
             "orientation",
-            best_down=_point(poses.best.down),
-            best_height_mm=poses.best.height_mm,
-            best_support_mm3=poses.best.support_volume_mm3,
+            best_down=_point(best.down) if best else None,
+            best_height_mm=best.height_mm if best else None,
+            best_support_mm3=best.support_volume_mm3 if best else None,
             given_support_mm3=poses.as_given.support_volume_mm3,
         )
 

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.boundary import CAP, WHOLE, Boundary
+from pricing_engine.kernels.budget import log2_of
 from pricing_engine.kernels.islands import build_contours
-from pricing_engine.kernels.slices import fill_segments, find_levels, sum_layers
+from pricing_engine.kernels.slices import count_segments, fill_segments, find_levels, sum_layers
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 from pricing_engine.kernels.trapped import find_voids, join_pairs, overlap_layers
+from pricing_engine.kernels.work import record, work_array
 from pricing_engine.mesh.model import Mesh
 
 MOST_LAYERS = 200_000
@@ -23,6 +25,10 @@ _BLOCK_SEGMENTS = 1_500_000
 _GRAIN_SEGMENTS = 16_384
 _LEAST_ISLAND = 1e-10  # of the squared size: thinner slivers are rounding
 _ON_PLANE = 1e-13
+# Budgets, each at least, and a facet times log2 of the number of facets. Common models need some 2 segments a facet.
+_MOST_SEGMENTS = 1 << 26, 32
+_MOST_CONTOURS = 1 << 22, 4
+_MOST_TESTS = 512  # a segment; a point
 
 Doubles = NDArray[np.float64]
 Numbers = NDArray[np.int32]
@@ -49,6 +55,10 @@ class Slices:
     layer_area: Doubles
     layer_perimeter: Doubles
     island_points: Doubles
+
+
+class TooMuchToSlice(ValueError):
+    """The layers of a model have more segments, contours or neighbours than a model that can be made has."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +114,11 @@ def measure_slices(mesh: Mesh, boundary: Boundary, layer_height: float, threads:
 
     A vertex on a plane counts as above it; "on" means within 1e-13 of the largest |z|, so that the rounding of the
     plane's own height decides nothing. O(facets + segments) time; memory is a block of at most 1.5 million segments
-    (or one layer) at a time. Raises ValueError for a layer height that is not positive, or gives over 200,000 layers.
+    (or one layer) at a time. Raises ValueError for a layer height that is not positive, or gives over 200,000 layers,
+    and TooMuchToSlice where the work would exceed its budget.
     """
     planes = _plan(mesh, boundary, layer_height, threads)
+    _check_segments(planes, threads)
     area, perimeter, segments = _sums(planes, threads)
     islands, trapped = _islands_and_trapped(planes, segments, threads)
     return Slices(
@@ -154,6 +166,18 @@ def _plan(mesh: Mesh, boundary: Boundary, height: float, threads: int) -> _Plane
     return _Planes(first, height, count, (centre[0], centre[1]), float((high - low)[:2].max()), cut, bool(ways.any()))
 
 
+def _check_segments(planes: _Planes, threads: int) -> None:
+    """Raise TooMuchToSlice where the layers have more segments than the budget."""
+    total, facets = 0, 0
+    for _, numbers, status, level, grain in planes.soups:
+        work = work_array(len(numbers), grain)
+        run_ranges(count_segments, len(numbers), grain, threads, grain, numbers, status, level, work)
+        record("slices", work)
+        total, facets = total + int(work.sum()), facets + len(numbers)
+    if total > max(_MOST_SEGMENTS[0], _MOST_SEGMENTS[1] * facets * log2_of(facets)):
+        raise TooMuchToSlice(f"{total:,} segments in {planes.count:,} layers of {facets:,} facets")
+
+
 def _sums(planes: _Planes, threads: int) -> tuple[Doubles, Doubles, Numbers]:
     """Area and perimeter of each layer, and the number of segments (chunks of all soups, layers)."""
     area, perimeter, segments = np.zeros(planes.count), np.zeros(planes.count), []
@@ -174,11 +198,15 @@ def _islands_and_trapped(planes: _Planes, segments: Numbers, threads: int) -> tu
     """Points of the islands, and the trapped volume."""
     total = segments.sum(axis=0, dtype=np.int64)
     blocks, begin, known = [], 0, 0
+    facets = sum(len(numbers) for _, numbers, _, _, _ in planes.soups)
+    most = max(_MOST_CONTOURS[0], _MOST_CONTOURS[1] * facets * log2_of(facets))
     while begin < planes.count:
         running = np.cumsum(total[begin:])
         end = min(planes.count, begin + max(1, int(np.searchsorted(running, _BLOCK_SEGMENTS, side="right"))))
         blocks.append(_block(planes, segments, begin, end, known, threads))
         known += len(blocks[-1].area)
+        if known > most:
+            raise TooMuchToSlice(f"more than {most:,} contours")
         begin = end
     if not known:
         return np.empty((0, 3)), 0.0
@@ -192,6 +220,23 @@ def _islands_and_trapped(planes: _Planes, segments: Numbers, threads: int) -> tu
     return np.concatenate([block.islands for block in blocks]), max(0.0, float(trapped))
 
 
+def _check_tests(search: str, work: NDArray[np.int64], start: NDArray[np.int64], grain: int, reach: int = 0) -> None:
+    """Raise TooMuchToSlice where a chunk of ``grain`` ended at its budget.
+
+    ``start`` (items + 1,): where the segments of each begin; a chunk also tests those of the ``reach`` items after it.
+    """
+    record(search, work)
+    lo = np.arange(len(work)) * grain
+    hi = np.minimum(lo + grain + reach, len(start) - 1)
+    if (work.sum(axis=1) > _MOST_TESTS * np.maximum(start[hi] - start[lo], 1)).any():
+        raise TooMuchToSlice("too many segments of a layer lie beside or across one another")
+
+
+def _tolerance(planes: _Planes) -> float:
+    """Up to how far apart (mm) points of a layer are one."""
+    return max(1e-9 * planes.size, 1e-300)
+
+
 def _block(planes: _Planes, segments: Numbers, begin: int, end: int, known: int, threads: int) -> _Block:
     """Contours of layers begin .. end, each compared with the layer before; ``known`` contours were numbered so far."""
     low = max(begin - 1, 0)  # the layer before the block is built again, to compare with
@@ -202,17 +247,20 @@ def _block(planes: _Planes, segments: Numbers, begin: int, end: int, known: int,
     contour, sample, count, solid, void, below, above = (np.zeros(n, np.int32) for _ in range(7))
     area, supported = np.zeros(n), np.zeros(n, np.int8)
     contours, strip, items = np.zeros(layers, np.int32), np.zeros(n + 2 * layers, np.int32), np.empty(3 * n, np.int32)
-    search = (contours, strip, items, np.zeros(layers), np.zeros(layers))
+    search = (contours, strip, items, np.empty(3 * n), np.zeros(layers), np.zeros(layers))
     grain = max(1, layers * _GRAIN_SEGMENTS // max(n, 1))
-    tolerance = max(1e-9 * planes.size, 1e-300)
+    tolerance, work = _tolerance(planes), work_array(layers, grain)
     run_ranges(
         build_contours, layers, grain, threads, start, lines, tolerance, len(planes.soups) > 1,
-        contour, area, sample, count, solid, void, *search,
+        contour, area, sample, count, solid, void, *search, grain, _MOST_TESTS, work,
     )  # fmt: skip
+    _check_tests("contours", work, start, grain)
+    work = work_array(layers - 1, grain)
     run_ranges(
         overlap_layers, layers - 1, grain, threads, 100 * tolerance, tolerance, start, lines, contour, count,
-        solid, void, *search, supported, below, above,
+        solid, void, *search, supported, below, above, grain, _MOST_TESTS, work,
     )  # fmt: skip
+    _check_tests("layer_overlaps", work, start, grain, 1)
 
     layer = np.repeat(np.arange(layers), contours)
     local = np.arange(len(layer)) - (np.cumsum(contours) - contours)[layer]
@@ -264,7 +312,12 @@ def _open_voids(
     between = (np.ptp(levels, axis=1) == 0) & (facing >= 0) & (facing < len(from_caps))
     facing, points = facing[between], caps[between, :, :2].mean(axis=1) - planes.centre
     found = np.full(len(facing), -1, np.int32)
-    run_ranges(find_voids, len(facing), _GRAIN_SEGMENTS, threads, points, facing, start, lines, contour, *search, found)
+    work = work_array(len(facing), _GRAIN_SEGMENTS)
+    run_ranges(
+        find_voids, len(facing), _GRAIN_SEGMENTS, threads, _tolerance(planes), points, facing, start, lines, contour,
+        *search, found, _GRAIN_SEGMENTS, _MOST_TESTS, work,
+    )  # fmt: skip
+    _check_tests("open_voids", work, np.arange(len(facing) + 1), _GRAIN_SEGMENTS)
     seen = found >= 0
     return np.concatenate([layer, facing[seen]]), np.concatenate([contour[cut], found[seen]]).astype(np.int64)
 

@@ -16,7 +16,7 @@ from pricing_engine.analysis.hull import Hull, convex_hull, largest_faces
 from pricing_engine.analysis.orientation import Orientation, search_orientations
 from pricing_engine.analysis.partial import Partial, partial_of
 from pricing_engine.analysis.settings import Settings
-from pricing_engine.analysis.slices import MOST_LAYERS, Slices, layer_count, measure_slices
+from pricing_engine.analysis.slices import MOST_LAYERS, Slices, TooMuchToSlice, layer_count, measure_slices
 from pricing_engine.analysis.solid import classify, open_volume_estimate, true_volume
 from pricing_engine.analysis.spread import Spread
 from pricing_engine.analysis.thickness import Thickness, start_thickness
@@ -190,5 +190,8 @@ def _enclose(sound: Sound, mass: MassProperties, bvh: Bvh, pairs: Pairs, mended:
 
 
 def _slices(lo: int, hi: int, threads: int, mesh: Mesh, boundary: Boundary, height: float) -> list[Slices]:
-    """All layers: they are too quick to be worth more than one part."""
-    return [measure_slices(mesh, boundary, height, threads) for _ in range(lo, hi)]
+    """All layers, none where that is too much: they are too quick to be worth more than one part."""
+    try:
+        return [measure_slices(mesh, boundary, height, threads) for _ in range(lo, hi)]
+    except TooMuchToSlice:
+        return []

@@ -5,6 +5,9 @@ the score from below; where it pays, so does a cheaper bound from clusters of fa
 The directions with the least bounds are measured on until they are complete and all others' bounds exceed the best
 score: no direction that could be best is dropped, and a bad one costs the bands that prove it bad (Hart, Nilsson,
 Raphael, "A formal basis for the heuristic determination of minimum cost paths", IEEE TSSC 1968).
+
+Where many surfaces lie over one another, a band costs samples times triangles. The search has a budget of tests, and
+ends unfinished when it is spent.
 """
 
 from __future__ import annotations
@@ -17,11 +20,13 @@ from numpy.typing import NDArray
 from pricing_engine.analysis.directions import extents, frames, model_size
 from pricing_engine.analysis.support_surface import REACH, Surface, sampled_boundary
 from pricing_engine.kernels.boundary import Boundary
+from pricing_engine.kernels.budget import log2_of
 from pricing_engine.kernels.bvh import Bvh
 from pricing_engine.kernels.orientation import OVERHANG_COSINE
 from pricing_engine.kernels.orientation_bound import cluster_moments, clusters, lower_bounds
 from pricing_engine.kernels.support import support_volumes
 from pricing_engine.kernels.threads import run_ranges
+from pricing_engine.kernels.work import record, work_array
 from pricing_engine.mesh.model import Floats, Mesh
 
 ROUND = 1e-6
@@ -34,16 +39,23 @@ _WORTH_BOUNDING = 200_000  # samples: below, measuring a part of a direction is 
 _BLOCK = 128  # directions whose bounds are found together
 _BATCH = 16
 _BANDS = 8  # of equal width, measured one by one from the middle on
+_MOST_TESTS = 1 << 29, 16  # of the search: at least, and a triangle and sample times log2 of their number
+_UNBOUNDED = 1 << 62
+_SHARE = 64  # a band of one direction may take that part of them
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What was found: ``directions`` (D, 3); ``heights``, ``bounds``, ``volumes`` (D,), inf if dropped."""
+    """What was found: ``directions`` (D, 3); ``heights``, ``bounds``, ``volumes`` (D,), inf if dropped.
+
+    ``finished``: whether the budget sufficed. If not, only directions whose volume is finite were measured.
+    """
 
     directions: Floats
     heights: Floats
     bounds: Floats
     volumes: Floats
+    finished: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,10 @@ def search_support(
     threads: int,
     prune: bool = True,
 ) -> Search:
-    """Support volumes (mm3) of ``directions`` (D, 3); those that can't be best are dropped unless ``prune`` is off."""
+    """Support volumes (mm3) of ``directions`` (D, 3).
+
+    Those that can't be best are dropped, and the work is bounded, unless ``prune`` is off.
+    """
     size, count = model_size(mesh), len(directions)
     deepest, heights = extents(mesh.vertices, bvh.centre, directions, threads)
     volumes, bounds = np.full(count, np.inf), np.zeros(count)
@@ -89,12 +104,18 @@ def search_support(
     half = np.abs(views.frames[:, 3:6]) @ ((high - low) / 2).astype(np.float32)
     edges = np.outer(np.linspace(0, 1, _BANDS + 1, dtype=np.float32), half)
     edges[-1] = np.inf
-    done, partial = np.zeros(count, np.int64), np.zeros(count)
+    done, partial, stuck = np.zeros(count, np.int64), np.zeros(count), np.zeros(count, bool)
+    budget, spent = _budget(surface) if prune else _UNBOUNDED, 0
 
     def score(chosen: NDArray[np.intp]) -> None:
         """Measure the next band of ``chosen``."""
+        nonlocal spent
         band = edges[done[chosen], chosen], edges[done[chosen] + 1, chosen]
-        partial[chosen] += _band_volumes(threads, surface, views.of(chosen), *band, size)
+        found, tests = _band_volumes(threads, surface, views.of(chosen), *band, size, budget // _SHARE)
+        spent += tests
+        stuck[chosen] = found < 0
+        chosen, found = chosen[found >= 0], found[found >= 0]
+        partial[chosen] += found
         done[chosen] += 1
         ended = chosen[done[chosen] == _BANDS]
         volumes[ended] = partial[ended]
@@ -102,8 +123,13 @@ def search_support(
 
     def left() -> NDArray[np.intp]:
         """Directions not wholly measured that may still be best or equal to it, most promising first."""
-        open_ = np.flatnonzero(np.isinf(volumes) & (bounds <= volumes.min() + ROUND * size**3))
+        open_ = np.flatnonzero(may_be_best() & ~stuck)
         return open_[np.argsort(bounds[open_], kind="stable")]
+
+    def may_be_best() -> NDArray[np.bool_]:
+        """Directions (D,) not wholly measured whose bound leaves room."""
+        room: NDArray[np.bool_] = np.isinf(volumes) & (bounds <= volumes.min() + ROUND * size**3)
+        return room
 
     def bound(chosen: NDArray[np.intp], wanted: int) -> None:
         """Raise the lower bounds of ``chosen`` by about ``wanted`` clusters."""
@@ -113,10 +139,11 @@ def search_support(
 
     def complete(chosen: NDArray[np.intp]) -> None:
         for _ in range(_BANDS):
-            score(chosen)
+            if not stuck[chosen].any():
+                score(chosen)
 
     complete(np.arange(1 if prune else count))  # the given direction is wanted whatever its score
-    if len(surface.owner) > _WORTH_BOUNDING and len(probe := left()[::_PROBE]):
+    if not stuck[0] and len(surface.owner) > _WORTH_BOUNDING and len(probe := left()[::_PROBE]):
         bound(probe, _CLUSTERS[0])
         first = probe[np.argmin(bounds[probe])]
         proven = bounds[first]
@@ -124,9 +151,9 @@ def search_support(
         if proven > _PAYS * volumes[first]:
             for wanted in _CLUSTERS:
                 bound(left(), wanted)
-    while len(chosen := left()):
+    while not stuck[0] and spent <= budget and len(chosen := left()):
         score(chosen[: max(_BATCH, len(chosen) // _BATCH)])
-    return Search(directions, heights, bounds, volumes)
+    return Search(directions, heights, bounds, volumes, not may_be_best().any())
 
 
 def _band_volumes(
@@ -136,15 +163,25 @@ def _band_volumes(
     inner: NDArray[np.float32],
     outer: NDArray[np.float32],
     size: float,
-) -> Floats:
-    """Support volume (mm3) from ``inner`` to ``outer`` of the middle, of each direction."""
-    found = np.empty(len(inner))
+    most: int,
+) -> tuple[Floats, int]:
+    """Support volume (mm3) from ``inner`` to ``outer`` of the middle, of each direction, and the tests it took.
+
+    One that takes more than ``most`` has a negative volume.
+    """
+    found, work = np.empty(len(inner)), work_array(len(inner), 1)
     run_ranges(
         support_volumes, len(inner), 1, threads, views.frames, views.platform, views.rest, inner, outer,
         surface.corners, surface.blocks, surface.samples, surface.owner, surface.sample_blocks,
-        np.float32(OVERHANG_COSINE), np.float32(size * ROUND / 10), found,
+        np.float32(OVERHANG_COSINE), np.float32(size * ROUND / 10), most, found, work,
     )  # fmt: skip
-    return found
+    record("support", work)
+    return found, int(work.sum())
+
+
+def _budget(surface: Surface) -> int:
+    items: int = surface.corners.shape[1] + len(surface.owner)
+    return max(_MOST_TESTS[0], _MOST_TESTS[1] * int(items) * log2_of(items))
 
 
 def _clusters(surface: Surface, wanted: int, size: float) -> _Clusters | None:
@@ -165,7 +202,7 @@ def _clusters(surface: Surface, wanted: int, size: float) -> _Clusters | None:
 def _bounds(threads: int, surface: Surface, runs: _Clusters, views: _Views, size: float) -> Floats:
     """Lower bounds of the support volumes (mm3) of each direction."""
     total, count = len(views.platform), runs.boxes.shape[1]
-    bounds = np.empty(total)
+    bounds, work = np.empty(total), work_array(total, 1)
     cosine, slack = np.float32(OVERHANG_COSINE), 5 * ROUND * size
     weights, moments, facing = (np.empty((min(_BLOCK, total), count), np.float32) for _ in range(3))
     for begin in range(0, total, _BLOCK):
@@ -178,6 +215,7 @@ def _bounds(threads: int, surface: Surface, runs: _Clusters, views: _Views, size
         )  # fmt: skip
         run_ranges(
             lower_bounds, end - begin, 4, threads, block.frames, block.platform, runs.boxes,
-            weights, moments, facing, slack, 2 * np.float32(ROUND * size), bounds[begin:end],
+            weights, moments, facing, slack, 2 * np.float32(ROUND * size), bounds[begin:end], work[begin:end],
         )  # fmt: skip
+    record("support_bounds", work)
     return bounds

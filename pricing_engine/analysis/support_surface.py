@@ -12,6 +12,7 @@ from pricing_engine.kernels.bvh import Bvh
 from pricing_engine.kernels.orientation import area_vectors, split_triangles
 from pricing_engine.kernels.support_samples import BLOCK, block_boxes
 from pricing_engine.kernels.threads import chunk_count, run_ranges
+from pricing_engine.kernels.work import record, work_array
 from pricing_engine.mesh.model import Mesh
 
 _SPACING = 1 / 64  # of the model's size: the longest edge of a sample's triangle
@@ -65,9 +66,13 @@ def _samples(
     count = areas.shape[1]
     counts = np.zeros(count, np.int32)
     nothing, nobody = np.empty((7, 0), np.float32), np.empty(0, np.int32)
-    run_ranges(split_triangles, count, _GRAIN, threads, corners, areas, spacing, counts, nothing, nobody)
+    most, work = max(_MOST_SAMPLES, 2 * count), work_array(count, _GRAIN)
+    run_ranges(
+        split_triangles, count, _GRAIN, threads, _GRAIN, corners, areas, spacing, most, counts, nothing, nobody, work
+    )
+    record("support_samples", work)
     total = int(counts.sum(dtype=np.int64))
-    if total > max(_MOST_SAMPLES, 2 * count):  # slivers, side by side: they sample the surface across anyway
+    if total > most:  # slivers, side by side: they sample the surface across anyway
         return _samples(corners, areas, 2 * spacing, threads)
     if total == 0:
         return nothing, nobody
@@ -75,7 +80,9 @@ def _samples(
     first -= counts
     del counts
     samples, owner = np.zeros((7, total + -total % 8), np.float32), np.empty(total, np.int32)
-    run_ranges(split_triangles, count, _GRAIN, threads, corners, areas, spacing, first, samples, owner)
+    run_ranges(
+        split_triangles, count, _GRAIN, threads, _GRAIN, corners, areas, spacing, most, first, samples, owner, work
+    )
     if total > _CUT * count:  # a facet's samples lie along it, not along the curve
         order = _spatial_order(samples[:, :total])
         samples[:, :total], owner = samples[:, order], owner[order]

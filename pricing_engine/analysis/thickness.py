@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.analysis.spread import Spread
+from pricing_engine.kernels.budget import UNMEASURED
 from pricing_engine.kernels.bvh import Bvh
 from pricing_engine.kernels.ray_thickness import ray_thickness
 from pricing_engine.kernels.sphere_thickness import sphere_thickness
@@ -47,6 +48,9 @@ class Thickness:
     thickness is below it, over the whole area; None for a model without area. ``facet_mm`` (F,) float64: the sphere
     thickness of each facet, NaN where it could not be measured. ``thinnest_mm`` (n <= 5, 3): centroids of the thinnest
     facets, thinnest first.
+
+    Where the search of a facet ended at its budget, nothing that depends on all facets is told: the percentiles and
+    fractions are None, and ``measured`` is False.
     """
 
     ray: Percentiles
@@ -54,6 +58,7 @@ class Thickness:
     thin_area_fraction: dict[str, float | None]
     facet_mm: NDArray[np.float64]
     thinnest_mm: NDArray[np.float64]
+    measured: bool = True
 
 
 def start_thickness(spread: Spread, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]) -> Callable[[], Thickness]:
@@ -78,13 +83,19 @@ def _of_facets(
 
 
 def summarise(mesh: Mesh, ray: NDArray[np.float64], sphere: NDArray[np.float64]) -> Thickness:
-    """Sum up per-facet thicknesses (F,) in mm, NaN where unknown."""
+    """Sum up per-facet thicknesses (F,) in mm, NaN where there is none, UNMEASURED where a budget ended."""
+    complete = [not (of == UNMEASURED).any() for of in (ray, sphere)]
+    ray, sphere = (np.where(of == UNMEASURED, np.nan, of) for of in (ray, sphere))
     areas = _areas(mesh)
-    whole = float(areas.sum())
+    whole = float(areas.sum()) if complete[1] else 0.0
     fractions: dict[str, float | None] = {
         str(limit): float(areas[sphere < limit].sum()) / whole if whole > 0 else None for limit in THIN_LIMITS_MM
     }
-    return Thickness(Percentiles.of(ray), Percentiles.of(sphere), fractions, sphere, _thinnest(mesh, sphere))
+    of_ray, of_sphere = (
+        Percentiles.of(of) if known else Percentiles(None, None, None)
+        for of, known in zip((ray, sphere), complete, strict=True)
+    )
+    return Thickness(of_ray, of_sphere, fractions, sphere, _thinnest(mesh, sphere), all(complete))
 
 
 def _areas(mesh: Mesh) -> NDArray[np.float64]:

@@ -5,9 +5,8 @@ layer). A contour with positive area is an outer one, others are holes. The left
 to its left, the contour that bounds the same component: of the solid for a hole, of the void for an outer contour
 (nothing there: the outside). That gives the components of both without sorting or nesting trees.
 
-Segments are bucketed in strips of y, as high as the mean segment, so that a search to the left of a point reads few of
-them: O(n) to build, at most 3 n entries. Layer k of a block owns segments ``start[k] .. start[k + 1]``; its strip s has
-entries ``strip[start[k] + 2 k + s] .. strip[start[k] + 2 k + s + 1]`` of ``items``, numbered from ``3 * start[k]``.
+Segments are joined in O(n); :mod:`strips` answers what lies to the left of a point. Layer k of a block owns segments
+``start[k] .. start[k + 1]``.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.strips import bucket_segments, locate
+from pricing_engine.kernels.work import PAIRS
 
 
 @inlined
@@ -38,6 +39,7 @@ def join(parent, a, b):
 
 @inlined
 def _slot(cell_x, cell_y, mask):
+    """Where the search for a cell begins in a table of ``mask`` + 1 slots."""
     key = np.uint64(cell_x) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(cell_y) * np.uint64(0xC2B2AE3D27D4EB4F)
     key ^= key >> np.uint64(29)
     key *= np.uint64(0xBF58476D1CE4E5B9)
@@ -48,7 +50,10 @@ def _slot(cell_x, cell_y, mask):
 def _point_number(x, y, tolerance, tolerant, table, px, py, known):
     """Number of the point at (x, y), or ``known`` after entering it as a new one."""
     mask = len(table) - 1
-    cell_x, cell_y = np.int64(np.floor(x / tolerance)), np.int64(np.floor(y / tolerance))
+    if tolerant:
+        cell_x, cell_y = np.int64(np.floor(x / tolerance)), np.int64(np.floor(y / tolerance))
+    else:  # by their bits: any number of points may share a cell
+        cell_x, cell_y = np.float64(x + 0.0).view(np.int64), np.float64(y + 0.0).view(np.int64)
     slot = _slot(cell_x, cell_y, mask)
     while table[slot] >= 0:
         point = table[slot]
@@ -68,27 +73,6 @@ def _point_number(x, y, tolerance, tolerant, table, px, py, known):
     table[free] = known
     px[known], py[known] = x, y
     return known
-
-
-@kernel
-def locate(layer, x, y, skip, start, segments, contour, strip, items, low_y, per_y):
-    """Winding number of (x, y) in a layer and the nearest contour to its left, or -1; contour ``skip`` is not seen."""
-    winding, nearest, best = 0, -1, -np.inf
-    row = int(np.floor((y - low_y[layer]) * per_y[layer]))
-    base, rows = start[layer] + 2 * layer, start[layer + 1] - start[layer] + 1
-    if row < 0 or row >= rows:
-        return winding, nearest
-    for entry in range(strip[base + row], strip[base + row + 1]):
-        s = items[3 * start[layer] + entry]
-        y0, y1 = segments[s, 1], segments[s, 3]
-        if (y0 <= y) == (y1 <= y) or contour[s] == skip:
-            continue
-        at = segments[s, 0] + (y - y0) / (y1 - y0) * (segments[s, 2] - segments[s, 0])
-        if at < x:
-            winding += 1 if y1 < y0 else -1
-            if at > best:
-                best, nearest = at, contour[s]
-    return winding, nearest
 
 
 @kernel
@@ -143,69 +127,35 @@ def _label(begin, end, tolerance, tolerant, segments, contour, area, sample, cou
 
 
 @kernel
-def _bucket(layer, begin, end, segments, strip, items, low_y, per_y):
-    """Sort segments begin .. end of a layer into strips of y."""
-    n, low, high, climb = end - begin, np.inf, -np.inf, 0.0
-    for s in range(begin, end):
-        low, high = min(low, segments[s, 1], segments[s, 3]), max(high, segments[s, 1], segments[s, 3])
-        climb += abs(segments[s, 3] - segments[s, 1])
-    low_y[layer] = low
-    height = max(climb, high - low) / n
-    per_y[layer] = 1.0 / height if height > 0.0 else 0.0
-    base = begin + 2 * layer
-    for row in range(n + 2):
-        strip[base + row] = 0
-    for s in range(begin, end):
-        bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
-        for row in range(int((bottom - low) * per_y[layer]), int((top - low) * per_y[layer]) + 1):
-            strip[base + min(row, n)] += 1
-    for row in range(n + 1):
-        strip[base + row + 1] += strip[base + row]
-    for s in range(end - 1, begin - 1, -1):  # each row's end walks back to its start
-        bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
-        for row in range(int((bottom - low) * per_y[layer]), int((top - low) * per_y[layer]) + 1):
-            at = base + min(row, n)
-            strip[at] -= 1
-            items[3 * begin + strip[at]] = s
-
-
-@kernel
 def build_contours(
-    lo,
-    hi,
-    start,
-    segments,
-    tolerance,
-    tolerant,
-    contour,
-    area,
-    sample,
-    count,
-    solid,
-    void,
-    contours,
-    strip,
-    items,
-    low_y,
-    per_y,
-):
+    lo, hi, start, segments, tolerance, tolerant, contour, area, sample, count, solid, void, contours, strip, items,
+    right, low_y, per_y, grain, most, work,
+):  # fmt: skip
     """Contours of layers lo .. hi.
 
     Per contour, from ``start[layer]`` on: twice its ``area``, its leftmost segment ``sample``, its segments' ``count``,
     and the component it bounds on either side, named by one of its contours: ``solid`` and ``void`` (-1, outside).
+
+    ``work`` (chunks, 2): segments tested; it ends with more than ``most`` a segment of the range, and the
+    layers left are not done.
     """
+    tests = 0
+    most = most * max(1, start[hi] - start[lo])
     for layer in range(lo, hi):
         begin, end = start[layer], start[layer + 1]
-        if begin == end:
+        if begin == end or tests > most:
             continue
         number = _label(begin, end, tolerance, tolerant, segments, contour, area, sample, count)
         contours[layer] = number
-        _bucket(layer, begin, end, segments, strip, items, low_y, per_y)
+        bucket_segments(layer, begin, end, segments, strip, items, right, low_y, per_y)
         inner = np.arange(number).astype(np.int32)
         outer = np.arange(number + 1).astype(np.int32)  # number 0 is the outside
         for c in range(number):
             x, y = segments[sample[begin + c], 0], segments[sample[begin + c], 1]
-            _, nearest = locate(layer, x, y, c, start, segments, contour, strip, items, low_y, per_y)
+            _, nearest, read = locate(
+                layer, x, y, c, tolerance, start, segments, contour, strip, items, right, low_y, per_y
+            )
+            tests += read
             if area[begin + c] > 0.0:
                 join(outer, c + 1, nearest + 1)
             elif nearest >= 0:
@@ -213,3 +163,4 @@ def build_contours(
         for c in range(number):
             solid[begin + c] = find(inner, c)
             void[begin + c] = find(outer, c + 1) - 1
+    work[lo // grain, PAIRS] = tests

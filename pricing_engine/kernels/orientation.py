@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.compile import kernel
+from pricing_engine.kernels.work import PAIRS
 
 OVERHANG_COSINE = float(np.cos(np.pi / 4) + 0.001)
 """Facets whose normal . down exceeds it overhang."""
@@ -58,21 +59,23 @@ def overhangs(lo, hi, grain, points, triangles, whole, directions, rest, cosine,
 
 
 @kernel
-def split_triangles(lo, hi, corners, areas, spacing, first, samples, owner):
+def split_triangles(lo, hi, grain, corners, areas, spacing, most, first, samples, owner, work):
     """Bisect triangles until no edge is longer than ``spacing`` (mm).
 
     ``corners`` (9, N) and ``areas`` (4, N) float32 (area vector, area). With ``samples`` of no columns, write how many
     samples triangle i gives to ``first[i]``; otherwise write them from column ``first[i]`` on: ``samples`` (7, S)
-    float32, rows point, area vector, area, and ``owner`` (S,) int32, the triangle.
+    float32, rows point, area vector, area, and ``owner`` (S,) int32, the triangle. Counting ends when the range has
+    more than ``most``; ``work`` (chunks, 2) is what it took.
     """
     stack = np.empty((_STACK, 10), np.float32)
+    total = 0
     for triangle in range(lo, hi):
         for k in range(9):
             stack[0, k] = corners[k, triangle]
         stack[0, 9] = 1
         depth, at = 1, first[triangle]
         found = 0
-        while depth > 0:
+        while depth > 0 and total <= most:
             top = depth - 1
             side, longest = 0, np.float32(-1)
             for edge in range(3):
@@ -105,6 +108,7 @@ def split_triangles(lo, hi, corners, areas, spacing, first, samples, owner):
                     samples[3 + k, at] = areas[k, triangle] * stack[top, 9]
                 owner[at] = triangle
                 at += 1
-            found += 1
+            found, total = found + 1, total + 1
         if samples.shape[1] == 0:
             first[triangle] = found
+    work[lo // grain, PAIRS] += total

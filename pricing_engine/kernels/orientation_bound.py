@@ -7,7 +7,8 @@ box across the direction, holds surface facing up and doesn't lie wholly above i
 the cluster is at most R, its support is at least max(0, M - R W), less what float32 may have rounded.
 
 O(directions x samples) multiply-adds over vectors of directions, plus O(clusters) a direction for the floors through a
-coarse grid of buckets.
+coarse grid of buckets: where many clusters lie over one another, the work is bounded, and a cluster whose floor it does
+not find adds nothing to the bound.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.compile import kernel
+from pricing_engine.kernels.work import NODES, PAIRS
+
+_MOST_TESTS = 256
 
 
 @kernel
@@ -94,9 +98,13 @@ def cluster_moments(lo, hi, begins, samples, directions, rest, cosine, weights, 
 
 
 @kernel
-def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slack, touch, bounds):
-    """``bounds[d]`` for directions ``lo .. hi``; ``frames`` (D, 9) and ``platform`` (D,) float32 as in ``support``."""
+def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slack, touch, bounds, work):
+    """``bounds[d]`` for directions ``lo .. hi``; ``frames`` (D, 9) and ``platform`` (D,) float32 as in ``support``.
+
+    ``work`` (D, 2): buckets filled, and pairs of clusters tested, each at most ``_MOST_TESTS`` a cluster.
+    """
     count = boxes.shape[1]
+    most = _MOST_TESTS * count
     spans = np.empty((6, count), np.float32)  # lower and upper u, v, height
     side = max(1, min(128, int(np.sqrt(count) / 2)))
     start = np.empty(side * side + 1, np.int32)
@@ -127,12 +135,18 @@ def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slac
         across = np.float32(side) / max(uhi - ulo, np.float32(1e-30))
         down = np.float32(side) / max(vhi - vlo, np.float32(1e-30))
         start[:] = 0
+        filled = 0
         for c in range(count):
-            if facing[d, c] < 0:
+            if facing[d, c] < 0 and filled <= most:
                 right = min(int((spans[1, c] - ulo) * across), side - 1)
                 for row in range(int((spans[2, c] - vlo) * down), min(int((spans[3, c] - vlo) * down), side - 1) + 1):
                     for column in range(int((spans[0, c] - ulo) * across), right + 1):
                         start[row * side + column + 1] += 1
+                        filled += 1
+        work[d, NODES] += filled
+        if filled > most:
+            bounds[d] = 0.0
+            continue
         for k in range(side * side):
             start[k + 1] += start[k]
         held = np.empty(start[side * side], np.int32)
@@ -143,8 +157,10 @@ def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slac
                     for column in range(int((spans[0, c] - ulo) * across), right + 1):
                         start[row * side + column + 1] -= 1
                         held[start[row * side + column + 1]] = c
-        total = 0.0
+        total, tests = 0.0, 0
         for c in range(count):
+            if tests > most:
+                break
             weight = weights[d, c]
             if not weight > 0:
                 continue
@@ -156,6 +172,7 @@ def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slac
                 last = row * side + right + 2
                 for i in range(start[first], start[last] if last < len(start) else len(held)):
                     r = held[i]
+                    tests += 1
                     if (
                         spans[0, r] <= spans[1, c]
                         and spans[1, r] >= spans[0, c]
@@ -170,3 +187,4 @@ def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slac
                     break
             total += max(0.0, moments[d, c] - np.float64(floor) * weight - slack * weight)
         bounds[d] = total
+        work[d, PAIRS] += tests

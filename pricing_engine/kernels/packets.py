@@ -103,8 +103,8 @@ def enclose(active, lanes, around):
 
 @inlined
 def measure_held(held, holding, walls, lanes, exact, touched, corners, vertices, facets, centre, size, slack, leaf64):
-    """Shrink the spheres to the facets of the leaves held."""
-    still = splat8(slack)
+    """Shrink the spheres to the facets of the leaves held; the number of tests of a sphere with a leaf's facets."""
+    still, tests = splat8(slack), 0
     for place in range(holding):
         box = held[place]
         mask = lanes16(walls, box // WIDTH, box % WIDTH, lanes)
@@ -123,6 +123,7 @@ def measure_held(held, holding, walls, lanes, exact, touched, corners, vertices,
             mask &= mask - 1
             if touched[lane] // WIDTH == box:  # measured already
                 continue
+            tests += 1
             hits = meet8(
                 x0, y0, z0, ex, ey, ez, fx, fy, fz, ux, uy, uz, area, longest,
                 splat8(lanes[0, lane]), splat8(lanes[1, lane]), splat8(lanes[2, lane]),
@@ -144,3 +145,4 @@ def measure_held(held, holding, walls, lanes, exact, touched, corners, vertices,
                 exact[6, lane] = least
                 touched[lane] = base + lowest_bit(hits & at_most8(diameters, splat8(least)))
                 shrink(lane, exact, lanes, slack)
+    return tests

@@ -4,7 +4,8 @@ A ball of radius r touches a sample with outward normal n when the ball centred 
 (deeper than a small tolerance, which is what the tool's felt gives way) and its centre can travel there from outside.
 The travel is a flood fill over a grid of centres; a grid step is blocked when a ball of slightly reduced radius, but
 never less than half the spacing, does not fit, so no path leaks through a wall however thin. Both questions are one
-query on the BVH: is there any facet nearer than r to a point?
+query on the BVH: is there any facet nearer than r to a point? Where boxes overlap all over the model, it visits
+them all; the work is bounded.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.compile import inlined, kernel
-from pricing_engine.kernels.simd import fma8, less8, load8, lowest_bit, max8, splat8
+from pricing_engine.kernels.simd import fma8, less8, load8, lowest_bit, max8, min8, splat8
+from pricing_engine.kernels.work import NODES, PAIRS
 
 _STACK = 256
+_LAST = 2  # after the counts of nodes and pairs
 
 
 @inlined
@@ -52,17 +55,39 @@ def _distance2(px, py, pz, corners, facet):
 
 
 @inlined
-def _is_free(px, py, pz, radius, corners, boxes, level_start, stack):
-    """Whether no facet is nearer than ``radius`` to the point (relative to the BVH's centre)."""
+def _near8(x, y, z, pad, corners, base, wide):
+    """Mask of a leaf's facets whose boxes, ``pad`` wider, are within the squared distance ``wide`` of the point."""
+    zero = splat8(np.float32(0))
+    ax, ay, az = load8(corners, 0, base), load8(corners, 1, base), load8(corners, 2, base)
+    bx, by, bz = load8(corners, 3, base), load8(corners, 4, base), load8(corners, 5, base)
+    cx, cy, cz = load8(corners, 6, base), load8(corners, 7, base), load8(corners, 8, base)
+    dx = max8(max8(min8(ax, min8(bx, cx)) - x, x - max8(ax, max8(bx, cx))) - pad, zero)
+    dy = max8(max8(min8(ay, min8(by, cy)) - y, y - max8(ay, max8(by, cy))) - pad, zero)
+    dz = max8(max8(min8(az, min8(bz, cz)) - z, z - max8(az, max8(bz, cz))) - pad, zero)
+    return less8(fma8(dx, dx, fma8(dy, dy, dz * dz)), wide)
+
+
+@inlined
+def _is_free(px, py, pz, radius, pad, corners, boxes, level_start, stack, tests):
+    """Whether no facet is nearer than ``radius`` to the point (relative to the BVH's centre).
+
+    The facet that was found last, ``tests[_LAST]``, is tried first: neighbours are blocked by the same.
+    """
     limit = radius * radius
+    if tests[_LAST] >= 0:
+        tests[PAIRS] += 1
+        if _distance2(px, py, pz, corners, tests[_LAST]) < limit:
+            return False
     x, y, z, zero = splat8(np.float32(px)), splat8(np.float32(py)), splat8(np.float32(pz)), splat8(np.float32(0))
     wide = splat8(np.float32(limit * 1.00001))  # the boxes' distances are float32: none that matters may be missed
+    pad8 = splat8(pad)
     top = len(level_start) - 1
     stack[0, 0], stack[0, 1] = top, level_start[top]
     depth = 1
     while depth > 0:
         depth -= 1
         level, group = stack[depth, 0], stack[depth, 1]
+        tests[NODES] += 1
         dx = max8(max8(load8(boxes, 0, group) - x, x - load8(boxes, 3, group)), zero)
         dy = max8(max8(load8(boxes, 1, group) - y, y - load8(boxes, 4, group)), zero)
         dz = max8(max8(load8(boxes, 2, group) - z, z - load8(boxes, 5, group)), zero)
@@ -75,35 +100,49 @@ def _is_free(px, py, pz, radius, corners, boxes, level_start, stack):
                 stack[depth, 1] = level_start[level - 1] + 8 * (box - level_start[level])
                 depth += 1
                 continue
-            for facet in range(8 * box, 8 * box + 8):
+            tests[NODES] += 1
+            facets = _near8(x, y, z, pad8, corners, 8 * box, wide)
+            while facets:
+                facet = 8 * box + lowest_bit(facets)
+                facets &= facets - 1
+                tests[PAIRS] += 1
                 if _distance2(px, py, pz, corners, facet) < limit:
+                    tests[_LAST] = facet
                     return False
     return True
 
 
 @kernel
-def touchable(lo, hi, points, normals, radius, tolerance, corners, boxes, level_start, out):
-    """Range kernel: ``out[i]`` 1 where the ball fits at sample i; points (N, 3) relative to the BVH's centre."""
-    stack = np.empty((_STACK, 2), np.int64)
+def touchable(lo, hi, grain, points, normals, radius, tolerance, pad, corners, boxes, level_start, most, out, work):
+    """Range kernel: ``out[i]`` 1 where the ball fits at sample i; points (N, 3) relative to the BVH's centre.
+
+    ``work`` (chunks, 2): nodes visited and facets tested. With more than ``most`` of both a sample it ends, and the
+    samples left are not tested.
+    """
+    stack, tests = np.empty((_STACK, 2), np.int64), np.array([0, 0, -1])
     for i in range(lo, hi):
+        if tests[NODES] + tests[PAIRS] > most * (hi - lo):
+            break
         x = points[i, 0] + radius * normals[i, 0]
         y = points[i, 1] + radius * normals[i, 1]
         z = points[i, 2] + radius * normals[i, 2]
-        out[i] = 1 if _is_free(x, y, z, radius - tolerance, corners, boxes, level_start, stack) else 0
+        out[i] = 1 if _is_free(x, y, z, radius - tolerance, pad, corners, boxes, level_start, stack, tests) else 0
+    work[lo // grain, NODES], work[lo // grain, PAIRS] = tests[NODES], tests[PAIRS]
 
 
 @kernel
-def flood(origin, spacing, shape, radius, corners, boxes, level_start, reached):
+def flood(origin, spacing, shape, radius, pad, corners, boxes, level_start, most, reached, work):
     """Mark in ``reached`` (cells,) uint8 with 1 the grid points that a ball can travel to from cell 0, which is free.
 
     Cell (i, j, k) lies at ``origin + spacing * (i, j, k)`` and has index ``(i * shape[1] + j) * shape[2] + k``; 2 marks
-    points found blocked. Each point is tested once, and only when the flood arrives.
+    points found blocked. Each point is tested once, and only when the flood arrives. ``work`` (1, 2): nodes visited and
+    facets tested; with more than ``most`` of both it ends before it is through.
     """
-    stack = np.empty((_STACK, 2), np.int64)
+    stack, tests = np.empty((_STACK, 2), np.int64), np.array([0, 0, -1])
     queue = np.empty(len(reached), np.int32)
     queue[0], reached[0] = 0, 1
     head, tail = 0, 1
-    while head < tail:
+    while head < tail and tests[NODES] + tests[PAIRS] <= most:
         cell = queue[head]
         head += 1
         i, j, k = cell // (shape[1] * shape[2]), cell // shape[2] % shape[1], cell % shape[2]
@@ -117,9 +156,10 @@ def flood(origin, spacing, shape, radius, corners, boxes, level_start, reached):
             other = (a * shape[1] + b) * shape[2] + c
             if reached[other] == 0:
                 x, y, z = origin[0] + spacing * a, origin[1] + spacing * b, origin[2] + spacing * c
-                if _is_free(x, y, z, radius, corners, boxes, level_start, stack):
+                if _is_free(x, y, z, radius, pad, corners, boxes, level_start, stack, tests):
                     reached[other] = 1
                     queue[tail] = other
                     tail += 1
                 else:
                     reached[other] = 2
+    work[0, NODES], work[0, PAIRS] = tests[NODES], tests[PAIRS]

@@ -6,7 +6,8 @@ share an edge agree on every crossing, bit for bit, because a crossing is comput
 A crossed facet gives one segment a plane, from the edge that goes down through it to the edge that goes up, which puts
 the solid on its left when seen from above. Area is Green's theorem over these segments, about the box's centre.
 
-O(facets + segments), one streaming pass; sums are kept per chunk of facets and merged in chunk order.
+O(facets + segments), one streaming pass; sums are kept per chunk of facets and merged in chunk order. Tall slivers give
+a segment a layer each: count them first.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import math
 
 from pricing_engine.kernels.boundary import WHOLE
 from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.work import PAIRS
 
 
 @kernel
@@ -29,6 +31,17 @@ def find_levels(lo, hi, vertices, first, step, tolerance, layers, level):
         while guess < layers and first + guess * step <= z:
             guess += 1
         level[vertex] = guess
+
+
+@kernel
+def count_segments(lo, hi, grain, facets, status, level, work):
+    """``work`` (chunks, 2): how many segments the facets lo .. hi give in all layers."""
+    segments = 0
+    for facet in range(lo, hi):
+        if status[facet] == WHOLE:
+            a, b, c = level[facets[facet, 0]], level[facets[facet, 1]], level[facets[facet, 2]]
+            segments += max(a, b, c) - min(a, b, c)
+    work[lo // grain, PAIRS] = segments
 
 
 @inlined

@@ -12,7 +12,9 @@ sphere and a cone around all spheres and normals, then by itself against each of
 normals holds none that faces p; the box misses the cap that the sphere has beyond the slab, across the cone's axis,
 that holds the box's facets (:mod:`walls`). Whole batches of siblings are tested without a branch on any outcome, which
 is hard to predict. Facets that a sphere meets are measured in float64 in closed form (:mod:`tangent`) and shrink it.
-About O(log n) a facet on common models; the value is the exact minimum up to rounding, whatever the order.
+About O(log n) a facet on common models; the value is the exact minimum up to rounding, whatever the order. Where
+facets lie on or across one another the spheres meet many: a chunk of packets may visit and test ``_MOST_TESTS`` log2 n
+a facet, and what it has not measured by then stays unmeasured.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pricing_engine.kernels.budget import UNMEASURED, log2_of
 from pricing_engine.kernels.bvh import WIDTH, Bvh
 from pricing_engine.kernels.compile import kernel
 from pricing_engine.kernels.packets import direct, enclose, measure_held, remember, shrink, through8
@@ -28,9 +31,11 @@ from pricing_engine.kernels.simd import splat8
 from pricing_engine.kernels.tangent import LEAF_ROWS, gather_leaf
 from pricing_engine.kernels.threads import run_ranges
 from pricing_engine.kernels.walls import lanes16, siblings8
+from pricing_engine.kernels.work import NODES, PAIRS, record, work_array
 from pricing_engine.mesh.model import Floats, Mesh
 
 _GRAIN_PACKETS = 64
+_MOST_TESTS = 256  # a facet, times log2 n; common models need 2 to 4
 _LANES = 2 * WIDTH  # facets that search together
 _BATCH = 4  # groups of siblings that are tested together
 _STACK = 11 * WIDTH * _BATCH  # at most that many groups wait on each of 11 levels
@@ -45,21 +50,24 @@ def sphere_thickness(
 ) -> Floats:
     """(n,) mm of consecutive ``facets``, from a multiple of 1,024 on; ``walls``: from :func:`walls.build_walls`.
 
-    Where no wall faces a facet, the value of ``ray`` (n,), or NaN without it; NaN for facets without area. The rays
-    change no other value.
+    Where no wall faces a facet, the value of ``ray`` (n,), or NaN without it; NaN for facets without area; UNMEASURED
+    where the budget of tests ended. The rays change no other value.
     """
-    thickness = np.full(len(facets), np.nan)
+    thickness, packets = np.full(len(facets), np.nan), -(-len(facets) // _LANES)
+    work = work_array(packets, _GRAIN_PACKETS)
     run_ranges(
-        _measure, -(-len(facets) // _LANES), _GRAIN_PACKETS, threads, facets.start // _LANES,
+        _measure, packets, _GRAIN_PACKETS, threads, facets.start // _LANES,
         mesh.vertices, mesh.facets, bvh.corners, walls, bvh.level_start, bvh.centre, bvh.diagonal, thickness,
+        _MOST_TESTS * _LANES * log2_of(mesh.facet_count), work,
     )  # fmt: skip
+    record("sphere_thickness", work)
     if ray is not None:
         np.copyto(thickness, ray, where=np.isnan(thickness))
     return thickness
 
 
 @kernel
-def _measure(lo, hi, begin, vertices, facets, corners, walls, level_start, centre, size, thickness):
+def _measure(lo, hi, begin, vertices, facets, corners, walls, level_start, centre, size, thickness, most, work):
     stack, some = np.empty(_STACK, np.int64), np.empty(WIDTH * _BATCH + WIDTH, np.int64)
     leaf64 = np.empty((LEAF_ROWS, WIDTH))
     exact = np.empty((8, _LANES))  # p, m, least diameter so far, bound of the search
@@ -73,6 +81,7 @@ def _measure(lo, hi, begin, vertices, facets, corners, walls, level_start, centr
         shift[level] = level_start[level - 1] // WIDTH - level_start[level]  # from a box to the group of its children
     for seed in range(_RING):
         remember(seeds, seed, frame(vertices, facets, seed * len(facets) // _RING, centre, size))
+    nodes, tests, most = 0, 0, most * (hi - lo)
     for packet in range(begin + lo, begin + hi):
         # The leaves that the packet before touched are measured first.
         holding = 0
@@ -118,10 +127,12 @@ def _measure(lo, hi, begin, vertices, facets, corners, walls, level_start, centr
                     lanes[6, lane], lanes[7, lane] = np.float32(-1e30), np.float32(-1)
             waiting, begun = 0, False
             while True:
-                measure_held(
+                tests += measure_held(
                     held, holding, walls, lanes, exact, touched, corners, vertices, facets, centre, size, slack, leaf64
                 )
                 holding = 0
+                if nodes + tests > most:
+                    break
                 if not begun:
                     stack[0], waiting, begun = level_start[top] // WIDTH * 16 + top, 1, True
                 if waiting == 0:
@@ -138,6 +149,7 @@ def _measure(lo, hi, begin, vertices, facets, corners, walls, level_start, centr
                         for lane in range(WIDTH):
                             some[count] = (group * WIDTH + lane) * 16 + level
                             count += mask >> lane & 1
+                    nodes += batch + count
                     for slot in range(count):
                         box, level = some[slot] // 16, some[slot] % 16
                         met, inner = lanes16(walls, box // WIDTH, box % WIDTH, lanes) != 0, level > 0
@@ -145,8 +157,12 @@ def _measure(lo, hi, begin, vertices, facets, corners, walls, level_start, centr
                         stack[waiting] = (box + shift[level]) * 16 + level - 1
                         holding += met & ~inner
                         waiting += met & inner
+            spent = nodes + tests > most
             for lane in range(_LANES):
-                if active >> lane & 1:
+                if active >> lane & 1 and spent:
+                    thickness[(packet - begin) * _LANES + lane] = UNMEASURED
+                    active &= ~(1 << lane)
+                elif active >> lane & 1:
                     best, bound = exact[6, lane], exact[7, lane]
                     if best <= bound or bound >= _UNBOUNDED * size:
                         if best < np.inf:
@@ -154,3 +170,4 @@ def _measure(lo, hi, begin, vertices, facets, corners, walls, level_start, centr
                         active &= ~(1 << lane)
                     else:  # nothing found: the sphere grows
                         exact[7, lane] = _FAR * size if bound < _FAR * size else _UNBOUNDED * size
+    work[lo // _GRAIN_PACKETS, NODES], work[lo // _GRAIN_PACKETS, PAIRS] = nodes, tests

@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from pricing_engine.kernels.budget import UNMEASURED
 from pricing_engine.kernels.compile import inlined, kernel
 from pricing_engine.kernels.simd import at_most8, less8, load8, lowest_bit, max8, min8, select8, splat8, store8
 from pricing_engine.kernels.support_samples import BLOCK, dot8, meets, overhanging, strip
+from pricing_engine.kernels.work import NODES, PAIRS
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _MOST_CELLS = np.float32(4096)  # along a side
@@ -31,7 +33,23 @@ _A_CELL = np.float32(4)  # samples: they are tested eight at once, so fewer woul
 
 @kernel
 def support_volumes(
-    lo, hi, frames, platform, rest, near, far, corners, blocks, samples, owner, sample_blocks, cosine, touch, volumes
+    lo,
+    hi,
+    frames,
+    platform,
+    rest,
+    near,
+    far,
+    corners,
+    blocks,
+    samples,
+    owner,
+    sample_blocks,
+    cosine,
+    touch,
+    most,
+    volumes,
+    work,
 ):
     """Support volume (mm3) of a band each for directions ``lo .. hi`` of ``frames``.
 
@@ -39,6 +57,9 @@ def support_volumes(
     the height up to which facets rest on it;
     ``near`` and ``far`` (D,): the band. ``corners`` (9, N) and ``samples`` (7, S), their columns a multiple of eight,
     padded by NaN and by zeros, and the boxes of their blocks (:func:`block_boxes`).
+
+    ``work`` (D, 2): rows of cells visited, and tests of a triangle with eight samples. A direction that needs more than
+    ``most`` of both gets UNMEASURED.
     """
     lanes = np.empty(8 * 16, np.float32)
     for d in range(lo, hi):
@@ -46,11 +67,11 @@ def support_volumes(
         chosen = overhanging(
             frame, rest[d], near[d], far[d], corners, samples, owner, sample_blocks, cosine, touch, lanes
         )
-        volumes[d] = _volume(frame, platform[d], near[d], corners, blocks, chosen, touch, lanes)
+        volumes[d] = _volume(frame, platform[d], near[d], corners, blocks, chosen, touch, most, lanes, work[d])
 
 
 @inlined
-def _volume(frame, platform, near, corners, boxes, chosen, touch, lanes):
+def _volume(frame, platform, near, corners, boxes, chosen, touch, most, lanes, work):
     found = chosen.shape[1]
     if found == 0:
         return 0.0
@@ -89,7 +110,10 @@ def _volume(frame, platform, near, corners, boxes, chosen, touch, lanes):
     above8 = splat8(np.float32(10) * touch)
     inner, near8, slack = near - touch, splat8(near - touch), np.float32(4) * touch
     outer = max(abs(vlo), abs(vhi))
+    visits, tests = 0, 0
     for block in range(boxes.shape[1]):
+        if visits + tests > most:
+            break
         if not meets(boxes, block, frame[3], frame[4], frame[5], inner - slack, outer + slack):
             continue
         for t in range(block * BLOCK, min(block * BLOCK + BLOCK, corners.shape[1]), 8):
@@ -164,6 +188,7 @@ def _volume(frame, platform, near, corners, boxes, chosen, touch, lanes):
                 au8, av8, bu8, bv8, cu8, cv8 = splat8(au), splat8(av), splat8(bu), splat8(bv), splat8(cu), splat8(cv)
                 abu8, abv8, cau8, cav8 = splat8(abu), splat8(abv), splat8(cau), splat8(cav)
                 bcu8, bcv8, ah8, low8, high8 = splat8(bcu), splat8(bcv), splat8(ah), splat8(low), splat8(high)
+                visits += last_row - first_row + 1
                 for row in range(first_row, last_row + 1):
                     left, right = first_column, last_column
                     if not narrow:  # the columns that the triangle covers within this row
@@ -181,6 +206,7 @@ def _volume(frame, platform, near, corners, boxes, chosen, touch, lanes):
                             continue
                     begin, end = row * columns + left, row * columns + right
                     stop = start[end + 2] if end + 2 < len(start) else found
+                    tests += (stop - start[begin + 1] + 7) >> 3
                     for s in range(start[begin + 1], stop, 8):
                         u, v = load8(held, 0, s), load8(held, 1, s)
                         # twice the signed areas, negative within; edges count as within: no crack
@@ -194,6 +220,9 @@ def _volume(frame, platform, near, corners, boxes, chosen, touch, lanes):
                             inside &= at_most8(floor, load8(held, 2, s) + above8)
                             before = load8(held, 4, s)
                             store8(floors, s, select8(inside, max8(floor, before), before))
+    work[NODES], work[PAIRS] = visits, tests
+    if visits + tests > most:
+        return UNMEASURED
     volume = 0.0
     for s in range(found):
         volume += np.float64(held[3, s]) * max(np.float64(held[2, s]) - np.float64(floors[s]), 0.0)

@@ -9,7 +9,7 @@ crossing test of its segments against those of the other layer in the same strip
 Where contours cross, all four combinations of their sides meet, so their voids are connected too. Void that is
 connected, layer by layer, to the outside of any layer, or reaches beyond the first or last, has a way out.
 
-O(n) in practice; the crossing tests read the segments of a few strips each.
+O(n) in practice; the crossing tests read the segments of a few strips each, of crowded strips those that overlap in x.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import math
 import numpy as np
 
 from pricing_engine.kernels.compile import inlined, kernel
-from pricing_engine.kernels.islands import find, join, locate
+from pricing_engine.kernels.islands import find, join
+from pricing_engine.kernels.strips import CROWDED, begins_before, locate
+from pricing_engine.kernels.work import NODES, PAIRS
 
 _SAMPLES = 8
 
@@ -54,32 +56,22 @@ def _cross(segments, s, t, tolerance):
 
 @kernel
 def overlap_layers(
-    lo,
-    hi,
-    offset,
-    tolerance,
-    start,
-    segments,
-    contour,
-    count,
-    solid,
-    void,
-    contours,
-    strip,
-    items,
-    low_y,
-    per_y,
-    supported,
-    below,
-    above,
-):
+    lo, hi, offset, tolerance, start, segments, contour, count, solid, void, contours, strip, items, right, low_y,
+    per_y, supported, below, above, grain, most, work,
+):  # fmt: skip
     """Compare layers k and k + 1 for lo <= k < hi.
 
     Sets ``supported`` at the components of layer k + 1 that overlap the solid of layer k, and links every contour's
     void to a common representative of the pair: ``above`` for layer k, ``below`` for layer k + 1. A representative is
     0 for the outside, 1 + c for contour c of layer k, 1 + contours[k] + c for contour c of layer k + 1.
+    ``work`` (chunks, 2): rows visited, and segments tested; with more than ``most`` of both a segment of the range it
+    ends, and the layers left are not done.
     """
+    tests = np.zeros(2, np.int64)
+    most = most * max(1, start[hi + 1] - start[lo])
     for k in range(lo, hi):
+        if tests[NODES] + tests[PAIRS] > most:
+            break
         lower, upper = contours[k], contours[k + 1]
         parent = np.arange(1 + lower + upper).astype(np.int32)
         closed = np.zeros(2, np.int64)  # contours around void that is not outside, lower and upper layer
@@ -101,55 +93,63 @@ def overlap_layers(
                     continue
                 if loose > 0 and (side == 0 or supported[start[here] + solid[start[here] + c]] == 0):
                     x, y = _beside(segments, s, offset)
-                    winding, near = locate(there, x, y, -1, start, segments, contour, strip, items, low_y, per_y)
+                    winding, near, read = locate(
+                        there, x, y, -1, tolerance, start, segments, contour, strip, items, right, low_y, per_y
+                    )
+                    tests[PAIRS] += read
                     if winding > 0 and near >= 0:
                         mine = start[k + 1] + solid[start[k + 1] + (c if side == 1 else near)]
                         loose -= supported[mine] == 0
                         supported[mine] = 1
                 if closed[0] + closed[1] > 0 and (void[start[here] + c] >= 0 or closed[1 - side] > 0):
                     x, y = _beside(segments, s, -offset)
-                    winding, near = locate(there, x, y, -1, start, segments, contour, strip, items, low_y, per_y)
+                    winding, near, read = locate(
+                        there, x, y, -1, tolerance, start, segments, contour, strip, items, right, low_y, per_y
+                    )
+                    tests[PAIRS] += read
                     if winding <= 0:
                         mine = 1 + side * lower + c
                         join(parent, mine, 0 if near < 0 else 1 + (1 - side) * lower + near)
         if loose > 0 or closed[0] + closed[1] > 0:
             _meet(
-                k,
-                tolerance,
-                start,
-                segments,
-                contour,
-                solid,
-                strip,
-                items,
-                low_y,
-                per_y,
-                supported,
-                parent,
-                lower,
-                closed[0] + closed[1] > 0,
-            )
+                k, tolerance, start, segments, contour, solid, strip, items, right, low_y, per_y, supported, parent,
+                lower, closed[0] + closed[1] > 0, most, tests,
+            )  # fmt: skip
         for c in range(lower):
             above[start[k] + c] = find(parent, 1 + c)
         for c in range(upper):
             below[start[k + 1] + c] = find(parent, 1 + lower + c)
+    work[lo // grain, NODES], work[lo // grain, PAIRS] = tests[NODES], tests[PAIRS]
 
 
 @kernel
-def _meet(k, tolerance, start, segments, contour, solid, strip, items, low_y, per_y, supported, parent, lower, voids):
+def _meet(
+    k, tolerance, start, segments, contour, solid, strip, items, right, low_y, per_y, supported, parent, lower,
+    voids, most, tests,
+):  # fmt: skip
     """Crossings of the contours of layers k + 1 and k: support, and where ``voids``, connection of the voids."""
     base, rows = start[k] + 2 * k, start[k + 1] - start[k] + 1
     for s in range(start[k + 1], start[k + 2]):
+        if tests[NODES] + tests[PAIRS] > most:
+            break
         c = contour[s]
         mine = start[k + 1] + solid[start[k + 1] + c]
-        left, right = min(segments[s, 0], segments[s, 2]), max(segments[s, 0], segments[s, 2])
+        from_x, to_x = min(segments[s, 0], segments[s, 2]), max(segments[s, 0], segments[s, 2])
         bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
         first = max(0, int(np.floor((bottom - low_y[k]) * per_y[k])))
         last = min(rows - 1, int(np.floor((top - low_y[k]) * per_y[k])))
+        tests[NODES] += max(0, last - first + 1)
         for row in range(first, last + 1):
-            for entry in range(strip[base + row], strip[base + row + 1]):
-                t = items[3 * start[k] + entry]
-                if max(segments[t, 0], segments[t, 2]) < left or min(segments[t, 0], segments[t, 2]) > right:
+            begin, end = 3 * start[k] + strip[base + row], 3 * start[k] + strip[base + row + 1]
+            crowded = end - begin > CROWDED
+            if crowded:  # none after the last that begins left of the segment's right end
+                end = begins_before(np.nextafter(to_x, np.inf), begin, end, segments, items)
+            for entry in range(end - 1, begin - 1, -1):
+                if crowded and right[entry] < from_x:
+                    break
+                tests[PAIRS] += 1
+                t = items[entry]
+                if max(segments[t, 0], segments[t, 2]) < from_x or min(segments[t, 0], segments[t, 2]) > to_x:
                     continue
                 joined = not voids or find(parent, 1 + lower + c) == find(parent, 1 + contour[t])
                 if (joined and supported[mine] == 1) or not _cross(segments, s, t, tolerance):
@@ -159,15 +159,35 @@ def _meet(k, tolerance, start, segments, contour, solid, strip, items, low_y, pe
 
 
 @kernel
-def find_voids(lo, hi, points, layer, start, segments, contour, contours, strip, items, low_y, per_y, found):
-    """``found[i]``: the contour left of ``points[i]`` (n, 2) in ``layer[i]``, -1 in the solid or with none."""
+def find_voids(
+    lo, hi, tolerance, points, layer, start, segments, contour, contours, strip, items, right, low_y, per_y, found,
+    grain, most, work,
+):  # fmt: skip
+    """``found[i]``: the contour left of ``points[i]`` (n, 2) in ``layer[i]``, -1 in the solid or with none.
+
+    ``work`` (chunks, 2): segments tested; it ends with more than ``most`` a point.
+    """
+    tests, most = 0, most * (hi - lo)
     for i in range(lo, hi):
         k = layer[i]
-        if contours[k] > 0:
-            winding, nearest = locate(
-                k, points[i, 0], points[i, 1], -1, start, segments, contour, strip, items, low_y, per_y
+        if contours[k] > 0 and tests <= most:
+            winding, nearest, read = locate(
+                k,
+                points[i, 0],
+                points[i, 1],
+                -1,
+                tolerance,
+                start,
+                segments,
+                contour,
+                strip,
+                items,
+                right,
+                low_y,
+                per_y,
             )
-            found[i] = nearest if winding <= 0 else -1
+            found[i], tests = nearest if winding <= 0 else -1, tests + read
+    work[lo // grain, PAIRS] = tests
 
 
 @kernel

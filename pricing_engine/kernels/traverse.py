@@ -4,7 +4,8 @@ Boxes: slab test with the reciprocal direction. Facets: the watertight test of W
 Ray/Triangle Intersection", JCGT 2013): corners are moved to the ray's origin and sheared so that the ray runs along an
 axis; the sign of each 2D edge function is exactly opposite for the two facets that share the edge, so no ray slips
 between neighbours. All of it is float32 relative to the model's middle, so positions are good to 2**-23 of the model's
-size. A ray costs O(log n) on common models. Nothing depends on the number of threads.
+size. A ray costs O(log n) on common models, and visits every node where all boxes overlap: callers that cast many
+bound the visits. Nothing depends on the number of threads.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pricing_engine.kernels.threads import run_ranges
 
 STACK = 96  # at most 7 boxes wait on each of 10 levels, and 8 lanes are stored at once
 _GRAIN = 4096
+_ALL = 1 << 62  # visits: no limit
 _ROUNDING = np.float32(1 + 2.0**-20)  # widens the slabs by more than the rounding of their products
 
 
@@ -41,7 +43,7 @@ def closest_hits(
 
 @kernel
 def _cast(lo, hi, origins, directions, t_min, corners, boxes, level_start, centre, distance, facet):
-    stack_t, stack_box, found = np.empty(STACK, np.float32), np.empty(STACK, np.int64), np.empty(1, np.int64)
+    stack_t, stack_box, found = np.empty(STACK, np.float32), np.empty(STACK, np.int64), np.empty(2, np.int64)
     top = level_start[-1]
     for ray in range(lo, hi):
         dx, dy, dz = directions[ray, 0], directions[ray, 1], directions[ray, 2]
@@ -62,18 +64,21 @@ def _cast(lo, hi, origins, directions, t_min, corners, boxes, level_start, centr
         ox, oy, oz = ox + skip * dx, oy + skip * dy, oz + skip * dz
         found[0] = -1
         t = closest(
-            ox, oy, oz, dx, dy, dz, t_min - skip, -1, -1, corners, boxes, level_start, stack_t, stack_box, found
+            ox, oy, oz, dx, dy, dz, t_min - skip, -1, -1, _ALL, corners, boxes, level_start, stack_t, stack_box, found
         )
         if found[0] >= 0:
             distance[ray], facet[ray] = t + skip, found[0]
 
 
 @inlined
-def closest(ox, oy, oz, dx, dy, dz, t_min, skipped, guess, corners, boxes, level_start, stack_t, stack_box, found):
+def closest(
+    ox, oy, oz, dx, dy, dz, t_min, skipped, guess, allowed, corners, boxes, level_start, stack_t, stack_box, found
+):
     """Distance to the nearest facet other than ``skipped`` beyond ``t_min``, or inf; the facet goes to ``found[0]``.
 
     Origin relative to the tree's centre; unit direction. ``guess`` is a facet whose leaf is tried first (or -1): rays
-    of neighbours hit neighbours, so the search starts with a tight bound.
+    of neighbours hit neighbours, so the search starts with a tight bound. Visits, of eight boxes or facets at a time,
+    are counted in ``found[1]``; the search gives up after ``allowed``, and ``found[0]`` is then -2.
     """
     kz = 0
     if abs(dy) > abs(dx):
@@ -95,11 +100,15 @@ def closest(ox, oy, oz, dx, dy, dz, t_min, skipped, guess, corners, boxes, level
     zero, widen, start = splat8(np.float32(0)), splat8(_ROUNDING), splat8(np.float32(t_min))
 
     best = np.float32(np.inf)
-    waiting = 0
+    waiting, visits = 0, 0
     leaf = guess // WIDTH if guess >= 0 else -1
     level = len(level_start) - 1
     group = level_start[level]
     while True:
+        visits += 1
+        if visits > allowed:
+            found[0] = -2
+            break
         if leaf >= 0:
             base = leaf * WIDTH
             z0, z1 = load8(corners, kz, base) - pz, load8(corners, kz + 3, base) - pz
@@ -165,4 +174,5 @@ def closest(ox, oy, oz, dx, dy, dz, t_min, skipped, guess, corners, boxes, level
                 break
         if leaf < 0 and group < 0:
             break
+    found[1] = visits
     return np.float64(best)

@@ -20,13 +20,10 @@ _VERDICT = {"error": "rejected", "warning": "review", "info": "manufacturable"}
 # The Analysis checks these against limits of its own; here the process and the material have theirs.
 _JUDGED_BY_LIMITS = {"no_volume", "thin_walls", "trapped_volume"}
 _REVIEWED = {
-    "unit_suspect",
-    "volume_estimated",
-    "unknown_lines",
-    "concave_fan",
-    "self_intersections_unknown",
-    "inside_out_unknown",
-}
+    "unit_suspect", "volume_estimated", "unknown_lines", "concave_fan",
+    "self_intersections_unknown", "inside_out_unknown",
+    "thickness_not_measured", "orientation_not_measured", "slices_not_measured", "finishing_not_measured",
+}  # fmt: skip
 
 
 def verdict_of(reasons: Iterable[Reason]) -> str:

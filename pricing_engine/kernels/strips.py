@@ -1,0 +1,142 @@
+"""Find what lies to the left of a point among the segments of a layer.
+
+Segments are bucketed in strips of y, as high as the mean segment, so that a search to the left of a point reads few of
+them: O(n) to build, at most 3 n entries. Where many share a strip (small contours in a row, tall ones side by side),
+its entries lie in order of their left ends, with the farthest right end so far beside them in ``right``, and the search
+goes from the point to the left until nothing can be nearer: O(log n) where segments do not overlap in x.
+
+Layer k of a block owns segments ``start[k] .. start[k + 1]``; its strip s has entries ``strip[start[k] + 2 k + s] ..
+strip[start[k] + 2 k + s + 1]`` of ``items``, numbered from ``3 * start[k]``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pricing_engine.kernels.compile import inlined, kernel
+
+CROWDED = 64
+"""Entries of a strip, from where they are sorted."""
+
+
+@inlined
+def begins_before(x, first, end, segments, items):
+    """The end of those of the sorted entries ``first .. end`` whose segments begin left of ``x``."""
+    low, high = first, end
+    while low < high:
+        middle = (low + high) // 2
+        s = items[middle]
+        if min(segments[s, 0], segments[s, 2]) < x:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def locate(layer, x, y, skip, tolerance, start, segments, contour, strip, items, right, low_y, per_y):
+    """Winding number of (x, y) in a layer and the nearest contour to its left, or -1; contour ``skip`` is not seen.
+
+    Third, the number of segments tested.
+    """
+    winding, nearest, best = 0, -1, -np.inf
+    row = int(np.floor((y - low_y[layer]) * per_y[layer]))
+    base, rows = start[layer] + 2 * layer, start[layer + 1] - start[layer] + 1
+    if row < 0 or row >= rows:
+        return winding, nearest, 0
+    first, end = 3 * start[layer] + strip[base + row], 3 * start[layer] + strip[base + row + 1]
+    if end - first > CROWDED:
+        return _locate_sorted(x, y, skip, tolerance, first, end, segments, contour, items, right)
+    for entry in range(first, end):
+        s = items[entry]
+        y0, y1 = segments[s, 1], segments[s, 3]
+        if (y0 <= y) == (y1 <= y) or contour[s] == skip:
+            continue
+        at = segments[s, 0] + (y - y0) / (y1 - y0) * (segments[s, 2] - segments[s, 0])
+        if at < x:
+            winding += 1 if y1 < y0 else -1
+            if at > best:
+                best, nearest = at, contour[s]
+    return winding, nearest, end - first
+
+
+@kernel
+def _locate_sorted(x, y, skip, tolerance, first, end, segments, contour, items, right):
+    """As :func:`locate`, among the sorted entries ``first .. end`` of a strip.
+
+    The winding number of a solid's layer is 0 or 1, so the nearest segments tell it: those within ``tolerance`` of one
+    another count together, and where they cancel out the next ones to the left decide.
+    """
+    low = begins_before(x, first, end, segments, items)
+    nearest, limit, tests = -1, x, 0
+    while True:
+        best, found = -np.inf, -1
+        for entry in range(low - 1, first - 1, -1):
+            if right[entry] < best:
+                break
+            tests += 1
+            s = items[entry]
+            y0, y1 = segments[s, 1], segments[s, 3]
+            if (y0 <= y) == (y1 <= y) or contour[s] == skip:
+                continue
+            at = segments[s, 0] + (y - y0) / (y1 - y0) * (segments[s, 2] - segments[s, 0])
+            if at < limit and (at > best or (at == best and s < found)):
+                best, found = at, s
+        if found < 0:
+            return 0, nearest, tests
+        if nearest < 0:
+            nearest = contour[found]
+        turn = 0
+        for entry in range(low - 1, first - 1, -1):
+            if right[entry] < best - tolerance:
+                break
+            tests += 1
+            s = items[entry]
+            y0, y1 = segments[s, 1], segments[s, 3]
+            if (y0 <= y) == (y1 <= y) or contour[s] == skip:
+                continue
+            at = segments[s, 0] + (y - y0) / (y1 - y0) * (segments[s, 2] - segments[s, 0])
+            if at < limit and at >= best - tolerance:
+                turn += 1 if y1 < y0 else -1
+        if turn != 0:
+            return (1 if turn > 0 else 0), nearest, tests
+        limit = best - tolerance
+
+
+@kernel
+def bucket_segments(layer, begin, end, segments, strip, items, right, low_y, per_y):
+    """Sort segments begin .. end of a layer into strips of y, and crowded strips by x."""
+    n, low, high, climb = end - begin, np.inf, -np.inf, 0.0
+    for s in range(begin, end):
+        low, high = min(low, segments[s, 1], segments[s, 3]), max(high, segments[s, 1], segments[s, 3])
+        climb += abs(segments[s, 3] - segments[s, 1])
+    low_y[layer] = low
+    height = max(climb, high - low) / n
+    per_y[layer] = 1.0 / height if height > 0.0 else 0.0
+    base = begin + 2 * layer
+    for row in range(n + 2):
+        strip[base + row] = 0
+    for s in range(begin, end):
+        bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
+        for row in range(int((bottom - low) * per_y[layer]), int((top - low) * per_y[layer]) + 1):
+            strip[base + min(row, n)] += 1
+    for row in range(n + 1):
+        strip[base + row + 1] += strip[base + row]
+    for s in range(end - 1, begin - 1, -1):  # each row's end walks back to its start
+        bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
+        for row in range(int((bottom - low) * per_y[layer]), int((top - low) * per_y[layer]) + 1):
+            at = base + min(row, n)
+            strip[at] -= 1
+            items[3 * begin + strip[at]] = s
+    for row in range(n + 1):
+        first, last = 3 * begin + strip[base + row], 3 * begin + strip[base + row + 1]
+        if last - first <= CROWDED:
+            continue
+        left = np.empty(last - first)
+        for entry in range(first, last):
+            left[entry - first] = min(segments[items[entry], 0], segments[items[entry], 2])
+        items[first:last] = items[first:last][np.argsort(left, kind="mergesort")]
+        farthest = -np.inf
+        for entry in range(first, last):
+            farthest = max(farthest, segments[items[entry], 0], segments[items[entry], 2])
+            right[entry] = farthest
