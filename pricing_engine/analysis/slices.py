@@ -28,7 +28,8 @@ _ON_PLANE = 1e-13
 # Budgets, each at least, and a facet times log2 of the number of facets. Common models need some 2 segments a facet.
 _MOST_SEGMENTS = 1 << 26, 32
 _MOST_CONTOURS = 1 << 22, 4
-_MOST_TESTS = 512  # a segment; a point
+_MOST_TESTS = 4096  # a segment of a chunk of layers; a point: some full strips
+_ALL_TESTS = 1 << 32, 256  # of the contours
 
 Doubles = NDArray[np.float64]
 Numbers = NDArray[np.int32]
@@ -90,12 +91,13 @@ class _Block:
     """What a block of layers adds: its islands, and its contours' doubled areas and void links.
 
     Contours are numbered from 1 through all layers; 0 stands for the outside. ``links`` are pairs of contours, or of a
-    contour and the outside, whose voids are connected.
+    contour and the outside, whose voids are connected. ``tests``: what it took.
     """
 
     islands: Doubles
     area: Doubles
     links: NDArray[np.int64]
+    tests: int
 
 
 def layer_count(mesh: Mesh, layer_height: float) -> float:
@@ -197,16 +199,17 @@ def _sums(planes: _Planes, threads: int) -> tuple[Doubles, Doubles, Numbers]:
 def _islands_and_trapped(planes: _Planes, segments: Numbers, threads: int) -> tuple[Doubles, float]:
     """Points of the islands, and the trapped volume."""
     total = segments.sum(axis=0, dtype=np.int64)
-    blocks, begin, known = [], 0, 0
+    blocks, begin, known, tests = [], 0, 0, 0
     facets = sum(len(numbers) for _, numbers, _, _, _ in planes.soups)
-    most = max(_MOST_CONTOURS[0], _MOST_CONTOURS[1] * facets * log2_of(facets))
+    most, all_tests = (max(least, each * facets * log2_of(facets)) for least, each in (_MOST_CONTOURS, _ALL_TESTS))
     while begin < planes.count:
         running = np.cumsum(total[begin:])
         end = min(planes.count, begin + max(1, int(np.searchsorted(running, _BLOCK_SEGMENTS, side="right"))))
         blocks.append(_block(planes, segments, begin, end, known, threads))
         known += len(blocks[-1].area)
-        if known > most:
-            raise TooMuchToSlice(f"more than {most:,} contours")
+        tests += blocks[-1].tests
+        if known > most or tests > all_tests:
+            raise TooMuchToSlice(f"{known:,} contours and {tests:,} tests in the first {end:,} layers")
         begin = end
     if not known:
         return np.empty((0, 3)), 0.0
@@ -220,8 +223,8 @@ def _islands_and_trapped(planes: _Planes, segments: Numbers, threads: int) -> tu
     return np.concatenate([block.islands for block in blocks]), max(0.0, float(trapped))
 
 
-def _check_tests(search: str, work: NDArray[np.int64], start: NDArray[np.int64], grain: int, reach: int = 0) -> None:
-    """Raise TooMuchToSlice where a chunk of ``grain`` ended at its budget.
+def _check_tests(search: str, work: NDArray[np.int64], start: NDArray[np.int64], grain: int, reach: int = 0) -> int:
+    """The tests of all chunks; raise TooMuchToSlice where a chunk of ``grain`` ended at its budget.
 
     ``start`` (items + 1,): where the segments of each begin; a chunk also tests those of the ``reach`` items after it.
     """
@@ -230,6 +233,7 @@ def _check_tests(search: str, work: NDArray[np.int64], start: NDArray[np.int64],
     hi = np.minimum(lo + grain + reach, len(start) - 1)
     if (work.sum(axis=1) > _MOST_TESTS * np.maximum(start[hi] - start[lo], 1)).any():
         raise TooMuchToSlice("too many segments of a layer lie beside or across one another")
+    return int(work.sum())
 
 
 def _tolerance(planes: _Planes) -> float:
@@ -254,13 +258,13 @@ def _block(planes: _Planes, segments: Numbers, begin: int, end: int, known: int,
         build_contours, layers, grain, threads, start, lines, tolerance, len(planes.soups) > 1,
         contour, area, sample, count, solid, void, *search, grain, _MOST_TESTS, work,
     )  # fmt: skip
-    _check_tests("contours", work, start, grain)
+    tests = _check_tests("contours", work, start, grain)
     work = work_array(layers - 1, grain)
     run_ranges(
         overlap_layers, layers - 1, grain, threads, 100 * tolerance, tolerance, start, lines, contour, count,
         solid, void, *search, supported, below, above, grain, _MOST_TESTS, work,
     )  # fmt: skip
-    _check_tests("layer_overlaps", work, start, grain, 1)
+    tests += _check_tests("layer_overlaps", work, start, grain, 1)
 
     layer = np.repeat(np.arange(layers), contours)
     local = np.arange(len(layer)) - (np.cumsum(contours) - contours)[layer]
@@ -285,7 +289,7 @@ def _block(planes: _Planes, segments: Numbers, begin: int, end: int, known: int,
     points[:, :2] = (line[:, :2] + line[:, 2:]) / 2 + planes.centre
     points[:, 2] = planes.first + (low + np.searchsorted(start, island, side="right") - 1) * planes.step
     kept = layer >= begin - low
-    return _Block(points, area[at[kept]], np.concatenate([np.stack(pair) for pair in links], axis=1))
+    return _Block(points, area[at[kept]], np.concatenate([np.stack(pair) for pair in links], axis=1), tests)
 
 
 def _open_voids(

@@ -24,7 +24,7 @@ from pricing_engine.mesh.model import Mesh
 
 CONTACT = 1e-5
 _GRAIN = 4096
-_MOST_VISITS = 64  # a ray, times log2 n; common models need 1 to 3
+_MOST_VISITS = 256  # a ray, times log2 n; common models need 1 to 3
 SLIVER = 2.0**-46  # height of a facet over the model's size below which its normal is rounding noise
 
 

@@ -2,8 +2,9 @@
 
 Segments are bucketed in strips of y, as high as the mean segment, so that a search to the left of a point reads few of
 them: O(n) to build, at most 3 n entries. Where many share a strip (small contours in a row, tall ones side by side),
-its entries lie in order of their left ends, with the farthest right end so far beside them in ``right``, and the search
-goes from the point to the left until nothing can be nearer: O(log n) where segments do not overlap in x.
+its entries lie in order of their left ends, with the farthest right end so far beside them in ``right``. Where they are
+very many, the search goes from the point to the left until nothing can be nearer: O(log n) where segments do not
+overlap in x.
 
 Layer k of a block owns segments ``start[k] .. start[k + 1]``; its strip s has entries ``strip[start[k] + 2 k + s] ..
 strip[start[k] + 2 k + s + 1]`` of ``items``, numbered from ``3 * start[k]``.
@@ -17,6 +18,7 @@ from pricing_engine.kernels.compile import inlined, kernel
 
 CROWDED = 64
 """Entries of a strip, from where they are sorted."""
+_FULL = 1024  # entries of a strip, from where only the nearest are searched for the winding number
 
 
 @inlined
@@ -39,13 +41,13 @@ def locate(layer, x, y, skip, tolerance, start, segments, contour, strip, items,
 
     Third, the number of segments tested.
     """
-    winding, nearest, best = 0, -1, -np.inf
+    winding, found, best = 0, -1, -np.inf
     row = int(np.floor((y - low_y[layer]) * per_y[layer]))
     base, rows = start[layer] + 2 * layer, start[layer + 1] - start[layer] + 1
     if row < 0 or row >= rows:
-        return winding, nearest, 0
+        return 0, -1, 0
     first, end = 3 * start[layer] + strip[base + row], 3 * start[layer] + strip[base + row + 1]
-    if end - first > CROWDED:
+    if end - first > _FULL:
         return _locate_sorted(x, y, skip, tolerance, first, end, segments, contour, items, right)
     for entry in range(first, end):
         s = items[entry]
@@ -55,17 +57,17 @@ def locate(layer, x, y, skip, tolerance, start, segments, contour, strip, items,
         at = segments[s, 0] + (y - y0) / (y1 - y0) * (segments[s, 2] - segments[s, 0])
         if at < x:
             winding += 1 if y1 < y0 else -1
-            if at > best:
-                best, nearest = at, contour[s]
-    return winding, nearest, end - first
+            if at > best or (at == best and s < found):
+                best, found = at, s
+    return winding, contour[found] if found >= 0 else -1, end - first
 
 
 @kernel
 def _locate_sorted(x, y, skip, tolerance, first, end, segments, contour, items, right):
     """As :func:`locate`, among the sorted entries ``first .. end`` of a strip.
 
-    The winding number of a solid's layer is 0 or 1, so the nearest segments tell it: those within ``tolerance`` of one
-    another count together, and where they cancel out the next ones to the left decide.
+    The winding number of a solid's layer is 0 or 1 (but where rounding left a crack), so the nearest segments tell it:
+    those within ``tolerance`` of one another count together, and where they cancel out, the next ones to the left.
     """
     low = begins_before(x, first, end, segments, items)
     nearest, limit, tests = -1, x, 0
