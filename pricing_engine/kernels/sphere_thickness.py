@@ -35,7 +35,7 @@ from pricing_engine.kernels.work import NODES, PAIRS, record, work_array
 from pricing_engine.mesh.model import Floats, Mesh
 
 _GRAIN_PACKETS = 64
-_MOST_TESTS = 256  # a facet, times log2 n; common models need 2 to 4
+_MOST_TESTS = 128  # a facet, times log2 n; common models need 2 to 4
 _LANES = 2 * WIDTH  # facets that search together
 _BATCH = 4  # groups of siblings that are tested together
 _STACK = 11 * WIDTH * _BATCH  # at most that many groups wait on each of 11 levels

@@ -38,7 +38,7 @@ from tests.worst_cases import KINDS, Soup, stl
 
 SIZES = [1_000, 10_000]
 LARGE = 100_000
-C_RAY, C_SPHERE = 260, 260  # a facet
+C_RAY, C_SPHERE = 280, 150  # a facet
 C_REACH = 300  # a sample; 20 a grid point
 C_SLICES = 1100  # a segment: a strip of 1,024 is searched whole
 C_SUPPORT = 48  # a triangle or sample
@@ -119,7 +119,7 @@ class TestThickness:
     def test_ends_at_its_budget_the_same_way_on_any_threads_and_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(rays, "_MOST_VISITS", 2)
         monkeypatch.setattr(spheres, "_MOST_TESTS", 3)
-        mesh = mesh_of(KINDS["tiny_bodies"](20_000))
+        mesh = mesh_of(KINDS["stacked_plates"](20_000))
         tree = build_bvh(mesh, 2)
         walls = build_walls(mesh, tree, 2)
         one, two = (
@@ -168,7 +168,7 @@ class TestReach:
     def test_a_share_is_unknown_at_the_end_of_either_budget(self, monkeypatch: pytest.MonkeyPatch) -> None:
         soup = KINDS["stacked_plates"](1_000)
         assert self.shares(soup)[2][0] is not None
-        for budget in ((1, 1 << 20), (1 << 20, 0)):
+        for budget in ((0, 1 << 20), (1 << 20, 0)):
             monkeypatch.setattr(finishing, "_MOST_TESTS", budget)
             assert self.shares(soup)[2] == [None]
 
@@ -245,7 +245,7 @@ class TestOrientation:
 
     @pytest.mark.parametrize(
         ("make", "n"),
-        [(KINDS["stacked_plates"], 1_000), (KINDS["stacked_sheets"], 10_000), (one_far, 10_000), (one_far, LARGE)],
+        [(KINDS["stacked_plates"], 1_000), (KINDS["stacked_plates"], 10_000), (one_far, 10_000), (one_far, LARGE)],
     )
     def test_grows_as_n_log_n(self, make, n: int) -> None:
         mesh, counts, _ = self.search(make(n))
