@@ -29,7 +29,7 @@ from pricing_engine.distributed.jobs import Job
 from pricing_engine.distributed.results import Order, Result
 from pricing_engine.distributed.worker import analyse
 
-QUOTES, WAITING, CANCELS = 300, 10_000, 10
+QUOTES, WAITING, CANCELS = 200, 10_000, 10
 _POLL_S = 0.002
 _LONGEST_S = 60.0
 

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 LONG_S = 0.25
 """CPU seconds after which a job gives way to express jobs. CPU, for a short job is not long because others run too."""
+LONG_WALL_S = 2.0
+"""Seconds by the clock after which it does so, though it has taken less CPU: it waits for something."""
 WALL_FOR_CPU = 4.0
 """Wall-clock seconds that a job is given for each CPU second of a limit."""
 LONG_NICENESS = 10
@@ -122,7 +124,7 @@ def run_limited(
                 code = watch.exceeded()
                 if code and not job.stop(stop_s):
                     _end_process(code, on_kill)
-                elif not gave_way and (watch.cpu_s >= LONG_S or watch.wall_s >= WALL_FOR_CPU * LONG_S):
+                elif not gave_way and (watch.cpu_s >= LONG_S or watch.wall_s >= LONG_WALL_S):
                     gave_way = True
                     for thread in threading.enumerate():
                         if thread.ident not in before and thread.native_id is not None:
