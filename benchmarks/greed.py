@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.distributed import CORES, Row, dispatching, rings, timed
+from pricing_engine.distributed.actor import warm_workers
 from pricing_engine.distributed.client import Client, Submitted, job_for
 from pricing_engine.distributed.jobs import Job
 from pricing_engine.distributed.results import Order, Result
@@ -69,6 +70,8 @@ def write_greedy(folder: Path, corners: int | None) -> Path:
 def express(folder: Path, corners: int | None) -> list[Row]:
     """Express quotes of one customer, idle and while four greedy express files of four others run."""
     with dispatching(folder, work=work) as client:
+        ray.get(warm_workers(CORES))  # as where the services run
+        time.sleep(10.0)  # some of them have begun for others that were ready sooner
         idle = _latencies(client, folder)
         with _greedy(client, folder, corners, [f"greedy-{number}" for number in range(4)]):
             time.sleep(3.0)  # past the start of more workers
