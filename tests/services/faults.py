@@ -171,7 +171,9 @@ class Injector:
                 pass
             resumed = bool(victim.processes())
         found.ended = time.time()
-        found.outcome = f"{processes} processes stopped, {'resumed' if resumed else 'replaced meanwhile'}"
+        found.outcome = (
+            f"{processes} processes stopped, {'resumed' if resumed else 'ended meanwhile (killed or replaced)'}"
+        )
         return found
 
     def _full_disk(self, fault: Fault) -> Injected | None:
