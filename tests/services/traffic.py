@@ -216,7 +216,8 @@ class Traffic:
             return None
         # A step may come before its service has heard of the one before it: 404 or 409, and none of them a fault.
         expected = answer.is_success or code in _AWAY or code in (404, 409)
-        self.ledger.answered(str(code), None if expected else f"{what}: {code} {answer.text[:300]}")
+        kind = "503 model store full" if code == 503 and "store of models" in answer.text else str(code)
+        self.ledger.answered(kind, None if expected else f"{what}: {code} {answer.text[:300]}")
         return None if code in _AWAY else answer
 
     def _pause(self, what: str) -> None:
