@@ -41,6 +41,8 @@ COMMIT_EVERY_S = 0.5
 """Between commits of offsets while messages come: each is a write of the broker's, as dear as the message itself."""
 LONGEST_REST_S = 1.0
 """Between attempts while the database or the broker is away."""
+BROKER_TIMEOUT_S = 60.0
+"""For one answer of the broker's client, which bounds its own waits below that: beyond it the client is begun anew."""
 CHECK_EVERY_S = 5.0
 """Between steps of the check for parked events that wait in vain; the length decides nothing."""
 _log = structlog.get_logger(__name__)
@@ -123,7 +125,7 @@ class Consumer:
                     while True:
                         await self.once(consumer, producer)
                         rest_s = 0.0
-            except (KafkaError, OSError) as error:
+            except (KafkaError, OSError) as error:  # a time-out is an OSError
                 rest_s = min(LONGEST_REST_S, 2 * rest_s + 0.1)
                 _log.warning("consumer waits for kafka", consumer=self.name, error=str(error), seconds=rest_s)
             await asyncio.sleep(rest_s)
@@ -133,7 +135,8 @@ class Consumer:
         for place, rest in self._resting.items():
             if rest.until <= time.monotonic() and place in consumer.assignment():
                 consumer.resume(place)
-        came: Mapping[TopicPartition, list[Message]] = await consumer.getmany(timeout_ms=WAIT_MS, max_records=MOST)
+        async with asyncio.timeout(BROKER_TIMEOUT_S):
+            came: Mapping[TopicPartition, list[Message]] = await consumer.getmany(timeout_ms=WAIT_MS, max_records=MOST)
         ends = await asyncio.gather(*(self._partition(consumer, producer, *each) for each in came.items()))
         self._done.update(zip(came, ends, strict=True))
         if not came or time.monotonic() > self._committed + COMMIT_EVERY_S:
@@ -146,7 +149,8 @@ class Consumer:
         # A partition that went to another member is its business: it finds in the inbox what was done here.
         mine = {place: end for place, end in self._done.items() if place in consumer.assignment()}
         if mine:
-            await consumer.commit(mine)
+            async with asyncio.timeout(BROKER_TIMEOUT_S):
+                await consumer.commit(mine)
         self._done.clear()
         self._committed = time.monotonic()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
@@ -57,6 +58,10 @@ def consumer(bootstrap: str, group: str, topics: Iterable[str]) -> AIOKafkaConsu
     )
 
 
+STOP_TIMEOUT_S = 20.0
+"""A client of a broker that is gone may wait for it while it stops."""
+
+
 @asynccontextmanager
 async def started(client: Client) -> AsyncIterator[Client]:
     """A client that is started for the block and stopped after it."""
@@ -65,7 +70,8 @@ async def started(client: Client) -> AsyncIterator[Client]:
         await untyped.start()
         yield client
     finally:
-        await untyped.stop()
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await untyped.stop()
 
 
 class Message(Protocol):

@@ -28,7 +28,7 @@ BATCH = 2000
 CHANNEL = "outbox"
 BUSY_S, ASLEEP_S, STANDBY_S = 0.005, 1.0, 0.25
 """Between looks at the outbox: after an event, at most while asleep, and at most while others do the work."""
-LONGEST_BACKOFF_S = 5.0
+LONGEST_BACKOFF_S = 1.0
 _LOCK = 0x0FACE7  # the same in every database: a lock is a database's own
 _outbox = SHARED.outbox
 _TRY_LOCK = sql.Statement(select(func.pg_try_advisory_xact_lock(literal(_LOCK, BigInteger))))

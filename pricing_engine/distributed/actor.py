@@ -158,6 +158,10 @@ class DispatcherActor:
         """See :meth:`Dispatcher.cancel`."""
         return self._dispatcher.cancel(job_id)
 
+    async def unfinished(self) -> list[str]:
+        """See :meth:`Dispatcher.unfinished`."""
+        return self._dispatcher.unfinished()
+
     @ray.method(enable_task_events=False)
     async def stage_ended(self, calculation: str, partial: Partial) -> None:
         """See :meth:`Dispatcher.stage_ended`."""

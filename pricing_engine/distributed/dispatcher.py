@@ -104,6 +104,10 @@ class Dispatcher:
         self._leave(job_id, Outcome(job_id, Status.CANCELLED, code="cancelled", message="the job was cancelled"))
         return True
 
+    def unfinished(self) -> list[str]:
+        """The ids of the jobs that have not ended."""
+        return list(self._calculation_of)
+
     async def watch(self, job_id: str, seen: int) -> list[Update]:
         """Updates after number ``seen``, as soon as there are any; empty when the job has ended or is not known."""
         while (work := self._work.get(self._calculation_of.get(job_id, ""))) is not None:

@@ -33,6 +33,9 @@ class Dispatchers(Protocol):
     async def cancel(self, job_id: str) -> None:
         """End a job, if it is under way."""
 
+    async def unfinished(self) -> list[str]:
+        """The ids of the jobs under way; none where that can't be known now."""
+
 
 @dataclass(frozen=True, slots=True)
 class _OnRay:
@@ -73,6 +76,14 @@ class OnRay:
             await self._dispatcher().cancel.remote(job_id)
         except (RayError, ClusterUnreachable):
             return  # the dispatcher is gone, and with it the job
+
+    async def unfinished(self) -> list[str]:
+        """See :class:`Dispatchers`."""
+        try:
+            found: list[str] = await self._dispatcher().unfinished.remote()
+        except (RayError, ClusterUnreachable):
+            return []  # a dispatcher that begins anew has no jobs
+        return found
 
     @staticmethod
     def _dispatcher() -> Any:

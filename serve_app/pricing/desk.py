@@ -51,10 +51,14 @@ class Desk:
 
     async def run(self) -> None:
         """Take up what is queued, for ever; cancel it to end it."""
+        orphans_ended = False
         try:
             while True:
                 self._news.clear()
                 try:
+                    if not orphans_ended:
+                        await self._end_orphans()
+                        orphans_ended = True
                     await self._take_up()
                 except AWAY as error:
                     _log.warning("the desk waits for the database", error=str(error))
@@ -65,6 +69,18 @@ class Desk:
         finally:
             for task in (*self._at_hand.values(), *self._withdrawals):
                 task.cancel()
+
+    async def _end_orphans(self) -> None:
+        """End the jobs of quotes that are over: a desk that was killed may have had no time to do so."""
+        for job_id in await self.dispatchers.unfinished():
+            try:
+                ident = UUID(job_id)
+            except ValueError:
+                continue  # not a job of ours
+            async with self.database.connection() as connection:
+                quote = await repository.get(connection, ident)
+            if quote is not None and quote.finished_at is not None:
+                await self.dispatchers.cancel(job_id)
 
     def withdraw(self, quotes: Iterable[UUID]) -> None:
         """These quotes were cancelled: end their jobs on the cluster at once."""

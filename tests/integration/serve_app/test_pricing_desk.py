@@ -45,12 +45,16 @@ class Jobs:
 
     ends: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
+    under_way: list[str] = field(default_factory=list)
 
     def follow(self, job: Job) -> _Job:
         return _Job(self.ends.setdefault(job.job_id, asyncio.get_running_loop().create_future()))
 
     async def cancel(self, job_id: str) -> None:
         self.cancelled.append(job_id)
+
+    async def unfinished(self) -> list[str]:
+        return self.under_way
 
 
 @dataclass

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,6 @@ import pytest
 from data.contracts.common import Priority, Wish
 from data.contracts.lifecycle import OrderStatus, Step
 from data.contracts.shop import QuoteRequested, QuoteWithdrawn
-from data.kit import clock
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from data.models.store import ModelStore
@@ -30,7 +29,7 @@ from serve_app.pricing.events import hear
 from serve_app.shop import steps
 from serve_app.shop.events import give_up_waiting
 from tests.integration.data import conftest
-from tests.integration.data.running import initiated, run, until, while_running
+from tests.integration.data.running import initiated, run, set_operating_time, until, while_running
 from tests.integration.serve_app.test_pricing_desk import MODEL, SHA, Jobs, Slow, ask
 from tests.unit.data import examples
 
@@ -170,6 +169,25 @@ def test_a_withdrawal_ends_the_job_without_waiting_for_the_next_poll(
     run(main())
 
 
+def test_a_desk_that_starts_ends_the_jobs_of_quotes_that_were_cancelled_without_it(
+    migrated: Migrated, tmp_path: Path
+) -> None:
+    """The desk before it was killed between the commit of a cancellation and its call to the dispatcher."""
+    (over, withdrawn), (waiting, _) = request(), request()
+
+    async def main() -> None:
+        async with Database(migrated("pricing")) as database:
+            for event in (over, waiting, withdrawn):
+                await take(database, event)
+            jobs = Jobs()
+            jobs.under_way = [str(over.quote_id), str(waiting.quote_id), "a job of somebody else"]
+            desk = Desk(database, ModelStore(tmp_path.as_uri(), 1 << 20), jobs, Slow())
+            await while_running(desk.run(), work=until(lambda: bool(jobs.cancelled)))
+            assert jobs.cancelled == [str(over.quote_id)]
+
+    run(main())
+
+
 async def submitted(database: Database) -> UUID:
     """An order that waits for its price."""
     ident = new_id()
@@ -188,15 +206,14 @@ def withdrawals(messages: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, s
     return [(topic, message["data"]["quote_id"]) for name, (topic, message) in found if name == "QuoteWithdrawn"]
 
 
-def test_an_order_whose_price_is_overdue_withdraws_it(shop_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_order_whose_price_is_overdue_withdraws_it(shop_url: str) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
             ident = await submitted(database)
-            later = clock.now() + timedelta(days=1)
             async with database.transaction() as connection:
                 await give_up_waiting(connection)
                 assert withdrawals(await sent(connection)) == [], "it has time"
-            monkeypatch.setattr(clock, "now", lambda: later)
+            await set_operating_time(database, orders.OVERDUE_TIMER, 86_400_000)
             for _ in range(2):
                 async with database.transaction() as connection:
                     await give_up_waiting(connection)
