@@ -81,8 +81,8 @@ class OnRay:
         """See :class:`Dispatchers`."""
         try:
             found: list[str] = await self._dispatcher().unfinished.remote()
-        except (RayError, ClusterUnreachable):
-            return []  # a dispatcher that begins anew has no jobs
+        except (RayError, ClusterUnreachable, AttributeError):
+            return []  # a dispatcher that begins anew has no jobs; one of an older version can't say
         return found
 
     @staticmethod
