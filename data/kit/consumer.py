@@ -41,8 +41,10 @@ COMMIT_EVERY_S = 0.5
 """Between commits of offsets while messages come: each is a write of the broker's, as dear as the message itself."""
 LONGEST_REST_S = 1.0
 """Between attempts while the database or the broker is away."""
-BROKER_TIMEOUT_S = 60.0
-"""For one answer of the broker's client, which bounds its own waits below that: beyond it the client is begun anew."""
+BROKER_TIMEOUT_S = 10.0
+"""For one commit or one check; what fails is tried again later by the same client."""
+MOST_FAILED_COMMITS = 3
+"""In a row while the broker answers others: then the client is at fault and is begun anew."""
 CHECK_EVERY_S = 5.0
 """Between steps of the check for parked events that wait in vain; the length decides nothing."""
 _log = structlog.get_logger(__name__)
@@ -94,6 +96,7 @@ class Consumer:
         self._resting: dict[TopicPartition, _Rest] = {}
         self._done: dict[TopicPartition, int] = {}
         self._committed = 0.0
+        self._failed_commits = 0
         self.buried = 0
 
     @property
@@ -122,6 +125,7 @@ class Consumer:
                 ):
                     self._resting.clear()
                     self._done.clear()
+                    self._failed_commits = 0
                     while True:
                         await self.once(consumer, producer)
                         rest_s = 0.0
@@ -135,8 +139,7 @@ class Consumer:
         for place, rest in self._resting.items():
             if rest.until <= time.monotonic() and place in consumer.assignment():
                 consumer.resume(place)
-        async with asyncio.timeout(BROKER_TIMEOUT_S):
-            came: Mapping[TopicPartition, list[Message]] = await consumer.getmany(timeout_ms=WAIT_MS, max_records=MOST)
+        came: Mapping[TopicPartition, list[Message]] = await consumer.getmany(timeout_ms=WAIT_MS, max_records=MOST)
         ends = await asyncio.gather(*(self._partition(consumer, producer, *each) for each in came.items()))
         self._done.update(zip(came, ends, strict=True))
         if not came or time.monotonic() > self._committed + COMMIT_EVERY_S:
@@ -146,12 +149,22 @@ class Consumer:
             self._next_check = time.monotonic() + self._check_every_s
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
+        """Commit what was done. The client outlives an outage of the broker and goes on as the same member of its
+        group: a new one would wait until the broker gives up the old one.
+        """
         # A partition that went to another member is its business: it finds in the inbox what was done here.
-        mine = {place: end for place, end in self._done.items() if place in consumer.assignment()}
-        if mine:
-            async with asyncio.timeout(BROKER_TIMEOUT_S):
-                await consumer.commit(mine)
-        self._done.clear()
+        self._done = {place: end for place, end in self._done.items() if place in consumer.assignment()}
+        if self._done:
+            try:
+                async with asyncio.timeout(BROKER_TIMEOUT_S):
+                    await consumer.commit(self._done)
+            except (KafkaError, TimeoutError) as error:
+                _log.warning("offsets wait for kafka", consumer=self.name, error=str(error))
+                self._failed_commits += await kafka.answers(self._bootstrap)
+                if self._failed_commits >= MOST_FAILED_COMMITS:
+                    raise
+                return
+        self._done, self._failed_commits = {}, 0
         self._committed = time.monotonic()
 
     async def _partition(
@@ -221,7 +234,7 @@ class Consumer:
         self._committed = 0.0  # at once: no inbox knows what is in the dead letters
 
     async def _check_parked(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
-        """Look for parked events that wait in vain; a database that is away is asked the next time."""
+        """Look for parked events that wait in vain; a database or broker that is away is asked the next time."""
 
         async def take_up(subjects: Sequence[str]) -> Sequence[EventData]:
             applied = await self._attempt(producer, lambda: self._applier.retry(subjects))
@@ -229,9 +242,10 @@ class Consumer:
             return applied
 
         try:
-            await self._check.run_once(consumer, take_up)
-        except database.AWAY as error:
-            _log.warning("check of parked events waits for the database", consumer=self.name, error=str(error))
+            async with asyncio.timeout(BROKER_TIMEOUT_S):
+                await self._check.run_once(consumer, take_up)
+        except (*database.AWAY, KafkaError, TimeoutError) as error:
+            _log.warning("check of parked events waits", consumer=self.name, error=str(error))
 
     def _let_rest(self, consumer: AIOKafkaConsumer, place: TopicPartition, offset: int, why: Exception) -> None:
         """Go on from ``offset`` after a while, each time a longer one."""

@@ -6,6 +6,8 @@ SQLAlchemy's own execution costs more than the statement does (docs/decisions/00
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -22,11 +24,28 @@ from data.kit.settings import Settings
 Connection = AsyncConnection[Any]
 AWAY = (OperationalError, InterfaceError)
 """The database is away, or refused for now (a deadlock, a timeout): the same transaction may go well later."""
+RETRY_EVERY_S = 0.2
 _OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 
 class _DictDumper(JsonbDumper):
     """A dict is sent as jsonb."""
+
+
+class _RetryingConnection(AsyncConnection[Any]):
+    """Connects as soon as the server is back: the pool alone waits for 1, 2, 4 ... s between its attempts."""
+
+    @classmethod
+    async def connect(cls, *arguments: Any, **options: Any) -> Self:
+        """Try for as long as the pool would wait for this attempt; raises the last error."""
+        give_up = time.monotonic() + options["connect_timeout"]
+        while True:
+            try:
+                return await super().connect(*arguments, **options)
+            except OperationalError:
+                if time.monotonic() > give_up:
+                    raise
+            await asyncio.sleep(RETRY_EVERY_S)
 
 
 class Database:
@@ -37,11 +56,12 @@ class Database:
         self.url, self._arguments = url, connect_arguments(chosen, name)
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
+            connection_class=_RetryingConnection,
             min_size=1,
             max_size=chosen.database_pool,
             timeout=chosen.connect_timeout_s,
-            # The pool waits twice as long before each further attempt, and makes no other meanwhile: after a long
-            # outage it would stay away as long again. One that is given up is begun anew by the next who asks.
+            # After a long outage the pool would stay away as long again. An attempt that is given up is begun anew by
+            # the next who asks.
             reconnect_timeout=chosen.connect_timeout_s,
             max_idle=300,
             kwargs=self._arguments,

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 
 from data.kit import kafka_connection
 
@@ -58,6 +59,7 @@ def consumer(bootstrap: str, group: str, topics: Iterable[str]) -> AIOKafkaConsu
     )
 
 
+ANSWER_TIMEOUT_S = 3.0
 STOP_TIMEOUT_S = 20.0
 """A client of a broker that is gone may wait for it while it stops."""
 
@@ -72,6 +74,19 @@ async def started(client: Client) -> AsyncIterator[Client]:
     finally:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await untyped.stop()
+
+
+async def answers(bootstrap: str) -> bool:
+    """Whether a broker answers a new client within a moment."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2_000)
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            await admin.start()
+            return True
+    except (KafkaError, OSError):
+        return False
+    finally:
+        await admin.close()
 
 
 class Message(Protocol):

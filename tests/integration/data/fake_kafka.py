@@ -70,7 +70,11 @@ class Broker:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let :mod:`data.kit.kafka` give clients of this broker."""
         monkeypatch.setattr(kafka, "producer", lambda _bootstrap, _name: FakeProducer(self))
+        monkeypatch.setattr(kafka, "answers", self._answers)
         monkeypatch.setattr(kafka, "consumer", lambda _bootstrap, group, topics: FakeConsumer(self, group, topics))
+
+    async def _answers(self, _bootstrap: str) -> bool:
+        return not self.away
 
 
 class FakeProducer:
