@@ -31,7 +31,7 @@ NEAR = 1e-6
 
 MOST_PAIRS, MOST_PAIRS_PER_FACET = 4_000_000, 4
 WORK_PER_FACET, LEAST_WORK = 128.0, 80_000_000  # units of :func:`pair_join.spent`
-CHUNK_SHARE, LEAST_CHUNK_WORK = 8, 16_000_000  # of the model's work, a chunk may do one such part, at least the latter
+CHUNK_SHARE, LEAST_CHUNK_WORK = 8, 24_000_000  # of the model's work, a chunk may do one such part, at least the latter
 _ROOM = 256  # pairs a chunk may report in the first pass; a chunk with more is run again with as much as it needs
 _BATCH_CHUNKS = 16  # are run before the total is looked at: a tangle shows soon
 

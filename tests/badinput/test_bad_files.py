@@ -346,11 +346,10 @@ def test_facets_on_one_line_are_no_model(refused):
 @pytest.mark.parametrize("kind", sorted({*worst_cases.KINDS} - {"collinear"}))
 def test_a_small_file_of_each_worst_case_is_measured(tmp_path, kind):
     path = tmp_path / "model"
-    for content in (worst_cases.stl(*worst_cases.KINDS[kind](60)), worst_cases.ply(*worst_cases.KINDS[kind](60))):
-        path.write_bytes(content)
-        analysis = measure(path, None, Settings(), 1).analysis
-        assert analysis.model.facets >= 30
-        assert analysis.geometry.volume_mm3 is None or np.isfinite(analysis.geometry.volume_mm3)
+    path.write_bytes(worst_cases.stl(*worst_cases.KINDS[kind](40)))
+    analysis = measure(path, None, Settings(), 1).analysis
+    assert analysis.model.facets >= 20
+    assert analysis.geometry.volume_mm3 is None or np.isfinite(analysis.geometry.volume_mm3)
 
 
 @pytest.mark.parametrize("form", ["obj", "off", "ply"])

@@ -38,6 +38,8 @@ def test_a_sound_part_has_nothing_against_it() -> None:
         (make_analysis(p50=None), "thickness_unknown"),
         (make_analysis(checks=(Check("strange", "error", "something strange"),)), "strange"),
         (make_analysis(checks=(Check("volume_estimated", "warning", "an estimate"),)), "volume_estimated"),
+        (make_analysis(checks=(Check("self_intersections_unknown", "warning", "?"),)), "self_intersections_unknown"),
+        (make_analysis(checks=(Check("inside_out_unknown", "warning", "not told"),)), "inside_out_unknown"),
     ],
 )
 def test_what_a_person_must_look_at_is_reviewed(analysis: Analysis, code: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pricing_engine.analysis import stages
+from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.solid import classify
 from pricing_engine.kernels import generalized_winding, pair_search, self_intersection, winding
 from pricing_engine.kernels.bvh import build_bvh
@@ -23,8 +25,13 @@ from pricing_engine.mesh.weld import canonical_indexed
 from tests import worst_cases
 from tests.naive import self_intersection as naive
 
-MOST_WORK = 800
-"""Node visits and pair tests of all steps together, times n log2 n; a search of all pairs of 100,000 takes 3,000."""
+MOST_WORK = 1200
+"""Node visits and pair tests of all steps together, times n log2 n; a search of all pairs of 100,000 takes 3,000.
+
+An open mesh is searched a second time with the caps that close it, up to four times as many facets.
+"""
+
+LEAST_WORK = 20_000_000  # a tenth of a second: small meshes may be searched in full
 
 MOST_LINES = generalized_winding._MOST_WORK + 32 * (generalized_winding._MOST_LINE_WORK + 1_000_000)
 """Terms of the estimate of open volumes, which samples a fixed number of lines, whatever n."""
@@ -55,7 +62,7 @@ def analyse(raw: Mesh, threads: int = 2) -> tuple[stages.Sound, stages.Solid, Co
 def check(n: int, counts: Counts) -> None:
     lines = counts.pairs["generalized_winding"]
     assert lines < MOST_LINES, counts
-    assert 0 < counts.total() - lines < MOST_WORK * n * math.log2(n), (n, counts)
+    assert 0 < counts.total() - lines < max(LEAST_WORK, MOST_WORK * n * math.log2(n)), (n, counts)
 
 
 @pytest.mark.parametrize("kind", worst_cases.KINDS)
@@ -136,7 +143,7 @@ def test_copies_that_cross_are_cut_as_if_each_were_alone(monkeypatch: pytest.Mon
     assert one.pieces.tobytes() == many.pieces.tobytes()
 
 
-@pytest.mark.parametrize("kind", ["touching_fins", "slivers", "equal_tetrahedra", "stacked_sheets", "star_wide"])
+@pytest.mark.parametrize("kind", ["touching_fins", "equal_tetrahedra", "tangle"])
 def test_any_number_of_threads_gives_the_same_answer(kind: str) -> None:
     mesh = mesh_of(kind, 3000)
     (one, a, work), (many, b, again) = analyse(mesh, 1), analyse(mesh, 5)
@@ -158,6 +165,20 @@ def test_facets_beside_one_another_without_end_are_not_measured(monkeypatch: pyt
         sound, solid, _ = analyse(mesh, threads)
         assert sound.crossing is None
         assert solid.volume is None
+
+
+def test_what_is_not_measured_is_said_in_the_analysis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.ply"
+    path.write_bytes(worst_cases.ply(*worst_cases.inverted_stacked_plates(120)))
+    codes = {check.code for check in measure(path, None, Settings(), 2).analysis.checks}
+    assert not codes & {"self_intersections_unknown", "inside_out_unknown"}
+    monkeypatch.setattr(stages, "self_intersections", lambda *_: None)
+    monkeypatch.setattr(repairing, "_TESTS_PER_FACET", 0.0)
+    monkeypatch.setattr(repairing, "_LEAST_TESTS", 10)
+    analysis = measure(path, None, Settings(), 2).analysis
+    found = {check.code: check.severity for check in analysis.checks}
+    assert analysis.integrity.self_intersecting_facets is None
+    assert found["self_intersections_unknown"] == found["inside_out_unknown"] == "warning"
 
 
 def test_exact_decisions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
