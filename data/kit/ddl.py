@@ -49,6 +49,8 @@ MESSAGING_3 = (
     )""",
     "CREATE INDEX ix_parked_subject ON parked (consumer, subject)",
     "CREATE UNIQUE INDEX uq_parked_event ON parked (consumer, event_id)",
+    "CREATE INDEX ix_parked_undecided ON parked (consumer, id) WHERE NOT refused AND unreachable_at IS NULL",
+    "CREATE INDEX ix_parked_unreachable ON parked (consumer) WHERE unreachable_at IS NOT NULL",
 )
 MESSAGING_3_DOWN = ("DROP TABLE parked",)
 

@@ -15,7 +15,19 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Text, any_, bindparam, delete, func, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    ScalarSelect,
+    Text,
+    any_,
+    bindparam,
+    delete,
+    func,
+    select,
+    update,
+)
 
 from data.contracts.envelope import CloudEvent
 from data.kit import sql
@@ -47,9 +59,8 @@ _undecided = (_consumer, ~_parked.c.refused, _parked.c.unreachable_at.is_(None))
 _LAST = sql.Statement(select(func.max(_parked.c.id)).where(*_undecided))
 _SUBJECTS = sql.Statement(
     select(_parked.c.subject)
-    .distinct()
     .where(*_undecided, _parked.c.id <= bindparam("last", type_=BigInteger))
-    .order_by(_parked.c.subject)
+    .order_by(_parked.c.id)
     .limit(bindparam("most"))
 )
 _UNREACHABLE = sql.Statement(
@@ -62,8 +73,16 @@ _UNREACHABLE = sql.Statement(
     .values(unreachable_at=func.now())
     .returning(_parked.c.id)
 )
+MOST_COUNTED = 10_000
+
+
+def _bounded_count(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
+    some = select(_parked.c.consumer).where(*conditions).limit(MOST_COUNTED).subquery()
+    return select(func.count()).select_from(some).scalar_subquery()
+
+
 _COUNT = sql.Statement(
-    select(func.count(), func.count().filter(_parked.c.unreachable_at.is_not(None))).where(_consumer)
+    select(_bounded_count(_consumer), _bounded_count(_consumer, _parked.c.unreachable_at.is_not(None)))
 )
 _LIST = sql.Statement(
     select(_parked)
@@ -173,8 +192,9 @@ async def last(connection: Connection, consumer: str) -> int | None:
 
 
 async def subjects(connection: Connection, consumer: str, last: int, limit: int) -> list[str]:
-    """Subjects with rows up to ``last`` that are not known to be unreachable."""
-    return await sql.values(connection, _SUBJECTS, {"consumer": consumer, "last": last, "most": limit})
+    """Subjects of the ``limit`` oldest rows up to ``last`` that are not known to be unreachable."""
+    found = await sql.values(connection, _SUBJECTS, {"consumer": consumer, "last": last, "most": limit})
+    return list(dict.fromkeys(found))
 
 
 async def mark_unreachable(connection: Connection, consumer: str, subjects: Sequence[str], last: int) -> int:
@@ -184,7 +204,7 @@ async def mark_unreachable(connection: Connection, consumer: str, subjects: Sequ
 
 
 async def counts(connection: Connection, consumer: str) -> tuple[int, int]:
-    """How many events a consumer has parked, and how many of them are unreachable."""
+    """How many events a consumer has parked, and how many of them are unreachable; each up to ``MOST_COUNTED``."""
     ((parked, unreachable),) = await sql.rows(connection, _COUNT, {"consumer": consumer})
     return parked, unreachable
 

@@ -130,6 +130,9 @@ def messaging(into: MetaData) -> Messaging:
         Index("ix_parked_subject", "consumer", "subject"),
         Index("uq_parked_event", "consumer", "event_id", unique=True),
     )
+    undecided = ~parked.c.refused & parked.c.unreachable_at.is_(None)
+    Index("ix_parked_undecided", parked.c.consumer, parked.c.id, postgresql_where=undecided)
+    Index("ix_parked_unreachable", parked.c.consumer, postgresql_where=parked.c.unreachable_at.is_not(None))
     idempotency = Table(
         "idempotency_keys",
         into,

@@ -25,6 +25,7 @@ from data.contracts.lifecycle import OrderStatus
 from data.contracts.topics import CONSUMERS
 from data.kit import clock, idempotency, inbox, relay
 from data.kit.paging import BEGIN
+from data.kit.parking import MOST_COUNTED
 from data.kit.settings import SERVICES
 from data.kit.sql import Statement
 from data.shop import products
@@ -61,6 +62,13 @@ VALUES: dict[str, list[Any]] = {
     "wait_ms": [ROWS // 2],
     "wait": [timedelta(seconds=5)],
     "consumers": [list(CONSUMERS)],
+    "consumer": ["shop"],
+    "subject": ["order-77"],
+    "subjects": [["order-77", "order-78"]],
+    "event_id": [SOME],
+    "row": [77],
+    "last": [ROWS],
+    "ids": [[]],
 }
 """Parameter -> what it is in turn; one that is written and not looked for is null."""
 
@@ -113,6 +121,20 @@ PLANS: dict[str, Expected] = {
     "kit.idempotency._ANSWER": by("pk_idempotency_keys"),
     "kit.idempotency._SWEEP": by("ix_idempotency_keys_created_at", now=[OLD + idempotency.KEEP]),
     "kit.inbox._SWEEP": by("ix_inbox_received_at", "pk_inbox", now=[OLD + inbox.KEEP]),
+    "kit.inbox._RECORD": by("ix_parked_subject", blocks=8),
+    "kit.parking._OF_SUBJECT": by("ix_parked_subject"),
+    "kit.parking._REMOVE": by("pk_parked"),
+    "kit.parking._REFUSE": by("pk_parked"),
+    "kit.parking._FORGET": by("pk_inbox"),
+    # Nearly all rows here are undecided: the primary key gives the last and the oldest as fast.
+    "kit.parking._LAST": by("ix_parked_undecided", "pk_parked"),
+    "kit.parking._SUBJECTS": by("ix_parked_undecided", "pk_parked", most=[100]),
+    "kit.parking._UNREACHABLE": by("ix_parked_subject", blocks=16),
+    # It counts no further than MOST_COUNTED.
+    "kit.parking._COUNT": by(
+        *("ix_parked_subject", "ix_parked_unreachable", "ix_parked_undecided"), whole="parked", blocks=MOST_COUNTED
+    ),
+    "kit.parking._LIST": by("pk_parked", after=[0]),
     "kit.relay._FIRST": by("pk_outbox"),
     "kit.relay._TAKE": by("pk_outbox", blocks=7, most=[relay.BATCH]),
     "pricing.repository._GET": by("pk_quotes"),
@@ -141,7 +163,6 @@ PLANS: dict[str, Expected] = {
     "status.repository._SAVE": by("pk_orders"),
     "status.repository._HISTORY": by("pk_history", after=[0]),
     "status.repository._OF_OWNER": by("ix_orders_owner"),
-    "status.repository._STUCK": by("ix_orders_parked"),
     "partners.repository._BY_NAME": by("uq_partners_name"),
     "partners.repository._IS_PARTNER": by("pk_partners"),
     "partners.repository._PARTNER_OF_KEY": by("uq_api_keys_sha256"),
@@ -149,7 +170,6 @@ PLANS: dict[str, Expected] = {
     "partners.repository._REVOKE": by("pk_api_keys"),
     "partners.repository._PARTNER_OF_ORDER": by("pk_orders"),
     "partners.repository._SAVE_ORDER": by("pk_orders"),
-    "partners.repository._STUCK": by("ix_orders_parked"),
     "partners.repository._ORDERS": by("ix_orders_partner"),
     "partners.repository._WEBHOOK": by("pk_webhooks", "ix_webhooks_partner_id"),
     "partners.repository._WEBHOOKS": by("ix_webhooks_partner_id"),
