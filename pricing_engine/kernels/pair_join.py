@@ -17,7 +17,7 @@ MOST_IN_CHUNK = 1 << 20  # pairs after which a chunk stops
 
 @inlined
 def spent(nodes, tests):
-    """Units of work, some 10 ns each: blocks of eight boxes and joined leaves; tested pairs of facets."""
+    """Units of work, some 10 ns each: blocks of eight boxes and joined leaves; tested pairs of facets or of fans."""
     return nodes + 4 * tests
 
 
@@ -78,12 +78,9 @@ def join_chunk(
                     depth += 1
                     continue
                 nodes += 1
-                if not (
-                    hub[leaf] >= 0
-                    and hub[leaf] == hub[box]
-                    and leaf != box
-                    and fans_apart(leaf, box, hub[leaf], axis, vertices, facets, near)
-                ):
+                one_fan = hub[leaf] >= 0 and hub[leaf] == hub[box] and leaf != box
+                tests += one_fan
+                if not (one_fan and fans_apart(leaf, box, hub[leaf], axis, vertices, facets, near)):
                     count, tests = _join_pair(
                         leaf, box, vertices, facets, boxes, facet_boxes, near, first_key, room, keys, count, tests
                     )
