@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict
 
 from data.contracts.common import OrderEvent, QuoteSummary
 from data.contracts.envelope import CloudEvent, EventData
-from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance
+from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, move
 from data.contracts.pricing import QuoteEvent, QuoteNeedsReview, QuotePriced
 from data.contracts.registry import EVENTS, payload
 from data.contracts.shop import OrderInitiated, OrderSubmitted
-from data.contracts.turns import PredecessorMissing
+from data.contracts.turns import PredecessorMissing, crosses
 
 
 class State(BaseModel):
@@ -91,7 +91,12 @@ def _is_legal(state: State, event: CloudEvent) -> bool:
     entry = EVENTS[event.type]
     if entry.model is OrderInitiated:
         return state.status is None
-    return state.status is not None and (entry.step is None or (state.status, entry.step) in GRAPH)
+    if state.status is None:
+        return False
+    if entry.step is None or (state.status, entry.step) in GRAPH:
+        return True
+    data = payload(event)
+    return data is not None and crosses(state.status, state.held_from, state.revision, data)
 
 
 def _apply(state: State, event: CloudEvent) -> tuple[State, Entry | None]:
@@ -112,8 +117,7 @@ def _apply(state: State, event: CloudEvent) -> tuple[State, Entry | None]:
     elif isinstance(data, OrderSubmitted):
         changes["submitted"] = (*state.submitted, data.quote_id)
     if step is not None and state.status is not None:
-        changes["status"] = advance(state.status, step, held_from=state.held_from)
-        changes["held_from"] = state.status if step is Step.HOLD else None
+        changes["status"], changes["held_from"] = move(state.status, state.held_from, step)
     if "status" not in changes:
         return state.model_copy(update=changes), None
     told = data.revision or 0 if isinstance(data, OrderEvent) else 0

@@ -208,3 +208,25 @@ def advance(
     if len(targets) != 1 or (actor is not None and not allowed(status, step, actor)):
         raise IllegalStep(status, step, legal_steps(status, actor))
     return next(iter(targets))
+
+
+PRODUCTION_STEPS = frozenset({Step.CLAIM, Step.COMPLETE, Step.PACKAGE, Step.SHIP, Step.REWORK})
+
+
+def crosses_hold(status: OrderStatus, held_from: OrderStatus | None, step: Step) -> bool:
+    """Whether ``step`` is one of production that was taken while another service put the order on hold."""
+    return status is S.ON_HOLD and step in PRODUCTION_STEPS and held_from is not None and (held_from, step) in GRAPH
+
+
+def move(
+    status: OrderStatus, held_from: OrderStatus | None, step: Step, actor: Actor | None = None
+) -> tuple[OrderStatus, OrderStatus | None]:
+    """The status after ``step``, and where an order on hold resumes to then; raises IllegalStep.
+
+    A fact of production that crossed a hold moves what the order resumes to, and ends the hold of one that has left the
+    house.
+    """
+    if actor is None and held_from is not None and crosses_hold(status, held_from, step):
+        after = advance(held_from, step)
+        return (S.ON_HOLD, after) if (after, Step.HOLD) in GRAPH else (after, None)
+    return advance(status, step, actor, held_from), status if step is Step.HOLD else None

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from data.contracts.common import OrderEvent
 from data.contracts.envelope import EventData
-from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus
+from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, crosses_hold
 from data.contracts.pricing import QuoteEvent
 from data.contracts.registry import EVENTS
 
@@ -29,7 +29,13 @@ class Decision(Enum):
     SKIP = "skip"
 
 
-def decide(status: OrderStatus, revision: int, quote_id: UUID | None, data: EventData) -> Decision:
+def decide(
+    status: OrderStatus,
+    revision: int,
+    quote_id: UUID | None,
+    data: EventData,
+    held_from: OrderStatus | None = None,
+) -> Decision:
     """What to do with an event of another service, for an order as this service knows it."""
     step = EVENTS[data.event_type()].step
     if status in FINAL or step is None:
@@ -41,7 +47,14 @@ def decide(status: OrderStatus, revision: int, quote_id: UUID | None, data: Even
         return Decision.APPLY if legal and data.quote_id == quote_id else Decision.SKIP
     if isinstance(data, OrderEvent) and data.revision is not None and data.revision > revision + 1:
         return Decision.DEFER
-    if legal:
+    if legal or crosses(status, held_from, revision, data):
         return Decision.APPLY
     early = isinstance(data, OrderEvent) and data.revision is not None and data.revision == revision + 1
     return Decision.DEFER if early else Decision.SKIP
+
+
+def crosses(status: OrderStatus, held_from: OrderStatus | None, revision: int, data: EventData) -> bool:
+    """Whether an event is a step of production that was taken before its service knew that the order is on hold."""
+    step = EVENTS[data.event_type()].step
+    known = isinstance(data, OrderEvent) and data.revision is not None and data.revision <= revision
+    return known and step is not None and crosses_hold(status, held_from, step)

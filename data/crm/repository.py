@@ -9,8 +9,9 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from sqlalchemy import BigInteger, DateTime, Uuid, bindparam, case, cast, extract, func, null, select, update
 
+from data.contracts import lifecycle
 from data.contracts.common import Priority, QuoteSummary, Reason
-from data.contracts.lifecycle import Actor, OrderStatus, Step, advance
+from data.contracts.lifecycle import Actor, OrderStatus, Step
 from data.contracts.shop import OrderSubmitted
 from data.crm.tables import ORDERS
 from data.kit import paging, sql, timers
@@ -135,15 +136,15 @@ async def move(
 ) -> Order:
     """Take a step with an order that :func:`lock` gave; ``changes``: other columns that change with it.
 
-    ``actor`` as in :func:`data.contracts.lifecycle.advance`; ``told``: the revision of the event that tells the step.
+    ``actor`` as in :func:`data.contracts.lifecycle.move`; ``told``: the revision of the event that tells the step.
     The quote's timer runs while a decision is awaited. Raises IllegalStep.
     """
-    status = advance(order.status, step, actor, order.held_from)
+    status, held_from = lifecycle.move(order.status, order.held_from, step, actor)
     moved = order.model_copy(
         update={
             **changes,
             "status": status,
-            "held_from": order.status if step is Step.HOLD else None,
+            "held_from": held_from,
             "version": order.version + 1,
             "revision": max(order.revision + 1, told or 0),
         }

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import DateTime, Text, Uuid, bindparam, func, or_, select, update
 
+from data.contracts import lifecycle
 from data.contracts.common import Priority
 from data.contracts.crm import OrderApproved
-from data.contracts.lifecycle import Actor, IllegalStep, OrderStatus, Step, advance, legal_steps
+from data.contracts.lifecycle import Actor, IllegalStep, OrderStatus, Step, legal_steps
 from data.kit import clock, paging, sql
 from data.kit.database import Connection
 from data.kit.errors import NotThere, StaleVersion
@@ -134,17 +135,17 @@ async def move(
 ) -> Task:
     """Take a step with a task that :func:`lock` gave; what is to be made again is nobody's.
 
-    ``actor`` as in :func:`data.contracts.lifecycle.advance`; ``told``: the revision of the event that tells the step.
+    ``actor`` as in :func:`data.contracts.lifecycle.move`; ``told``: the revision of the event that tells the step.
     Raises IllegalStep.
     """
-    status = advance(task.status, step, actor, task.held_from)
+    status, held_from = lifecycle.move(task.status, task.held_from, step, actor)
     nobodys = {"claimed_by": None, "claimed_at": None} if step is Step.REWORK else {}
     moved = task.model_copy(
         update={
             **changes,
             **nobodys,
             "status": status,
-            "held_from": task.status if step is Step.HOLD else None,
+            "held_from": held_from,
             "version": task.version + 1,
             "revision": max(task.revision + 1, told or 0),
         }

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Text, Uuid, and_, bindparam, case, select, update
 
+from data.contracts import lifecycle
 from data.contracts.common import Priority, QuoteSummary
 from data.contracts.envelope import EventData
-from data.contracts.lifecycle import Actor, OrderStatus, Step, advance
+from data.contracts.lifecycle import Actor, OrderStatus, Step
 from data.contracts.shop import OrderInitiated
 from data.kit import clock, outbox, paging, sql, timers
 from data.kit.database import Connection
@@ -148,11 +149,10 @@ async def move(
 ) -> Order:
     """Take a step with an order that :func:`lock` gave; ``changes``: other columns that change with it.
 
-    ``actor`` as in :func:`data.contracts.lifecycle.advance`; ``told``: the revision of the event that told us of the
+    ``actor`` as in :func:`data.contracts.lifecycle.move`; ``told``: the revision of the event that told us of the
     step; ``tell``: makes the event by which we tell it. Raises IllegalStep.
     """
-    status = advance(order.status, step, actor, order.held_from)
-    held_from = order.status if step is Step.HOLD else None
+    status, held_from = lifecycle.move(order.status, order.held_from, step, actor)
     counts = {"version": order.version + 1, "revision": max(order.revision + 1, told or 0)}
     after = order.model_copy(update={**changes, **counts, "status": status, "held_from": held_from})
     kept = {name: getattr(after, name) for name in _CHANGED}

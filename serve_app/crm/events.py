@@ -33,7 +33,7 @@ async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> N
         if ident and isinstance(data, QuoteEvent | ProductionEvent):
             raise PredecessorMissing(f"order {ident} has not been submitted here yet")
         return  # not submitted yet, so no business of sellers
-    step = step_to_take(order.status, order.revision, order.quote_id, data)
+    step = step_to_take(order.status, order.revision, order.quote_id, data, order.held_from)
     if step is None:
         return
     _, told = told_by(data)

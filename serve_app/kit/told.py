@@ -17,12 +17,18 @@ def order_of(data: EventData) -> UUID | None:
     return data.order_id if isinstance(data, OrderEvent | QuoteEvent) else None
 
 
-def step_to_take(status: OrderStatus, revision: int, quote_id: UUID | None, data: EventData) -> Step | None:
+def step_to_take(
+    status: OrderStatus,
+    revision: int,
+    quote_id: UUID | None,
+    data: EventData,
+    held_from: OrderStatus | None = None,
+) -> Step | None:
     """The step that an event means for the order; None where it was overtaken.
 
     Raises PredecessorMissing where an event that it builds on has not been applied.
     """
-    decision = decide(status, revision, quote_id, data)
+    decision = decide(status, revision, quote_id, data, held_from)
     if decision is Decision.DEFER:
         raise PredecessorMissing(f"{data.event_type()} of {data.subject} builds on an event that has not come")
     return EVENTS[data.event_type()].step if decision is Decision.APPLY else None

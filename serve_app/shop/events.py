@@ -31,7 +31,7 @@ async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> N
     order = await repository.lock(connection, ident) if ident else None
     if order is None:
         return
-    step = step_to_take(order.status, order.revision, order.quote_id, data)
+    step = step_to_take(order.status, order.revision, order.quote_id, data, order.held_from)
     if step is None:
         return
     changes: dict[str, Any] = {"quote": data.quote} if isinstance(data, QuotePriced | QuoteNeedsReview) else {}

@@ -194,3 +194,19 @@ class TestCrossingSteps:
         orders.say(mes.ProductionStarted, 6)
         reader = read(*orders.events)
         assert (reader.state, reader.parked) == (State(), orders.events)
+
+    def test_production_that_crossed_a_hold_goes_on_after_it(self) -> None:
+        orders = submitted()
+        orders.say(pricing.QuotePriced)
+        orders.say(crm.OrderApproved, 5)
+        orders.say(mes.ProductionStarted, 6)
+        orders.say(crm.OrderHeld, 7)
+        orders.say(mes.ProductionCompleted, 7)
+        orders.say(crm.OrderResumed, 9)
+        orders.say(mes.ProductionPackaged, 10)
+        *rest, held, completed, resumed, packaged = orders.events
+        for arrivals in ([held, completed], [completed, held]):
+            reader = read(*rest, *arrivals)
+            assert (reader.state.status, reader.state.held_from) == (S.ON_HOLD, S.MANUFACTURING_COMPLETED)
+            reader.take(packaged, resumed)
+            assert (reader.state.status, reader.parked) == (S.PACKAGING, [])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data.contracts.common import OrderEvent
 from data.contracts.envelope import EventData
-from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance
+from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance, move
 from data.contracts.registry import EVENTS
 from data.contracts.turns import Decision, decide
 from tests.unit.data.examples import EVENTS as EXAMPLES
@@ -115,3 +115,69 @@ def test_steps_that_crossed() -> None:
     # Without a revision there is nothing to wait for.
     assert decide(S.SUBMITTED, 3, QUOTE, told(Step.SHIP, None)) is Decision.SKIP
     assert decide(S.SUBMITTED, 3, QUOTE, told(Step.SHIP, 4)) is Decision.DEFER
+
+
+class Service:
+    """An order as one service knows it: it takes steps of its own and those of others, early ones later."""
+
+    def __init__(self, status: OrderStatus, revision: int) -> None:
+        self.status, self.revision, self.held_from = status, revision, None
+        self.parked: list[EventData] = []
+
+    def take(self, step: Step) -> EventData:
+        """A step of its own."""
+        self.status, self.held_from = move(self.status, self.held_from, step)
+        self.revision += 1
+        return told(step, self.revision)
+
+    def handle(self, *events: EventData) -> None:
+        """Steps of others."""
+        self.parked += events
+        while any(self._handled(event) for event in list(self.parked)):
+            pass
+
+    def _handled(self, event: EventData) -> bool:
+        decision = decide(self.status, self.revision, None, event, self.held_from)
+        if decision is Decision.DEFER:
+            return False
+        self.parked.remove(event)
+        if decision is Decision.APPLY:
+            step = EVENTS[event.event_type()].step
+            assert step is not None
+            self.status, self.held_from = move(self.status, self.held_from, step)
+            self.revision = max(self.revision + 1, event.revision or 0)  # type: ignore[attr-defined]
+        return True
+
+
+@settings(deadline=None)
+@given(st.integers(0, 4), st.integers(0, 4), st.randoms(use_true_random=False))
+def test_production_that_crosses_a_hold_splits_no_order(before: int, crossing: int, random: Random) -> None:
+    """The CRM puts an order on hold while the MES goes on: all agree afterwards, and the order goes on where it is."""
+    production = [Step.CLAIM, Step.COMPLETE, Step.PACKAGE, Step.SHIP]
+    crm, mes, shop = (Service(S.MANUFACTURING_APPROVED, 5) for _ in range(3))
+    common = production[: min(before, 3)]
+    for step in common:
+        event = mes.take(step)
+        crm.handle(event)
+        shop.handle(event)
+    held = crm.take(Step.HOLD)
+    crossed = [mes.take(step) for step in production[len(common) : len(common) + crossing]]
+    for event in crossed:
+        crm.handle(event)
+    mes.handle(held)
+    arrivals = [[held], list(crossed)]  # each topic in its order
+    while any(arrivals):
+        shop.handle(random.choice([topic for topic in arrivals if topic]).pop(0))
+    assert crm.status == mes.status == shop.status
+    if crm.status is S.ON_HOLD:
+        assert crm.held_from == mes.held_from == shop.held_from
+        resumed = crm.take(Step.RESUME)
+        mes.handle(resumed)
+        shop.handle(resumed)
+    taken = len(common) + len(crossed)
+    for step in production[taken:]:
+        event = mes.take(step)
+        crm.handle(event)
+        shop.handle(event)
+    assert {service.status for service in (crm, mes, shop)} == {S.SHIPPED}
+    assert not [service.parked for service in (crm, mes, shop) if service.parked]
