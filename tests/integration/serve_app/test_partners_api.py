@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from data.contracts import pricing
-from data.contracts.registry import payload
+from data.kit.applier import Applier
 from data.kit.database import Database
 from data.kit.ids import new_id
 from data.partners import repository
@@ -29,7 +29,7 @@ from serve_app.partners.backoff import Backoff
 from serve_app.partners.events import hear
 from serve_app.shop import api as shop_api
 from tests.integration.data import conftest
-from tests.integration.data.running import run
+from tests.integration.data.running import message_of, run
 from tests.integration.data.test_partners import of_partner
 from tests.integration.serve_app.test_partners_sender import Receiver, all_of, ended, sender, sending, served
 from tests.unit.data.test_fold import submitted
@@ -309,11 +309,9 @@ def test_from_event_to_webhook(within: Callable[[Work], None]) -> None:
             orders = submitted()
             orders.say(pricing.QuotePriced)
             events = of_partner(orders.events, here.partner)
-            async with here.database.transaction() as connection:
-                for event in [*reversed(events), *events]:
-                    data = payload(event)
-                    assert data is not None
-                    await hear(connection, event, data)
+            applier = Applier("partners", hear, here.database)
+            for event in [*reversed(events), *events]:
+                await applier.apply([message_of(event)])
             async with sending(sender(here.database)):
                 await ended(here.database, UUID(made["webhook_id"]))
                 for each in (await here.a.get("/v1/webhooks")).json()["items"]:
