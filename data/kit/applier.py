@@ -95,8 +95,10 @@ class Applier:
         async with self._database.transaction() as connection:
             if alone:
                 await parking.lock(connection)
-            ids, subjects = [each.event.id for each in readable], [each.event.subject for each in readable]
-            new, with_parked = await inbox.record(connection, self.name, ids, subjects)
+            new, any_parked = await inbox.record(connection, self.name, [each.event.id for each in readable])
+            with_parked: set[str] = set()
+            if any_parked:
+                with_parked = await parking.among(connection, self.name, [each.event.subject for each in readable])
             if with_parked and not alone:
                 raise _ParkingNeeded
             for each in readable:

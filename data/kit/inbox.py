@@ -13,7 +13,6 @@ from sqlalchemy import (
     Interval,
     Text,
     Uuid,
-    any_,
     bindparam,
     cast,
     delete,
@@ -41,17 +40,9 @@ _new = (
     .returning(_inbox.c.event_id)
     .cte("new")
 )
-_RECORD = sql.Statement(
-    union_all(
-        select(_new.c.event_id, cast(null(), Text).label("subject")),
-        select(cast(null(), Uuid), _parked.c.subject)
-        .distinct()
-        .where(
-            _parked.c.consumer == bindparam("consumer", type_=Text),
-            _parked.c.subject == any_(bindparam("subjects", type_=ARRAY(Text))),
-        ),
-    )
-)
+# An empty id where the consumer has parked events: one row more, and only then.
+_parked_any = select(_parked.c.id).where(_parked.c.consumer == bindparam("consumer", type_=Text)).exists()
+_RECORD = sql.Statement(union_all(select(_new.c.event_id), select(cast(null(), Uuid)).where(_parked_any)))
 KEEP = timedelta(days=14)
 """Twice as long as Kafka keeps messages: what it can still deliver, the inbox still knows."""
 _asked = func.unnest(bindparam("consumers", type_=ARRAY(Text))).table_valued("consumer").render_derived(name="asked")
@@ -75,24 +66,21 @@ _SWEEP = sql.Statement(
 
 
 class Recorded(NamedTuple):
-    """``new``: the events that the consumer has not recorded before; ``parked``: the subjects with parked events."""
+    """``new``: the events that the consumer has not recorded before; ``parked``: whether it has parked any event."""
 
     new: set[UUID]
-    parked: set[str]
+    parked: bool
 
 
-async def record(
-    connection: Connection, consumer: str, ids: Collection[UUID], subjects: Collection[str] = ()
-) -> Recorded:
-    """Record events within the caller's transaction, and see which of ``subjects`` have parked events.
+async def record(connection: Connection, consumer: str, ids: Collection[UUID]) -> Recorded:
+    """Record events within the caller's transaction, and see whether the consumer has parked events.
 
     Another transaction that records one of the events meanwhile is waited for. One statement: a round trip more would
     cost every event.
     """
     # Sorted, so that two transactions with the same events lock them in the same order.
-    given = {"consumer": consumer, "ids": sorted(set(ids)), "subjects": list(set(subjects))}
-    rows = await sql.rows(connection, _RECORD, given)
-    return Recorded({event for event, _ in rows if event}, {subject for _, subject in rows if subject})
+    found = set(await sql.values(connection, _RECORD, {"consumer": consumer, "ids": sorted(set(ids))}))
+    return Recorded(found - {None}, None in found)
 
 
 async def sweep(connection: Connection) -> None:

@@ -50,6 +50,9 @@ _ADD = sql.Statement(
 _OF_SUBJECT = sql.Statement(
     select(_parked).where(_consumer, _parked.c.subject == bindparam("subject", type_=Text)).order_by(_parked.c.id)
 )
+_AMONG = sql.Statement(
+    select(_parked.c.subject).where(_consumer, _parked.c.subject == any_(bindparam("subjects", type_=ARRAY(Text))))
+)
 _REMOVE = sql.Statement(delete(_parked).where(_one))
 _REFUSE = sql.Statement(update(_parked).where(_one).values(refused=True, unreachable_at=None))
 _FORGET = sql.Statement(
@@ -150,6 +153,11 @@ def subject_of(message: Message, event: CloudEvent | None) -> str:
 async def of_subject(connection: Connection, consumer: str, subject: str) -> list[ParkedEvent]:
     """The events that a consumer has parked for a subject, in the order in which they came."""
     return await sql.many(connection, _OF_SUBJECT, {"consumer": consumer, "subject": subject}, ParkedEvent)
+
+
+async def among(connection: Connection, consumer: str, subjects: Collection[str]) -> set[str]:
+    """Those of ``subjects`` for which a consumer has parked events."""
+    return set(await sql.values(connection, _AMONG, {"consumer": consumer, "subjects": list(set(subjects))}))
 
 
 async def remove(connection: Connection, parked: ParkedEvent) -> None:
