@@ -7,7 +7,6 @@ transaction that applies it. A transaction that meets parked events, or has to p
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.registry import payload
@@ -36,13 +35,8 @@ class _ParkingNeeded(Exception):
     """The transaction must run alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Readable:
-    """``data``: None for a replayed event of a type that is not known; nothing but its dead letter waits for it."""
-
-    message: Message
-    event: CloudEvent
-    data: EventData | None
+_Readable = tuple[Message, CloudEvent, EventData | None]
+"""The data is None for a replayed event of a type that is not known; nothing but its dead letter waits for it."""
 
 
 class Applier:
@@ -87,7 +81,7 @@ class Applier:
             return None
         event = CloudEvent.model_validate_json(message.value or b"")
         data = payload(event)
-        return None if data is None and not is_replay(message) else _Readable(message, event, data)
+        return None if data is None and not is_replay(message) else (message, event, data)
 
     async def _transaction(self, readable: Sequence[_Readable], alone: bool) -> list[EventData]:
         applied: list[EventData] = []
@@ -95,36 +89,47 @@ class Applier:
         async with self._database.transaction() as connection:
             if alone:
                 await parking.lock(connection)
-            new, any_parked = await inbox.record(connection, self.name, [each.event.id for each in readable])
+            new, any_parked = await inbox.record(connection, self.name, [event.id for _, event, _ in readable])
             with_parked: set[str] = set()
             if any_parked:
-                with_parked = await parking.among(connection, self.name, [each.event.subject for each in readable])
+                with_parked = await parking.among(connection, self.name, [event.subject for _, event, _ in readable])
             if with_parked and not alone:
                 raise _ParkingNeeded
-            for each in readable:
-                if each.event.id not in new:
+            for message, event, data in readable:
+                if event.id not in new:
                     continue
-                new.remove(each.event.id)
-                subject = each.event.subject
-                queue = await parking.of_subject(connection, self.name, subject) if subject in with_parked else []
-                own = [row for row in queue if row.is_message(each.message, each.event)]
-                others = [row for row in queue if row not in own]
-                if parking.is_blocked(others, each.message.topic, each.event.sequence) or not await self._handled(
-                    connection, each.event, each.data
-                ):
-                    if not alone:
-                        raise _ParkingNeeded
-                    await parking.add(connection, self.name, each.message, each.event)
-                    with_parked.add(subject)
-                    parked += 1
+                new.remove(event.id)
+                if event.subject in with_parked:
+                    taken = await self._behind_parked(connection, message, event, data)
+                elif await self._handled(connection, event, data):
+                    taken = [data] if data else []
+                else:
+                    taken = None
+                if taken is not None:
+                    applied += taken
                     continue
-                applied += [each.data] if each.data else []
-                for row in own:  # it was a dead letter, replayed now
-                    await parking.remove(connection, row)
-                if others or own:
-                    applied += await self._take_up(connection, subject)
+                if not alone:
+                    raise _ParkingNeeded
+                await parking.add(connection, self.name, message, event)
+                with_parked.add(event.subject)
+                parked += 1
         self.parked += parked
         return applied
+
+    async def _behind_parked(
+        self, connection: Connection, message: Message, event: CloudEvent, data: EventData | None
+    ) -> list[EventData] | None:
+        """Apply an event whose subject has parked ones, and those that waited for it; None where it must wait too."""
+        queue = await parking.of_subject(connection, self.name, event.subject)
+        own = [row for row in queue if row.is_message(message, event)]  # it was a dead letter, replayed now
+        others = [row for row in queue if row not in own]
+        if parking.is_blocked(others, message.topic, event.sequence) or not await self._handled(
+            connection, event, data
+        ):
+            return None
+        for row in own:
+            await parking.remove(connection, row)
+        return [*([data] if data else []), *await self._take_up(connection, event.subject)]
 
     async def _handled(self, connection: Connection, event: CloudEvent, data: EventData | None) -> bool:
         """Apply one event; False where its predecessor is missing."""
