@@ -24,6 +24,7 @@ KILL_FREE_S = 15.0
 """No process is killed so long before the end of an outage, nor until every partition moves again after it: what is
 measured then is how the services come back from the outage, and not from a kill beside it."""
 _VICTIM_WITHIN_S = 15.0
+_VICTIM_WITHIN_S = 60.0
 _GAP_S = (1.0, 4.0)
 
 
@@ -118,7 +119,11 @@ class Injector:
             return
         self.busy = frozenset(fault.parts) & frozenset(SERVERS)
         try:
-            found = {OUTAGE: self._outage, HANG: self._hang, FULL_DISK: self._full_disk}[fault.kind](fault)
+            inject = {OUTAGE: self._outage, HANG: self._hang, FULL_DISK: self._full_disk}[fault.kind]
+            give_up = time.monotonic() + _VICTIM_WITHIN_S
+            # A kill may have ended the victim just now: it comes back.
+            while (found := inject(fault)) is None and time.monotonic() < give_up and not self.aborted.wait(0.5):
+                pass
             if found is None:
                 self.not_hit.append(f"{fault.name}: there was none to hit")
                 return
