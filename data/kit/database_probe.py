@@ -72,7 +72,7 @@ class DatabaseProbe:
         return None
 
     async def close(self) -> None:
-        """Close the connection once a check under way has ended, which nobody waits for."""
+        """Close the connection once a check under way has ended; the caller does not wait for it."""
         self._thread.submit(self._close)
         self._thread.shutdown(wait=False)
 

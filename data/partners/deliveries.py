@@ -234,8 +234,8 @@ async def record_interrupted(connection: Connection, due: Due, error: str, took_
 async def _record_attempt(
     connection: Connection, due: Due, answer: int | None, error: str | None, took_ms: int
 ) -> None:
-    told = {"answer": answer, "error": error, "took_ms": took_ms}
-    await sql.run(connection, _RECORD, {"delivery_id": due.id, "n": due.attempts, "at": clock.now(), **told})
+    outcome = {"answer": answer, "error": error, "took_ms": took_ms}
+    await sql.run(connection, _RECORD, {"delivery_id": due.id, "n": due.attempts, "at": clock.now(), **outcome})
 
 
 async def replay(connection: Connection, partner: UUID, ident: UUID) -> Delivery | None:
