@@ -25,6 +25,7 @@ from data.kit import database, kafka, parking
 from data.kit.applier import Applier, Handler, ParkedEventRefused
 from data.kit.database import Database
 from data.kit.dead_letters import send_to_dead_letters
+from data.kit.group_membership import GroupMembership
 from data.kit.kafka import Message
 from data.kit.reachability import ReachabilityCheck
 
@@ -91,6 +92,7 @@ class Consumer:
         self.name, self.topics = name, tuple(topics or CONSUMERS[name])
         self._database, self._bootstrap, self._after = database, bootstrap, after
         self._applier = Applier(name, handler, database)
+        self._membership = GroupMembership(name, database, bootstrap)
         self._check = ReachabilityCheck(name, database, self.topics)
         self._check_every_s, self._next_check = check_every_s, 0.0
         self._resting: dict[TopicPartition, _Rest] = {}
@@ -121,12 +123,14 @@ class Consumer:
             try:
                 async with (
                     kafka.started(kafka.producer(self._bootstrap, f"{self.name}-dead-letters")) as producer,
-                    kafka.started(kafka.consumer(self._bootstrap, self.name, self.topics)) as consumer,
+                    self._membership.member() as client_id,
+                    kafka.started(kafka.consumer(self._bootstrap, self.name, self.topics, client_id)) as consumer,
                 ):
                     self._resting.clear()
                     self._done.clear()
                     self._failed_commits = 0
                     while True:
+                        self._membership.check()
                         await self.once(consumer, producer)
                         rest_s = 0.0
             except (KafkaError, OSError) as error:  # a time-out is an OSError

@@ -114,10 +114,16 @@ class Database:
                     await connection.rollback()
 
     @asynccontextmanager
-    async def hearing(self, channel: str) -> AsyncIterator[Connection]:
-        """A connection beside the pool, in autocommit mode, that hears what is notified on ``channel``."""
+    async def session(self) -> AsyncIterator[Connection]:
+        """A connection beside the pool, in autocommit mode, for what a session has: locks, notifications."""
         async with await AsyncConnection.connect(self.url, **self._arguments) as connection:
             await _configure(connection)
+            yield connection
+
+    @asynccontextmanager
+    async def hearing(self, channel: str) -> AsyncIterator[Connection]:
+        """A session that hears what is notified on ``channel``."""
+        async with self.session() as connection:
             await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
             yield connection
 
@@ -136,6 +142,8 @@ def connect_arguments(settings: Settings, name: str) -> dict[str, Any]:
         "idle_in_transaction_session_timeout": 60,
     }
     options = " ".join(f"-c {key}={round(1000 * seconds)}" for key, seconds in timeouts.items())
+    # The server ends the session of a machine that has gone, and frees its locks, as soon as the client would.
+    options += " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
     return {
         "autocommit": True,
         "prepare_threshold": 0,

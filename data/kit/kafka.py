@@ -9,7 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.errors import KafkaError, NoError, UnknownMemberIdError, for_code
+from aiokafka.protocol.group import LeaveGroupRequest
 
 from data.kit import kafka_connection
 
@@ -20,9 +22,10 @@ LARGEST_MESSAGE = 1024 * 1024
 # While a broker is away each client tries again after this time, in several loops: with 50 ms those of one machine took
 # the processor that the broker needed to come back.
 RETRY_BACKOFF_MS = 250
-# The partitions of a consumer that was killed rest for so long, whoever waits to take them over: 5.0 s with this, 9.1 s
-# with ten seconds (measured). Brokers allow no less.
-SESSION_TIMEOUT_MS = 6_000
+# A restarted broker gives up the members that it does not hear within this time after it has loaded their group: with
+# 6 s, all members on a busy machine had to join anew after an outage. data.kit.group_membership removes dead members
+# sooner.
+SESSION_TIMEOUT_MS = 20_000
 
 
 def producer(bootstrap: str, name: str) -> AIOKafkaProducer:
@@ -41,13 +44,13 @@ def producer(bootstrap: str, name: str) -> AIOKafkaProducer:
     )
 
 
-def consumer(bootstrap: str, group: str, topics: Iterable[str]) -> AIOKafkaConsumer:
+def consumer(bootstrap: str, group: str, topics: Iterable[str], client_id: str | None = None) -> AIOKafkaConsumer:
     """A consumer that begins with the oldest message and commits when told to; the caller starts and stops it."""
     return AIOKafkaConsumer(
         *topics,
         bootstrap_servers=bootstrap,
         group_id=group,
-        client_id=group,
+        client_id=client_id or group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=500,
@@ -115,6 +118,35 @@ async def ensure_topics(
         return missing
     finally:
         await admin.close()
+
+
+async def group_members(bootstrap: str, group: str) -> dict[str, str]:
+    """The client ids of a consumer group's members, by member id; none where there is no such group."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2_000)
+    try:
+        await admin.start()
+        ((error, _group, _state, _kind, _protocol, members),) = (await admin.describe_consumer_groups([group]))[
+            0
+        ].groups
+        if error:
+            raise for_code(error)
+        return {member_id: client_id for member_id, client_id, *_ in members}
+    finally:
+        await admin.close()
+
+
+async def remove_member(bootstrap: str, group: str, member_id: str) -> None:
+    """Let a member leave its consumer group on its behalf; its partitions go to the others at once."""
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=2_000)
+    try:
+        await client.bootstrap()
+        coordinator = await client.coordinator_lookup(CoordinationType.GROUP, group)
+        answer = await client.send(coordinator, LeaveGroupRequest(group, member_id))
+        error = for_code(answer.error_code)
+        if error not in (NoError, UnknownMemberIdError):  # unknown: it has left by itself
+            raise error(f"{member_id} can't leave {group}")
+    finally:
+        await client.close()
 
 
 async def partitions(bootstrap: str, topic: str) -> list[int]:

@@ -59,15 +59,32 @@ def begun(stack: Stack) -> str:
     return str(stack.post("/shop/orders", "customer", json=WISH).raise_for_status().json()["order_id"])
 
 
-@pytest.fixture(scope="module")
-def on_board(stack: Stack, band: bytes) -> str:
-    """An approved order, which the MES knows."""
+def put_on_board(stack: Stack, band: bytes) -> str:
+    """A new order that is approved and that the MES knows."""
     ident = stack.order(band)
     stack.reaches(ident, "PRICE_CALCULATED")
     approve = f"/crm/orders/{ident}/approve"
     eventually(lambda: stack.post(approve, "seller").is_success or None, "the seller can approve it")
     eventually(lambda: stack.get(f"/mes/orders/{ident}", "operator").is_success or None, "it is on the board")
     return ident
+
+
+@pytest.fixture(scope="module")
+def on_board(stack: Stack, band: bytes) -> str:
+    """An order that the MES knows."""
+    return put_on_board(stack, band)
+
+
+@pytest.fixture(scope="module")
+def contested(stack: Stack, band: bytes) -> str:
+    """An order for races: what the MES has done with it reaches the other services long after them."""
+    return put_on_board(stack, band)
+
+
+@pytest.fixture(scope="module")
+def untouched(stack: Stack, band: bytes) -> str:
+    """An order that nothing is done with, so its versions stay in every service."""
+    return put_on_board(stack, band)
 
 
 def in_blocks() -> Iterator[bytes]:
@@ -304,7 +321,7 @@ def test_a_thousand_posts_of_one_key_make_one_order(stack: Stack) -> None:
     assert set(all_orders(stack, "admin")) - set(before) == made
 
 
-def test_of_two_operators_exactly_one_gets_the_order(stack: Stack, on_board: str) -> None:
+def test_of_two_operators_exactly_one_gets_the_order(stack: Stack, contested: str) -> None:
     passwords = demo_accounts.credentials(stack.folder / ".facet" / "stack" / "data").passwords
     stack.demo["operator-2"] = {"username": "operator-2", "password": passwords["operator-2"]}
     rivals = ("operator", "operator-2")
@@ -317,7 +334,7 @@ def test_of_two_operators_exactly_one_gets_the_order(stack: Stack, on_board: str
 
             def claim(who: str, start: Barrier = start) -> httpx.Response:
                 start.wait()
-                return stack.post(f"/mes/orders/{on_board}/claim", who)
+                return stack.post(f"/mes/orders/{contested}/claim", who)
 
             answers = dict(zip(rivals, pool.map(claim, rivals), strict=True))
             assert sorted(answer.status_code for answer in answers.values()) == [200, 409]
@@ -325,15 +342,15 @@ def test_of_two_operators_exactly_one_gets_the_order(stack: Stack, on_board: str
             assert answers[winner].json()["claimed_by"] == winner
             loser = next(who for who in rivals if who != winner)
             refused(answers[loser], 409, "illegal-step")
-            refused(stack.post(f"/mes/orders/{on_board}/complete", loser), 409, "claimed")
-            again = stack.post(f"/mes/orders/{on_board}/rework", winner, json={"reason": "the race goes on"})
+            refused(stack.post(f"/mes/orders/{contested}/complete", loser), 409, "claimed")
+            again = stack.post(f"/mes/orders/{contested}/rework", winner, json={"reason": "the race goes on"})
             assert (again.json()["status"], again.json()["claimed_by"]) == ("REWORK", None)
             wins[winner] += 1
     assert sum(wins.values()) == RACES
 
 
 @pytest.mark.parametrize("stale", ['"0"', '"99"', '"x"', "3", 'W/"99"'])
-def test_a_version_that_is_not_the_newest_changes_nothing(stack: Stack, begun: str, on_board: str, stale: str) -> None:
+def test_a_version_that_is_not_the_newest_changes_nothing(stack: Stack, begun: str, untouched: str, stale: str) -> None:
     old = {"If-Match": stale}
     reason = {"reason": "a test"}
     product = stack.get("/shop/products", "admin").json()["items"][0]
@@ -342,9 +359,9 @@ def test_a_version_that_is_not_the_newest_changes_nothing(stack: Stack, begun: s
         (stack.post, f"/shop/orders/{begun}", "/cancel", "customer", {"json": reason}),
         (stack.put, f"/shop/orders/{begun}", "/model", "customer", {"files": {"model": ("a.stl", b"solid")}}),
         (stack.put, f"/shop/products/{product['product_id']}", "", "admin", {"json": product}),
-        (stack.put, f"/crm/orders/{on_board}", "/note", "seller", {"json": {"note": "a note"}}),
-        (stack.post, f"/crm/orders/{on_board}", "/hold", "seller", {"json": reason}),
-        (stack.post, f"/mes/orders/{on_board}", "/hold", "operator", {"json": reason}),
+        (stack.put, f"/crm/orders/{untouched}", "/note", "seller", {"json": {"note": "a note"}}),
+        (stack.post, f"/crm/orders/{untouched}", "/hold", "seller", {"json": reason}),
+        (stack.post, f"/mes/orders/{untouched}", "/hold", "operator", {"json": reason}),
         (stack.put, f"/partners/v1/webhooks/{hook}", "", "partner", {"json": {"url": "http://127.0.0.1:9/"}}),
     ]
     for send, row, step, who, body in tries:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 
 from data.contracts.envelope import CloudEvent, EventData
+from data.kit import kafka
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from tests.integration.data.test_consumer import note
@@ -15,6 +16,10 @@ async def slowly(connection: Connection, event: CloudEvent, data: EventData) -> 
     """So that a kill hits a transaction."""
     await note(connection, event, data)
     await asyncio.sleep(0.002)
+
+
+# So that whoever takes over from a killed one can't do so because its session has ended.
+kafka.SESSION_TIMEOUT_MS = 300_000
 
 
 async def main(name: str, url: str, bootstrap: str, topic: str) -> None:

@@ -71,10 +71,15 @@ class Broker:
         """Let :mod:`data.kit.kafka` give clients of this broker."""
         monkeypatch.setattr(kafka, "producer", lambda _bootstrap, _name: FakeProducer(self))
         monkeypatch.setattr(kafka, "answers", self._answers)
-        monkeypatch.setattr(kafka, "consumer", lambda _bootstrap, group, topics: FakeConsumer(self, group, topics))
+        monkeypatch.setattr(kafka, "group_members", self._group_members)
+        monkeypatch.setattr(kafka, "consumer", lambda _url, group, topics, _client: FakeConsumer(self, group, topics))
 
     async def _answers(self, _bootstrap: str) -> bool:
         return not self.away
+
+    async def _group_members(self, _bootstrap: str, _group: str) -> dict[str, str]:
+        self.check()
+        return {}
 
 
 class FakeProducer:

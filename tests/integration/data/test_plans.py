@@ -137,6 +137,8 @@ PLANS: dict[str, Expected] = {
         *("ix_parked_subject", "ix_parked_unreachable", "ix_parked_undecided"), whole="parked", blocks=MOST_COUNTED
     ),
     "kit.parking._LIST": by("pk_parked", after=[0]),
+    # A view over the server's own memory.
+    "kit.group_membership._HELD": by(whole="pg_locks"),
     "kit.relay._FIRST": by("pk_outbox"),
     "kit.relay._TAKE": by("pk_outbox", blocks=7, most=[relay.BATCH]),
     "pricing.repository._GET": by("pk_quotes"),

@@ -1,0 +1,116 @@
+"""Removes members whose process has died from a consumer group at once.
+
+Kafka keeps a dead member until its session ends (``kafka.SESSION_TIMEOUT_MS``); until then its partitions stand still
+and its successor waits to join. So each member holds an advisory lock in its consumer's database, whose key is in its
+client id. PostgreSQL frees the lock with the connection, that is when the process dies. The other members of the group,
+and a successor before it has joined, remove a member whose lock is free.
+
+A restart of PostgreSQL frees every lock, and each member takes its own again. One that is removed before it has done so
+joins again by itself, which costs a rebalance and loses nothing (docs/decisions/0019).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from aiokafka.errors import KafkaError
+from sqlalchemy import BigInteger, Integer, bindparam, cast, column, func, literal, select, table
+
+from data.kit import kafka, sql
+from data.kit.database import AWAY, RETRY_EVERY_S, Connection, Database
+
+CHECK_EVERY_S = 5.0
+CONFIRM_AFTER_S = 1.0
+"""Between the two checks that find a lock free before its member is removed: time to take it again."""
+CHECK_TIMEOUT_S = 10.0
+_LOCKS = 0x6B61666B  # the first key of the locks, which keeps them apart from others
+_locks = table("pg_locks", column("locktype"), column("classid"), column("objid"))
+_HELD = sql.Statement(
+    select(cast(_locks.c.objid, BigInteger)).where(
+        _locks.c.locktype == "advisory", cast(_locks.c.classid, BigInteger) == _LOCKS
+    )
+)
+_TAKE = sql.Statement(select(func.pg_try_advisory_lock(literal(_LOCKS, Integer), bindparam("key", type_=Integer))))
+_log = structlog.get_logger(__name__)
+
+
+class GroupMembership:
+    """One member of ``group`` at a time, for the consumer whose effects are in ``database``.
+
+    ``removed`` counts the dead members that it has removed.
+    """
+
+    def __init__(self, group: str, database: Database, bootstrap: str) -> None:
+        self._group, self._database, self._bootstrap = group, database, bootstrap
+        self._suspects: set[str] = set()
+        self._watch: asyncio.Task[None] | None = None
+        self.removed = 0
+
+    @asynccontextmanager
+    async def member(self) -> AsyncIterator[str]:
+        """The client id of a new member, whose lock is held for the block. Waits for a database that is away."""
+        key = 1 + secrets.randbelow(2**31 - 1)
+        held = asyncio.get_running_loop().create_future()
+        self._watch = asyncio.get_running_loop().create_task(self._hold(key, held), name=f"{self._group} membership")
+        try:
+            await asyncio.wait((self._watch, held), return_when=asyncio.FIRST_COMPLETED)
+            self.check()
+            yield _client_id(self._group, key)
+        finally:
+            self._watch.cancel()
+            await asyncio.wait((self._watch,))
+
+    def check(self) -> None:
+        """Raise what ended the watch over the group: no outage does."""
+        if self._watch and self._watch.done():
+            self._watch.result()
+
+    async def _hold(self, key: int, held: asyncio.Future[None]) -> None:
+        """Hold the lock ``key`` and remove dead members, for ever."""
+        while True:
+            try:
+                async with self._database.session() as connection:
+                    if not await sql.value(connection, _TAKE, {"key": key}):
+                        raise RuntimeError(f"the lock {key} of a member of {self._group} is held by another")
+                    if not held.done():
+                        held.set_result(None)
+                    while True:
+                        await asyncio.sleep(await self._remove_dead(connection))
+            except AWAY as error:
+                _log.warning("group membership waits for the database", consumer=self._group, error=str(error))
+            await asyncio.sleep(RETRY_EVERY_S)
+
+    async def _remove_dead(self, connection: Connection) -> float:
+        """Remove the members found dead twice; gives the seconds until the next check."""
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                members = await kafka.group_members(self._bootstrap, self._group)
+                held = set(await sql.values(connection, _HELD, {}))
+                keys = {ident: _key(self._group, client) for ident, client in members.items()}
+                dead = {ident for ident, key in keys.items() if key is not None and key not in held}
+                for ident in dead & self._suspects:
+                    await kafka.remove_member(self._bootstrap, self._group, ident)
+                    self.removed += 1
+                    _log.warning("dead member removed from its group", consumer=self._group, member=ident)
+                self._suspects = dead - self._suspects
+        except (KafkaError, OSError) as error:  # a time-out is an OSError
+            _log.warning("group membership waits for kafka", consumer=self._group, error=str(error))
+            return CONFIRM_AFTER_S
+        return CONFIRM_AFTER_S if self._suspects else CHECK_EVERY_S
+
+
+def _client_id(group: str, key: int) -> str:
+    return f"{group}-{key:08x}"
+
+
+def _key(group: str, client_id: str) -> int | None:
+    """The lock of the member with this client id; None where it has none of ours."""
+    start, _, key = client_id.rpartition("-")
+    try:
+        return int(key, 16) if start == group and len(key) == 8 else None
+    except ValueError:
+        return None

@@ -1,0 +1,162 @@
+"""Dead members leave their group at once; living ones, and those of other programs, stay.
+
+That a successor of a killed process takes over long before the session of the dead one ends is shown in
+`test_consumer.py`, where killed consumers have sessions of five minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from data.contracts.topics import dead_letters
+from data.kit import group_membership, kafka
+from data.kit.consumer import Consumer
+from data.kit.database import Database
+from data.kit.group_membership import GroupMembership
+from data.kit.ids import new_id
+from tests.integration.data.running import cancelled, run, until, while_running
+from tests.integration.data.test_consumer import note, noted, publish, written
+
+MEMBERSHIP = "test-membership"
+
+
+class Group:
+    """A consumer group in the place of Kafka's: members by id, removed ones in the order of their removal."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.members: dict[str, str] = {}
+        self.removed: list[str] = []
+        self.checks = 0
+        self.away = False
+        monkeypatch.setattr(kafka, "group_members", self._members)
+        monkeypatch.setattr(kafka, "remove_member", self._remove)
+        monkeypatch.setattr(group_membership, "CHECK_EVERY_S", 0.02)
+        monkeypatch.setattr(group_membership, "CONFIRM_AFTER_S", 0.02)
+
+    async def _members(self, _bootstrap: str, _group: str) -> dict[str, str]:
+        self.checks += 1
+        if self.away:
+            raise KafkaConnectionError("away")
+        return dict(self.members)
+
+    async def _remove(self, _bootstrap: str, _group: str, member_id: str) -> None:
+        self.removed.append(member_id)
+        del self.members[member_id]
+
+    def checked(self, times: int) -> Callable[[], bool]:
+        """A condition: the group was looked at so many times more."""
+        goal = self.checks + times
+        return lambda: self.checks >= goal
+
+
+@pytest.fixture
+def group(monkeypatch: pytest.MonkeyPatch) -> Group:
+    return Group(monkeypatch)
+
+
+def test_only_dead_members_are_removed(shop_url: str, group: Group) -> None:
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            one, other, gone = (GroupMembership(MEMBERSHIP, database, "") for _ in range(3))
+            async with one.member() as first, other.member() as second:
+                async with gone.member() as third:
+                    group.members = {
+                        "1": first, "2": second, "3": third, "4": "aiokafka", "5": MEMBERSHIP,
+                        "6": f"{MEMBERSHIP}-operator", "7": "other-group-0000002a",
+                    }  # fmt: skip
+                    await until(group.checked(10))
+                    assert group.removed == []
+                await until(lambda: group.removed == ["3"])
+                await until(group.checked(10))
+            assert group.removed == ["3"]
+            assert sorted(group.members) == ["1", "2", "4", "5", "6", "7"]
+            assert [one.removed + other.removed, gone.removed] == [1, 0]
+
+    run(main())
+
+
+def test_a_member_that_takes_its_lock_again_stays(shop_url: str, group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_membership, "CONFIRM_AFTER_S", 30.0)
+
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            watching, living = GroupMembership(MEMBERSHIP, database, ""), GroupMembership(MEMBERSHIP, database, "")
+            async with living.member() as client_id:
+                key = int(client_id.rpartition("-")[2], 16)
+                async with watching.member():
+                    group.members = {"living": client_id}
+                    async with database.connection() as connection:
+                        await connection.execute(
+                            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE objid = %s", [key]
+                        )
+                    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s"
+
+                    async def taken_again() -> bool:
+                        async with database.connection() as connection:
+                            row = await (await connection.execute(held, [key])).fetchone()
+                            return bool(row and row[0])
+
+                    await until(taken_again)
+                    assert group.removed == []
+
+    run(main())
+
+
+def test_kafka_that_is_away_is_asked_again(shop_url: str, group: Group) -> None:
+    async def main() -> None:
+        async with Database(shop_url) as database:
+            gone, watching = GroupMembership(MEMBERSHIP, database, ""), GroupMembership(MEMBERSHIP, database, "")
+            async with gone.member() as client_id:
+                group.members = {"gone": client_id}
+            group.away = True
+            async with watching.member():
+                await until(group.checked(3))
+                assert group.removed == []
+                group.away = False
+                await until(lambda: group.removed == ["gone"])
+                watching.check()
+
+    run(main())
+
+
+def test_members_that_kafka_knows(bootstrap: str, topic: str) -> None:
+    async def main() -> None:
+        group = f"test-{new_id().hex}"
+        async with kafka.started(kafka.consumer(bootstrap, group, [topic], "a-client")):
+            ((member, client),) = (await kafka.group_members(bootstrap, group)).items()
+            assert client == "a-client"
+            await kafka.remove_member(bootstrap, group, member)
+            assert member not in await kafka.group_members(bootstrap, group)
+            await kafka.remove_member(bootstrap, group, member)  # it has gone already
+            assert await kafka.group_members(bootstrap, "nobody") == {}
+
+    run(main())
+
+
+def test_a_living_member_that_was_removed_joins_again(shop_url: str, bootstrap: str, topic: str) -> None:
+    name = f"test-{new_id().hex}"
+    order = new_id()
+
+    async def main() -> None:
+        await kafka.ensure_topics(bootstrap, [dead_letters(name)], partitions=1)
+        async with Database(shop_url) as database:
+            consumers = [Consumer(name, note, database, bootstrap, [topic]) for _ in range(2)]
+
+            async def work() -> None:
+                for sequence in range(1, 4):
+                    async with asyncio.timeout(60):
+                        while len(members := await kafka.group_members(bootstrap, name)) < 2:
+                            await asyncio.sleep(0.1)
+                    for member in members:
+                        await kafka.remove_member(bootstrap, name, member)
+                    await publish(bootstrap, topic, [(str(order), written(cancelled(topic, order), sequence))])
+                    await until(lambda sequence=sequence: len(noted(shop_url)) == sequence)
+
+            await while_running(*(each.run() for each in consumers), work=work())
+
+    run(main())
+    assert [sequence for _, sequence in noted(shop_url)] == [1, 2, 3]
