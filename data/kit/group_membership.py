@@ -78,29 +78,38 @@ class GroupMembership:
                         raise RuntimeError(f"the lock {key} of a member of {self._group} is held by another")
                     if not held.done():
                         held.set_result(None)
-                    while True:
-                        await asyncio.sleep(await self._remove_dead(connection))
+                    await self._remove_dead(connection)
             except AWAY as error:
                 _log.warning("group membership waits for the database", consumer=self._group, error=str(error))
             await asyncio.sleep(RETRY_EVERY_S)
 
-    async def _remove_dead(self, connection: Connection) -> float:
-        """Remove the members found dead twice; gives the seconds until the next check."""
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S):
-                members = await kafka.group_members(self._bootstrap, self._group)
-                held = set(await sql.values(connection, _HELD, {}))
-                keys = {ident: _key(self._group, client) for ident, client in members.items()}
-                dead = {ident for ident, key in keys.items() if key is not None and key not in held}
-                for ident in dead & self._suspects:
-                    await kafka.remove_member(self._bootstrap, self._group, ident)
-                    self.removed += 1
-                    _log.warning("dead member removed from its group", consumer=self._group, member=ident)
-                self._suspects = dead - self._suspects
-        except (KafkaError, OSError) as error:  # a time-out is an OSError
-            _log.warning("group membership waits for kafka", consumer=self._group, error=str(error))
-            return CONFIRM_AFTER_S
-        return CONFIRM_AFTER_S if self._suspects else CHECK_EVERY_S
+    async def _remove_dead(self, connection: Connection) -> None:
+        """Remove each member that two checks in a row find dead, until the database is away."""
+        rest_s = 0.0
+        while True:
+            try:
+                async with kafka.started(kafka.Group(self._bootstrap, self._group)) as group:
+                    while True:
+                        async with asyncio.timeout(CHECK_TIMEOUT_S):
+                            await self._check(connection, group)
+                        rest_s = 0.0
+                        await asyncio.sleep(CONFIRM_AFTER_S if self._suspects else CHECK_EVERY_S)
+            except (KafkaError, OSError) as error:  # a time-out is an OSError
+                # A broker that has just come back has enough to do with those who wait for it.
+                rest_s = min(CHECK_EVERY_S, 2 * rest_s + CONFIRM_AFTER_S)
+                _log.warning("group membership waits for kafka", consumer=self._group, error=str(error), seconds=rest_s)
+            await asyncio.sleep(rest_s)
+
+    async def _check(self, connection: Connection, group: kafka.Group) -> None:
+        members = await group.members()
+        held = set(await sql.values(connection, _HELD, {}))
+        keys = {ident: _key(self._group, client) for ident, client in members.items()}
+        dead = {ident for ident, key in keys.items() if key is not None and key not in held}
+        for ident in dead & self._suspects:
+            await group.remove(ident)
+            self.removed += 1
+            _log.warning("dead member removed from its group", consumer=self._group, member=ident)
+        self._suspects = dead - self._suspects
 
 
 def _client_id(group: str, key: int) -> str:

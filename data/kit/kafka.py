@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import KafkaError, NoError, UnknownMemberIdError, for_code
+from aiokafka.protocol.admin import DescribeGroupsRequest
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from data.kit import kafka_connection
@@ -120,33 +121,39 @@ async def ensure_topics(
         await admin.close()
 
 
-async def group_members(bootstrap: str, group: str) -> dict[str, str]:
-    """The client ids of a consumer group's members, by member id; none where there is no such group."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2_000)
-    try:
-        await admin.start()
-        ((error, _group, _state, _kind, _protocol, members),) = (await admin.describe_consumer_groups([group]))[
-            0
-        ].groups
+class Group:
+    """The members of a consumer group as its coordinator knows them, by a connection of its own."""
+
+    def __init__(self, bootstrap: str, group: str) -> None:
+        self._client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=4_000)
+        self._group = group
+
+    async def start(self) -> None:
+        """Connect; raises KafkaError where no broker answers."""
+        await self._client.bootstrap()
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await self._client.close()
+
+    async def members(self) -> dict[str, str]:
+        """The client ids of the members by member id; none where there is no such group."""
+        ((error, _group, _state, _kind, _protocol, members),) = (
+            await self._ask(DescribeGroupsRequest([self._group]))
+        ).groups
         if error:
-            raise for_code(error)
+            raise for_code(error)(f"can't describe the group {self._group}")
         return {member_id: client_id for member_id, client_id, *_ in members}
-    finally:
-        await admin.close()
 
-
-async def remove_member(bootstrap: str, group: str, member_id: str) -> None:
-    """Let a member leave its consumer group on its behalf; its partitions go to the others at once."""
-    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=2_000)
-    try:
-        await client.bootstrap()
-        coordinator = await client.coordinator_lookup(CoordinationType.GROUP, group)
-        answer = await client.send(coordinator, LeaveGroupRequest(group, member_id))
-        error = for_code(answer.error_code)
+    async def remove(self, member_id: str) -> None:
+        """Let a member leave on its behalf; its partitions go to the others at once."""
+        error = for_code((await self._ask(LeaveGroupRequest(self._group, member_id))).error_code)
         if error not in (NoError, UnknownMemberIdError):  # unknown: it has left by itself
-            raise error(f"{member_id} can't leave {group}")
-    finally:
-        await client.close()
+            raise error(f"{member_id} can't leave the group {self._group}")
+
+    async def _ask(self, request: DescribeGroupsRequest | LeaveGroupRequest) -> Any:
+        coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, self._group)
+        return await self._client.send(coordinator, request)
 
 
 async def partitions(bootstrap: str, topic: str) -> list[int]:

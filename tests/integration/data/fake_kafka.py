@@ -71,14 +71,27 @@ class Broker:
         """Let :mod:`data.kit.kafka` give clients of this broker."""
         monkeypatch.setattr(kafka, "producer", lambda _bootstrap, _name: FakeProducer(self))
         monkeypatch.setattr(kafka, "answers", self._answers)
-        monkeypatch.setattr(kafka, "group_members", self._group_members)
+        monkeypatch.setattr(kafka, "Group", lambda _bootstrap, _group: FakeGroup(self))
         monkeypatch.setattr(kafka, "consumer", lambda _url, group, topics, _client: FakeConsumer(self, group, topics))
 
     async def _answers(self, _bootstrap: str) -> bool:
         return not self.away
 
-    async def _group_members(self, _bootstrap: str, _group: str) -> dict[str, str]:
-        self.check()
+
+class FakeGroup:
+    """A group in which nobody has died."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def start(self) -> None:
+        self._broker.check()
+
+    async def stop(self) -> None:
+        """Nothing to end."""
+
+    async def members(self) -> dict[str, str]:
+        self._broker.check()
         return {}
 
 

@@ -6,7 +6,6 @@ That a successor of a killed process takes over long before the session of the d
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -24,28 +23,33 @@ from tests.integration.data.test_consumer import note, noted, publish, written
 MEMBERSHIP = "test-membership"
 
 
-class Group:
-    """A consumer group in the place of Kafka's: members by id, removed ones in the order of their removal."""
+class FakeGroup:
+    """A consumer group in the place of Kafka's: client ids by member id, and who was removed, in that order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.members: dict[str, str] = {}
+        self.clients: dict[str, str] = {}
         self.removed: list[str] = []
         self.checks = 0
         self.away = False
-        monkeypatch.setattr(kafka, "group_members", self._members)
-        monkeypatch.setattr(kafka, "remove_member", self._remove)
+        monkeypatch.setattr(kafka, "Group", lambda _bootstrap, _group: self)
         monkeypatch.setattr(group_membership, "CHECK_EVERY_S", 0.02)
         monkeypatch.setattr(group_membership, "CONFIRM_AFTER_S", 0.02)
 
-    async def _members(self, _bootstrap: str, _group: str) -> dict[str, str]:
+    async def start(self) -> None:
+        """Nothing to begin."""
+
+    async def stop(self) -> None:
+        """Nothing to end."""
+
+    async def members(self) -> dict[str, str]:
         self.checks += 1
         if self.away:
             raise KafkaConnectionError("away")
-        return dict(self.members)
+        return dict(self.clients)
 
-    async def _remove(self, _bootstrap: str, _group: str, member_id: str) -> None:
+    async def remove(self, member_id: str) -> None:
         self.removed.append(member_id)
-        del self.members[member_id]
+        del self.clients[member_id]
 
     def checked(self, times: int) -> Callable[[], bool]:
         """A condition: the group was looked at so many times more."""
@@ -54,17 +58,17 @@ class Group:
 
 
 @pytest.fixture
-def group(monkeypatch: pytest.MonkeyPatch) -> Group:
-    return Group(monkeypatch)
+def group(monkeypatch: pytest.MonkeyPatch) -> FakeGroup:
+    return FakeGroup(monkeypatch)
 
 
-def test_only_dead_members_are_removed(shop_url: str, group: Group) -> None:
+def test_only_dead_members_are_removed(shop_url: str, group: FakeGroup) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
             one, other, gone = (GroupMembership(MEMBERSHIP, database, "") for _ in range(3))
             async with one.member() as first, other.member() as second:
                 async with gone.member() as third:
-                    group.members = {
+                    group.clients = {
                         "1": first, "2": second, "3": third, "4": "aiokafka", "5": MEMBERSHIP,
                         "6": f"{MEMBERSHIP}-operator", "7": "other-group-0000002a",
                     }  # fmt: skip
@@ -73,13 +77,15 @@ def test_only_dead_members_are_removed(shop_url: str, group: Group) -> None:
                 await until(lambda: group.removed == ["3"])
                 await until(group.checked(10))
             assert group.removed == ["3"]
-            assert sorted(group.members) == ["1", "2", "4", "5", "6", "7"]
+            assert sorted(group.clients) == ["1", "2", "4", "5", "6", "7"]
             assert [one.removed + other.removed, gone.removed] == [1, 0]
 
     run(main())
 
 
-def test_a_member_that_takes_its_lock_again_stays(shop_url: str, group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_member_that_takes_its_lock_again_stays(
+    shop_url: str, group: FakeGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(group_membership, "CONFIRM_AFTER_S", 30.0)
 
     async def main() -> None:
@@ -88,7 +94,7 @@ def test_a_member_that_takes_its_lock_again_stays(shop_url: str, group: Group, m
             async with living.member() as client_id:
                 key = int(client_id.rpartition("-")[2], 16)
                 async with watching.member():
-                    group.members = {"living": client_id}
+                    group.clients = {"living": client_id}
                     async with database.connection() as connection:
                         await connection.execute(
                             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE objid = %s", [key]
@@ -106,12 +112,12 @@ def test_a_member_that_takes_its_lock_again_stays(shop_url: str, group: Group, m
     run(main())
 
 
-def test_kafka_that_is_away_is_asked_again(shop_url: str, group: Group) -> None:
+def test_kafka_that_is_away_is_asked_again(shop_url: str, group: FakeGroup) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
             gone, watching = GroupMembership(MEMBERSHIP, database, ""), GroupMembership(MEMBERSHIP, database, "")
             async with gone.member() as client_id:
-                group.members = {"gone": client_id}
+                group.clients = {"gone": client_id}
             group.away = True
             async with watching.member():
                 await until(group.checked(3))
@@ -125,14 +131,18 @@ def test_kafka_that_is_away_is_asked_again(shop_url: str, group: Group) -> None:
 
 def test_members_that_kafka_knows(bootstrap: str, topic: str) -> None:
     async def main() -> None:
-        group = f"test-{new_id().hex}"
-        async with kafka.started(kafka.consumer(bootstrap, group, [topic], "a-client")):
-            ((member, client),) = (await kafka.group_members(bootstrap, group)).items()
+        name = f"test-{new_id().hex}"
+        async with (
+            kafka.started(kafka.consumer(bootstrap, name, [topic], "a-client")),
+            kafka.started(kafka.Group(bootstrap, name)) as group,
+            kafka.started(kafka.Group(bootstrap, "nobody")) as nobody,
+        ):
+            ((member, client),) = (await group.members()).items()
             assert client == "a-client"
-            await kafka.remove_member(bootstrap, group, member)
-            assert member not in await kafka.group_members(bootstrap, group)
-            await kafka.remove_member(bootstrap, group, member)  # it has gone already
-            assert await kafka.group_members(bootstrap, "nobody") == {}
+            await group.remove(member)
+            assert member not in await group.members()
+            await group.remove(member)  # it has gone already
+            assert await nobody.members() == {}
 
     run(main())
 
@@ -143,16 +153,17 @@ def test_a_living_member_that_was_removed_joins_again(shop_url: str, bootstrap: 
 
     async def main() -> None:
         await kafka.ensure_topics(bootstrap, [dead_letters(name)], partitions=1)
-        async with Database(shop_url) as database:
+        async with Database(shop_url) as database, kafka.started(kafka.Group(bootstrap, name)) as group:
             consumers = [Consumer(name, note, database, bootstrap, [topic]) for _ in range(2)]
+
+            async def both() -> bool:
+                return len(await group.members()) == len(consumers)
 
             async def work() -> None:
                 for sequence in range(1, 4):
-                    async with asyncio.timeout(60):
-                        while len(members := await kafka.group_members(bootstrap, name)) < 2:
-                            await asyncio.sleep(0.1)
-                    for member in members:
-                        await kafka.remove_member(bootstrap, name, member)
+                    await until(both)
+                    for member in await group.members():
+                        await group.remove(member)
                     await publish(bootstrap, topic, [(str(order), written(cancelled(topic, order), sequence))])
                     await until(lambda sequence=sequence: len(noted(shop_url)) == sequence)
 
