@@ -16,8 +16,8 @@ NODE_SETTINGS = {
     # A worker is ready after two seconds of its CPU. Ray ends one that idles for a second where there are more workers
     # than CPUs, and here express and ordinary work have workers of their own.
     "RAY_idle_worker_killing_time_threshold_ms": "900000",
-    # Ray starts workers for a backlog although idle ones are there: five seconds of CPU for two that got no task, at the
-    # moment when an outage has ended and everything is wanted at once.
+    # Ray starts workers for a backlog although idle ones are there: seconds of CPU for some that got no task, in the
+    # moment after an outage in which everything is wanted at once.
     "RAY_enable_worker_prestart": "0",
 }
 """Environment of every Ray node that prices."""
