@@ -6,7 +6,7 @@ client id. PostgreSQL frees the lock with the connection, that is when the proce
 and a successor before it has joined, remove a member whose lock is free.
 
 A restart of PostgreSQL frees every lock, and each member takes its own again. One that is removed before it has done so
-joins again by itself, which costs a rebalance and loses nothing (docs/decisions/0019).
+joins again by itself: that takes time and loses nothing (docs/decisions/0019).
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ CHECK_EVERY_S = 5.0
 CONFIRM_AFTER_S = 1.0
 """Between the two checks that find a lock free before its member is removed: time to take it again."""
 CHECK_TIMEOUT_S = 10.0
-_LOCKS = 0x6B61666B  # the first key of the locks, which keeps them apart from others
+LOCKS = 0x6B61666B
+"""The first key of the locks, which keeps them apart from others."""
 _locks = table("pg_locks", column("locktype"), column("classid"), column("objid"))
 _HELD = sql.Statement(
     select(cast(_locks.c.objid, BigInteger)).where(
-        _locks.c.locktype == "advisory", cast(_locks.c.classid, BigInteger) == _LOCKS
+        _locks.c.locktype == "advisory", cast(_locks.c.classid, BigInteger) == LOCKS
     )
 )
-_TAKE = sql.Statement(select(func.pg_try_advisory_lock(literal(_LOCKS, Integer), bindparam("key", type_=Integer))))
+_TAKE = sql.Statement(select(func.pg_try_advisory_lock(literal(LOCKS, Integer), bindparam("key", type_=Integer))))
 _log = structlog.get_logger(__name__)
 
 
@@ -61,8 +62,9 @@ class GroupMembership:
             self.check()
             yield _client_id(self._group, key)
         finally:
-            self._watch.cancel()
-            await asyncio.wait((self._watch,))
+            while not self._watch.done():  # asyncio.wait_for can swallow a cancellation before Python 3.12
+                self._watch.cancel()
+                await asyncio.wait((self._watch,), timeout=1.0)
 
     def check(self) -> None:
         """Raise what ended the watch over the group: no outage does."""
@@ -74,11 +76,11 @@ class GroupMembership:
         while True:
             try:
                 async with self._database.session() as connection:
-                    if not await sql.value(connection, _TAKE, {"key": key}):
-                        raise RuntimeError(f"the lock {key} of a member of {self._group} is held by another")
-                    if not held.done():
-                        held.set_result(None)
-                    await self._remove_dead(connection)
+                    # After a broken connection the server may still keep the former session, and the lock with it.
+                    if await sql.value(connection, _TAKE, {"key": key}):
+                        if not held.done():
+                            held.set_result(None)
+                        await self._remove_dead(connection)
             except AWAY as error:
                 _log.warning("group membership waits for the database", consumer=self._group, error=str(error))
             await asyncio.sleep(RETRY_EVERY_S)

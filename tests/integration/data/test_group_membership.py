@@ -6,19 +6,19 @@ That a successor of a killed process takes over long before the session of the d
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from data.contracts.topics import dead_letters
 from data.kit import group_membership, kafka
-from data.kit.consumer import Consumer
-from data.kit.database import Database
+from data.kit.database import RETRY_EVERY_S, Database
 from data.kit.group_membership import GroupMembership
 from data.kit.ids import new_id
-from tests.integration.data.running import cancelled, run, until, while_running
-from tests.integration.data.test_consumer import note, noted, publish, written
+from tests.integration.data.running import run, until
 
 MEMBERSHIP = "test-membership"
 
@@ -112,6 +112,30 @@ def test_a_member_that_takes_its_lock_again_stays(
     run(main())
 
 
+def test_a_lock_that_a_former_session_still_holds_is_waited_for(
+    shop_url: str, group: FakeGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "randbelow", lambda _below: 41)
+
+    async def main() -> None:
+        async with Database(shop_url) as database, AsyncExitStack() as former:
+            connection = await former.enter_async_context(database.session())
+            await connection.execute("SELECT pg_advisory_lock(%s, 42)", [group_membership.LOCKS])
+            membership = GroupMembership(MEMBERSHIP, database, "")
+
+            async def join() -> str:
+                async with membership.member() as client_id:
+                    return client_id
+
+            joining = asyncio.create_task(join())
+            await asyncio.sleep(3 * RETRY_EVERY_S)
+            assert not joining.done()
+            await former.aclose()
+            assert await joining == f"{MEMBERSHIP}-0000002a"
+
+    run(main())
+
+
 def test_kafka_that_is_away_is_asked_again(shop_url: str, group: FakeGroup) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
@@ -145,29 +169,3 @@ def test_members_that_kafka_knows(bootstrap: str, topic: str) -> None:
             assert await nobody.members() == {}
 
     run(main())
-
-
-def test_a_living_member_that_was_removed_joins_again(shop_url: str, bootstrap: str, topic: str) -> None:
-    name = f"test-{new_id().hex}"
-    order = new_id()
-
-    async def main() -> None:
-        await kafka.ensure_topics(bootstrap, [dead_letters(name)], partitions=1)
-        async with Database(shop_url) as database, kafka.started(kafka.Group(bootstrap, name)) as group:
-            consumers = [Consumer(name, note, database, bootstrap, [topic]) for _ in range(2)]
-
-            async def both() -> bool:
-                return len(await group.members()) == len(consumers)
-
-            async def work() -> None:
-                for sequence in range(1, 4):
-                    await until(both)
-                    for member in await group.members():
-                        await group.remove(member)
-                    await publish(bootstrap, topic, [(str(order), written(cancelled(topic, order), sequence))])
-                    await until(lambda sequence=sequence: len(noted(shop_url)) == sequence)
-
-            await while_running(*(each.run() for each in consumers), work=work())
-
-    run(main())
-    assert [sequence for _, sequence in noted(shop_url)] == [1, 2, 3]
