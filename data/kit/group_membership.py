@@ -6,7 +6,7 @@ client id. PostgreSQL frees the lock with the connection, that is when the proce
 and a successor before it has joined, remove a member whose lock is free.
 
 A restart of PostgreSQL frees every lock, and each member takes its own again. One that is removed before it has done so
-joins again by itself: that takes time and loses nothing (docs/decisions/0019).
+joins again by itself: that costs a rebalance and loses nothing (docs/decisions/0019).
 """
 
 from __future__ import annotations

@@ -75,9 +75,20 @@ async def started(client: Client) -> AsyncIterator[Client]:
     try:
         await untyped.start()
         yield client
-    finally:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await untyped.stop()
+    except BaseException as error:
+        # What ended the block is raised, a cancellation above all, and not how its client fares afterwards.
+        try:
+            await _stop(untyped)
+        except (KafkaError, OSError) as failed:  # a time-out is an OSError
+            error.add_note(f"its Kafka client could not be stopped: {failed!r}")
+        raise
+    else:
+        await _stop(untyped)
+
+
+async def _stop(client: Any) -> None:
+    async with asyncio.timeout(STOP_TIMEOUT_S):
+        await client.stop()
 
 
 async def answers(bootstrap: str) -> bool:

@@ -14,11 +14,14 @@ from contextlib import AsyncExitStack
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from data.contracts.topics import dead_letters
 from data.kit import group_membership, kafka
+from data.kit.consumer import Consumer
 from data.kit.database import RETRY_EVERY_S, Database
 from data.kit.group_membership import GroupMembership
 from data.kit.ids import new_id
-from tests.integration.data.running import run, until
+from tests.integration.data.running import cancelled, run, until, while_running
+from tests.integration.data.test_consumer import note, noted, publish, written
 
 MEMBERSHIP = "test-membership"
 
@@ -169,3 +172,32 @@ def test_members_that_kafka_knows(bootstrap: str, topic: str) -> None:
             assert await nobody.members() == {}
 
     run(main())
+
+
+def test_a_living_member_that_was_removed_joins_again(shop_url: str, bootstrap: str, topic: str) -> None:
+    name = f"test-{new_id().hex}"
+    order = new_id()
+
+    async def main() -> None:
+        await kafka.ensure_topics(bootstrap, [dead_letters(name)], partitions=1)
+        async with Database(shop_url) as database, kafka.started(kafka.Group(bootstrap, name)) as group:
+            consumer = Consumer(name, note, database, bootstrap, [topic])
+
+            async def work() -> None:
+                removed: set[str] = set()
+
+                async def joined() -> bool:
+                    return not removed >= set(await group.members())
+
+                for sequence in range(1, 4):
+                    await publish(bootstrap, topic, [(str(order), written(cancelled(topic, order), sequence))])
+                    await until(lambda sequence=sequence: len(noted(shop_url)) == sequence)
+                    removed = set(await group.members())
+                    for member in removed:
+                        await group.remove(member)
+                    await until(joined)
+
+            await while_running(consumer.run(), work=work())
+
+    run(main())
+    assert [sequence for _, sequence in noted(shop_url)] == [1, 2, 3]
