@@ -79,7 +79,7 @@ class Broker:
 
 
 class FakeGroup:
-    """A group in which nobody has died."""
+    """A consumer group without dead members."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker

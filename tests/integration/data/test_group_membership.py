@@ -162,14 +162,14 @@ def test_members_that_kafka_knows(bootstrap: str, topic: str) -> None:
         async with (
             kafka.started(kafka.consumer(bootstrap, name, [topic], "a-client")),
             kafka.started(kafka.Group(bootstrap, name)) as group,
-            kafka.started(kafka.Group(bootstrap, "nobody")) as nobody,
+            kafka.started(kafka.Group(bootstrap, "no-such-group")) as missing,
         ):
             ((member, client),) = (await group.members()).items()
             assert client == "a-client"
             await group.remove(member)
             assert member not in await group.members()
             await group.remove(member)  # it has gone already
-            assert await nobody.members() == {}
+            assert await missing.members() == {}
 
     run(main())
 
