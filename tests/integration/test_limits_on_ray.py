@@ -93,7 +93,7 @@ def test_a_job_that_takes_memory_ends_and_neither_the_node_nor_the_dispatcher_do
     client: Client, tmp_path: Path
 ) -> None:
     before = ray.get(client.hello())["pid"]
-    hog = client.submit(job(tmp_path, "hog"))
+    hog = client.submit(job(tmp_path, "hog", cpu_limit_s=EVER))  # a node's whole memory takes CPU seconds to fill
     others = [client.submit(job(tmp_path, "ring")) for _ in range(4)]
     outcome = hog.outcome(200)
     assert (outcome.status, outcome.code) == (Status.FAILED, "out_of_memory")
