@@ -108,8 +108,16 @@ def down(
 def dispatcher(
     analyses: Annotated[Path, typer.Option(metavar="DIR", help="Where, on the cluster's head, analyses are kept.")],
     address: Annotated[str, typer.Option(help="The cluster: host:port, ray://host:port, auto.")] = "auto",
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Do not end: Ray ends every idle worker of a command that has ended.")
+    ] = False,
 ) -> None:
-    """Begin the dispatcher of a Ray cluster, if it has none; it outlives this command, and Ray restarts it."""
+    """Begin the dispatcher of a Ray cluster, if it has none; it outlives this command, and Ray restarts it.
+
+    With ``--stay`` workers that are warm wait for the next model; without it each model after a pause starts one.
+    """
+    import threading
+
     import ray
 
     from pricing_engine.distributed.actor import start_dispatcher
@@ -117,7 +125,9 @@ def dispatcher(
 
     with cluster(address):
         found = ray.get(start_dispatcher(str(analyses)).hello.remote())
-    _say(f"the dispatcher of engine {found['engine']} runs, pid {found['pid']}")
+        _say(f"the dispatcher of engine {found['engine']} runs, pid {found['pid']}")
+        if stay:
+            threading.Event().wait()
 
 
 def _say_up(state: State) -> None:

@@ -57,10 +57,7 @@ def dead_letters() -> None:
     from data.contracts.topics import CONSUMERS
     from data.kit import dead_letters as letters
 
-    async def count() -> dict[str, int]:
-        return {consumer: await letters.waiting(_bootstrap(), consumer) for consumer in CONSUMERS}
-
-    for consumer, waiting in _with_kafka(count()).items():
+    for consumer, waiting in _with_kafka(letters.waiting(_bootstrap(), CONSUMERS)).items():
         print(f"{consumer}: {waiting}")
 
 

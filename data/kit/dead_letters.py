@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -78,7 +78,7 @@ async def replay(bootstrap: str, consumer: str, dry_run: bool = False) -> AsyncI
     """
     topic = dead_letters(consumer)
     async with (
-        kafka.started(kafka.consumer(bootstrap, f"{consumer}.replay", [])) as reader,
+        kafka.started(kafka.consumer(bootstrap, _group(consumer), [])) as reader,
         kafka.started(kafka.producer(bootstrap, f"{consumer}-replay")) as producer,
     ):
         await _assign(bootstrap, reader, topic)
@@ -91,17 +91,35 @@ async def replay(bootstrap: str, consumer: str, dry_run: bool = False) -> AsyncI
             yield letter
 
 
-async def waiting(bootstrap: str, consumer: str) -> int:
-    """How many dead letters of ``consumer`` have not been sent again."""
-    async with kafka.started(kafka.consumer(bootstrap, f"{consumer}.replay", [])) as reader:
-        places = await _assign(bootstrap, reader, dead_letters(consumer))
-        ends = await reader.end_offsets(places)
-        return sum([ends[place] - await reader.position(place) for place in places])
+async def waiting(bootstrap: str, consumers: Iterable[str]) -> dict[str, int]:
+    """How many dead letters of each consumer have not been sent again.
+
+    One connection answers for all: to start and stop a client for each would take seconds.
+    """
+    topics = {consumer: dead_letters(consumer) for consumer in consumers}
+    places = await kafka.partitions(bootstrap, topics.values())
+    counts = {}
+    async with (
+        kafka.started(AIOKafkaConsumer(bootstrap_servers=bootstrap)) as reader,
+        kafka.administrator(bootstrap) as admin,
+    ):
+        begins, ends = await reader.beginning_offsets(places), await reader.end_offsets(places)
+        for consumer, topic in topics.items():
+            own = [place for place in places if place.topic == topic]
+            committed = await admin.list_consumer_group_offsets(_group(consumer), partitions=own) if own else {}
+            done = {place: committed[place].offset if place in committed else -1 for place in own}
+            counts[consumer] = sum(ends[place] - max(done[place], begins[place]) for place in own)
+    return counts
 
 
-async def _assign(bootstrap: str, reader: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+def _group(consumer: str) -> str:
+    """The Kafka group whose offsets say which dead letters of ``consumer`` were sent again."""
+    return f"{consumer}.replay"
+
+
+async def _assign(bootstrap: str, reader: AIOKafkaConsumer, topic: str) -> None:
     """Read ``topic`` from where the group is, without being a member that others would have to wait for."""
-    places = [TopicPartition(topic, number) for number in await kafka.partitions(bootstrap, topic)]
+    places = await kafka.partitions(bootstrap, [topic])
     reader.assign(places)
     for place in places:
         begin = await reader.committed(place)
@@ -109,7 +127,6 @@ async def _assign(bootstrap: str, reader: AIOKafkaConsumer, topic: str) -> list[
             await reader.seek_to_beginning(place)
         else:
             reader.seek(place, begin)
-    return places
 
 
 async def _to_the_end(reader: AIOKafkaConsumer) -> AsyncIterator[Message]:

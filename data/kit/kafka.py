@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import KafkaError, NoError, UnknownMemberIdError, for_code
@@ -91,17 +91,24 @@ async def _stop(client: Any) -> None:
         await client.stop()
 
 
+@asynccontextmanager
+async def administrator(bootstrap: str, **settings: Any) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client for topics and groups, for the block."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **settings)
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
 async def answers(bootstrap: str) -> bool:
     """Whether a broker answers a new client within a moment."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2_000)
     try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            await admin.start()
+        async with asyncio.timeout(ANSWER_TIMEOUT_S), administrator(bootstrap, request_timeout_ms=2_000):
             return True
     except (KafkaError, OSError):
         return False
-    finally:
-        await admin.close()
 
 
 class Message(Protocol):
@@ -121,15 +128,11 @@ async def ensure_topics(
     bootstrap: str, names: Iterable[str], partitions: int = PARTITIONS, replication: int = 1
 ) -> list[str]:
     """Make the topics that are missing; gives their names."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    try:
-        await admin.start()
+    async with administrator(bootstrap) as admin:
         missing = sorted(set(names) - set(await admin.list_topics()))
         if missing:
             await admin.create_topics([NewTopic(name, partitions, replication) for name in missing])
         return missing
-    finally:
-        await admin.close()
 
 
 class Group:
@@ -167,12 +170,10 @@ class Group:
         return await self._client.send(coordinator, request)
 
 
-async def partitions(bootstrap: str, topic: str) -> list[int]:
-    """The numbers of a topic's partitions; none where there is no such topic."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    try:
-        await admin.start()
-        described = await admin.describe_topics([topic])
-        return sorted(each["partition"] for found in described for each in found["partitions"])
-    finally:
-        await admin.close()
+async def partitions(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
+    """The partitions of ``topics``, in order; none for a topic that does not exist."""
+    async with administrator(bootstrap) as admin:
+        described = await admin.describe_topics(list(topics))
+        return sorted(
+            TopicPartition(found["topic"], each["partition"]) for found in described for each in found["partitions"]
+        )

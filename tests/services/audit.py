@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from cluster.local.state import Folder
@@ -108,7 +108,7 @@ def audit(stack: Stack, ledger: Ledger, orders_before: int, outages: Sequence[In
     _orders(found, databases, ledger, orders_before, outages)
     models(found, databases, ledger, Folder(stack.folder / ".facet" / "stack").data / "models")
     _topics(found, databases, asyncio.run(_messages(stack.kafka)))
-    letters = asyncio.run(_dead_letters(stack.kafka))
+    letters = asyncio.run(dead_letters.waiting(stack.kafka, CONSUMERS))
     found.counted["dead_letters"] = sum(letters.values())
     found.expect(not any(letters.values()), f"dead letters: {letters}")
     parked = parked_events(databases)
@@ -283,7 +283,7 @@ async def _messages(bootstrap: str) -> dict[str, list[tuple[CloudEvent, bytes]]]
     found: dict[str, list[tuple[CloudEvent, bytes]]] = {topic: [] for topic in TOPICS}
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     async with kafka.started(reader):
-        places = [TopicPartition(topic, n) for topic in TOPICS for n in await kafka.partitions(bootstrap, topic)]
+        places = await kafka.partitions(bootstrap, TOPICS)
         reader.assign(places)
         await reader.seek_to_beginning(*places)
         ends = await reader.end_offsets(places)
@@ -293,10 +293,6 @@ async def _messages(bootstrap: str) -> dict[str, list[tuple[CloudEvent, bytes]]]
                     (CloudEvent.model_validate_json(message.value), message.value) for message in messages
                 ]
     return found
-
-
-async def _dead_letters(bootstrap: str) -> dict[str, int]:
-    return {name: await dead_letters.waiting(bootstrap, name) for name in CONSUMERS}
 
 
 def _goal(order: Order) -> str:

@@ -97,9 +97,7 @@ async def everything(bootstrap: str, topic: str) -> Sequence[kafka.Message]:
     """All messages of a topic, each partition in its order."""
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     async with kafka.started(reader):
-        from aiokafka import TopicPartition
-
-        places = [TopicPartition(topic, number) for number in await kafka.partitions(bootstrap, topic)]
+        places = await kafka.partitions(bootstrap, [topic])
         reader.assign(places)
         await reader.seek_to_beginning(*places)
         ends = await reader.end_offsets(places)
