@@ -36,10 +36,14 @@ _QUIET_LOOKS = 3
 
 @dataclass
 class Audit:
-    """``findings``: what is wrong, a line each; none is well. ``counted``: figures for the report."""
+    """``findings``: what is wrong, a line each; none is well. ``counted``: figures for the report.
+
+    ``waits``: from submission to price of each order, and how many seconds of it were no outage.
+    """
 
     findings: list[str] = field(default_factory=list)
     counted: dict[str, Any] = field(default_factory=dict)
+    waits: list[tuple[Interval, float]] = field(default_factory=list)
 
     def expect(self, holds: bool, finding: str) -> None:
         """Note ``finding`` unless ``holds``."""
@@ -213,11 +217,11 @@ def _orders(
     found.counted |= {"orders_applied_twice": len(twice), "orders_split": len(split)}
     found.counted["status_of_orders"] = dict(Counter(str(status) for status in in_status.values()))
     coverage(found, lines)
-    waits = _waits(lines.values())
-    found.counted["submitted_to_price_s"] = percentiles(end - begin for begin, end in waits)
-    found.counted["submitted_to_price_without_outages_s"] = percentiles(
-        end - begin - length_within((begin, end), outages) for begin, end in waits
-    )
+    found.waits = [
+        ((begin, end), end - begin - length_within((begin, end), outages)) for begin, end in _waits(lines.values())
+    ]
+    found.counted["submitted_to_price_s"] = percentiles(end - begin for (begin, end), _ in found.waits)
+    found.counted["submitted_to_price_without_outages_s"] = percentiles(seconds for _, seconds in found.waits)
 
 
 def coverage(found: Audit, lines: Mapping[str, list[tuple[str, datetime, Any]]]) -> None:

@@ -100,7 +100,7 @@ def disturbed(stack: Stack, plan: Plan, folder: Path) -> dict[str, Any]:
         "answers": dict(sorted(ledger.answers.items())),
         **found.counted,
         "faults": [{"name": each.fault.name, **asdict(each)} for each in injector.injected],
-        "course": timeline(kills, injector.injected, ledger.acknowledged_at, began),
+        "course": timeline(kills, injector.injected, ledger.acknowledged_at, began, found.waits),
         "findings": findings,
     }
 
@@ -214,9 +214,13 @@ def _silences(acknowledged: Sequence[float], began: float) -> dict[str, Any]:
 
 
 def timeline(
-    kills: Sequence[Killed], injected: Sequence[Injected], acknowledged: Sequence[float], began: float
+    kills: Sequence[Killed],
+    injected: Sequence[Injected],
+    acknowledged: Sequence[float],
+    began: float,
+    waits: Sequence[tuple[Interval, float]] = (),
 ) -> list[tuple[float, str]]:
-    """Everything that happened, in order, in seconds since the beginning."""
+    """Everything that happened, in order, in seconds since the beginning; of ``waits`` the longest fiftieth."""
     course = [(each.at - began, f"kill {each.victim}") for each in kills]
     for each in injected:
         what = f"{each.fault.name}: {each.hit}, {each.ended - each.began:.1f} s, {each.outcome}"
@@ -224,4 +228,6 @@ def timeline(
     for before, after in pairwise([began, *sorted(acknowledged)]):
         if after - before > LONG_SILENCE_S:
             course.append((before - began, f"no acknowledgement for {after - before:.1f} s"))
+    for (begin, end), counted in sorted(waits, key=lambda wait: -wait[1])[: len(waits) // 50]:
+        course.append((begin - began, f"order submitted, priced {end - begin:.1f} s later, {counted:.1f} s counted"))
     return sorted((round(at, 1), what) for at, what in course)
