@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,21 @@ _NOT_IN_TABLE = frozenset({"findings", "course", "faults"})
 def write(report: Mapping[str, Any], stack: Stack, folder: Path) -> None:
     """Write ``kills-<seed>.json`` and ``.md`` into ``folder``; with findings also the logs of replicas and parts."""
     folder.mkdir(parents=True, exist_ok=True)
-    place, name = Folder(stack.folder / ".facet" / "stack"), f"kills-{report['seed']}"
-    state = place.read()
-    if report["findings"] and state:
-        logs = Path(state.temp) / "head" / "session_latest" / "logs" / "serve"
-        shutil.copytree(logs, folder / f"{name}-logs", dirs_exist_ok=True, ignore_dangling_symlinks=True)
-        shutil.copytree(place.logs, folder / f"{name}-logs" / "parts", dirs_exist_ok=True)
+    name = f"kills-{report['seed']}"
+    if report["findings"]:
+        keep_logs(stack, folder / f"{name}-logs")
     (folder / f"{name}.json").write_text(json.dumps(report, indent=1))
     (folder / f"{name}.md").write_text(markdown(report))
+
+
+def keep_logs(stack: Stack, folder: Path) -> None:
+    """Copy the logs of replicas and parts, and the state of the parts, into ``folder``."""
+    place = Folder(stack.folder / ".facet" / "stack")
+    shutil.copytree(place.logs, folder / "parts", dirs_exist_ok=True)
+    if state := place.read():
+        logs = Path(state.temp) / "head" / "session_latest" / "logs" / "serve"
+        shutil.copytree(logs, folder, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+        (folder / "state.json").write_text(json.dumps(asdict(state), indent=1, default=str))
 
 
 def markdown(report: Mapping[str, Any]) -> str:

@@ -15,7 +15,6 @@ from tests.services import progress, strikes
 from tests.services.disks import SmallDisk
 from tests.services.intervals import Interval
 from tests.services.schedule import FULL_DISK, HANG, OUTAGE, SERVERS, Fault
-from tests.services.stack import eventually
 
 POLL_INTERVAL_S = 0.1
 READY_WITHIN_S = 180.0
@@ -218,11 +217,14 @@ class Injector:
             found.moved_last = _listed(moved.last)
 
     def _await_ready(self) -> None:
-        def ready() -> bool | None:
-            state = self.folder.read()
-            return (state is not None and all(part.ready for part in state.parts)) or None
+        deadline = time.monotonic() + READY_WITHIN_S
+        while away := self._not_ready():
+            assert time.monotonic() < deadline, f"not ready within {READY_WITHIN_S} s: {', '.join(away)}"
+            time.sleep(POLL_INTERVAL_S)
 
-        eventually(ready, "all parts of the stack are ready", READY_WITHIN_S)
+    def _not_ready(self) -> list[str]:
+        state = self.folder.read()
+        return ["the stack"] if state is None else [part.name for part in state.parts if not part.ready]
 
 
 def _listed(behind: progress.Behind) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.chaos_report import markdown, write
+from tests.services.chaos_report import keep_logs, markdown, write
 from tests.services.faults import places
 from tests.services.kills import Plan, disturbed
 from tests.services.seed import chaos_seed
@@ -26,7 +26,12 @@ def test_ten_minutes(tmp_path: Path) -> None:
     folder = tmp_path / "stack"
     folder.mkdir()
     with running(folder, places(folder, MODEL_DISK_BYTES)) as stack:
-        report = disturbed(stack, Plan(SECONDS, every_s=4, seed=chaos_seed(), long=True, rate=RATE), tmp_path)
+        plan = Plan(SECONDS, every_s=4, seed=chaos_seed(), long=True, rate=RATE)
+        try:
+            report = disturbed(stack, plan, tmp_path)
+        except BaseException:
+            keep_logs(stack, REPORT / f"kills-{plan.seed}-logs")
+            raise
         write(report, stack, REPORT)
     print(markdown(report))
     assert not report["findings"], markdown(report)
