@@ -1,9 +1,12 @@
-"""Removes members whose process has died from a consumer group at once.
+"""Removes members from a consumer group at once that no process stands behind.
 
 Kafka keeps a dead member until its session ends (``kafka.SESSION_TIMEOUT_MS``); until then its partitions stand still
 and its successor waits to join. So each member holds an advisory lock in its consumer's database, whose key is in its
 client id. PostgreSQL frees the lock with the connection, that is when the process dies. The other members of the group,
 and a successor before it has joined, remove a member whose lock is free.
+
+A client whose request to join was answered too late, as by a broker that stood still, asks again and is two members
+then: itself, and one that takes partitions and never reads them. Both are removed; the client joins again.
 
 A restart of PostgreSQL frees every lock, and each member takes its own again. One that is removed before it has done so
 joins again by itself: that costs a rebalance and loses nothing (docs/decisions/0019).
@@ -13,6 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -27,6 +32,10 @@ CHECK_EVERY_S = 5.0
 CONFIRM_AFTER_S = 1.0
 """Between the two checks that find a lock free before its member is removed: time to take it again."""
 CHECK_TIMEOUT_S = 10.0
+LONGEST_PAUSE_S = 2.0
+"""Between attempts while Kafka is away."""
+RECOVERY_S = 10.0
+"""After Kafka has come back, members join anew: so long the group is checked every ``CONFIRM_AFTER_S``."""
 LOCKS = 0x6B61666B
 """The first key of the locks, which keeps them apart from others."""
 _locks = table("pg_locks", column("locktype"), column("classid"), column("objid"))
@@ -87,26 +96,32 @@ class GroupMembership:
 
     async def _remove_dead(self, connection: Connection) -> None:
         """Remove each member that two checks in a row find dead, until the database is away."""
-        rest_s = 0.0
+        pause_s, recovered = 0.0, 0.0
         while True:
             try:
                 async with kafka.started(kafka.Group(self._bootstrap, self._group)) as group:
+                    if pause_s:
+                        pause_s, recovered = 0.0, time.monotonic() + RECOVERY_S
                     while True:
                         async with asyncio.timeout(CHECK_TIMEOUT_S):
                             await self._check(connection, group)
-                        rest_s = 0.0
-                        await asyncio.sleep(CONFIRM_AFTER_S if self._suspects else CHECK_EVERY_S)
+                        soon = self._suspects or time.monotonic() < recovered
+                        await asyncio.sleep(CONFIRM_AFTER_S if soon else CHECK_EVERY_S)
             except (KafkaError, OSError) as error:  # a time-out is an OSError
-                # A broker that has just come back has enough to do with those who wait for it.
-                rest_s = min(CHECK_EVERY_S, 2 * rest_s + CONFIRM_AFTER_S)
-                _log.warning("group membership waits for kafka", consumer=self._group, error=str(error), seconds=rest_s)
-            await asyncio.sleep(rest_s)
+                pause_s = min(LONGEST_PAUSE_S, 2 * pause_s + CONFIRM_AFTER_S)
+                _log.warning(
+                    "group membership waits for kafka", consumer=self._group, error=str(error), seconds=pause_s
+                )
+            await asyncio.sleep(pause_s)
 
     async def _check(self, connection: Connection, group: kafka.Group) -> None:
         members = await group.members()
         held = set(await sql.values(connection, _HELD, {}))
+        clients = Counter(members.values())
         keys = {ident: _key(self._group, client) for ident, client in members.items()}
-        dead = {ident for ident, key in keys.items() if key is not None and key not in held}
+        dead = {
+            ident for ident, key in keys.items() if key is not None and (key not in held or clients[members[ident]] > 1)
+        }
         for ident in dead & self._suspects:
             await group.remove(ident)
             self.removed += 1
