@@ -13,7 +13,16 @@ _UNIT_LARGEST_MM = 1000.0
 _OVERLAP_SHARE = 1e-6
 _THIN_LIMIT_MM = 0.8
 _THIN_SHARE = 0.01
-_LOSSY = {"unknown_lines", "concave_fan"}  # notes of a reader that may have lost a facet
+_LOSSY = {
+    "alternative_not_read",
+    "concave_fan",
+    "extension_not_read",
+    "open_surface_left_out",
+    "other_objects_left_out",
+    "slicer_changes_shape",
+    "unknown_lines",
+    "unknown_slicer_parts",
+}  # notes of a reader that may have lost a facet or missed what shapes the part
 
 Places = Mapping[str, tuple[Point, ...]]
 

@@ -26,13 +26,24 @@ A kilobyte of nested components is then a model of at most 2 M facets, and not o
 
 
 READER_NOTES = {
+    "alternative_not_read",
+    "breaks_3mf",
     "concave_fan",
+    "extension_not_read",
+    "negative_parts_subtracted",
     "not_model_objects",
+    "not_printable",
     "not_triangles",
+    "open_surface_left_out",
+    "other_objects_left_out",
+    "plates",
+    "slicer_changes_shape",
+    "slicer_parts_left_out",
     "suffix_disagrees",
     "trailing_bytes",
     "unit_in_file",
     "unknown_lines",
+    "unknown_slicer_parts",
 }
 """Codes of all notes, so that a command line can tell them apart from findings about the model."""
 
