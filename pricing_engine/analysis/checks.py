@@ -20,6 +20,7 @@ _LOSSY = {
     "open_surface_left_out",
     "other_objects_left_out",
     "slicer_changes_shape",
+    "slices_not_read",
     "unknown_lines",
     "unknown_slicer_parts",
 }  # notes of a reader that may have lost a facet or missed what shapes the part

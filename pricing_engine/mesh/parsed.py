@@ -37,6 +37,7 @@ READER_NOTES = {
     "open_surface_left_out",
     "other_objects_left_out",
     "plates",
+    "slices_not_read",
     "slicer_changes_shape",
     "slicer_parts_left_out",
     "suffix_disagrees",

@@ -166,6 +166,9 @@ def _notes(items: list[Placement], project: Project, builder: Builder) -> Iterab
     ):
         if counted:
             yield Note(code, f"{_total(counted)} {text}: {_listed(counted)}")
+    if builder.sliced:
+        text = f"{builder.sliced} objects have slices, which are not read; their meshes are priced"
+        yield Note("slices_not_read", text)
     if builder.subtracted:
         yield Note("negative_parts_subtracted", f"{builder.subtracted} negative volumes were taken away")
     if project.unknown or builder.unmatched:

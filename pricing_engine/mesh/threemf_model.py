@@ -19,15 +19,16 @@ from pricing_engine.mesh.package import Package, feed, safe_parser
 from pricing_engine.mesh.parsed import MAX_FACETS
 from pricing_engine.mesh.threemf_names import (
     ALTERNATIVES,
-    BEAMS,
     CORE,
     CURA,
+    MATERIAL,
     NEUTRAL,
     PRODUCTION,
     SLICE,
     describe,
     namespace_of,
 )
+from pricing_engine.mesh.threemf_resources import Resources, color_faults
 
 Key = tuple[str, str]
 """An object: the key of its model part and its id."""
@@ -43,6 +44,8 @@ _MODEL, _RESOURCES, _BUILD, _OBJECT, _MESH, _VERTICES, _VERTEX, _TRIANGLES, _TRI
 _COMPONENTS, _COMPONENT, _ITEM, _METADATA, _GROUP = (
     f"{CORE} {name}" for name in ("components", "component", "item", "metadata", "metadatagroup")
 )
+_SPACE = "http://www.w3.org/XML/1998/namespace space"
+_COLORED = {f"{MATERIAL} color", f"{CORE} base"}
 _CURA_SETTINGS, _CURA_SETTING = f"{CURA} settings", f"{CURA} setting"
 _PARENTS: dict[str, tuple[str | None, ...]] = {
     _MODEL: (None,),
@@ -61,7 +64,6 @@ _PARENTS: dict[str, tuple[str | None, ...]] = {
     _METADATA: (_MODEL, _GROUP),
     f"{CORE} basematerials": (_RESOURCES,),
     f"{CORE} base": (f"{CORE} basematerials",),
-    f"{BEAMS} beamlattice": (_MESH,),
     f"{ALTERNATIVES} alternatives": (_OBJECT,),
     f"{ALTERNATIVES} alternative": (f"{ALTERNATIVES} alternatives",),
     _CURA_SETTINGS: (_OBJECT,),
@@ -95,7 +97,7 @@ class Object:
     components: list[Placement] = field(default_factory=list)
     alternatives: list[Placement] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
-    has_beams: bool = False
+    has_slices: bool = False
 
 
 @dataclass(slots=True)
@@ -130,6 +132,9 @@ class _Reader:
         self._path: list[str | None] = []
         self._seen: set[str] = set()
         self._prefixes: dict[str, str] = {}
+        self._metadata: set[str] = set()
+        self._properties: set[str] = set()
+        self._resources = Resources(package)
         self._object: Object | None = None
         self._setting: str | None = None
         self._texts: list[str] = []
@@ -202,6 +207,10 @@ class _Reader:
         self._path.append(tag if counts else None)
         if attributes and not self._seen.issuperset(attributes):
             self._look_at(attributes)
+        if parent == _RESOURCES and "id" in attributes:
+            self._fault(*self._resources.add(tag.rpartition(" ")[2], attributes))
+        elif tag in _COLORED:
+            self._fault(*color_faults(attributes))
         if not counts:
             self._pass_over(tag, parent)
             return
@@ -237,6 +246,11 @@ class _Reader:
                 space = namespace_of(name)
                 if space and space not in NEUTRAL:
                     self._model.foreign.add(space)
+                elif name == _SPACE:
+                    self._fault("xml:space, which may not be used")
+        for pid in {attributes["pid"]} - self._properties if "pid" in attributes else ():
+            self._properties.add(pid)
+            self._fault(*self._resources.check_property(pid))
 
     def _open(self, tag: str, attributes: dict[str, str]) -> None:
         """What an element that counts says."""
@@ -259,9 +273,6 @@ class _Reader:
             thing.components.append(self._component(attributes))
         elif tag == f"{ALTERNATIVES} alternative":
             thing.alternatives.append(self._reference(attributes))
-        elif tag == f"{BEAMS} beamlattice":
-            thing.has_beams = True
-            model.foreign.add(BEAMS)
 
     def _open_model(self, attributes: dict[str, str]) -> None:
         for prefix in attributes.get("requiredextensions", "").split():
@@ -288,7 +299,9 @@ class _Reader:
         resolution = _resolution(attributes.get(f"{ALTERNATIVES} modelresolution"))
         if _resolution(attributes.get(f"{SLICE} meshresolution")) != "fullres":
             resolution = "slices"
-        self._object = self._model.objects[identifier] = Object(kind, resolution)
+        self._fault(*self._resources.check_property(attributes.get("pid"), attributes.get("pindex")))
+        slices = f"{SLICE} slicestackid" in attributes
+        self._object = self._model.objects[identifier] = Object(kind, resolution, has_slices=slices)
 
     def _component(self, attributes: dict[str, str]) -> Placement:
         if f"{PRODUCTION} path" in attributes and self._name != self._package.root:
@@ -310,15 +323,20 @@ class _Reader:
         """The key of a setting of Cura that the text of this element is the value of."""
         if tag == _CURA_SETTING:
             return attributes.get("key", "")[:100]
-        if "name" not in attributes:
-            self._fault("metadata without a name")
+        if len(self._path) == 2:
+            name = attributes.get("name", "")
+            if not name or name in self._metadata:
+                self._fault(f"metadata named {name[:40]!a}, twice or empty")
+            if len(self._metadata) < 10_000:
+                self._metadata.add(name)
         prefix, colon, name = attributes.get("name", "").partition(":")
         in_object = len(self._path) > 2 and self._path[-3] == _OBJECT
         return name[:100] if colon and in_object and self._prefixes.get(prefix, prefix) in (CURA, "cura") else None
 
-    def _fault(self, text: str) -> None:
-        if text not in self._model.faults and len(self._model.faults) < _MOST_FAULTS:
-            self._model.faults.append(text)
+    def _fault(self, *texts: str) -> None:
+        for text in texts:
+            if text not in self._model.faults and len(self._model.faults) < _MOST_FAULTS:
+                self._model.faults.append(text)
 
     def _broken(self, tag: str) -> CorruptModel:
         line = self._parser.CurrentLineNumber

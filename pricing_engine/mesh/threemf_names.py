@@ -7,6 +7,7 @@ PRODUCTION = "http://schemas.microsoft.com/3dmanufacturing/production/2015/06"
 ALTERNATIVES = "http://schemas.microsoft.com/3dmanufacturing/production/alternatives/2021/04"
 SLICE = "http://schemas.microsoft.com/3dmanufacturing/slice/2015/07"
 BEAMS = "http://schemas.microsoft.com/3dmanufacturing/beamlattice/2017/02"
+MATERIAL = "http://schemas.microsoft.com/3dmanufacturing/material/2015/02"
 CURA = "http://software.ultimaker.com/xml/cura/3mf/2015/10"
 
 NEUTRAL = frozenset(
@@ -16,7 +17,7 @@ NEUTRAL = frozenset(
         ALTERNATIVES,
         SLICE,  # objects whose mesh only stands in for their slices are refused one by one
         CURA,
-        "http://schemas.microsoft.com/3dmanufacturing/material/2015/02",
+        MATERIAL,
         "http://schemas.microsoft.com/3dmanufacturing/trianglesets/2021/07",
         "http://schemas.microsoft.com/3dmanufacturing/securecontent/2019/04",  # an encrypted part is refused
         "http://schemas.microsoft.com/3dmanufacturing/securecontent/2019/07",

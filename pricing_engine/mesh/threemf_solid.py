@@ -41,6 +41,7 @@ class Builder:
         self.others: Counter[str] = Counter()
         self.open_surfaces: Counter[str] = Counter()
         self.subtracted = 0
+        self.sliced = sum(thing.has_slices for thing in objects.values())
         self.unmatched = [
             f"part {part[:20]!a} of object {thing[:20]!a}"
             for (thing, part), role in project.parts.items()
