@@ -19,6 +19,7 @@ from pricing_engine.mesh.package import Package, feed, safe_parser
 from pricing_engine.mesh.parsed import MAX_FACETS
 from pricing_engine.mesh.threemf_names import (
     ALTERNATIVES,
+    BEFORE_CORE,
     CORE,
     CURA,
     MATERIAL,
@@ -138,7 +139,7 @@ class _Reader:
         self._object: Object | None = None
         self._setting: str | None = None
         self._texts: list[str] = []
-        self._row, self._get, self._rows_end = "", _POINT, ""
+        self._core, self._row, self._get, self._rows_end = CORE, "", _POINT, ""
         self._parser = parser = safe_parser()
         parser.StartNamespaceDeclHandler = lambda prefix, uri: self._prefixes.setdefault(prefix or "", uri or "")
         parser.CharacterDataHandler = self._text
@@ -160,8 +161,8 @@ class _Reader:
     def _count_rows(self) -> None:
         """Vertices and triangles are by far the most elements, so handlers of their own take them."""
         vertices = self._path[-1] == _VERTICES
-        self._row, self._get = (_VERTEX, _POINT) if vertices else (_TRIANGLE, _CORNERS)
-        self._rows_end = _VERTICES if vertices else _TRIANGLES
+        row, self._get = ("vertex", _POINT) if vertices else ("triangle", _CORNERS)
+        self._row, self._rows_end = f"{self._core} {row}", f"{self._core} {'vertices' if vertices else 'triangles'}"
         self._parser.StartElementHandler, self._parser.EndElementHandler = self._start_row, self._end_row
 
     def _start_row(self, tag: str, attributes: dict[str, str]) -> None:
@@ -190,7 +191,7 @@ class _Reader:
         try:
             if "_" in joined or not joined.isascii():
                 raise ValueError
-            if self._row == _VERTEX:
+            if self._get is _POINT:
                 self._object.numbers.extend(map(float, self._texts))
             else:
                 self._facets += len(self._texts) // 3
@@ -202,6 +203,9 @@ class _Reader:
         self._texts.clear()
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if not self._path and tag == f"{BEFORE_CORE} model":
+            self._core = BEFORE_CORE
+        tag = self._canonical(tag)
         parent = self._path[-1] if self._path else None
         counts = (not self._path or parent is not None) and parent in _PARENTS.get(tag, ())
         self._path.append(tag if counts else None)
@@ -223,8 +227,11 @@ class _Reader:
         self._path.pop()
         if self._path and self._path[-1] in (_VERTICES, _TRIANGLES):
             self._count_rows()
-        elif tag in (_METADATA, _CURA_SETTING):
+        elif self._canonical(tag) in (_METADATA, _CURA_SETTING):
             self._setting = None
+
+    def _canonical(self, tag: str) -> str:
+        return tag if self._core == CORE else tag.replace(f"{self._core} ", f"{CORE} ")
 
     def _text(self, text: str) -> None:
         if self._setting is not None and self._object is not None:

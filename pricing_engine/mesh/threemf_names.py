@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 CORE = "http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
+BEFORE_CORE = "http://schemas.microsoft.com/3dmanufacturing/2013/01"
+"""The core's namespace before version 1.0, with the same elements."""
+
 PRODUCTION = "http://schemas.microsoft.com/3dmanufacturing/production/2015/06"
 ALTERNATIVES = "http://schemas.microsoft.com/3dmanufacturing/production/alternatives/2021/04"
 SLICE = "http://schemas.microsoft.com/3dmanufacturing/slice/2015/07"
@@ -13,6 +16,7 @@ CURA = "http://software.ultimaker.com/xml/cura/3mf/2015/10"
 NEUTRAL = frozenset(
     {
         CORE,
+        BEFORE_CORE,
         PRODUCTION,
         ALTERNATIVES,
         SLICE,  # objects whose mesh only stands in for their slices are refused one by one

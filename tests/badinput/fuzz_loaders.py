@@ -72,7 +72,8 @@ def slicer_seeds() -> list[bytes]:
     full = '<pa:alternatives><pa:alternative objectid="1" UUID="u"/></pa:alternatives>'
     xml = writers.model_xml(
         f'<object id="1" s:slicestackid="9">{cura}{mesh}<x:y/></object>'
-        f'<object id="2" pa:modelresolution="lowres">{full}</object><object id="3"><components><component objectid="1"/></components></object>',
+        f'<object id="2" pa:modelresolution="lowres">{full}</object>'
+        '<object id="3"><components><component objectid="1"/></components></object>',
         '<item objectid="2"/><item objectid="3" printable="1"/>',
         spaces,
     )

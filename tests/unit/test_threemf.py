@@ -141,6 +141,11 @@ class TestNamespaces:
             1000
         )
 
+    def test_the_namespace_before_version_1(self, load):
+        xml = writers.model_xml(objects(BIG), item(1))
+        old = xml.replace(writers.CORE, "http://schemas.microsoft.com/3dmanufacturing/2013/01")
+        assert (volume(load(writers.package({MODEL: old}))), codes(load(writers.package({MODEL: old})))) == (1000, [])
+
     @pytest.mark.parametrize(
         ("place", "foreign"),
         [("</vertices>", '<x:vertex x="0" y="0" z="0"/>'), ("</triangles>", '<x:triangle v1="0" v2="1" v3="2"/>'),
@@ -351,8 +356,9 @@ class TestSlicerProjects:
     def test_plates(self, load):
         plates = "".join(
             f'<plate><metadata key="plater_id" value="{n}"/><metadata key="plater_name" value="{name}"/>'
-            '<model_instance><metadata key="object_id" value="9"/></model_instance></plate>' for n, name in ((1, "left"), (2, ""))
-        )  # fmt: skip
+            '<model_instance><metadata key="object_id" value="9"/></model_instance></plate>'
+            for n, name in ((1, "left"), (2, ""))
+        )
         loaded = load(bambu([BIG], ["normal_part"], plates=plates))
         assert codes(loaded) == ["plates"]
         assert "'left': object 9; '2': object 9" in loaded.notes[0].message
