@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from pricing_engine.analysis.model import Check, Geometry, Integrity, Point, Severity, Slices, Thickness
 from pricing_engine.analysis.slices import MOST_LAYERS
+from pricing_engine.mesh.parsed import DOUBTFUL_NOTES
 from pricing_engine.mesh.repair import UNDECIDED
 
 _UNIT_SMALLEST_MM = 1.0
@@ -13,17 +14,6 @@ _UNIT_LARGEST_MM = 1000.0
 _OVERLAP_SHARE = 1e-6
 _THIN_LIMIT_MM = 0.8
 _THIN_SHARE = 0.01
-_LOSSY = {
-    "alternative_not_read",
-    "concave_fan",
-    "extension_not_read",
-    "open_surface_left_out",
-    "other_objects_left_out",
-    "slicer_changes_shape",
-    "slices_not_read",
-    "unknown_lines",
-    "unknown_slicer_parts",
-}  # notes of a reader that may have lost a facet or missed what shapes the part
 
 Places = Mapping[str, tuple[Point, ...]]
 
@@ -44,7 +34,7 @@ def find_checks(
     ``not_measured``: stages that ended at their budget of work.
     """
     found = [
-        *(Check(code, "warning" if code in _LOSSY else "info", message) for code, message in notes.items()),
+        *(Check(code, "warning" if code in DOUBTFUL_NOTES else "info", message) for code, message in notes.items()),
         *_integrity_checks(integrity),
         *_volume_checks(geometry, estimated),
         *_size_checks(geometry),

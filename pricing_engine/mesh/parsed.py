@@ -48,6 +48,19 @@ READER_NOTES = {
 }
 """Codes of all notes, so that a command line can tell them apart from findings about the model."""
 
+DOUBTFUL_NOTES = {
+    "alternative_not_read",
+    "concave_fan",
+    "extension_not_read",
+    "open_surface_left_out",
+    "other_objects_left_out",
+    "slicer_changes_shape",
+    "slices_not_read",
+    "unknown_lines",
+    "unknown_slicer_parts",
+}
+"""Those of notes that a reader may have lost a facet, or missed what shapes the part: warnings, a person has to look."""
+
 
 @dataclass(frozen=True, slots=True)
 class Note:

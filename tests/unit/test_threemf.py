@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 
 import manifold3d
 import numpy as np
@@ -12,6 +14,8 @@ from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.mesh.errors import CorruptModel, EmptyModel, ModelError
 from pricing_engine.mesh.load import LoadedModel, load_model
 from pricing_engine.mesh.parsed import READER_NOTES
+from pricing_engine.processes.rates import Limits
+from pricing_engine.processes.verdict import model_reasons
 from tests.badinput import writers
 
 MODEL = "3D/3dmodel.model"
@@ -369,6 +373,9 @@ class TestSlicerProjects:
         (tmp_path / "u.3mf").write_bytes(unknown)
         check = next(c for c in measure(tmp_path / "u.3mf", None, Settings(), 1).analysis.checks if "unknown" in c.code)
         assert (check.severity, "Mystery" in check.message) == ("warning", True)
+        limits = Limits(Fraction(1), Decimal(0), Decimal(0))
+        reasons = model_reasons(measure(tmp_path / "u.3mf", None, Settings(), 1).analysis, None, limits)
+        assert next(reason for reason in reasons if reason.code == check.code).severity == "warning"
         config = '<config><object id="1"><volume firstid="0" lastid="3"/></object></config>'
         short = writers.package({MODEL: writers.model_xml(objects(BIG), item(1)), PRUSA: config})
         assert (volume(load(short)), codes(load(short))) == (pytest.approx(1000), ["unknown_slicer_parts"])
