@@ -59,7 +59,7 @@ DOUBTFUL_NOTES = {
     "unknown_lines",
     "unknown_slicer_parts",
 }
-"""Those of notes that a reader may have lost a facet, or missed what shapes the part: warnings, a person has to look."""
+"""Those which say that a reader may have lost a facet or missed what shapes the part: warnings, so a person looks."""
 
 
 @dataclass(frozen=True, slots=True)
