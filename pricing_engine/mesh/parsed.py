@@ -26,15 +26,40 @@ A kilobyte of nested components is then a model of at most 2 M facets, and not o
 
 
 READER_NOTES = {
+    "alternative_not_read",
+    "breaks_3mf",
     "concave_fan",
+    "extension_not_read",
+    "negative_parts_subtracted",
     "not_model_objects",
+    "not_printable",
     "not_triangles",
+    "open_surface_left_out",
+    "other_objects_left_out",
+    "plates",
+    "slices_not_read",
+    "slicer_changes_shape",
+    "slicer_parts_left_out",
     "suffix_disagrees",
     "trailing_bytes",
     "unit_in_file",
     "unknown_lines",
+    "unknown_slicer_parts",
 }
 """Codes of all notes, so that a command line can tell them apart from findings about the model."""
+
+DOUBTFUL_NOTES = {
+    "alternative_not_read",
+    "concave_fan",
+    "extension_not_read",
+    "open_surface_left_out",
+    "other_objects_left_out",
+    "slicer_changes_shape",
+    "slices_not_read",
+    "unknown_lines",
+    "unknown_slicer_parts",
+}
+"""Those which say that a reader may have lost a facet or missed what shapes the part: warnings, so a person looks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,120 +1,139 @@
-"""3MF (3MF Consortium, core 1.3 and the production extension): what the build places, in the file's unit.
+"""3MF (3MF Consortium, core 1.4 and the production extension 1.2): what the build places, in the file's unit.
 
-Only objects that an item of the build names are read, with their transforms and components, through other model parts
-of the package too. Objects that are not of type ``model`` (supports and the like) are left out and told. An extension
-that the file *requires* and that changes the shape is refused, as the specification wants: without it the price would
-be wrong. XML is streamed through expat: O(bytes) time, memory for the arrays alone.
+Only objects that a printable item of the build names are read, with their transforms and components, through other
+model parts of the package too, and as the slicer that saved the project means them
+(:mod:`pricing_engine.mesh.slicer_project`): negative volumes are taken away, whatever else is no material is left out
+and reported. Nothing that could change the price is passed over in silence: an extension that the file requires and
+that is not read is refused, as the specification wants, and one that it only uses is reported.
 """
 
 from __future__ import annotations
 
-from array import array
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from xml.parsers import expat
+from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
+from pricing_engine.mesh.errors import CorruptModel, EmptyModel
+from pricing_engine.mesh.instances import assemble, check_facet_count
+from pricing_engine.mesh.package import Package
+from pricing_engine.mesh.parsed import Note, Parsed
+from pricing_engine.mesh.slicer_project import Project, read_project
+from pricing_engine.mesh.threemf_faults import package_faults
+from pricing_engine.mesh.threemf_model import Key, ModelPart, Object, Placement, read_model_part
+from pricing_engine.mesh.threemf_names import describe
+from pricing_engine.mesh.threemf_solid import Builder
 
-from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.instances import Instance, Part, assemble, check_facet_count
-from pricing_engine.mesh.package import Package, feed, safe_parser
-from pricing_engine.mesh.parsed import MAX_FACETS, Note, Parsed, check_indices
-
-_UNITS = {"micron": "um", "millimeter": "mm", "centimeter": "cm", "inch": "in", "foot": "ft", "meter": "m"}
-_HARMLESS = ("/core/", "/production/", "/material/", "/slice/", "/trianglesets/")
 _DEEPEST = 100
 _MOST_INSTANCES = 100_000
-Key = tuple[str, str]
-
-
-@dataclass(slots=True)
-class _Object:
-    """One ``<object>``: a mesh (numbers and indices in a row) or components, each (part name, id, transform)."""
-
-    kind: str
-    numbers: array[float] = field(default_factory=lambda: array("d"))
-    corners: array[int] = field(default_factory=lambda: array("q"))
-    components: list[tuple[Key, NDArray[np.float64]]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Model:
-    """One model part: its unit, objects by id, and build items."""
-
-    unit: str = "mm"
-    objects: dict[str, _Object] = field(default_factory=dict)
-    items: list[tuple[Key, NDArray[np.float64]]] = field(default_factory=list)
+_MOST_PARTS_READ = 10_000
+_PLACEHOLDERS = {
+    "slices": "a low-resolution mesh that stands in for slices",
+    "lowres": "a low-resolution placeholder",
+    "obfuscated": "an obfuscated placeholder",
+}
 
 
 def read_3mf(data: bytes) -> Parsed:
     """Read the build of a 3MF as one model. Memory: 24 bytes a vertex and 24 a facet beside the result."""
     package = Package(data)
-    models = {package.root: _parse_model(package, package.root)}
-    root = models[package.root]
+    loader = _Loader(package)
+    root = loader.part(package.root)
     if not root.items:
         raise CorruptModel("the 3MF builds nothing: no item in its build; place the object on the plate and save again")
-    objects: dict[Key, _Object] = {}
-    waiting = [key for key, _ in root.items]
-    while waiting:
-        key = waiting.pop()
-        if key in objects:
-            continue
-        if key[0] not in models:
-            models[key[0]] = _parse_model(package, key[0])
-        if key[1] not in models[key[0]].objects:
+    project = read_project(package)
+    items = [item for item in root.items if item.printable]
+    objects = loader.load(items)
+    if len(loader.units) > 1:
+        listed = ", ".join(sorted(loader.units))
+        raise CorruptModel(
+            f"the parts of the 3MF are in different units ({listed}; mm where none is stated): nobody can tell which "
+            "holds; export it again in one"
+        )
+    _check_size(objects, items)
+    builder = Builder(objects, package.root, project)
+    instances = [instance for item in items for instance in builder.place(item)]
+    notes = (
+        *_notes(root.items, project, builder),
+        *_extension_notes(loader.models.values()),
+        *loader.notes,
+        *_fault_note([*package_faults(package), *(f for model in loader.models.values() for f in model.faults)]),
+    )
+    if not instances:
+        why = "; ".join(note.message for note in notes) or "its objects are empty"
+        raise EmptyModel(f"nothing in the 3MF's build is material: {why}"[:280])
+    return Parsed(*assemble(instances), root.unit, notes)
+
+
+class _Loader:
+    """Model parts and objects by need. An object that has alternatives is replaced by the first full one that can be
+    read."""
+
+    def __init__(self, package: Package) -> None:
+        self._package = package
+        self.models: dict[str, ModelPart] = {}
+        self.units = {self.part(package.root).unit}
+        self.notes: list[Note] = []
+
+    def part(self, name: str) -> ModelPart:
+        """The model part of key ``name``, parsed once."""
+        if name not in self.models:
+            if len(self.models) >= _MOST_PARTS_READ:
+                raise CorruptModel(f"the 3MF is in more than {_MOST_PARTS_READ} model parts, too many to read")
+            facets = sum(len(o.corners) // 3 for model in self.models.values() for o in model.objects.values())
+            self.models[name] = read_model_part(self._package, name, facets)
+        return self.models[name]
+
+    def load(self, items: Iterable[Placement]) -> dict[Key, Object]:
+        """All objects that ``items`` place, directly or as components."""
+        objects: dict[Key, Object] = {}
+        waiting = [item.key for item in items]
+        while waiting:
+            key = waiting.pop()
+            if key not in objects:
+                objects[key] = self._full(self._find(key))
+                waiting += [component.key for component in objects[key].components]
+        return objects
+
+    def _find(self, key: Key) -> Object:
+        found = self.part(key[0]).objects.get(key[1])
+        if found is None:
             raise CorruptModel(f"the 3MF refers to object {key[1][:20]!a}, which is not in it; export it again")
-        objects[key] = models[key[0]].objects[key[1]]
-        waiting += [component for component, _ in objects[key].components]
-    units = {models[name].unit for name, _ in objects}
-    if len(units | {root.unit}) > 1:
-        raise CorruptModel("the parts of the 3MF are in different units; export it again in one")
-    left_out = _check_size(objects, root.items)
-    parts = {key: _part(thing) for key, thing in objects.items() if thing.numbers}
-    instances: list[Instance] = []
-    for key, transform in root.items:
-        if objects[key].kind == "model":
-            _place(objects, parts, key, transform, instances)
-    notes = (Note("not_model_objects", f"{left_out} objects that are supports or the like were left out"),)
-    return Parsed(*assemble(instances), root.unit, notes if left_out else ())
+        if found.components and found.numbers:
+            raise CorruptModel(f"object {key[1][:20]!a} of the 3MF has a mesh and components; export it again")
+        self.units.add(self.models[key[0]].unit)
+        return found
+
+    def _full(self, thing: Object) -> Object:
+        """The object itself, or the first of its alternatives at full resolution that can be read."""
+        for alternative in thing.alternatives:
+            if alternative.resolution == "fullres":
+                try:
+                    chosen = self._find(alternative.key)
+                except CorruptModel as error:
+                    message = f"an alternative of an object was not read ({error})"
+                    self.notes = [Note("alternative_not_read", message[:280])]
+                else:
+                    if chosen.alternatives:
+                        raise CorruptModel("an alternative in the 3MF has alternatives of its own; export it again")
+                    return replace(chosen, kind=thing.kind, resolution="fullres", settings=thing.settings)
+        if thing.resolution in _PLACEHOLDERS:
+            raise CorruptModel(
+                f"an object of the 3MF is {_PLACEHOLDERS[thing.resolution]} ({thing.resolution}) without a full mesh "
+                "that can be read; export it at full resolution"
+            )
+        return thing
 
 
-def _place(
-    objects: dict[Key, _Object], parts: dict[Key, Part], key: Key, transform: NDArray[np.float64], out: list[Instance]
-) -> None:
-    if key in parts:
-        out.append(Instance(parts[key], transform))
-    for component, inner in objects[key].components:
-        if objects[component].kind == "model":
-            with np.errstate(all="ignore"):
-                _place(objects, parts, component, transform @ inner, out)
-
-
-def _part(thing: _Object) -> Part:
-    vertices = np.frombuffer(thing.numbers, np.float64).reshape(-1, 3)
-    facets = np.frombuffer(thing.corners, np.int64).reshape(-1, 3)
-    check_indices(facets, len(vertices))
-    return Part(vertices, facets)
-
-
-def _check_size(objects: dict[Key, _Object], items: Iterable[tuple[Key, object]]) -> int:
-    """Refuse components that contain themselves or multiply beyond measure, before any is placed. O(components).
-
-    Returns how many objects are left out for their type.
-    """
+def _check_size(objects: dict[Key, Object], items: Iterable[Placement]) -> None:
+    """Refuse components that contain themselves or multiply beyond measure, before any is placed. O(components)."""
     sizes: dict[Key, tuple[int, int]] = {}
     entered: set[Key] = set()
-    left_out: set[Key] = set()
-    stack = [(key, False) for key, _ in items]
+    stack = [(item.key, False) for item in items]
     depth: dict[Key, int] = {}
     while stack:
         key, leaving = stack.pop()
         thing = objects[key]
-        if thing.kind != "model":
-            left_out.add(key)
-            sizes[key] = (0, 0)
-            continue
-        children = [component for component, _ in thing.components]
+        children = [component.key for component in thing.components]
         if leaving:
             entered.discard(key)
             facets = len(thing.corners) // 3 + sum(sizes[child][0] for child in children)
@@ -128,93 +147,58 @@ def _check_size(objects: dict[Key, _Object], items: Iterable[tuple[Key, object]]
             entered.add(key)
             stack.append((key, True))
             stack += [(child, False) for child in children if child not in sizes]
-    wanted = [sizes[key] for key, _ in items]
+    wanted = [sizes[item.key] for item in items]
     check_facet_count(sum(f for f, _ in wanted), sum(len(o.corners) // 3 for o in objects.values()))
     if sum(n for _, n in wanted) > _MOST_INSTANCES:
         raise CorruptModel(f"the 3MF places more than {_MOST_INSTANCES} objects, too many to read; export fewer copies")
-    return len(left_out)
 
 
-def _transform(text: str | None) -> NDArray[np.float64]:
-    """The 3MF's twelve numbers (rows of a row-vector matrix) as a (4, 4) for column vectors."""
-    matrix = np.eye(4)
-    if text is not None:
-        try:
-            numbers = [float(word) for word in text.split()]
-        except ValueError:
-            numbers = []
-        if len(numbers) != 12 or not np.all(np.isfinite(numbers)):
-            raise CorruptModel(
-                f"the 3MF has the transform {text[:40]!a}, which must be twelve numbers; export it again"
-            )
-        matrix[:3] = np.array(numbers).reshape(4, 3).T
-    return matrix
+def _notes(items: list[Placement], project: Project, builder: Builder) -> Iterable[Note]:
+    """What was left out or taken away, and what a person has to look at."""
+    hidden = sum(not item.printable for item in items)
+    if hidden:
+        yield Note("not_printable", f"{hidden} items are marked as not printable and were left out")
+    for code, counted, text in (
+        ("not_model_objects", builder.left_out_types, "objects that are supports or the like were left out"),
+        ("slicer_parts_left_out", builder.left_out_roles, "parts of the slicer's project are no material"),
+        ("other_objects_left_out", builder.others, "objects of type other are in the build, where none may be"),
+        ("open_surface_left_out", builder.open_surfaces, "surface objects are not closed, so they have no volume"),
+    ):
+        if counted:
+            yield Note(code, f"{_total(counted)} {text}: {_listed(counted)}")
+    if builder.sliced:
+        text = f"{builder.sliced} objects have slices, which are not read; their meshes are priced"
+        yield Note("slices_not_read", text)
+    if builder.subtracted:
+        yield Note("negative_parts_subtracted", f"{builder.subtracted} negative volumes were taken away")
+    if project.unknown or builder.unmatched:
+        named = [*project.unknown, *builder.unmatched]
+        yield Note("unknown_slicer_parts", f"the slicer's project names what is not known: {'; '.join(named[:5])}")
+    if project.shaping:
+        yield Note("slicer_changes_shape", f"the slicer's settings change the shape: {', '.join(project.shaping[:5])}")
+    plates = [(name, objects) for name, objects in project.plates if objects]
+    on_none = {item.key[1] for item in items}.difference(*(objects for _, objects in plates)) if plates else set()
+    if len(plates) > 1 or on_none:
+        listed = "; ".join(f"{name!a}: object {', '.join(objects[:10])}" for name, objects in plates[:10])
+        beside = f"; beside the plates: object {', '.join(sorted(on_none)[:10])}" if on_none else ""
+        yield Note("plates", f"{len(plates)} plates, priced together: {listed}{beside}"[:280])
 
 
-def _parse_model(package: Package, name: str) -> _Model:
-    """One model part by expat; handlers see names without their namespace prefix."""
-    model = _Model()
-    current: list[_Object] = []
-    stored = 0
-
-    def vertex(attributes: dict[str, str]) -> None:
-        current[-1].numbers.extend((float(attributes["x"]), float(attributes["y"]), float(attributes["z"])))
-
-    def triangle(attributes: dict[str, str]) -> None:
-        nonlocal stored
-        stored += 1
-        if stored > MAX_FACETS:
-            raise CorruptModel(f"the 3MF has more than {MAX_FACETS} facets; decimate it")
-        current[-1].corners.extend((int(attributes["v1"]), int(attributes["v2"]), int(attributes["v3"])))
-
-    def reference(attributes: dict[str, str]) -> tuple[Key, NDArray[np.float64]]:
-        path = next((value for key, value in attributes.items() if key.rpartition(":")[2] == "path"), None)
-        part = name if path is None else package.resolve(path, "/" + name)
-        return (part, attributes["objectid"]), _transform(attributes.get("transform"))
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        try:
-            if tag == "vertex":
-                vertex(attributes)
-            elif tag == "triangle":
-                triangle(attributes)
-            else:
-                other(tag.rpartition(":")[2], tag, attributes)
-        except (KeyError, ValueError, IndexError, OverflowError) as error:
-            line = parser.CurrentLineNumber
-            raise CorruptModel(f"the 3MF's <{tag[:20]}> in line {line} is broken; export it again") from error
-
-    def other(tag: str, full: str, attributes: dict[str, str]) -> None:
-        if tag == "model":
-            _check_extensions(attributes)
-            unit = attributes.get("unit", "millimeter")
-            if unit not in _UNITS:
-                raise CorruptModel(f"the 3MF is in the unit {unit[:20]!a}, which 3MF does not know; export it again")
-            model.unit = _UNITS[unit]
-        elif tag == "object":
-            if attributes["id"] in model.objects:
-                raise CorruptModel(f"the 3MF has two objects {attributes['id'][:20]!a}; export it again")
-            current.append(_Object(attributes.get("type", "model")))
-            model.objects[attributes["id"]] = current[-1]
-        elif tag == "component":
-            current[-1].components.append(reference(attributes))
-        elif tag == "item":
-            model.items.append(reference(attributes))
-        elif tag == "vertex" and full != tag:
-            vertex(attributes)
-        elif tag == "triangle" and full != tag:
-            triangle(attributes)
-
-    parser: expat.XMLParserType = safe_parser()
-    parser.StartElementHandler = start
-    feed(parser, package.blocks(name), name)
-    return model
+def _extension_notes(models: Iterable[ModelPart]) -> Iterable[Note]:
+    names = sorted({space for model in models for space in model.foreign})
+    if names:
+        listed = ", ".join(describe(name) for name in names[:5])
+        yield Note("extension_not_read", f"the 3MF uses extensions that are not read and may shape it: {listed}")
 
 
-def _check_extensions(attributes: dict[str, str]) -> None:
-    for prefix in attributes.get("requiredextensions", "").split():
-        space = attributes.get(f"xmlns:{prefix}", prefix)
-        if not any(harmless in space for harmless in _HARMLESS):
-            raise CorruptModel(
-                f"the 3MF needs the extension {space[:80]!a}, which Facet does not read; export it as a plain mesh"
-            )
+def _fault_note(faults: list[str]) -> Iterable[Note]:
+    if faults:
+        yield Note("breaks_3mf", f"the file is not as 3MF says, and was read all the same: {'; '.join(faults)}"[:280])
+
+
+def _total(counted: Counter[str]) -> int:
+    return sum(counted.values())
+
+
+def _listed(counted: Counter[str]) -> str:
+    return ", ".join(f"{kind} ({count})" for kind, count in sorted(counted.items())[:5])

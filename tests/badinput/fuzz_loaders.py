@@ -33,6 +33,11 @@ READERS = (
     "off",
     "ply",
     "threemf",
+    "threemf_faults",
+    "threemf_model",
+    "threemf_resources",
+    "threemf_solid",
+    "slicer_project",
     "package",
     "instances",
     "glb",
@@ -41,12 +46,43 @@ READERS = (
 )
 TOKENS = (
     "solid", "facet", "vertex", "endloop", "endsolid", "OFF", "COFF", "ply", "element", "property", "list",
-    "end_header",
-    "tristrips", "vertex_indices", "binary_big_endian", "<component", "<object", "<item", "objectid", "transform",
-    "requiredextensions", "<!DOCTYPE", "<!ENTITY", "&x;", "nan", "inf", "-1", "4294967295", "1e999", "bufferView",
-    "byteStride",
-    "byteOffset", "children", "matrix", "POSITION", "indices", "mode", "sparse", "normalized",
+    "end_header", "tristrips", "vertex_indices", "binary_big_endian", "<component", "<object", "<item", "objectid",
+    "transform", "requiredextensions", "xmlns:x=", "<volume firstid=", "lastid=", "volume_type", "NegativeVolume",
+    "<part subtype=", "negative_part", "modifier", "<plate>", "model_instance", "cura:support_mesh", "printable=",
+    "meshresolution=", "<alternative ", "fullres", "lowres", "pid=", "pindex=", "<!DOCTYPE", "<!ENTITY", "&x;", "nan",
+    "inf", "-1", "4294967295", "1e999", "bufferView", "byteStride", "byteOffset", "children", "matrix", "POSITION",
+    "indices", "mode", "sparse", "normalized",
 )  # fmt: skip
+
+
+SETTINGS = b"<!--settings-->"
+"""Between the model and the slicers' settings in one input."""
+
+
+def slicer_seeds() -> list[bytes]:
+    """Slicer projects and whatever else goes by namespace, a few hundred bytes each."""
+    v, f = writers.box()
+    mesh = writers.mesh_xml(v[:4] + 0.5, f[:1])
+    spaces = (
+        'unit="millimeter" xmlns:s="http://schemas.microsoft.com/3dmanufacturing/slice/2015/07"'
+        ' xmlns:pa="http://schemas.microsoft.com/3dmanufacturing/production/alternatives/2021/04"'
+        ' xmlns:cura="http://software.ultimaker.com/xml/cura/3mf/2015/10" xmlns:x="urn:x" requiredextensions="s pa"'
+    )
+    cura = '<metadatagroup><metadata name="cura:infill_mesh">False</metadata></metadatagroup>'
+    full = '<pa:alternatives><pa:alternative objectid="1" UUID="u"/></pa:alternatives>'
+    xml = writers.model_xml(
+        f'<object id="1" s:slicestackid="9">{cura}{mesh}<x:y/></object>'
+        f'<object id="2" pa:modelresolution="lowres">{full}</object>'
+        '<object id="3"><components><component objectid="1"/></components></object>',
+        '<item objectid="2"/><item objectid="3" printable="1"/>',
+        spaces,
+    )
+    config = (
+        '<config><object id="1"><volume firstid="0" lastid="0"><metadata key="volume_type" value="ModelPart"/></volume>'
+        '</object><object id="3"><part id="1" subtype="normal_part"/></object><plate><model_instance><metadata '
+        'key="object_id" value="3"/></model_instance></plate></config>'
+    )
+    return [xml.encode(), xml.encode() + SETTINGS + config.encode()]
 
 
 def seeds() -> list[bytes]:
@@ -70,14 +106,19 @@ def seeds() -> list[bytes]:
         writers.threemf(v, f, stored=True), xml.encode(), glb, glb[20 : 20 + length],
         *(worst_cases.repeated_polygon(30, form) for form in ("obj", "off", "ply")),
         worst_cases.zigzag_polygon(12, "obj"), worst_cases.stl(*worst_cases.equal(8)),
-        worst_cases.ply(*worst_cases.equal_tetrahedra(8)),
+        worst_cases.ply(*worst_cases.equal_tetrahedra(8)), *slicer_seeds(),
     ]  # fmt: skip
 
 
 def wrapped(data: bytes) -> bytes:
-    """XML as the model part of a 3MF, JSON as the description of a GLB, anything else as it is."""
+    """XML as the model part of a 3MF, with the slicers' settings where a second document follows; JSON as the
+    description of a GLB; anything else as it is."""
     if data.startswith(b"<?xml"):
-        return writers.package({"3D/3dmodel.model": data}, stored=True)
+        model, mark, settings = data.partition(SETTINGS)
+        parts = {"3D/3dmodel.model": model}
+        if mark:
+            parts |= {"Metadata/Slic3r_PE_model.config": settings, "Metadata/model_settings.config": settings}
+        return writers.package(parts, stored=True)
     if data.startswith(b"{"):
         binary = struct.pack("<15f3I", *range(15), 0, 1, 2)
         chunks = struct.pack("<II", len(data), 0x4E4F534A) + data + struct.pack("<II", len(binary), 0x004E4942) + binary

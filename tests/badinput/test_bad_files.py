@@ -247,7 +247,7 @@ class TestXml:
 
 class TestPackage:
     def test_bomb(self, refused):
-        bomb = f'<?xml version="1.0"?><model unit="millimeter">{" " * (80 << 20)}</model>'
+        bomb = f'<?xml version="1.0"?><model xmlns="{writers.CORE}">{" " * (80 << 20)}</model>'
         refused(writers.package({MODEL: bomb}), CorruptModel, "zip bomb")
 
     @pytest.mark.parametrize("name", ["../evil.txt", "/etc/passwd", "3D/../../x", "..\\x", "C:/x"])
@@ -265,7 +265,8 @@ class TestPackage:
         ):
             refused(writers.package({"_rels/.rels": writers.RELS.replace("/3D/3dmodel.model", target)}), CorruptModel)
         path = '<object id="1"><components><component p:path="../../x" objectid="1"/></components></object>'
-        xml = writers.model_xml(path, '<item objectid="1"/>', 'unit="inch" xmlns:p="production"')
+        production = 'unit="inch" xmlns:p="http://schemas.microsoft.com/3dmanufacturing/production/2015/06"'
+        xml = writers.model_xml(path, '<item objectid="1"/>', production)
         refused(writers.package({MODEL: xml}), CorruptModel, "outside the package")
 
     def test_broken_zips(self, refused):

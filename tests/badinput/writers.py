@@ -17,6 +17,12 @@ RELS = (
     "</Relationships>"
 )
 
+CONTENT_TYPES = (
+    '<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+    '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+    '<Default Extension="model" ContentType="application/vnd.ms-package.3dmanufacturing-3dmodel+xml"/></Types>'
+)
+
 
 def box(size=(10.0, 20.0, 30.0)):
     """Eight vertices and twelve facets, counter-clockwise from outside."""
@@ -99,10 +105,10 @@ def model_xml(resources, build, attributes='unit="millimeter"', prolog='<?xml ve
 
 
 def package(parts, stored=False):
-    """A zip of the parts, by name; ``_rels/.rels`` is added if it is not there."""
+    """A zip of the parts, by name; ``_rels/.rels`` and ``[Content_Types].xml`` are added if they are not there."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED) as archive:
-        for name, content in {"_rels/.rels": RELS, **parts}.items():
+        for name, content in {"[Content_Types].xml": CONTENT_TYPES, "_rels/.rels": RELS, **parts}.items():
             archive.writestr(name, content)
     return out.getvalue()
 
