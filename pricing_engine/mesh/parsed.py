@@ -25,21 +25,41 @@ A kilobyte of nested components is then a model of at most 2 M facets, and not o
 """
 
 
-READER_NOTES = {
-    "concave_fan",
+INFO_NOTES = {
+    "animation_left_out",
+    "coarse_tessellation",
+    "faces_without_area",
+    "free_form_curves",
+    "lower_detail_left_out",
+    "missing_endsolid",
+    "nodes_outside_the_scene",
     "not_model_objects",
     "not_triangles",
     "suffix_disagrees",
     "trailing_bytes",
     "unit_in_file",
+}
+"""Codes of notes that only tell."""
+
+WARNING_NOTES = {
+    "concave_fan",
+    "data_left_out",
+    "facet_count",
+    "free_form_surfaces",
+    "hidden_nodes",
+    "other_scenes",
+    "unknown_extension",
     "unknown_lines",
 }
+"""Codes of notes about what may have changed the shape: a person looks before the model is made."""
+
+READER_NOTES = INFO_NOTES | WARNING_NOTES
 """Codes of all notes, so that a command line can tell them apart from findings about the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something about the file that the user is told but that stops nothing."""
+    """Something about the file that is reported and stops nothing; its code decides whether a person looks."""
 
     code: str
     message: str
