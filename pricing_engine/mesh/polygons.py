@@ -45,8 +45,9 @@ def triangulate(
         raise CorruptModel(f"the model has {total} facets, more than {MAX_FACETS}; decimate it")
     facets = np.empty((total, 3), np.int32)
     largest = int(sizes.max())
-    scratch = np.empty((largest, 2)), *np.empty((3, largest), np.int64)
-    count, flat, fanned = _triangulate(vertices, starts, corners, facets, *scratch, _CLIP_BUDGET)
+    points = np.empty((largest, 2))
+    names, after, before = np.empty((3, largest), np.int64)
+    count, flat, fanned = _triangulate(vertices, starts, corners, facets, points, names, after, before, _CLIP_BUDGET)
     notes: tuple[Note, ...] = ()
     if flat:
         notes += (Note("faces_without_area", f"{flat} faces have fewer than three corners and were left out"),)
