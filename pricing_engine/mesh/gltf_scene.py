@@ -129,6 +129,8 @@ class Scene:
             corners = np.arange(len(vertices))
         check_indices(corners, len(vertices))
         facets = _facets(corners, mode)
+        if len(facets) == 0:
+            return None
         if len(vertices) <= 3 * len(facets):
             return _Primitive(primitive, Part(vertices, facets), None)
         used, renamed = np.unique(facets, return_inverse=True)  # copies of what no facet names would cost memory

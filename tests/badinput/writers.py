@@ -135,6 +135,46 @@ def glb(vertices, facets, nodes=None, tree=None):
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
+def glb_scene(arrays, tree, pad=b" "):
+    """A GLB of ``tree`` (its meshes name accessors by number); accessor k holds ``arrays[k]``, (array, type) or
+    (array, type, more properties)."""
+    kinds = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126}
+    binary, views, accessors = b"", [], []
+    for array, kind, *more in arrays:
+        binary += bytes(-len(binary) % 4)
+        views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": array.nbytes})
+        accessors.append({"bufferView": len(views) - 1, "componentType": kinds[array.dtype.str[1:]],
+                          "count": array.size if kind == "SCALAR" else len(array), "type": kind,
+                          **(more[0] if more else {})})  # fmt: skip
+        binary += array.tobytes()
+    description = {"asset": {"version": "2.0"}, "scenes": [{"nodes": [0]}], "scene": 0, "bufferViews": views,
+                   "accessors": accessors, "buffers": [{"byteLength": len(binary)}], **tree}  # fmt: skip
+    text = json.dumps(description).encode()
+    text += pad * (-len(text) % 4)
+    chunks = struct.pack("<II", len(text), 0x4E4F534A) + text + struct.pack("<II", len(binary), 0x004E4942) + binary
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+
+
+def glb_mesh(vertices, facets):
+    """The two arrays that :func:`glb_scene` takes for a mesh, and the primitive that names them as 0 and 1."""
+    arrays = [(np.asarray(vertices, "<f4"), "VEC3"), (np.asarray(facets, "<u2").ravel(), "SCALAR")]
+    return arrays, {"attributes": {"POSITION": 0}, "indices": 1}
+
+
+def glb_skin(vertices, facets, joints, weights, joint_nodes, inverse=None):
+    """A skinned mesh in node 0 and its joints in the nodes after it."""
+    arrays, primitive = glb_mesh(vertices, facets)
+    arrays += [(np.asarray(joints, "u1"), "VEC4"), (np.asarray(weights, "<f4"), "VEC4")]
+    skin = {"joints": list(range(1, 1 + len(joint_nodes)))}
+    if inverse is not None:
+        arrays.append((np.asarray(inverse, "<f4").reshape(-1, 16), "MAT4"))
+        skin["inverseBindMatrices"] = 4
+    primitive["attributes"].update({"JOINTS_0": 2, "WEIGHTS_0": 3})
+    nodes = [{"mesh": 0, "skin": 0, "translation": [5, 6, 7]}, *joint_nodes]
+    return glb_scene(arrays, {"nodes": nodes, "skins": [skin], "meshes": [{"primitives": [primitive]}],
+                              "scenes": [{"nodes": list(range(len(nodes)))}]})  # fmt: skip
+
+
 class _Step:
     """Rows of a STEP file; ``add`` numbers them."""
 
