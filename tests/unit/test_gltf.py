@@ -133,7 +133,7 @@ class TestMorphs:
         return read_glb(writers.glb_scene(arrays, tree))
 
     def test_weights_of_the_mesh(self):
-        assert np.array_equal(self.morph({}, {"weights": [1, 1, 0.5]}).vertices, 2 * np.add(V, [0, 0, 2]))
+        assert np.array_equal(self.morph({}, {"weights": [1, 1, 0.5]}).vertices, np.add(2 * V, [0, 0, 2]))
 
     def test_weights_of_the_node_come_first(self):
         assert np.array_equal(self.morph({"weights": [0.5, 0, 0]}, {"weights": [1, 1, 1]}).vertices, 1.5 * V)
@@ -220,7 +220,7 @@ class TestAccessors:
         arrays, primitive = writers.glb_mesh(V, F)
         arrays[0] = (np.round(V / 3 * 32767).astype("<i2"), "VEC3", {"normalized": True})
         tree = {"nodes": [{"mesh": 0, "scale": [3, 3, 3]}], "meshes": [{"primitives": [primitive]}]}
-        tree |= dict.fromkeys(("extensionsUsed", "extensionsRequired"), ["KHR_mesh_quantization"])
+        tree |= {key: ["KHR_mesh_quantization"] for key in ("extensionsUsed", "extensionsRequired")}
         parsed = read_glb(writers.glb_scene(arrays, tree))
         assert volume(parsed) == pytest.approx(6, rel=1e-3)
         assert codes(parsed) == []
