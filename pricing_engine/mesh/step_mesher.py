@@ -36,10 +36,10 @@ def main() -> None:
     import cascadio
 
     source, coarse, fine = sys.argv[1:]
-    options = {"use_parallel": False, "tol_linear": TOLERANCE_MM}
-    cascadio.step_to_glb(source, coarse, tol_angular=COARSE_RADIANS, **options)
-    if _facets(Path(coarse)) <= MOST_COARSE_FACETS:
-        cascadio.step_to_glb(source, fine, tol_angular=FINE_RADIANS, **options)
+    for target, angle in ((coarse, COARSE_RADIANS), (fine, FINE_RADIANS)):
+        cascadio.step_to_glb(source, target, tol_linear=TOLERANCE_MM, tol_angular=angle, use_parallel=False)
+        if _facets(Path(target)) > MOST_COARSE_FACETS:
+            break
 
 
 if __name__ == "__main__":
