@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +27,12 @@ def read_ply(data: bytes) -> Parsed:
     """Read a PLY; strips are cut into facets (a -1 ends a strip, every other facet turned as strips are)."""
     order, elements, starts = _header(data)
     for start in starts[:-1]:
-        try:
-            body = BinaryBody(data, start, order)
+        body = BinaryBody(data, start, order)
+        with suppress(CorruptModel):  # raised again for the last place
             found = _read_body(body, elements)
-        except CorruptModel:
-            continue
-        if body.left == 0:
-            return found
-    return _read_body(AsciiBody(data, starts[-1]) if order == "" else BinaryBody(data, starts[-1], order), elements)
+            if body.left == 0:
+                return found
+    return _read_body(BinaryBody(data, starts[-1], order) if order else AsciiBody(data, starts[-1]), elements)
 
 
 def _read_body(body: AsciiBody | BinaryBody, elements: list[Element]) -> Parsed:
@@ -69,7 +68,7 @@ def _read_body(body: AsciiBody | BinaryBody, elements: list[Element]) -> Parsed:
 
 
 def _header(data: bytes) -> tuple[str, list[Element], tuple[int, ...]]:
-    """``(byte order or "" for ASCII, elements, where the body may begin)``, the likeliest place last."""
+    """``(byte order or "" for ASCII, elements, places where the body may begin)``."""
     last = _LAST_LINE.search(data, 0, _MAX_HEADER)
     if last is None:
         raise CorruptModel("the PLY header has no end; the file is cut off: export or upload it again")
@@ -107,11 +106,9 @@ def _header(data: bytes) -> tuple[str, list[Element], tuple[int, ...]]:
         names = [p.name for p in element.properties]
         if len(set(names)) != len(names) or sum(e.name == element.name for e in elements) > 1:
             raise CorruptModel(f"the PLY header has two of a name in or as {element.name[:40]!a}; export it again")
-    if order == "" or last.group(1) != b"\r\n":
-        return order, elements, (last.end(),)
-    # A carriage return may be the line's end and the line feed the body's first byte: the file's size tells.
-    places = last.end() - 1, last.end()
-    return order, elements, places if b"\r\n" not in data[: last.start() + 1] else places[1:]
+    end = last.end()
+    # Of CR and LF, the latter may be the first byte of a binary body: the place from which the rows fill the file.
+    return order, elements, (end, end - 1, end) if order and last.group(1) == b"\r\n" else (end,)
 
 
 def _integers(name: str) -> bool:
