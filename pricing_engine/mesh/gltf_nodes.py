@@ -24,6 +24,7 @@ class Nodes:
         self._tree, self._nodes = tree, tree.get("nodes", [])
         self._worlds: dict[int, NDArray[np.float64]] = {}
         self._parents = self._find_parents()
+        self._tops: set[int] = set()
         self.notes: list[Note] = []
 
     def _find_parents(self) -> dict[int, int]:
@@ -41,15 +42,15 @@ class Nodes:
         found: list[int] = []
         seen: set[int] = set()
         hidden, lower = 0, 0
-        stack = [(whole(i, 0, len(self._nodes)), np.eye(4), False, False) for i in self._roots()]
+        roots = [whole(i, 0, len(self._nodes)) for i in self._roots()]
+        self._tops.update(roots)
+        stack = [(index, False, False) for index in roots]
         while stack:
-            index, above, is_hidden, is_lower = stack.pop()
+            index, is_hidden, is_lower = stack.pop()
             if index in seen:
                 raise CorruptModel(f"the GLB's node {index} is in the scene twice or contains itself; export it again")
             seen.add(index)
             node = self._nodes[index]
-            with np.errstate(all="ignore"):
-                world = self._worlds[index] = above @ _transform(node)
             is_hidden |= node.get("extensions", {}).get(VISIBILITY, {}).get("visible", True) is False
             is_lower |= index in levels
             if "mesh" in node:
@@ -57,7 +58,7 @@ class Nodes:
                 lower += is_lower and not is_hidden
                 if not is_hidden and not is_lower:
                     found.append(index)
-            stack += [(child, world, is_hidden, is_lower) for child in node.get("children", [])]
+            stack += [(child, is_hidden, is_lower) for child in node.get("children", [])]
         self._report(hidden, lower, {i for i, node in enumerate(self._nodes) if "mesh" in node} - seen - levels)
         if not found and hidden:
             raise EmptyModel("all parts of the GLB are hidden; export it with what is to be made visible")
@@ -86,13 +87,13 @@ class Nodes:
         return [index for index in range(len(self._nodes)) if index not in self._parents]
 
     def world(self, index: int) -> NDArray[np.float64]:
-        """The transform of any node; joints need not be in the scene."""
+        """The transform (4, 4) of any node; joints need not be in the scene."""
         above: list[int] = []
         while index not in self._worlds:
             if len(above) > len(self._nodes):
                 raise CorruptModel("a node of the GLB contains itself; export the model again")
             above.append(index)
-            if index not in self._parents:
+            if index in self._tops or index not in self._parents:
                 break
             index = self._parents[index]
         world = self._worlds.get(index, np.eye(4))
@@ -108,9 +109,12 @@ def _transform(node: Json) -> NDArray[np.float64]:
     if "matrix" in node:
         matrix = np.array(node["matrix"], np.float64).reshape(4, 4).T.copy()
     else:
-        turn = turned(np.array([node.get("rotation", (0, 0, 0, 1))], np.float64))[0]
-        matrix[:3, :3] = turn * np.array(node.get("scale", (1, 1, 1)), np.float64).reshape(1, 3)
-        matrix[:3, 3] = np.array(node.get("translation", (0, 0, 0)), np.float64).reshape(3)
+        if "rotation" in node:
+            matrix[:3, :3] = turned(np.array([node["rotation"]], np.float64))[0]
+        if "scale" in node:
+            matrix[:3, :3] *= np.array(node["scale"], np.float64).reshape(1, 3)
+        if "translation" in node:
+            matrix[:3, 3] = np.array(node["translation"], np.float64).reshape(3)
     if not np.all(np.isfinite(matrix)):
         raise CorruptModel("a transform of the GLB is not finite; export the model again")
     return matrix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import tracemalloc
@@ -286,6 +287,45 @@ class TestGlb:
     )  # fmt: skip
     def test_broken_descriptions(self, refused, tree):
         refused(writers.glb(V, F, tree=tree), CorruptModel)
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"skins": []}, {"skins": [{}]}, {"skins": [{"joints": []}]}, {"skins": [{"joints": [9]}]},
+         {"skins": [{"joints": [1], "inverseBindMatrices": 0}]}, {"skins": [{"joints": [1], "inverseBindMatrices": 9}]},
+         {"nodes": [{"mesh": 0, "skin": 0}, {"children": [2]}, {"children": [1]}]},
+         {"nodes": [{"mesh": 0, "skin": 0}, {"scale": [1e308, 1e308, 1e308], "children": [2]}, {"scale": [10, 1, 1]}],
+          "skins": [{"joints": [2]}]}, {"nodes": [{"mesh": 0, "skin": True}, {}]}],
+    )  # fmt: skip
+    def test_broken_skins(self, refused, change):
+        whole = writers.glb_skin(V, F, np.zeros((8, 4)), np.ones((8, 4)), [{}])
+        length = struct.unpack_from("<I", whole, 12)[0]
+        tree = json.loads(whole[20 : 20 + length]) | change
+        text = json.dumps(tree).encode()
+        chunks = struct.pack("<II", len(text), 0x4E4F534A) + text + whole[20 + length :]
+        refused(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks, CorruptModel)
+
+    @pytest.mark.parametrize("attributes", [{"TRANSLATION": 9}, {"TRANSLATION": 1}, {"ROTATION": 0}, {"SCALE": "x"},
+                                            {"_ID": 2}, 5])  # fmt: skip
+    def test_broken_instances(self, refused, attributes):
+        """An attribute that is not read may count as many instances as it likes."""
+        arrays, primitive = writers.glb_mesh(V, F)
+        arrays.append((np.zeros((1, 3), "<f4"), "VEC3", {"count": 10**9}))
+        node = {"mesh": 0, "extensions": {"EXT_mesh_gpu_instancing": {"attributes": attributes}}}
+        refused(writers.glb_scene(arrays, {"nodes": [node], "meshes": [{"primitives": [primitive]}]}), CorruptModel)
+
+    def test_what_is_placed_again_and_again(self, refused):
+        """Many nodes, primitives or targets over few bytes: refused by what they count, before memory is taken."""
+        arrays, primitive = writers.glb_mesh(V, F)
+        nodes = [{"mesh": 0}] * 120_001
+        scenes = [{"nodes": list(range(len(nodes)))}]
+        tree = {"nodes": nodes, "scenes": scenes, "meshes": [{"primitives": [primitive]}]}
+        refused(writers.glb_scene(arrays, tree), CorruptModel, "too many")
+        many = {"nodes": [{"mesh": 0}], "meshes": [{"primitives": [primitive] * 100_001}]}
+        refused(writers.glb_scene(arrays, many), CorruptModel, "too many")
+        wide = [(np.zeros((20_000, 3), "<f4"), "VEC3"), arrays[1]]
+        targets = {**primitive, "targets": [{"POSITION": 0}] * 5000}
+        morphs = {"nodes": [{"mesh": 0}], "meshes": [{"primitives": [targets], "weights": [1] * 5000}]}
+        refused(writers.glb_scene(wide, morphs), CorruptModel, "count more")
 
     def test_deep_json_and_many_copies(self, refused):
         text = b"[" * 100_000
