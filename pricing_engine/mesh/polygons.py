@@ -229,11 +229,14 @@ def _triangulate(vertices, starts, corners, facets, points, names, after, before
                 facets[done, i] = corners[start + i]
             done += 1
             continue
-        n = _clean(vertices, corners[start:end], names)
-        if n < 3:
-            flat += 1
-            continue
-        convex, close = _project(vertices, names, n, points)
+        names[:n] = corners[start:end]
+        convex, close = _project(vertices, names, n, points) if n > 3 else (False, 0.0)
+        if not convex:  # a strictly convex ring has neither repeated corners nor spikes
+            n = _clean(vertices, corners[start:end], names)
+            if n < 3:
+                flat += 1
+                continue
+            convex, close = _project(vertices, names, n, points)
         if convex or n == 3:
             for i in range(1, n - 1):
                 facets[done, 0], facets[done, 1], facets[done, 2] = names[0], names[i], names[i + 1]

@@ -21,7 +21,7 @@ BOM = b"\xef\xbb\xbf"
 """UTF-8's byte order mark: no content. :func:`pricing_engine.mesh.load.load_model` drops it for every format."""
 
 _PADDING = np.frombuffer(b"\0\x1a \t\n\v\f\r", np.uint8)  # NUL and ctrl-Z fill the last block of old file systems
-_TAIL = 1 << 16
+_TAIL = 1 << 12
 _LOWEST, _HIGHEST = -290, 290
 
 
