@@ -23,7 +23,7 @@ from pricing_engine.mesh.errors import CorruptModel
 from pricing_engine.mesh.parsed import MAX_FACETS, Note
 
 _CLIP_BUDGET = 1_000_000_000  # about two seconds of corner tests
-_CLOSE = 1e-7  # of the size squared: what corners of a straight edge may enclose after rounding to float32
+_CLOSE = 1e-6  # of the polygon's size: how far rounding to float32 moves a corner off its straight edge
 _PASSES = 4
 _LAST = _PASSES - 1
 
@@ -66,6 +66,15 @@ def _turn(points, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def _span(points, a, b, c):  # type: ignore[no-untyped-def]
+    """The longer side of the box around a, b, c."""
+    return max(
+        max(points[a, 0], points[b, 0], points[c, 0]) - min(points[a, 0], points[b, 0], points[c, 0]),
+        max(points[a, 1], points[b, 1], points[c, 1]) - min(points[a, 1], points[b, 1], points[c, 1]),
+    )
+
+
+@inlined
 def _same(vertices, names, i, j):  # type: ignore[no-untyped-def]
     """Whether corners ``i`` and ``j`` are one: welding makes one vertex of equal places."""
     p, q = names[i], names[j]
@@ -102,7 +111,7 @@ def _clean(vertices, corners, names):  # type: ignore[no-untyped-def]
 @kernel
 def _project(vertices, names, n, points):  # type: ignore[no-untyped-def]
     """Drop the largest axis of the Newell normal, keeping counter-clockwise. Returns ``(whether the ring is strictly
-    convex, twice the area that counts as none)``."""
+    convex, how far from a straight edge a corner still lies on it)``."""
     nx, ny, nz = 0.0, 0.0, 0.0
     o = names[0]
     for i in range(n):
@@ -125,20 +134,25 @@ def _project(vertices, names, n, points):  # type: ignore[no-untyped-def]
         if flip:
             points[i, 0] = -points[i, 0]
         extent = max(extent, abs(points[i, 0]), abs(points[i, 1]))
-    close = _CLOSE * extent * extent
+    close = _CLOSE * extent
     for i in range(n - 2):  # a fan from corner 0 is right if none of its triangles is turned over or flat ...
-        if _turn(points, 0, i + 1, i + 2) <= close:
+        if _turn(points, 0, i + 1, i + 2) <= close * _span(points, 0, i + 1, i + 2):
             return False, close
     for i in range(n):  # ... and no corner is reflex (a star may wind twice)
-        if _turn(points, i, (i + 1) % n, (i + 2) % n) <= close:
+        j, k = (i + 1) % n, (i + 2) % n
+        if _turn(points, i, j, k) <= close * _span(points, i, j, k):
             return False, close
     return True, close
 
 
 @kernel
-def _is_ear(vertices, names, points, after, before, b, margin, flat):  # type: ignore[no-untyped-def]
-    """``(whether b is an ear, how many corners were tested)``; ``flat``: an ear without area is one."""
+def _is_ear(vertices, names, points, after, before, b, distance, flat):  # type: ignore[no-untyped-def]
+    """``(whether b is an ear, how many corners were tested)``.
+
+    ``distance``: how far other corners must be; negative: how deep they may be in. ``flat``: one without area is one.
+    """
     a, c = before[b], after[b]
+    margin = distance * _span(points, a, b, c)
     size = _turn(points, a, b, c)
     if size <= margin if flat else size <= max(margin, 0.0):
         return False, 1
@@ -190,11 +204,11 @@ def _clip(vertices, names, points, n, close, after, before, facets, done, budget
         after[i], before[i] = (i + 1) % n, (i + n - 1) % n
     left, b, misses, tries = n, 0, 0, 0
     while left > 3 and tries < _PASSES and budget > 0:
-        margin = close if tries == 0 else 0.0 if tries == 1 else -close
-        ear, tested = _is_ear(vertices, names, points, after, before, b, margin, tries == _LAST)
+        distance = close if tries == 0 else 0.0 if tries == 1 else -close
+        ear, tested = _is_ear(vertices, names, points, after, before, b, distance, tries == _LAST)
         budget -= tested
         if not ear:
-            b = after[b]
+            b = before[b]
             misses += 1
             if misses == left:
                 misses = 0
@@ -205,7 +219,9 @@ def _clip(vertices, names, points, n, close, after, before, facets, done, budget
         done += 1
         after[a], before[c] = c, a
         c, left = _drop_spikes(vertices, names, after, before, a, c, left - 1)
-        b = after[c]  # not c: ears side by side are slivers
+        b = after[
+            c
+        ]  # ears side by side are slivers; where this is none, the way back tries c and a, whose edges are new
         misses = tries = 0
     fanned = left > 3
     first, second = b, after[b]
