@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from pricing_engine.analysis.model import Check, Geometry, Integrity, Point, Severity, Slices, Thickness
 from pricing_engine.analysis.slices import MOST_LAYERS
-from pricing_engine.mesh.parsed import DOUBTFUL_NOTES
+from pricing_engine.mesh.parsed import WARNING_NOTES
 from pricing_engine.mesh.repair import UNDECIDED
 
 _UNIT_SMALLEST_MM = 1.0
@@ -34,7 +34,7 @@ def find_checks(
     ``not_measured``: stages that ended at their budget of work.
     """
     found = [
-        *(Check(code, "warning" if code in DOUBTFUL_NOTES else "info", message) for code, message in notes.items()),
+        *(Check(code, "warning" if code in WARNING_NOTES else "info", message) for code, message in notes.items()),
         *_integrity_checks(integrity),
         *_volume_checks(geometry, estimated),
         *_size_checks(geometry),

@@ -19,7 +19,8 @@ import numpy as np
 from pricing_engine.mesh.errors import BadCoordinates, CorruptModel, EmptyModel, UnreadableFile
 from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.parsed import UNIT_MM, Note, Parsed
-from pricing_engine.mesh.sniff import BOM, FORMATS, HEAD_BYTES, sniff
+from pricing_engine.mesh.sniff import FORMATS, HEAD_BYTES, sniff
+from pricing_engine.mesh.text import BOM
 
 __all__ = ["LoadedModel", "Note", "load_model"]
 
@@ -81,18 +82,19 @@ def _read(
     """``(mesh, sha256, format, unit, notes)``."""
     kind = sniff(head, size)
     if kind == "stl-binary":
-        from pricing_engine.mesh.stl import read_binary_stl
+        from pricing_engine.mesh.stl import count_facets, read_binary_stl
 
         used = unit or "mm"
+        notes = count_facets(lambda length, at: os.pread(descriptor, length, at), size)[1]
         with ThreadPoolExecutor(max_workers=1) as pool:  # hashing needs no GIL, so it costs little beside the reading
             digest = pool.submit(_digest, descriptor)
             mesh = read_binary_stl(path, UNIT_MM[used], threads)
-            return mesh, digest.result(), "stl", used, _trailing_note(head, size)
+            return mesh, digest.result(), "stl", used, notes
     if size > _MOST_BYTES_IN_MEMORY:
         raise UnreadableFile(f"the file has {size} bytes, more than {_MOST_BYTES_IN_MEMORY}; export it as binary STL")
     data = _content(descriptor, size)
     digest_of_data = hashlib.sha256(data).hexdigest()
-    parsed = _parse(kind, data)
+    parsed = _parse(kind, data.removeprefix(BOM))
     del data
     used = parsed.unit or unit or "mm"
     mesh = _canonical(parsed, UNIT_MM[used], threads)
@@ -131,7 +133,7 @@ def _parse(kind: str, data: bytes) -> Parsed:
         return read_obj(data)
     from pricing_engine.mesh.ascii_stl import read_ascii_stl
 
-    return read_ascii_stl(data, len(BOM) if data.startswith(BOM) else 0)
+    return read_ascii_stl(data)
 
 
 def _canonical(parsed: Parsed, scale: float, threads: int) -> Mesh:
@@ -174,11 +176,6 @@ def _digest(descriptor: int) -> str:
         digest.update(block)
         at += len(block)
     return digest.hexdigest()
-
-
-def _trailing_note(head: bytes, size: int) -> tuple[Note, ...]:
-    rest = size - 84 - 50 * int.from_bytes(head[80:84], "little")
-    return (Note("trailing_bytes", f"{rest} bytes follow the facets and were left out"),) if rest else ()
 
 
 def _suffix_note(path: str | os.PathLike[str], kind: str) -> tuple[Note, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.parsed import Parsed, check_indices
+from pricing_engine.mesh.parsed import Note, Parsed, check_indices
 from pricing_engine.mesh.polygons import triangulate
 from pricing_engine.mesh.sniff import OFF_HEADER
 from pricing_engine.mesh.text import read_numbers, whole_numbers
@@ -46,4 +46,8 @@ def read_off(data: bytes) -> Parsed:
     check_indices(corners, vertex_count, "face")
     vertices = np.stack([values[vertex_rows + axis] for axis in range(3)], axis=1)
     facets, notes = triangulate(vertices, starts, corners)
+    left = len(widths) - 1 - vertex_count - face_count
+    if left:
+        text = f"{left} lines follow the faces that the header counts and were left out"
+        notes += (Note("data_left_out", text),)
     return Parsed(vertices, facets, None, notes)

@@ -25,46 +25,53 @@ A kilobyte of nested components is then a model of at most 2 M facets, and not o
 """
 
 
-READER_NOTES = {
-    "alternative_not_read",
+INFO_NOTES = {
+    "animation_left_out",
     "breaks_3mf",
-    "concave_fan",
-    "extension_not_read",
+    "coarse_tessellation",
+    "faces_without_area",
+    "free_form_curves",
+    "lower_detail_left_out",
+    "missing_endsolid",
     "negative_parts_subtracted",
+    "nodes_outside_the_scene",
     "not_model_objects",
     "not_printable",
     "not_triangles",
-    "open_surface_left_out",
-    "other_objects_left_out",
     "plates",
-    "slices_not_read",
-    "slicer_changes_shape",
     "slicer_parts_left_out",
     "suffix_disagrees",
     "trailing_bytes",
     "unit_in_file",
-    "unknown_lines",
-    "unknown_slicer_parts",
 }
-"""Codes of all notes, so that a command line can tell them apart from findings about the model."""
+"""Codes of notes that only tell."""
 
-DOUBTFUL_NOTES = {
+WARNING_NOTES = {
     "alternative_not_read",
     "concave_fan",
+    "data_left_out",
     "extension_not_read",
+    "facet_count",
+    "free_form_surfaces",
+    "hidden_nodes",
     "open_surface_left_out",
     "other_objects_left_out",
+    "other_scenes",
     "slicer_changes_shape",
     "slices_not_read",
+    "unknown_extension",
     "unknown_lines",
     "unknown_slicer_parts",
 }
-"""Those which say that a reader may have lost a facet or missed what shapes the part: warnings, so a person looks."""
+"""Codes of notes about what may have changed the shape: a person looks before the model is made."""
+
+READER_NOTES = INFO_NOTES | WARNING_NOTES
+"""Codes of all notes, so that a command line can tell them apart from findings about the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something about the file that the user is told but that stops nothing."""
+    """Something about the file that is reported and stops nothing; its code decides whether a person looks."""
 
     code: str
     message: str

@@ -1,8 +1,16 @@
-"""Polygons to triangles: a fan where the polygon is convex, ear clipping (Meisters 1975) where it is not.
+"""Polygons to triangles: a fan where the polygon is strictly convex, ear clipping (Meisters 1975) where it is not.
 
-A polygon is judged in the plane of its Newell normal. A fan of a concave polygon would fold over itself: right in
-signed volume, wrong in area and thickness. Ear clipping is O(n^2) to O(n^3) for n corners, so the work over the whole
-model is bounded; polygons beyond the bound get a fan, and the caller is told how many.
+A polygon is judged in the plane of its Newell normal. It may touch itself: holes are joined to the outline by a cut of
+no width (a keyhole), so corners repeat and edges run both ways. A corner that repeats its neighbour is one corner, and
+a spike (there and back by the same edge) is none. All other corners stay corners of facets, also those within a
+straight edge: the next polygon may have them too, and the surface stays closed.
+
+An ear is a corner b with neighbours a and c where the diagonal from c to a lies inside: b is convex, the diagonal
+leaves a and c between their edges (which tells the copies of a repeated corner apart), and no other corner lies in the
+triangle. Several passes look for one, each with a smaller margin: first no corner may lie on or close to the triangle,
+so that no facet is flat without need; last one may lie on its edge, and the ear may be flat. Ear clipping is O(n^2) to
+O(n^3) for n corners, so the work over the whole model is bounded; what is left of a polygon beyond the bound, or of one
+that crosses itself, gets a fan, and the caller is told how many.
 """
 
 from __future__ import annotations
@@ -15,6 +23,9 @@ from pricing_engine.mesh.errors import CorruptModel
 from pricing_engine.mesh.parsed import MAX_FACETS, Note
 
 _CLIP_BUDGET = 1_000_000_000  # about two seconds of corner tests
+_CLOSE = 1e-6  # of the polygon's size: how far rounding to float32 moves a corner off its straight edge
+_PASSES = 4
+_LAST = _PASSES - 1
 
 
 def triangulate(
@@ -22,25 +33,28 @@ def triangulate(
 ) -> tuple[NDArray[np.int32], tuple[Note, ...]]:
     """Facets (F, 3) int32 of the polygons ``corners[starts[i]:starts[i + 1]]`` (indices already checked).
 
-    Triangles pass unchanged. Raises :class:`CorruptModel` for a polygon of fewer than three corners.
+    Triangles pass unchanged. Polygons of fewer than three different corners have no area; they are left out and noted.
     """
     sizes = np.diff(starts)
     if len(sizes) == 0:
         return np.empty((0, 3), np.int32), ()
-    if int(sizes.min()) < 3:
-        raise CorruptModel(f"face {int(np.argmin(sizes)) + 1} has fewer than three corners; export the model again")
-    if int(sizes.max()) == 3:
+    if int(sizes.min()) == int(sizes.max()) == 3:
         return corners.reshape(-1, 3).astype(np.int32), ()
-    total = int(sizes.sum()) - 2 * len(sizes)
+    total = int(np.maximum(sizes - 2, 0).sum())
     if total > MAX_FACETS:
         raise CorruptModel(f"the model has {total} facets, more than {MAX_FACETS}; decimate it")
     facets = np.empty((total, 3), np.int32)
     largest = int(sizes.max())
-    scratch = np.empty((largest, 2)), np.empty(largest, np.int64)
-    fanned = _triangulate(vertices, starts, corners, facets, *scratch, _CLIP_BUDGET)
+    points = np.empty((largest, 2))
+    names, after, before = np.empty((3, largest), np.int64)
+    count, flat, fanned = _triangulate(vertices, starts, corners, facets, points, names, after, before, _CLIP_BUDGET)
+    notes: tuple[Note, ...] = ()
+    if flat:
+        notes += (Note("faces_without_area", f"{flat} faces have fewer than three corners and were left out"),)
     if fanned:
-        return facets, (Note("concave_fan", f"{fanned} concave polygons could not be cut into ears and became fans"),)
-    return facets, ()
+        text = f"{fanned} concave polygons could not be cut into ears and became fans"
+        notes += (Note("concave_fan", text),)
+    return facets[:count], notes
 
 
 @inlined
@@ -52,12 +66,56 @@ def _turn(points, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _project(vertices, corners, start, n, points):  # type: ignore[no-untyped-def]
-    """Drop the largest axis of the Newell normal, keeping counter-clockwise; returns whether the polygon is convex."""
+def _span(points, a, b, c):  # type: ignore[no-untyped-def]
+    """The longer side of the box around a, b, c."""
+    return max(
+        max(points[a, 0], points[b, 0], points[c, 0]) - min(points[a, 0], points[b, 0], points[c, 0]),
+        max(points[a, 1], points[b, 1], points[c, 1]) - min(points[a, 1], points[b, 1], points[c, 1]),
+    )
+
+
+@inlined
+def _same(vertices, names, i, j):  # type: ignore[no-untyped-def]
+    """Whether corners ``i`` and ``j`` are one: welding makes one vertex of equal places."""
+    p, q = names[i], names[j]
+    return p == q or (
+        vertices[p, 0] == vertices[q, 0] and vertices[p, 1] == vertices[q, 1] and vertices[p, 2] == vertices[q, 2]
+    )
+
+
+@kernel
+def _clean(vertices, corners, names):  # type: ignore[no-untyped-def]
+    """Put the vertices of the corners into ``names``, without repeated neighbours and spikes; returns how many."""
+    n = 0
+    for corner in corners:
+        names[n] = corner
+        n += 1
+        if n > 1 and _same(vertices, names, n - 1, n - 2):
+            n -= 1
+        elif n > 2 and _same(vertices, names, n - 1, n - 3):
+            n -= 2
+    first = 0
+    while n - first > 1:  # the same where the end meets the beginning
+        if _same(vertices, names, first, n - 1):
+            n -= 1
+        elif n - first > 2 and _same(vertices, names, first, n - 2):
+            n -= 2
+        elif n - first > 2 and _same(vertices, names, first + 1, n - 1):
+            first += 2
+        else:
+            break
+    names[: n - first] = names[first:n].copy()
+    return n - first
+
+
+@kernel
+def _project(vertices, names, n, points):  # type: ignore[no-untyped-def]
+    """Drop the largest axis of the Newell normal, keeping counter-clockwise. Returns ``(whether the ring is strictly
+    convex, how far from a straight edge a corner still lies on it)``."""
     nx, ny, nz = 0.0, 0.0, 0.0
-    o = corners[start]
+    o = names[0]
     for i in range(n):
-        p, q = corners[start + i], corners[start + (i + 1) % n]
+        p, q = names[i], names[(i + 1) % n]
         px, py, pz = vertices[p, 0] - vertices[o, 0], vertices[p, 1] - vertices[o, 1], vertices[p, 2] - vertices[o, 2]
         qx, qy, qz = vertices[q, 0] - vertices[o, 0], vertices[q, 1] - vertices[o, 1], vertices[q, 2] - vertices[o, 2]
         nx += py * qz - pz * qy
@@ -68,70 +126,138 @@ def _project(vertices, corners, start, n, points):  # type: ignore[no-untyped-de
         u, v, flip = 1, 2, nx < 0
     elif abs(ny) >= abs(nz):
         u, v, flip = 2, 0, ny < 0
+    extent = 0.0
     for i in range(n):
-        p = corners[start + i]
+        p = names[i]
         points[i, 0] = vertices[p, u] - vertices[o, u]
         points[i, 1] = vertices[p, v] - vertices[o, v]
         if flip:
             points[i, 0] = -points[i, 0]
-    for i in range(n - 2):  # a fan from corner 0 is right if none of its triangles is turned over ...
-        if _turn(points, 0, i + 1, i + 2) < 0:
-            return False
-    for i in range(n):  # noqa: SIM110 - ... and no corner is reflex (a star may wind twice)
-        if _turn(points, i, (i + 1) % n, (i + 2) % n) < 0:
-            return False
-    return True
+        extent = max(extent, abs(points[i, 0]), abs(points[i, 1]))
+    close = _CLOSE * extent
+    for i in range(n - 2):  # a fan from corner 0 is right if none of its triangles is turned over or flat ...
+        if _turn(points, 0, i + 1, i + 2) <= close * _span(points, 0, i + 1, i + 2):
+            return False, close
+    for i in range(n):  # ... and no corner is reflex (a star may wind twice)
+        j, k = (i + 1) % n, (i + 2) % n
+        if _turn(points, i, j, k) <= close * _span(points, i, j, k):
+            return False, close
+    return True, close
 
 
 @kernel
-def _triangulate(vertices, starts, corners, facets, points, ring, budget):  # type: ignore[no-untyped-def]
-    done, fanned = 0, 0
+def _is_ear(vertices, names, points, after, before, b, distance, flat):  # type: ignore[no-untyped-def]
+    """``(whether b is an ear, how many corners were tested)``.
+
+    ``distance``: how far other corners must be; negative: how deep they may be in. ``flat``: one without area is one.
+    """
+    a, c = before[b], after[b]
+    margin = distance * _span(points, a, b, c)
+    size = _turn(points, a, b, c)
+    if size <= margin if flat else size <= max(margin, 0.0):
+        return False, 1
+    outer_a, outer_c = before[a], after[c]
+    inside_a = _turn(points, outer_a, a, b) <= 0 or _turn(points, a, c, outer_a) > margin
+    inside_c = _turn(points, b, c, outer_c) <= 0 or _turn(points, c, outer_c, a) > margin
+    # where the next corner lies at the diagonal's other end, its edge goes with the ear
+    if not (inside_a or _same(vertices, names, outer_a, c)) or not (inside_c or _same(vertices, names, outer_c, a)):
+        return False, 1
+    low_x, high_x = min(points[a, 0], points[b, 0], points[c, 0]), max(points[a, 0], points[b, 0], points[c, 0])
+    low_y, high_y = min(points[a, 1], points[b, 1], points[c, 1]), max(points[a, 1], points[b, 1], points[c, 1])
+    tested = 1
+    p = outer_c
+    while p != a:
+        tested += 1
+        if low_x <= points[p, 0] <= high_x and low_y <= points[p, 1] <= high_y:
+            depth = min(_turn(points, a, b, p), _turn(points, b, c, p), _turn(points, c, a, p))
+            if depth >= -margin and not (
+                _same(vertices, names, p, a) or _same(vertices, names, p, b) or _same(vertices, names, p, c)
+            ):
+                return False, tested
+        p = after[p]
+    return True, tested
+
+
+@inlined
+def _drop_spikes(vertices, names, after, before, a, c, left):  # type: ignore[no-untyped-def]
+    """Unlink repeated neighbours and spikes where ``a`` and ``c`` have just become neighbours; ``(c, left)``."""
+    while left > 2:
+        if _same(vertices, names, a, c):
+            c = after[c]
+            left -= 1
+        elif _same(vertices, names, before[a], c):
+            a, c = before[a], after[c]
+            left -= 2
+        elif _same(vertices, names, a, after[c]):
+            c = after[after[c]]
+            left -= 2
+        else:
+            break
+        after[a], before[c] = c, a
+    return c, left
+
+
+@kernel
+def _clip(vertices, names, points, n, close, after, before, facets, done, budget):  # type: ignore[no-untyped-def]
+    """Cut the ears off a ring of ``n`` corners. Returns ``(facets so far, budget left, whether a fan was needed)``."""
+    for i in range(n):
+        after[i], before[i] = (i + 1) % n, (i + n - 1) % n
+    left, b, misses, tries = n, 0, 0, 0
+    while left > 3 and tries < _PASSES and budget > 0:
+        distance = close if tries == 0 else 0.0 if tries == 1 else -close
+        ear, tested = _is_ear(vertices, names, points, after, before, b, distance, tries == _LAST)
+        budget -= tested
+        if not ear:
+            b = before[b]
+            misses += 1
+            if misses == left:
+                misses = 0
+                tries += 1
+            continue
+        a, c = before[b], after[b]
+        facets[done, 0], facets[done, 1], facets[done, 2] = names[a], names[b], names[c]
+        done += 1
+        after[a], before[c] = c, a
+        c, left = _drop_spikes(vertices, names, after, before, a, c, left - 1)
+        b = after[
+            c
+        ]  # ears side by side are slivers; where this is none, the way back tries c and a, whose edges are new
+        misses = tries = 0
+    fanned = left > 3
+    first, second = b, after[b]
+    for _ in range(left - 2):
+        third = after[second]
+        facets[done, 0], facets[done, 1], facets[done, 2] = names[first], names[second], names[third]
+        done += 1
+        second = third
+    return done, budget, fanned
+
+
+@kernel
+def _triangulate(vertices, starts, corners, facets, points, names, after, before, budget):  # type: ignore[no-untyped-def]
+    """Returns ``(facets, polygons without area, polygons that got a fan)``."""
+    done, flat, fans = 0, 0, 0
     for polygon in range(len(starts) - 1):
-        start = starts[polygon]
-        n = starts[polygon + 1] - start
-        left = 0
-        if n > 3 and not _project(vertices, corners, start, n, points):
-            left = n
-            for i in range(n):
-                ring[i] = i
-            at, misses = 0, 0
-            while left > 3 and misses < left and budget > 0:
-                at %= left
-                a, b, c = ring[(at + left - 1) % left], ring[at], ring[(at + 1) % left]
-                ear = _turn(points, a, b, c) > 0
-                budget -= 1
-                if ear:
-                    for k in range(left):
-                        p = ring[k]
-                        budget -= 1
-                        if p in (a, b, c):
-                            continue
-                        inside = (
-                            _turn(points, a, b, p) >= 0 and _turn(points, b, c, p) >= 0 and _turn(points, c, a, p) >= 0
-                        )
-                        if inside:
-                            ear = False
-                            break
-                if ear:
-                    facets[done, 0], facets[done, 1] = corners[start + a], corners[start + b]
-                    facets[done, 2] = corners[start + c]
-                    done += 1
-                    for k in range(at, left - 1):
-                        ring[k] = ring[k + 1]
-                    budget -= left - at
-                    left -= 1
-                    misses = 0
-                else:
-                    at += 1
-                    misses += 1
-            if left > 3:
-                fanned += 1
-        if left == 0:
-            left = n
-            for i in range(n):
-                ring[i] = i
-        for i in range(1, left - 1):
-            facets[done, 0], facets[done, 1] = corners[start + ring[0]], corners[start + ring[i]]
-            facets[done, 2] = corners[start + ring[i + 1]]
+        start, end = starts[polygon], starts[polygon + 1]
+        n = end - start
+        if n == 3:
+            for i in range(3):
+                facets[done, i] = corners[start + i]
             done += 1
-    return fanned
+            continue
+        names[:n] = corners[start:end]
+        convex, close = _project(vertices, names, n, points) if n > 3 else (False, 0.0)
+        if not convex:  # a strictly convex ring has neither repeated corners nor spikes
+            n = _clean(vertices, corners[start:end], names)
+            if n < 3:
+                flat += 1
+                continue
+            convex, close = _project(vertices, names, n, points)
+        if convex or n == 3:
+            for i in range(1, n - 1):
+                facets[done, 0], facets[done, 1], facets[done, 2] = names[0], names[i], names[i + 1]
+                done += 1
+        else:
+            done, budget, fanned = _clip(vertices, names, points, n, close, after, before, facets, done, budget)
+            fans += fanned
+    return done, flat, fans

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 
 from pricing_engine.mesh.errors import CorruptModel, UnknownFormat
+from pricing_engine.mesh.text import BOM, text_bytes
 
 HEAD_BYTES = 1 << 18
+UNKNOWN_COUNT = 2**32 - 1  # what some programs write into the header of a binary STL before they know it
 FORMATS = {"stl": (".stl",), "obj": (".obj",), "ply": (".ply",), "off": (".off", ".coff"), "3mf": (".3mf",),
            "glb": (".glb",), "step": (".step", ".stp", ".p21")}  # fmt: skip
 """The formats and the suffixes that agree with them."""
 
-OFF_HEADER = re.compile(rb"(?:\s|#[^\n]*\n)*((?:ST)?C?N?(4?n?)OFF)(?=[\s#])", re.IGNORECASE)
-BOM = b"\xef\xbb\xbf"
+OFF_HEADER = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])*((?:ST)?C?N?(4?n?)OFF)(?=[\s#\d])", re.IGNORECASE)
 _STRANGERS = (
     (b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"GIF8", "a GIF picture"),
     (b"%PDF", "a PDF"),
@@ -20,13 +21,13 @@ _STRANGERS = (
     "a RAR archive"),
     (b"7z\xbc\xaf", "a 7z archive"), (b"{\\rtf", "a text document"), (b"\xd0\xcf\x11\xe0", "an Office document"),
     (b"Kaydara FBX", "an FBX scene"), (b"BLENDER", "a Blender scene"), (b"3D Geometry File", "a Rhino file"),
-    (b"AC10", "a DWG drawing"), (b"\xff\xfe", "UTF-16 text"), (b"\xfe\xff", "UTF-16 text"),
+    (b"AC10", "a DWG drawing"),
 )  # fmt: skip
 _MEND = "send STL, OBJ, PLY, OFF, 3MF, GLB or STEP"
 _STEP = re.compile(rb"(?:\s|/\*[^*]{0,4000}\*/)*ISO-10303-21\s*;")
-_ASCII_STL = re.compile(
-    rb"\s*solid\b[^\r\n]*(?:[\r\n]\s*(?:facet\b|endsolid\b|color\b|$)|\s+facet\s+normal\b|$)", re.IGNORECASE
-)
+_ASCII_STL = re.compile(rb"(?:\s|(?:#|//|;)[^\r\n]*[\r\n])*solid\b", re.IGNORECASE)
+_STL_WORD = re.compile(rb"\b(?:facet|end\s*solid)\b", re.IGNORECASE)
+_UTF_16 = re.compile(rb"\xff\xfe|\xfe\xff|(?:[\t\n\r -~]\0){8}|(?:\0[\t\n\r -~]){8}")
 _OBJ_LINE = re.compile(rb"(?:^|[\r\n])[ \t]*v[ \t\\]+[-+.\dnNiI]")
 _JSON_SCENE = re.compile(rb'\s*\{[^\0]*"asset"')
 _WEB = re.compile(rb"\s*<(?:!doctype\s+html|html|\?xml|svg|!--)", re.IGNORECASE)
@@ -44,20 +45,21 @@ def sniff(head: bytes, size: int) -> str:
         return "3mf"
     if head.startswith(b"glTF"):
         return "glb"
-    if re.match(rb"ply[ \t]*[\r\n]", head):
+    text = head.removeprefix(BOM)
+    if re.match(rb"ply[ \t]*[\r\n]", text):
         return "ply"
     for magic, name in _STRANGERS:
         if head.startswith(magic):
             raise UnknownFormat(f"the file is {name}, no 3D model; {_MEND}")
-    if _WEB.match(head):
+    if _WEB.match(text):
         raise UnknownFormat(f"the file is a web page or XML, no 3D model; {_MEND}")
-    if b"\0" not in head:
-        text = head.removeprefix(BOM)
+    text = text_bytes(text).tobytes()
+    if text and b"\0" not in text:
         if _STEP.match(text):
             return "step"
         if OFF_HEADER.match(text):
             return "off"
-        if _ASCII_STL.match(text):
+        if _ASCII_STL.match(text) and _STL_WORD.search(text):
             return "stl"
         if _OBJ_LINE.search(text):
             return "obj"
@@ -65,15 +67,32 @@ def sniff(head: bytes, size: int) -> str:
             raise UnknownFormat("the file is glTF as JSON, which needs other files; export it as .glb")
         if _is_text(text):
             raise UnknownFormat(f"the file is text, but no 3D model; {_MEND}")
+    if _is_binary_stl(head, size):
+        return "stl-binary"
+    if _UTF_16.match(head):
+        raise UnknownFormat("the file is text in UTF-16; save it as UTF-8 or ASCII and send it again")
     if len(head) < 84:
         raise UnknownFormat(f"the file is no 3D model that is read; {_MEND}")
     count = int.from_bytes(head[80:84], "little")
-    if count > 0 and 50 * count <= size - 84 < 100 * count:  # with something after the facets, as some programs write
-        return "stl-binary"
     raise CorruptModel(
         f"the file is of no known format; as a binary STL its header counts {count} facets, {84 + 50 * count} bytes, "
         f"but it has {size}: it is cut off or broken, export or upload it again"
     )
+
+
+def _is_binary_stl(head: bytes, size: int) -> bool:
+    """Whether the file can be a binary STL whose count does not match its size: something follows the facets, or the
+    count is wrong. Then the records themselves must look like facets."""
+    count = int.from_bytes(head[80:84], "little")
+    if len(head) < 84 or size < 134:
+        return False
+    if 0 < 50 * count <= size - 84 < 100 * count:
+        return True
+    if size - 84 < 50 * count and count != UNKNOWN_COUNT:
+        return False
+    from pricing_engine.mesh.stl import are_facets
+
+    return are_facets(head[84 : 84 + (len(head) - 84) // 50 * 50])
 
 
 def _is_text(head: bytes) -> bool:

@@ -17,6 +17,11 @@ from pricing_engine.kernels.compile import inlined, kernel
 from pricing_engine.mesh.errors import CorruptModel
 from pricing_engine.mesh.parsed import excerpt, line_of
 
+BOM = b"\xef\xbb\xbf"
+"""UTF-8's byte order mark: no content. :func:`pricing_engine.mesh.load.load_model` drops it for every format."""
+
+_PADDING = np.frombuffer(b"\0\x1a \t\n\v\f\r", np.uint8)  # NUL and ctrl-Z fill the last block of old file systems
+_TAIL = 1 << 12
 _LOWEST, _HIGHEST = -290, 290
 
 
@@ -31,6 +36,19 @@ def _power_table() -> NDArray[np.float64]:
 
 _POWERS = _power_table()
 _SPLITTER = 134217729.0  # 2**27 + 1
+
+
+def text_bytes(data: bytes) -> NDArray[np.uint8]:
+    """The bytes of a text without the NULs, ctrl-Zs and white space at its end; a view, no copy."""
+    raw = np.frombuffer(data, np.uint8)
+    end = len(raw)
+    while end > 0:
+        block = raw[max(0, end - _TAIL) : end]
+        content = np.flatnonzero(~np.isin(block, _PADDING))
+        if len(content):
+            return raw[: end - len(block) + int(content[-1]) + 1]
+        end -= len(block)
+    return raw[:0]
 
 
 @inlined
@@ -169,7 +187,7 @@ def read_numbers(data: bytes, start: int) -> tuple[NDArray[np.float64], NDArray[
 
     The second array has one more entry than there are such lines: the count of numbers. Raises :class:`CorruptModel`.
     """
-    raw = np.frombuffer(data, np.uint8)
+    raw = text_bytes(data)
     nothing = np.empty(0), np.empty(0, np.int64)
     _, count, line_count = _numbers(raw, start, len(raw), *nothing)
     values, lines = np.empty(count), np.empty(line_count + 1, np.int64)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from pricing_engine.analysis.model import Analysis
-from pricing_engine.mesh.parsed import DOUBTFUL_NOTES
+from pricing_engine.mesh.parsed import WARNING_NOTES
 from pricing_engine.processes.part import Part, known
 from pricing_engine.processes.plan import Reason
 from pricing_engine.processes.rates import Limits, Wall
@@ -20,8 +20,8 @@ _RANK = {"error": 0, "warning": 1, "info": 2}
 _VERDICT = {"error": "rejected", "warning": "review", "info": "manufacturable"}
 # The Analysis checks these against limits of its own; here the process and the material have theirs.
 _JUDGED_BY_LIMITS = {"no_volume", "thin_walls", "trapped_volume"}
-_REVIEWED = {
-    *DOUBTFUL_NOTES, "unit_suspect", "volume_estimated",
+_REVIEWED = WARNING_NOTES | {
+    "unit_suspect", "volume_estimated",
     "self_intersections_unknown", "inside_out_unknown",
     "thickness_not_measured", "orientation_not_measured", "slices_not_measured", "finishing_not_measured",
 }  # fmt: skip

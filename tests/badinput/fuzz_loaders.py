@@ -18,6 +18,7 @@ import types
 from pathlib import Path
 
 import atheris
+import numpy as np
 
 from pricing_engine.mesh.errors import ModelError
 from pricing_engine.mesh.load import load_model
@@ -32,6 +33,7 @@ READERS = (
     "obj",
     "off",
     "ply",
+    "ply_body",
     "threemf",
     "threemf_faults",
     "threemf_model",
@@ -41,6 +43,11 @@ READERS = (
     "package",
     "instances",
     "glb",
+    "gltf_accessors",
+    "gltf_deform",
+    "gltf_extensions",
+    "gltf_nodes",
+    "gltf_scene",
     "polygons",
     "text",
 )
@@ -51,7 +58,10 @@ TOKENS = (
     "<part subtype=", "negative_part", "modifier", "<plate>", "model_instance", "cura:support_mesh", "printable=",
     "meshresolution=", "<alternative ", "fullres", "lowres", "pid=", "pindex=", "<!DOCTYPE", "<!ENTITY", "&x;", "nan",
     "inf", "-1", "4294967295", "1e999", "bufferView", "byteStride", "byteOffset", "children", "matrix", "POSITION",
-    "indices", "mode", "sparse", "normalized",
+    "indices", "mode", "sparse", "normalized", "skin", "joints", "inverseBindMatrices", "JOINTS_0", "WEIGHTS_0",
+    "weights", "targets", "EXT_mesh_gpu_instancing", "TRANSLATION", "ROTATION", "SCALE", "KHR_node_visibility",
+    "MSFT_lod", "ids", "EXT_meshopt_compression", "fallback", "KHR_draco_mesh_compression", "extensionsUsed",
+    "end loop", "end facet", "color", "OFF8", "surf", "curv", "fo ",
 )  # fmt: skip
 
 
@@ -96,6 +106,23 @@ def seeds() -> list[bytes]:
         item,
     )
     glb = writers.glb(v, f)
+    arrays, primitive = writers.glb_mesh(v, f)
+    instancing = {"extensions": {"EXT_mesh_gpu_instancing": {"attributes": {"TRANSLATION": 0, "SCALE": 0}}}}
+    sparse = {"count": 1, "indices": {"bufferView": 1, "componentType": 5123}, "values": {"bufferView": 0}}
+    arrays.append((v.astype("<f4"), "VEC3", {"sparse": sparse}))
+    primitive["targets"] = [{"POSITION": 2}]
+    deformed = [
+        writers.glb_skin(v, f, np.zeros((4, 4)), np.ones((4, 4)), [{"children": [2]}, {}], [np.eye(4)] * 2),
+        writers.glb_scene(arrays, {"nodes": [{"mesh": 0, **instancing}],
+                                   "meshes": [{"primitives": [primitive], "weights": [0.5]}]}),
+    ]  # fmt: skip
+    text = writers.stl_ascii(v, f)
+    dialects = [
+        text.replace(b"endloop", b"end loop").replace(b"outer", b"color 1 0 0\n# x\nouter"), text.replace(b"\n", b" "),
+        b"\xef\xbb\xbf" + text.removesuffix(b"endsolid") + b"\0\x1a", writers.stl_binary(v, f) + bytes(range(1, 51)),
+        writers.obj(v, [(0, 1, 3, 2, 0, 1)]) + b"surf 0 1\ncurv 0 1\nf 1 2\n", b"OFF4 1 0\n" + writers.off(v, f)[20:],
+        writers.ply(v, f, "binary_big_endian").replace(b"end_header\n", b"end_header\r\n"),
+    ]  # fmt: skip
     length = struct.unpack_from("<I", glb, 12)[0]
     orders = "ascii", "binary_little_endian", "binary_big_endian"
     return [
@@ -107,6 +134,7 @@ def seeds() -> list[bytes]:
         *(worst_cases.repeated_polygon(30, form) for form in ("obj", "off", "ply")),
         worst_cases.zigzag_polygon(12, "obj"), worst_cases.stl(*worst_cases.equal(8)),
         worst_cases.ply(*worst_cases.equal_tetrahedra(8)), *slicer_seeds(),
+        *deformed, *(content[20 : 20 + struct.unpack_from("<I", content, 12)[0]] for content in deformed), *dialects,
     ]  # fmt: skip
 
 
@@ -120,7 +148,7 @@ def wrapped(data: bytes) -> bytes:
             parts |= {"Metadata/Slic3r_PE_model.config": settings, "Metadata/model_settings.config": settings}
         return writers.package(parts, stored=True)
     if data.startswith(b"{"):
-        binary = struct.pack("<15f3I", *range(15), 0, 1, 2)
+        binary = struct.pack("<15f3I", *range(15), 0, 1, 2) + bytes(256)
         chunks = struct.pack("<II", len(data), 0x4E4F534A) + data + struct.pack("<II", len(binary), 0x004E4942) + binary
         return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
     return data

@@ -141,6 +141,46 @@ def glb(vertices, facets, nodes=None, tree=None):
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
+def glb_scene(arrays, tree, pad=b" "):
+    """A GLB of ``tree`` (its meshes name accessors by number); accessor k holds ``arrays[k]``, (array, type) or
+    (array, type, more properties)."""
+    kinds = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126}
+    binary, views, accessors = b"", [], []
+    for array, kind, *more in arrays:
+        binary += bytes(-len(binary) % 4)
+        views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": array.nbytes})
+        accessors.append({"bufferView": len(views) - 1, "componentType": kinds[array.dtype.str[1:]],
+                          "count": array.size if kind == "SCALAR" else len(array), "type": kind,
+                          **(more[0] if more else {})})  # fmt: skip
+        binary += array.tobytes()
+    description = {"asset": {"version": "2.0"}, "scenes": [{"nodes": [0]}], "scene": 0, "bufferViews": views,
+                   "accessors": accessors, "buffers": [{"byteLength": len(binary)}], **tree}  # fmt: skip
+    text = json.dumps(description).encode()
+    text += pad * (-len(text) % 4)
+    chunks = struct.pack("<II", len(text), 0x4E4F534A) + text + struct.pack("<II", len(binary), 0x004E4942) + binary
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+
+
+def glb_mesh(vertices, facets):
+    """The two arrays that :func:`glb_scene` takes for a mesh, and the primitive that names them as 0 and 1."""
+    arrays = [(np.asarray(vertices, "<f4"), "VEC3"), (np.asarray(facets, "<u2").ravel(), "SCALAR")]
+    return arrays, {"attributes": {"POSITION": 0}, "indices": 1}
+
+
+def glb_skin(vertices, facets, joints, weights, joint_nodes, inverse=None):
+    """A skinned mesh in node 0 and its joints in the nodes after it."""
+    arrays, primitive = glb_mesh(vertices, facets)
+    arrays += [(np.asarray(joints, "u1"), "VEC4"), (np.asarray(weights, "<f4"), "VEC4")]
+    skin = {"joints": list(range(1, 1 + len(joint_nodes)))}
+    if inverse is not None:
+        arrays.append((np.asarray(inverse, "<f4").reshape(-1, 16), "MAT4"))
+        skin["inverseBindMatrices"] = 4
+    primitive["attributes"].update({"JOINTS_0": 2, "WEIGHTS_0": 3})
+    nodes = [{"mesh": 0, "skin": 0, "translation": [5, 6, 7]}, *joint_nodes]
+    return glb_scene(arrays, {"nodes": nodes, "skins": [skin], "meshes": [{"primitives": [primitive]}],
+                              "scenes": [{"nodes": list(range(len(nodes)))}]})  # fmt: skip
+
+
 class _Step:
     """Rows of a STEP file; ``add`` numbers them."""
 
@@ -170,12 +210,12 @@ class _Step:
     def edge(self, a, b, curve):
         return self.add(f"EDGE_CURVE('',{a},{b},{curve},.T.)")
 
-    def face(self, edges, surface):
-        """``edges`` is a list of (edge, whether it runs along)."""
+    def face(self, edges, surface, sense=True):
+        """``edges`` is a list of (edge, whether it runs along); ``sense``: whether the surface's normal is outside."""
         loop = [self.add(f"ORIENTED_EDGE('',*,*,{edge},{'.T.' if along else '.F.'})") for edge, along in edges]
         bound = self.add(f"EDGE_LOOP('',{self.refs(loop)})")
         bound = self.add(f"FACE_OUTER_BOUND('',{bound},.T.)")
-        return self.add(f"ADVANCED_FACE('',({bound}),{surface},.T.)")
+        return self.add(f"ADVANCED_FACE('',({bound}),{surface},{'.T.' if sense else '.F.'})")
 
 
 def step_box(size=(10.0, 20.0, 30.0), unit="mm"):
@@ -222,6 +262,64 @@ def step_cylinder(radius, height, unit="mm"):
         step.face([(circles[1], True)], top),
     ]
     return _step_file(step, faces, unit)
+
+
+def step_sphere(radius):
+    """A solid sphere: one face, its seam a half circle from pole to pole."""
+    step = _Step()
+    up, east = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
+    centre = step.point((0, 0, 0))
+    poles = [step.add(f"VERTEX_POINT('',{step.point((0, 0, z))})") for z in (-radius, radius)]
+    circle = step.add(f"CIRCLE('',{step.placement(centre, np.cross(east, up), east)},{float(radius)!r})")
+    seam = step.edge(*poles, circle)
+    surface = step.add(f"SPHERICAL_SURFACE('',{step.placement(centre, up, east)},{float(radius)!r})")
+    return _step_file(step, [step.face([(seam, True), (seam, False)], surface)], "mm")
+
+
+def step_torus(major, minor):
+    """A solid torus about z: one face, its seams one circle of each kind."""
+    step = _Step()
+    up, east = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
+    centre, middle = step.point((0, 0, 0)), step.point((major, 0, 0))
+    vertex = step.add(f"VERTEX_POINT('',{step.point((major + minor, 0, 0))})")
+    along = step.add(f"CIRCLE('',{step.placement(centre, up, east)},{float(major + minor)!r})")
+    around = step.add(f"CIRCLE('',{step.placement(middle, np.cross(east, up), east)},{float(minor)!r})")
+    along, around = step.edge(vertex, vertex, along), step.edge(vertex, vertex, around)
+    place = step.placement(centre, up, east)
+    surface = step.add(f"TOROIDAL_SURFACE('',{place},{float(major)!r},{float(minor)!r})")
+    return _step_file(
+        step, [step.face([(along, True), (around, True), (along, False), (around, False)], surface)], "mm"
+    )
+
+
+def step_band(outer, inner, height):
+    """A ring band about z: two cylindrical walls, two flat rings."""
+    step = _Step()
+    up, east = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
+    centres = [step.point((0, 0, z)) for z in (0, height)]
+    faces, circles = [], []
+    for radius, outside in ((outer, True), (inner, False)):
+        rims = [step.point((radius, 0, z)) for z in (0, height)]
+        ends = [step.add(f"VERTEX_POINT('',{rim})") for rim in rims]
+        low, high = (
+            step.edge(end, end, step.add(f"CIRCLE('',{step.placement(centre, up, east)},{float(radius)!r})"))
+            for end, centre in zip(ends, centres, strict=True)
+        )
+        seam = step.edge(*ends, step.line(rims[0], up))
+        wall = step.add(f"CYLINDRICAL_SURFACE('',{step.placement(centres[0], up, east)},{float(radius)!r})")
+        loop = [(low, outside), (seam, True), (high, not outside), (seam, False)]
+        faces.append(step.face(loop, wall, outside))
+        circles.append((low, high))
+    for end, (axis, outward) in enumerate(((-up, False), (up, True))):
+        bounds = []
+        for kind, edge, sense in (("FACE_OUTER_BOUND", circles[0][end], outward),
+                                  ("FACE_BOUND", circles[1][end], not outward)):  # fmt: skip
+            oriented = step.add(f"ORIENTED_EDGE('',*,*,{edge},{'.T.' if sense else '.F.'})")
+            loop = step.add(f"EDGE_LOOP('',({oriented}))")
+            bounds.append(step.add(f"{kind}('',{loop},.T.)"))
+        plane = step.add(f"PLANE('',{step.placement(centres[end], axis, east)})")
+        faces.append(step.add(f"ADVANCED_FACE('',{step.refs(bounds)},{plane},.T.)"))
+    return _step_file(step, faces, "mm")
 
 
 def _step_file(step, faces, unit):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pricing_engine.mesh import step_mesher
 from pricing_engine.mesh.load import LoadedModel, load_model
 from pricing_engine.mesh.polygons import triangulate
 from pricing_engine.mesh.text import read_numbers
@@ -262,10 +264,31 @@ class TestStep:
         assert loaded.mesh.vertices.max(axis=0) == pytest.approx(np.array([10, 20, 30]) * scale, rel=1e-6)
         assert signed_volume(loaded.mesh.vertices, loaded.mesh.facets) == pytest.approx(6000 * scale**3, rel=1e-6)
 
-    def test_cylinder_is_closed_and_within_the_tolerance(self, load):
+    @pytest.mark.parametrize(
+        ("content", "exact"),
+        [
+            (writers.step_cylinder(10.3, 7.7), np.pi * 10.3**2 * 7.7),
+            (writers.step_sphere(0.5), 4 / 3 * np.pi * 0.5**3),
+            (writers.step_torus(3, 1.2), 2 * np.pi**2 * 3 * 1.2**2),
+            (writers.step_band(10, 8.5, 6), np.pi * (10**2 - 8.5**2) * 6),
+        ],
+    )
+    def test_round_shapes_are_closed_and_within_a_thousandth(self, load, content, exact):
         """Faces are meshed one by one; their edges must agree bit for bit, or nothing would be watertight."""
-        mesh = load(writers.step_cylinder(10.3, 7.7), "cylinder.stp").mesh
-        edges = np.sort(mesh.facets[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+        loaded = load(content, "round.stp")
+        mesh = loaded.mesh
+        facets = mesh.facets[np.diff(np.sort(mesh.facets, axis=1), axis=1).all(axis=1)]  # poles have flat facets
+        edges = np.sort(facets[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
         assert (np.unique(edges, axis=0, return_counts=True)[1] == 2).all()
-        exact = np.pi * 10.3**2 * 7.7
-        assert exact * (1 - 2 * 0.01 / 10.3) < signed_volume(mesh.vertices, mesh.facets) < exact
+        assert exact * (1 - 1e-3) < signed_volume(mesh.vertices, mesh.facets) < exact
+        assert loaded.notes == ()
+
+    def test_a_detailed_file_is_meshed_coarsely_and_says_so(self, load, monkeypatch, tmp_path):
+        coarse = tmp_path / "step_mesher.py"
+        text = Path(step_mesher.__file__).read_text()
+        coarse.write_text(text.replace("MOST_COARSE_FACETS = 60_000", "MOST_COARSE_FACETS = 1000"))
+        monkeypatch.setattr(step_mesher, "__file__", str(coarse))
+        loaded = load(writers.step_sphere(0.5), "round.stp")
+        exact = 4 / 3 * np.pi * 0.5**3
+        assert exact * (1 - 7.5e-3) < signed_volume(loaded.mesh.vertices, loaded.mesh.facets) < exact * (1 - 5e-3)
+        assert [note.code for note in loaded.notes] == ["coarse_tessellation"]

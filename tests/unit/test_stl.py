@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pricing_engine.mesh.errors import BadCoordinates, CorruptModel, EmptyModel, UnreadableFile
-from pricing_engine.mesh.stl import is_binary_stl, read_binary_stl
+from pricing_engine.mesh.load import load_model
+from pricing_engine.mesh.stl import read_binary_stl
 from pricing_engine.mesh.weld import canonical_mesh
 
 RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -66,10 +67,42 @@ def test_missing_file_and_directory(tmp_path):
             read_binary_stl(path, 1.0, 1)
 
 
-def test_is_binary():
-    text = b"solid ring\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet"
-    assert not is_binary_stl(text, len(text))
-    assert not is_binary_stl(b"solid", 5)
-    corners = soup(3)
-    for content in (stl(corners), stl(corners, b"solid by CAD"), stl(corners, b"solid", tail=b"\0"), stl(corners)[:-9]):
-        assert is_binary_stl(content[:512], len(content))
+class TestCount:
+    """The header's count against the records that the file holds."""
+
+    @pytest.fixture
+    def facets(self, tmp_path):
+        def load(content):
+            path = tmp_path / "model.stl"
+            path.write_bytes(content)
+            loaded = load_model(path, None, 1)
+            return loaded.mesh.facet_count, [note.code for note in loaded.notes]
+
+        return load
+
+    @pytest.mark.parametrize("count", [0, 1, 20, 39, 2**32 - 1])
+    @pytest.mark.parametrize("header", [b"", b"solid by CAD"])
+    def test_whole_records_are_read_to_the_end(self, facets, count, header):
+        assert facets(stl(soup(40), header, count)) == (40, ["facet_count"])
+
+    @pytest.mark.parametrize("count", [1, 20, 39])
+    def test_so_they_are_with_a_rest_that_is_no_record(self, facets, count):
+        assert facets(stl(soup(40), count=count, tail=b"end")) == (40, ["facet_count"])
+
+    def test_a_count_that_is_wrong_beyond_the_first_block(self, facets):
+        assert facets(stl(soup(50_000), count=20_000)) == (50_000, ["facet_count"])
+
+    @pytest.mark.parametrize("tail", [b"x", b"\0" * 49, b"\0" * 50, b"\0" * 1234])
+    def test_padding_is_left_out(self, facets, tail):
+        assert facets(stl(soup(40), tail=tail)) == (40, ["trailing_bytes"])
+
+    @pytest.mark.parametrize("tail", [b"text in lower case, " * 20, b"\xff" * 100, b"\0" * 50 + b"\xff" * 50])
+    def test_what_is_no_record_is_left_out_with_a_warning(self, facets, tail):
+        assert facets(stl(soup(40), tail=tail)) == (40, ["data_left_out"])
+
+    @pytest.mark.parametrize("content", [stl(soup(40), count=41), stl(soup(40), count=2**32 - 1, tail=b"x"),
+                                         stl(soup(40))[:-1], stl(soup(0), count=0, tail=b"\xff" * 100),
+                                         stl(soup(0), count=0, tail=b"\0" * 100)])  # fmt: skip
+    def test_a_file_shorter_than_its_count_is_refused(self, facets, content):
+        with pytest.raises(CorruptModel):
+            facets(content)
