@@ -25,7 +25,8 @@ from pricing_engine.distributed.connect import connect
 
 DASHBOARD = "FACET_RAY_DASHBOARD"
 _LOOK_EVERY_S = 1.0
-_AWAY_AT_MOST_S = 20.0
+_AWAY_AT_MOST_S = 60.0
+"""Longer than Serve's controller takes to answer again after it was killed or stood still."""
 _LONGEST_MESSAGE = 2000
 
 
@@ -68,12 +69,20 @@ def _serve_client(dashboard: str) -> Any:
 
 
 def _wait(details: Callable[[], dict[str, Any]]) -> None:
-    """Wait until every application runs; raises NotServing where one has failed."""
+    """Wait until every application runs; raises NotServing where one can't be deployed.
+
+    One that is unhealthy has run before, and Serve replaces its replicas.
+    """
+    unhealthy: set[str] = set()
     while True:
-        applications = details()["applications"]
+        applications = _applications(details)
         for name, application in applications.items():
-            if application["status"] in ("DEPLOY_FAILED", "UNHEALTHY"):
-                raise NotServing(f"{name} can't be served: {application['message'].strip()[-_LONGEST_MESSAGE:]}")
+            why = application["message"].strip()[-_LONGEST_MESSAGE:]
+            if application["status"] == "DEPLOY_FAILED":
+                raise NotServing(f"{name} can't be served: {why}")
+            if application["status"] == "UNHEALTHY" and name not in unhealthy:
+                unhealthy.add(name)
+                _say(f"{name} is unhealthy: {why}")
         if applications and all(application["status"] == "RUNNING" for application in applications.values()):
             return
         time.sleep(_LOOK_EVERY_S / 4)
@@ -84,11 +93,17 @@ def _stay(details: Callable[[], dict[str, Any]]) -> None:
     answered = time.monotonic()
     while time.monotonic() < answered + _AWAY_AT_MOST_S:
         time.sleep(_LOOK_EVERY_S)
-        try:
-            if details()["applications"]:
-                answered = time.monotonic()
-        except Exception as error:  # the client raises whatever went wrong with the connection
-            _say(f"Ray's head does not answer ({type(error).__name__})")
+        if _applications(details):
+            answered = time.monotonic()
+
+
+def _applications(details: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The applications by name; none while Serve's controller can't say."""
+    try:
+        return dict(details()["applications"])
+    except Exception as error:  # the client raises whatever went wrong with the connection
+        _say(f"Ray's head does not answer ({type(error).__name__})")
+        return {}
 
 
 def _say(text: str) -> None:
