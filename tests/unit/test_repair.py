@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pricing_engine.kernels.mass import mass_properties
 from pricing_engine.mesh.integrity import measure_topology
-from pricing_engine.mesh.repair import inverted_bodies, repair
+from pricing_engine.mesh.repair import inverted_shells, repair
+from pricing_engine.mesh.shells import find_shells
 from pricing_engine.mesh.weld import canonical_indexed
 
 
@@ -80,7 +81,7 @@ def test_inside_out_bodies_are_turned_and_cavities_stay():
     assert told == {"bodies_turned": 1}
     expected = parts[0].volume + parts[1].volume - parts[2].volume + parts[3].volume
     assert mass_properties(result, 1).volume == pytest.approx(expected)
-    assert len(inverted_bodies(mesh, measure_topology(mesh, 1), 1)[0]) == 1
+    assert inverted_shells(mesh, find_shells(mesh, measure_topology(mesh, 1), 1), 1).turn.sum() == 1
 
 
 def test_many_inside_out_bodies():
