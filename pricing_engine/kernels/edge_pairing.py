@@ -3,7 +3,8 @@
 Round such an edge every facet begins or ends material. Sorted by angle they match like brackets: each that begins
 material with the next that ends it, the inner pairs first. So two solids that share an edge or a whole face fall apart,
 whichever of them is inside out. Facets that lie on one another are taken as if each patch, connected over edges of just
-two facets, lay a little further along its normal than those before it: the same order at all edges of the patch.
+two facets, lay a little further along its normal than those before it, the same order at all edges of the patch, and
+as if what ends there came before what begins: solids side by side stay apart.
 O(k log k) in the facets at such edges.
 """
 
@@ -43,7 +44,7 @@ def pair_links(mesh: Mesh, neighbours: NDArray[np.int32], threads: int) -> NDArr
     place = np.empty(len(order), np.int64)
     place[order] = np.cumsum(np.append(False, apart))
     layer = np.where(begins, -1, 1) * patch[facet]
-    order = np.lexsort((layer, place, edge))
+    order = np.lexsort((layer, begins, place, edge))
     partner = np.empty(len(order), np.int64)
     _match_brackets(edge[order], begins[order], partner)
     links = neighbours.copy()

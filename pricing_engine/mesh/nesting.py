@@ -26,6 +26,7 @@ from pricing_engine.kernels.threads import run_ranges
 from pricing_engine.kernels.winding import general_position, run_bounded
 from pricing_engine.kernels.work import record, work_array, work_limit
 from pricing_engine.mesh.model import Floats, Ints, Mesh
+from pricing_engine.mesh.places import first_members
 from pricing_engine.mesh.shells import Shells
 
 STEPS_PER_FACET, LEAST_STEPS = 16.0, 20_000_000
@@ -38,13 +39,18 @@ _CHUNK_SHARE = 8
 
 @dataclass(frozen=True, slots=True)
 class Nesting:
-    """``holder`` (S,) int32: the smallest shell that a shell lies wholly in while it crosses none, -1 where there is
-    none. ``crosses`` (S,) bool: whether it runs through another. ``near`` (K, 2): pairs of shells that cross or touch.
+    """``holder`` (S,) int32: the smallest shell that a shell lies wholly in, -1 where there is none. ``crosses`` (S,)
+    bool: whether it runs through another. ``near`` (K, 2): pairs of shells that cross or touch.
     """
 
     holder: Ints
     crosses: NDArray[np.bool_]
     near: NDArray[np.int64]
+
+    @property
+    def enclosed(self) -> NDArray[np.bool_]:
+        """Which shells (S,) lie wholly in another and cross none."""
+        return (self.holder >= 0) & ~self.crosses
 
 
 class _Witnesses(NamedTuple):
@@ -120,7 +126,7 @@ def _grouped(first: Ints, second: Ints) -> tuple[NDArray[np.int64], NDArray[np.i
 def _witnesses(
     mesh: Mesh, shells: Shells, crosses: NDArray[np.bool_], near: NDArray[np.int64], threads: int
 ) -> _Witnesses:
-    """A point of each patch clear of other shells and four of each facet ``near`` one, of shells not known to cross."""
+    """A point of each patch clear of other shells and four of each facet ``near`` one; one point where that crosses."""
     clear = np.ones(mesh.facet_count, np.bool_)
     clear[near] = False
     patch, count = shells.of_facet, shells.count
@@ -131,6 +137,7 @@ def _witnesses(
     largest_members(mesh.facets, mesh.vertices, patch, best, area)  # type: ignore[no-untyped-call]
     wanted = ~crosses & (shells.side != 0)
     best = best[clear[best] & wanted[shells.of_facet[best]]]
+    best = np.concatenate([best, first_members(shells.of_facet, shells.count)[crosses]])
     rows = np.flatnonzero(wanted[shells.of_facet[near]])
     middles = mesh.vertices[mesh.facets[best]].mean(axis=1)
     around = np.einsum("sc,ncx->nsx", _SAMPLES, mesh.vertices[mesh.facets[near[rows]]]).reshape(-1, 3)
@@ -219,5 +226,4 @@ def _relate(
     for pair in np.flatnonzero(open_question & inside & ~outside):
         if size[asked[pair]] < size[holder[small[pair]]]:
             holder[small[pair]] = asked[pair]
-    holder[crosses] = -1
     return holder

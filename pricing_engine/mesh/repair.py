@@ -23,8 +23,12 @@ from pricing_engine.mesh.nesting import nest
 from pricing_engine.mesh.places import Places, facet_places, first_members
 from pricing_engine.mesh.shells import Shells, find_shells
 
+TURNED = "bodies_turned"
+"""Code of the :class:`Repair` of shells that were inside out."""
+
 UNDECIDED = "inverted_bodies_undecided"
 """Code of a :class:`Repair` that was left: bodies inside out among too many others to tell which enclose them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Repair:
@@ -44,14 +48,16 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
 
     A mesh whose facets would all go is left as it is. O(n), and n log n where there are duplicates.
     """
+    current, done = mesh, list[Repair]()
     facets = mesh.facets
-    done: list[Repair] = []
     kept = _distinct_corners(facets)
     if len(kept) < len(facets):
         gone = np.setdiff1d(np.arange(len(facets)), kept, assume_unique=True)
         done.append(Repair("degenerate_facets_removed", len(gone), facet_places(mesh, gone)))
     if topology.duplicate_facets:
         closed = topology.winding_consistent and topology.boundary_edges == 0
+        if closed:  # a body and a copy of it that is inside out must not cancel
+            facets = _turn(mesh, topology, threads, done)
         before = kept
         kept, repeated, opposite = _without_duplicates(facets, kept, closed)
         where = facet_places(mesh, np.setdiff1d(before, kept, assume_unique=True))
@@ -59,8 +65,7 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
         done.append(Repair("opposite_facets_removed", opposite, where))
     if len(kept) == 0:
         return mesh, ()
-    current = mesh
-    if len(kept) < len(facets):
+    if len(kept) < len(facets) or facets is not mesh.facets:
         current = Mesh(*renumber(mesh.vertices, facets[kept]))  # type: ignore[no-untyped-call]
         topology = measure_topology(current, threads)
     facets = current.facets
@@ -70,16 +75,24 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
         facets = _flip(facets, flipped)
         neighbours = np.where(flipped[:, None], topology.neighbours[:, ::-1], topology.neighbours)
         topology = replace(topology, neighbours=neighbours)
-    shells = find_shells(Mesh(current.vertices, facets), topology, threads)
-    inverted = inverted_shells(Mesh(current.vertices, facets), shells, threads)
-    done.append(_of_shells("bodies_turned", inverted.turn, inverted.doubtful, current, shells))
-    done.append(_of_shells(UNDECIDED, inverted.undecided, True, current, shells))
-    if inverted.turn.any():
-        facets = _flip(facets, inverted.turn[shells.of_facet])
+    facets = _turn(Mesh(current.vertices, facets), topology, threads, done)
     if facets is not current.facets:
         current = Mesh(*renumber(current.vertices, facets))  # type: ignore[no-untyped-call]
     told = tuple(entry for entry in done if entry.count)
     return (current, told) if told else (mesh, ())
+
+
+def _turn(mesh: Mesh, topology: Topology, threads: int, done: list[Repair]) -> NDArray[np.int32]:
+    """The facets with the shells turned that are inside out, the same object if none is; adds to ``done``."""
+    shells = find_shells(mesh, topology, threads)
+    inverted = inverted_shells(mesh, shells, threads)
+    for code, which, doubtful in ((TURNED, inverted.turn, inverted.doubtful), (UNDECIDED, inverted.undecided, True)):
+        before = next((entry for entry in done if entry.code == code), Repair(code, 0))
+        if count := int(which.sum()):
+            where = facet_places(mesh, first_members(shells.of_facet, shells.count)[which])
+            done[:] = [entry for entry in done if entry is not before]
+            done.append(Repair(code, before.count + count, before.where or where, before.doubtful or doubtful))
+    return _flip(mesh.facets, inverted.turn[shells.of_facet]) if inverted.turn.any() else mesh.facets
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +118,14 @@ def inverted_shells(mesh: Mesh, shells: Shells, threads: int) -> Inverted:
     nesting = nest(mesh, shells, bvh, find_pairs(mesh, bvh, threads), threads)
     if nesting is None:
         return Inverted(none, False, inverted)
-    holder, turn = nesting.holder, inverted & (nesting.holder < 0)
+    holder, turn = nesting.holder, inverted & ~nesting.enclosed
     doubtful = bool((turn & nesting.crosses).any())
-    held = np.flatnonzero(holder >= 0)
+    held = np.flatnonzero(nesting.enclosed)
     for shell in held[np.argsort(-shells.size[held], kind="stable")]:  # holders before what they hold
         if turn[holder[shell]] and shells.side[shell]:
             turn[shell] = shells.side[shell] != shells.side[holder[shell]]
             doubtful |= not turn[shell]
     return Inverted(turn, doubtful, none)
-
-
-def _of_shells(code: str, which: NDArray[np.bool_], doubtful: bool, mesh: Mesh, shells: Shells) -> Repair:
-    count = int(which.sum())
-    if count == 0:
-        return Repair(code, 0)
-    return Repair(code, count, facet_places(mesh, first_members(shells.of_facet, shells.count)[which]), doubtful)
 
 
 def _distinct_corners(facets: NDArray[np.int32]) -> NDArray[np.int64]:
