@@ -35,11 +35,17 @@ class Bodies:
     side: NDArray[np.int8] | None = None
 
 
+ONE_BODY = Bodies(complete=True)
+
+
 def relate_bodies(mesh: Mesh, topology: Topology, bvh: Bvh, pairs: Pairs, threads: int) -> Bodies:
     """Relate the bodies of a mended mesh; ``pairs`` are of its facets. One body is one piece, at no cost."""
     if topology.bodies == 1:
-        return Bodies(complete=True)
+        return ONE_BODY
     shells = find_shells(mesh, topology, threads)
+    shells = shells.without_crumbs()
+    if np.count_nonzero(shells.side) <= 1:
+        return ONE_BODY
     nesting = nest(mesh, shells, bvh, pairs, threads)
     if nesting is None:
         return Bodies(complete=False)
@@ -56,7 +62,8 @@ def _doubtful(shells: Shells, nesting: Nesting) -> NDArray[np.bool_]:
     """Shells whose holder has the same side out, both closed and of bodies that share no edge."""
     holder = nesting.holder
     alike = (shells.side == shells.side[holder]) & (shells.side != 0) & (shells.body != shells.body[holder])
-    return nesting.enclosed & alike & shells.closed & shells.closed[holder]
+    doubtful: NDArray[np.bool_] = nesting.enclosed & alike & shells.closed & shells.closed[holder]
+    return doubtful
 
 
 def _pieces(mesh: Mesh, shells: Shells, nesting: Nesting) -> tuple[int, Places, float | None]:

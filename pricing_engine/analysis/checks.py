@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from pricing_engine.analysis.bodies import Bodies
+from pricing_engine.analysis.bodies import ONE_BODY, Bodies
 from pricing_engine.analysis.model import Check, Geometry, Integrity, Point, Severity, Slices, Thickness
 from pricing_engine.analysis.slices import MOST_LAYERS
 from pricing_engine.analysis.units import doubt_unit
@@ -32,7 +32,7 @@ class Shape:
     """
 
     unit: str = "mm"
-    bodies: Bodies = Bodies(complete=True)
+    bodies: Bodies = ONE_BODY
     if_solid: float | None = None
     if_cavity: float | None = None
     turned_doubtful: bool = False
@@ -98,14 +98,11 @@ def _integrity_checks(integrity: Integrity, shape: Shape, where: Places) -> Iter
 
 
 def _turned(count: int, doubtful: bool, places: tuple[Point, ...]) -> Check:
-    text = (
-        "1 shell was inside out; it was turned" if count == 1 else f"{count:,} shells were inside out; they were turned"
-    )
+    what = "1 shell was inside out and was" if count == 1 else f"{count:,} shells were inside out and were"
     if not doubtful:
-        return Check("inside_out", "info", text, float(count), None, places)
-    text += (
-        ", and count as material: one of them cuts through another or holds one that is inside out too, so look at it"
-    )
+        return Check("inside_out", "info", f"{what} turned", float(count), None, places)
+    why = "such a shell runs through another, or holds one that is inside out too"
+    text = f"{what} turned to count as material; {why}: check that nothing was to be cut away"
     return Check("inside_out", "warning", text, float(count), None, places)
 
 
@@ -132,7 +129,8 @@ def _why_estimated(integrity: Integrity, shape: Shape) -> str:
     if integrity.boundary_edges:
         return "the model is not closed: its volume is an estimate"
     if shape.odd_edges:
-        return f"{shape.odd_edges:,} edges join an odd number of facets, so the model is not closed: its volume is an estimate"
+        odd = f"{shape.odd_edges:,} edges join an odd number of facets"
+        return f"{odd}, so the model is not closed: its volume is an estimate"
     return "the model is closed, but its facets disagree on which side is outside: its volume is an estimate"
 
 

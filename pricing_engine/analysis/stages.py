@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.analysis.bodies import Bodies, relate_bodies
+from pricing_engine.analysis.bodies import ONE_BODY, Bodies, relate_bodies
 from pricing_engine.analysis.finishing import reached_shares, sample_surface
 from pricing_engine.analysis.hull import Hull, convex_hull, largest_faces
 from pricing_engine.analysis.orientation import Orientation, search_orientations
@@ -71,7 +71,7 @@ class Sound:
     repairs: tuple[Repair, ...]
     sealed: bool
     odd_edges: int = 0
-    bodies: Bodies = Bodies(complete=True)
+    bodies: Bodies = ONE_BODY
     places: Mapping[str, Places] = field(default_factory=dict)
 
 
@@ -80,8 +80,8 @@ class Solid:
     """What the surface encloses: ``boundary``, ``volume`` (mm3), ``centre`` of mass and ``area`` (mm2) of the solid's
     surface are None for a tangle.
 
-    ``mass`` is of the raw mesh, ``hull`` None where all vertices lie in a plane. ``if_solid``, ``if_cavity``: the volume
-    (mm3) if the shells in others with the same side out are solid or cavities; None where there is none.
+    ``mass`` is of the raw mesh, ``hull`` None where all vertices lie in a plane. ``if_solid``, ``if_cavity``: the
+    volume (mm3) if the shells in others with the same side out are solid or cavities; None where there is none.
     """
 
     mass: MassProperties
@@ -130,7 +130,7 @@ def run_stages(
         sealed = mended.winding_consistent and mended.boundary_edges == 0
         bodies = relate_bodies(mesh, mended, bvh, pairs, threads)
         odd = 0 if sealed else odd_edges(mesh, mended)
-        places = defect_places(raw, topology)
+        places = defect_places(raw, topology, repairs)
         topology = replace(topology, facet_body=_DONE, neighbours=_DONE)  # 16 bytes a facet that nothing reads again
         sound = Sound(raw, topology, crossing, mesh, repairs, sealed, odd, bodies, places)
     ended(lambda known: known.after_integrity(sound))

@@ -225,3 +225,37 @@ def locate_points(
                         state[state_start[i] + at - a0] = ON
     work[(lo + skip) // GRAIN_POINTS, NODES] = nodes
     work[(lo + skip) // GRAIN_POINTS, PAIRS] = tests
+
+
+@kernel
+def mark_overlapping(lo, hi, vertices, facets, margin, boxes, level_start, marked):
+    """``marked`` (F,) bool: the facets whose box, widened by ``margin`` mm, meets a leaf of a tree of boxes.
+
+    ``vertices`` are about the tree's centre.
+    """
+    stack = np.empty((STACK, 2), np.int64)
+    low, high = np.empty(3), np.empty(3)
+    last = len(level_start) - 1
+    for f in range(lo, hi):
+        for axis in range(3):
+            a, b, c = vertices[facets[f, 0], axis], vertices[facets[f, 1], axis], vertices[facets[f, 2], axis]
+            low[axis], high[axis] = min(a, b, c) - margin, max(a, b, c) + margin
+        top = 0
+        for box in range(level_start[last], boxes.shape[1]):
+            stack[top, 0], stack[top, 1] = box, last
+            top += 1
+        marked[f] = False
+        while top > 0 and not marked[f]:
+            top -= 1
+            box, level = stack[top, 0], stack[top, 1]
+            if boxes[0, box] > high[0] or boxes[3, box] < low[0] or boxes[1, box] > high[1] or boxes[4, box] < low[1]:
+                continue
+            if boxes[2, box] > high[2] or boxes[5, box] < low[2]:
+                continue
+            if level == 0:
+                marked[f] = True
+                continue
+            first = level_start[level - 1] + WIDTH * (box - level_start[level])
+            for child in range(first, first + WIDTH):
+                stack[top, 0], stack[top, 1] = child, level - 1
+                top += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,13 @@ from pricing_engine.kernels.topology import degenerate_facets
 from pricing_engine.mesh.integrity import Topology
 from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.places import MOST_PLACES, Places, edge_places, facet_places
+from pricing_engine.mesh.repair import DUPLICATES, Repair
 
 Indices = NDArray[np.int64]
 
 
-def defect_places(mesh: Mesh, topology: Topology) -> Mapping[str, Places]:
-    """Some places (mm) of each kind of defect, by the code of its check. O(n) where there is one, n log n for copies."""
+def defect_places(mesh: Mesh, topology: Topology, repairs: Sequence[Repair]) -> Mapping[str, Places]:
+    """Some places (mm) of each kind of defect, by the code of its check. O(n), n log n for copies left."""
     found: dict[str, Places] = {}
     if topology.boundary_edges or topology.non_manifold_edges:
         facet, corner = np.nonzero(topology.neighbours < 0)
@@ -32,7 +33,10 @@ def defect_places(mesh: Mesh, topology: Topology) -> Mapping[str, Places]:
         numbers = np.empty(MOST_PLACES, np.int64)
         count = degenerate_facets(mesh.vertices, mesh.facets, numbers)  # type: ignore[no-untyped-call]
         found["degenerate_facets"] = facet_places(mesh, numbers[:count])
-    if topology.duplicate_facets:
+    gone = [done.where for done in repairs if done.code in DUPLICATES]
+    if gone:
+        found["duplicate_facets"] = gone[0]
+    elif topology.duplicate_facets:
         again = np.flatnonzero(first_equals(mesh.facets) != np.arange(mesh.facet_count))
         found["duplicate_facets"] = facet_places(mesh, again)
     return found

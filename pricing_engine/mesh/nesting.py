@@ -18,10 +18,17 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.bodies import label_bodies
 from pricing_engine.kernels.bvh import Bvh, build_bvh
 from pricing_engine.kernels.caps import close_rims
-from pricing_engine.kernels.pair_search import NEAR, Pairs
+from pricing_engine.kernels.pair_search import NEAR, Pairs, find_pairs
 from pricing_engine.kernels.patches import largest_members
 from pricing_engine.kernels.piercing import mark_piercing
-from pricing_engine.kernels.shell_containment import GRAIN_POINTS, INSIDE, OUTSIDE, locate_points, measure_boxes
+from pricing_engine.kernels.shell_containment import (
+    GRAIN_POINTS,
+    INSIDE,
+    OUTSIDE,
+    locate_points,
+    mark_overlapping,
+    measure_boxes,
+)
 from pricing_engine.kernels.threads import run_ranges
 from pricing_engine.kernels.winding import general_position, run_bounded
 from pricing_engine.kernels.work import record, work_array, work_limit
@@ -69,7 +76,8 @@ def nest(mesh: Mesh, shells: Shells, bvh: Bvh, pairs: Pairs, threads: int) -> Ne
     if not pairs.complete:
         return None
     first, second = _between_shells(shells, pairs)
-    near = np.unique(np.sort(np.stack([shells.of_facet[first], shells.of_facet[second]], axis=1), axis=1), axis=0)
+    between = np.stack([shells.of_facet[first], shells.of_facet[second]], axis=1).astype(np.int64)
+    near = np.unique(np.sort(between, axis=1), axis=0)
     solid = shells.side != 0
     kept = solid[shells.of_facet[first]] & solid[shells.of_facet[second]]
     first, second = first[kept], second[kept]
@@ -85,6 +93,33 @@ def nest(mesh: Mesh, shells: Shells, bvh: Bvh, pairs: Pairs, threads: int) -> Ne
     state, state_start, held_by = found
     holder = _relate(shells, witnesses, state, state_start, held_by, asked_start, asked, crosses)
     return Nesting(holder, crosses, near)
+
+
+def pairs_about(mesh: Mesh, shells: Shells, bvh: Bvh, which: NDArray[np.bool_], threads: int) -> Pairs:
+    """The pairs of facets that may meet in or near the boxes of the shells ``which`` (S,): all that tells what holds,
+    crosses or touches these and what they hold.
+    """
+    boxes = np.empty((shells.count, 6))
+    measure_boxes(mesh.vertices, mesh.facets, shells.of_facet, boxes)  # type: ignore[no-untyped-call]
+    tree = box_tree(boxes[which], threads)
+    size = float(np.abs(mesh.vertices - bvh.centre).max(initial=0.0))
+    marked, local = np.zeros(mesh.facet_count, np.bool_), mesh.vertices - tree.centre
+    arguments = (local, mesh.facets, NEAR * size, tree.boxes, tree.level_start, marked)
+    run_ranges(mark_overlapping, mesh.facet_count, _GRAIN_PAIRS, threads, *arguments)
+    kept = np.flatnonzero(marked).astype(np.int32)
+    part = Mesh(mesh.vertices, mesh.facets[kept])
+    low, high = (mesh.vertices[part.facets].min(axis=(0, 1)), mesh.vertices[part.facets].max(axis=(0, 1)))
+    its_bvh = build_bvh(part, threads)
+    its_size = float(np.maximum(high - its_bvh.centre, its_bvh.centre - low).max())
+    pairs = find_pairs(part, its_bvh, threads, NEAR * max(1.0, size / its_size))
+    same = None if pairs.same is None else kept[pairs.same]
+    return Pairs(kept[pairs.first], kept[pairs.second], pairs.complete, same)
+
+
+def box_tree(boxes: Floats, threads: int) -> Bvh:
+    """A tree over boxes (n, 6), lowest and highest corners."""
+    corners = np.arange(2 * len(boxes), dtype=np.int32).reshape(-1, 2)
+    return build_bvh(Mesh(boxes.reshape(-1, 3), corners[:, [0, 1, 0]]), threads)
 
 
 def _between_shells(shells: Shells, pairs: Pairs) -> tuple[Ints, Ints]:
@@ -166,8 +201,7 @@ def _locate(
         bvh = build_bvh(mesh, threads)
     boxes = np.empty((shells.count, 6))
     measure_boxes(mesh.vertices, mesh.facets, of_facet, boxes)  # type: ignore[no-untyped-call]
-    corners = np.arange(2 * shells.count, dtype=np.int32).reshape(-1, 2)
-    tree = build_bvh(Mesh(boxes.reshape(-1, 3), corners[:, [0, 1, 0]]), threads)
+    tree = box_tree(boxes, threads)
     by_shell = np.argsort(of_facet, kind="stable")
     shell_start = np.searchsorted(of_facet[by_shell], np.arange(shells.count + 1))
     state_start = np.concatenate([[0], np.cumsum(np.diff(asked[0])[witnesses.own])])

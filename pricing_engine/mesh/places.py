@@ -25,10 +25,10 @@ def facet_places(mesh: Mesh, facets: NDArray[np.integer]) -> Places:
 
 
 def edge_places(mesh: Mesh, facet: NDArray[np.integer], corner: NDArray[np.integer]) -> Places:
-    """The middles (mm) of some of the edges, each from ``corner`` of ``facet`` to the next."""
+    """The middles (mm) of some of the edges, each from ``corner`` of ``facet`` to the next, each once."""
     rows = spread(np.arange(len(facet)))
     start, end = mesh.facets[facet[rows], corner[rows]], mesh.facets[facet[rows], (corner[rows] + 1) % 3]
-    return as_places((mesh.vertices[start] + mesh.vertices[end]) / 2)
+    return tuple(dict.fromkeys(as_places((mesh.vertices[start] + mesh.vertices[end]) / 2)))
 
 
 def first_members(group: NDArray[np.integer], count: int) -> NDArray[np.int64]:

@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.bvh import build_bvh
 from pricing_engine.kernels.mend import minority_flips, renumber
-from pricing_engine.kernels.pair_search import find_pairs
 from pricing_engine.mesh.integrity import Topology, measure_topology
 from pricing_engine.mesh.model import Mesh
-from pricing_engine.mesh.nesting import nest
+from pricing_engine.mesh.nesting import nest, pairs_about
 from pricing_engine.mesh.places import Places, facet_places, first_members
 from pricing_engine.mesh.shells import Shells, find_shells
 
 TURNED = "bodies_turned"
 """Code of the :class:`Repair` of shells that were inside out."""
+
+DUPLICATES = "duplicate_facets_removed", "opposite_facets_removed"
+"""Codes of the :class:`Repair` of facets on the same vertices."""
 
 UNDECIDED = "inverted_bodies_undecided"
 """Code of a :class:`Repair` that was left: bodies inside out among too many others to tell which enclose them."""
@@ -54,15 +56,16 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
     if len(kept) < len(facets):
         gone = np.setdiff1d(np.arange(len(facets)), kept, assume_unique=True)
         done.append(Repair("degenerate_facets_removed", len(gone), facet_places(mesh, gone)))
+    closed = False
     if topology.duplicate_facets:
         closed = topology.winding_consistent and topology.boundary_edges == 0
-        if closed:  # a body and a copy of it that is inside out must not cancel
+        if closed:  # before facets cancel: a body and a copy of it that is inside out are two
             facets = _turn(mesh, topology, threads, done)
         before = kept
-        kept, repeated, opposite = _without_duplicates(facets, kept, closed)
-        where = facet_places(mesh, np.setdiff1d(before, kept, assume_unique=True))
-        done.append(Repair("duplicate_facets_removed", repeated, where))
-        done.append(Repair("opposite_facets_removed", opposite, where))
+        kept, repeated, opposite = _without_duplicates(facets, before, closed)
+        gone = np.setdiff1d(before, kept, assume_unique=True)
+        where = facet_places(mesh, gone)
+        done += [Repair(code, count, where) for code, count in zip(DUPLICATES, (repeated, opposite), strict=True)]
     if len(kept) == 0:
         return mesh, ()
     if len(kept) < len(facets) or facets is not mesh.facets:
@@ -75,7 +78,8 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
         facets = _flip(facets, flipped)
         neighbours = np.where(flipped[:, None], topology.neighbours[:, ::-1], topology.neighbours)
         topology = replace(topology, neighbours=neighbours)
-    facets = _turn(Mesh(current.vertices, facets), topology, threads, done)
+    if not closed:
+        facets = _turn(Mesh(current.vertices, facets), topology, threads, done)
     if facets is not current.facets:
         current = Mesh(*renumber(current.vertices, facets))  # type: ignore[no-untyped-call]
     told = tuple(entry for entry in done if entry.count)
@@ -115,7 +119,7 @@ def inverted_shells(mesh: Mesh, shells: Shells, threads: int) -> Inverted:
     if shells.count == 1 or not inverted.any():
         return Inverted(inverted, False, none)
     bvh = build_bvh(mesh, threads)
-    nesting = nest(mesh, shells, bvh, find_pairs(mesh, bvh, threads), threads)
+    nesting = nest(mesh, shells, bvh, pairs_about(mesh, shells, bvh, inverted, threads), threads)
     if nesting is None:
         return Inverted(none, False, inverted)
     holder, turn = nesting.holder, inverted & ~nesting.enclosed

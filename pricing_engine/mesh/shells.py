@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,14 @@ from pricing_engine.kernels.mass import body_measures
 from pricing_engine.mesh.integrity import Topology
 from pricing_engine.mesh.model import Floats, Ints, Mesh
 
+_CRUMB = 1e-6
 _FLAT_OPEN, _FLAT_CLOSED = 1e-3, 1e-20
 
 
 @dataclass(frozen=True, slots=True)
 class Shells:
     """``of_facet`` (F,) int32: each facet's shell, numbered by first facet. ``links`` (F, 3) int32: the facet of the
-    same shell across each edge, -1 at a border. ``body`` (S,): the body that a shell is part of.
+    same shell across each edge, -1 at a border of those that are not closed. ``body`` (S,): the body of each shell.
 
     ``volume`` (S,) mm3, signed. ``side`` (S,) int8: 1 for a shell with its outside out, -1 for one that is inside out,
     0 where the volume means nothing: for a closed shell rounding alone, for one with a border less than a thousandth of
@@ -33,6 +34,11 @@ class Shells:
     side: NDArray[np.int8]
     closed: NDArray[np.bool_]
 
+    def without_crumbs(self) -> Shells:
+        """The same shells, those of less than a millionth of the largest as if they had no volume."""
+        size = self.size
+        return replace(self, side=np.where(size > _CRUMB * size.max(), self.side, np.int8(0)))
+
     @property
     def count(self) -> int:
         """How many there are."""
@@ -40,19 +46,25 @@ class Shells:
 
     @property
     def size(self) -> Floats:
-        """Volume (S,) mm3 without sign, 0 where it means nothing."""
-        return np.where(self.side != 0, np.abs(self.volume), 0.0)
+        """Volume (S,) mm3 without sign, 0 where it means nothing.
+
+        A shell that is inside out has a millionth more: where two of one size hold a third, the other one counts.
+        """
+        return np.abs(self.volume) * np.where(self.side < 0, 1 + 1e-6, np.abs(self.side))
 
 
 def find_shells(mesh: Mesh, topology: Topology, threads: int) -> Shells:
     """Part the mesh into shells: O(n), and n log n in the edges that more than two facets share."""
     links, of_facet, count = topology.neighbours, topology.facet_body, topology.bodies
+    sealed = topology.winding_consistent and topology.boundary_edges == 0
     if topology.non_manifold_edges:
-        links = pair_links(mesh, links, threads)
-        of_facet, count = label_bodies(links, threads)
+        patch, patches = label_bodies(links, threads)
+        if patches > count or not sealed:
+            links = pair_links(mesh, links, patch)
+            of_facet, count = label_bodies(links, threads)
     volume, area = body_measures(mesh, of_facet, count, threads)
     closed = np.ones(count, np.bool_)
-    if not topology.watertight:
+    if not sealed:
         closed[of_facet[(links < 0).any(axis=1)]] = False
     roundness = np.divide(36 * np.pi * volume**2, area**3, out=np.zeros_like(volume), where=area > 0)
     told = roundness > np.where(closed, _FLAT_CLOSED, _FLAT_OPEN)
