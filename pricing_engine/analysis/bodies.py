@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.bvh import Bvh
+from pricing_engine.kernels.mass import body_volumes
 from pricing_engine.kernels.pair_search import Pairs
 from pricing_engine.kernels.patches import join_vertices
 from pricing_engine.kernels.shell_containment import measure_boxes
@@ -15,7 +16,7 @@ from pricing_engine.mesh.integrity import Topology
 from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.nesting import Nesting, nest
 from pricing_engine.mesh.places import MOST_PLACES, Places, facet_places, first_members, spread
-from pricing_engine.mesh.shells import Shells, find_shells
+from pricing_engine.mesh.shells import CRUMB, Shells, find_shells
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,10 @@ def relate_bodies(mesh: Mesh, topology: Topology, bvh: Bvh, pairs: Pairs, thread
     """Relate the bodies of a mended mesh; ``pairs`` are of its facets. One body is one piece, at no cost."""
     if topology.bodies == 1:
         return ONE_BODY
-    shells = find_shells(mesh, topology, threads)
-    shells = shells.without_crumbs()
-    if np.count_nonzero(shells.side) <= 1:
+    volumes = np.abs(body_volumes(mesh, topology.facet_body, topology.bodies, threads))
+    if np.count_nonzero(volumes > CRUMB * volumes.max()) <= 1:
         return ONE_BODY
+    shells = find_shells(mesh, topology, threads).without_crumbs()
     nesting = nest(mesh, shells, bvh, pairs, threads)
     if nesting is None:
         return Bodies(complete=False)

@@ -61,9 +61,10 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
         closed = topology.winding_consistent and topology.boundary_edges == 0
         if closed:  # before facets cancel: a body and a copy of it that is inside out are two
             facets = _turn(mesh, topology, threads, done)
-        before = kept
-        kept, repeated, opposite = _without_duplicates(facets, before, closed)
-        gone = np.setdiff1d(before, kept, assume_unique=True)
+        copies = kept[_may_repeat(mesh.facets, topology.neighbours)[kept]]
+        staying, repeated, opposite = _without_duplicates(facets, copies, closed)
+        gone = np.setdiff1d(copies, staying, assume_unique=True)
+        kept = np.setdiff1d(kept, gone, assume_unique=True)
         where = facet_places(mesh, gone)
         done += [Repair(code, count, where) for code, count in zip(DUPLICATES, (repeated, opposite), strict=True)]
     if len(kept) == 0:
@@ -137,6 +138,13 @@ def _distinct_corners(facets: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.flatnonzero((a != b) & (b != c) & (c != a))
 
 
+def _may_repeat(facets: NDArray[np.int32], neighbours: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which facets may repeat another: not those that share an edge with just one facet on other vertices."""
+    corners = np.sort(facets, axis=1)
+    apart = [(neighbour >= 0) & (corners[neighbour] != corners).any(axis=1) for neighbour in neighbours.T]
+    return ~np.logical_or.reduce(apart)
+
+
 def _without_duplicates(
     facets: NDArray[np.int32], kept: NDArray[np.int64], closed: bool
 ) -> tuple[NDArray[np.int64], int, int]:
@@ -146,6 +154,8 @@ def _without_duplicates(
     most one. Where the surface is ``closed``, to drop a repeated facet would tear it: two shells may share a face.
     """
     a, b, c = facets[kept].T.astype(np.int64)
+    if len(kept) == 0:
+        return kept, 0, 0
     corners = np.sort(facets[kept], axis=1)
     odd = ((a > b).astype(np.int8) + (b > c) + (c > a)) == 2  # two cyclic descents: an odd permutation
     order = np.lexsort((kept, odd, corners[:, 2], corners[:, 1], corners[:, 0]))

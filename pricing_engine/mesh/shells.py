@@ -13,7 +13,9 @@ from pricing_engine.kernels.mass import body_measures
 from pricing_engine.mesh.integrity import Topology
 from pricing_engine.mesh.model import Floats, Ints, Mesh
 
-_CRUMB = 1e-6
+CRUMB = 1e-6
+"""Of the volume of the largest: what has less is no piece, and no question."""
+
 _FLAT_OPEN, _FLAT_CLOSED = 1e-3, 1e-20
 
 
@@ -37,7 +39,7 @@ class Shells:
     def without_crumbs(self) -> Shells:
         """The same shells, those of less than a millionth of the largest as if they had no volume."""
         size = self.size
-        return replace(self, side=np.where(size > _CRUMB * size.max(), self.side, np.int8(0)))
+        return replace(self, side=np.where(size > CRUMB * size.max(), self.side, np.int8(0)))
 
     @property
     def count(self) -> int:

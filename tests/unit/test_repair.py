@@ -103,6 +103,13 @@ def test_open_bodies_by_their_volume_sheets_never():
         assert mended([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.01]], facets)[2] == {}
 
 
+def test_degenerate_facets_that_repeat_one_another():
+    solid = sphere()
+    _, result, told = mended(solid.vertices, np.vstack((solid.faces, [[0, 0, 5], [0, 0, 5], [0, 5, 0]])))
+    assert told == {"degenerate_facets_removed": 3}
+    assert result.facet_count == len(solid.faces)
+
+
 def test_nothing_but_degenerate_facets_is_left_alone():
     mesh, result, told = mended(np.eye(3), [[0, 0, 1], [2, 2, 2]])
     assert result is mesh
