@@ -142,7 +142,8 @@ def _may_repeat(facets: NDArray[np.int32], neighbours: NDArray[np.int32]) -> NDA
     """Which facets may repeat another: not those that share an edge with just one facet on other vertices."""
     corners = np.sort(facets, axis=1)
     apart = [(neighbour >= 0) & (corners[neighbour] != corners).any(axis=1) for neighbour in neighbours.T]
-    return ~np.logical_or.reduce(apart)
+    alone: NDArray[np.bool_] = ~(apart[0] | apart[1] | apart[2])
+    return alone
 
 
 def _without_duplicates(
