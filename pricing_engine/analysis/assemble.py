@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis import model as report
-from pricing_engine.analysis.checks import find_checks
+from pricing_engine.analysis.checks import Shape, find_checks
 from pricing_engine.analysis.orientation import Orientation, Pose
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.analysis.slices import Slices
 from pricing_engine.analysis.stages import Findings, Solid, Sound
 from pricing_engine.analysis.thickness import Percentiles
 from pricing_engine.mesh.load import LoadedModel
-
-_PLACES = 8  # points that a check shows at most
+from pricing_engine.mesh.places import MOST_PLACES, as_places, facet_places
+from pricing_engine.mesh.repair import TURNED
 
 
 def assemble(
@@ -30,6 +30,10 @@ def assemble(
     slices = _slices(found.layers, settings.layer_height_mm)
     notes = {note.code: note.message for note in loaded.notes}
     estimated = not found.sound.sealed
+    shape = Shape(
+        loaded.unit, found.sound.bodies, found.solid.if_solid, found.solid.if_cavity,
+        any(done.code == TURNED and done.doubtful for done in found.sound.repairs), found.sound.odd_edges,
+    )  # fmt: skip
     return report.Analysis(
         engine_version=ENGINE_VERSION,
         analysis_id=identity,
@@ -41,7 +45,7 @@ def assemble(
         slices=slices,
         finishing=report.Finishing(found.reach),
         checks=find_checks(
-            integrity, geometry, thickness, slices, notes, _places(found), estimated, _not_measured(found)
+            integrity, geometry, thickness, slices, notes, _places(found), estimated, _not_measured(found), shape
         ),
         elapsed_s=elapsed,
     )
@@ -59,7 +63,7 @@ def _integrity(sound: Sound) -> report.Integrity:
         degenerate_facets=topology.degenerate_facets,
         duplicate_facets=topology.duplicate_facets,
         self_intersecting_facets=None if sound.crossing is None else int(np.count_nonzero(sound.crossing)),
-        inverted=any(mended.code == "bodies_turned" for mended in sound.repairs),
+        inverted=any(mended.code == TURNED for mended in sound.repairs),
         repairs=tuple(report.Repair(mended.code, mended.count) for mended in sound.repairs),
     )
 
@@ -92,14 +96,21 @@ def _not_measured(found: Findings) -> tuple[str, ...]:
 
 def _places(found: Findings) -> dict[str, tuple[report.Point, ...]]:
     """Where on the model a check's finding is, by the check's code."""
-    raw = found.sound.raw
-    crossed = () if found.sound.crossing is None else np.flatnonzero(found.sound.crossing)[:_PLACES]
-    islands = found.layers.island_points[:_PLACES] if found.layers else ()
-    return {
-        "thin_walls": tuple(_point(place) for place in found.walls.thinnest_mm),
-        "islands": tuple(_point(place) for place in islands),
-        "self_intersections": tuple(_point(raw.vertices[raw.facets[facet]].mean(axis=0)) for facet in crossed),
+    sound, layers, nothing = found.sound, found.layers, np.empty((0, 3))
+    crossed = () if sound.crossing is None else facet_places(sound.raw, np.flatnonzero(sound.crossing))
+    places = {
+        **sound.places,
+        "thin_walls": as_places(found.walls.thinnest_mm),
+        "islands": as_places(layers.island_points[:MOST_PLACES] if layers else nothing),
+        "trapped_volume": as_places(layers.trapped_points if layers else nothing),
+        "self_intersections": crossed,
+        "overlapping_shells": crossed or sound.bodies.nested_places,
+        "tangled": crossed,
+        **{f"repaired:{repair.code}": repair.where for repair in sound.repairs},
     }
+    places["winding_inconsistent"] = places.get("repaired:facets_flipped") or places.get("non_manifold_edges", ())
+    places["volume_estimated"] = places.get("open_edges") or places.get("non_manifold_edges", ())
+    return places
 
 
 def _summary(found: Percentiles) -> report.ThicknessSummary:

@@ -16,6 +16,7 @@ from pricing_engine.kernels.threads import chunk_count, run_ranges
 from pricing_engine.kernels.trapped import find_voids, join_pairs, overlap_layers
 from pricing_engine.kernels.work import record, work_array
 from pricing_engine.mesh.model import Mesh
+from pricing_engine.mesh.places import MOST_PLACES
 
 MOST_LAYERS = 200_000
 _GRAIN_VERTICES = 65_536
@@ -42,7 +43,8 @@ class Slices:
     ``layer_area`` mm2 and ``layer_perimeter`` mm, (layers,) float64, are of the region with winding number at least 1.
     ``islands`` counts regions with nothing below them in the layer before, ``island_points`` (islands, 3) float64 mm
     has a point of each, layer by layer. ``trapped_volume_mm3`` is the void that no path through the layers leads out
-    of, each layer's void area times the layer height. The caps that close a model's holes are no walls: void that
+    of, each layer's void area times the layer height, and ``trapped_points`` (n, 3) mm has a point on the wall of each
+    of the largest such spaces. The caps that close a model's holes are no walls: void that
     meets one has a way out, unless the hole is a crack, narrower than 1e-6 of the model's size.
     """
 
@@ -56,6 +58,7 @@ class Slices:
     layer_area: Doubles
     layer_perimeter: Doubles
     island_points: Doubles
+    trapped_points: Doubles
 
 
 class TooMuchToSlice(ValueError):
@@ -88,7 +91,7 @@ class _Planes:
 
 @dataclass(frozen=True)
 class _Block:
-    """What a block of layers adds: its islands, and its contours' doubled areas and void links.
+    """What a block of layers adds: its islands, and its contours' doubled areas, a point (3,) of each, and void links.
 
     Contours are numbered from 1 through all layers; 0 stands for the outside. ``links`` are pairs of contours, or of a
     contour and the outside, whose voids are connected. ``tests``: what it took.
@@ -96,6 +99,7 @@ class _Block:
 
     islands: Doubles
     area: Doubles
+    points: Doubles
     links: NDArray[np.int64]
     tests: int
 
@@ -122,7 +126,7 @@ def measure_slices(mesh: Mesh, boundary: Boundary, layer_height: float, threads:
     planes = _plan(mesh, boundary, layer_height, threads)
     _check_segments(planes, threads)
     area, perimeter, segments = _sums(planes, threads)
-    islands, trapped = _islands_and_trapped(planes, segments, threads)
+    islands, trapped, trapped_points = _islands_and_trapped(planes, segments, threads)
     return Slices(
         layer_height_mm=layer_height,
         layers=planes.count,
@@ -134,6 +138,7 @@ def measure_slices(mesh: Mesh, boundary: Boundary, layer_height: float, threads:
         layer_area=area,
         layer_perimeter=perimeter,
         island_points=islands,
+        trapped_points=trapped_points,
     )
 
 
@@ -196,8 +201,8 @@ def _sums(planes: _Planes, threads: int) -> tuple[Doubles, Doubles, Numbers]:
     return area, perimeter, np.concatenate(segments)
 
 
-def _islands_and_trapped(planes: _Planes, segments: Numbers, threads: int) -> tuple[Doubles, float]:
-    """Points of the islands, and the trapped volume."""
+def _islands_and_trapped(planes: _Planes, segments: Numbers, threads: int) -> tuple[Doubles, float, Doubles]:
+    """Points of the islands, the trapped volume, and a point of each of the largest trapped spaces."""
     total = segments.sum(axis=0, dtype=np.int64)
     blocks, begin, known, tests = [], 0, 0, 0
     facets = sum(len(numbers) for _, numbers, _, _, _ in planes.soups)
@@ -212,15 +217,27 @@ def _islands_and_trapped(planes: _Planes, segments: Numbers, threads: int) -> tu
             raise TooMuchToSlice(f"{known:,} contours and {tests:,} tests in the first {end:,} layers")
         begin = end
     if not known:
-        return np.empty((0, 3)), 0.0
+        return np.empty((0, 3)), 0.0, np.empty((0, 3))
     parent = np.arange(known + 1, dtype=np.int32)
     for block in blocks:
         join_pairs(parent, block.links)
     while not np.array_equal(parent, parent[parent]):
         parent = parent[parent]
     doubled = np.concatenate([block.area for block in blocks])
-    trapped = -doubled[parent[1:] != 0].sum() / 2 * planes.step
-    return np.concatenate([block.islands for block in blocks]), max(0.0, float(trapped))
+    closed_in = np.flatnonzero(parent[1:] != 0)
+    trapped = -doubled[closed_in].sum() / 2 * planes.step
+    places = _trapped_places(parent[1:], doubled, closed_in)
+    points = np.concatenate([block.points for block in blocks])[places]
+    return np.concatenate([block.islands for block in blocks]), max(0.0, float(trapped)), points
+
+
+def _trapped_places(space: Numbers, doubled: Doubles, closed_in: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The largest contour of each of the largest trapped spaces; ``space``, ``doubled`` area by contour."""
+    spaces, group = np.unique(space[closed_in], return_inverse=True)
+    void = -np.bincount(group, doubled[closed_in], len(spaces))
+    order = np.lexsort((doubled[closed_in], group))  # a void's contour has a negative area
+    largest = closed_in[order[np.searchsorted(group[order], np.arange(len(spaces)))]]
+    return largest[np.argsort(-void, kind="stable")][:MOST_PLACES]
 
 
 def _check_tests(search: str, work: NDArray[np.int64], start: NDArray[np.int64], grain: int, reach: int = 0) -> int:
@@ -284,12 +301,15 @@ def _block(planes: _Planes, segments: Numbers, begin: int, end: int, known: int,
     whole = np.zeros(n)
     np.add.at(whole, start[layer] + solid[at], area[at])
     island = at[down & (solid[at] == local) & (supported[at] == 0) & (whole[at] > _LEAST_ISLAND * planes.size**2)]
-    points = np.empty((len(island), 3))
-    line = lines[sample[island]]
-    points[:, :2] = (line[:, :2] + line[:, 2:]) / 2 + planes.centre
-    points[:, 2] = planes.first + (low + np.searchsorted(start, island, side="right") - 1) * planes.step
-    kept = layer >= begin - low
-    return _Block(points, area[at[kept]], np.concatenate([np.stack(pair) for pair in links], axis=1), tests)
+    kept = at[layer >= begin - low]
+
+    def points(contours: NDArray[np.int64]) -> Doubles:
+        line = lines[sample[contours]]
+        height = planes.first + (low + np.searchsorted(start, contours, side="right") - 1) * planes.step
+        return np.column_stack([(line[:, :2] + line[:, 2:]) / 2 + planes.centre, height])
+
+    links_of_block = np.concatenate([np.stack(pair) for pair in links], axis=1)
+    return _Block(points(island), area[kept], points(kept), links_of_block, tests)
 
 
 def _open_voids(

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.arrangement import cut_facets
 from pricing_engine.kernels.boundary import CAP, CRACK, INSIDE, WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh, build_bvh
+from pricing_engine.kernels.caps import close_rims
 from pricing_engine.kernels.generalized_winding import mean_excess
 from pricing_engine.kernels.pair_search import Pairs, find_pairs
-from pricing_engine.kernels.patches import edge_order, join_patches, join_vertices, largest_members, open_edges
+from pricing_engine.kernels.patches import edge_order, join_patches, largest_members
 from pricing_engine.kernels.repeated_winding import repeated_outer_winding
 from pricing_engine.kernels.segments import mark_crossing, write_segments
 from pricing_engine.kernels.threads import chunk_count, run_ranges
@@ -150,22 +151,7 @@ def close(mesh: Mesh, threads: int) -> tuple[Mesh, Bvh]:
 
     A mesh whose directed edges cancel out is closed already and comes back as it is.
     """
-    order, keys = edge_order(mesh.facets, len(mesh.vertices))
-    edges = np.empty((3 * mesh.facet_count, 2), np.int64)
-    edges = edges[: open_edges(mesh.facets, order, keys, edges)].copy()
-    del order, keys
-    if len(edges) == 0:
-        return mesh, build_bvh(mesh, threads)
-    parent = np.empty(len(mesh.vertices), np.int64)
-    join_vertices(edges, parent)
-    _, rim = np.unique(parent[edges[:, 0]], return_inverse=True)
-    middle = (mesh.vertices[edges[:, 0]] + mesh.vertices[edges[:, 1]]) / 2
-    length = np.linalg.norm(mesh.vertices[edges[:, 0]] - mesh.vertices[edges[:, 1]], axis=1)
-    total = np.bincount(rim, length)
-    apex = np.stack([np.bincount(rim, length * middle[:, axis]) / total for axis in range(3)], axis=1)
-    caps = np.column_stack([edges, len(mesh.vertices) + rim]).astype(np.int32)
-    caps = caps[np.argsort(rim, kind="stable")]
-    closed = Mesh(np.concatenate([mesh.vertices, apex]), np.concatenate([mesh.facets, caps]))
+    closed = close_rims(mesh)
     return closed, build_bvh(closed, threads)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -11,6 +11,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from pricing_engine.analysis.bodies import ONE_BODY, Bodies, relate_bodies
 from pricing_engine.analysis.finishing import reached_shares, sample_surface
 from pricing_engine.analysis.hull import Hull, convex_hull, largest_faces
 from pricing_engine.analysis.orientation import Orientation, search_orientations
@@ -27,8 +28,10 @@ from pricing_engine.kernels.pair_join import GRAIN_LEAVES
 from pricing_engine.kernels.pair_search import Pairs, find_pairs, join_leaves, prepare_join, sort_pairs
 from pricing_engine.kernels.self_intersection import self_intersections
 from pricing_engine.kernels.volume import boundary_areas
+from pricing_engine.mesh.defects import defect_places, odd_edges
 from pricing_engine.mesh.integrity import Topology, measure_topology
 from pricing_engine.mesh.model import Floats, Mesh
+from pricing_engine.mesh.places import Places
 from pricing_engine.mesh.repair import Repair, repair
 
 STAGES = ("load", "integrity", "geometry", "thickness", "orientation", "slices", "finishing", "total")
@@ -56,7 +59,9 @@ class Sound:
 
     ``topology`` and ``crossing`` (F,) bool, the self-intersecting facets, are of the raw mesh; ``crossing`` is None
     where to tell them would take too long. ``sealed``: every edge
-    of the mended mesh is in as many facets each way, so that a winding number is whole.
+    of the mended mesh is in as many facets each way, so that a winding number is whole. ``odd_edges`` of it are in an
+    odd number of facets, counted where it is not sealed. ``bodies``: of the mended mesh. ``places``: of the raw mesh's
+    defects, by the code of their check.
     """
 
     raw: Mesh
@@ -65,6 +70,9 @@ class Sound:
     mesh: Mesh
     repairs: tuple[Repair, ...]
     sealed: bool
+    odd_edges: int = 0
+    bodies: Bodies = ONE_BODY
+    places: Mapping[str, Places] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,8 @@ class Solid:
     """What the surface encloses: ``boundary``, ``volume`` (mm3), ``centre`` of mass and ``area`` (mm2) of the solid's
     surface are None for a tangle.
 
-    ``mass`` is of the raw mesh, ``hull`` None where all vertices lie in a plane.
+    ``mass`` is of the raw mesh, ``hull`` None where all vertices lie in a plane. ``if_solid``, ``if_cavity``: the
+    volume (mm3) if the shells in others with the same side out are solid or cavities; None where there is none.
     """
 
     mass: MassProperties
@@ -81,6 +90,8 @@ class Solid:
     centre: Floats | None
     area: float | None
     hull: Hull | None
+    if_solid: float | None = None
+    if_cavity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +128,11 @@ def run_stages(
         pairs = pairs_of()
         crossing = _crossing(raw, mesh, bvh, pairs, threads)
         sealed = mended.winding_consistent and mended.boundary_edges == 0
+        bodies = relate_bodies(mesh, mended, bvh, pairs, threads)
+        odd = 0 if sealed else odd_edges(mesh, mended)
+        places = defect_places(raw, topology, repairs)
         topology = replace(topology, facet_body=_DONE, neighbours=_DONE)  # 16 bytes a facet that nothing reads again
-        sound = Sound(raw, topology, crossing, mesh, repairs, sealed)
+        sound = Sound(raw, topology, crossing, mesh, repairs, sealed, odd, bodies, places)
     ended(lambda known: known.after_integrity(sound))
     with watch.stage("geometry"):
         solid = _enclose(sound, mass, bvh, pairs, mended, threads)
@@ -186,7 +200,21 @@ def _enclose(sound: Sound, mass: MassProperties, bvh: Bvh, pairs: Pairs, mended:
     if not sound.sealed:
         volume = open_volume_estimate(mesh, bvh, boundary, threads)
     area = float(boundary_areas(mesh, boundary, threads).sum())
-    return Solid(mass, boundary, volume, centre, area, hull)
+    side = sound.bodies.side
+    if side is None:
+        return Solid(mass, boundary, volume, centre, area, hull)
+
+    def volume_with(turned: NDArray[np.bool_]) -> float | None:
+        if not turned.any():
+            return volume
+        other = Mesh(mesh.vertices, np.where(turned[:, None], mesh.facets[:, ::-1], mesh.facets))
+        bounds = classify(other, bvh, pairs, manifold, mended.facet_body, threads)
+        if bounds is None:
+            return None
+        return (true_volume(other, bounds, threads)[0] if sound.sealed
+                else open_volume_estimate(other, bvh, bounds, threads))  # fmt: skip
+
+    return Solid(mass, boundary, volume, centre, area, hull, volume_with(side < 0), volume_with(side > 0))
 
 
 def _slices(lo: int, hi: int, threads: int, mesh: Mesh, boundary: Boundary, height: float) -> list[Slices]:

@@ -59,7 +59,7 @@ def show_analysis(analysis: Analysis, name: str) -> None:
     if g.bbox_min_mm and g.bbox_max_mm:
         size = " x ".join(f"{high - low:.3f}" for low, high in zip(g.bbox_min_mm, g.bbox_max_mm, strict=True))
     rows: list[tuple[str, str]] = [
-        ("closed", "yes" if a.integrity.watertight else "no"),
+        ("closed", _closed(a)),
         ("bodies", f"{a.integrity.bodies:,}"),
         ("self-intersecting facets", _number(a.integrity.self_intersecting_facets, 0)),
         ("box", f"{size or '-'} mm"),
@@ -94,6 +94,16 @@ def show_analysis(analysis: Analysis, name: str) -> None:
         checks.add_row(f"[{_COLOUR[check.severity]}]{check.severity}[/]", check.message)
     if a.checks:
         _print(checks)
+
+
+def _closed(analysis: Analysis) -> str:
+    integrity = analysis.integrity
+    if integrity.watertight:
+        return "yes"
+    estimated = any(check.code == "volume_estimated" for check in analysis.checks)
+    if integrity.boundary_edges or estimated:
+        return "no"
+    return f"yes, with {integrity.non_manifold_edges:,} edges in more than two facets"
 
 
 def show_quote(quote: Quote, name: str) -> None:

@@ -70,24 +70,24 @@ class Joinable:
     axis: Floats
 
 
-def find_pairs(mesh: Mesh, bvh: Bvh, threads: int) -> Pairs:
+def find_pairs(mesh: Mesh, bvh: Bvh, threads: int, near: float = NEAR) -> Pairs:
     """All pairs that may meet once vertices are moved a little.
 
     That is all that intersect, touch or nearly do. Left out are only pairs with a plane between them from which one
-    facet's corners, apart from shared ones, stay away by ``NEAR`` times half the model's size.
+    facet's corners, apart from shared ones, stay away by ``near`` times half the model's size.
     """
     leaves = bvh.corners.shape[1] // WIDTH
-    parts = [join_leaves(0, leaves, threads, mesh, bvh, prepare_join(mesh, bvh, threads))]
+    parts = [join_leaves(0, leaves, threads, mesh, bvh, prepare_join(mesh, bvh, threads, near))]
     return sort_pairs(mesh, parts, threads)
 
 
-def prepare_join(mesh: Mesh, bvh: Bvh, threads: int) -> Joinable:
+def prepare_join(mesh: Mesh, bvh: Bvh, threads: int, near: float = NEAR) -> Joinable:
     """One streaming pass over the facets."""
     leaves = bvh.corners.shape[1] // WIDTH
-    boxes, near = boxes_of_facets(bvh, NEAR, threads)
+    boxes, distance = boxes_of_facets(bvh, near, threads)
     hub, axis = np.empty(leaves, np.int32), np.empty((leaves, 3))
     run_ranges(find_hubs, leaves, 4096, threads, mesh.vertices, mesh.facets, hub, axis)
-    return Joinable(boxes, near, hub, axis)
+    return Joinable(boxes, distance, hub, axis)
 
 
 def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinable) -> Joined:

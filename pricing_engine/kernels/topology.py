@@ -75,6 +75,19 @@ def _is_degenerate(vertices, a, b, c):
     return max(abs(nx), abs(ny), abs(nz)) <= 1e-15 * longest * farthest
 
 
+@kernel
+def degenerate_facets(vertices, facets, found):
+    """Fill ``found`` (n,) int64 with the first degenerate facets; returns how many there are, at most n."""
+    count = 0
+    for f in range(len(facets)):
+        if count == len(found):
+            break
+        if _is_degenerate(vertices, facets[f, 0], facets[f, 1], facets[f, 2]):
+            found[count] = f
+            count += 1
+    return count
+
+
 @inlined
 def _middle(a, b, c):
     """The lower vertex of the edge that is not at the lowest one."""

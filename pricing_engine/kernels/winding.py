@@ -69,18 +69,24 @@ def outer_winding(
 
 
 def run_bounded(
-    kernel: Callable[..., Any], count: int, threads: int, most: int, work: NDArray[np.int64], *arguments: Any
+    kernel: Callable[..., Any],
+    count: int,
+    threads: int,
+    most: int,
+    work: NDArray[np.int64],
+    *arguments: Any,
+    search: str = "winding",
 ) -> bool:
     """Run a kernel ``(lo, hi, skip, ...)`` over points in batches; False once ``work`` or a chunk's share is spent."""
     batch = _BATCH_CHUNKS * GRAIN_POINTS
     within = True
     for skip in range(0, count, batch):
         run_ranges(kernel, min(batch, count - skip), GRAIN_POINTS, threads, skip, *arguments)
-        nodes = work[:, NODES]
-        within = nodes.max() <= most // CHUNK_SHARE and nodes.sum() <= most
+        steps = work.sum(axis=1)
+        within = steps.max() <= most // CHUNK_SHARE and steps.sum() <= most
         if not within:
             break
-    record("winding", work)
+    record(search, work)
     return bool(within)
 
 

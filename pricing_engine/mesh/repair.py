@@ -1,39 +1,48 @@
-"""Light repair: only what leaves the shape as it is, counted and told.
+"""Light repair: only what leaves the shape as it is, counted and reported.
 
 In this order: facets with a repeated vertex go; a facet and its reverse cancel; of duplicates with the same orientation
 one stays, unless the surface is closed as it is; facets that disagree with the winding of their patch are flipped;
-bodies that are inside out are turned. A body is inside out if its signed volume is negative and no other body encloses
-it: a reversed inner shell is a cavity and stays. For bodies with a boundary the volume about their area centroid,
-squared, must be more than a thousandth of that of a sphere with their area, so that sheets, whose volume means nothing,
-are left alone.
+shells that are inside out are turned. A shell is inside out if its signed volume is negative, unless it lies wholly in
+another and crosses none: then it is a cavity and stays. Where its holder is turned, a shell with the opposite side out
+turns with it: the cavities of a part that is inside out as a whole stay cavities.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.mass import body_measures
-from pricing_engine.kernels.mend import enclosed_points, minority_flips, renumber
-from pricing_engine.kernels.work import record, work_limit
+from pricing_engine.kernels.bvh import build_bvh
+from pricing_engine.kernels.mend import minority_flips, renumber
 from pricing_engine.mesh.integrity import Topology, measure_topology
 from pricing_engine.mesh.model import Mesh
+from pricing_engine.mesh.nesting import nest, pairs_about
+from pricing_engine.mesh.places import Places, facet_places, first_members
+from pricing_engine.mesh.shells import Shells, find_shells
+
+TURNED = "bodies_turned"
+"""Code of the :class:`Repair` of shells that were inside out."""
+
+DUPLICATES = "duplicate_facets_removed", "opposite_facets_removed"
+"""Codes of the :class:`Repair` of facets on the same vertices."""
 
 UNDECIDED = "inverted_bodies_undecided"
 """Code of a :class:`Repair` that was left: bodies inside out among too many others to tell which enclose them."""
 
-_FLAT_OPEN, _FLAT_CLOSED = 1e-3, 1e-20
-_TESTS_PER_FACET, _LEAST_TESTS = 256.0, 50_000_000  # points compared with facets, some 4 ns each
-
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One kind of repair and how many facets (for ``bodies_turned``: bodies) it changed."""
+    """One kind of repair and how many facets (for ``bodies_turned``: shells) it changed.
+
+    ``where`` (n, 3) mm: some of the places. ``doubtful``: it may not be what is meant, so a person must look.
+    """
 
     code: str
     count: int
+    where: Places = ()
+    doubtful: bool = False
 
 
 def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Repair, ...]]:
@@ -41,78 +50,100 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
 
     A mesh whose facets would all go is left as it is. O(n), and n log n where there are duplicates.
     """
+    current, done = mesh, list[Repair]()
     facets = mesh.facets
-    done: list[Repair] = []
     kept = _distinct_corners(facets)
     if len(kept) < len(facets):
-        done.append(Repair("degenerate_facets_removed", len(facets) - len(kept)))
+        gone = np.setdiff1d(np.arange(len(facets)), kept, assume_unique=True)
+        done.append(Repair("degenerate_facets_removed", len(gone), facet_places(mesh, gone)))
+    closed = False
     if topology.duplicate_facets:
         closed = topology.winding_consistent and topology.boundary_edges == 0
-        kept, repeated, opposite = _without_duplicates(facets, kept, closed)
-        done += [Repair("duplicate_facets_removed", repeated), Repair("opposite_facets_removed", opposite)]
+        if closed:  # before facets cancel: a body and a copy of it that is inside out are two
+            facets = _turn(mesh, topology, threads, done)
+        copies = kept[_may_repeat(mesh.facets, topology.neighbours)[kept]]
+        staying, repeated, opposite = _without_duplicates(facets, copies, closed)
+        gone = np.setdiff1d(copies, staying, assume_unique=True)
+        kept = np.setdiff1d(kept, gone, assume_unique=True)
+        where = facet_places(mesh, gone)
+        done += [Repair(code, count, where) for code, count in zip(DUPLICATES, (repeated, opposite), strict=True)]
     if len(kept) == 0:
         return mesh, ()
-    current = mesh
-    if len(kept) < len(facets):
+    if len(kept) < len(facets) or facets is not mesh.facets:
         current = Mesh(*renumber(mesh.vertices, facets[kept]))  # type: ignore[no-untyped-call]
         topology = measure_topology(current, threads)
     facets = current.facets
     if not topology.winding_consistent:
         flipped = minority_flips(facets, topology.neighbours).astype(np.bool_)  # type: ignore[no-untyped-call]
-        done.append(Repair("facets_flipped", int(flipped.sum())))
+        done.append(Repair("facets_flipped", int(flipped.sum()), facet_places(current, np.flatnonzero(flipped))))
         facets = _flip(facets, flipped)
-    inverted, undecided = inverted_bodies(Mesh(current.vertices, facets), topology, threads)
-    done += [Repair("bodies_turned", len(inverted)), Repair(UNDECIDED, undecided)]
-    if len(inverted):
-        turned = np.zeros(topology.bodies, np.bool_)
-        turned[inverted] = True
-        facets = _flip(facets, turned[topology.facet_body])
+        neighbours = np.where(flipped[:, None], topology.neighbours[:, ::-1], topology.neighbours)
+        topology = replace(topology, neighbours=neighbours)
+    if not closed:
+        facets = _turn(Mesh(current.vertices, facets), topology, threads, done)
     if facets is not current.facets:
         current = Mesh(*renumber(current.vertices, facets))  # type: ignore[no-untyped-call]
     told = tuple(entry for entry in done if entry.count)
     return (current, told) if told else (mesh, ())
 
 
-def inverted_bodies(mesh: Mesh, topology: Topology, threads: int) -> tuple[NDArray[np.int64], int]:
-    """Numbers of the bodies that are inside out: negative signed volume, and not inside another body.
+def _turn(mesh: Mesh, topology: Topology, threads: int, done: list[Repair]) -> NDArray[np.int32]:
+    """The facets with the shells turned that are inside out, the same object if none is; adds to ``done``."""
+    shells = find_shells(mesh, topology, threads)
+    inverted = inverted_shells(mesh, shells, threads)
+    for code, which, doubtful in ((TURNED, inverted.turn, inverted.doubtful), (UNDECIDED, inverted.undecided, True)):
+        before = next((entry for entry in done if entry.code == code), Repair(code, 0))
+        if count := int(which.sum()):
+            where = facet_places(mesh, first_members(shells.of_facet, shells.count)[which])
+            done[:] = [entry for entry in done if entry is not before]
+            done.append(Repair(code, before.count + count, before.where or where, before.doubtful or doubtful))
+    return _flip(mesh.facets, inverted.turn[shells.of_facet]) if inverted.turn.any() else mesh.facets
 
-    And how many of negative volume are left undecided: all of them, where to tell takes more than c n log2 n steps.
+
+@dataclass(frozen=True, slots=True)
+class Inverted:
+    """``turn`` (S,) bool: the shells to turn. ``doubtful``: one of them runs through another, and may be meant to be
+    cut away, or holds one that is inside out as well. ``undecided`` (S,) bool: too many others to tell.
     """
-    volumes, areas = body_measures(mesh, topology.facet_body, topology.bodies, threads)
-    closed = np.ones(topology.bodies, np.bool_)
-    if not topology.watertight:
-        closed[topology.facet_body[(topology.neighbours < 0).any(axis=1)]] = False
-    roundness = np.divide(36 * np.pi * volumes**2, areas**3, out=np.zeros_like(volumes), where=areas > 0)
-    negative = np.flatnonzero((volumes < 0) & (roundness > np.where(closed, _FLAT_CLOSED, _FLAT_OPEN)))
-    if len(negative) == 0 or topology.bodies == 1:
-        return negative, 0
-    by_body = np.argsort(topology.facet_body, kind="stable")
-    first_facet = by_body[np.searchsorted(topology.facet_body[by_body], negative)]
-    points = mesh.vertices[mesh.facets[first_facet]].mean(axis=1)
-    most = work_limit(mesh.facet_count, _TESTS_PER_FACET, _LEAST_TESTS)
-    low, high = _heights(mesh, topology, by_body, closed)
-    inside, tests = enclosed_points(  # type: ignore[no-untyped-call]
-        mesh.vertices, mesh.facets, topology.facet_body, by_body, low, high, points, negative, most
-    )
-    record("enclosed_points", np.array([[0, tests]]))
-    if tests > most:
-        return negative[:0], len(negative)
-    return negative[inside == 0], 0
+
+    turn: NDArray[np.bool_]
+    doubtful: bool
+    undecided: NDArray[np.bool_]
 
 
-def _heights(
-    mesh: Mesh, topology: Topology, by_body: NDArray[np.int64], closed: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The least and greatest z (bodies,) of each closed body; infinite for the others."""
-    z = mesh.vertices[mesh.facets[by_body], 2]
-    begins = np.searchsorted(topology.facet_body[by_body], np.arange(topology.bodies))
-    low, high = np.minimum.reduceat(z.min(axis=1), begins), np.maximum.reduceat(z.max(axis=1), begins)
-    return np.where(closed, low, -np.inf), np.where(closed, high, np.inf)
+def inverted_shells(mesh: Mesh, shells: Shells, threads: int) -> Inverted:
+    """Which shells are inside out and no cavities.
+
+    Undecided are all of negative volume where to tell takes more than c n log2 n steps, or too many facets meet.
+    """
+    inverted, none = shells.side < 0, np.zeros(shells.count, np.bool_)
+    if shells.count == 1 or not inverted.any():
+        return Inverted(inverted, False, none)
+    bvh = build_bvh(mesh, threads)
+    nesting = nest(mesh, shells, bvh, pairs_about(mesh, shells, bvh, inverted, threads), threads)
+    if nesting is None:
+        return Inverted(none, False, inverted)
+    holder, turn = nesting.holder, inverted & ~nesting.enclosed
+    doubtful = bool((turn & nesting.crosses).any())
+    held = np.flatnonzero(nesting.enclosed)
+    for shell in held[np.argsort(-shells.size[held], kind="stable")]:  # holders before what they hold
+        if turn[holder[shell]] and shells.side[shell]:
+            turn[shell] = shells.side[shell] != shells.side[holder[shell]]
+            doubtful |= not turn[shell]
+    return Inverted(turn, doubtful, none)
 
 
 def _distinct_corners(facets: NDArray[np.int32]) -> NDArray[np.int64]:
     a, b, c = facets.T
     return np.flatnonzero((a != b) & (b != c) & (c != a))
+
+
+def _may_repeat(facets: NDArray[np.int32], neighbours: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which facets may repeat another: not those that share an edge with just one facet on other vertices."""
+    corners = np.sort(facets, axis=1)
+    apart = [(neighbour >= 0) & (corners[neighbour] != corners).any(axis=1) for neighbour in neighbours.T]
+    alone: NDArray[np.bool_] = ~(apart[0] | apart[1] | apart[2])
+    return alone
 
 
 def _without_duplicates(
@@ -124,6 +155,8 @@ def _without_duplicates(
     most one. Where the surface is ``closed``, to drop a repeated facet would tear it: two shells may share a face.
     """
     a, b, c = facets[kept].T.astype(np.int64)
+    if len(kept) == 0:
+        return kept, 0, 0
     corners = np.sort(facets[kept], axis=1)
     odd = ((a > b).astype(np.int8) + (b > c) + (c > a)) == 2  # two cyclic descents: an odd permutation
     order = np.lexsort((kept, odd, corners[:, 2], corners[:, 1], corners[:, 0]))

@@ -23,11 +23,10 @@ Size3 = tuple[Positive, Positive, Positive]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a person must look: share of thin area, enclosed empty space, largest side that suggests a wrong unit."""
+    """When a person must look: share of thin area, enclosed empty space."""
 
     thin_area_fraction: Fraction
     trapped_volume_mm3: NotNegative
-    least_size_mm: NotNegative
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The verdict: can it be made, must a person look, or not. The worst reason decides; every reason says why.
 
 ``error`` rejects, ``warning`` asks for a review, ``info`` only tells. The facts of the Analysis are judged here, by the
-limits of the price book; machines and flasks speak through the plan. An error of a check that nothing here covers asks
-for a review: it is for the process to refuse, and for the Analysis to measure.
+limits of the price book; machines and flasks speak through the plan. A warning or an error of a check that nothing here
+covers asks for a review: it is for the process to refuse, and for the Analysis to measure.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from pricing_engine.analysis.model import Analysis
-from pricing_engine.mesh.parsed import WARNING_NOTES
 from pricing_engine.processes.part import Part, known
 from pricing_engine.processes.plan import Reason
 from pricing_engine.processes.rates import Limits, Wall
@@ -20,11 +19,7 @@ _RANK = {"error": 0, "warning": 1, "info": 2}
 _VERDICT = {"error": "rejected", "warning": "review", "info": "manufacturable"}
 # The Analysis checks these against limits of its own; here the process and the material have theirs.
 _JUDGED_BY_LIMITS = {"no_volume", "thin_walls", "trapped_volume"}
-_REVIEWED = WARNING_NOTES | {
-    "unit_suspect", "volume_estimated",
-    "self_intersections_unknown", "inside_out_unknown",
-    "thickness_not_measured", "orientation_not_measured", "slices_not_measured", "finishing_not_measured",
-}  # fmt: skip
+_SAID = {"separate_pieces", "inside_out"}  # what a customer should know of what is priced, also where all is well
 
 
 def verdict_of(reasons: Iterable[Reason]) -> str:
@@ -47,13 +42,10 @@ def model_reasons(analysis: Analysis, part: Part | None, limits: Limits) -> list
     elif trapped > limits.trapped_volume_mm3:
         message = f"{trapped:.1f} mm3 of empty space has no way out (limit {limits.trapped_volume_mm3:f})"
         found.append(Reason("trapped_volume", "warning", message))
-    if part is not None and max(part.box_mm) < limits.least_size_mm:
-        message = f"the longest side is {max(part.box_mm):.3f} mm, under {limits.least_size_mm:f}: is the unit right?"
-        found.append(Reason("unit_suspect", "warning", message))
     covered = {reason.code for reason in found} | _JUDGED_BY_LIMITS
     for check in analysis.checks:
-        if check.severity != "info" and check.code not in covered:
-            severity = "warning" if check.severity == "error" or check.code in _REVIEWED else "info"
+        if (check.severity != "info" or check.code in _SAID) and check.code not in covered:
+            severity = "info" if check.severity == "info" else "warning"
             found.append(Reason(check.code, severity, check.message))
     return found
 

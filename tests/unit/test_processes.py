@@ -34,7 +34,9 @@ def test_a_sound_part_has_nothing_against_it() -> None:
         (make_analysis(consistent=False), "winding_inconsistent"),
         (make_analysis(thin=0.2), "thin_walls"),
         (make_analysis(trapped=40.0), "trapped_volume"),
-        (make_analysis(volume=0.2, area=2.0, box=(1.0, 1.0, 0.5)), "unit_suspect"),
+        (make_analysis(checks=(Check("unit_suspect", "warning", "probably cm"),)), "unit_suspect"),
+        (make_analysis(checks=(Check("inside_out", "warning", "cut away?"),)), "inside_out"),
+        (make_analysis(checks=(Check("cavity_or_solid", "warning", "solid or cavity?"),)), "cavity_or_solid"),
         (make_analysis(p50=None), "thickness_unknown"),
         (make_analysis(checks=(Check("strange", "error", "something strange"),)), "strange"),
         (make_analysis(checks=(Check("volume_estimated", "warning", "an estimate"),)), "volume_estimated"),
@@ -55,7 +57,8 @@ def test_what_a_person_must_look_at_is_reviewed(analysis: Analysis, code: str) -
         (make_analysis(intersections=12), "self_intersections"),
         (make_analysis(non_manifold=4), "non_manifold_edges"),
         (make_analysis(trapped=None), "trapped_volume_unknown"),
-        (make_analysis(checks=(Check("inside_out", "warning", "it was turned"),)), "inside_out"),
+        (make_analysis(checks=(Check("inside_out", "info", "it was turned"),)), "inside_out"),
+        (make_analysis(checks=(Check("separate_pieces", "info", "two pieces"),)), "separate_pieces"),
     ],
 )
 def test_what_does_not_change_the_part_is_only_told(analysis: Analysis, code: str) -> None:
@@ -86,7 +89,7 @@ def test_reasons_come_worst_first_and_do_not_depend_on_the_order_of_checks() -> 
     checks = [Check("b", "error", "b"), Check("a", "warning", "a"), Check("c", "error", "c"), Check("d", "info", "d")]
     found = {judge(make_analysis(checks=order, open_edges=1)).reasons for order in itertools.permutations(checks)}
     assert len(found) == 1
-    assert [reason.code for reason in found.pop()] == ["b", "c", "open_edges", "a"]
+    assert [reason.code for reason in found.pop()] == ["a", "b", "c", "open_edges"]
 
 
 def test_an_analysis_survives_its_own_json() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pricing_engine.kernels.mass import mass_properties
 from pricing_engine.mesh.integrity import measure_topology
-from pricing_engine.mesh.repair import inverted_bodies, repair
+from pricing_engine.mesh.repair import inverted_shells, repair
+from pricing_engine.mesh.shells import find_shells
 from pricing_engine.mesh.weld import canonical_indexed
 
 
@@ -80,7 +81,7 @@ def test_inside_out_bodies_are_turned_and_cavities_stay():
     assert told == {"bodies_turned": 1}
     expected = parts[0].volume + parts[1].volume - parts[2].volume + parts[3].volume
     assert mass_properties(result, 1).volume == pytest.approx(expected)
-    assert len(inverted_bodies(mesh, measure_topology(mesh, 1), 1)[0]) == 1
+    assert inverted_shells(mesh, find_shells(mesh, measure_topology(mesh, 1), 1), 1).turn.sum() == 1
 
 
 def test_many_inside_out_bodies():
@@ -100,6 +101,13 @@ def test_open_bodies_by_their_volume_sheets_never():
     assert mass_properties(result, 1).volume > 0
     for facets in ([[0, 1, 2]], [[0, 2, 1]], [[0, 1, 2], [1, 3, 2]]):
         assert mended([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.01]], facets)[2] == {}
+
+
+def test_degenerate_facets_that_repeat_one_another():
+    solid = sphere()
+    _, result, told = mended(solid.vertices, np.vstack((solid.faces, [[0, 0, 5], [0, 0, 5], [0, 5, 0]])))
+    assert told == {"degenerate_facets_removed": 3}
+    assert result.facet_count == len(solid.faces)
 
 
 def test_nothing_but_degenerate_facets_is_left_alone():

@@ -17,7 +17,7 @@ from pricing_engine.kernels.mass import mass_properties
 from pricing_engine.kernels.pair_search import Pairs, find_pairs
 from pricing_engine.kernels.self_intersection import self_intersections
 from pricing_engine.kernels.work import Counts, counting
-from pricing_engine.mesh import repair as repairing
+from pricing_engine.mesh import nesting
 from pricing_engine.mesh.integrity import measure_topology
 from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.repair import UNDECIDED, repair
@@ -173,8 +173,8 @@ def test_what_is_not_measured_is_said_in_the_analysis(tmp_path: Path, monkeypatc
     codes = {check.code for check in measure(path, None, Settings(), 2).analysis.checks}
     assert not codes & {"self_intersections_unknown", "inside_out_unknown"}
     monkeypatch.setattr(stages, "self_intersections", lambda *_: None)
-    monkeypatch.setattr(repairing, "_TESTS_PER_FACET", 0.0)
-    monkeypatch.setattr(repairing, "_LEAST_TESTS", 10)
+    monkeypatch.setattr(nesting, "STEPS_PER_FACET", 0.0)
+    monkeypatch.setattr(nesting, "LEAST_STEPS", 10)
     analysis = measure(path, None, Settings(), 2).analysis
     found = {check.code: check.severity for check in analysis.checks}
     assert analysis.integrity.self_intersecting_facets is None
@@ -206,8 +206,8 @@ def test_bodies_inside_out_in_a_stack_are_turned_or_told(monkeypatch: pytest.Mon
     sound, solid, _ = analyse(mesh)
     assert [(r.code, r.count) for r in sound.repairs] == [("bodies_turned", 100)]
     assert solid.volume == pytest.approx(4000)
-    monkeypatch.setattr(repairing, "_TESTS_PER_FACET", 0.0)
-    monkeypatch.setattr(repairing, "_LEAST_TESTS", 10)
+    monkeypatch.setattr(nesting, "STEPS_PER_FACET", 0.0)
+    monkeypatch.setattr(nesting, "LEAST_STEPS", 10)
     assert [(r.code, r.count) for r in analyse(mesh)[0].repairs] == [(UNDECIDED, 100)]
 
 

@@ -1,0 +1,91 @@
+"""How the bodies of a model lie to one another: loose pieces, and shells that may be solid or cavities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricing_engine.kernels.bvh import Bvh
+from pricing_engine.kernels.mass import body_volumes
+from pricing_engine.kernels.pair_search import Pairs
+from pricing_engine.kernels.patches import join_vertices
+from pricing_engine.kernels.shell_containment import measure_boxes
+from pricing_engine.mesh.integrity import Topology
+from pricing_engine.mesh.model import Mesh
+from pricing_engine.mesh.nesting import Nesting, nest
+from pricing_engine.mesh.places import MOST_PLACES, Places, facet_places, first_members, spread
+from pricing_engine.mesh.shells import CRUMB, Shells, find_shells
+
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """``pieces``: parts that neither touch nor overlap one another, with a place on each, the largest first, and the
+    longest side (mm) of the box of any. ``nested``: shells that lie wholly in another with the same side out, and cross
+    none; ``side`` (F,) int8 is 1 or -1, the side out, on their facets, and 0 on all others. Not ``complete``: it took
+    too much work to tell.
+    """
+
+    complete: bool
+    pieces: int = 1
+    piece_places: Places = ()
+    longest_mm: float | None = None
+    nested: int = 0
+    nested_places: Places = ()
+    side: NDArray[np.int8] | None = None
+
+
+ONE_BODY = Bodies(complete=True)
+
+
+def relate_bodies(mesh: Mesh, topology: Topology, bvh: Bvh, pairs: Pairs, threads: int) -> Bodies:
+    """Relate the bodies of a mended mesh; ``pairs`` are of its facets. One body is one piece, at no cost."""
+    if topology.bodies == 1:
+        return ONE_BODY
+    volumes = np.abs(body_volumes(mesh, topology.facet_body, topology.bodies, threads))
+    if np.count_nonzero(volumes > CRUMB * volumes.max()) <= 1:
+        return ONE_BODY
+    shells = find_shells(mesh, topology, threads).without_crumbs()
+    nesting = nest(mesh, shells, bvh, pairs, threads)
+    if nesting is None:
+        return Bodies(complete=False)
+    count, places, longest = _pieces(mesh, shells, nesting)
+    held = np.flatnonzero(_doubtful(shells, nesting))
+    side = None
+    if len(held):
+        side = np.where(np.isin(shells.of_facet, held), shells.side[shells.of_facet], np.int8(0))
+    where = facet_places(mesh, first_members(shells.of_facet, shells.count)[spread(held)])
+    return Bodies(True, count, places, longest, len(held), where, side)
+
+
+def _doubtful(shells: Shells, nesting: Nesting) -> NDArray[np.bool_]:
+    """Shells whose holder has the same side out, both closed and of bodies that share no edge."""
+    holder = nesting.holder
+    alike = (shells.side == shells.side[holder]) & (shells.side != 0) & (shells.body != shells.body[holder])
+    doubtful: NDArray[np.bool_] = nesting.enclosed & alike & shells.closed & shells.closed[holder]
+    return doubtful
+
+
+def _pieces(mesh: Mesh, shells: Shells, nesting: Nesting) -> tuple[int, Places, float | None]:
+    """How many pieces there are, a place on each of the largest, and the longest side of one's box."""
+    holder, held = nesting.holder, np.flatnonzero(nesting.holder >= 0)
+    loose = (shells.side[held] > 0) & (shells.side[holder[held]] < 0)  # a solid in a cavity
+    held = held[~loose]
+    _, first_of_body = np.unique(shells.body, return_index=True)
+    links = [nesting.near, np.stack([held, holder[held]], axis=1)]
+    links.append(np.stack([np.arange(shells.count), first_of_body[shells.body]], axis=1))
+    piece = np.empty(shells.count, np.int64)
+    join_vertices(np.concatenate(links).astype(np.int64), piece)  # type: ignore[no-untyped-call]
+    boxes = np.empty((shells.count, 6))
+    measure_boxes(mesh.vertices, mesh.facets, shells.of_facet, boxes)  # type: ignore[no-untyped-call]
+    order = np.lexsort((-shells.size, piece))  # the largest shell of each piece first
+    order = order[shells.side[order] != 0]
+    if len(order) == 0:
+        return 1, (), None
+    _, begins = np.unique(piece[order], return_index=True)
+    low, high = np.minimum.reduceat(boxes[order, :3], begins), np.maximum.reduceat(boxes[order, 3:], begins)
+    leading = order[begins]
+    leading = leading[np.argsort(-shells.size[leading], kind="stable")][:MOST_PLACES]
+    places = facet_places(mesh, first_members(shells.of_facet, shells.count)[leading])
+    return len(begins), places, float((high - low).max())

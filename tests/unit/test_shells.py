@@ -1,0 +1,256 @@
+"""Reversed shells: which are turned and which are cavities, in any position, against exact booleans and voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import trimesh
+from numpy.typing import NDArray
+
+from pricing_engine.analysis.bodies import Bodies, relate_bodies
+from pricing_engine.analysis.solid import classify, true_volume
+from pricing_engine.kernels.bvh import build_bvh
+from pricing_engine.kernels.pair_search import find_pairs
+from pricing_engine.mesh import nesting
+from pricing_engine.mesh.integrity import measure_topology
+from pricing_engine.mesh.repair import TURNED, UNDECIDED, Repair, repair
+from pricing_engine.mesh.shells import find_shells
+from pricing_engine.mesh.weld import canonical_indexed
+from tests.naive.shells import Solid, sides_meant, solid_of, volume_meant
+
+Turn = NDArray[np.float64]
+
+
+def random_turn(random: np.random.Generator) -> Turn:
+    return np.asarray(trimesh.transformations.random_rotation_matrix(random.random(3))[:3, :3])
+
+
+def mend(parts: Sequence[trimesh.Trimesh], turn: Turn | None = None) -> tuple[float, dict[str, Repair], Bodies]:
+    """Volume of the parts as one model, what was repaired, and how its bodies lie to one another."""
+    model = trimesh.util.concatenate(parts)
+    vertices = model.vertices if turn is None else model.vertices @ turn.T
+    mesh = canonical_indexed(np.ascontiguousarray(vertices), np.asarray(model.faces), 2)
+    mended, done = repair(mesh, measure_topology(mesh, 2), 2)
+    again, _ = repair(mended, measure_topology(mended, 2), 1)
+    assert again is mended
+    topology, bvh = measure_topology(mended, 2), build_bvh(mended, 2)
+    pairs = find_pairs(mended, bvh, 2)
+    closed = topology.watertight and topology.winding_consistent
+    boundary = classify(mended, bvh, pairs, closed, topology.facet_body, 2)
+    assert boundary is not None
+    volume = true_volume(mended, boundary, 2)[0]
+    return volume, {entry.code: entry for entry in done}, relate_bodies(mended, topology, bvh, pairs, 2)
+
+
+def box(lo: Sequence[float], hi: Sequence[float], side: int = 1) -> trimesh.Trimesh:
+    solid = trimesh.creation.box(bounds=[lo, hi])
+    if side < 0:
+        solid.invert()
+    return solid
+
+
+def cube(lo: float, hi: float, side: int = 1) -> trimesh.Trimesh:
+    return box((lo,) * 3, (hi,) * 3, side)
+
+
+CASES: dict[str, tuple[list[trimesh.Trimesh], float, int]] = {
+    "overlapping": ([cube(0, 10), cube(5, 15, -1)], 1875, 1),
+    "cavity": ([cube(0, 10), cube(2, 8, -1)], 784, 0),
+    "hollow part inside out": ([cube(0, 10, -1), cube(2, 8)], 784, 2),
+    "hollow part with its outside inside out": ([cube(0, 10, -1), cube(2, 8, -1)], 784, 1),
+    "pearl in a cavity": ([cube(0, 10), cube(2, 8, -1), cube(4, 6)], 792, 0),
+    "all of that inside out": ([cube(0, 10, -1), cube(2, 8), cube(4, 6, -1)], 792, 3),
+    "hollow part inside out through another": ([box((-5, 0, 0), (1, 9, 9)), cube(0, 10, -1), cube(2, 8)], 1189, 2),
+    "two cavities that cross": ([cube(0, 10), cube(2, 6, -1), cube(4, 8, -1)], 1000, 2),
+    "whole face in common": ([cube(0, 10), box((10, 0, 0), (20, 10, 10), -1)], 2000, 1),
+    "part of a face in common": ([cube(0, 10), box((10, 2, 2), (20, 8, 8), -1)], 1360, 1),
+    "edge in common": ([cube(0, 10), box((10, 10, 0), (20, 20, 10), -1)], 2000, 1),
+    "corner in common": ([cube(0, 10), cube(10, 20, -1)], 2000, 1),
+    "edges that cross": ([cube(0, 10), box((10, 5, 10), (20, 15, 20), -1)], 2000, 1),
+    "pocket": ([cube(0, 10), box((2, 2, 0), (8, 8, 6), -1)], 784, 0),
+    "pocket in a corner": ([cube(0, 10), cube(0, 6, -1)], 784, 0),
+    "pocket over a whole face": ([cube(0, 10), box((0, 0, 0), (4, 10, 10), -1)], 600, 0),
+    "same planes": ([cube(0, 2), box((1, 0, 0), (3, 2, 2), -1)], 12, 1),
+    "rod through a plate": ([box((-9, -9, 0), (9, 9, 1)), box((3, 3, -9), (4, 4, 9), -1)], 341, 1),
+    "copy": ([cube(0, 10), cube(0, 10, -1), box((20, 0, 0), (21, 1, 1))], 1001, 1),
+    "two copies": ([cube(0, 10), cube(0, 10)], 1000, 0),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_turned_does_not_depend_on_the_position(name: str) -> None:
+    parts, volume, turned = CASES[name]
+    random = np.random.default_rng(len(name))
+    for turn in (None, random_turn(random), random_turn(random)):
+        found, done, bodies = mend(parts, turn)
+        assert found == pytest.approx(volume, rel=1e-6)
+        assert done.get(TURNED, Repair(TURNED, 0)).count == turned
+        assert len(done.get(TURNED, Repair(TURNED, 0)).where) == turned
+        assert bodies.complete
+
+
+def some_shape(random: np.random.Generator, size: float, at: NDArray[np.float64]) -> trimesh.Trimesh:
+    """A ball, a box or a prism of about ``size``, turned at random."""
+    kind = int(random.integers(3))
+    if kind == 0:
+        solid = trimesh.creation.icosphere(1, size)
+    elif kind == 1:
+        solid = trimesh.creation.box(size * random.uniform(1.2, 1.8, 3))
+    else:
+        solid = trimesh.creation.cylinder(size * 0.9, 1.6 * size, sections=int(random.integers(3, 9)))
+    turn = np.eye(4)
+    turn[:3, :3] = random_turn(random)
+    solid.apply_transform(turn).apply_translation(at)
+    return solid
+
+
+def nested(random: np.random.Generator) -> tuple[list[trimesh.Trimesh], list[int]]:
+    """A solid, its cavity, what lies in that and so on up to four deep; as meant, its outside inside out, or all."""
+    at, parts = random.uniform(-6, 6, 3), []
+    for level in range(int(random.integers(1, 5))):
+        parts.append(some_shape(random, 3 * 0.4**level, at + random.uniform(-1, 1, 3) * 0.1 * 0.4**level))
+    sides = [1 if level % 2 == 0 else -1 for level in range(len(parts))]
+    how = int(random.integers(3))
+    return parts, [-side if how == 2 or (how == 1 and level == 0) else side for level, side in enumerate(sides)]
+
+
+def random_model(random: np.random.Generator) -> tuple[list[trimesh.Trimesh], list[int]]:
+    """Nests, and bodies that overlap them or one another, each on a random side."""
+    parts, sides = list[trimesh.Trimesh](), list[int]()
+    for _ in range(int(random.integers(1, 4))):
+        more, their = nested(random)
+        parts, sides = parts + more, sides + their
+    for _ in range(int(random.integers(0, 5))):
+        parts.append(some_shape(random, random.uniform(0.3, 2.5), random.uniform(-6, 6, 3)))
+        sides.append(int(random.choice([-1, 1])))
+    return parts, sides
+
+
+def given_sides(parts: Sequence[trimesh.Trimesh], sides: Sequence[int]) -> list[trimesh.Trimesh]:
+    given = [part.copy() for part in parts]
+    for part, side in zip(given, sides, strict=True):
+        if side < 0:
+            part.invert()
+    return given
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_nests_and_overlaps_agree_with_exact_booleans(seed: int) -> None:
+    random = np.random.default_rng([14, seed])
+    parts, sides = random_model(random)
+    solids = [solid_of(part) for part in parts]
+    meant, alike = sides_meant(solids, sides, Solid.volume)
+    found, done, bodies = mend(given_sides(parts, sides), random_turn(random))
+    assert found == pytest.approx(volume_meant(solids, meant), rel=1e-6)
+    turned = sum(one != other for one, other in zip(meant, sides, strict=True))
+    assert done.get(TURNED, Repair(TURNED, 0)).count == turned
+    assert (bodies.nested > 0) == alike
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_boxes_on_a_grid_that_share_planes_edges_and_faces(seed: int) -> None:
+    """Each is a set of voxels; no two are the same, so a box lies in another where its voxels do."""
+    random = np.random.default_rng([15, seed])
+    corners = {tuple(np.concatenate([lo, lo + random.integers(1, 4, 3)])) for lo in random.integers(0, 3, (5, 3))}
+    boxes = [np.array(corner) for corner in sorted(corners)]
+    cells = [np.zeros((6, 6, 6), bool) for _ in boxes]
+    for cell, (x0, y0, z0, x1, y1, z1) in zip(cells, boxes, strict=True):
+        cell[x0:x1, y0:y1, z0:z1] = True
+    sides = [int(side) for side in random.choice([-1, 1], len(boxes))]
+    meant, _ = sides_meant(cells, sides, np.count_nonzero)
+    winding = sum(cell * side for cell, side in zip(cells, meant, strict=True))
+    parts = [box(corner[:3], corner[3:], side) for corner, side in zip(boxes, sides, strict=True)]
+    for turn in (None, random_turn(random)):
+        assert mend(parts, turn)[0] == pytest.approx(np.count_nonzero(winding >= 1), rel=1e-6)
+
+
+def holed(side: int) -> trimesh.Trimesh:
+    ball = trimesh.creation.icosphere(3, 1.0)
+    ball.update_faces(np.arange(len(ball.faces)) > 3)
+    if side < 0:
+        ball.invert()
+    return ball
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_cavity_stays_where_its_holder_has_a_hole(seed: int) -> None:
+    inner = trimesh.creation.icosphere(2, 0.4)
+    beside = trimesh.creation.icosphere(2, 0.4).apply_translation((3, 0, 0))
+    inner.invert()
+    beside.invert()
+    turn = random_turn(np.random.default_rng(seed))
+    for side, turned in ((1, 1), (-1, 2)):
+        _, done, bodies = mend([holed(side), inner, beside], turn)
+        assert done[TURNED].count == turned
+        assert bodies.pieces == 2
+
+
+def test_what_is_turned_and_may_be_meant_otherwise_is_doubtful() -> None:
+    for name, doubtful in (("overlapping", True), ("hollow part inside out", False), ("edge in common", False),
+                           ("hollow part with its outside inside out", True)):  # fmt: skip
+        assert mend(CASES[name][0])[1][TURNED].doubtful == doubtful
+
+
+class TestBodies:
+    def test_nested_with_the_same_side_out(self) -> None:
+        _, _, bodies = mend([cube(0, 10), cube(2, 8)])
+        assert (bodies.nested, bodies.pieces) == (1, 1)
+        assert bodies.side is not None
+        assert sorted(bodies.side) == [0] * 12 + [1] * 12
+        ((x, y, z),) = bodies.nested_places
+        assert 2 <= min(x, y, z) <= max(x, y, z) <= 8
+        assert mend([cube(0, 10), cube(2, 8, -1)])[2].nested == 0
+        assert mend([cube(0, 10), cube(2, 8, -1), cube(4, 6, -1)])[2].nested == 1
+        assert mend([cube(0, 10), cube(5, 15)])[2].nested == 0
+
+    @pytest.mark.parametrize(
+        ("name", "pieces"),
+        [
+            ("overlapping", 1), ("cavity", 1), ("pearl in a cavity", 2), ("whole face in common", 1),
+            ("corner in common", 1), ("edges that cross", 1), ("two cavities that cross", 1), ("copy", 2),
+        ],
+    )  # fmt: skip
+    def test_pieces(self, name: str, pieces: int) -> None:
+        bodies = mend(CASES[name][0])[2]
+        assert bodies.pieces == pieces
+
+    def test_pieces_are_counted_and_placed_the_largest_first(self) -> None:
+        _, _, bodies = mend([cube(0, 1), cube(20, 30), cube(25, 35), cube(50, 52)])
+        assert bodies.pieces == 3
+        assert [min(place) // 20 * 20 for place in bodies.piece_places] == [20, 40, 0]
+        assert bodies.longest_mm == pytest.approx(15)
+
+
+def test_thousands_of_shells_take_n_log_n_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pricing_engine.kernels.work import counting
+
+    counts: dict[int, int] = {}
+    for side in (8, 16):
+        at = np.stack(np.unravel_index(np.arange(side**3), (side,) * 3), axis=1) * 3.0
+        balls = [trimesh.creation.icosphere(0).apply_translation(place) for place in at]
+        for ball in balls[::2]:
+            ball.invert()
+        outer = cube(-5, 3 * side + 5)
+        with counting() as work:
+            _, done, bodies = mend([outer, *balls])
+        assert TURNED not in done
+        assert bodies.nested == len(balls) - len(balls[::2])
+        counts[len(balls)] = work.nodes["nesting"] + work.pairs["nesting"]
+    (few, some), (many, more) = counts.items()
+    assert more < 1.6 * some * many / few * np.log2(many) / np.log2(few)
+    monkeypatch.setattr(nesting, "STEPS_PER_FACET", 0.0)
+    monkeypatch.setattr(nesting, "LEAST_STEPS", 10)
+    _, done, bodies = mend([outer, *balls])
+    assert done[UNDECIDED].count == len(balls[::2])
+    assert not bodies.complete
+
+
+@pytest.mark.parametrize("make", [lambda: trimesh.creation.icosphere(2), lambda: cube(0, 1)])
+def test_one_closed_body_is_one_shell(make: Callable[[], trimesh.Trimesh]) -> None:
+    solid = make()
+    mesh = canonical_indexed(solid.vertices, np.asarray(solid.faces), 1)
+    shells = find_shells(mesh, measure_topology(mesh, 1), 1)
+    assert (shells.count, shells.closed.all(), list(shells.side)) == (1, True, [1])
+    assert shells.volume[0] == pytest.approx(solid.volume)
