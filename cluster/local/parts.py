@@ -28,7 +28,8 @@ class PartFailed(Exception):
 class Part:
     """How one server is run.
 
-    ``probes``: addresses that must all answer when the part is well (see :mod:`cluster.local.probes`). ``set_up``: what
+    ``probes``: addresses that must all answer when the part is well (see :mod:`cluster.local.probes`). ``prepare`` is
+    called before every start. ``set_up``: what
     makes it complete once they do, its databases or topics; called after every start, raises PartFailed. ``needs``:
     names of the parts that must run first; when one of them is started anew, so is this one. ``after``: those that must
     run when it starts, and may be away later. ``env``: added to the environment, None takes a variable away.
@@ -47,6 +48,7 @@ class Part:
     ready_within_s: float = 60.0
     end_by: int = signal.SIGTERM
     grace_s: float = 10.0
+    prepare: Callable[[], None] | None = None
     set_up: Callable[[], None] | None = None
 
 
@@ -59,6 +61,8 @@ def start(part: Part) -> Session:
 
 def spawn(part: Part) -> Session:
     """Start the part's program; raises PartFailed where there is none."""
+    if part.prepare is not None:
+        part.prepare()
     try:
         return sessions.start(part.argv, part.log, part.env)
     except OSError as error:

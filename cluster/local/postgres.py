@@ -6,9 +6,11 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -48,8 +50,29 @@ def part(folder: Path, logs: Path, passwords: Passwords) -> Part:
         log=log,
         probes=(f"postgresql://{address}",),
         end_by=signal.SIGINT,  # SIGTERM would wait for its clients to leave
+        prepare=lambda: end_orphans(data),
         set_up=lambda: create_databases(admin_url(address, passwords), SERVICES, passwords),
     )
+
+
+def end_orphans(data: Path) -> None:
+    """End what a killed server has left behind in its folder ``data``: no other starts beside it.
+
+    Its processes end by themselves when they notice, but one that waits for a lock of another that was killed never
+    does.
+    """
+    orphans = [process for process in psutil.process_iter() if _works_in(process, data)]
+    for process in orphans:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(orphans, timeout=5)
+
+
+def _works_in(process: psutil.Process, data: Path) -> bool:
+    try:
+        return process.name() == "postgres" and Path(process.cwd()) == data.resolve()
+    except psutil.Error:  # it has ended, or it is somebody else's
+        return False
 
 
 def admin_url(address: str, passwords: Passwords) -> str:

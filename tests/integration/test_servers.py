@@ -7,6 +7,7 @@ import socket
 import stat
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 import redis as redis_client
@@ -43,6 +44,23 @@ def test_postgresql_keeps_what_was_committed(postgres_server: Server, database_u
     with psycopg.connect(database_urls["shop"], autocommit=True) as connection:
         assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
         connection.execute("DROP TABLE kept")
+
+
+def test_postgresql_starts_although_a_process_of_the_killed_one_is_left(
+    postgres_server: Server, database_urls: dict[str, str]
+) -> None:
+    data = Path(postgres_server.part.argv[postgres_server.part.argv.index("-D") + 1])
+    connection = psycopg.connect(database_urls["shop"])
+    left = psutil.Process(connection.info.backend_pid)
+    left.suspend()  # like one that waits for a lock of another
+    psutil.Process(int((data / "postmaster.pid").read_text().split()[0])).kill()
+    postgres_server.kill()
+    assert left.is_running()
+    postgres_server.start()
+    assert not left.is_running()
+    connection.close()
+    with psycopg.connect(database_urls["shop"]) as connection:
+        assert connection.execute("SELECT 7").fetchone() == (7,)
 
 
 def test_kafka_keeps_what_was_acknowledged(kafka_server: Server) -> None:
