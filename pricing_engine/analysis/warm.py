@@ -14,18 +14,25 @@ from pricing_engine.mesh.samples import SAMPLES, Sample, box
 
 
 def warm() -> None:
-    """Measure a clean, an overlapping, a cut, an open and a hollow model, and a text file."""
+    """Measure a clean, an overlapping, a cut, an open and a hollow model, others whose bodies are reversed or touch,
+    and a text file."""
     import numpy as np
 
     signet = SAMPLES["signet"]()
     vertices, facets = box(np.zeros(3), np.full(3, 10.0))
     hollow = (box(np.full(3, 3.0), np.full(3, 6.0))[0], facets[:, ::-1])
+    beside, touching = (
+        box(np.full(3, 5.0), np.full(3, 15.0))[0],
+        box(np.array([10.0, 10, 0]), np.array([20.0, 20, 10]))[0],
+    )
     models = [
         replace(signet, name="overlapping"),
         _sample("closed", (vertices, facets)),
         _sample("open", (vertices, facets[:-1])),
         _sample("turned", (vertices, np.concatenate([facets[:-1], facets[-1:, ::-1]]))),
         _sample("hollow", (vertices, facets), hollow),
+        _sample("reversed", (vertices, facets), (beside, facets[:, ::-1])),
+        _sample("touching", (vertices, facets), (touching, facets)),
     ]
     heard: list[Partial] = []
     with tempfile.TemporaryDirectory() as folder:
