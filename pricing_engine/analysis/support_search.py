@@ -38,7 +38,10 @@ _MOST_CLUSTERS = 3  # times as many as wanted
 _WORTH_BOUNDING = 200_000  # samples: below, measuring a part of a direction is cheaper than bounding it
 _BLOCK = 128  # directions whose bounds are found together
 _BATCH = 16
-_BANDS = 8  # of equal width, measured one by one from the middle on
+_EDGES = 0, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1
+"""Of the bands, from the middle on, as shares of the model's half width. The first is thin, for it is measured in every
+direction and proves most of them bad."""
+_BANDS = len(_EDGES) - 1
 _MOST_TESTS = 1 << 29, 16  # of the search: at least, and a triangle and sample times log2 of their number
 _UNBOUNDED = 1 << 62
 _SHARE = 64  # a band of one direction may take that part of them
@@ -102,7 +105,7 @@ def search_support(
     views = _Views(np.ascontiguousarray(frames(directions), np.float32), platform, rest)
     low, high = mesh.box()
     half = np.abs(views.frames[:, 3:6]) @ ((high - low) / 2).astype(np.float32)
-    edges = np.outer(np.linspace(0, 1, _BANDS + 1, dtype=np.float32), half)
+    edges = np.outer(np.array(_EDGES, np.float32), half)
     edges[-1] = np.inf
     done, partial, stuck = np.zeros(count, np.int64), np.zeros(count), np.zeros(count, bool)
     budget, spent = _budget(surface) if prune else _UNBOUNDED, 0
