@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -106,7 +107,8 @@ async def waiting(bootstrap: str, consumers: Iterable[str]) -> dict[str, int]:
         begins, ends = await reader.beginning_offsets(places), await reader.end_offsets(places)
         for consumer, topic in topics.items():
             own = [place for place in places if place.topic == topic]
-            committed = await admin.list_consumer_group_offsets(_group(consumer), partitions=own) if own else {}
+            ask = partial(admin.list_consumer_group_offsets, _group(consumer), partitions=own)
+            committed = await kafka.retried(ask) if own else {}
             done = {place: committed[place].offset if place in committed else -1 for place in own}
             counts[consumer] = sum(ends[place] - max(done[place], begins[place]) for place in own)
     return counts

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +18,7 @@ from aiokafka.protocol.group import LeaveGroupRequest
 from data.kit import kafka_connection
 
 Client = TypeVar("Client")
+Result = TypeVar("Result")
 kafka_connection.install()
 PARTITIONS = 6
 LARGEST_MESSAGE = 1024 * 1024
@@ -64,6 +66,7 @@ def consumer(bootstrap: str, group: str, topics: Iterable[str], client_id: str |
 
 
 ANSWER_TIMEOUT_S = 3.0
+RETRY_WITHIN_S = 10.0
 STOP_TIMEOUT_S = 20.0
 """A client of a broker that is gone may wait for it while it stops."""
 
@@ -100,6 +103,18 @@ async def administrator(bootstrap: str, **settings: Any) -> AsyncIterator[AIOKaf
         yield admin
     finally:
         await admin.close()
+
+
+async def retried(ask: Callable[[], Awaitable[Result]], within_s: float = RETRY_WITHIN_S) -> Result:
+    """Ask again after an error that passes, as while the coordinator of a group is being found."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            return await ask()
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(RETRY_BACKOFF_MS / 1000)
 
 
 async def answers(bootstrap: str) -> bool:
