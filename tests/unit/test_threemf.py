@@ -373,7 +373,7 @@ class TestSlicerProjects:
         (tmp_path / "u.3mf").write_bytes(unknown)
         check = next(c for c in measure(tmp_path / "u.3mf", None, Settings(), 1).analysis.checks if "unknown" in c.code)
         assert (check.severity, "Mystery" in check.message) == ("warning", True)
-        limits = Limits(Fraction(1), Decimal(0), Decimal(0))
+        limits = Limits(Fraction(1), Decimal(0))
         reasons = model_reasons(measure(tmp_path / "u.3mf", None, Settings(), 1).analysis, None, limits)
         assert next(reason for reason in reasons if reason.code == check.code).severity == "warning"
         config = '<config><object id="1"><volume firstid="0" lastid="3"/></object></config>'
