@@ -1,4 +1,4 @@
-"""Removes members from a consumer group at once that no process stands behind.
+"""Removes dead and stale members from a consumer group at once.
 
 Kafka keeps a dead member until its session ends (``kafka.SESSION_TIMEOUT_MS``); until then its partitions stand still
 and its successor waits to join. So each member holds an advisory lock in its consumer's database, whose key is in its

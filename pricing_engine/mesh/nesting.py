@@ -96,8 +96,8 @@ def nest(mesh: Mesh, shells: Shells, bvh: Bvh, pairs: Pairs, threads: int) -> Ne
 
 
 def pairs_about(mesh: Mesh, shells: Shells, bvh: Bvh, which: NDArray[np.bool_], threads: int) -> Pairs:
-    """The pairs of facets that may meet in or near the boxes of the shells ``which`` (S,): all that tells what holds,
-    crosses or touches these and what they hold.
+    """The pairs of facets that may meet in or near the boxes of the shells ``which`` (S,): enough to determine what
+    holds, crosses or touches these and what they hold.
     """
     boxes = np.empty((shells.count, 6))
     measure_boxes(mesh.vertices, mesh.facets, shells.of_facet, boxes)  # type: ignore[no-untyped-call]

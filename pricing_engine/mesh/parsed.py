@@ -44,7 +44,7 @@ INFO_NOTES = {
     "trailing_bytes",
     "unit_in_file",
 }
-"""Codes of notes that only tell."""
+"""Codes of notes that need no review."""
 
 WARNING_NOTES = {
     "alternative_not_read",

@@ -25,6 +25,8 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class Element:
+    """An element of the header: ``rows`` rows of ``properties``."""
+
     name: str
     rows: int
     properties: list[Property] = field(default_factory=list)

@@ -6,11 +6,11 @@ a spike (there and back by the same edge) is none. All other corners stay corner
 straight edge: the next polygon may have them too, and the surface stays closed.
 
 An ear is a corner b with neighbours a and c where the diagonal from c to a lies inside: b is convex, the diagonal
-leaves a and c between their edges (which tells the copies of a repeated corner apart), and no other corner lies in the
+leaves a and c between their edges (so copies of a repeated corner are distinct), and no other corner lies in the
 triangle. Several passes look for one, each with a smaller margin: first no corner may lie on or close to the triangle,
 so that no facet is flat without need; last one may lie on its edge, and the ear may be flat. Ear clipping is O(n^2) to
 O(n^3) for n corners, so the work over the whole model is bounded; what is left of a polygon beyond the bound, or of one
-that crosses itself, gets a fan, and the caller is told how many.
+that crosses itself, gets a fan, and how many did is returned.
 """
 
 from __future__ import annotations
