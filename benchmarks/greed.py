@@ -2,8 +2,7 @@
 
 ``python -m benchmarks.greed [ITEM ...]`` begins private clusters on this machine and ends them. A greedy file is worked
 on until its deadline, in one call that computes without the GIL and hears no interrupt, whatever the engine makes of
-the worst files; with ``--corners N`` it is a real one: a face that repeats three corners, N of them, thousands of equal
-facets in a few kilobytes.
+the worst files; with ``--kind KIND`` it is a real one, a kind of ``tests/worst_cases.py`` of ``--facets N``.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from pricing_engine.distributed.client import Client, Submitted, job_for
 from pricing_engine.distributed.jobs import Job
 from pricing_engine.distributed.results import Order, Result
 from pricing_engine.distributed.worker import analyse
+from tests import worst_cases
 
 QUOTES, WAITING, CANCELS = 200, 10_000, 10
 _POLL_S = 0.002
@@ -39,14 +39,16 @@ def main() -> None:
     """Measure the items named, or all, and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("items", nargs="*", metavar="ITEM", help=f"of {', '.join(ITEMS)}; default: all")
-    parser.add_argument("--corners", type=int, metavar="N", help="take a face of N corners for the greedy file")
+    parser.add_argument("--kind", choices=worst_cases.KINDS, help="take a worst case for the greedy file")
+    parser.add_argument("--facets", type=int, default=10_000, metavar="N", help="of the worst case")
     chosen = parser.parse_args()
+    greedy = worst_cases.ply(*worst_cases.KINDS[chosen.kind](chosen.facets)) if chosen.kind else None
     table = Table(title=f"On {CORES} cores", title_justify="left")
     for column in ("what", "measured", "floor", "goal"):
         table.add_column(column, justify="left" if column == "what" else "right")
     with tempfile.TemporaryDirectory() as folder:
         for item in chosen.items or ITEMS:
-            for row in ITEMS[item](Path(folder), chosen.corners):
+            for row in ITEMS[item](Path(folder), greedy):
                 table.add_row(*row)
     Console(width=150).print(table)
 
@@ -58,25 +60,25 @@ def work(order: Order) -> Result:
     return analyse(order)
 
 
-def write_greedy(folder: Path, corners: int | None) -> Path:
-    """A greedy file that nothing has seen yet; a real one of ``corners`` if given."""
+def write_greedy(folder: Path, greedy: bytes | None) -> Path:
+    """A greedy file that nothing has seen yet: ``greedy``, a PLY file, if given."""
     name = uuid.uuid4().hex
-    face = " ".join(str(corner % 3 + 1) for corner in range(corners or 3))
-    path = folder / f"{'slow' if corners else 'stuck'}-{name}.obj"
-    path.write_text(f"# {name}\nv 0 0 0\nv 10 0 0\nv 0 10 0\nf {face}\n")
+    content = greedy or worst_cases.ply(*worst_cases.equal(1))
+    path = folder / f"{'slow' if greedy else 'stuck'}-{name}.ply"
+    path.write_bytes(content.replace(b"ply\n", f"ply\ncomment {name}\n".encode(), 1))
     return path
 
 
-def express(folder: Path, corners: int | None) -> list[Row]:
+def express(folder: Path, greedy: bytes | None) -> list[Row]:
     """Express quotes of one customer, idle and while four greedy express files of four others run."""
     with dispatching(folder, work=work) as client:
         ray.get(warm_workers(CORES))  # as where the services run
         time.sleep(10.0)  # some of them have begun for others that were ready sooner
         idle = _latencies(client, folder)
-        with _greedy(client, folder, corners, [f"greedy-{number}" for number in range(4)]):
+        with _greedy(client, folder, greedy, [f"greedy-{number}" for number in range(4)]):
             time.sleep(3.0)  # past the start of more workers
             busy = _latencies(client, folder)
-        with _greedy(client, folder, corners, ["greedy"] * 4):
+        with _greedy(client, folder, greedy, ["greedy"] * 4):
             at_once = timed(lambda: client.submit(_job(rings(folder, 1, 48)[0], "somebody")).outcome(60))
     p50, p99 = ([statistics.quantiles(times, n=100)[cut] for times in (idle, busy)] for cut in (49, 98))
     shown = f"{1e3 * p99[1]:.0f} over {1e3 * p99[0]:.0f} ms"
@@ -87,7 +89,7 @@ def express(folder: Path, corners: int | None) -> list[Row]:
     ]
 
 
-def cancel(folder: Path, corners: int | None) -> list[Row]:
+def cancel(folder: Path, greedy: bytes | None) -> list[Row]:
     """From the call of cancel until the worker has stopped, with an empty queue and a full one."""
     rows: list[Row] = []
     with dispatching(folder, work=work) as client:
@@ -95,19 +97,19 @@ def cancel(folder: Path, corners: int | None) -> list[Row]:
             flood = [client.submit(job) for job in _flood(folder, waiting)]
             if flood:
                 _until(lambda: ray.get(client.hello())["waiting"]["bulk"] > 0.9 * WAITING)
-            took = [_cancel_once(client, folder, corners, number) for number in range(CANCELS)]
+            took = [_cancel_once(client, folder, greedy, number) for number in range(CANCELS)]
             shown = f"{waiting:,} waiting, median {statistics.median(took):.2f} s"
             rows.append((f"cancel to the end of the work, {shown}, worst", f"{max(took):.2f} s", "1 s", "0.3 s"))
     return rows
 
 
-def _cancel_once(client: Client, folder: Path, corners: int | None, number: int) -> float:
-    path = write_greedy(folder, corners)
+def _cancel_once(client: Client, folder: Path, greedy: bytes | None, number: int) -> float:
+    path = write_greedy(folder, greedy)
     submitted = client.submit(_job(path, f"greedy-{number}"))
     _until(lambda: _processes(path.name) != [])
     time.sleep(1.0)  # into the kernel
     if not _processes(path.name):
-        raise RuntimeError("the file ended by itself; give more --corners")
+        raise RuntimeError("the file ended by itself; give more --facets")
     begin = time.perf_counter()
     submitted.cancel()
     _until(lambda: _processes(path.name) == [])
@@ -131,14 +133,14 @@ def _latencies(client: Client, folder: Path) -> list[float]:
 
 
 @contextmanager
-def _greedy(client: Client, folder: Path, corners: int | None, owners: Sequence[str]) -> Iterator[None]:
+def _greedy(client: Client, folder: Path, greedy: bytes | None, owners: Sequence[str]) -> Iterator[None]:
     """Each of ``owners`` has a greedy file in work, and another when that has ended, for the time of the block."""
     stopping = threading.Event()
     current: dict[int, Submitted] = {}
 
     def repeat(number: int, owner: str) -> None:
         while not stopping.is_set():
-            current[number] = client.submit(_job(write_greedy(folder, corners), owner))
+            current[number] = client.submit(_job(write_greedy(folder, greedy), owner))
             current[number].outcome()
 
     threads = [threading.Thread(target=repeat, args=each, daemon=True) for each in enumerate(owners)]

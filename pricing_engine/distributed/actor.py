@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -22,20 +23,23 @@ from pricing_engine.analysis.partial import Partial
 from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.dispatcher import Dispatcher
 from pricing_engine.distributed.jobs import Job, Outcome, Priority, Update
-from pricing_engine.distributed.limits import LONG_NICENESS
+from pricing_engine.distributed.limits import ORDINARY_NICENESS
 from pricing_engine.distributed.metrics import DispatcherMetrics
 from pricing_engine.distributed.on_cluster import LOST
 from pricing_engine.distributed.ports import Attempt
 from pricing_engine.distributed.results import Lost, Order, Result
-from pricing_engine.distributed.slots import LONG_PER_CPU
 from pricing_engine.distributed.worker import COLD, NICE, analyse, limited, no_work, stay
 
 # A node of C CPUs, up to 48, takes C ordinary tasks and beside them 10 C others: express ones, those that run long, and
 # ordinary ones of owners with nothing else in flight. The dispatcher admits fewer, so an express task always starts.
 _CPU, _CPU_BESIDE = 0.98, 0.002
 # Not 19: a thread that sleeps on a core of such a process wakes with 69 times the wait that it owes, 0.1 s and more.
-_NICE = {Priority.EXPRESS: 0, Priority.STANDARD: LONG_NICENESS, Priority.BULK: LONG_NICENESS}
+_NICE = {Priority.EXPRESS: 0, Priority.STANDARD: ORDINARY_NICENESS, Priority.BULK: ORDINARY_NICENESS}
 _LOOK_EVERY_S = 1.0
+_EXPRESS_PER_CPU = 2  # warm workers, and one more
+_STAY_S = 0.2  # for Ray to hand out the other tasks to other workers
+_START_S = 10.0  # from the beginning of a worker until it is warm, on busy cores
+_MOST_RESTORED = 8  # workers of a kind that are made sure of at once, on a cluster of any size
 _NEVER = 1 << 30  # collections of the younger objects before one of all
 _MOST_CALLS = 200_000  # that wait in the actor, one a job and one a watcher
 
@@ -94,6 +98,9 @@ class _RayWorkers:
     def __init__(self, work: Callable[[Order], Result]) -> None:
         self._work = limited(work)
         self._cpus, self._memory = 1, 1 << 62
+        self._restoring: dict[Priority, asyncio.Task[None]] = {}
+        self._again: set[Priority] = set()
+        self._prepared_at = float("-inf")
 
     def look(self) -> None:
         """Ask how large the cluster is now."""
@@ -121,8 +128,26 @@ class _RayWorkers:
         )
         return _Task(task.options(name=f"analyse {job.file_name}", memory=attempt.memory).remote(order))
 
-    def prepare(self, priority: Priority) -> None:
-        task_of(no_work, priority, beside=True).remote()
+    def prepare(self, priority: Priority, busy: int) -> None:
+        """Seldom: Ray begins a worker for each task that finds none idle, also while others are on their way."""
+        now = time.monotonic()
+        if busy >= warm_count(priority, self._cpus) and now - self._prepared_at >= _START_S:
+            self._prepared_at = now
+            task_of(no_work, priority, beside=True).remote()
+
+    def restore(self, priority: Priority, busy: Callable[[], int]) -> None:
+        """Ray tells neither how many workers there are nor begins one: so many tasks at once that each gets its own."""
+        self._again.add(priority)
+        if priority not in self._restoring:
+            task = self._restoring[priority] = asyncio.ensure_future(self._restore(priority, busy))
+            task.add_done_callback(lambda _: self._restoring.pop(priority))
+
+    async def _restore(self, priority: Priority, busy: Callable[[], int]) -> None:
+        while priority in self._again:
+            self._again.discard(priority)
+            count = min(warm_count(priority, self._cpus) - busy(), _MOST_RESTORED)
+            stays = [task_of(stay, priority, beside=True).remote(_STAY_S) for _ in range(count)]
+            await asyncio.gather(*stays, return_exceptions=True)  # one whose node ends has nothing to restore
 
 
 @ray.remote
@@ -207,13 +232,18 @@ class DispatcherActor:
 
 
 def warm_workers(cpus: int) -> list[ray.ObjectRef[None]]:
-    """Begin workers on ``cpus`` CPUs so that the first models find them ready: an ordinary one a CPU, and as many
-    express ones as may run long with one more for the next.
+    """Begin workers on ``cpus`` CPUs so that the first models find them ready: an ordinary one a CPU, and
+    express ones for what may run long with one more for the next.
 
     They belong to the job of this process, as the dispatcher does that it has begun.
     """
-    counts = {Priority.STANDARD: cpus, Priority.EXPRESS: LONG_PER_CPU * cpus + 1}
-    return [task_of(stay, priority).remote() for priority, count in counts.items() for _ in range(count)]
+    kinds = Priority.STANDARD, Priority.EXPRESS
+    return [task_of(stay, kind).remote(1.0) for kind in kinds for _ in range(warm_count(kind, cpus))]
+
+
+def warm_count(priority: Priority, cpus: int) -> int:
+    """How many workers of the kind of ``priority`` shall be ready on ``cpus`` CPUs."""
+    return _EXPRESS_PER_CPU * cpus + 1 if priority is Priority.EXPRESS else cpus
 
 
 def start_dispatcher(

@@ -144,7 +144,7 @@ class Dispatcher:
             if each.slot is victim and each.running is not None:
                 each.set_back = True
                 self._stop(each.running)
-        self._workers.prepare(Priority.EXPRESS)
+        self._workers.prepare(Priority.EXPRESS, self._busy(Priority.EXPRESS))
         self.fill()
 
     def limit_exceeded(self, run: str, code: str) -> None:
@@ -342,9 +342,13 @@ class Dispatcher:
         finally:
             del self._runs[attempt.run]
             if taken_along:
-                self._workers.prepare(attempt.priority)
+                self._workers.restore(attempt.priority, lambda: self._busy(attempt.priority))
             if work.long_since is not None:
                 work.spent_s += self._clock() - work.long_since
+
+    def _busy(self, priority: Priority) -> int:
+        """How many workers of the kind of ``priority`` are at work and will be in a moment."""
+        return self.slots.taken(Lane.LONG if priority is Priority.EXPRESS else Lane.ORDINARY)
 
     def _remember(self, outcome: Outcome) -> Outcome:
         self._ended[outcome.job_id] = outcome

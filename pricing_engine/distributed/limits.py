@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -27,8 +27,12 @@ LONG_WALL_S = 2.0
 """Seconds by the clock after which it does so, though it has taken less CPU: it waits for something."""
 WALL_FOR_CPU = 4.0
 """Wall-clock seconds that a job is given for each CPU second of a limit."""
-LONG_NICENESS = 10
-"""Niceness of what gives way: at 10 an express thread gets nine tenths of a core that it shares."""
+LONG_NICENESS = 5
+"""Niceness of what gives way: at 5 an express thread gets three quarters of a core that it shares."""
+VERY_LONG_S = 2.5
+"""CPU seconds, or ten times as many by the clock, after which a job gives way to those that ran less long, too."""
+ORDINARY_NICENESS = 10
+"""Niceness of ordinary work and of what has run so long: at 10 an express thread gets nine tenths of a core."""
 
 STOP_S = 0.15
 """For a job to stop between two kernels before its process is ended."""
@@ -47,6 +51,17 @@ class Limits:
     cpu_s: float
     wall_s: float
     memory: int
+
+
+class _Step(NamedTuple):
+    """The niceness of a job from so many seconds on, of CPU or by the clock."""
+
+    cpu_s: float
+    wall_s: float
+    niceness: int
+
+
+_STEPS = _Step(LONG_S, LONG_WALL_S, LONG_NICENESS), _Step(VERY_LONG_S, 10 * VERY_LONG_S, ORDINARY_NICENESS)
 
 
 class LimitExceeded(Exception):
@@ -107,7 +122,8 @@ def run_limited(
 ) -> T:
     """The result of ``work``, which runs in its own thread with ``niceness``; call it on the main thread.
 
-    After :data:`LONG_S` the thread, and those it has started, get :data:`LONG_NICENESS` and ``on_long`` is called.
+    After :data:`LONG_S` the thread, and those it has started, get :data:`LONG_NICENESS` and ``on_long`` is called;
+    after :data:`VERY_LONG_S` they get :data:`ORDINARY_NICENESS`.
     Raises LimitExceeded. Where the work does not stop within ``stop_s``, at a limit or for a KeyboardInterrupt,
     ``on_kill`` is called with the code and this process ends. Costs a tenth of a millisecond, and 30 us each 50 ms.
     """
@@ -118,19 +134,20 @@ def run_limited(
             _wind_watchdog()  # before the job might take the GIL for good
             job.start()
             watch = _Watch(limits)
-            gave_way = niceness >= LONG_NICENESS
+            steps = iter([] if niceness >= ORDINARY_NICENESS else _STEPS)
+            step = next(steps, None)
             while not job.wait(_POLL_S):
                 _wind_watchdog()
                 code = watch.exceeded()
                 if code and not job.stop(stop_s):
                     _end_process(code, on_kill)
-                elif not gave_way and (watch.cpu_s >= LONG_S or watch.wall_s >= LONG_WALL_S):
-                    gave_way = True
+                elif step is not None and (watch.cpu_s >= step.cpu_s or watch.wall_s >= step.wall_s):
                     for thread in threading.enumerate():
                         if thread.ident not in before and thread.native_id is not None:
-                            give_way(thread.native_id, LONG_NICENESS)
-                    if on_long is not None:
+                            give_way(thread.native_id, step.niceness)
+                    if step is _STEPS[0] and on_long is not None:
                         on_long()
+                    step = next(steps, None)
     except KeyboardInterrupt:
         if job.ident is not None and not job.stop(stop_s):
             _end_process("cancelled", None)

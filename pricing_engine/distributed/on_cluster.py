@@ -21,7 +21,7 @@ import ray
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayError, WorkerCrashedError
 
 from pricing_engine.analysis.spread import Part, Results
-from pricing_engine.distributed.limits import LONG_NICENESS, run_limited
+from pricing_engine.distributed.limits import ORDINARY_NICENESS, run_limited
 
 T = TypeVar("T")
 LOST = (WorkerCrashedError, NodeDiedError, OutOfMemoryError, ObjectLostError)
@@ -77,9 +77,9 @@ def run_part(part: Part[T], lo: int, hi: int, threads: int, *arguments: Any) -> 
 
     A model of many parts runs long, so each of its parts gives way to express jobs from the start.
     """
-    if os.getpriority(os.PRIO_PROCESS, 0) >= LONG_NICENESS:
+    if os.getpriority(os.PRIO_PROCESS, 0) >= ORDINARY_NICENESS:
         return part(lo, hi, threads, *arguments)
-    return run_limited(lambda: part(lo, hi, threads, *arguments), None, niceness=LONG_NICENESS, stop_s=_STOP_S)
+    return run_limited(lambda: part(lo, hi, threads, *arguments), None, niceness=ORDINARY_NICENESS, stop_s=_STOP_S)
 
 
 @dataclass(eq=False)

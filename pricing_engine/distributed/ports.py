@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,8 +46,11 @@ class Workers(Protocol):
     def start(self, job: Job, attempt: Attempt) -> Calculation:
         """Begin to analyse the job's model."""
 
-    def prepare(self, priority: Priority) -> None:
-        """Have one more worker warm for jobs of ``priority``, unless one is idle."""
+    def prepare(self, priority: Priority, busy: int) -> None:
+        """``busy`` workers for jobs of ``priority`` are taken for a while: have another warm for the next job."""
+
+    def restore(self, priority: Priority, busy: Callable[[], int]) -> None:
+        """A worker for jobs of ``priority`` may have ended: have as many as before, of which ``busy()`` are at work."""
 
 
 class Store(Protocol):

@@ -14,7 +14,7 @@ from enum import Enum
 
 from pricing_engine.distributed.limits import LONG_S
 
-LONG_PER_CPU = 2
+LONG_PER_CPU = 3
 """Express calculations that may run long at the same time; one more starts again as an ordinary one."""
 
 _HAND_OVER_S = 0.01  # from the end of a calculation to the beginning of one that waits in the dispatcher
@@ -101,7 +101,8 @@ class Slots:
     def ran_long(self, slot: Slot) -> Slot | None:
         """An express calculation runs long: it leaves its slot to the next.
 
-        Where too many do, gives the one that has to end: the latest of the owner who has most of them.
+        Where too many do, gives the one that has to end: of the owners who have most of them, the one that has run
+        longest, for that is the least likely to end soon.
         """
         if slot.lane is not Lane.EXPRESS:
             return None
@@ -113,7 +114,7 @@ class Slots:
             return None
         counts = Counter(each.owner for each in going_on)
         most = max(counts.values())
-        victim = next(each for each in reversed(going_on) if counts[each.owner] == most)
+        victim = next(each for each in going_on if counts[each.owner] == most)
         victim.ending = True
         return victim
 

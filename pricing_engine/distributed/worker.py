@@ -19,7 +19,7 @@ from pricing_engine.analysis.measure import measure
 from pricing_engine.analysis.partial import Partial
 from pricing_engine.analysis.warm import warm
 from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
-from pricing_engine.distributed.limits import LimitExceeded, run_limited
+from pricing_engine.distributed.limits import LONG_NICENESS, LimitExceeded, run_limited
 from pricing_engine.distributed.metrics import WorkerMetrics
 from pricing_engine.distributed.on_cluster import OnCluster
 from pricing_engine.distributed.plan import SMALL_FACETS
@@ -46,11 +46,12 @@ def set_up() -> None:
     """Make a worker process ready: its priority on the machine, and every kernel loaded before the first model comes.
 
     Ray has no priorities; the operating system has. Ordinary work runs in processes that are nicer than those of
-    express work, so an express job has its core at once and bulk work goes on with what is left.
+    express work, so an express job has its core at once and bulk work goes on with what is left. Kernels are loaded in
+    a thread of their own, for a thread's niceness can't be lowered again: seconds of CPU that no express job waits for.
     """
     os.nice(int(os.environ.get(NICE, "0")))
     if not os.environ.get(COLD):
-        warm()
+        run_limited(warm, None, niceness=LONG_NICENESS)
 
 
 def assigned_threads() -> int:
@@ -121,9 +122,9 @@ def no_work() -> None:
     """Begin a worker where none is idle, so that the next task finds one that is warm."""
 
 
-def stay() -> None:
+def stay(seconds: float) -> None:
     """Keep a worker busy for a moment, so that the next task gets another one."""
-    time.sleep(1.0)
+    time.sleep(seconds)
 
 
 @cache

@@ -31,7 +31,7 @@ class Run:
 
 class Workers:
     def __init__(self, slots: int = 1) -> None:
-        self.count, self.started, self.prepared = slots, [], []
+        self.count, self.started, self.prepared, self.restored = slots, [], [], []
 
     def cpus(self) -> int:
         return self.count
@@ -43,8 +43,11 @@ class Workers:
         self.started.append(Run(job, attempt))
         return self.started[-1]
 
-    def prepare(self, priority: Priority) -> None:
-        self.prepared.append(priority)
+    def prepare(self, priority: Priority, busy: int) -> None:
+        self.prepared.append((priority, busy))
+
+    def restore(self, priority: Priority, busy: Callable[[], int]) -> None:
+        self.restored.append((priority, busy))
 
 
 class Store(dict):

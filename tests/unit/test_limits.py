@@ -15,7 +15,14 @@ import numpy as np
 import pytest
 
 from pricing_engine.distributed import limits as module
-from pricing_engine.distributed.limits import LONG_NICENESS, LimitExceeded, Limits, give_way, run_limited
+from pricing_engine.distributed.limits import (
+    LONG_NICENESS,
+    ORDINARY_NICENESS,
+    LimitExceeded,
+    Limits,
+    give_way,
+    run_limited,
+)
 
 MIB = 1 << 20
 WIDE = Limits(1e6, 1e6, 1 << 40)
@@ -103,6 +110,19 @@ def test_a_job_gives_way_when_it_has_run_long_and_the_next_starts_at_full_priori
     assert run_limited(work, WIDE, on_long=said.set) == LONG_NICENESS
     assert found == [before, LONG_NICENESS], "threads started later inherit it"
     assert run_limited(niceness, WIDE) == niceness() == before
+
+
+def test_a_job_gives_way_further_when_it_has_run_very_long() -> None:
+    found: list[int] = []
+
+    def work() -> None:
+        while found[-1] < ORDINARY_NICENESS:
+            found.append(niceness())
+
+    before = niceness()
+    found.append(before)
+    run_limited(work, WIDE)
+    assert list(dict.fromkeys(found)) == [before, LONG_NICENESS, ORDINARY_NICENESS]
 
 
 def test_threads_that_a_job_has_started_give_way_with_it_and_others_do_not() -> None:
