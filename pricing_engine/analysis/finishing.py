@@ -7,7 +7,8 @@ import numpy as np
 from pricing_engine.kernels.boundary import Boundary
 from pricing_engine.kernels.budget import log2_of
 from pricing_engine.kernels.bvh import Bvh
-from pricing_engine.kernels.reach import flood, touchable
+from pricing_engine.kernels.reach import flood, touchable, touched
+from pricing_engine.kernels.surface_samples import place_samples
 from pricing_engine.kernels.threads import run_ranges
 from pricing_engine.kernels.volume import boundary_areas
 from pricing_engine.kernels.work import record, work_array
@@ -24,29 +25,14 @@ def sample_surface(mesh: Mesh, boundary: Boundary, centre: Floats, threads: int)
     """Points (N, 3) relative to ``centre`` and unit outward normals, at :data:`SAMPLES` equal steps of boundary area.
 
     The steps go along the canonical order, so the standard error of a share of them is well below half a percent
-    whatever the size of the facets.
+    whatever the size of the facets. O(facets + samples).
     """
-    pieces, count = boundary.pieces, mesh.facet_count
     total = np.cumsum(boundary_areas(mesh, boundary, threads))
     if not len(total) or not total[-1] > 0:
         return np.empty((0, 3)), np.empty((0, 3))
-    step = total[-1] / SAMPLES
-    chosen = np.minimum(np.searchsorted(total, (np.arange(SAMPLES) + 0.5) * step, side="right"), len(total) - 1)
-    # The golden-ratio sequences make the points of one large facet a low-discrepancy set (R2, Roberts 2018).
-    turn = np.arange(SAMPLES) + 0.5
-    u, v = turn * 0.7548776662466927 % 1.0, turn * 0.5698402909980532 % 1.0
-    fold = u + v > 1
-    u, v = np.where(fold, 1 - u, u)[:, None], np.where(fold, 1 - v, v)[:, None]
-    corners = np.empty((3, SAMPLES, 3))
-    of_piece = chosen >= count
-    corners[:, ~of_piece] = mesh.vertices[mesh.facets[chosen[~of_piece]]].transpose(1, 0, 2)
-    corners[:, of_piece] = pieces[chosen[of_piece] - count].transpose(1, 0, 2)
-    a, b, c = corners
-    cross = np.cross(b - a, c - a)
-    length = np.linalg.norm(cross, axis=1, keepdims=True)
-    points = a + u * (b - a) + v * (c - a) - centre
-    keep = length[:, 0] > 0
-    return np.ascontiguousarray(points[keep]), np.ascontiguousarray((cross / np.where(length > 0, length, 1))[keep])
+    points, normals = np.empty((SAMPLES, 3)), np.empty((SAMPLES, 3))
+    kept = place_samples(mesh.vertices, mesh.facets, boundary.pieces, total, centre, points, normals)
+    return points[:kept], normals[:kept]
 
 
 def reached_shares(
@@ -94,9 +80,5 @@ def _reached_share(points: Floats, normals: Floats, bvh: Bvh, radius: float, thr
     record("flood", work)
     if work.sum() > most:
         return None
-    cell = np.floor((points + radius * normals - origin) / spacing).astype(np.int64)
-    arrived = np.zeros(len(points), bool)
-    for corner in np.ndindex(2, 2, 2):
-        at = np.clip(cell + corner, 0, shape - 1)
-        arrived |= reached[(at[:, 0] * shape[1] + at[:, 1]) * shape[2] + at[:, 2]] == 1
-    return float(np.count_nonzero(arrived & (fits == 1)) / len(points))
+    touching: int = touched(points, normals, radius, origin, spacing, shape, reached, fits)
+    return touching / len(points)

@@ -2,8 +2,9 @@
 
 Each direction is measured band by band across it (:mod:`kernels.support`). What the bands measured so far sum to bounds
 the score from below; where it pays, so does a cheaper bound from clusters of facets (:mod:`kernels.orientation_bound`).
-The directions with the least bounds are measured on until they are complete and all others' bounds exceed the best
-score: no direction that could be best is dropped, and a bad one costs the bands that prove it bad (Hart, Nilsson,
+A thin first band is measured in every direction; the directions with the least bounds are measured on until they are
+complete and all others' bounds exceed the best score. Each next band is as wide as the best score is likely to need: no
+direction that could be best is dropped, and a bad one costs two or three bands that prove it bad (Hart, Nilsson,
 Raphael, "A formal basis for the heuristic determination of minimum cost paths", IEEE TSSC 1968).
 
 Where many surfaces lie over one another, a band costs samples times triangles. The search has a budget of tests, and
@@ -36,12 +37,12 @@ _CLUSTERS = 4_000, 10_000  # of the first, coarse bound and of the finer one
 _PROBE, _PAYS = 32, 0.15  # bounding pays if the best of every so many has a bound of so much of its score
 _MOST_CLUSTERS = 3  # times as many as wanted
 _WORTH_BOUNDING = 200_000  # samples: below, measuring a part of a direction is cheaper than bounding it
-_BLOCK = 128  # directions whose bounds are found together
+_BLOCK = 128  # directions whose bounds, or first bands, are found together
 _BATCH = 16
-_EDGES = 0, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1
-"""Of the bands, from the middle on, as shares of the model's half width. The first is thin, for it is measured in every
-direction and proves most of them bad."""
-_BANDS = len(_EDGES) - 1
+_FIRST_BAND = 3_000  # samples, on average: it is measured in every direction and proves many of them bad
+_MARGIN = 1.2  # of the width that is likely to prove a direction bad
+_LEAST_GROWTH, _MOST_GROWTH = 2.0, 8.0  # of what is measured of a direction, by its next band
+_PROMISING = 2  # directions that are completed after the first band of all
 _MOST_TESTS = 1 << 29, 16  # of the search: at least, and a triangle and sample times log2 of their number
 _UNBOUNDED = 1 << 62
 _SHARE = 64  # a band of one direction may take that part of them
@@ -105,22 +106,28 @@ def search_support(
     views = _Views(np.ascontiguousarray(frames(directions), np.float32), platform, rest)
     low, high = mesh.box()
     half = np.abs(views.frames[:, 3:6]) @ ((high - low) / 2).astype(np.float32)
-    edges = np.outer(np.array(_EDGES, np.float32), half)
-    edges[-1] = np.inf
-    done, partial, stuck = np.zeros(count, np.int64), np.zeros(count), np.zeros(count, bool)
+    first_band = _FIRST_BAND / max(1, len(surface.owner))
+    # of each direction: which share of the half width is measured, what it gave, and whether that was too much work
+    done, partial, stuck = np.zeros(count, np.float32), np.zeros(count), np.zeros(count, bool)
     budget, spent = _budget(surface) if prune else _UNBOUNDED, 0
 
     def score(chosen: NDArray[np.intp]) -> None:
-        """Measure the next band of ``chosen``."""
+        """Measure the next band of ``chosen``: as wide as is likely to prove them bad."""
         nonlocal spent
-        band = edges[done[chosen], chosen], edges[done[chosen] + 1, chosen]
+        known = done[chosen]
+        growth = np.full(len(chosen), _MOST_GROWTH)
+        if np.isfinite(best := volumes.min()):
+            proving = np.divide(_MARGIN * best, partial[chosen], out=growth, where=partial[chosen] > 0)
+            growth = np.clip(proving, _LEAST_GROWTH, _MOST_GROWTH)
+        until = np.minimum(np.where(known > 0, growth * known, first_band), 1).astype(np.float32)
+        band = known * half[chosen], np.where(until < 1, until * half[chosen], np.float32(np.inf))
         found, tests = _band_volumes(threads, surface, views.of(chosen), *band, size, budget // _SHARE)
         spent += tests
         stuck[chosen] = found < 0
+        done[chosen[found >= 0]] = until[found >= 0]
         chosen, found = chosen[found >= 0], found[found >= 0]
         partial[chosen] += found
-        done[chosen] += 1
-        ended = chosen[done[chosen] == _BANDS]
+        ended = chosen[done[chosen] == 1]
         volumes[ended] = partial[ended]
         bounds[chosen] = np.maximum(bounds[chosen], partial[chosen])
 
@@ -141,12 +148,11 @@ def search_support(
             bounds[chosen] = np.maximum(bounds[chosen], _bounds(threads, surface, runs, views.of(chosen), size))
 
     def complete(chosen: NDArray[np.intp]) -> None:
-        for _ in range(_BANDS):
-            if not stuck[chosen].any():
-                score(chosen)
+        while (going := chosen[(done[chosen] < 1) & ~stuck[chosen]]).size:
+            score(going)
 
     complete(np.arange(1 if prune else count))  # the given direction is wanted whatever its score
-    if not stuck[0] and len(surface.owner) > _WORTH_BOUNDING and len(probe := left()[::_PROBE]):
+    if not stuck[0] and volumes[0] > 0 and len(surface.owner) > _WORTH_BOUNDING and len(probe := left()[::_PROBE]):
         bound(probe, _CLUSTERS[0])
         first = probe[np.argmin(bounds[probe])]
         proven = bounds[first]
@@ -154,6 +160,12 @@ def search_support(
         if proven > _PAYS * volumes[first]:
             for wanted in _CLUSTERS:
                 bound(left(), wanted)
+    unseen = left()
+    while not stuck[0] and spent <= budget and len(unseen):
+        score(unseen[:_BLOCK])
+        unseen = unseen[_BLOCK:]
+    if spent <= budget:
+        complete(left()[:_PROMISING])
     while not stuck[0] and spent <= budget and len(chosen := left()):
         score(chosen[: max(_BATCH, len(chosen) // _BATCH)])
     return Search(directions, heights, bounds, volumes, not may_be_best().any())
@@ -175,7 +187,7 @@ def _band_volumes(
     found, work = np.empty(len(inner)), work_array(len(inner), 1)
     run_ranges(
         support_volumes, len(inner), 1, threads, views.frames, views.platform, views.rest, inner, outer,
-        surface.corners, surface.blocks, surface.samples, surface.owner, surface.sample_blocks,
+        surface.corners, surface.blocks, surface.samples, surface.owner, surface.sample_blocks, surface.sample_groups,
         np.float32(OVERHANG_COSINE), np.float32(size * ROUND / 10), most, found, work,
     )  # fmt: skip
     record("support", work)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.boundary import WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh
+from pricing_engine.kernels.cell_order import SIDE, cell_keys, reorder, sort_cells
 from pricing_engine.kernels.orientation import area_vectors, split_triangles
 from pricing_engine.kernels.support_samples import BLOCK, block_boxes
 from pricing_engine.kernels.threads import chunk_count, run_ranges
@@ -20,6 +21,7 @@ REACH = 0.67 * _SPACING  # of the model's size: how far a sample's triangle reac
 _CUT = 1.1  # samples a triangle, from where they are put in spatial order
 _MOST_SAMPLES = 1 << 20  # or two a triangle
 _GRAIN = 16_384
+_PARTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Surface:
     """The boundary's triangles, ``corners`` (9, N) float32 about the tree's centre, and its samples.
 
     ``samples`` (7, S) float32: point, area vector, area; ``owner`` (S,) int32: the triangle of each. ``blocks`` and
-    ``sample_blocks`` (6, n): boxes of every 64 triangles and samples.
+    ``sample_blocks`` (6, n): boxes of every 64 triangles and samples, ``sample_groups``: of every 64 ``sample_blocks``.
     """
 
     corners: NDArray[np.float32]
@@ -35,13 +37,16 @@ class Surface:
     samples: NDArray[np.float32]
     owner: NDArray[np.int32]
     sample_blocks: NDArray[np.float32]
+    sample_groups: NDArray[np.float32]
 
 
 def sampled_boundary(mesh: Mesh, bvh: Bvh, boundary: Boundary, size: float, threads: int) -> Surface:
     """Sample the boundary of a model of ``size`` mm. O(facets + samples)."""
     corners, areas = _triangles(mesh, bvh, boundary)
     samples, owner = _samples(corners, areas, np.float32(size * _SPACING), threads)
-    return Surface(corners, _block_boxes(corners, 9, threads), samples, owner, _block_boxes(samples, 3, threads))
+    boxes = _block_boxes(samples, 3, threads)
+    groups = _block_boxes(boxes, 6, threads)
+    return Surface(corners, _block_boxes(corners, 9, threads), samples, owner, boxes, groups)
 
 
 def _triangles(mesh: Mesh, bvh: Bvh, boundary: Boundary) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -66,9 +71,10 @@ def _samples(
     count = areas.shape[1]
     counts = np.zeros(count, np.int32)
     nothing, nobody = np.empty((7, 0), np.float32), np.empty(0, np.int32)
-    most, work = max(_MOST_SAMPLES, 2 * count), work_array(count, _GRAIN)
+    grain = int(np.clip(count // _PARTS, _GRAIN // 16, _GRAIN))  # slivers take as long as a hundred others
+    most, work = max(_MOST_SAMPLES, 2 * count), work_array(count, grain)
     run_ranges(
-        split_triangles, count, _GRAIN, threads, _GRAIN, corners, areas, spacing, most, counts, nothing, nobody, work
+        split_triangles, count, grain, threads, grain, corners, areas, spacing, most, counts, nothing, nobody, work
     )
     record("support_samples", work)
     total = int(counts.sum(dtype=np.int64))
@@ -81,26 +87,26 @@ def _samples(
     del counts
     samples, owner = np.zeros((7, total + -total % 8), np.float32), np.empty(total, np.int32)
     run_ranges(
-        split_triangles, count, _GRAIN, threads, _GRAIN, corners, areas, spacing, most, first, samples, owner, work
+        split_triangles, count, grain, threads, grain, corners, areas, spacing, most, first, samples, owner, work
     )
     if total > _CUT * count:  # a facet's samples lie along it, not along the curve
-        order = _spatial_order(samples[:, :total])
-        samples[:, :total], owner = samples[:, order], owner[order]
+        return _in_space(samples, owner, threads)
     return samples, owner
 
 
-def _spatial_order(samples: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The samples (7, S) along a Morton curve of 10 bits an axis: a permutation (S,)."""
-    low, high = samples[:3].min(axis=1), samples[:3].max(axis=1)
-    scale = np.float32(1023) / max(float((high - low).max()), 1e-30)
-    keys = np.zeros(samples.shape[1], np.int64)
-    for axis in range(3):
-        spread = ((samples[axis] - low[axis]) * scale).astype(np.int64)
-        for shift, mask in ((16, 0x30000FF), (8, 0x300F00F), (4, 0x30C30C3), (2, 0x9249249)):
-            spread = (spread | spread << shift) & mask
-        keys |= spread << axis
-    keys = np.sort(keys << 32 | np.arange(len(keys)))
-    return keys & 0xFFFFFFFF
+def _in_space(
+    samples: NDArray[np.float32], owner: NDArray[np.int32], threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """The samples and their owners, neighbours near each other."""
+    count = len(owner)
+    low, high = samples[:3, :count].min(axis=1), samples[:3, :count].max(axis=1)
+    scale = np.float32((SIDE - 0.01) / max(float((high - low).max()), 1e-30))
+    keys, order = np.empty(count, np.int32), np.empty(count, np.int32)
+    run_ranges(cell_keys, count, _GRAIN, threads, samples, low, scale, keys)
+    sort_cells(keys, order)
+    there, labels = np.zeros_like(samples), np.empty_like(owner)
+    run_ranges(reorder, count, _GRAIN, threads, samples, owner, order, there, labels)
+    return there, labels
 
 
 def _block_boxes(points: NDArray[np.float32], rows: int, threads: int) -> NDArray[np.float32]:

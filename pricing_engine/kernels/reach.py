@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.compile import inlined, kernel
-from pricing_engine.kernels.simd import fma8, less8, load8, lowest_bit, max8, min8, splat8
+from pricing_engine.kernels.simd import at_most8, fma8, less8, load8, lowest_bit, max8, min8, splat8, sqrt8
+from pricing_engine.kernels.tangent import dot8
 from pricing_engine.kernels.work import NODES, PAIRS
 
 _STACK = 256
@@ -55,16 +56,29 @@ def _distance2(px, py, pz, corners, facet):
 
 
 @inlined
-def _near8(x, y, z, pad, corners, base, wide):
-    """Mask of a leaf's facets whose boxes, ``pad`` wider, are within the squared distance ``wide`` of the point."""
-    zero = splat8(np.float32(0))
+def _near8(x, y, z, pad, corners, base, wide, radius):
+    """Mask of a leaf's facets that may be within ``radius`` of the point, whose square is ``wide``.
+
+    Facets are told far by their boxes, ``pad`` wider, and by their planes, with room for what float32 rounds: 16 units
+    of the last place of the product of two edges and the way to the point.
+    """
+    zero, rounding = splat8(np.float32(0)), splat8(np.float32(16 * 2.0**-24))
     ax, ay, az = load8(corners, 0, base), load8(corners, 1, base), load8(corners, 2, base)
     bx, by, bz = load8(corners, 3, base), load8(corners, 4, base), load8(corners, 5, base)
     cx, cy, cz = load8(corners, 6, base), load8(corners, 7, base), load8(corners, 8, base)
     dx = max8(max8(min8(ax, min8(bx, cx)) - x, x - max8(ax, max8(bx, cx))) - pad, zero)
     dy = max8(max8(min8(ay, min8(by, cy)) - y, y - max8(ay, max8(by, cy))) - pad, zero)
     dz = max8(max8(min8(az, min8(bz, cz)) - z, z - max8(az, max8(bz, cz))) - pad, zero)
-    return less8(fma8(dx, dx, fma8(dy, dy, dz * dz)), wide)
+    mask = less8(fma8(dx, dx, fma8(dy, dy, dz * dz)), wide)
+    if mask == 0:
+        return mask
+    ex, ey, ez, fx, fy, fz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
+    wx, wy, wz = x - ax, y - ay, z - az
+    nx, ny, nz = ey * fz - ez * fy, ez * fx - ex * fz, ex * fy - ey * fx
+    height = dot8(nx, ny, nz, wx, wy, wz)
+    lengths = dot8(ex, ey, ez, ex, ey, ez) * dot8(fx, fy, fz, fx, fy, fz) * dot8(wx, wy, wz, wx, wy, wz)
+    reach = radius * sqrt8(dot8(nx, ny, nz, nx, ny, nz)) + rounding * sqrt8(lengths)
+    return mask & at_most8(max8(height, zero - height), reach)
 
 
 @inlined
@@ -80,7 +94,7 @@ def _is_free(px, py, pz, radius, pad, corners, boxes, level_start, stack, tests)
             return False
     x, y, z, zero = splat8(np.float32(px)), splat8(np.float32(py)), splat8(np.float32(pz)), splat8(np.float32(0))
     wide = splat8(np.float32(limit * 1.00001))  # the boxes' distances are float32: none that matters may be missed
-    pad8 = splat8(pad)
+    pad8, radius8 = splat8(pad), splat8(np.float32(radius) + pad)
     top = len(level_start) - 1
     stack[0, 0], stack[0, 1] = top, level_start[top]
     depth = 1
@@ -101,7 +115,7 @@ def _is_free(px, py, pz, radius, pad, corners, boxes, level_start, stack, tests)
                 depth += 1
                 continue
             tests[NODES] += 1
-            facets = _near8(x, y, z, pad8, corners, 8 * box, wide)
+            facets = _near8(x, y, z, pad8, corners, 8 * box, wide, radius8)
             while facets:
                 facet = 8 * box + lowest_bit(facets)
                 facets &= facets - 1
@@ -163,3 +177,24 @@ def flood(origin, spacing, shape, radius, pad, corners, boxes, level_start, most
                 else:
                     reached[other] = 2
     work[0, NODES], work[0, PAIRS] = tests[NODES], tests[PAIRS]
+
+
+@kernel
+def touched(points, normals, radius, origin, spacing, shape, reached, fits):
+    """How many samples a ball touches: it fits there, and a corner of the centre's cell was reached."""
+    count = 0
+    for i in range(len(points)):
+        if fits[i] != 1:
+            continue
+        a = int(np.floor((points[i, 0] + radius * normals[i, 0] - origin[0]) / spacing))
+        b = int(np.floor((points[i, 1] + radius * normals[i, 1] - origin[1]) / spacing))
+        c = int(np.floor((points[i, 2] + radius * normals[i, 2] - origin[2]) / spacing))
+        arrived = False
+        for corner in range(8):
+            x = min(max(a + (corner & 1), 0), shape[0] - 1)
+            y = min(max(b + (corner >> 1 & 1), 0), shape[1] - 1)
+            z = min(max(c + (corner >> 2), 0), shape[2] - 1)
+            arrived = arrived or reached[(x * shape[1] + y) * shape[2] + z] == 1
+        if arrived:
+            count += 1
+    return count

@@ -45,6 +45,7 @@ def support_volumes(
     samples,
     owner,
     sample_blocks,
+    sample_groups,
     cosine,
     touch,
     most,
@@ -65,7 +66,7 @@ def support_volumes(
     for d in range(lo, hi):
         frame = frames[d]
         chosen = overhanging(
-            frame, rest[d], near[d], far[d], corners, samples, owner, sample_blocks, cosine, touch, lanes
+            frame, rest[d], near[d], far[d], corners, samples, owner, sample_blocks, sample_groups, cosine, touch, lanes
         )
         volumes[d] = _volume(frame, platform[d], near[d], corners, blocks, chosen, touch, most, lanes, work[d])
 
@@ -117,24 +118,23 @@ def _volume(frame, platform, near, corners, boxes, chosen, touch, most, lanes, w
         if not meets(boxes, block, frame[3], frame[4], frame[5], inner - slack, outer + slack):
             continue
         for t in range(block * BLOCK, min(block * BLOCK + BLOCK, corners.shape[1]), 8):
-            au8, bu8, cu8 = (
-                dot8(corners, 0, t, ux8, uy8, uz8),
-                dot8(corners, 3, t, ux8, uy8, uz8),
-                dot8(corners, 6, t, ux8, uy8, uz8),
-            )
             av8, bv8, cv8 = (
                 dot8(corners, 0, t, vx8, vy8, vz8),
                 dot8(corners, 3, t, vx8, vy8, vz8),
                 dot8(corners, 6, t, vx8, vy8, vz8),
             )
-            double8 = (bu8 - au8) * (cv8 - av8) - (bv8 - av8) * (cu8 - au8)
-            mask = less8(double8, zero8)
+            tvlo8, tvhi8 = min8(min8(av8, bv8), cv8), max8(max8(av8, bv8), cv8)
+            mask = at_most8(tvlo8, vhi8) & at_most8(vlo8, tvhi8) & at_most8(near8, max8(tvhi8, zero8 - tvlo8))
             if mask == 0:
                 continue
+            au8, bu8, cu8 = (
+                dot8(corners, 0, t, ux8, uy8, uz8),
+                dot8(corners, 3, t, ux8, uy8, uz8),
+                dot8(corners, 6, t, ux8, uy8, uz8),
+            )
+            double8 = (bu8 - au8) * (cv8 - av8) - (bv8 - av8) * (cu8 - au8)
             tulo8, tuhi8 = min8(min8(au8, bu8), cu8), max8(max8(au8, bu8), cu8)
-            tvlo8, tvhi8 = min8(min8(av8, bv8), cv8), max8(max8(av8, bv8), cv8)
-            mask &= at_most8(tulo8, uhi8) & at_most8(ulo8, tuhi8) & at_most8(tvlo8, vhi8) & at_most8(vlo8, tvhi8)
-            mask &= at_most8(near8, max8(tvhi8, zero8 - tvlo8))
+            mask &= less8(double8, zero8) & at_most8(tulo8, uhi8) & at_most8(ulo8, tuhi8)
             if mask == 0:
                 continue
             ah8, bh8, ch8 = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.compile import inlined, kernel
-from pricing_engine.kernels.simd import at_most8, fma8, less8, load8, lowest_bit, max8, select8, splat8, store8
+from pricing_engine.kernels.simd import at_most8, fma8, less8, load8, lowest_bit, max8, splat8, store8
 
 BLOCK = 64
 
@@ -60,34 +60,24 @@ def dot8(points, row, at, x, y, z):
 
 
 @inlined
-def overhanging(frame, rest, near, far, corners, samples, owner, boxes, cosine, touch, lanes):
+def overhanging(frame, rest, near, far, corners, samples, owner, boxes, groups, cosine, touch, lanes):
     """u, v, height and projected area (4, K) of the samples that need support, if there is something below them."""
     dx, dy, dz, vx, vy, vz = frame[6], frame[7], frame[8], frame[3], frame[4], frame[5]
     ux8, uy8, uz8 = splat8(frame[0]), splat8(frame[1]), splat8(frame[2])
     vx8, vy8, vz8 = splat8(vx), splat8(vy), splat8(vz)
     dx8, dy8, dz8 = splat8(dx), splat8(dy), splat8(dz)
-    cosine8, zero8, one8, near8, far8 = (
-        splat8(cosine),
-        splat8(np.float32(0)),
-        splat8(np.float32(1)),
-        splat8(near),
-        splat8(far),
-    )
+    cosine8, zero8, near8, far8 = splat8(cosine), splat8(np.float32(0)), splat8(near), splat8(far)
     slack = np.float32(4) * touch
-    count8 = zero8
-    for block in range(boxes.shape[1]):
-        if meets(boxes, block, vx, vy, vz, near - slack, far + slack):
-            for at in range(block * BLOCK, min(block * BLOCK + BLOCK, samples.shape[1]), 8):
-                mask = less8(cosine8 * load8(samples, 6, at), dot8(samples, 3, at, dx8, dy8, dz8))
-                count8 = count8 + select8(mask, one8, zero8)
-    store8(lanes, 0, count8)
-    count = 0
-    for k in range(8):
-        count += int(lanes[k])
-    chosen, found = np.empty((4, count), np.float32), 0
-    for block in range(boxes.shape[1]):
-        if not meets(boxes, block, vx, vy, vz, near - slack, far + slack):
-            continue
+    met, count = np.empty(boxes.shape[1], np.int32), 0
+    for group in range(groups.shape[1]):
+        if meets(groups, group, vx, vy, vz, near - slack, far + slack):
+            for block in range(group * BLOCK, min(group * BLOCK + BLOCK, boxes.shape[1])):
+                if meets(boxes, block, vx, vy, vz, near - slack, far + slack):
+                    met[count] = block
+                    count += 1
+    chosen, found = np.empty((4, count * BLOCK), np.float32), 0  # memory that is not written to is not taken
+    for place in range(count):
+        block = met[place]
         for at in range(block * BLOCK, min(block * BLOCK + BLOCK, samples.shape[1]), 8):
             area = dot8(samples, 3, at, dx8, dy8, dz8)
             mask = less8(cosine8 * load8(samples, 6, at), area)
