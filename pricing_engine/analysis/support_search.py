@@ -188,10 +188,16 @@ def _band_volumes(
     run_ranges(
         support_volumes, len(inner), 1, threads, views.frames, views.platform, views.rest, inner, outer,
         surface.corners, surface.blocks, surface.samples, surface.owner, surface.sample_blocks, surface.sample_groups,
-        np.float32(OVERHANG_COSINE), np.float32(size * ROUND / 10), most, found, work,
+        np.float32(OVERHANG_COSINE), np.float32(size * ROUND / 10), _unit(surface, size), most, found, work,
     )  # fmt: skip
     record("support", work)
     return found, int(work.sum())
+
+
+def _unit(surface: Surface, size: float) -> float:
+    """A power of two (mm3), of which no support volume has more than 2**52."""
+    most = 2 * size * float(surface.samples[6].sum(dtype=np.float64))
+    return float(2.0 ** (np.ceil(np.log2(max(most, 1e-30))) - 52))
 
 
 def _budget(surface: Surface) -> int:

@@ -136,7 +136,7 @@ class _RayWorkers:
             task_of(no_work, priority, beside=True).remote()
 
     def restore(self, priority: Priority, busy: Callable[[], int]) -> None:
-        """Ray tells neither how many workers there are nor begins one: so many tasks at once that each gets its own."""
+        """Submit so many tasks at once that each needs its own worker: Ray has no call to start or count workers."""
         self._again.add(priority)
         if priority not in self._restoring:
             task = self._restoring[priority] = asyncio.ensure_future(self._restore(priority, busy))

@@ -59,8 +59,8 @@ def _distance2(px, py, pz, corners, facet):
 def _near8(x, y, z, pad, corners, base, wide, radius):
     """Mask of a leaf's facets that may be within ``radius`` of the point, whose square is ``wide``.
 
-    Facets are told far by their boxes, ``pad`` wider, and by their planes, with room for what float32 rounds: 16 units
-    of the last place of the product of two edges and the way to the point.
+    Facets are excluded by their bounding boxes, widened by ``pad``, and by the distance to their planes. The rounding
+    error of that distance in float32 is bounded by 16 * 2**-24 * |edge| * |edge| * |point - corner|.
     """
     zero, rounding = splat8(np.float32(0)), splat8(np.float32(16 * 2.0**-24))
     ax, ay, az = load8(corners, 0, base), load8(corners, 1, base), load8(corners, 2, base)

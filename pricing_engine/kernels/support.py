@@ -48,6 +48,7 @@ def support_volumes(
     sample_groups,
     cosine,
     touch,
+    unit,
     most,
     volumes,
     work,
@@ -59,8 +60,9 @@ def support_volumes(
     ``near`` and ``far`` (D,): the band. ``corners`` (9, N) and ``samples`` (7, S), their columns a multiple of eight,
     padded by NaN and by zeros, and the boxes of their blocks (:func:`block_boxes`).
 
-    ``work`` (D, 2): rows of cells visited, and tests of a triangle with eight samples. A direction that needs more than
-    ``most`` of both gets UNMEASURED.
+    ``unit`` (mm3), a power of two: each sample's share is rounded to a multiple of it, so that sums are exact and do
+    not depend on the bands. ``work`` (D, 2): rows of cells visited, and tests of a triangle with eight samples. A
+    direction that needs more than ``most`` of both gets UNMEASURED.
     """
     lanes = np.empty(8 * 16, np.float32)
     for d in range(lo, hi):
@@ -68,11 +70,11 @@ def support_volumes(
         chosen = overhanging(
             frame, rest[d], near[d], far[d], corners, samples, owner, sample_blocks, sample_groups, cosine, touch, lanes
         )
-        volumes[d] = _volume(frame, platform[d], near[d], corners, blocks, chosen, touch, most, lanes, work[d])
+        volumes[d] = _volume(frame, platform[d], near[d], corners, blocks, chosen, touch, unit, most, lanes, work[d])
 
 
 @inlined
-def _volume(frame, platform, near, corners, boxes, chosen, touch, most, lanes, work):
+def _volume(frame, platform, near, corners, boxes, chosen, touch, unit, most, lanes, work):
     found = chosen.shape[1]
     if found == 0:
         return 0.0
@@ -106,10 +108,11 @@ def _volume(frame, platform, near, corners, boxes, chosen, touch, most, lanes, w
     ux8, uy8, uz8 = splat8(frame[0]), splat8(frame[1]), splat8(frame[2])
     vx8, vy8, vz8 = splat8(frame[3]), splat8(frame[4]), splat8(frame[5])
     dx8, dy8, dz8 = splat8(-frame[6]), splat8(-frame[7]), splat8(-frame[8])
-    ulo8, uhi8, vlo8, vhi8 = splat8(ulo), splat8(uhi), splat8(vlo), splat8(vhi)
+    edge = np.float32(2) * touch  # a sample so near a triangle may count as above it, whatever the band
+    ulo8, uhi8, vlo8, vhi8 = splat8(ulo - edge), splat8(uhi + edge), splat8(vlo - edge), splat8(vhi + edge)
     zero8, platform8, highest8 = splat8(_ZERO), splat8(platform), splat8(highest + np.float32(10) * touch)
     above8 = splat8(np.float32(10) * touch)
-    inner, near8, slack = near - touch, splat8(near - touch), np.float32(4) * touch
+    inner, near8, slack = near - edge, splat8(near - edge), np.float32(4) * touch
     outer = max(abs(vlo), abs(vhi))
     visits, tests = 0, 0
     for block in range(boxes.shape[1]):
@@ -167,10 +170,10 @@ def _volume(frame, platform, near, corners, boxes, chosen, touch, most, lanes, w
                 mask &= mask - 1
                 au, av, bu, bv = lanes[k], lanes[8 + k], lanes[16 + k], lanes[24 + k]
                 cu, cv = lanes[32 + k], lanes[40 + k]
-                first_row = int(max(lanes[96 + k] - touch - vlo, _ZERO) * scale)
-                last_row = min(int((lanes[104 + k] + touch - vlo) * scale), rows - 1)
-                first_column = int(max(lanes[80 + k] - touch - ulo, _ZERO) * scale)
-                last_column = min(int((lanes[88 + k] + touch - ulo) * scale), columns - 1)
+                first_row = int(max(lanes[96 + k] - edge - vlo, _ZERO) * scale)
+                last_row = min(int((lanes[104 + k] + edge - vlo) * scale), rows - 1)
+                first_column = int(max(lanes[80 + k] - edge - ulo, _ZERO) * scale)
+                last_column = min(int((lanes[88 + k] + edge - ulo) * scale), columns - 1)
                 narrow = last_column - first_column < 5 or last_row - first_row < 1
                 ah, low, high = lanes[48 + k], lanes[112 + k], lanes[120 + k]
                 if last_column - first_column + last_row - first_row < 3:  # mostly there is nothing above it
@@ -192,16 +195,16 @@ def _volume(frame, platform, near, corners, boxes, chosen, touch, most, lanes, w
                 for row in range(first_row, last_row + 1):
                     left, right = first_column, last_column
                     if not narrow:  # the columns that the triangle covers within this row
-                        below = vlo + np.float32(row) * cell - touch
-                        above = vlo + np.float32(row + 1) * cell + touch
+                        below = vlo + np.float32(row) * cell - edge
+                        above = vlo + np.float32(row + 1) * cell + edge
                         from_u, to_u = np.float32(np.inf), np.float32(-np.inf)
                         from_u, to_u = strip(au, av, bu, bv, below, above, from_u, to_u)
                         from_u, to_u = strip(bu, bv, cu, cv, below, above, from_u, to_u)
                         from_u, to_u = strip(cu, cv, au, av, below, above, from_u, to_u)
                         if from_u > to_u:
                             continue
-                        left = max(left, int(max(from_u - touch - ulo, _ZERO) * scale))
-                        right = min(right, int(max(to_u + touch - ulo, _ZERO) * scale))
+                        left = max(left, int(max(from_u - edge - ulo, _ZERO) * scale))
+                        right = min(right, int(max(to_u + edge - ulo, _ZERO) * scale))
                         if left > right:
                             continue
                     begin, end = row * columns + left, row * columns + right
@@ -225,5 +228,5 @@ def _volume(frame, platform, near, corners, boxes, chosen, touch, most, lanes, w
         return UNMEASURED
     volume = 0.0
     for s in range(found):
-        volume += np.float64(held[3, s]) * max(np.float64(held[2, s]) - np.float64(floors[s]), 0.0)
-    return volume
+        volume += np.rint(np.float64(held[3, s]) * max(np.float64(held[2, s]) - np.float64(floors[s]), 0.0) / unit)
+    return volume * unit
