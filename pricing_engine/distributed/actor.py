@@ -129,7 +129,7 @@ class _RayWorkers:
         return _Task(task.options(name=f"analyse {job.file_name}", memory=attempt.memory).remote(order))
 
     def prepare(self, priority: Priority, busy: int) -> None:
-        """Seldom: Ray begins a worker for each task that finds none idle, also while others are on their way."""
+        """At most once in ``_START_S``: Ray starts a worker for each task that finds none idle, though others start."""
         now = time.monotonic()
         if busy >= warm_count(priority, self._cpus) and now - self._prepared_at >= _START_S:
             self._prepared_at = now
@@ -139,8 +139,7 @@ class _RayWorkers:
         """Submit so many tasks at once that each needs its own worker: Ray has no call to start or count workers."""
         self._again.add(priority)
         if priority not in self._restoring:
-            task = self._restoring[priority] = asyncio.ensure_future(self._restore(priority, busy))
-            task.add_done_callback(lambda _: self._restoring.pop(priority))
+            self._restoring[priority] = asyncio.ensure_future(self._restore(priority, busy))
 
     async def _restore(self, priority: Priority, busy: Callable[[], int]) -> None:
         while priority in self._again:
@@ -148,6 +147,7 @@ class _RayWorkers:
             count = min(warm_count(priority, self._cpus) - busy(), _MOST_RESTORED)
             stays = [task_of(stay, priority, beside=True).remote(_STAY_S) for _ in range(count)]
             await asyncio.gather(*stays, return_exceptions=True)  # one whose node ends has nothing to restore
+        del self._restoring[priority]  # here, not in a callback: a call that comes in between would be missed
 
 
 @ray.remote
