@@ -1,11 +1,10 @@
 """Processes found again and ended by pid: each part of the stack runs in a Unix session of its own.
 
-Ray's workers change their process group, their title and with it the environment that others can read, but none leaves
-the session of the command that started the node. So a session's id (the pid of its first process) together with the
-moment that process began names everything that a part has started, also after the first process has died. That moment
-is counted from boot: the wall clock may step, and with it what psutil calls the time of creation. PostgreSQL's
-processes do leave, each for a session of its own; they are found as children while the first one lives, and end by
-themselves once it does not.
+Ray's processes change their process group, their title and with it the environment that others can read, but not their
+session. So a session's id (the pid of its first process) together with the moment that process began names everything
+that a part has started, also after the first process has died. That moment is counted from boot: the wall clock may
+step, and with it what psutil calls the time of creation. PostgreSQL's processes and our workers do leave, each for a
+session of its own; they are found as children while their parent lives, and end by themselves once it does not.
 """
 
 from __future__ import annotations
@@ -114,15 +113,17 @@ def end(session: Session, grace_s: float, by: int = signal.SIGTERM) -> int:
     kernel does not end a process.
     """
     reap(session)
+    seen: set[Session] = set()  # what has left the session is not found again once its parent is gone
     if alive(session):
+        _living(session, seen)
         os.kill(session.pid, by)
         deadline = time.monotonic() + grace_s
-        while time.monotonic() < deadline and members(session):
+        while time.monotonic() < deadline and _living(session, seen):
             reap(session)
             time.sleep(0.05)
     killed: set[int] = set()
     deadline = time.monotonic() + UNKILLABLE_AFTER_S
-    while left := members(session):  # a raylet may start a worker between the look and the kill, so look again
+    while left := _living(session, seen):  # a raylet may start a worker between the look and the kill, so look again
         for process in left:
             killed.add(process.pid)
             try:
@@ -134,6 +135,23 @@ def end(session: Session, grace_s: float, by: int = signal.SIGTERM) -> int:
             raise RuntimeError(f"can't end process {left[0].pid}: SIGKILL has no effect on it")
     reap(session)
     return len(killed)
+
+
+def _living(session: Session, seen: set[Session]) -> list[psutil.Process]:
+    """The members of the session, and of those ``seen`` before whoever lives; adds to ``seen``."""
+    found = []
+    for process in members(session):
+        try:
+            seen.add(of_process(process.pid))
+        except psutil.NoSuchProcess:
+            continue
+    for each in seen:
+        if alive(each):
+            try:
+                found.append(psutil.Process(each.pid))
+            except psutil.NoSuchProcess:
+                continue
+    return found
 
 
 def reap(session: Session) -> int | None:

@@ -23,12 +23,13 @@ from pricing_engine.analysis.partial import Partial
 from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.dispatcher import Dispatcher
 from pricing_engine.distributed.jobs import Job, Outcome, Priority, Update
-from pricing_engine.distributed.limits import ORDINARY_NICENESS
 from pricing_engine.distributed.metrics import DispatcherMetrics
+from pricing_engine.distributed.niceness import ORDINARY_NICENESS
 from pricing_engine.distributed.on_cluster import LOST
 from pricing_engine.distributed.ports import Attempt
 from pricing_engine.distributed.results import Lost, Order, Result
-from pricing_engine.distributed.worker import COLD, NICE, analyse, limited, no_work, stay
+from pricing_engine.distributed.worker import analyse, limited, no_work, stay
+from pricing_engine.distributed.worker_process import COLD, NICE
 
 # A node of C CPUs, up to 48, takes C ordinary tasks and beside them 10 C others: express ones, those that run long, and
 # ordinary ones of owners with nothing else in flight. The dispatcher admits fewer, so an express task always starts.

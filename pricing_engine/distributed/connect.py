@@ -40,7 +40,7 @@ def connect(address: str = LOCAL, cpus: int | None = None) -> None:
         os.environ.setdefault(name, value)
     if address not in (LOCAL, "auto"):
         _knock(address)
-    hook = {"worker_process_setup_hook": "pricing_engine.distributed.worker.set_up"}
+    hook = {"worker_process_setup_hook": "pricing_engine.distributed.worker_process.set_up"}
     try:
         if address == LOCAL:
             ray.init(

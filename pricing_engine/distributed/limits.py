@@ -2,8 +2,8 @@
 takes too much memory, also inside a kernel.
 
 The job runs in a thread of its own, because on Linux niceness belongs to a thread: a thread may always raise its own,
-and the next job's thread starts again with that of the process. The main thread watches; it needs only the GIL, which
-kernels release. A job that does not stop between two kernels takes its process along.
+and the next job's thread starts again with that of the process (see ``niceness``). The main thread watches; it needs
+only the GIL, which kernels release. A job that does not stop between two kernels takes its process along.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
+from pricing_engine.distributed.niceness import LONG_NICENESS, ORDINARY_NICENESS, give_way, session_niceness
+
 T = TypeVar("T")
 
 LONG_S = 0.25
@@ -27,12 +29,8 @@ LONG_WALL_S = 2.0
 """Seconds by the clock after which it does so, though it has taken less CPU: it waits for something."""
 WALL_FOR_CPU = 4.0
 """Wall-clock seconds that a job is given for each CPU second of a limit."""
-LONG_NICENESS = 5
-"""Niceness of what gives way: at 5 an express thread gets three quarters of a core that it shares."""
-VERY_LONG_S = 2.5
+VERY_LONG_S = 1.0
 """CPU seconds, or ten times as many by the clock, after which a job gives way to those that ran less long, too."""
-ORDINARY_NICENESS = 10
-"""Niceness of ordinary work and of what has run so long: at 10 an express thread gets nine tenths of a core."""
 
 STOP_S = 0.15
 """For a job to stop between two kernels before its process is ended."""
@@ -122,22 +120,24 @@ def run_limited(
 ) -> T:
     """The result of ``work``, which runs in its own thread with ``niceness``; call it on the main thread.
 
-    After :data:`LONG_S` the thread, and those it has started, get :data:`LONG_NICENESS` and ``on_long`` is called;
-    after :data:`VERY_LONG_S` they get :data:`ORDINARY_NICENESS`.
+    After :data:`LONG_S` the thread, those it has started and the session of this process get LONG_NICENESS and
+    ``on_long`` is called; after :data:`VERY_LONG_S` they get ORDINARY_NICENESS.
     Raises LimitExceeded. Where the work does not stop within ``stop_s``, at a limit or for a KeyboardInterrupt,
     ``on_kill`` is called with the code and this process ends. Costs a tenth of a millisecond, and 30 us each 50 ms.
     """
     before = {thread.ident for thread in threading.enumerate()}
-    job = _Thread(work, niceness)
+    job, session = _Thread(work, niceness), session_niceness()
     try:
         with _allocations(limits):
             _wind_watchdog()  # before the job might take the GIL for good
+            session.give_way(niceness)
             job.start()
             watch = _Watch(limits)
             steps = iter([] if niceness >= ORDINARY_NICENESS else _STEPS)
             step = next(steps, None)
             while not job.wait(_POLL_S):
                 _wind_watchdog()
+                session.settle()
                 code = watch.exceeded()
                 if code and not job.stop(stop_s):
                     _end_process(code, on_kill)
@@ -145,6 +145,7 @@ def run_limited(
                     for thread in threading.enumerate():
                         if thread.ident not in before and thread.native_id is not None:
                             give_way(thread.native_id, step.niceness)
+                    session.give_way(step.niceness)
                     if step is _STEPS[0] and on_long is not None:
                         on_long()
                     step = next(steps, None)
@@ -154,6 +155,7 @@ def run_limited(
         raise
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0.0)
+        session.give_way(0)
     if job.results:  # maybe in the last moment before it would have been stopped
         return job.results[0]
     if isinstance(job.error, MemoryError):
@@ -161,15 +163,6 @@ def run_limited(
     if job.error is None or isinstance(job.error, _Stop):
         raise LimitExceeded(watch.code or "deadline")
     raise job.error
-
-
-def give_way(thread: int, niceness: int) -> None:
-    """Raise the niceness of a thread, by its native id, to ``niceness``; one that is nicer or has ended is left."""
-    try:
-        if os.getpriority(os.PRIO_PROCESS, thread) < niceness:
-            os.setpriority(os.PRIO_PROCESS, thread, niceness)
-    except ProcessLookupError:
-        return
 
 
 def _wind_watchdog() -> None:

@@ -21,7 +21,8 @@ import ray
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayError, WorkerCrashedError
 
 from pricing_engine.analysis.spread import Part, Results
-from pricing_engine.distributed.limits import ORDINARY_NICENESS, run_limited
+from pricing_engine.distributed.limits import run_limited
+from pricing_engine.distributed.niceness import ORDINARY_NICENESS
 
 T = TypeVar("T")
 LOST = (WorkerCrashedError, NodeDiedError, OutOfMemoryError, ObjectLostError)

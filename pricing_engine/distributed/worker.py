@@ -1,10 +1,9 @@
-"""What runs on a worker: the set-up of its process, and the task that analyses one model."""
+"""What runs on a worker: the task that analyses one model."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -17,21 +16,14 @@ import ray
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis.measure import measure
 from pricing_engine.analysis.partial import Partial
-from pricing_engine.analysis.warm import warm
 from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
-from pricing_engine.distributed.limits import LONG_NICENESS, LimitExceeded, run_limited
+from pricing_engine.distributed.limits import LimitExceeded, run_limited
 from pricing_engine.distributed.metrics import WorkerMetrics
 from pricing_engine.distributed.on_cluster import OnCluster
 from pricing_engine.distributed.plan import SMALL_FACETS
 from pricing_engine.distributed.results import Order, Result, limit_message
 from pricing_engine.distributed.source import local_file, spooled
 from pricing_engine.mesh.errors import ModelError
-
-NICE = "FACET_NICE"
-"""Environment variable of a worker: how far it steps back for others on its machine (see ``nice``)."""
-
-COLD = "FACET_COLD"
-"""Environment variable of a worker: set where no model will be analysed, so that no kernel need be loaded."""
 
 _QUICK_S = 0.2  # what ends sooner has nothing to tell on the way: its price is there
 _REPORT_EVERY_S = 0.1
@@ -40,18 +32,6 @@ _LAST_MESSAGE_S = 2.0  # for the dispatcher to learn why this process ends
 _log = logging.getLogger(__name__)
 
 Report = Callable[[Partial], None]
-
-
-def set_up() -> None:
-    """Make a worker process ready: its priority on the machine, and every kernel loaded before the first model comes.
-
-    Ray has no priorities; the operating system has. Ordinary work runs in processes that are nicer than those of
-    express work, so an express job has its core at once and bulk work goes on with what is left. Kernels are loaded in
-    a thread of their own, for a thread's niceness can't be lowered again: seconds of CPU that no express job waits for.
-    """
-    os.nice(int(os.environ.get(NICE, "0")))
-    if not os.environ.get(COLD):
-        run_limited(warm, None, niceness=LONG_NICENESS)
 
 
 def assigned_threads() -> int:

@@ -21,7 +21,7 @@ from pricing_engine.distributed.actor import start_dispatcher
 from pricing_engine.distributed.client import Client, Submitted, job_for
 from pricing_engine.distributed.connect import connect
 from pricing_engine.distributed.jobs import Job, Status
-from pricing_engine.distributed.limits import LONG_NICENESS
+from pricing_engine.distributed.niceness import LONG_NICENESS
 from pricing_engine.distributed.results import Order, Result
 from pricing_engine.distributed.worker import analyse
 
@@ -107,6 +107,7 @@ def test_express_passes_stuck_express_jobs_of_another_owner(client: Client, tmp_
     greedy = [begun(client, job(tmp_path, "stuck", "greedy", priority="express", cpu_limit_s=EVER)) for _ in range(4)]
     while any(max(thread_nicenesses(process)) < LONG_NICENESS for _, process in greedy):
         time.sleep(0.01)  # each gives way
+    assert {os.getsid(process.pid) for _, process in greedy} == {process.pid for _, process in greedy}
     quick = [client.submit(job(tmp_path, "ring", f"c{i}", priority="express")) for i in range(3)]
     assert {each.outcome(120).status for each in quick} == {Status.DONE}
     references = [submitted.reference for submitted, _ in greedy]

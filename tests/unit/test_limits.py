@@ -15,14 +15,8 @@ import numpy as np
 import pytest
 
 from pricing_engine.distributed import limits as module
-from pricing_engine.distributed.limits import (
-    LONG_NICENESS,
-    ORDINARY_NICENESS,
-    LimitExceeded,
-    Limits,
-    give_way,
-    run_limited,
-)
+from pricing_engine.distributed.limits import LimitExceeded, Limits, run_limited
+from pricing_engine.distributed.niceness import LONG_NICENESS, ORDINARY_NICENESS, give_way
 
 MIB = 1 << 20
 WIDE = Limits(1e6, 1e6, 1 << 40)

@@ -87,6 +87,16 @@ def test_the_end_of_a_session_ends_what_has_left_its_group_and_lost_its_parent(t
     assert sessions.members(session) == []
 
 
+def test_the_end_of_a_session_ends_a_child_that_has_begun_one_of_its_own(tmp_path: Path) -> None:
+    # As our workers do. Once the first process has ended, nothing names the child any more.
+    session = sessions.start(["sh", "-c", "setsid sleep 60 & wait"], tmp_path / "log")
+    eventually(lambda: len(sessions.members(session)) == 2)
+    child = next(process for process in sessions.members(session) if process.pid != session.pid)
+    eventually(lambda: os.getsid(child.pid) == child.pid)
+    assert sessions.end(session, grace_s=0.5) == 1
+    assert not child.is_running()
+
+
 def test_a_session_whose_pid_now_belongs_to_another_is_not_touched(tmp_path: Path) -> None:
     session = sessions.start(["sleep", "60"], tmp_path / "log")
     earlier = sessions.Session(session.pid, session.began - 100)

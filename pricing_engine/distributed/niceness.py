@@ -1,0 +1,83 @@
+"""How far work steps back for other work on its machine: niceness of threads, and of this process's session.
+
+Linux shares the CPU between sessions first ("autogroup", the kernel's default outside of containers with CPU groups of
+their own), and niceness counts only within one. So a worker leads a session of its own, and that session gives way as
+its job does. In one session for all, a job of niceness 10 kept other processes of the machine off a core for up to 3 s.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from functools import cache
+from pathlib import Path
+
+LONG_NICENESS = 5
+"""Niceness of what gives way: at 5 an express thread gets three quarters of a core that it shares."""
+ORDINARY_NICENESS = 10
+"""Niceness of ordinary work and of what has run so long: at 10 an express thread gets nine tenths of a core."""
+
+_AUTOGROUP = Path("/proc/self/autogroup")
+_LEAST_PAUSE_S = 0.1  # between two changes on the whole machine, where the process has no privileges
+_START_S = 3.0  # for workers that begin together to get their changes
+
+_log = logging.getLogger(__name__)
+
+
+def give_way(thread: int, niceness: int) -> None:
+    """Raise the niceness of a thread, by its native id, to ``niceness``; one that is nicer or has ended is left."""
+    try:
+        if os.getpriority(os.PRIO_PROCESS, thread) < niceness:
+            os.setpriority(os.PRIO_PROCESS, thread, niceness)
+    except ProcessLookupError:
+        return
+
+
+class SessionNiceness:
+    """Niceness of the session that this process leads; does nothing where it leads none, or where the kernel does not
+    share the CPU by sessions. Unlike that of a thread it can be lowered again.
+    """
+
+    def __init__(self) -> None:
+        own = os.getsid(0) == os.getpid() and _AUTOGROUP.exists()
+        self._usual = self._now = self._wanted = int(_AUTOGROUP.read_text().split()[-1]) if own else ORDINARY_NICENESS
+
+    def give_way(self, niceness: int) -> None:
+        """Give way as far as ``niceness``, or as always if that is further."""
+        self._wanted = max(niceness, self._usual)
+        self.settle()
+
+    def settle(self) -> bool:
+        """Try again what the kernel had refused because another process changed its own at that moment; False where it
+        still does.
+        """
+        if self._wanted != self._now:
+            try:
+                _AUTOGROUP.write_text(str(self._wanted))
+            except BlockingIOError:
+                return False
+            self._now = self._wanted
+        return True
+
+
+@cache
+def session_niceness() -> SessionNiceness:
+    """The one of this process, as it was when first asked for."""
+    return SessionNiceness()
+
+
+def lead_session(niceness: int) -> None:
+    """Make this process the leader of a session of its own, of ``niceness``; one that can't be stays where it is."""
+    try:
+        os.setpgid(0, os.getpgid(os.getppid()))  # the leader of a process group can't begin a session
+        os.setsid()
+    except OSError as error:
+        _log.warning("process %d stays in its session, and its jobs take CPU from others: %s", os.getpid(), error)
+        return
+    if not _AUTOGROUP.exists():
+        return
+    session, deadline = SessionNiceness(), time.monotonic() + _START_S
+    session.give_way(niceness)
+    while not session.settle() and time.monotonic() < deadline:
+        time.sleep(_LEAST_PAUSE_S)

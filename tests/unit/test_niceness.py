@@ -1,0 +1,138 @@
+"""A worker's session of its own and its niceness, in a process of its own."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from pricing_engine.distributed import niceness as module
+from pricing_engine.distributed.limits import Limits, run_limited
+from pricing_engine.distributed.niceness import (
+    LONG_NICENESS,
+    ORDINARY_NICENESS,
+    SessionNiceness,
+    lead_session,
+    session_niceness,
+)
+
+WIDE = Limits(1e6, 1e6, 1 << 40)
+
+
+class Kernel:
+    """Stands in for the kernel's file of the session's niceness. ``taken``: what it was told."""
+
+    def __init__(self, niceness: int = 0) -> None:
+        self.taken = [niceness]
+        self.busy = False
+
+    def exists(self) -> bool:
+        return True
+
+    def read_text(self) -> str:
+        return f"/autogroup-17 nice {self.taken[-1]}\n"
+
+    def write_text(self, text: str) -> None:
+        if self.busy:
+            raise BlockingIOError(errno.EAGAIN, "changed a moment ago")
+        self.taken.append(int(text))
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    stand_in = Kernel()
+    monkeypatch.setattr(module, "_AUTOGROUP", stand_in)
+    monkeypatch.setattr(module.os, "getsid", lambda _: os.getpid())
+    return stand_in
+
+
+def test_a_session_gives_way_and_comes_back(kernel: Kernel) -> None:
+    session = SessionNiceness()
+    for niceness in (0, LONG_NICENESS, ORDINARY_NICENESS, 0):
+        session.give_way(niceness)
+    assert kernel.taken == [0, LONG_NICENESS, ORDINARY_NICENESS, 0], "and what changes nothing is not written"
+
+
+def test_a_session_is_never_less_nice_than_it_was(kernel: Kernel) -> None:
+    kernel.taken = [ORDINARY_NICENESS]
+    SessionNiceness().give_way(LONG_NICENESS)
+    assert kernel.taken == [ORDINARY_NICENESS]
+
+
+def test_what_a_busy_kernel_refuses_is_tried_again(kernel: Kernel) -> None:
+    session, kernel.busy = SessionNiceness(), True
+    session.give_way(LONG_NICENESS)
+    assert not session.settle()
+    kernel.busy = False
+    assert session.settle()
+    assert session.settle(), "once"
+    assert kernel.taken == [0, LONG_NICENESS]
+
+
+def test_the_session_of_others_and_a_kernel_without_autogroups_are_left_alone(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module.os, "getsid", lambda _: 1)
+    SessionNiceness().give_way(LONG_NICENESS)
+    assert kernel.taken == [0]
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "_AUTOGROUP", tmp_path / "none")
+    SessionNiceness().give_way(LONG_NICENESS)
+    assert not (tmp_path / "none").exists()
+
+
+def sent_by(work: Callable[[Connection], None]) -> list[int]:
+    """What ``work`` sends from a process of its own, whose group it leads as a Ray worker does."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=as_worker, args=(work, there))
+    process.start()
+    there.close()
+    process.join()
+    assert process.exitcode == 0
+    numbers = []
+    while here.poll():
+        try:
+            numbers.append(here.recv())
+        except EOFError:
+            break
+    return numbers
+
+
+def as_worker(work: Callable[[Connection], None], pipe: Connection) -> None:
+    os.setpgid(0, 0)
+    lead_session(0)
+    work(pipe)
+
+
+def ids(pipe: Connection) -> None:
+    for number in (os.getsid(0), os.getpgid(0), os.getpid()):
+        pipe.send(number)
+
+
+def test_a_worker_leads_a_session_and_still_its_process_group() -> None:
+    assert len(set(sent_by(ids))) == 1
+
+
+def nicenesses(pipe: Connection) -> None:
+    """The session's before a job, in one that has run long and in the next."""
+
+    def until_very_long() -> None:
+        while session._now < ORDINARY_NICENESS:
+            pass
+
+    session = session_niceness()
+    for work in (lambda: None, until_very_long, lambda: None):
+        run_limited(work, WIDE)
+        while not session.settle():  # without privileges the kernel takes ten changes a second
+            pass
+        run_limited(lambda: pipe.send(int(module._AUTOGROUP.read_text().split()[-1])), WIDE)
+
+
+@pytest.mark.skipif(not module._AUTOGROUP.exists(), reason="this kernel does not share the CPU by sessions")
+def test_the_session_of_a_job_that_has_run_long_gives_way_and_the_next_starts_at_full_priority() -> None:
+    assert sent_by(nicenesses) == [0, 0, 0]
