@@ -24,7 +24,7 @@ from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.dispatcher import Dispatcher
 from pricing_engine.distributed.jobs import Job, Outcome, Priority, Update
 from pricing_engine.distributed.metrics import DispatcherMetrics
-from pricing_engine.distributed.niceness import ORDINARY_NICENESS
+from pricing_engine.distributed.niceness import LONG_NICENESS, ORDINARY_NICENESS
 from pricing_engine.distributed.on_cluster import LOST
 from pricing_engine.distributed.ports import Attempt
 from pricing_engine.distributed.results import Lost, Order, Result
@@ -126,6 +126,7 @@ class _RayWorkers:
             job.calculation,
             attempt.limits,
             attempt.run,
+            LONG_NICENESS if attempt.gives_way else 0,
         )
         return _Task(task.options(name=f"analyse {job.file_name}", memory=attempt.memory).remote(order))
 

@@ -243,7 +243,7 @@ class Dispatcher:
         """Run the calculation until it ends or has lost too many workers, then tell all who wait."""
         seconds: float | None = None
         try:
-            outcome, seconds = await self._attempts(work, priority, slot.guest)
+            outcome, seconds = await self._attempts(work, priority, slot)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # a fault of ours, not of the model: the job says so, and other jobs go on
@@ -285,7 +285,7 @@ class Dispatcher:
             self._queue.push(work.ticket)
         self.fill()
 
-    async def _attempts(self, work: _Work, priority: Priority, beside: bool) -> tuple[Outcome | None, float | None]:
+    async def _attempts(self, work: _Work, priority: Priority, slot: Slot) -> tuple[Outcome | None, float | None]:
         """The outcome, and the seconds that the analysis took; no outcome where it has to begin again as ordinary."""
         reserved = memory = memory_needed(work.job.model, work.job.bytes)
         cpu_s = work.job.cpu_limit_s or cpu_limit(work.job.model, work.job.bytes)
@@ -295,8 +295,10 @@ class Dispatcher:
             memory = min(memory, most)
             limits = limits_for(max(_LEAST_CPU_S, cpu_s - work.spent_s), memory, most)
             work.attempts += 1
+            gives_way = self.slots.runs_long(slot.owner)
+            attempt = Attempt(secrets.token_hex(8), priority, memory, limits, slot.guest, gives_way)
             try:
-                result = await self._attempt(work, Attempt(secrets.token_hex(8), priority, memory, limits, beside))
+                result = await self._attempt(work, attempt)
                 lost = Lost(result.code, result.message) if result.code == "out_of_memory" else None
             except Lost as error:
                 result, lost = Result(None), error

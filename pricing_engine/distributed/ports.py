@@ -24,7 +24,7 @@ class Calculation(Protocol):
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """How a calculation shall run. ``run``: a name of its own; ``memory``: bytes to reserve; ``beside``: it takes no
-    CPU from those that run already.
+    CPU from those that run already; ``gives_way``: from the start, and not only once it has run long.
     """
 
     run: str
@@ -32,6 +32,7 @@ class Attempt:
     memory: int
     limits: Limits
     beside: bool
+    gives_way: bool
 
 
 class Workers(Protocol):

@@ -17,7 +17,7 @@ class Order:
 
     The model at ``model``; ``sha256``, if given, of what was stored there. Its parts, if it is large, become tasks with
     ``options``. The dispatcher hears of each stage that ends, if a ``calculation`` is named. ``limits`` end the task;
-    under ``run`` the dispatcher knows this attempt.
+    under ``run`` the dispatcher knows this attempt. ``niceness``: that it starts with.
     """
 
     model: str
@@ -28,6 +28,7 @@ class Order:
     calculation: str = ""
     limits: Limits | None = None
     run: str = ""
+    niceness: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ _HAND_OVER_S = 0.01  # from the end of a calculation to the beginning of one tha
 _MOST_AT_HAND = 15  # a CPU
 _KEPT_FREE_S = 1.0  # a CPU after an express job, for the next
 _SMOOTHING = 8  # calculations
+_REMEMBERED_S = 10.0  # after an owner's calculation has run long
 
 
 class Lane(Enum):
@@ -54,6 +55,7 @@ class Slots:
         self._taken: dict[Lane, dict[Slot, None]] = {lane: {} for lane in Lane}  # in the order they began
         self._express_at = float("-inf")  # when one was last in flight
         self._seconds = 1.0  # that a calculation takes, smoothed
+        self._long_at: dict[str, float] = {}  # by owner: when one last began or ended to run long, the latest last
 
     def __len__(self) -> int:
         return sum(map(len, self._taken.values()))
@@ -95,6 +97,8 @@ class Slots:
     def release(self, slot: Slot, seconds: float | None = None) -> None:
         """The calculation has ended, after ``seconds`` on its worker if it went well."""
         del self._taken[slot.lane][slot]
+        if slot.lane is Lane.LONG:
+            self._remember_long(slot.owner)
         if seconds is not None:
             self._seconds += (seconds - self._seconds) / _SMOOTHING
 
@@ -109,6 +113,7 @@ class Slots:
         del self._taken[Lane.EXPRESS][slot]
         slot.lane, slot.guest = Lane.LONG, False
         self._taken[Lane.LONG][slot] = None
+        self._remember_long(slot.owner)
         going_on = [each for each in self._taken[Lane.LONG] if not each.ending]
         if len(going_on) <= LONG_PER_CPU * self._cpus():
             return None
@@ -117,6 +122,19 @@ class Slots:
         victim = next(each for each in going_on if counts[each.owner] == most)
         victim.ending = True
         return victim
+
+    def runs_long(self, owner: str) -> bool:
+        """Whether a calculation of ``owner`` runs long or did a moment ago: the next one probably will."""
+        if any(slot.owner == owner for slot in self._taken[Lane.LONG]):
+            return True
+        return self._clock() - self._long_at.get(owner, float("-inf")) <= _REMEMBERED_S
+
+    def _remember_long(self, owner: str) -> None:
+        now = self._clock()
+        self._long_at.pop(owner, None)
+        self._long_at[owner] = now
+        while now - next(iter(self._long_at.values())) > _REMEMBERED_S:
+            del self._long_at[next(iter(self._long_at))]
 
     def _most_ordinary(self) -> int:
         """How many ordinary ones may be in flight: while express jobs come, a CPU for each of those stays free, for a

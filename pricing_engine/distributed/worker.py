@@ -80,6 +80,7 @@ def limited(work: Callable[[Order], Result]) -> Callable[[Order], Result]:
                 order.limits,
                 on_long=lambda: _report_long(order.run),
                 on_kill=lambda code: _report_limit(order.run, code),
+                niceness=order.niceness,
             )
         except LimitExceeded as error:
             return Result(None, error.code, limit_message(error.code, order.limits))

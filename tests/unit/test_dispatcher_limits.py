@@ -38,6 +38,27 @@ async def test_a_long_express_job_leaves_its_slot_to_the_next_and_goes_on(desk) 
     assert desk.workers.started[0].cancelled == []
 
 
+@scenario()
+async def test_the_next_job_of_an_owner_whose_jobs_run_long_gives_way_from_the_start(desk) -> None:
+    desk.submit(job("greedy-1", customer="greedy", priority="express"))
+    await settle()
+    long = desk.workers.started[0]
+    desk.dispatcher.ran_long(long.attempt.run)
+    desk.submit(job("greedy-2", customer="greedy", priority="express"))
+    await settle()
+    desk.workers.started[1].done()
+    desk.now = 100.0
+    long.done()
+    await settle()
+    for moment, customer in ((109.0, "greedy"), (109.5, "other"), (111.0, "greedy")):
+        desk.now = moment
+        desk.submit(job(f"{customer}-{moment}", customer=customer, priority="express"))
+        await settle()
+        desk.workers.started[-1].done()
+        await settle()
+    assert [run.attempt.gives_way for run in desk.workers.started] == [False, True, True, False, False]
+
+
 @scenario(slots=2)
 async def test_a_new_express_job_always_starts_and_what_runs_long_stays_bounded(desk) -> None:
     for i in range(30):
