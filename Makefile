@@ -44,7 +44,7 @@ check: setup
 	$(BIN)/python -m cluster.check_yaml ray-cluster.yaml ray-cluster.local.yaml cluster/manifests/*.yaml
 
 bench: setup $(PEERS)/.done
-	$(BIN)/python -m benchmarks.engine --peers $(PEERS)/bin/python
+	$(BIN)/python -m benchmarks.engine --peers $(PEERS)/bin/python $(if $(TWEAKER),--tweaker $(TWEAKER))
 	$(BIN)/python -m benchmarks.worst_cases
 	$(BIN)/python -m benchmarks.limits
 	$(BIN)/python -m benchmarks.distributed

@@ -1,12 +1,14 @@
 """``make bench``: each work item of ours beside its fastest peer, in fresh processes, on the same cores, in turn.
 
-python -m benchmarks.engine --peers VENV_PYTHON [--models FILE ...] [--only ITEM ...] [--repeats 3] [--json OUT]
+python -m benchmarks.engine --peers VENV_PYTHON [--tweaker FOLDER] [--models FILE ...] [--only ITEM ...]
+    [--repeats 3] [--json OUT]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,55 +17,65 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import meshes
+from benchmarks import models
+from benchmarks.models import Model
 
 ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "models"
 ITEMS = ["load", "mass", "ray", "sphere", "slices", "self_intersections", "orientation", "inspect"]
-FLOOR_AND_GOAL = {
+_STAGES = {
     "load": (2.0, 4.0), "mass": (1.5, 4.0), "ray": (0.8, 1.5), "sphere": (4.0, 15.0), "slices": (3.0, 10.0),
-    "self_intersections": (0.7, 1.5), "orientation": (2.0, 10.0), "inspect": (2.0, 8.0),
+    "self_intersections": (0.7, 1.5), "orientation": (2.0, 10.0),
 }  # fmt: skip
-# Tweaker-3 is in no registry: its time on the 1.38 M facet armadillo, extended mode, 18 to 24 orientations.
-TWEAKER_S_AT_1384K = 20.0
+_RECORDED_TWEAKER_S: dict[str, float] = {}
 
 
 def main() -> None:
-    """Run, print a table a model, and write the figures as JSON where asked."""
+    """Run, print a summary and a table a model, and write the figures as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default=sys.executable, help="Python of the venv with the peers")
+    parser.add_argument("--tweaker", type=Path, help="a checkout of Tweaker-3, the peer of the orientation search")
     parser.add_argument("--models", nargs="*", type=Path, help="models to use instead of the benchmark's own")
     parser.add_argument("--only", nargs="*", choices=ITEMS, default=ITEMS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    models = chosen.models or list(meshes.make(ROOT / ".facet" / "bench").values())
+    if chosen.tweaker:
+        os.environ["TWEAKER"] = str(chosen.tweaker.resolve())
+    given = [Model(path, None) for path in chosen.models or ()]
     everything = []
-    for model in models:
-        rows = compare(model, chosen.only, chosen.peers, chosen.repeats)
+    for model in given or models.make(ROOT / ".facet" / "bench", SHARED):
+        rows = compare(model, chosen.only, chosen.peers, chosen.repeats, measured=chosen.tweaker is not None)
         show(model, rows)
-        everything.append({"model": model.name, "rows": rows})
+        everything.append({"model": model.path.name, "rows": rows})
+    summarize(everything)
     if chosen.json:
         chosen.json.write_text(json.dumps(everything, indent=1) + "\n")
 
 
-def compare(model: Path, items: list[str], peers: str, repeats: int) -> list[dict[str, Any]]:
-    """One row an item: our seconds, the peer's, their ratio, our peak memory."""
-    facets = (model.stat().st_size - 84) // 50
+def compare(model: Model, items: list[str], peers: str, repeats: int, measured: bool) -> list[dict[str, Any]]:
+    """One row an item: our seconds, the peer's, their ratio, our peak memory. ``measured``: Tweaker-3 is there."""
     rows: list[dict[str, Any]] = []
     for item in items:
-        ours = measure([sys.executable, "-m", "benchmarks.ours"], item, model, repeats)
-        if item == "orientation":
-            peer = {"seconds": TWEAKER_S_AT_1384K * facets / 1_383_712}
+        ours = measure([sys.executable, "-m", "benchmarks.ours"], item, model.path, repeats)
+        note = ours.get("failed") or ""
+        if item == "orientation" and not measured:
+            recorded = _RECORDED_TWEAKER_S.get(model.name)
+            peer = {"seconds": recorded} if recorded else {}
+            note = note or ("recorded, another run" if recorded else "no peer without --tweaker")
         elif item == "inspect":
+            without = [row["item"] for row in rows if row["peer"] is None]
             peer = {"seconds": sum(row["peer"] or 0.0 for row in rows)}
+            note = note or (f"no peer for {', '.join(without)}" if without else "")
         else:
-            peer = measure([peers, str(ROOT / "benchmarks" / "peers.py")], item, model, repeats)
+            peer = measure([peers, str(ROOT / "benchmarks" / "peers.py")], item, model.path, repeats)
+            note = note or peer.get("failed") or ""
         mine, theirs = ours.get("seconds"), peer.get("seconds")
+        floor, goal = (model.inspect if item == "inspect" else _STAGES[item]) or (None, None)
         rows.append({
-            "item": item, "facets": facets, "ours": mine, "peer": theirs,
-            "ratio": theirs / mine if mine and theirs else None,
-            "peak_mib": ours.get("peak_mib"), "value": ours.get("value"), "peer_value": peer.get("value"),
-            "failed": ours.get("failed") or peer.get("failed"),
+            "item": item, "ours": mine, "peer": theirs, "ratio": theirs / mine if mine and theirs else None,
+            "floor": floor, "goal": goal, "peak_mib": ours.get("peak_mib"), "value": ours.get("value"),
+            "peer_value": peer.get("value"), "note": note,
         })  # fmt: skip
     return rows
 
@@ -80,21 +92,47 @@ def measure(command: list[str], item: str, model: Path, repeats: int) -> dict[st
     return found
 
 
-def show(model: Path, rows: list[dict[str, Any]]) -> None:
-    """Print the rows of one model."""
-    table = Table(title=f"{model.name}: {rows[0]['facets']:,} facets", title_justify="left")
-    for column in ("item", "ours, s", "peer, s", "peer / ours", "floor", "goal", "peak MiB", "note"):
+def show(model: Model, rows: list[dict[str, Any]]) -> None:
+    """Print the rows of one model; ``share`` is of our inspect."""
+    table = Table(title=f"{model.path.name}{', a real one' if model.real else ''}", title_justify="left")
+    for column in ("item", "ours, s", "peer, s", "peer / ours", "floor", "goal", "share", "peak MiB", "note"):
         table.add_column(column, justify="left" if column in ("item", "note") else "right")
+    whole = next((row["ours"] for row in rows if row["item"] == "inspect"), None)
     for row in rows:
-        floor, goal = FLOOR_AND_GOAL[row["item"]]
-        ratio = row["ratio"]
-        colour = "dim" if ratio is None else "green" if ratio >= goal else "yellow" if ratio >= floor else "red"
+        share = row["ours"] / whole if whole and row["ours"] else None
         table.add_row(
-            row["item"], *(f"{x:.4f}" if x else "-" for x in (row["ours"], row["peer"])),
-            f"[{colour}]{ratio:.2f}[/]" if ratio else "-", f"{floor:g}", f"{goal:g}",
-            f"{row['peak_mib']:.0f}" if row["peak_mib"] else "-", row["failed"] or "",
+            row["item"], *(f"{x:.4f}" if x else "-" for x in (row["ours"], row["peer"])), _coloured(row),
+            *(f"{x:g}" if x else "" for x in (row["floor"], row["goal"])), f"{share:.0%}" if share else "-",
+            f"{row['peak_mib']:.0f}" if row["peak_mib"] else "-", row["note"],
         )  # fmt: skip
-    Console(width=140).print(table)
+    Console(width=150).print(table)
+
+
+def summarize(everything: list[dict[str, Any]]) -> None:
+    """Print the whole inspect of every model."""
+    table = Table(title="inspect, all models", title_justify="left")
+    for column in ("model", "ours, s", "sum of the fastest peers, s", "peers / ours", "floor", "goal", "note"):
+        table.add_column(column, justify="left" if column in ("model", "note") else "right")
+    for each in everything:
+        for row in each["rows"]:
+            if row["item"] == "inspect":
+                table.add_row(
+                    each["model"], *(f"{x:.3f}" if x else "-" for x in (row["ours"], row["peer"])), _coloured(row),
+                    *(f"{x:g}" if x else "" for x in (row["floor"], row["goal"])), row["note"],
+                )  # fmt: skip
+    if table.row_count:
+        Console(width=150).print(table)
+
+
+def _coloured(row: dict[str, Any]) -> str:
+    """The ratio: green from the goal on, yellow from the floor on, red below it."""
+    ratio, floor, goal = row["ratio"], row["floor"], row["goal"]
+    if ratio is None:
+        return "-"
+    if floor is None:
+        return f"{ratio:.2f}"
+    colour = "green" if ratio >= goal else "yellow" if ratio >= floor else "red"
+    return f"[{colour}]{ratio:.2f}[/]"
 
 
 if __name__ == "__main__":

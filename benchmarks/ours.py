@@ -21,19 +21,19 @@ from pricing_engine.kernels.self_intersection import self_intersections
 from pricing_engine.kernels.sphere_thickness import sphere_thickness
 from pricing_engine.kernels.walls import build_walls
 from pricing_engine.mesh.integrity import measure_topology
+from pricing_engine.mesh.load import load_model
 from pricing_engine.mesh.model import Mesh
-from pricing_engine.mesh.stl import read_binary_stl
 
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 LAYERS = 500
 
 
 def _read(path: str) -> Mesh:
-    return read_binary_stl(path, 1.0, THREADS)
+    return load_model(path, None, THREADS).mesh
 
 
 def load(path: str) -> Callable[[], Any]:
-    """Read, sort, weld and topology."""
+    """Read, hash, sort, weld and topology."""
 
     def work() -> Any:
         mesh = _read(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,21 @@ def meshlib_self_intersections(path: str) -> Callable[[], Any]:
     return work
 
 
+def tweaker_orientation(path: str) -> Callable[[], Any]:
+    """The extended search of Tweaker-3's own source, in the folder that ``TWEAKER`` names; the mesh is in memory."""
+    sys.path.insert(0, os.environ["TWEAKER"])
+    import FileHandler
+    import MeshTweaker
+
+    corners = next(iter(FileHandler.FileHandler().load_mesh(path).values()))["mesh"]
+
+    def work() -> Any:
+        found = MeshTweaker.Tweak(corners, extended_mode=True, verbose=False, min_volume=True)
+        return [float(x) for x in found.alignment]
+
+    return work
+
+
 ITEMS = {
     "load": meshlib_load,
     "mass": manifold_mass,
@@ -118,6 +134,7 @@ ITEMS = {
     "sphere": meshlib_sphere,
     "slices": manifold_slices,
     "self_intersections": meshlib_self_intersections,
+    "orientation": tweaker_orientation,
 }
 
 if __name__ == "__main__":

@@ -123,9 +123,9 @@ class GroupMembership:
             ident for ident, key in keys.items() if key is not None and (key not in held or clients[members[ident]] > 1)
         }
         for ident in dead & self._suspects:
-            await group.remove(ident)
-            self.removed += 1
-            _log.warning("dead member removed from its group", consumer=self._group, member=ident)
+            if await group.remove(ident):  # and no other member has been quicker
+                self.removed += 1
+                _log.warning("dead member removed from its group", consumer=self._group, member=ident)
         self._suspects = dead - self._suspects
 
 

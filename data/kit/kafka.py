@@ -174,11 +174,12 @@ class Group:
             raise for_code(error)(f"can't describe the group {self._group}")
         return {member_id: client_id for member_id, client_id, *_ in members}
 
-    async def remove(self, member_id: str) -> None:
-        """Let a member leave on its behalf; its partitions go to the others at once."""
+    async def remove(self, member_id: str) -> bool:
+        """Let a member leave on its behalf; its partitions go to the others at once. False where it had left already."""
         error = for_code((await self._ask(LeaveGroupRequest(self._group, member_id))).error_code)
-        if error not in (NoError, UnknownMemberIdError):  # unknown: it has left by itself
+        if error not in (NoError, UnknownMemberIdError):
             raise error(f"{member_id} can't leave the group {self._group}")
+        return error is NoError
 
     async def _ask(self, request: DescribeGroupsRequest | LeaveGroupRequest) -> Any:
         coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, self._group)

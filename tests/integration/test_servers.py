@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import stat
+import time
 from pathlib import Path
 
 import psutil
@@ -53,7 +54,10 @@ def test_postgresql_starts_although_a_process_of_the_killed_one_is_left(
     connection = psycopg.connect(database_urls["shop"])
     left = psutil.Process(connection.info.backend_pid)
     left.suspend()  # like one that waits for a lock of another
-    psutil.Process(int((data / "postmaster.pid").read_text().split()[0])).kill()
+    first = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+    first.kill()
+    while left.ppid() == first.pid:  # until it is nobody's child, so that the server's end can't find it
+        time.sleep(0.01)
     postgres_server.kill()
     assert left.is_running()
     postgres_server.start()

@@ -50,9 +50,12 @@ class FakeGroup:
             raise KafkaConnectionError("away")
         return dict(self.clients)
 
-    async def remove(self, member_id: str) -> None:
-        if self.clients.pop(member_id, None):  # another may have been quicker
-            self.removed.append(member_id)
+    async def remove(self, member_id: str) -> bool:
+        if member_id not in self.clients:
+            return False
+        del self.clients[member_id]
+        self.removed.append(member_id)
+        return True
 
     def checked(self, times: int) -> Callable[[], bool]:
         """A condition: the group was looked at so many times more."""
@@ -183,9 +186,9 @@ def test_members_that_kafka_knows(bootstrap: str, topic: str) -> None:
         ):
             ((member, client),) = (await group.members()).items()
             assert client == "a-client"
-            await group.remove(member)
+            assert await group.remove(member)
             assert member not in await group.members()
-            await group.remove(member)  # it has gone already
+            assert not await group.remove(member), "it has gone already"
             assert await missing.members() == {}
 
     run(main())

@@ -1,0 +1,64 @@
+"""What ``make bench`` measures: jewellery first, then the benchmark's own figure in three sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import meshes
+from benchmarks.rings import RECORD
+from pricing_engine.mesh.samples import SAMPLES
+
+# Floor and goal of the whole inspect, its peers' time over ours.
+_INSPECT = {"geometry_ring": (1.5, 4.0), "pendant": (4.0, 8.0), "waveform_ring": (2.0, 5.0), "pave": (3.0, 6.0)}
+_FIGURE = (3.0, 8.0)
+_LARGE_FIGURE = (2.0, 8.0)
+_REAL = ("geometry_ring", "pendant", "waveform_ring")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A file to measure. ``inspect``: floor and goal of the ratio, where there is one; ``real``: not of our making."""
+
+    path: Path
+    inspect: tuple[float, float] | None
+    real: bool = False
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.path.stem
+
+
+def make(folder: Path, shared: Path) -> list[Model]:
+    """Write the models that are missing into ``folder``; those of ``shared`` are used where that folder is there."""
+    jewellery = [shared / f"{name}.stl" for name in _REAL if (shared / f"{name}.stl").is_file()]
+    own = []
+    for name, sample in SAMPLES.items():
+        path = folder / f"{name if name not in _REAL else f'openwork_{name}'}.stl"
+        if not path.exists():
+            sample().write_stl(folder).rename(path)
+        own.append(path)
+    texts = [_as_text(path, folder) for path in (jewellery[:1] or own[:1]) + own[-1:]]
+    figures = meshes.make(folder)
+    return [
+        *(Model(path, _INSPECT.get(path.stem), path in jewellery) for path in jewellery + own),
+        *(Model(path, None) for path in texts),
+        Model(figures["small"], _FIGURE),
+        *(Model(figures[size], _LARGE_FIGURE) for size in ("mid", "large")),
+    ]
+
+
+def _as_text(binary: Path, folder: Path) -> Path:
+    """The same model as ASCII STL, as other programs write it: each number has seven digits."""
+    path = folder / f"{binary.stem}_ascii.stl"
+    if not path.exists():
+        corners = np.fromfile(binary, RECORD, offset=84)["corners"].reshape(-1, 9)
+        facet = (
+            "  facet normal 0 0 0\n    outer loop\n" + 3 * "      vertex %.6e %.6e %.6e\n" + "    endloop\n  endfacet\n"
+        )
+        text = "".join(facet % tuple(row) for row in corners.tolist())
+        path.write_text(f"solid {binary.stem}\n{text}endsolid {binary.stem}\n")
+    return path
