@@ -175,7 +175,7 @@ class Group:
         return {member_id: client_id for member_id, client_id, *_ in members}
 
     async def remove(self, member_id: str) -> bool:
-        """Let a member leave on its behalf; its partitions go to the others at once. False where it had left already."""
+        """Let a member leave on its behalf, so that its partitions go to the others at once; False if it had left."""
         error = for_code((await self._ask(LeaveGroupRequest(self._group, member_id))).error_code)
         if error not in (NoError, UnknownMemberIdError):
             raise error(f"{member_id} can't leave the group {self._group}")
