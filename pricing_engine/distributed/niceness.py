@@ -20,6 +20,7 @@ ORDINARY_NICENESS = 10
 
 _AUTOGROUP = Path("/proc/self/autogroup")
 _LEAST_PAUSE_S = 0.1  # between two changes on the whole machine, where the process has no privileges
+_MOST = 19
 _START_S = 3.0  # for workers that begin together to get their changes
 
 _log = logging.getLogger(__name__)
@@ -44,8 +45,12 @@ class SessionNiceness:
         self._usual = self._now = self._wanted = int(_AUTOGROUP.read_text().split()[-1]) if own else ORDINARY_NICENESS
 
     def give_way(self, niceness: int) -> None:
-        """Give way as far as ``niceness``, or as always if that is further."""
-        self._wanted = max(niceness, self._usual)
+        """Give way as a thread of ``niceness`` does, or as always if that is further.
+
+        The session's niceness is twice that: all processes of another session and all its cores share one weight, so
+        that the services' many processes would have little more of a core than a single worker.
+        """
+        self._wanted = max(min(2 * niceness, _MOST), self._usual)
         self.settle()
 
     def settle(self) -> bool:
@@ -68,7 +73,10 @@ def session_niceness() -> SessionNiceness:
 
 
 def lead_session(niceness: int) -> None:
-    """Make this process the leader of a session of its own, of ``niceness``; one that can't be stays where it is."""
+    """Make this process the leader of a session of its own, one that gives way as a thread of ``niceness`` does.
+
+    One that can't be stays where it is.
+    """
     try:
         os.setpgid(0, os.getpgid(os.getppid()))  # the leader of a process group can't begin a session
         os.setsid()

@@ -55,13 +55,13 @@ def test_a_session_gives_way_and_comes_back(kernel: Kernel) -> None:
     session = SessionNiceness()
     for niceness in (0, LONG_NICENESS, ORDINARY_NICENESS, 0):
         session.give_way(niceness)
-    assert kernel.taken == [0, LONG_NICENESS, ORDINARY_NICENESS, 0], "and what changes nothing is not written"
+    assert kernel.taken == [0, 10, 19, 0], "and what changes nothing is not written"
 
 
 def test_a_session_is_never_less_nice_than_it_was(kernel: Kernel) -> None:
-    kernel.taken = [ORDINARY_NICENESS]
+    kernel.taken = [15]
     SessionNiceness().give_way(LONG_NICENESS)
-    assert kernel.taken == [ORDINARY_NICENESS]
+    assert kernel.taken == [15]
 
 
 def test_what_a_busy_kernel_refuses_is_tried_again(kernel: Kernel) -> None:
@@ -71,7 +71,7 @@ def test_what_a_busy_kernel_refuses_is_tried_again(kernel: Kernel) -> None:
     kernel.busy = False
     assert session.settle()
     assert session.settle(), "once"
-    assert kernel.taken == [0, LONG_NICENESS]
+    assert kernel.taken == [0, 10]
 
 
 def test_the_session_of_others_and_a_kernel_without_autogroups_are_left_alone(
@@ -122,7 +122,7 @@ def nicenesses(pipe: Connection) -> None:
     """The session's before a job, in one that has run long and in the next."""
 
     def until_very_long() -> None:
-        while session._now < ORDINARY_NICENESS:
+        while session._now < 19:
             pass
 
     session = session_niceness()
