@@ -6,9 +6,10 @@ Imports nothing heavy by itself: what it loads, it loads in a thread that gives 
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
-from pricing_engine.distributed.limits import run_limited
-from pricing_engine.distributed.niceness import LONG_NICENESS, lead_session
+from pricing_engine.distributed.niceness import LONG_NICENESS, give_way, lead_session
 
 NICE = "FACET_NICE"
 """Environment variable of a worker: how far it steps back for others on its machine (see ``nice``)."""
@@ -29,10 +30,12 @@ def set_up() -> None:
     os.nice(niceness)
     if not os.environ.get(COLD):
         lead_session(niceness)
-        run_limited(_load, None, niceness=LONG_NICENESS)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pool.submit(_load).result()
 
 
 def _load() -> None:
+    give_way(threading.get_native_id(), LONG_NICENESS)  # the session does not: the first jobs wait for this
     from pricing_engine.analysis.warm import warm
     from pricing_engine.distributed import worker  # noqa: F401  # what the first task would import
 
