@@ -42,7 +42,7 @@ class SessionNiceness:
 
     def __init__(self) -> None:
         own = os.getsid(0) == os.getpid() and _AUTOGROUP.exists()
-        self._usual = self._now = self._wanted = int(_AUTOGROUP.read_text().split()[-1]) if own else ORDINARY_NICENESS
+        self._usual = self._now = self._wanted = int(_AUTOGROUP.read_text().split()[-1]) if own else _MOST
 
     def give_way(self, niceness: int) -> None:
         """Give way as a thread of ``niceness`` does, or as always if that is further.

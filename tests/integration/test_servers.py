@@ -54,9 +54,9 @@ def test_postgresql_starts_although_a_process_of_the_killed_one_is_left(
     connection = psycopg.connect(database_urls["shop"])
     left = psutil.Process(connection.info.backend_pid)
     left.suspend()  # like one that waits for a lock of another
-    first = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
-    first.kill()
-    while left.ppid() == first.pid:  # until it is nobody's child, so that the server's end can't find it
+    postmaster = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+    postmaster.kill()
+    while left.ppid() == postmaster.pid:  # once orphaned, it is no longer found as a child of the server
         time.sleep(0.01)
     postgres_server.kill()
     assert left.is_running()

@@ -25,7 +25,7 @@ WIDE = Limits(1e6, 1e6, 1 << 40)
 
 
 class Kernel:
-    """Stands in for the kernel's file of the session's niceness. ``taken``: what it was told."""
+    """A fake of ``/proc/self/autogroup``. ``taken``: the initial niceness and every value written."""
 
     def __init__(self, niceness: int = 0) -> None:
         self.taken = [niceness]
@@ -78,11 +78,11 @@ def test_the_session_of_others_and_a_kernel_without_autogroups_are_left_alone(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(module.os, "getsid", lambda _: 1)
-    SessionNiceness().give_way(LONG_NICENESS)
+    SessionNiceness().give_way(ORDINARY_NICENESS)
     assert kernel.taken == [0]
     monkeypatch.undo()
     monkeypatch.setattr(module, "_AUTOGROUP", tmp_path / "none")
-    SessionNiceness().give_way(LONG_NICENESS)
+    SessionNiceness().give_way(ORDINARY_NICENESS)
     assert not (tmp_path / "none").exists()
 
 
