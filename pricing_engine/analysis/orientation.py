@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pricing_engine.analysis.directions import candidate_directions, extents, model_size
-from pricing_engine.analysis.support_search import ROUND, Search, search_support
+from pricing_engine.analysis.support_scores import ROUND
+from pricing_engine.analysis.support_search import Search, search_support
 from pricing_engine.kernels.boundary import WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh
 from pricing_engine.kernels.orientation import OVERHANG_COSINE, overhangs

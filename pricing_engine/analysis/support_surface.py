@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,10 @@ from pricing_engine.kernels.boundary import WHOLE, Boundary
 from pricing_engine.kernels.bvh import Bvh
 from pricing_engine.kernels.cell_order import SIDE, cell_keys, reorder, sort_cells
 from pricing_engine.kernels.orientation import area_vectors, split_triangles
-from pricing_engine.kernels.support_samples import BLOCK, block_boxes
+from pricing_engine.kernels.support_samples import BLOCK, block_boxes, fill_normal_boxes
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 from pricing_engine.kernels.work import record, work_array
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.mesh.model import Floats, Ints, Mesh
 
 _SPACING = 1 / 64  # of the model's size: the longest edge of a sample's triangle
 REACH = 0.67 * _SPACING  # of the model's size: how far a sample's triangle reaches from it
@@ -29,39 +29,83 @@ class Surface:
     """The boundary's triangles, ``corners`` (9, N) float32 about the tree's centre, and its samples.
 
     ``samples`` (7, S) float32: point, area vector, area; ``owner`` (S,) int32: the triangle of each. ``blocks`` and
-    ``sample_blocks`` (6, n): boxes of every 64 triangles and samples, ``sample_groups``: of every 64 ``sample_blocks``.
+    ``sample_blocks`` (6, n): boxes of every 64 triangles and samples, ``normals`` and ``sample_normals`` (6, n): of
+    their unit normals; ``sample_groups``: boxes of every 64 ``sample_blocks``.
     """
 
     corners: NDArray[np.float32]
     blocks: NDArray[np.float32]
+    normals: NDArray[np.float32]
     samples: NDArray[np.float32]
     owner: NDArray[np.int32]
     sample_blocks: NDArray[np.float32]
+    sample_normals: NDArray[np.float32]
     sample_groups: NDArray[np.float32]
+
+    def in_space(self, threads: int) -> Surface:
+        """The same with the samples so that neighbours are near each other: worth it where many directions follow.
+
+        Facets that were cut have their samples along them, not along the curve that orders the facets.
+        """
+        count = len(self.owner)
+        if count <= _CUT * self.corners.shape[1]:
+            return self
+        low, high = self.samples[:3, :count].min(axis=1), self.samples[:3, :count].max(axis=1)
+        scale = np.float32((SIDE - 0.01) / max(float((high - low).max()), 1e-30))
+        keys, order = np.empty(count, np.int32), np.empty(count, np.int32)
+        run_ranges(cell_keys, count, _GRAIN, threads, self.samples, low, scale, keys)
+        sort_cells(keys, order)
+        samples, owner = np.empty_like(self.samples), np.empty_like(self.owner)
+        samples[:, count:] = 0
+        run_ranges(reorder, count, _GRAIN, threads, self.samples, self.owner, order, samples, owner)
+        boxes = _block_boxes(samples, 3, threads)
+        return replace(
+            self, samples=samples, owner=owner, sample_blocks=boxes,
+            sample_normals=block_normals(samples[3:], threads), sample_groups=_block_boxes(boxes, 6, threads),
+        )  # fmt: skip
 
 
 def sampled_boundary(mesh: Mesh, bvh: Bvh, boundary: Boundary, size: float, threads: int) -> Surface:
-    """Sample the boundary of a model of ``size`` mm. O(facets + samples)."""
-    corners, areas = _triangles(mesh, bvh, boundary)
+    """Sample the boundary of a model of ``size`` mm, in the order of its facets. O(facets + samples)."""
+    corners, areas = _triangles(mesh, bvh, boundary, threads)
     samples, owner = _samples(corners, areas, np.float32(size * _SPACING), threads)
     boxes = _block_boxes(samples, 3, threads)
-    groups = _block_boxes(boxes, 6, threads)
-    return Surface(corners, _block_boxes(corners, 9, threads), samples, owner, boxes, groups)
+    return Surface(
+        corners, _block_boxes(corners, 9, threads), block_normals(areas, threads),
+        samples, owner, boxes, block_normals(samples[3:], threads), _block_boxes(boxes, 6, threads),
+    )  # fmt: skip
 
 
-def _triangles(mesh: Mesh, bvh: Bvh, boundary: Boundary) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def facet_areas(points: Floats, facets: Ints, threads: int) -> NDArray[np.float32]:
+    """Area vectors and areas (4, F) float32, mm2."""
+    areas = np.empty((4, len(facets)), np.float32)
+    run_ranges(area_vectors, len(facets), _GRAIN, threads, points, facets, areas)
+    return areas
+
+
+def block_normals(areas: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
+    """Boxes (6, blocks) float32 of the unit normals of each 64 columns of ``areas`` (4, N)."""
+    boxes = np.empty((6, chunk_count(areas.shape[1], BLOCK)), np.float32)
+    run_ranges(fill_normal_boxes, boxes.shape[1], _GRAIN // BLOCK, threads, areas, boxes)
+    return boxes
+
+
+def _triangles(
+    mesh: Mesh, bvh: Bvh, boundary: Boundary, threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The boundary's triangles: corners (9, N) float32 about the centre, and area vector and area (4, N) float32."""
-    areas = np.empty((4, mesh.facet_count + len(boundary.pieces)), np.float32)
-    run_ranges(area_vectors, mesh.facet_count, _GRAIN, 1, mesh.vertices, mesh.facets, areas)
+    areas = facet_areas(mesh.vertices, mesh.facets, threads)
     if not len(boundary.pieces) and (boundary.status == WHOLE).all():
         return bvh.corners, areas
     whole = np.flatnonzero(boundary.status == WHOLE)
-    pieces = boundary.pieces
-    cross = np.cross(pieces[:, 1] - pieces[:, 0], pieces[:, 2] - pieces[:, 0]).T / 2
-    extra = np.vstack([cross, np.linalg.norm(cross, axis=0)])
-    spare = np.full((9, -(len(whole) + len(pieces)) % 8), np.nan, np.float32)
-    corners = np.hstack([bvh.corners[:, whole], (pieces - bvh.centre).reshape(-1, 9).T.astype(np.float32), spare])
-    return np.ascontiguousarray(corners), np.ascontiguousarray(np.hstack([areas[:, whole], extra]).astype(np.float32))
+    points = boundary.pieces.reshape(-1, 3)
+    count = len(whole) + len(boundary.pieces)
+    corners = np.empty((9, count + -count % 8), np.float32)
+    np.take(bvh.corners, whole, axis=1, out=corners[:, : len(whole)])
+    corners[:, len(whole) : count] = (points - bvh.centre).reshape(-1, 9).T
+    corners[:, count:] = np.nan
+    extra = facet_areas(points, np.arange(len(points), dtype=np.int32).reshape(-1, 3), threads)
+    return corners, np.hstack([areas[:, whole], extra])
 
 
 def _samples(
@@ -73,40 +117,40 @@ def _samples(
     nothing, nobody = np.empty((7, 0), np.float32), np.empty(0, np.int32)
     grain = int(np.clip(count // _PARTS, _GRAIN // 16, _GRAIN))  # slivers take as long as a hundred others
     most, work = max(_MOST_SAMPLES, 2 * count), work_array(count, grain)
+    while _fewest(corners[:, :count], spacing) > most:  # slivers, side by side: they sample the surface across anyway
+        spacing = 2 * spacing
     run_ranges(
         split_triangles, count, grain, threads, grain, corners, areas, spacing, most, counts, nothing, nobody, work
     )
     record("support_samples", work)
     total = int(counts.sum(dtype=np.int64))
-    if total > most:  # slivers, side by side: they sample the surface across anyway
+    if total > most:
         return _samples(corners, areas, 2 * spacing, threads)
     if total == 0:
         return nothing, nobody
     first = np.cumsum(counts, dtype=np.int32)
     first -= counts
     del counts
-    samples, owner = np.zeros((7, total + -total % 8), np.float32), np.empty(total, np.int32)
+    samples, owner = np.empty((7, total + -total % 8), np.float32), np.empty(total, np.int32)
+    samples[:, total:] = 0
     run_ranges(
         split_triangles, count, grain, threads, grain, corners, areas, spacing, most, first, samples, owner, work
     )
-    if total > _CUT * count:  # a facet's samples lie along it, not along the curve
-        return _in_space(samples, owner, threads)
     return samples, owner
 
 
-def _in_space(
-    samples: NDArray[np.float32], owner: NDArray[np.int32], threads: int
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """The samples and their owners, neighbours near each other."""
-    count = len(owner)
-    low, high = samples[:3, :count].min(axis=1), samples[:3, :count].max(axis=1)
-    scale = np.float32((SIDE - 0.01) / max(float((high - low).max()), 1e-30))
-    keys, order = np.empty(count, np.int32), np.empty(count, np.int32)
-    run_ranges(cell_keys, count, _GRAIN, threads, samples, low, scale, keys)
-    sort_cells(keys, order)
-    there, labels = np.zeros_like(samples), np.empty_like(owner)
-    run_ranges(reorder, count, _GRAIN, threads, samples, owner, order, there, labels)
-    return there, labels
+def _fewest(corners: NDArray[np.float32], spacing: np.float32) -> float:
+    """A lower bound of the samples that the triangles (9, N) give.
+
+    An edge is halved, and its halves, until none is longer than ``spacing``; a sample's triangle has parts of two edges
+    at the corner between them alone.
+    """
+    total = 0.0
+    for a, b in ((0, 3), (3, 6), (6, 0)):
+        edge = corners[a : a + 3] - corners[b : b + 3]
+        length = np.sqrt(np.einsum("ij,ij->j", edge, edge)) * np.float32(0.9999)  # less than rounding may add
+        total += float(np.exp2(np.ceil(np.log2(np.maximum(length / spacing, 1)))).sum(dtype=np.float64))
+    return total - 3 * float(corners.shape[1])
 
 
 def _block_boxes(points: NDArray[np.float32], rows: int, threads: int) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pricing_engine.kernels.compile import kernel
+from pricing_engine.kernels.compile import inlined, kernel
 from pricing_engine.kernels.work import PAIRS
 
 OVERHANG_COSINE = float(np.cos(np.pi / 4) + 0.001)
@@ -68,47 +68,61 @@ def split_triangles(lo, hi, grain, corners, areas, spacing, most, first, samples
     more than ``most``; ``work`` (chunks, 2) is what it took.
     """
     stack = np.empty((_STACK, 10), np.float32)
+    half, third, limit = np.float32(0.5), np.float32(1 / 3), spacing * spacing
     total = 0
     for triangle in range(lo, hi):
-        for k in range(9):
-            stack[0, k] = corners[k, triangle]
-        stack[0, 9] = 1
-        depth, at = 1, first[triangle]
+        ax, ay, az = corners[0, triangle], corners[1, triangle], corners[2, triangle]
+        bx, by, bz = corners[3, triangle], corners[4, triangle], corners[5, triangle]
+        cx, cy, cz = corners[6, triangle], corners[7, triangle], corners[8, triangle]
+        share = np.float32(1)
+        depth, at = 0, first[triangle]
         found = 0
-        while depth > 0 and total <= most:
-            top = depth - 1
-            side, longest = 0, np.float32(-1)
-            for edge in range(3):
-                a, b = 3 * edge, 3 * ((edge + 1) % 3)
-                x, y, z = (
-                    stack[top, a] - stack[top, b],
-                    stack[top, a + 1] - stack[top, b + 1],
-                    stack[top, a + 2] - stack[top, b + 2],
-                )
-                length = x * x + y * y + z * z
-                if length > longest:
-                    side, longest = edge, length
-            if longest > spacing * spacing and depth < _STACK:
-                a, b = 3 * side, 3 * ((side + 1) % 3)
-                for k in range(10):
-                    stack[depth, k] = stack[top, k]
-                for k in range(3):
-                    middle = (stack[top, a + k] + stack[top, b + k]) * np.float32(0.5)
-                    stack[top, a + k] = middle
-                    stack[depth, b + k] = middle
-                stack[top, 9] *= np.float32(0.5)
-                stack[depth, 9] *= np.float32(0.5)
+        while total <= most:
+            x, y, z = ax - bx, ay - by, az - bz
+            ab = x * x + y * y + z * z
+            x, y, z = bx - cx, by - cy, bz - cz
+            bc = x * x + y * y + z * z
+            x, y, z = cx - ax, cy - ay, cz - az
+            ca = x * x + y * y + z * z
+            longest = max(ab, bc, ca)
+            if longest > limit and depth < _STACK - 1:  # go on with one half, put the other aside
+                share *= half
+                if ab == longest:
+                    x, y, z = (ax + bx) * half, (ay + by) * half, (az + bz) * half
+                    _put(stack, depth, x, y, z, bx, by, bz, cx, cy, cz, share)
+                    bx, by, bz = x, y, z
+                elif bc == longest:
+                    x, y, z = (bx + cx) * half, (by + cy) * half, (bz + cz) * half
+                    _put(stack, depth, ax, ay, az, x, y, z, cx, cy, cz, share)
+                    cx, cy, cz = x, y, z
+                else:
+                    x, y, z = (cx + ax) * half, (cy + ay) * half, (cz + az) * half
+                    _put(stack, depth, ax, ay, az, bx, by, bz, x, y, z, share)
+                    ax, ay, az = x, y, z
                 depth += 1
                 continue
-            depth -= 1
             if samples.shape[1] > 0:
-                for k in range(3):
-                    samples[k, at] = (stack[top, k] + stack[top, 3 + k] + stack[top, 6 + k]) * np.float32(1 / 3)
+                samples[0, at], samples[1, at] = (ax + bx + cx) * third, (ay + by + cy) * third
+                samples[2, at] = (az + bz + cz) * third
                 for k in range(4):
-                    samples[3 + k, at] = areas[k, triangle] * stack[top, 9]
+                    samples[3 + k, at] = areas[k, triangle] * share
                 owner[at] = triangle
                 at += 1
             found, total = found + 1, total + 1
+            if depth == 0:
+                break
+            depth -= 1
+            ax, ay, az = stack[depth, 0], stack[depth, 1], stack[depth, 2]
+            bx, by, bz = stack[depth, 3], stack[depth, 4], stack[depth, 5]
+            cx, cy, cz = stack[depth, 6], stack[depth, 7], stack[depth, 8]
+            share = stack[depth, 9]
         if samples.shape[1] == 0:
             first[triangle] = found
     work[lo // grain, PAIRS] += total
+
+
+@inlined
+def _put(stack, depth, ax, ay, az, bx, by, bz, cx, cy, cz, share):
+    stack[depth, 0], stack[depth, 1], stack[depth, 2] = ax, ay, az
+    stack[depth, 3], stack[depth, 4], stack[depth, 5] = bx, by, bz
+    stack[depth, 6], stack[depth, 7], stack[depth, 8], stack[depth, 9] = cx, cy, cz, share

@@ -23,11 +23,13 @@ import numpy as np
 from pricing_engine.kernels.budget import UNMEASURED
 from pricing_engine.kernels.compile import inlined, kernel
 from pricing_engine.kernels.simd import at_most8, less8, load8, lowest_bit, max8, min8, select8, splat8, store8
-from pricing_engine.kernels.support_samples import BLOCK, dot8, meets, overhanging, strip
+from pricing_engine.kernels.support_samples import BLOCK, dot8, extent, most_along, overhanging, strip
 from pricing_engine.kernels.work import NODES, PAIRS
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _MOST_CELLS = np.float32(4096)  # along a side
+_SIDE = 4  # cells whose highest sample is known for a block of triangles to pass by
+_UPRIGHT = np.float32(2e-3)  # a normal's part along down from where no rounding makes its triangle look up
 _A_CELL = np.float32(4)  # samples: they are tested eight at once, so fewer would cost more cells for nothing
 
 
@@ -42,9 +44,11 @@ def support_volumes(
     far,
     corners,
     blocks,
+    normals,
     samples,
     owner,
     sample_blocks,
+    sample_normals,
     sample_groups,
     cosine,
     touch,
@@ -68,13 +72,16 @@ def support_volumes(
     for d in range(lo, hi):
         frame = frames[d]
         chosen = overhanging(
-            frame, rest[d], near[d], far[d], corners, samples, owner, sample_blocks, sample_groups, cosine, touch, lanes
+            frame, rest[d], near[d], far[d], corners, samples, owner, sample_blocks, sample_normals, sample_groups,
+            cosine, touch, lanes,
+        )  # fmt: skip
+        volumes[d] = _volume(
+            frame, platform[d], near[d], corners, blocks, normals, chosen, touch, unit, most, lanes, work[d]
         )
-        volumes[d] = _volume(frame, platform[d], near[d], corners, blocks, chosen, touch, unit, most, lanes, work[d])
 
 
 @inlined
-def _volume(frame, platform, near, corners, boxes, chosen, touch, unit, most, lanes, work):
+def _volume(frame, platform, near, corners, boxes, normals, chosen, touch, unit, most, lanes, work):
     found = chosen.shape[1]
     if found == 0:
         return 0.0
@@ -105,6 +112,12 @@ def _volume(frame, platform, near, corners, boxes, chosen, touch, unit, most, la
         floors[at] = platform
         peaks[k] = max(peaks[k], chosen[2, s])
     # start[k + 1] now is where cell k begins
+    wide_columns = columns // _SIDE + 1
+    wide_peaks = np.full(wide_columns * (rows // _SIDE + 1), -np.inf, np.float32)  # of every _SIDE * _SIDE cells
+    for row in range(rows):
+        for column in range(columns):
+            k = row // _SIDE * wide_columns + column // _SIDE
+            wide_peaks[k] = max(wide_peaks[k], peaks[row * columns + column])
     ux8, uy8, uz8 = splat8(frame[0]), splat8(frame[1]), splat8(frame[2])
     vx8, vy8, vz8 = splat8(frame[3]), splat8(frame[4]), splat8(frame[5])
     dx8, dy8, dz8 = splat8(-frame[6]), splat8(-frame[7]), splat8(-frame[8])
@@ -113,13 +126,33 @@ def _volume(frame, platform, near, corners, boxes, chosen, touch, unit, most, la
     zero8, platform8, highest8 = splat8(_ZERO), splat8(platform), splat8(highest + np.float32(10) * touch)
     above8 = splat8(np.float32(10) * touch)
     inner, near8, slack = near - edge, splat8(near - edge), np.float32(4) * touch
-    outer = max(abs(vlo), abs(vhi))
     visits, tests = 0, 0
     for block in range(boxes.shape[1]):
         if visits + tests > most:
             break
-        if not meets(boxes, block, frame[3], frame[4], frame[5], inner - slack, outer + slack):
+        if -most_along(normals, block, -frame[6], -frame[7], -frame[8]) > _UPRIGHT:
+            continue  # all look down
+        v, deep = extent(boxes, block, frame[3], frame[4], frame[5])
+        deep += slack
+        if abs(v) + deep < inner or v - deep > vhi or v + deep < vlo:
             continue
+        u, wide = extent(boxes, block, frame[0], frame[1], frame[2])
+        wide += slack
+        height, tall = extent(boxes, block, -frame[6], -frame[7], -frame[8])
+        lowest = height - tall - slack - np.float32(10) * touch
+        if u - wide > uhi or u + wide < ulo or lowest > highest:
+            continue
+        last_column = int(min(u + wide - ulo, uhi - ulo) * scale) // _SIDE
+        peak = np.float32(-np.inf)
+        for row in range(
+            int(max(v - deep - vlo, _ZERO) * scale) // _SIDE, int(min(v + deep - vlo, vhi - vlo) * scale) // _SIDE + 1
+        ):
+            for column in range(int(max(u - wide - ulo, _ZERO) * scale) // _SIDE, last_column + 1):
+                peak = max(peak, wide_peaks[row * wide_columns + column])
+            if lowest <= peak:
+                break
+        if lowest > peak:
+            continue  # there is nothing above any
         for t in range(block * BLOCK, min(block * BLOCK + BLOCK, corners.shape[1]), 8):
             av8, bv8, cv8 = (
                 dot8(corners, 0, t, vx8, vy8, vz8),

@@ -8,6 +8,7 @@ from pricing_engine.kernels.compile import inlined, kernel
 from pricing_engine.kernels.simd import at_most8, fma8, less8, load8, lowest_bit, max8, splat8, store8
 
 BLOCK = 64
+_ROUNDING = np.float32(1e-5)  # of the cosine of a normal
 
 
 @kernel
@@ -26,6 +27,35 @@ def block_boxes(lo, hi, points, rows, boxes):
             boxes[axis, block], boxes[3 + axis, block] = low, high
 
 
+@kernel
+def fill_normal_boxes(lo, hi, areas, boxes):
+    """``boxes`` (6, blocks) float32 of the unit normals of the blocks ``lo .. hi`` of 64 columns of ``areas``.
+
+    ``areas`` (4, N) float32: area vectors, and areas; what has no area has no normal. A block of none has zeros.
+    """
+    for block in range(lo, hi):
+        found = False
+        for axis in range(6):
+            boxes[axis, block] = 0
+        for at in range(block * BLOCK, min(block * BLOCK + BLOCK, areas.shape[1])):
+            if areas[3, at] > 0:
+                for axis in range(3):
+                    x = areas[axis, at] / areas[3, at]
+                    boxes[axis, block] = min(boxes[axis, block], x) if found else x
+                    boxes[3 + axis, block] = max(boxes[3 + axis, block], x) if found else x
+                found = True
+
+
+@inlined
+def most_along(boxes, block, x, y, z):
+    """The most that a point of the box has along (x, y, z)."""
+    return (
+        max(boxes[0, block] * x, boxes[3, block] * x)
+        + max(boxes[1, block] * y, boxes[4, block] * y)
+        + max(boxes[2, block] * z, boxes[5, block] * z)
+    )
+
+
 @inlined
 def rests(corners, triangle, x, y, z, limit):
     """Whether all corners of the triangle are at most ``limit`` high, down being (x, y, z)."""
@@ -37,8 +67,8 @@ def rests(corners, triangle, x, y, z, limit):
 
 
 @inlined
-def meets(boxes, block, x, y, z, near, far):
-    """Whether the box's distance from the middle along (x, y, z) may be in [near, far]."""
+def extent(boxes, block, x, y, z):
+    """Middle of the box along (x, y, z), and how far it reaches from there."""
     half = np.float32(0.5)
     middle = (
         (boxes[0, block] + boxes[3, block]) * half * x
@@ -50,6 +80,13 @@ def meets(boxes, block, x, y, z, near, far):
         + (boxes[4, block] - boxes[1, block]) * half * abs(y)
         + (boxes[5, block] - boxes[2, block]) * half * abs(z)
     )
+    return middle, radius
+
+
+@inlined
+def meets(boxes, block, x, y, z, near, far):
+    """Whether the box's distance from the middle along (x, y, z) may be in [near, far]."""
+    middle, radius = extent(boxes, block, x, y, z)
     return abs(middle) + radius >= near and abs(middle) - radius <= far
 
 
@@ -60,7 +97,7 @@ def dot8(points, row, at, x, y, z):
 
 
 @inlined
-def overhanging(frame, rest, near, far, corners, samples, owner, boxes, groups, cosine, touch, lanes):
+def overhanging(frame, rest, near, far, corners, samples, owner, boxes, normals, groups, cosine, touch, lanes):
     """u, v, height and projected area (4, K) of the samples that need support, if there is something below them."""
     dx, dy, dz, vx, vy, vz = frame[6], frame[7], frame[8], frame[3], frame[4], frame[5]
     ux8, uy8, uz8 = splat8(frame[0]), splat8(frame[1]), splat8(frame[2])
@@ -72,7 +109,8 @@ def overhanging(frame, rest, near, far, corners, samples, owner, boxes, groups, 
     for group in range(groups.shape[1]):
         if meets(groups, group, vx, vy, vz, near - slack, far + slack):
             for block in range(group * BLOCK, min(group * BLOCK + BLOCK, boxes.shape[1])):
-                if meets(boxes, block, vx, vy, vz, near - slack, far + slack):
+                overhangs = most_along(normals, block, dx, dy, dz) > cosine - _ROUNDING
+                if overhangs and meets(boxes, block, vx, vy, vz, near - slack, far + slack):
                     met[count] = block
                     count += 1
     chosen, found = np.empty((4, count * BLOCK), np.float32), 0  # memory that is not written to is not taken

@@ -80,19 +80,25 @@ def _edge8(ax, ay, az, ex, ey, ez, h, rise, zero, one, flat):
 
 @inlined
 def touch8(leaf, px, py, pz, mx, my, mz, hits, best, size):
-    """Diameters of the spheres tangent at p that touch the facets ``hits`` of a gathered leaf.
+    """Diameters of the spheres tangent at p that touch those of the facets ``hits`` of a gathered leaf that face p."""
+    facing = dot8(load8(leaf, 9, 0), load8(leaf, 10, 0), load8(leaf, 11, 0), splat8(mx), splat8(my), splat8(mz))
+    return diameters8(leaf, px, py, pz, mx, my, mz, hits & less8(splat8(FACING), facing), facing, best, size)
 
-    Returns the mask of those that face p, do not lie behind and may be less than ``best``, and the diameters.
+
+@inlined
+def diameters8(leaf, px, py, pz, mx, my, mz, hits, facing, best, size):
+    """Diameters of the spheres tangent at p that touch the facets ``hits`` of a gathered leaf; ``facing``: normal . m.
+
+    Returns the mask of those that do not lie behind and may be less than ``best``, and the diameters.
     """
     zero, one, flat = splat8(0.0), splat8(1.0), splat8(_FLAT * size)
     mx, my, mz, px, py, pz = splat8(mx), splat8(my), splat8(mz), splat8(px), splat8(py), splat8(pz)
     nx, ny, nz = load8(leaf, 9, 0), load8(leaf, 10, 0), load8(leaf, 11, 0)
-    facing = dot8(nx, ny, nz, mx, my, mz)
     ax, ay, az = load8(leaf, 0, 0) - px, load8(leaf, 1, 0) - py, load8(leaf, 2, 0) - pz
     bx, by, bz = load8(leaf, 3, 0) - px, load8(leaf, 4, 0) - py, load8(leaf, 5, 0) - pz
     cx, cy, cz = load8(leaf, 6, 0) - px, load8(leaf, 7, 0) - py, load8(leaf, 8, 0) - pz
     ha, hb, hc = dot8(ax, ay, az, mx, my, mz), dot8(bx, by, bz, mx, my, mz), dot8(cx, cy, cz, mx, my, mz)
-    hits &= less8(splat8(FACING), facing) & less8(flat, max8(ha, max8(hb, hc)))
+    hits &= less8(flat, max8(ha, max8(hb, hc)))
     # The sphere that touches the facet's plane: the distance of its middle r m from the plane is r.
     distance = dot8(nx, ny, nz, ax, ay, az)
     side = select8(at_most8(zero, distance), one, zero - one)

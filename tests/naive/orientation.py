@@ -47,3 +47,20 @@ def support_volume(triangles, down, layer_height, columns=200):  # type: ignore[
             below = at[(column == column[above]) & (at < at[above] + 1e-6 * size) & (facet != facet[above])]
             total += cell * (at[above] - min(below.max(initial=platform), at[above]))
     return total
+
+
+def largest_empty_balls(corners: np.ndarray, points: np.ndarray, normals: np.ndarray, widest: float) -> np.ndarray:
+    """Diameters (S,) of balls tangent at ``points`` that hold no point of a grid on facets that may face up there."""
+    steps = np.linspace(0, 1, 25)
+    u, v = (grid.ravel() for grid in np.meshgrid(steps, steps))
+    weights = np.stack([u * v, u * (1 - v), 1 - u], axis=1)
+    grid = weights @ corners  # (F, 625, 3)
+    own = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    own /= np.linalg.norm(own, axis=1, keepdims=True)
+    found = np.full(len(points), widest)
+    for k, (point, normal) in enumerate(zip(points, normals, strict=True)):
+        way = grid[own @ normal < 0.715] - point
+        height = way @ normal
+        ahead = height > 1e-9
+        found[k] = min(widest, ((way * way).sum(axis=2)[ahead] / height[ahead]).min(initial=np.inf))
+    return found

@@ -1,0 +1,100 @@
+"""Lower bounds of the support volumes of all directions at once, from empty balls below a part of the surface.
+
+See :mod:`pricing_engine.kernels.clearance`. Samples are taken at equal steps of area, in stages: few prove that most
+directions are bad where the best one needs hardly any support, as jewellery does; more are taken while they are likely
+to prove more than it would cost to measure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pricing_engine.analysis.support_surface import Surface, block_normals, facet_areas
+from pricing_engine.kernels.boundary import CAP, CRACK, Boundary
+from pricing_engine.kernels.budget import log2_of
+from pricing_engine.kernels.bvh import Bvh
+from pricing_engine.kernels.clearance import ball_volumes, empty_balls
+from pricing_engine.kernels.orientation import OVERHANG_COSINE
+from pricing_engine.kernels.threads import run_ranges
+from pricing_engine.kernels.work import record, work_array
+from pricing_engine.mesh.model import Floats, Mesh
+
+STAGES = (0, 1), (1, 4), (4, 6), (6, 8), (8, 12), (12, 16)
+"""Parts of the samples, in sixteenths."""
+
+_TURN = np.array([0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15])  # each part is spread over the surface
+_SAMPLES = 8192
+_SEEDS = 256
+_BEHIND = 1e-6  # of the model's size: surfaces so near touch
+_WIDEST = 0.3  # of the model's size: larger balls cost more than they prove
+_MOST_TESTS = 64  # a sample, times log2 of the facets
+_GRAIN, _GRAIN_DIRECTIONS = 64, 32
+
+
+@dataclass(frozen=True, slots=True)
+class BallSamples:
+    """``points`` and ``normals`` (S, 3), ``areas`` (S,) float64, and the facets' ``sides`` for the search."""
+
+    mesh: Mesh
+    bvh: Bvh
+    points: Floats
+    normals: Floats
+    areas: Floats
+    seeds: NDArray[np.float32]
+    sides: NDArray[np.float32]
+    size: float
+
+    def part(self, begin: int, end: int) -> NDArray[np.intp]:
+        """Samples in the sixteenths ``begin`` to ``end``, ascending."""
+        return np.flatnonzero(np.isin(np.arange(len(self.areas)) % len(_TURN), _TURN[begin:end]))
+
+    def count(self, begin: int, end: int) -> int:
+        """About how many samples that are."""
+        return len(self.areas) * (end - begin) // len(_TURN)
+
+    def add_bounds(
+        self, begin: int, end: int, directions: Floats, platform: Floats, rest: Floats, bounds: Floats, threads: int
+    ) -> None:
+        """Add what lies below the samples of a stage at least to ``bounds`` (D,) mm3 of ``directions`` (D, 3)."""
+        chosen = self.part(begin, end)
+        points, normals = self.points[chosen], self.normals[chosen]
+        diameters, work = np.zeros(len(chosen)), work_array(len(chosen), _GRAIN)
+        mesh, bvh, size = self.mesh, self.bvh, self.size
+        run_ranges(
+            empty_balls, len(chosen), _GRAIN, threads, _GRAIN, points, normals, self.seeds, _BEHIND * size,
+            _WIDEST * size, mesh.vertices, mesh.facets, bvh.corners, self.sides, bvh.boxes, bvh.level_start, bvh.centre,
+            bvh.diagonal, _MOST_TESTS * log2_of(mesh.facet_count), diameters, work,
+        )  # fmt: skip
+        record("empty_balls", work)
+        slack = 8 * _BEHIND * size
+        run_ranges(
+            ball_volumes, len(directions), _GRAIN_DIRECTIONS, threads, points, normals, self.areas[chosen], diameters,
+            np.ascontiguousarray(directions.T), platform, rest + slack, OVERHANG_COSINE + 1e-5, slack, bounds,
+        )  # fmt: skip
+
+
+def choose_samples(
+    mesh: Mesh, bvh: Bvh, boundary: Boundary, surface: Surface, size: float, threads: int
+) -> BallSamples | None:
+    """Samples of the surface at equal steps of area; None where the boundary has parts that the tree does not."""
+    owners = boundary.piece_facet
+    count = len(surface.owner)
+    if not count or ((owners == CAP) | (owners == CRACK)).any():
+        return None
+    total = np.cumsum(surface.samples[6, :count], dtype=np.float64)
+    if not total[-1] > 0:
+        return None
+    steps = (np.arange(_SAMPLES) + 0.5) * (total[-1] / _SAMPLES)
+    chosen = np.unique(np.minimum(np.searchsorted(total, steps), count - 1))
+    areas = surface.samples[6, chosen].astype(np.float64)
+    points, normals = (surface.samples[rows, :][:, chosen].T.astype(np.float64) for rows in (slice(0, 3), slice(3, 6)))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    some = np.linspace(0, len(chosen) - 1, _SEEDS).astype(np.intp)
+    seeds = np.ascontiguousarray(np.hstack([points[some], normals[some]]).T, np.float32)
+    return BallSamples(
+        mesh, bvh, np.ascontiguousarray(points), np.ascontiguousarray(normals), areas, seeds,
+        block_normals(facet_areas(mesh.vertices, mesh.facets, threads), threads), size,
+    )  # fmt: skip
