@@ -41,7 +41,7 @@ def make(folder: Path, shared: Path) -> list[Model]:
         if not path.exists():
             sample().write_stl(folder).rename(path)
         own.append(path)
-    texts = [_as_text(path, folder) for path in (jewellery[:1] or own[:1]) + own[-1:]]
+    texts = [_as_text(path, folder) for path in [path for path in jewellery + own if _is_binary(path)][:1] + own[-1:]]
     figures = meshes.make(folder)
     return [
         *(Model(path, _INSPECT.get(path.stem), path in jewellery) for path in jewellery + own),
@@ -49,6 +49,12 @@ def make(folder: Path, shared: Path) -> list[Model]:
         Model(figures["small"], _FIGURE),
         *(Model(figures[size], _LARGE_FIGURE) for size in ("mid", "large")),
     ]
+
+
+def _is_binary(path: Path) -> bool:
+    """Whether the STL file has the size that its count of facets asks for: geometry_ring is text already."""
+    count = int(np.fromfile(path, "<u4", 1, offset=80)[0])
+    return path.stat().st_size == 84 + RECORD.itemsize * count
 
 
 def _as_text(binary: Path, folder: Path) -> Path:
