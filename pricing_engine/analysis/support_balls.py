@@ -1,6 +1,6 @@
 """Lower bounds of the support volumes of all directions at once, from empty balls below a part of the surface.
 
-See :mod:`pricing_engine.kernels.clearance`. Samples are taken at equal steps of area, in stages: few prove that most
+See :mod:`pricing_engine.kernels.empty_balls`. Samples are taken at equal steps of area, in stages: few prove that most
 directions are bad where the best one needs hardly any support, as jewellery does; more are taken while they are likely
 to prove more than it would cost to measure.
 """
@@ -16,7 +16,7 @@ from pricing_engine.analysis.support_surface import Surface, block_normals, face
 from pricing_engine.kernels.boundary import CAP, CRACK, Boundary
 from pricing_engine.kernels.budget import log2_of
 from pricing_engine.kernels.bvh import Bvh
-from pricing_engine.kernels.clearance import ball_volumes, empty_balls
+from pricing_engine.kernels.empty_balls import ball_volumes, empty_balls
 from pricing_engine.kernels.orientation import OVERHANG_COSINE
 from pricing_engine.kernels.threads import run_ranges
 from pricing_engine.kernels.work import record, work_array

@@ -17,7 +17,7 @@ from pricing_engine.analysis.support_search import search_support
 from pricing_engine.analysis.support_surface import block_normals, facet_areas, sampled_boundary
 from pricing_engine.kernels.boundary import CAP, Boundary
 from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.clearance import empty_balls
+from pricing_engine.kernels.empty_balls import empty_balls
 from pricing_engine.kernels.pair_search import find_pairs
 from pricing_engine.kernels.work import NODES, work_array
 from pricing_engine.mesh.integrity import measure_topology
