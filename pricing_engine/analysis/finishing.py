@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pricing_engine.kernels.boundary import Boundary
 from pricing_engine.kernels.budget import log2_of
 from pricing_engine.kernels.bvh import Bvh
-from pricing_engine.kernels.reach import flood, touchable, touched
+from pricing_engine.kernels.reach import SIDE, flood, touched
 from pricing_engine.kernels.surface_samples import place_samples
 from pricing_engine.kernels.threads import run_ranges
 from pricing_engine.kernels.volume import boundary_areas
@@ -42,43 +45,71 @@ def reached_shares(
 
     None where that takes more work than its budget.
     """
-    return [_reached_share(*samples, bvh, radius, threads) for radius in radii[lo:hi]]
+    asked = radii[lo:hi]
+    if not len(samples[0]):
+        return [0.0] * len(asked)
+    grids = [_grid(samples[0], radius) for radius in asked]
+    whole = [True] * len(asked)
+
+    def travel(first: int, last: int) -> None:
+        for number in range(first, last):
+            whole[number] = _flood(grids[number], bvh)
+
+    run_ranges(travel, len(asked), 1, threads)
+    return [_share(*samples, bvh, grid, threads) if found else None for grid, found in zip(grids, whole, strict=True)]
 
 
-def _reached_share(points: Floats, normals: Floats, bvh: Bvh, radius: float, threads: int) -> float | None:
-    if not len(points):
-        return 0.0
-    fits, work = np.zeros(len(points), np.uint8), work_array(len(points), _GRAIN)
-    pad, most = np.float32(bvh.diagonal * 2.0**-22), _MOST_TESTS[0] * log2_of(bvh.corners.shape[1])
-    arrays = pad, bvh.corners, bvh.boxes, bvh.level_start
-    run_ranges(
-        touchable,
-        len(points),
-        _GRAIN,
-        threads,
-        _GRAIN,
-        points,
-        normals,
-        radius,
-        _GIVE * radius,
-        *arrays,
-        most,
-        fits,
-        work,
-    )
-    record("touchable", work)
-    if (work.sum(axis=1) > most * np.minimum(_GRAIN, len(points) - _GRAIN * np.arange(len(work)))).any():
-        return None
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Centres of a ball of ``radius`` at ``origin + spacing * (i, j, k)``, ``shape`` of them.
+
+    ``reached`` (blocks,): the bits of those it can travel to.
+    """
+
+    radius: float
+    origin: Floats
+    spacing: float
+    shape: NDArray[np.int64]
+    reached: NDArray[np.uint64]
+
+
+def _grid(points: Floats, radius: float) -> _Grid:
     low, high = points.min(axis=0), points.max(axis=0)
     extent = float((high - low).max()) + 2 * radius
     spacing = max(radius / 3, extent / _GRID)
     origin = low - (radius + 2 * spacing)
     shape = np.ceil((high - low + 2 * (radius + 2 * spacing)) / spacing).astype(np.int64) + 1
-    reached = np.zeros(int(shape.prod()), np.uint8)
-    work, most = work_array(1, 1), _MOST_TESTS[1] * log2_of(bvh.corners.shape[1]) * len(reached)
-    flood(origin, spacing, shape, max(radius - 0.87 * spacing, 0.501 * spacing), *arrays, most, reached, work)
+    blocks = int((-(-shape // SIDE)).prod())
+    return _Grid(radius, origin, spacing, shape, np.zeros(blocks, np.uint64))
+
+
+def _flood(grid: _Grid, bvh: Bvh) -> bool:
+    """Fill ``grid.reached``; whether the budget sufficed."""
+    work, count = work_array(1, 1), bvh.corners.shape[1]
+    most = _MOST_TESTS[1] * log2_of(count) * int(grid.shape.prod())
+    fitting = max(grid.radius - 0.87 * grid.spacing, 0.501 * grid.spacing)
+    flood(
+        grid.origin, grid.spacing, grid.shape, fitting,
+        _pad(bvh), bvh.corners, bvh.boxes, bvh.level_start, most, grid.reached, work,
+    )  # fmt: skip
     record("flood", work)
-    if work.sum() > most:
+    return bool(work.sum() <= most)
+
+
+def _share(points: Floats, normals: Floats, bvh: Bvh, grid: _Grid, threads: int) -> float | None:
+    touches, work = np.zeros(len(points), np.uint8), work_array(len(points), _GRAIN)
+    most = _MOST_TESTS[0] * log2_of(bvh.corners.shape[1])
+    run_ranges(
+        touched, len(points), _GRAIN, threads, _GRAIN, points, normals, grid.radius, _GIVE * grid.radius,
+        grid.origin, grid.spacing, grid.shape, grid.reached,
+        _pad(bvh), bvh.corners, bvh.boxes, bvh.level_start, most, touches, work,
+    )  # fmt: skip
+    record("touched", work)
+    if (work.sum(axis=1) > most * np.minimum(_GRAIN, len(points) - _GRAIN * np.arange(len(work)))).any():
         return None
-    touching: int = touched(points, normals, radius, origin, spacing, shape, reached, fits)
-    return touching / len(points)
+    return int(np.count_nonzero(touches)) / len(points)
+
+
+def _pad(bvh: Bvh) -> np.float32:
+    """More than the corners' rounding to float32."""
+    return np.float32(bvh.diagonal * 2.0**-22)

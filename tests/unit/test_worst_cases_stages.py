@@ -162,7 +162,7 @@ class TestReach:
     def test_tests_a_sample_grow_as_log_n(self, kind: str, n: int) -> None:
         mesh, counts, _ = self.shares(KINDS[kind](n))
         log = math.log2(mesh.facet_count)
-        assert 0 < counts.nodes["touchable"] + counts.pairs["touchable"] <= C_REACH * finishing.SAMPLES * log
+        assert 0 < counts.nodes["touched"] + counts.pairs["touched"] <= C_REACH * finishing.SAMPLES * log
         assert counts.nodes["flood"] + counts.pairs["flood"] <= 20 * 80**3 * log
 
     def test_a_share_is_unknown_at_the_end_of_either_budget(self, monkeypatch: pytest.MonkeyPatch) -> None:
