@@ -7,10 +7,10 @@ never less than half the spacing, does not fit, so no path leaks through a wall 
 query on the BVH (:mod:`clearance`): is there any facet nearer than r to a point? Where boxes overlap all over the
 model, it visits them all; the work is bounded.
 
-The grid is kept in blocks of 4 x 4 x 4 points, one word of 64 bits each, and flooded a block at a time by shifts. A
-block is tested when the flood arrives: by one query if nothing is near, else by one for each of its eight octets of
-2 x 2 x 2 points. Point (i, j, k) of a block is bit 32 i1 + 16 j1 + 8 k1 + 4 i0 + 2 j0 + k0, where i = 2 i1 + i0: each
-octet is a byte.
+The grid is kept in blocks of 4 x 4 x 4 points, one word of 64 bits each, and flooded a block at a time by shifts. All
+blocks are tested before, on many threads: by one query if nothing is near, else by one for each of the eight octets of
+2 x 2 x 2 points. The flood leaves out few, and those inside the model are mostly far from its surface. Point (i, j, k)
+of a block is bit 32 i1 + 16 j1 + 8 k1 + 4 i0 + 2 j0 + k0, where i = 2 i1 + i0: each octet is a byte.
 """
 
 from __future__ import annotations
@@ -85,35 +85,45 @@ def _has_arrived(x, y, z, origin, spacing, shape, reached):
 
 
 @kernel
-def flood(origin, spacing, shape, radius, pad, corners, boxes, level_start, most, reached, work):
-    """Set in ``reached`` (blocks,) uint64 the bits of the grid points that a ball can travel to from the first.
+def find_free(
+    lo, hi, grain, origin, spacing, shape, radius, pad, corners, boxes, level_start, most, free, work
+):  # fmt: skip
+    """Range kernel: ``free`` (blocks,) uint64, the bits of the grid points with no facet nearer than ``radius``.
 
-    That one is free. Point (i, j, k) lies at ``origin + spacing * (i, j, k)``; its block is that of (i, j, k) // 4 in a
-    row-major grid of ceil(shape / 4). ``work`` (1, 2): nodes visited and vectors of facets tested; with more than
-    ``most`` of both it ends before it is through.
+    Point (i, j, k) lies at ``origin + spacing * (i, j, k)``; its block is that of (i, j, k) // 4 in a row-major grid of
+    ceil(shape / 4). ``work`` (chunks, 2): nodes visited and vectors of facets tested. With more than ``most`` of both a
+    block it ends, and the blocks left are not tested.
     """
-    stack, tests = np.empty((STACK, 2), np.int64), np.array([0, 0, -1])
+    stack, tests, most = np.empty((STACK, 2), np.int64), np.array([0, 0, -1]), most * (hi - lo)
     points, single = np.empty((3, WIDTH)), np.empty((6, WIDTH), np.float32)
+    ny, nz = -(-shape[1] // SIDE), -(-shape[2] // SIDE)
+    for block in range(lo, hi):
+        if tests[NODES] + tests[PAIRS] > most:
+            break
+        free[block] = _free64(
+            SIDE * (block // (ny * nz)), SIDE * (block // nz % ny), SIDE * (block % nz), origin, spacing, shape,
+            points, single, radius, pad, corners, boxes, level_start, stack, most, tests,
+        )  # fmt: skip
+    work[lo // grain, NODES], work[lo // grain, PAIRS] = tests[NODES], tests[PAIRS]
+
+
+@kernel
+def flood(shape, free, reached):
+    """Set in ``reached`` (blocks,) uint64 the bits of the points that a ball can travel to from the first.
+
+    It moves along the axes through points that are ``free``; the first point counts as free.
+    """
     count, sizes = len(reached), (-(-shape[0] // SIDE), -(-shape[1] // SIDE), -(-shape[2] // SIDE))
     strides = (sizes[1] * sizes[2], sizes[2], 1)
-    free, arrived = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
-    known, waits = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    arrived, waits = np.zeros(count, np.uint64), np.zeros(count, np.bool_)
     queue, head, waiting = np.zeros(count, np.int32), 0, 1  # a ring: no block waits twice
+    free[0] |= np.uint64(1)
     arrived[0], waits[0] = 1, True
-    while waiting > 0 and tests[NODES] + tests[PAIRS] <= most:
+    while waiting > 0:
         block = queue[head]
         head, waiting, waits[block] = (head + 1) % count, waiting - 1, False
         at = (block // strides[0], block // strides[1] % sizes[1], block % sizes[2])
-        if not known[block]:
-            free[block], known[block] = _free64(
-                SIDE * at[0], SIDE * at[1], SIDE * at[2], origin, spacing, shape, points, single,
-                radius, pad, corners, boxes, level_start, stack, most, tests,
-            ), True  # fmt: skip
-            if block == 0:
-                free[block] |= np.uint64(1)
-        word = _fill(reached[block] | arrived[block] & free[block], free[block])
-        if word == reached[block]:
-            continue
+        word = _fill(arrived[block], free[block])
         reached[block] = word
         for side in range(6):
             axis, ahead = side // 2, side % 2 == 0
@@ -125,14 +135,12 @@ def flood(origin, spacing, shape, radius, pad, corners, boxes, level_start, most
                 other, into = block - strides[axis], (word & even & first) << across
             else:
                 continue
-            if known[other]:
-                into &= free[other] & ~reached[other]
+            into &= free[other] & ~reached[other]
             if into & ~arrived[other]:
                 arrived[other] |= into
                 if not waits[other]:
                     queue[(head + waiting) % count] = other
                     waits[other], waiting = True, waiting + 1
-    work[0, NODES], work[0, PAIRS] = tests[NODES], tests[PAIRS]
 
 
 @inlined

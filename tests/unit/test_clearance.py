@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from pricing_engine.kernels.bvh import Bvh, build_bvh
-from pricing_engine.kernels.reach import SIDE, flood, touched
+from pricing_engine.kernels.reach import SIDE, find_free, flood, touched
 from pricing_engine.kernels.work import work_array
 from pricing_engine.mesh.model import Mesh
 from tests.naive import reach as naive
@@ -41,10 +41,16 @@ def arrays_of(bvh: Bvh):
 
 def flooded(bvh: Bvh, origin, spacing: float, shape, radius: float) -> np.ndarray:
     """``reached`` (I, J, K) as booleans."""
-    blocks, work = -(-np.array(shape) // SIDE), work_array(1, 1)
-    reached = np.zeros(int(blocks.prod()), np.uint64)
-    flood(np.array(origin), spacing, np.array(shape), radius, *arrays_of(bvh), PLENTY, reached, work)
-    assert work.sum() > 0
+    blocks = -(-np.array(shape) // SIDE)
+    count = int(blocks.prod())
+    free, reached, work = np.zeros(count, np.uint64), np.zeros(count, np.uint64), work_array(count, 7)
+    for lo in range(0, count, 7):
+        find_free(
+            lo, min(lo + 7, count), 7, np.array(origin), spacing, np.array(shape), radius,
+            *arrays_of(bvh), PLENTY, free, work,
+        )  # fmt: skip
+    flood(np.array(shape), free, reached)
+    assert (work.sum(axis=1) > 0).all()
     bits = (reached[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1)).astype(bool)
     whole = bits.reshape(*blocks, 2, 2, 2, 2, 2, 2).transpose(0, 3, 6, 1, 4, 7, 2, 5, 8).reshape(*(SIDE * blocks))
     inside = np.zeros_like(whole)
