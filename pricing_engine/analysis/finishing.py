@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pricing_engine.kernels.boundary import Boundary
 from pricing_engine.kernels.budget import log2_of
 from pricing_engine.kernels.bvh import Bvh
-from pricing_engine.kernels.reach import flood, touchable, touched
+from pricing_engine.kernels.reach import SIDE, find_free, flood, touched
 from pricing_engine.kernels.surface_samples import place_samples
 from pricing_engine.kernels.threads import run_ranges
 from pricing_engine.kernels.volume import boundary_areas
@@ -16,6 +19,7 @@ from pricing_engine.mesh.model import Floats, Mesh
 
 SAMPLES = 1 << 15
 _GRAIN = 1024
+_GRAIN_BLOCKS = 128
 _GRID = 64
 _GIVE = 0.002  # of the radius: what a felt or brush gives way
 _MOST_TESTS = 256, 16  # a sample; a grid point: times log2 of the number of facets
@@ -42,43 +46,73 @@ def reached_shares(
 
     None where that takes more work than its budget.
     """
-    return [_reached_share(*samples, bvh, radius, threads) for radius in radii[lo:hi]]
+    asked = radii[lo:hi]
+    if not len(samples[0]):
+        return [0.0] * len(asked)
+    columns = samples[0].T  # ten times as fast as by axis
+    box = np.array([column.min() for column in columns]), np.array([column.max() for column in columns])
+    grids = [_flooded(*box, bvh, radius, threads) for radius in asked]
+    return [None if grid is None else _share(*samples, bvh, grid, threads) for grid in grids]
 
 
-def _reached_share(points: Floats, normals: Floats, bvh: Bvh, radius: float, threads: int) -> float | None:
-    if not len(points):
-        return 0.0
-    fits, work = np.zeros(len(points), np.uint8), work_array(len(points), _GRAIN)
-    pad, most = np.float32(bvh.diagonal * 2.0**-22), _MOST_TESTS[0] * log2_of(bvh.corners.shape[1])
-    arrays = pad, bvh.corners, bvh.boxes, bvh.level_start
-    run_ranges(
-        touchable,
-        len(points),
-        _GRAIN,
-        threads,
-        _GRAIN,
-        points,
-        normals,
-        radius,
-        _GIVE * radius,
-        *arrays,
-        most,
-        fits,
-        work,
-    )
-    record("touchable", work)
-    if (work.sum(axis=1) > most * np.minimum(_GRAIN, len(points) - _GRAIN * np.arange(len(work)))).any():
-        return None
-    low, high = points.min(axis=0), points.max(axis=0)
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Centres of a ball of ``radius`` at ``origin + spacing * (i, j, k)``, ``shape`` of them.
+
+    ``reached`` (blocks,): the bits of those it can travel to.
+    """
+
+    radius: float
+    origin: Floats
+    spacing: float
+    shape: NDArray[np.int64]
+    reached: NDArray[np.uint64]
+
+
+def _flooded(low: Floats, high: Floats, bvh: Bvh, radius: float, threads: int) -> _Grid | None:
+    """The centres around the box ``low`` to ``high`` that the ball reaches; None at the end of the budget."""
     extent = float((high - low).max()) + 2 * radius
     spacing = max(radius / 3, extent / _GRID)
     origin = low - (radius + 2 * spacing)
     shape = np.ceil((high - low + 2 * (radius + 2 * spacing)) / spacing).astype(np.int64) + 1
-    reached = np.zeros(int(shape.prod()), np.uint8)
-    work, most = work_array(1, 1), _MOST_TESTS[1] * log2_of(bvh.corners.shape[1]) * len(reached)
-    flood(origin, spacing, shape, max(radius - 0.87 * spacing, 0.501 * spacing), *arrays, most, reached, work)
+    blocks = int((-(-shape // SIDE)).prod())
+    free, reached, work = np.zeros(blocks, np.uint64), np.zeros(blocks, np.uint64), work_array(blocks, _GRAIN_BLOCKS)
+    most, fitting = _most(1, bvh) * SIDE**3, max(radius - 0.87 * spacing, 0.501 * spacing)
+    run_ranges(
+        find_free, blocks, _GRAIN_BLOCKS, threads, _GRAIN_BLOCKS, origin, spacing, shape, fitting,
+        _pad(bvh), bvh.corners, bvh.boxes, bvh.level_start, most, free, work,
+    )  # fmt: skip
     record("flood", work)
-    if work.sum() > most:
+    if _has_ended(work, most, blocks, _GRAIN_BLOCKS):
         return None
-    touching: int = touched(points, normals, radius, origin, spacing, shape, reached, fits)
-    return touching / len(points)
+    flood(shape, free, reached)
+    return _Grid(radius, origin, spacing, shape, reached)
+
+
+def _share(points: Floats, normals: Floats, bvh: Bvh, grid: _Grid, threads: int) -> float | None:
+    touches, work = np.zeros(len(points), np.uint8), work_array(len(points), _GRAIN)
+    most = _most(0, bvh)
+    run_ranges(
+        touched, len(points), _GRAIN, threads, _GRAIN, points, normals, grid.radius, _GIVE * grid.radius,
+        grid.origin, grid.spacing, grid.shape, grid.reached,
+        _pad(bvh), bvh.corners, bvh.boxes, bvh.level_start, most, touches, work,
+    )  # fmt: skip
+    record("touched", work)
+    if _has_ended(work, most, len(points), _GRAIN):
+        return None
+    return int(np.count_nonzero(touches)) / len(points)
+
+
+def _most(search: int, bvh: Bvh) -> int:
+    return _MOST_TESTS[search] * log2_of(bvh.corners.shape[1])
+
+
+def _has_ended(work: NDArray[np.int64], most: int, count: int, grain: int) -> bool:
+    """Whether a chunk took more ``work`` than ``most`` for each of its items."""
+    items = np.minimum(grain, count - grain * np.arange(len(work)))
+    return bool((work.sum(axis=1) > most * items).any())
+
+
+def _pad(bvh: Bvh) -> np.float32:
+    """More than the corners' rounding to float32."""
+    return np.float32(bvh.diagonal * 2.0**-22)

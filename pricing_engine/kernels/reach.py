@@ -4,197 +4,186 @@ A ball of radius r touches a sample with outward normal n when the ball centred 
 (deeper than a small tolerance, which is what the tool's felt gives way) and its centre can travel there from outside.
 The travel is a flood fill over a grid of centres; a grid step is blocked when a ball of slightly reduced radius, but
 never less than half the spacing, does not fit, so no path leaks through a wall however thin. Both questions are one
-query on the BVH: is there any facet nearer than r to a point? Where boxes overlap all over the model, it visits
-them all; the work is bounded.
+query on the BVH (:mod:`clearance`): is there any facet nearer than r to a point? Where boxes overlap all over the
+model, it visits them all; the work is bounded.
+
+The grid is kept in blocks of 4 x 4 x 4 points, one word of 64 bits each, and flooded a block at a time by shifts. All
+blocks are tested before, on many threads: by one query if nothing is near, else by one for each of the eight octets of
+2 x 2 x 2 points. The flood leaves out few, and those inside the model are mostly far from its surface. Point (i, j, k)
+of a block is bit 32 i1 + 16 j1 + 8 k1 + 4 i0 + 2 j0 + k0, where i = 2 i1 + i0: each octet is a byte.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from pricing_engine.kernels.bvh import WIDTH
+from pricing_engine.kernels.clearance import STACK, free8, is_far
 from pricing_engine.kernels.compile import inlined, kernel
-from pricing_engine.kernels.simd import at_most8, fma8, less8, load8, lowest_bit, max8, min8, splat8, sqrt8
-from pricing_engine.kernels.tangent import dot8
+from pricing_engine.kernels.simd import select8, splat8, store8
 from pricing_engine.kernels.work import NODES, PAIRS
 
-_STACK = 256
-_LAST = 2  # after the counts of nodes and pairs
-
-
-@inlined
-def _distance2(px, py, pz, corners, facet):
-    """Squared distance from a point to a facet (Ericson, Real-Time Collision Detection, 5.1.5)."""
-    ax, ay, az = np.float64(corners[0, facet]), np.float64(corners[1, facet]), np.float64(corners[2, facet])
-    ux, uy, uz = corners[3, facet] - ax, corners[4, facet] - ay, corners[5, facet] - az
-    vx, vy, vz = corners[6, facet] - ax, corners[7, facet] - ay, corners[8, facet] - az
-    wx, wy, wz = px - ax, py - ay, pz - az
-    uu, uv, vv = ux * ux + uy * uy + uz * uz, ux * vx + uy * vy + uz * vz, vx * vx + vy * vy + vz * vz
-    wu, wv = wx * ux + wy * uy + wz * uz, wx * vx + wy * vy + wz * vz
-    s, t = 0.0, 0.0
-    d3, d4 = wu - uu, wv - uv
-    d5, d6 = wu - uv, wv - vv
-    vc, vb, va = wu * d4 - d3 * wv, d5 * wv - wu * d6, d3 * d6 - d5 * d4
-    if wu <= 0.0 and wv <= 0.0:
-        pass
-    elif d3 >= 0.0 and d4 <= d3:
-        s = 1.0
-    elif vc <= 0.0 and wu >= 0.0 and d3 <= 0.0:
-        s = wu / (wu - d3) if wu > d3 else 0.0
-    elif d6 >= 0.0 and d5 <= d6:
-        t = 1.0
-    elif vb <= 0.0 and wv >= 0.0 and d6 <= 0.0:
-        t = wv / (wv - d6) if wv > d6 else 0.0
-    elif va <= 0.0 and d4 - d3 >= 0.0 and d5 - d6 >= 0.0:
-        span = (d4 - d3) + (d5 - d6)
-        t = (d4 - d3) / span if span > 0.0 else 0.0
-        s = 1.0 - t
-    else:
-        total = va + vb + vc
-        s, t = vb / total, vc / total
-    dx, dy, dz = wx - s * ux - t * vx, wy - s * uy - t * vy, wz - s * uz - t * vz
-    return dx * dx + dy * dy + dz * dz
-
-
-@inlined
-def _near8(x, y, z, pad, corners, base, wide, radius):
-    """Mask of a leaf's facets that may be within ``radius`` of the point, whose square is ``wide``.
-
-    Facets are excluded by their bounding boxes, widened by ``pad``, and by the distance to their planes. The rounding
-    error of that distance in float32 is bounded by 16 * 2**-24 * |edge| * |edge| * |point - corner|.
-    """
-    zero, rounding = splat8(np.float32(0)), splat8(np.float32(16 * 2.0**-24))
-    ax, ay, az = load8(corners, 0, base), load8(corners, 1, base), load8(corners, 2, base)
-    bx, by, bz = load8(corners, 3, base), load8(corners, 4, base), load8(corners, 5, base)
-    cx, cy, cz = load8(corners, 6, base), load8(corners, 7, base), load8(corners, 8, base)
-    dx = max8(max8(min8(ax, min8(bx, cx)) - x, x - max8(ax, max8(bx, cx))) - pad, zero)
-    dy = max8(max8(min8(ay, min8(by, cy)) - y, y - max8(ay, max8(by, cy))) - pad, zero)
-    dz = max8(max8(min8(az, min8(bz, cz)) - z, z - max8(az, max8(bz, cz))) - pad, zero)
-    mask = less8(fma8(dx, dx, fma8(dy, dy, dz * dz)), wide)
-    if mask == 0:
-        return mask
-    ex, ey, ez, fx, fy, fz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
-    wx, wy, wz = x - ax, y - ay, z - az
-    nx, ny, nz = ey * fz - ez * fy, ez * fx - ex * fz, ex * fy - ey * fx
-    height = dot8(nx, ny, nz, wx, wy, wz)
-    lengths = dot8(ex, ey, ez, ex, ey, ez) * dot8(fx, fy, fz, fx, fy, fz) * dot8(wx, wy, wz, wx, wy, wz)
-    reach = radius * sqrt8(dot8(nx, ny, nz, nx, ny, nz)) + rounding * sqrt8(lengths)
-    return mask & at_most8(max8(height, zero - height), reach)
-
-
-@inlined
-def _is_free(px, py, pz, radius, pad, corners, boxes, level_start, stack, tests):
-    """Whether no facet is nearer than ``radius`` to the point (relative to the BVH's centre).
-
-    The facet that was found last, ``tests[_LAST]``, is tried first: neighbours are blocked by the same.
-    """
-    limit = radius * radius
-    if tests[_LAST] >= 0:
-        tests[PAIRS] += 1
-        if _distance2(px, py, pz, corners, tests[_LAST]) < limit:
-            return False
-    x, y, z, zero = splat8(np.float32(px)), splat8(np.float32(py)), splat8(np.float32(pz)), splat8(np.float32(0))
-    wide = splat8(np.float32(limit * 1.00001))  # the boxes' distances are float32: none that matters may be missed
-    pad8, radius8 = splat8(pad), splat8(np.float32(radius) + pad)
-    top = len(level_start) - 1
-    stack[0, 0], stack[0, 1] = top, level_start[top]
-    depth = 1
-    while depth > 0:
-        depth -= 1
-        level, group = stack[depth, 0], stack[depth, 1]
-        tests[NODES] += 1
-        dx = max8(max8(load8(boxes, 0, group) - x, x - load8(boxes, 3, group)), zero)
-        dy = max8(max8(load8(boxes, 1, group) - y, y - load8(boxes, 4, group)), zero)
-        dz = max8(max8(load8(boxes, 2, group) - z, z - load8(boxes, 5, group)), zero)
-        near = less8(fma8(dx, dx, fma8(dy, dy, dz * dz)), wide)
-        while near:
-            box = group + lowest_bit(near)
-            near &= near - 1
-            if level > 0:
-                stack[depth, 0] = level - 1
-                stack[depth, 1] = level_start[level - 1] + 8 * (box - level_start[level])
-                depth += 1
-                continue
-            tests[NODES] += 1
-            facets = _near8(x, y, z, pad8, corners, 8 * box, wide, radius8)
-            while facets:
-                facet = 8 * box + lowest_bit(facets)
-                facets &= facets - 1
-                tests[PAIRS] += 1
-                if _distance2(px, py, pz, corners, facet) < limit:
-                    tests[_LAST] = facet
-                    return False
-    return True
+SIDE = 4  # points along a block
+# By axis: the bits of points with an even coordinate there, and with a coordinate of 0 or 1.
+_EVEN = (0x0F0F0F0F0F0F0F0F, 0x3333333333333333, 0x5555555555555555)
+_FIRST = (0x00000000FFFFFFFF, 0x0000FFFF0000FFFF, 0x00FF00FF00FF00FF)
 
 
 @kernel
-def touchable(lo, hi, grain, points, normals, radius, tolerance, pad, corners, boxes, level_start, most, out, work):
-    """Range kernel: ``out[i]`` 1 where the ball fits at sample i; points (N, 3) relative to the BVH's centre.
+def touched(
+    lo, hi, grain, points, normals, radius, tolerance, origin, spacing, shape, reached,
+    pad, corners, boxes, level_start, most, out, work,
+):  # fmt: skip
+    """Range kernel: ``out[i]`` 1 where the ball touches sample i; ``points`` (N, 3) relative to the BVH's centre.
 
-    ``work`` (chunks, 2): nodes visited and facets tested. With more than ``most`` of both a sample it ends, and the
-    samples left are not tested.
+    It does where a corner of the grid's cell around its centre is ``reached`` (see :func:`flood`), which is asked
+    first, and where it fits. ``work`` (chunks, 2): nodes visited and vectors of facets tested. With more than ``most``
+    of both a sample it ends, and the samples left are not tested.
     """
-    stack, tests = np.empty((_STACK, 2), np.int64), np.array([0, 0, -1])
+    stack, tests, most = np.empty((STACK, 2), np.int64), np.array([0, 0, -1]), most * (hi - lo)
+    centres, single = np.zeros((3, WIDTH)), np.zeros((6, WIDTH), np.float32)
+    which, filled = np.zeros(WIDTH, np.int64), 0
     for i in range(lo, hi):
-        if tests[NODES] + tests[PAIRS] > most * (hi - lo):
-            break
         x = points[i, 0] + radius * normals[i, 0]
         y = points[i, 1] + radius * normals[i, 1]
         z = points[i, 2] + radius * normals[i, 2]
-        out[i] = 1 if _is_free(x, y, z, radius - tolerance, pad, corners, boxes, level_start, stack, tests) else 0
+        if _has_arrived(x, y, z, origin, spacing, shape, reached):
+            for lane in range(filled, WIDTH):  # lanes that are not filled later repeat this one
+                centres[0, lane], centres[1, lane], centres[2, lane] = x, y, z
+            for axis in range(3):
+                single[3 + axis, filled] = np.float32(-normals[i, axis])
+            which[filled] = i
+            filled += 1
+        if filled == WIDTH or (filled > 0 and i == hi - 1):
+            free = free8(
+                centres, single, (1 << filled) - 1, True, radius - tolerance,
+                pad, corners, boxes, level_start, stack, most, tests,
+            )  # fmt: skip
+            if tests[NODES] + tests[PAIRS] > most:
+                break
+            for lane in range(filled):
+                out[which[lane]] = free >> lane & 1
+            filled = 0
+    work[lo // grain, NODES], work[lo // grain, PAIRS] = tests[NODES], tests[PAIRS]
+
+
+@inlined
+def _has_arrived(x, y, z, origin, spacing, shape, reached):
+    """Whether a corner of the cell around a point was reached."""
+    a = int(np.floor((x - origin[0]) / spacing))
+    b = int(np.floor((y - origin[1]) / spacing))
+    c = int(np.floor((z - origin[2]) / spacing))
+    ny, nz = -(-shape[1] // SIDE), -(-shape[2] // SIDE)
+    for corner in range(8):
+        i = min(max(a + (corner & 1), 0), shape[0] - 1)
+        j = min(max(b + (corner >> 1 & 1), 0), shape[1] - 1)
+        k = min(max(c + (corner >> 2), 0), shape[2] - 1)
+        bit = (i & 2) << 4 | (j & 2) << 3 | (k & 2) << 2 | (i & 1) << 2 | (j & 1) << 1 | (k & 1)
+        if reached[(i // SIDE * ny + j // SIDE) * nz + k // SIDE] >> np.uint64(bit) & np.uint64(1):
+            return True
+    return False
+
+
+@kernel
+def find_free(
+    lo, hi, grain, origin, spacing, shape, radius, pad, corners, boxes, level_start, most, free, work
+):  # fmt: skip
+    """Range kernel: ``free`` (blocks,) uint64, the bits of the grid points with no facet nearer than ``radius``.
+
+    Point (i, j, k) lies at ``origin + spacing * (i, j, k)``; its block is that of (i, j, k) // 4 in a row-major grid of
+    ceil(shape / 4). ``work`` (chunks, 2): nodes visited and vectors of facets tested. With more than ``most`` of both a
+    block it ends, and the blocks left are not tested.
+    """
+    stack, tests, most = np.empty((STACK, 2), np.int64), np.array([0, 0, -1]), most * (hi - lo)
+    points, single = np.empty((3, WIDTH)), np.empty((6, WIDTH), np.float32)
+    ny, nz = -(-shape[1] // SIDE), -(-shape[2] // SIDE)
+    for block in range(lo, hi):
+        if tests[NODES] + tests[PAIRS] > most:
+            break
+        free[block] = _free64(
+            SIDE * (block // (ny * nz)), SIDE * (block // nz % ny), SIDE * (block % nz), origin, spacing, shape,
+            points, single, radius, pad, corners, boxes, level_start, stack, most, tests,
+        )  # fmt: skip
     work[lo // grain, NODES], work[lo // grain, PAIRS] = tests[NODES], tests[PAIRS]
 
 
 @kernel
-def flood(origin, spacing, shape, radius, pad, corners, boxes, level_start, most, reached, work):
-    """Mark in ``reached`` (cells,) uint8 with 1 the grid points that a ball can travel to from cell 0, which is free.
+def flood(shape, free, reached):
+    """Set in ``reached`` (blocks,) uint64 the bits of the points that a ball can travel to from the first.
 
-    Cell (i, j, k) lies at ``origin + spacing * (i, j, k)`` and has index ``(i * shape[1] + j) * shape[2] + k``; 2 marks
-    points found blocked. Each point is tested once, and only when the flood arrives. ``work`` (1, 2): nodes visited and
-    facets tested; with more than ``most`` of both it ends before it is through.
+    It moves along the axes through points that are ``free``; the first point counts as free.
     """
-    stack, tests = np.empty((_STACK, 2), np.int64), np.array([0, 0, -1])
-    queue = np.empty(len(reached), np.int32)
-    queue[0], reached[0] = 0, 1
-    head, tail = 0, 1
-    while head < tail and tests[NODES] + tests[PAIRS] <= most:
-        cell = queue[head]
-        head += 1
-        i, j, k = cell // (shape[1] * shape[2]), cell // shape[2] % shape[1], cell % shape[2]
+    count, sizes = len(reached), (-(-shape[0] // SIDE), -(-shape[1] // SIDE), -(-shape[2] // SIDE))
+    strides = (sizes[1] * sizes[2], sizes[2], 1)
+    arrived, waits = np.zeros(count, np.uint64), np.zeros(count, np.bool_)
+    queue, head, waiting = np.zeros(count, np.int32), 0, 1  # a ring: no block waits twice
+    free[0] |= np.uint64(1)
+    arrived[0], waits[0] = 1, True
+    while waiting > 0:
+        block = queue[head]
+        head, waiting, waits[block] = (head + 1) % count, waiting - 1, False
+        at = (block // strides[0], block // strides[1] % sizes[1], block % sizes[2])
+        word = _fill(arrived[block], free[block])
+        reached[block] = word
         for side in range(6):
-            step = 1 if side % 2 == 0 else -1
-            a = i + step if side // 2 == 0 else i
-            b = j + step if side // 2 == 1 else j
-            c = k + step if side // 2 == 2 else k
-            if a < 0 or b < 0 or c < 0 or a >= shape[0] or b >= shape[1] or c >= shape[2]:
+            axis, ahead = side // 2, side % 2 == 0
+            across = np.uint64(9 * (4 >> axis))
+            even, first = np.uint64(_EVEN[axis]), np.uint64(_FIRST[axis])
+            if ahead and at[axis] + 1 < sizes[axis]:
+                other, into = block + strides[axis], (word & ~even & ~first) >> across
+            elif not ahead and at[axis] > 0:
+                other, into = block - strides[axis], (word & even & first) << across
+            else:
                 continue
-            other = (a * shape[1] + b) * shape[2] + c
-            if reached[other] == 0:
-                x, y, z = origin[0] + spacing * a, origin[1] + spacing * b, origin[2] + spacing * c
-                if _is_free(x, y, z, radius, pad, corners, boxes, level_start, stack, tests):
-                    reached[other] = 1
-                    queue[tail] = other
-                    tail += 1
-                else:
-                    reached[other] = 2
-    work[0, NODES], work[0, PAIRS] = tests[NODES], tests[PAIRS]
+            into &= free[other] & ~reached[other]
+            if into & ~arrived[other]:
+                arrived[other] |= into
+                if not waits[other]:
+                    queue[(head + waiting) % count] = other
+                    waits[other], waiting = True, waiting + 1
 
 
-@kernel
-def touched(points, normals, radius, origin, spacing, shape, reached, fits):
-    """How many samples a ball touches: it fits there, and a corner of the centre's cell was reached."""
-    count = 0
-    for i in range(len(points)):
-        if fits[i] != 1:
+@inlined
+def _fill(word, free):
+    """Spread the bits of ``word`` to neighbours that are ``free`` in the block, until nothing is new."""
+    before = np.uint64(0)
+    while word != before:
+        before = word
+        for axis in range(3):
+            step, even, first = np.uint64(4 >> axis), np.uint64(_EVEN[axis]), np.uint64(_FIRST[axis])
+            far = np.uint64(7) * step  # between coordinates 1 and 2, which lie in two octets
+            beside = (word & even) << step | (word & ~even) >> step
+            word |= free & (beside | (word & ~even & first) << far | (word & even & ~first) >> far)
+    return word
+
+
+@inlined
+def _free64(
+    i, j, k, origin, spacing, shape, points, single, radius, pad, corners, boxes, level_start, stack, most, tests
+):
+    """The free points of the block that begins at point (i, j, k), without those outside the grid."""
+    _place8(i, j, k, SIDE - 1, origin, spacing, points)
+    far, free = is_far(points, radius, boxes, level_start, stack, tests), np.uint64(0)
+    for octet in range(8):
+        a, b, c = i + 2 * (octet >> 2), j + 2 * (octet >> 1 & 1), k + 2 * (octet & 1)
+        if a >= shape[0] or b >= shape[1] or c >= shape[2]:
             continue
-        a = int(np.floor((points[i, 0] + radius * normals[i, 0] - origin[0]) / spacing))
-        b = int(np.floor((points[i, 1] + radius * normals[i, 1] - origin[1]) / spacing))
-        c = int(np.floor((points[i, 2] + radius * normals[i, 2] - origin[2]) / spacing))
-        arrived = False
-        for corner in range(8):
-            x = min(max(a + (corner & 1), 0), shape[0] - 1)
-            y = min(max(b + (corner >> 1 & 1), 0), shape[1] - 1)
-            z = min(max(c + (corner >> 2), 0), shape[2] - 1)
-            arrived = arrived or reached[(x * shape[1] + y) * shape[2] + z] == 1
-        if arrived:
-            count += 1
-    return count
+        found = 0xFF if a + 1 < shape[0] else 0x0F
+        found &= 0xFF if b + 1 < shape[1] else 0x33
+        found &= 0xFF if c + 1 < shape[2] else 0x55
+        if not far:
+            _place8(a, b, c, 1, origin, spacing, points)
+            found = free8(
+                points, single, found, False, radius, pad, corners, boxes, level_start, stack, most, tests
+            )  # fmt: skip
+        free |= np.uint64(found) << np.uint64(WIDTH * octet)
+    return free
+
+
+@inlined
+def _place8(i, j, k, size, origin, spacing, points):
+    """Corners of the cube of grid points from (i, j, k) to ``size`` steps on, the last coordinate running fastest."""
+    x, y, z = origin[0] + spacing * i, origin[1] + spacing * j, origin[2] + spacing * k
+    store8(points, 0, select8(0xF0, splat8(origin[0] + spacing * (i + size)), splat8(x)))
+    store8(points, WIDTH, select8(0xCC, splat8(origin[1] + spacing * (j + size)), splat8(y)))
+    store8(points, 2 * WIDTH, select8(0xAA, splat8(origin[2] + spacing * (k + size)), splat8(z)))

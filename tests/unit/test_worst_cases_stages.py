@@ -160,10 +160,12 @@ class TestReach:
     @pytest.mark.parametrize("n", [*SIZES, LARGE])
     @pytest.mark.parametrize("kind", ["open_rims", "stacked_sheets", "large_over_small"])
     def test_tests_a_sample_grow_as_log_n(self, kind: str, n: int) -> None:
-        mesh, counts, _ = self.shares(KINDS[kind](n))
+        mesh, counts, found = self.shares(KINDS[kind](n))
         log = math.log2(mesh.facet_count)
-        assert 0 < counts.nodes["touchable"] + counts.pairs["touchable"] <= C_REACH * finishing.SAMPLES * log
-        assert counts.nodes["flood"] + counts.pairs["flood"] <= 20 * 80**3 * log
+        assert 0 < counts.nodes["flood"] + counts.pairs["flood"] <= 20 * 80**3 * log
+        touched = counts.nodes["touched"] + counts.pairs["touched"]
+        assert touched <= C_REACH * finishing.SAMPLES * log
+        assert touched > 0 or found == [None]  # nobody asks where the ball fits if the flood did not end
 
     def test_a_share_is_unknown_at_the_end_of_either_budget(self, monkeypatch: pytest.MonkeyPatch) -> None:
         soup = KINDS["stacked_plates"](1_000)
