@@ -54,7 +54,10 @@ def largest_faces(hull: Hull | None) -> Floats:
     """Unit outward normals (K, 3) of the hull's faces, coplanar triangles taken together, largest first."""
     if hull is None:
         return np.empty((0, 3))
-    keys, first, face = np.unique(np.rint(hull.normals / _COPLANAR), axis=0, return_index=True, return_inverse=True)
+    keys = np.rint(hull.normals / _COPLANAR)
+    steps = 2 * round(1 / _COPLANAR) + 1  # one number of all three, as far as 64 bits go: half the time of by rows
+    joined = ((keys[:, 0] + steps // 2) * steps + keys[:, 1] + steps // 2).astype(np.int64) * steps
+    _, first, face = np.unique(joined + keys[:, 2].astype(np.int64), return_index=True, return_inverse=True)
     areas = np.bincount(face.ravel(), weights=hull.areas)
-    order = np.lexsort((*keys.T, -np.rint(areas / (_COPLANAR * areas.max()))))
+    order = np.lexsort((*keys[first].T, -np.rint(areas / (_COPLANAR * areas.max()))))
     return np.ascontiguousarray(hull.normals[first[order]])

@@ -13,12 +13,12 @@ from pricing_engine.kernels.budget import UNMEASURED
 from pricing_engine.kernels.bvh import Bvh
 from pricing_engine.kernels.ray_thickness import ray_thickness
 from pricing_engine.kernels.sphere_thickness import sphere_thickness
+from pricing_engine.kernels.volume import triangle_areas
 from pricing_engine.kernels.walls import build_walls
 from pricing_engine.mesh.model import Floats, Mesh
 
 THIN_LIMITS_MM = (0.5, 0.8, 1.0)
 _WHERE_COUNT = 5
-_BLOCK = 1 << 18
 _FACETS_A_PART = 32_768  # some 150 ms
 
 
@@ -68,7 +68,7 @@ def start_thickness(spread: Spread, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]
 
     def join() -> Thickness:
         ray, sphere = (np.concatenate(parts) for parts in zip(*parts_of(), strict=True))
-        return summarise(mesh, ray, sphere)
+        return summarise(mesh, ray, sphere, spread.threads)
 
     return join
 
@@ -82,11 +82,11 @@ def _of_facets(
     return ray, sphere_thickness(mesh, bvh, walls, threads, facets, ray)
 
 
-def summarise(mesh: Mesh, ray: NDArray[np.float64], sphere: NDArray[np.float64]) -> Thickness:
+def summarise(mesh: Mesh, ray: NDArray[np.float64], sphere: NDArray[np.float64], threads: int) -> Thickness:
     """Sum up per-facet thicknesses (F,) in mm, NaN where there is none, UNMEASURED where a budget ended."""
     complete = [not (of == UNMEASURED).any() for of in (ray, sphere)]
     ray, sphere = (np.where(of == UNMEASURED, np.nan, of) for of in (ray, sphere))
-    areas = _areas(mesh)
+    areas = triangle_areas(mesh.vertices, mesh.facets, np.ones(mesh.facet_count, np.bool_), threads)
     whole = float(areas.sum()) if complete[1] else 0.0
     fractions: dict[str, float | None] = {
         str(limit): float(areas[sphere < limit].sum()) / whole if whole > 0 else None for limit in THIN_LIMITS_MM
@@ -96,16 +96,6 @@ def summarise(mesh: Mesh, ray: NDArray[np.float64], sphere: NDArray[np.float64])
         for of, known in zip((ray, sphere), complete, strict=True)
     )
     return Thickness(of_ray, of_sphere, fractions, sphere, _thinnest(mesh, sphere), all(complete))
-
-
-def _areas(mesh: Mesh) -> NDArray[np.float64]:
-    """Area of each facet (F,) mm2, a block at a time: the corners of all facets at once would double the memory."""
-    areas = np.empty(mesh.facet_count)
-    for lo in range(0, mesh.facet_count, _BLOCK):
-        a, b, c = (mesh.vertices[mesh.facets[lo : lo + _BLOCK, corner]] for corner in range(3))
-        cross = np.cross(b - a, c - a)
-        areas[lo : lo + _BLOCK] = np.sqrt(np.einsum("ij,ij->i", cross, cross)) / 2
-    return areas
 
 
 def _thinnest(mesh: Mesh, sphere: NDArray[np.float64]) -> NDArray[np.float64]:

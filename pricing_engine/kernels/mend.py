@@ -12,6 +12,21 @@ from pricing_engine.kernels.compile import kernel
 
 
 @kernel
+def may_repeat(facets, neighbours):
+    """(F,) bool: which facets may repeat another: not those with an edge shared with one facet on other vertices."""
+    found = np.ones(len(facets), np.bool_)
+    for facet in range(len(facets)):
+        a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]
+        for corner in range(3):
+            other = neighbours[facet, corner]
+            if other >= 0:
+                x, y, z = facets[other, 0], facets[other, 1], facets[other, 2]
+                same = (a in (x, y, z)) and (b in (x, y, z)) and (c in (x, y, z))
+                found[facet] = found[facet] and same
+    return found
+
+
+@kernel
 def minority_flips(facets, neighbours):
     """(F,) uint8: one where the facet must be flipped. Ties keep the patch's first facet as it is."""
     flip = np.zeros(len(facets), np.uint8)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pricing_engine.kernels.boundary import WHOLE, Boundary
 from pricing_engine.kernels.compile import inlined, kernel
 from pricing_engine.kernels.threads import chunk_count, run_ranges
-from pricing_engine.mesh.model import Floats, Mesh
+from pricing_engine.mesh.model import Floats, Ints, Mesh
 
 _GRAIN = 65536
 
@@ -27,11 +28,16 @@ def boundary_areas(mesh: Mesh, boundary: Boundary, threads: int) -> Floats:
 
     0 for facets that are cut or bound nothing, and for closings of holes, which are no surface.
     """
-    count, pieces = mesh.facet_count, boundary.pieces
-    areas = np.empty(count + len(pieces))
-    run_ranges(_whole_areas, count, _GRAIN, threads, mesh.vertices, mesh.facets, boundary.status, areas)
-    cross = np.cross(pieces[:, 1] - pieces[:, 0], pieces[:, 2] - pieces[:, 0])
-    areas[count:] = np.where(boundary.piece_facet >= 0, np.linalg.norm(cross, axis=1) / 2, 0.0)
+    whole = triangle_areas(mesh.vertices, mesh.facets, boundary.status == WHOLE, threads)
+    corners = np.arange(3 * len(boundary.pieces), dtype=np.int32).reshape(-1, 3)
+    cut = triangle_areas(boundary.pieces.reshape(-1, 3), corners, boundary.piece_facet >= 0, threads)
+    return np.concatenate([whole, cut])
+
+
+def triangle_areas(points: Floats, triangles: Ints, counted: NDArray[np.bool_], threads: int) -> Floats:
+    """(N,): areas of ``triangles`` (N, 3) between ``points`` (V, 3), 0 for those that are not ``counted`` (N,)."""
+    areas = np.empty(len(triangles))
+    run_ranges(_areas, len(triangles), _GRAIN // 8, threads, points, triangles, counted, areas)
     return areas
 
 
@@ -66,13 +72,13 @@ def _pieces(lo, hi, pieces, centre, sums):
 
 
 @kernel
-def _whole_areas(lo, hi, vertices, facets, status, areas):
-    for f in range(lo, hi):
-        areas[f] = 0.0
-        if status[f] == WHOLE:
-            a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
-            ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]
-            ux, uy, uz = vertices[b, 0] - ax, vertices[b, 1] - ay, vertices[b, 2] - az
-            vx, vy, vz = vertices[c, 0] - ax, vertices[c, 1] - ay, vertices[c, 2] - az
+def _areas(lo, hi, points, triangles, counted, areas):
+    for t in range(lo, hi):
+        areas[t] = 0.0
+        if counted[t]:
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            ax, ay, az = points[a, 0], points[a, 1], points[a, 2]
+            ux, uy, uz = points[b, 0] - ax, points[b, 1] - ay, points[b, 2] - az
+            vx, vy, vz = points[c, 0] - ax, points[c, 1] - ay, points[c, 2] - az
             x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-            areas[f] = np.sqrt(x * x + y * y + z * z) / 2
+            areas[t] = np.sqrt(x * x + y * y + z * z) / 2

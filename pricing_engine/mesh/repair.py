@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.mend import minority_flips, renumber
+from pricing_engine.kernels.mend import may_repeat, minority_flips, renumber
 from pricing_engine.mesh.integrity import Topology, measure_topology
 from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.nesting import nest, pairs_about
@@ -61,7 +61,8 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
         closed = topology.winding_consistent and topology.boundary_edges == 0
         if closed:  # before facets cancel: a body and a copy of it that is inside out are two
             facets = _turn(mesh, topology, threads, done)
-        copies = kept[_may_repeat(mesh.facets, topology.neighbours)[kept]]
+        repeats = may_repeat(mesh.facets, topology.neighbours)  # type: ignore[no-untyped-call]
+        copies = kept[repeats[kept]]
         staying, repeated, opposite = _without_duplicates(facets, copies, closed)
         gone = np.setdiff1d(copies, staying, assume_unique=True)
         kept = np.setdiff1d(kept, gone, assume_unique=True)
@@ -136,14 +137,6 @@ def inverted_shells(mesh: Mesh, shells: Shells, threads: int) -> Inverted:
 def _distinct_corners(facets: NDArray[np.int32]) -> NDArray[np.int64]:
     a, b, c = facets.T
     return np.flatnonzero((a != b) & (b != c) & (c != a))
-
-
-def _may_repeat(facets: NDArray[np.int32], neighbours: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Which facets may repeat another: not those that share an edge with just one facet on other vertices."""
-    corners = np.sort(facets, axis=1)
-    apart = [(neighbour >= 0) & (corners[neighbour] != corners).any(axis=1) for neighbour in neighbours.T]
-    alone: NDArray[np.bool_] = ~(apart[0] | apart[1] | apart[2])
-    return alone
 
 
 def _without_duplicates(

@@ -138,9 +138,9 @@ class TestThickness:
         values = np.linspace(0.1, 0.2, mesh.facet_count)
         ended = values.copy()
         ended[7] = UNMEASURED
-        assert summarise(mesh, values, values).measured
+        assert summarise(mesh, values, values, 2).measured
         for ray, sphere in ((ended, values), (values, ended)):
-            found = summarise(mesh, ray, sphere)
+            found = summarise(mesh, ray, sphere, 2)
             assert not found.measured
             assert (found.ray.p50_mm is None) == (ray is ended)
             assert (found.sphere.p50_mm is None) == (sphere is ended)
