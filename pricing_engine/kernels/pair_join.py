@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.bvh import WIDTH
-from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.compile import kernel
 from pricing_engine.kernels.facet_pairs import may_meet
 from pricing_engine.kernels.fans import fans_apart
 from pricing_engine.kernels.work import NODES, PAIRS
@@ -15,7 +15,7 @@ GRAIN_LEAVES = 256
 MOST_IN_CHUNK = 1 << 20  # pairs after which a chunk stops
 
 
-@inlined
+@kernel
 def spent(nodes, tests):
     """Units of work, some 10 ns each: blocks of eight boxes and joined leaves; tested pairs of facets or of fans."""
     return nodes + 4 * tests
