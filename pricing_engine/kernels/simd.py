@@ -123,6 +123,12 @@ def sqrt8(typing: Any, a: Any) -> Any:
     return a(a), lambda context, builder, sig, args: _call(builder, "llvm.sqrt", *args)
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def abs8(typing: Any, a: Any) -> Any:
+    """Absolute values."""
+    return a(a), lambda context, builder, sig, args: _call(builder, "llvm.fabs", *args)
+
+
 def _extreme(comparison: str) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.select(builder.fcmp_ordered(comparison, args[0], args[1]), args[0], args[1])
@@ -163,6 +169,12 @@ def at_most8(typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def equal8(typing: Any, a: Any, b: Any) -> Any:
+    """Mask of the lanes with ``a == b`` (never where either is NaN)."""
+    return types.int64(a, a), _compare("==")
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def select8(typing: Any, mask: Any, a: Any, b: Any) -> Any:
     """Lanes of ``a`` where the mask's bit is set, of ``b`` elsewhere."""
 
@@ -176,6 +188,12 @@ def select8(typing: Any, mask: Any, a: Any, b: Any) -> Any:
 def lowest_bit(typing: Any, mask: Any) -> Any:
     """Index of the lowest set bit of a mask that is not 0."""
     return types.int64(types.int64), lambda context, builder, sig, args: builder.cttz(args[0], ir.IntType(1)(1))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def bit_count(typing: Any, mask: Any) -> Any:
+    """How many bits of a mask are set."""
+    return types.int64(types.int64), lambda context, builder, sig, args: builder.ctpop(args[0])
 
 
 @intrinsic  # type: ignore[untyped-decorator]
