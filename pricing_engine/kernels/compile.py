@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+# no reference counts: each costs an atomic step, which threads that share an array fight for
+_UNCOUNTED: dict[str, Any] = {**_OPTIONS, "_nrt": False}
 
 
 def kernel(function: Function) -> Function:
@@ -15,11 +18,17 @@ def kernel(function: Function) -> Function:
 
     No ``fastmath``: reassociation could change a quote between compilers. Multiply-adds are written by hand.
     """
-    compiled: Function = numba.njit(function, nogil=True, cache=True, error_model="numpy")
+    compiled: Function = numba.njit(function, **_OPTIONS)
+    return compiled
+
+
+def uncounted(function: Function) -> Function:
+    """Compile a function for hot loops of kernels to call, which neither makes nor returns arrays nor counts them."""
+    compiled: Function = numba.njit(function, **_UNCOUNTED)
     return compiled
 
 
 def inlined(function: Function) -> Function:
-    """Compile a small helper that is inlined by LLVM into the kernels that call it."""
-    compiled: Function = numba.njit(function, nogil=True, cache=True, error_model="numpy", forceinline=True)
+    """Compile a small helper, :func:`uncounted` too, that is inlined by LLVM into the kernels that call it."""
+    compiled: Function = numba.njit(function, forceinline=True, **_UNCOUNTED)
     return compiled

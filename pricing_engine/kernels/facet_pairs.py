@@ -11,7 +11,7 @@ import math
 
 from pricing_engine.kernels.compile import inlined, kernel
 
-_LINEAR = 2.0**-48  # error of d . w, relative to |d|_1 E
+LINEAR = 2.0**-48  # error of d . w, relative to |d|_1 E
 _CUBIC = 2.0**-44  # error of (u x v) . w, relative to E**3
 _QUARTIC = 2.0**-44  # error of (e x u) . (e x w), relative to E**4
 
@@ -22,12 +22,14 @@ def _minus(v, i, j):
 
 
 @inlined
-def _dot(u, v):
+def dot(u, v):
+    """Dot product, of numbers or of eight lanes."""
     return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
 
 
 @inlined
-def _cross(u, v):
+def cross(u, v):
+    """Cross product, of numbers or of eight lanes."""
     return u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]
 
 
@@ -69,12 +71,12 @@ def may_meet(vertices, facets, f, g, near):
 def _may_fold(vertices, p, q, a, b, near):
     edge, u, w = _minus(vertices, q, p), _minus(vertices, a, p), _minus(vertices, b, p)
     extent = max(_longest(edge), _longest(u), _longest(w))
-    normal_a, normal_b = _cross(edge, u), _cross(edge, w)
-    square_a, square_b = _dot(normal_a, normal_a), _dot(normal_b, normal_b)
-    if _dot(normal_a, normal_b) < -_QUARTIC * extent * extent * extent * extent:  # unfolded by more than a right angle
-        return min(square_a, square_b) < near * near * _dot(edge, edge)
+    normal_a, normal_b = cross(edge, u), cross(edge, w)
+    square_a, square_b = dot(normal_a, normal_a), dot(normal_b, normal_b)
+    if dot(normal_a, normal_b) < -_QUARTIC * extent * extent * extent * extent:  # unfolded by more than a right angle
+        return min(square_a, square_b) < near * near * dot(edge, edge)
     margin = near * math.sqrt(max(square_a, square_b)) + _CUBIC * extent * extent * extent
-    return not abs(_dot(normal_a, w)) > margin
+    return not abs(dot(normal_a, w)) > margin
 
 
 @inlined
@@ -83,14 +85,14 @@ def _may_meet_at_vertex(vertices, p, a1, a2, b1, b2, near):
     w1, w2 = _minus(vertices, b1, p), _minus(vertices, b2, p)
     extent = max(_longest(u1), _longest(u2), _longest(w1), _longest(w2))
     rounding = _CUBIC * extent * extent * extent
-    normal = _cross(u1, u2)
-    margin = near * math.sqrt(_dot(normal, normal)) + rounding
-    s1, s2 = _dot(normal, w1), _dot(normal, w2)
+    normal = cross(u1, u2)
+    margin = near * math.sqrt(dot(normal, normal)) + rounding
+    s1, s2 = dot(normal, w1), dot(normal, w2)
     if min(s1, s2) > margin or max(s1, s2) < -margin:
         return False
-    normal = _cross(w1, w2)
-    margin = near * math.sqrt(_dot(normal, normal)) + rounding
-    s1, s2 = _dot(normal, u1), _dot(normal, u2)
+    normal = cross(w1, w2)
+    margin = near * math.sqrt(dot(normal, normal)) + rounding
+    s1, s2 = dot(normal, u1), dot(normal, u2)
     if min(s1, s2) > margin or max(s1, s2) < -margin:
         return False
     return not _wedges_apart(u1, u2, w1, w2, extent, near)
@@ -102,13 +104,13 @@ def _wedges_apart(u1, u2, w1, w2, extent, near):
     best, d = -2.0, (0.0, 0.0, 0.0)
     for u in (u1, u2):
         for w in (w1, w2):
-            x, y = math.sqrt(_dot(u, u)), math.sqrt(_dot(w, w))
-            if x > 0.0 and y > 0.0 and _dot(u, w) / (x * y) > best:
-                best = _dot(u, w) / (x * y)
+            x, y = math.sqrt(dot(u, u)), math.sqrt(dot(w, w))
+            if x > 0.0 and y > 0.0 and dot(u, w) / (x * y) > best:
+                best = dot(u, w) / (x * y)
                 d = (u[0] / x - w[0] / y, u[1] / x - w[1] / y, u[2] / x - w[2] / y)
     size = abs(d[0]) + abs(d[1]) + abs(d[2])
-    margin = size * (near + _LINEAR * extent)
-    return min(_dot(d, u1), _dot(d, u2)) > margin and max(_dot(d, w1), _dot(d, w2)) < -margin
+    margin = size * (near + LINEAR * extent)
+    return min(dot(d, u1), dot(d, u2)) > margin and max(dot(d, w1), dot(d, w2)) < -margin
 
 
 @inlined
@@ -117,15 +119,15 @@ def _may_meet_apart(vertices, a0, a1, a2, b0, b1, b2, near):
     w0, w1, w2 = _minus(vertices, b0, a0), _minus(vertices, b1, a0), _minus(vertices, b2, a0)
     extent = max(_longest(u1), _longest(u2), _longest(w0), _longest(w1), _longest(w2))
     rounding = _CUBIC * extent * extent * extent
-    normal = _cross(u1, u2)
-    margin = near * math.sqrt(_dot(normal, normal)) + rounding
-    s0, s1, s2 = _dot(normal, w0), _dot(normal, w1), _dot(normal, w2)
+    normal = cross(u1, u2)
+    margin = near * math.sqrt(dot(normal, normal)) + rounding
+    s0, s1, s2 = dot(normal, w0), dot(normal, w1), dot(normal, w2)
     if min(s0, s1, s2) > margin or max(s0, s1, s2) < -margin:
         return False
-    other = _cross(_minus(vertices, b1, b0), _minus(vertices, b2, b0))
-    margin = near * math.sqrt(_dot(other, other)) + rounding
-    s0 = -_dot(other, w0)
-    s1, s2 = _dot(other, _minus(vertices, a1, b0)), _dot(other, _minus(vertices, a2, b0))
+    other = cross(_minus(vertices, b1, b0), _minus(vertices, b2, b0))
+    margin = near * math.sqrt(dot(other, other)) + rounding
+    s0 = -dot(other, w0)
+    s1, s2 = dot(other, _minus(vertices, a1, b0)), dot(other, _minus(vertices, a2, b0))
     if min(s0, s1, s2) > margin or max(s0, s1, s2) < -margin:
         return False
     return not _edges_apart(normal, other, u1, u2, w0, w1, w2, extent, near)
@@ -140,9 +142,9 @@ def _edges_apart(normal, other, u1, u2, w0, w1, w2, extent, near):
     v3 = (w2[0] - w1[0], w2[1] - w1[1], w2[2] - w1[2])
     for n, edges in ((normal, (u1, u2, u3)), (other, (v1, v2, v3))):
         for edge in edges:
-            d = _cross(n, edge)
-            margin = (abs(d[0]) + abs(d[1]) + abs(d[2])) * (near + _LINEAR * extent)
-            s1, s2, t0, t1, t2 = _dot(d, u1), _dot(d, u2), _dot(d, w0), _dot(d, w1), _dot(d, w2)
+            d = cross(n, edge)
+            margin = (abs(d[0]) + abs(d[1]) + abs(d[2])) * (near + LINEAR * extent)
+            s1, s2, t0, t1, t2 = dot(d, u1), dot(d, u2), dot(d, w0), dot(d, w1), dot(d, w2)
             if min(t0, t1, t2) - max(0.0, s1, s2) > margin or min(0.0, s1, s2) - max(t0, t1, t2) > margin:
                 return True
     return False

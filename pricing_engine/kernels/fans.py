@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.bvh import WIDTH
-from pricing_engine.kernels.compile import kernel
+from pricing_engine.kernels.compile import kernel, uncounted
 
 
 @kernel
@@ -38,7 +38,7 @@ def find_hubs(lo, hi, vertices, facets, hub, axis):
         axis[leaf, 0], axis[leaf, 1], axis[leaf, 2] = x / length, y / length, z / length
 
 
-@kernel
+@uncounted
 def fans_apart(leaf, other, hub, axis, vertices, facets, near):
     """Whether the plane that halves the angle of two fans around ``hub`` keeps all their other corners apart."""
     x, y, z = axis[leaf, 0] - axis[other, 0], axis[leaf, 1] - axis[other, 1], axis[leaf, 2] - axis[other, 2]

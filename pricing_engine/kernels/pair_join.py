@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.bvh import WIDTH
-from pricing_engine.kernels.compile import inlined, kernel
-from pricing_engine.kernels.facet_pairs import may_meet
+from pricing_engine.kernels.compile import inlined, kernel, uncounted
+from pricing_engine.kernels.facet_pairs8 import COUNT, KINDS, PAIR_ROWS, may_meet8
+from pricing_engine.kernels.facet_planes import LEAF_ROWS, apart8, gather8
 from pricing_engine.kernels.fans import fans_apart
+from pricing_engine.kernels.simd import at_most8, count_bits, load8, lowest_bit, splat8
 from pricing_engine.kernels.work import NODES, PAIRS
 
 STACK = 256  # 7 siblings for each level but the last, and more levels than 2**31 facets can have
 GRAIN_LEAVES = 256
+FOUND = 2  # after the counts of nodes and pairs
 MOST_IN_CHUNK = 1 << 20  # pairs after which a chunk stops
 
 
-@inlined
+@kernel
 def spent(nodes, tests):
     """Units of work, some 10 ns each: blocks of eight boxes and joined leaves; tested pairs of facets or of fans."""
     return nodes + 4 * tests
@@ -35,6 +38,7 @@ def join_chunk(
     hub,
     axis,
     near,
+    reach,
     limit,
     start,
     keys,
@@ -47,70 +51,97 @@ def join_chunk(
     """
     lo, hi = lo + skip + begin, hi + skip + begin
     chunk = (lo - begin) // GRAIN_LEAVES
-    first_key, room = start[chunk], start[chunk + 1] - start[chunk]
-    if room == 0:
+    keys = keys[start[chunk] : start[chunk + 1]]
+    if len(keys) == 0:
         return
-    stack = np.empty((STACK, 2), np.int64)
+    stack, own = np.empty((STACK, 2), np.int64), np.zeros((LEAF_ROWS, WIDTH))  # the leaf's facets
+    waiting, corners = np.empty((KINDS, WIDTH + 1), np.int64), np.zeros((PAIR_ROWS, WIDTH))
+    waiting[:, COUNT] = 0
+    sums = np.zeros(3, np.int64)
     top_level = len(level_start) - 1
-    count = np.int64(0)
-    nodes, tests = np.int64(0), np.int64(0)
     for leaf in range(lo, hi):
-        if count > MOST_IN_CHUNK or spent(nodes, tests) > limit:
+        if sums[FOUND] > MOST_IN_CHUNK or spent(sums[NODES], sums[PAIRS]) > limit:
             break
-        x0, y0, z0 = boxes[0, leaf] - near, boxes[1, leaf] - near, boxes[2, leaf] - near
-        x1, y1, z1 = boxes[3, leaf] + near, boxes[4, leaf] + near, boxes[5, leaf] + near
+        gather8(leaf, vertices, facets, near, reach, own)
+        x0, x1 = splat8(np.float32(boxes[0, leaf] - near)), splat8(np.float32(boxes[3, leaf] + near))
+        y0, y1 = splat8(np.float32(boxes[1, leaf] - near)), splat8(np.float32(boxes[4, leaf] + near))
+        z0, z1 = splat8(np.float32(boxes[2, leaf] - near)), splat8(np.float32(boxes[5, leaf] + near))
         stack[0, 0], stack[0, 1] = level_start[top_level], top_level
         depth = 1
         while depth > 0:
             depth -= 1
-            nodes += 1
+            sums[NODES] += 1
             block, level = stack[depth, 0], stack[depth, 1]
-            for box in range(block, block + WIDTH):
-                if not (boxes[0, box] <= x1 and boxes[3, box] >= x0 and boxes[1, box] <= y1):
-                    continue
-                if not (boxes[4, box] >= y0 and boxes[2, box] <= z1 and boxes[5, box] >= z0):
-                    continue
-                index = box - level_start[level]
-                if (index + 1) << (3 * level) <= leaf:
-                    continue  # holds earlier leaves only: those pairs were found from there
+            hits = _overlapping(boxes, 0, block, x0, y0, z0, x1, y1, z1)
+            first = (leaf >> (3 * level)) - (block - level_start[level])
+            hits &= -1 << max(first, 0)  # boxes before it hold earlier leaves only: those pairs were found from there
+            while hits:
+                box = block + lowest_bit(hits)
+                hits &= hits - 1
                 if level > 0:
-                    stack[depth, 0], stack[depth, 1] = level_start[level - 1] + WIDTH * index, level - 1
+                    stack[depth, 0] = level_start[level - 1] + WIDTH * (box - level_start[level])
+                    stack[depth, 1] = level - 1
                     depth += 1
                     continue
-                nodes += 1
+                sums[NODES] += 1
                 one_fan = hub[leaf] >= 0 and hub[leaf] == hub[box] and leaf != box
-                tests += one_fan
-                if not (one_fan and fans_apart(leaf, box, hub[leaf], axis, vertices, facets, near)):
-                    count, tests = _join_pair(
-                        leaf, box, vertices, facets, boxes, facet_boxes, near, first_key, room, keys, count, tests
-                    )
-    found[chunk] = count
-    work[chunk, NODES], work[chunk, PAIRS] = nodes, tests
+                sums[PAIRS] += one_fan
+                if one_fan and fans_apart(leaf, box, hub[leaf], axis, vertices, facets, near):
+                    continue
+                rows = _overlapping(facet_boxes, 6 * box, 0, x0, y0, z0, x1, y1, z1)
+                _join_rows(leaf, box, rows, vertices, facets, facet_boxes, near, reach, own, waiting, corners, keys,
+                           sums)  # fmt: skip
+    for kind in range(KINDS):
+        _settle(kind, vertices, facets, near, reach, waiting, corners, keys, sums)
+    found[chunk] = sums[FOUND]
+    work[chunk, NODES], work[chunk, PAIRS] = sums[NODES], sums[PAIRS]
 
 
-@kernel
-def _join_pair(leaf, other, vertices, facets, boxes, facet_boxes, near, first_key, room, keys, count, tests):
-    for i in range(WIDTH):
-        x0, y0, z0 = facet_boxes[leaf, 0, i], facet_boxes[leaf, 1, i], facet_boxes[leaf, 2, i]
-        x1, y1, z1 = facet_boxes[leaf, 3, i], facet_boxes[leaf, 4, i], facet_boxes[leaf, 5, i]
-        if not (boxes[0, other] - near <= x1 and boxes[3, other] + near >= x0 and boxes[1, other] - near <= y1):
+@inlined
+def _join_rows(leaf, other, rows, vertices, facets, facet_boxes, near, reach, own, waiting, corners, keys, sums):
+    """Compare the facets of ``other`` in the mask ``rows`` with those of ``leaf``, gathered in ``own``."""
+    while rows:
+        k = lowest_bit(rows)
+        rows &= rows - 1
+        at = 6 * other
+        x0, y0, z0 = splat8(facet_boxes[at, k]), splat8(facet_boxes[at + 1, k]), splat8(facet_boxes[at + 2, k])
+        x1, y1, z1 = splat8(facet_boxes[at + 3, k]), splat8(facet_boxes[at + 4, k]), splat8(facet_boxes[at + 5, k])
+        lanes = _overlapping(facet_boxes, 6 * leaf, 0, x0, y0, z0, x1, y1, z1)
+        if leaf == other:
+            lanes &= (1 << k) - 1
+        if lanes == 0:
             continue
-        if not (boxes[4, other] + near >= y0 and boxes[2, other] - near <= z1 and boxes[5, other] + near >= z0):
-            continue
-        hits = 0
-        for k in range(WIDTH):
-            hit = (facet_boxes[other, 0, k] <= x1) & (facet_boxes[other, 3, k] >= x0)
-            hit &= (facet_boxes[other, 1, k] <= y1) & (facet_boxes[other, 4, k] >= y0)
-            hit &= (facet_boxes[other, 2, k] <= z1) & (facet_boxes[other, 5, k] >= z0)
-            hits |= np.int64(hit) << k
-        f = leaf * WIDTH + i
-        for k in range(i + 1 if leaf == other else 0, WIDTH):
-            if (hits >> k) & 1 == 0:
-                continue
-            g = other * WIDTH + k
-            tests += 1
-            if may_meet(vertices, facets, f, g, near):
-                if count < room:
-                    keys[first_key + count] = (f << 32) | g
-                count += 1
-    return count, tests
+        sums[PAIRS] += count_bits(lanes)
+        g = other * WIDTH + k
+        apart, touching, edge = apart8(own, vertices, facets, g, near, reach)
+        lanes &= ~apart
+        while lanes:
+            i = lowest_bit(lanes)
+            lanes &= lanes - 1
+            kind = (touching >> i & 1) + (edge >> i & 1)
+            waiting[kind, waiting[kind, COUNT]] = ((leaf * WIDTH + i) << 32) | g
+            waiting[kind, COUNT] += 1
+            if waiting[kind, COUNT] == WIDTH:
+                _settle(kind, vertices, facets, near, reach, waiting, corners, keys, sums)
+
+
+@uncounted
+def _settle(kind, vertices, facets, near, reach, waiting, corners, keys, sums):
+    """Test the waiting pairs of a kind and add those that may meet to ``keys``, as far as these have room."""
+    pairs = waiting[kind]
+    meet = may_meet8(kind, vertices, facets, pairs, near, reach, corners)
+    while meet:
+        i = lowest_bit(meet)
+        meet &= meet - 1
+        if sums[FOUND] < len(keys):
+            keys[sums[FOUND]] = pairs[i]
+        sums[FOUND] += 1
+    pairs[COUNT] = 0
+
+
+@inlined
+def _overlapping(boxes, row, index, x0, y0, z0, x1, y1, z1):
+    """Mask of eight boxes of an array, from ``[row, index]`` on, that overlap the given one."""
+    hits = at_most8(load8(boxes, row, index), x1) & at_most8(x0, load8(boxes, row + 3, index))
+    hits &= at_most8(load8(boxes, row + 1, index), y1) & at_most8(y0, load8(boxes, row + 4, index))
+    return hits & at_most8(load8(boxes, row + 2, index), z1) & at_most8(z0, load8(boxes, row + 5, index))

@@ -1,7 +1,8 @@
 """All pairs of facets that meet, touch or nearly do: the join of the tree with itself.
 
-Each leaf of the tree is joined with the leaves from itself on whose boxes overlap its own, and facet boxes are compared
-eight at a time. A float64 filter then looks for a plane between two facets, with an error bound (:mod:`facet_pairs`).
+Each leaf of the tree is joined with the leaves from itself on whose boxes overlap its own. Facet boxes are compared
+eight at a time, and so is whether a facet's own plane keeps it from another (:mod:`facet_planes`). What that leaves
+goes through a filter that tries more planes, in float64 with an error bound (:mod:`facet_pairs`).
 Leaves of one fan, all facets around one vertex, are first tried as wholes (:mod:`fans`).
 Expected O(n log n + pairs). n facets can have n**2 / 2 pairs: a model with more than :data:`MOST_PAIRS` and
 :data:`MOST_PAIRS_PER_FACET` is a tangle whose pairs are not kept, so memory is bounded. Tests that find nothing are
@@ -32,7 +33,7 @@ NEAR = 1e-6
 MOST_PAIRS, MOST_PAIRS_PER_FACET = 4_000_000, 4
 WORK_PER_FACET, LEAST_WORK = 128.0, 80_000_000  # units of :func:`pair_join.spent`
 CHUNK_SHARE, LEAST_CHUNK_WORK = 8, 24_000_000  # of the model's work, a chunk may do one such part, at least the latter
-_ROOM = 256  # pairs a chunk may report in the first pass; a chunk with more is run again with as much as it needs
+_ROOM = 4096  # pairs a chunk may report in the first pass: two a facet; one with more is run again with what it needs
 _BATCH_CHUNKS = 16  # are run before the total is looked at: a tangle shows soon
 
 
@@ -98,15 +99,15 @@ def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinab
     room = np.full(chunks, _ROOM, np.int64)
     most = work_limit(mesh.facet_count, WORK_PER_FACET, LEAST_WORK)
     most_in_chunk = max(most // CHUNK_SHARE, LEAST_CHUNK_WORK)
-    parts = []
+    parts, facet_boxes = [], by.boxes.reshape(-1, WIDTH)
     while room.any():
         start = np.concatenate([[0], np.cumsum(room)])
         keys = np.empty(start[-1], np.int64)
         for skip in range(0, hi - lo, _BATCH_CHUNKS * GRAIN_LEAVES):
             batch = min(hi - lo - skip, _BATCH_CHUNKS * GRAIN_LEAVES)
             run_ranges(join_chunk, batch, GRAIN_LEAVES, threads, skip, lo, mesh.vertices, mesh.facets, bvh.boxes,
-                       bvh.level_start, by.boxes, by.hub, by.axis, by.near, most_in_chunk, start, keys, found,
-                       work)  # fmt: skip
+                       bvh.level_start, facet_boxes, by.hub, by.axis, by.near, bvh.diagonal, most_in_chunk, start,
+                       keys, found, work)  # fmt: skip
             units = spent(work[:, 0], work[:, 1])
             crowded = found.max() > MOST_IN_CHUNK or found.sum() > _most_pairs(mesh)
             if crowded or units.max() > most_in_chunk or units.sum() > most:

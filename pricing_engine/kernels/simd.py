@@ -135,6 +135,12 @@ def sqrt8(typing: Any, a: Any) -> Any:
     return a(a), lambda context, builder, sig, args: _call(builder, "llvm.sqrt", *args)
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def abs8(typing: Any, a: Any) -> Any:
+    """Absolute values."""
+    return a(a), lambda context, builder, sig, args: _call(builder, "llvm.fabs", *args)
+
+
 def _extreme(comparison: str) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.select(builder.fcmp_ordered(comparison, args[0], args[1]), args[0], args[1])
@@ -172,6 +178,12 @@ def less8(typing: Any, a: Any, b: Any) -> Any:
 def at_most8(typing: Any, a: Any, b: Any) -> Any:
     """Mask of the lanes with ``a <= b`` (never where either is NaN)."""
     return types.int64(a, a), _compare("<=")
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def equal8(typing: Any, a: Any, b: Any) -> Any:
+    """Mask of the lanes with ``a == b`` (never where either is NaN)."""
+    return types.int64(a, a), _compare("==")
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.budget import UNMEASURED
-from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.compile import kernel
 from pricing_engine.kernels.simd import at_most8, less8, load8, lowest_bit, max8, min8, select8, splat8, store8
 from pricing_engine.kernels.support_samples import BLOCK, dot8, extent, most_along, overhanging, strip
 from pricing_engine.kernels.work import NODES, PAIRS
@@ -80,7 +80,7 @@ def support_volumes(
         )
 
 
-@inlined
+@kernel
 def _volume(frame, platform, near, corners, boxes, normals, chosen, touch, unit, most, lanes, work):
     found = chosen.shape[1]
     if found == 0:

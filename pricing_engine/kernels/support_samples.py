@@ -96,7 +96,7 @@ def dot8(points, row, at, x, y, z):
     return fma8(load8(points, row, at), x, fma8(load8(points, row + 1, at), y, load8(points, row + 2, at) * z))
 
 
-@inlined
+@kernel
 def overhanging(frame, rest, near, far, corners, samples, owner, boxes, normals, groups, cosine, touch, lanes):
     """u, v, height and projected area (4, K) of the samples that need support, if there is something below them."""
     dx, dy, dz, vx, vy, vz = frame[6], frame[7], frame[8], frame[3], frame[4], frame[5]
