@@ -14,8 +14,9 @@ import numpy as np
 
 from pricing_engine.kernels.boundary import CUT, INSIDE, WHOLE
 from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.rays import normal_z
 from pricing_engine.kernels.segments import COS, SIN
-from pricing_engine.kernels.winding import STACK, normal_z, winding_above
+from pricing_engine.kernels.winding import STACK, winding_above
 
 _BOTTOM, _TOP_LEFT, _TOP_RIGHT = 0, 1, 2  # the facet's sides ab, ac, cb are the first three lines
 _CROSSING_UNITS, _TRAPEZOID_UNITS = 8, 128  # what memory they take counts too
@@ -180,12 +181,14 @@ def _trapezoids(lines, gain, steps, most):
 
 
 @kernel
-def cut_facets(lo, hi, cut, start, segments, flags, moved, facets, boxes, level_start, corners, most, status):
+def cut_facets(
+    lo, hi, cut, start, segments, flags, moved, facets, corners, boxes, level_start, pad, vertices, most, status
+):
     """Boundary pieces (n, 3, 3) and their facets (n,) of the facets ``cut[lo:hi]``; ``status`` gets their kind.
 
     And the boxes opened and units spent, boxes included; beyond ``most`` units facets are left out.
-    ``start`` (len(cut) + 1,) delimits the facets' rows in ``segments`` and ``flags``; ``corners`` (V, 3) are the
-    vertices that the pieces refer to, ``moved`` those in general position.
+    ``start`` (len(cut) + 1,) delimits the facets' rows in ``segments`` and ``flags``; ``vertices`` (V, 3) are those
+    that the pieces refer to, ``moved`` those in general position.
     """
     pieces, owner = np.empty((16, 3, 3)), np.empty(16, np.int32)
     stack = np.empty((STACK, 2), np.int64)
@@ -212,7 +215,7 @@ def cut_facets(lo, hi, cut, start, segments, flags, moved, facets, boxes, level_
         px = moved[a, 0] + v * (moved[b, 0] - moved[a, 0]) + w * (moved[c, 0] - moved[a, 0])
         py = moved[a, 1] + v * (moved[b, 1] - moved[a, 1]) + w * (moved[c, 1] - moved[a, 1])
         pz = moved[a, 2] + v * (moved[b, 2] - moved[a, 2]) + w * (moved[c, 2] - moved[a, 2])
-        above, opened = winding_above(px, py, pz, f, moved, facets, boxes, level_start, stack)
+        above, opened = winding_above(px, py, pz, f, moved, facets, corners, boxes, level_start, pad, stack)
         nodes, spent = nodes + opened, spent + 2 * opened
         base = above - sides[best, 2]
         if normal_z(moved, facets, f) <= 0:
@@ -253,9 +256,9 @@ def cut_facets(lo, hi, cut, start, segments, flags, moved, facets, boxes, level_
                         y = y00 if corner == 0 else (y11 if corner == 1 else y01)
                     v, w = COS * x - SIN * y, SIN * x + COS * y
                     for axis in range(3):
-                        origin = corners[a, axis]
+                        origin = vertices[a, axis]
                         pieces[count, corner, axis] = (
-                            origin + v * (corners[b, axis] - origin) + w * (corners[c, axis] - origin)
+                            origin + v * (vertices[b, axis] - origin) + w * (vertices[c, axis] - origin)
                         )
                 owner[count] = f
                 count += 1

@@ -112,6 +112,12 @@ def splat8(typing: Any, x: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def wide8(typing: Any, a: Any) -> Any:
+    """The lanes of an ``F8`` as a ``D8``."""
+    return D8(a), lambda context, builder, sig, args: builder.fpext(args[0], D8.vector)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def fma8(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c``, rounded once."""
     return a(a, a, a), lambda context, builder, sig, args: _call(builder, "llvm.fma", *args)
