@@ -68,14 +68,14 @@ def on_ray(x, y, z, boxes, box):
 
 
 @inlined
-def on_ray8(x, y, z, boxes, first):
-    """As :func:`on_ray`, a mask for the eight boxes from ``first`` on."""
-    zero, slope_x, slope_y = splat8(0.0), splat8(1 / SHEAR_X), splat8(1 / SHEAR_Y)
+def on_ray8(x, y, z, up, boxes, first):
+    """As :func:`on_ray`, a mask for the eight boxes from ``first`` on; not ``up``: of the ray downwards."""
+    slope_x, slope_y = splat8(1 / SHEAR_X), splat8(1 / SHEAR_Y)
     ox, oy, oz = splat8(x + SHEAR_X * z), splat8(y + SHEAR_Y * z), splat8(z)
-    near = max8(zero, wide8(load8(boxes, 2, first)) - oz)
+    near = max8(splat8(0.0 if up else -np.inf), wide8(load8(boxes, 2, first)) - oz)
     near = max8(near, (wide8(load8(boxes, 0, first)) - ox) * slope_x)
     near = max8(near, (wide8(load8(boxes, 1, first)) - oy) * slope_y)
-    far = wide8(load8(boxes, 5, first)) - oz
+    far = min8(splat8(np.inf if up else 0.0), wide8(load8(boxes, 5, first)) - oz)
     far = min8(far, (wide8(load8(boxes, 3, first)) - ox) * slope_x)
     far = min8(far, (wide8(load8(boxes, 4, first)) - oy) * slope_y)
     return at_most8(near, far)

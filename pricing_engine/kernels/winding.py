@@ -136,12 +136,14 @@ def _coincide(facets, f, g):
 def winding_above(x, y, z, skip, moved, facets, corners, boxes, level_start, pad, stack):
     """Sum of the signed crossings strictly above (x, y, z), facet ``skip`` left out; and how many boxes it opened.
 
+    The crossings of a closed surface along a whole line sum to zero, so the ray runs to the nearer side of the model.
     ``pad``: :func:`ray_pad` of the tree. ``stack``: (STACK, 2) int64.
     """
-    total = 0
+    up = z + SHEAR_X * (x + SHEAR_X * z) + SHEAR_Y * (y + SHEAR_Y * z) > 0
+    total = 0 if up or skip < 0 else crossing(x, y, moved, facets, skip)
     top = nodes = 0
     last = len(level_start) - 1
-    near = on_ray8(x, y, z, boxes, level_start[last])
+    near = on_ray8(x, y, z, up, boxes, level_start[last])
     while near:
         stack[top, 0], stack[top, 1] = level_start[last] + lowest_bit(near), last
         near &= near - 1
@@ -152,7 +154,7 @@ def winding_above(x, y, z, skip, moved, facets, corners, boxes, level_start, pad
         box, level = stack[top, 0], stack[top, 1]
         if level > 0:
             first = level_start[level - 1] + WIDTH * (box - level_start[level])
-            near = on_ray8(x, y, z, boxes, first)
+            near = on_ray8(x, y, z, up, boxes, first)
             while near:
                 stack[top, 0], stack[top, 1] = first + lowest_bit(near), level - 1
                 near &= near - 1
@@ -166,10 +168,10 @@ def winding_above(x, y, z, skip, moved, facets, corners, boxes, level_start, pad
             if sign == 0:
                 continue
             if skip >= 0 and _coincide(facets, f, skip):
-                total += sign if f > skip else 0  # as if each bulged a little above those before it
-            elif height_above(x, y, z, moved, facets, f) > 0:
+                total += sign if (f > skip) == up else 0  # as if each bulged a little above those before it
+            elif (height_above(x, y, z, moved, facets, f) > 0) == up:
                 total += sign
-    return total, nodes
+    return total if up else -total, nodes
 
 
 @kernel
