@@ -41,25 +41,28 @@ def locate(layer, x, y, skip, tolerance, start, segments, contour, strip, items,
 
     Third, the number of segments tested.
     """
-    winding, found, best = 0, -1, -np.inf
+    winding, near, first, end = 0, -1, 0, 0
     row = int(np.floor((y - low_y[layer]) * per_y[layer]))
     base, rows = start[layer] + 2 * layer, start[layer + 1] - start[layer] + 1
-    if row < 0 or row >= rows:
-        return 0, -1, 0
-    first, end = 3 * start[layer] + strip[base + row], 3 * start[layer] + strip[base + row + 1]
-    if end - first > _FULL:
-        return _locate_sorted(x, y, skip, tolerance, first, end, segments, contour, items, right)
+    if 0 <= row < rows:
+        first, end = 3 * start[layer] + strip[base + row], 3 * start[layer] + strip[base + row + 1]
+    read = end - first
+    if read > _FULL:
+        winding, near, read = _locate_sorted(x, y, skip, tolerance, first, end, segments, contour, items, right)
+        end = first
+    best, found = -np.inf, np.int64(-1)
     for entry in range(first, end):
-        s = items[entry]
+        s = np.int64(items[entry])
         y0, y1 = segments[s, 1], segments[s, 3]
-        if (y0 <= y) == (y1 <= y) or contour[s] == skip:
-            continue
-        at = segments[s, 0] + (y - y0) / (y1 - y0) * (segments[s, 2] - segments[s, 0])
-        if at < x:
-            winding += 1 if y1 < y0 else -1
-            if at > best or (at == best and s < found):
-                best, found = at, s
-    return winding, contour[found] if found >= 0 else -1, end - first
+        if (y0 <= y) != (y1 <= y) and contour[s] != skip:
+            at = segments[s, 0] + (y - y0) / (y1 - y0) * (segments[s, 2] - segments[s, 0])
+            if at < x:
+                winding += 1 if y1 < y0 else -1
+                if at > best or (at == best and s < found):
+                    best, found = at, s
+    if found >= 0:
+        near = np.int64(contour[found])
+    return winding, near, read
 
 
 @kernel
