@@ -54,7 +54,7 @@ def _cross(segments, s, t, tolerance):
 
 @inlined
 def _cell(at, low, scale, side):
-    return min(max(int(np.floor((at - low) * scale)), 0), side - 1)
+    return int(min(max((at - low) * scale, 0.0), side - 1.0))
 
 
 @inlined
@@ -87,6 +87,11 @@ def _mark_cells(begin, end, segments, contour, roots, cells):
         left, right = _cell(min(x0, x1), low_x, scale_x, side), _cell(max(x0, x1), low_x, scale_x, side)
         bottom, top = _cell(min(y0, y1), low_y, scale_y, side), _cell(max(y0, y1), low_y, scale_y, side)
         root = roots[1 + contour[s]]
+        if right - left <= 1 and top - bottom <= 1:  # most: four cells at most, marked without a branch
+            work += 4
+            for at in (bottom * side + left, bottom * side + right, top * side + left, top * side + right):
+                cells[at] = root if (cells[at] == _EMPTY) | (cells[at] == root) else np.int32(_MIXED)
+            continue
         for row in range(bottom, top + 1):
             first, last = left, right
             if right - left > 1 and top - bottom > 1:
@@ -123,8 +128,13 @@ def meet(
         left, last = _cell(from_x, grid_x, scale_x, side), _cell(to_x, grid_x, scale_x, side)
         low, high = _cell(bottom, grid_y, scale_y, side), _cell(top, grid_y, scale_y, side)
         own = roots[1 + lower + c] if supported[mine] == 1 else np.int32(_EMPTY)
-        alone = True
-        for row in range(low, high + 1):
+        one, two, three, four = low * side + left, low * side + last, high * side + left, high * side + last
+        alone = (
+            ((cells[one] == _EMPTY) | (cells[one] == own)) & ((cells[two] == _EMPTY) | (cells[two] == own))
+            & ((cells[three] == _EMPTY) | (cells[three] == own)) & ((cells[four] == _EMPTY) | (cells[four] == own))
+        )  # fmt: skip
+        work += 4
+        for row in range(low, high + 1 if last - left > 1 or high - low > 1 else low):
             one, two = left, last
             if last - left > 1 and high - low > 1:
                 one, two = _columns(x0, y0, x1, y1, row, grid_x, grid_y, scale_x, scale_y, side)
@@ -148,7 +158,8 @@ def meet(
                 pairs += 1
                 t = items[entry]
                 one, two = segments[t, 0], segments[t, 2]
-                if max(one, two) < from_x or min(one, two) > to_x or roots[1 + contour[t]] == own:
+                beside = (max(one, two) < from_x) | (min(one, two) > to_x)  # one branch: it is hardly ever mispredicted
+                if beside or roots[1 + contour[t]] == own:
                     continue
                 one, two = segments[t, 1], segments[t, 3]
                 if max(one, two) < bottom or min(one, two) > top or not _cross(segments, s, t, tolerance):

@@ -54,7 +54,8 @@ def locate(layer, x, y, skip, tolerance, start, segments, contour, strip, items,
     for entry in range(first, end):
         s = np.int64(items[entry])
         y0, y1 = segments[s, 1], segments[s, 3]
-        if (y0 <= y) != (y1 <= y) and contour[s] != skip:
+        # one branch of two questions: each alone would be mispredicted for a half of the segments
+        if ((y0 <= y) != (y1 <= y)) & (min(segments[s, 0], segments[s, 2]) <= x) and contour[s] != skip:
             at = segments[s, 0] + (y - y0) / (y1 - y0) * (segments[s, 2] - segments[s, 0])
             if at < x:
                 winding += 1 if y1 < y0 else -1

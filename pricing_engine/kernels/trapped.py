@@ -67,12 +67,13 @@ def overlap_layers(
             loose += solid[start[k + 1] + c] == c
         for side in range(1, -1, -1):  # points beside the upper layer's contours first, then the lower's
             here, there = k + side, k + 1 - side
-            turn = np.zeros(contours[here], np.int32)
+            wait = np.zeros(contours[here], np.int32)  # segments until the next sample of each contour
             for s in range(start[here], start[here + 1]):
                 c = contour[s]
-                turn[c] += 1
-                if (turn[c] - 1) % max(1, count[start[here] + c] // _SAMPLES) != 0:
+                wait[c] -= 1
+                if wait[c] >= 0:
                     continue
+                wait[c] = max(1, count[start[here] + c] // _SAMPLES) - 1
                 if loose > 0 and (side == 0 or supported[start[here] + solid[start[here] + c]] == 0):
                     x, y = _beside(segments, s, offset)
                     winding, near, read = locate(
