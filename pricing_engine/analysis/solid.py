@@ -60,9 +60,9 @@ def classify(mesh: Mesh, bvh: Bvh, pairs: Pairs, closed: bool, facet_body: Ints,
     if not pairs.complete:
         return None
     if not closed:
-        mesh, closed_bvh = close(mesh, threads)
+        mesh = close_rims(mesh)
         if mesh.facet_count > count:
-            bvh = closed_bvh
+            bvh = build_bvh(mesh, threads)
             pairs = find_pairs(mesh, bvh, threads)
             if not pairs.complete:
                 return None
