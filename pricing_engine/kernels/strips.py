@@ -118,22 +118,27 @@ def bucket_segments(layer, begin, end, segments, strip, items, right, low_y, per
         climb += abs(segments[s, 3] - segments[s, 1])
     low_y[layer] = low
     height = max(climb, high - low) / n
-    per_y[layer] = 1.0 / height if height > 0.0 else 0.0
+    scale = 1.0 / height if height > 0.0 else 0.0
+    per_y[layer] = scale
     base = begin + 2 * layer
     for row in range(n + 2):
         strip[base + row] = 0
     for s in range(begin, end):
         bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
-        for row in range(int((bottom - low) * per_y[layer]), int((top - low) * per_y[layer]) + 1):
-            strip[base + min(row, n)] += 1
+        strip[base + min(int((bottom - low) * scale), n)] += 1  # first what each row has more than the one before
+        strip[base + min(int((top - low) * scale), n) + 1] -= 1
+    held = entries = 0
     for row in range(n + 1):
-        strip[base + row + 1] += strip[base + row]
+        held += strip[base + row]
+        entries += held
+        strip[base + row] = entries
+    strip[base + n + 1] = entries
     for s in range(end - 1, begin - 1, -1):  # each row's end walks back to its start
         bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
-        for row in range(int((bottom - low) * per_y[layer]), int((top - low) * per_y[layer]) + 1):
-            at = base + min(row, n)
-            strip[at] -= 1
-            items[3 * begin + strip[at]] = s
+        for row in range(min(int((bottom - low) * scale), n), min(int((top - low) * scale), n) + 1):
+            at = strip[base + row] - 1
+            strip[base + row] = at
+            items[3 * begin + at] = s
     for row in range(n + 1):
         first, last = 3 * begin + strip[base + row], 3 * begin + strip[base + row + 1]
         if last - first <= CROWDED:
