@@ -67,18 +67,13 @@ def line_y(lines, i, x):
     return lines[i, 1] * (1 - t) + lines[i, 3] * t
 
 
-@inlined
-def _sort_rows(rows, count):
-    """Sort ``rows[:count]`` by their first column."""
+@kernel
+def _sort_many(steps, step_count, lines, order, count):
+    """Sort ``steps`` by abscissa and ``order`` by left ends where they are many."""
+    if step_count > _FEW:
+        steps[:step_count] = steps[:step_count][np.argsort(steps[:step_count, 0])]
     if count > _FEW:
-        rows[:count] = rows[:count][np.argsort(rows[:count, 0])]
-        return
-    for k in range(1, count):
-        x, step, m = rows[k, 0], rows[k, 1], k
-        while m > 0 and x < rows[m - 1, 0]:
-            rows[m, 0], rows[m, 1] = rows[m - 1, 0], rows[m - 1, 1]
-            m -= 1
-        rows[m, 0], rows[m, 1] = x, step
+        order[:count] = 3 + np.argsort(lines[3 : 3 + count, 0])
 
 
 @kernel
@@ -99,16 +94,20 @@ def read_lines(first, last, segments, flags, sweep):
         if flags[s] & 2:
             steps[step_count, 0], steps[step_count, 1] = segments[s, 2], 1
             step_count += 1
-    _sort_rows(steps, step_count)
-    if count > _FEW:
-        order[:count] = 3 + np.argsort(lines[3 : 3 + count, 0])
-        return step_count
-    for k in range(count):
+    for k in range(1, step_count if step_count <= _FEW else 0):
+        x, step, m = steps[k, 0], steps[k, 1], k
+        while m > 0 and x < steps[m - 1, 0]:
+            steps[m, 0], steps[m, 1] = steps[m - 1, 0], steps[m - 1, 1]
+            m -= 1
+        steps[m, 0], steps[m, 1] = x, step
+    for k in range(count if count <= _FEW else 0):
         m = k
         while m > 0 and lines[3 + k, 0] < lines[order[m - 1], 0]:
             order[m] = order[m - 1]
             m -= 1
         order[m] = 3 + k
+    if max(step_count, count) > _FEW:
+        _sort_many(steps, step_count, lines, order, count)
     return step_count
 
 
