@@ -21,6 +21,7 @@ from pricing_engine.kernels.work import NODES, PAIRS
 MOST_SIDE = 128
 _EMPTY, _MIXED = -1, -2
 _CELLS_PER_SEGMENT = 8
+_FEW = 64  # segments in one cell: they are long, and pass many cells of a finer grid
 
 
 @inlined
@@ -70,8 +71,8 @@ def _columns(x0, y0, x1, y1, row, low_x, low_y, scale_x, scale_y, side):
 @kernel
 def _mark_cells(begin, end, segments, contour, roots, cells):
     """Write the class of the contours that pass each cell; returns the grid's side, place and scale, and the work."""
-    side = 8
-    while side < MOST_SIDE and side * side < _CELLS_PER_SEGMENT * (end - begin):
+    side = 1
+    while end - begin > _FEW and side < MOST_SIDE and side * side < _CELLS_PER_SEGMENT * (end - begin):
         side *= 2
     cells[: side * side] = _EMPTY
     low_x = low_y = np.inf
