@@ -24,7 +24,7 @@ from pricing_engine.kernels.repeated_winding import repeated_outer_winding
 from pricing_engine.kernels.segments import mark_crossing, write_segments
 from pricing_engine.kernels.threads import chunk_count, run_ranges
 from pricing_engine.kernels.volume import boundary_moments
-from pricing_engine.kernels.winding import JITTER, general_position, outer_winding
+from pricing_engine.kernels.winding import JITTER, general_position, outer_winding, ray_pad
 from pricing_engine.kernels.work import NODES, PAIRS, record, work_array, work_limit
 from pricing_engine.mesh.model import Floats, Ints, Mesh
 
@@ -60,9 +60,9 @@ def classify(mesh: Mesh, bvh: Bvh, pairs: Pairs, closed: bool, facet_body: Ints,
     if not pairs.complete:
         return None
     if not closed:
-        mesh, closed_bvh = close(mesh, threads)
+        mesh = close_rims(mesh)
         if mesh.facet_count > count:
-            bvh = closed_bvh
+            bvh = build_bvh(mesh, threads)
             pairs = find_pairs(mesh, bvh, threads)
             if not pairs.complete:
                 return None
@@ -223,8 +223,8 @@ def _cut(
     def part(lo: int, hi: int, skip: int) -> None:
         chunk = (lo + skip) // _GRAIN_CUT
         *parts[chunk], work[chunk, NODES], units[chunk] = cut_facets(
-            lo + skip, hi + skip, cut, start, segments, flags, moved, mesh.facets, bvh.boxes, bvh.level_start,
-            mesh.vertices, most // _CUT_SHARE, status,
+            lo + skip, hi + skip, cut, start, segments, flags, moved, mesh.facets, bvh.corners, bvh.boxes,
+            bvh.level_start, ray_pad(bvh), mesh.vertices, most // _CUT_SHARE, status,
         )  # fmt: skip
         work[chunk, PAIRS] = units[chunk] - 2 * work[chunk, NODES]
 

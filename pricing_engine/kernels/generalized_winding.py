@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.bvh import WIDTH, Bvh, build_bvh
 from pricing_engine.kernels.compile import kernel
+from pricing_engine.kernels.rays import crossing, height_above, on_ray
 from pricing_engine.kernels.solid_angle import cap_dipoles, caps_angle
 from pricing_engine.kernels.threads import run_ranges
-from pricing_engine.kernels.winding import STACK, crossing, general_position, height_above, on_ray
+from pricing_engine.kernels.winding import STACK, general_position
 from pricing_engine.kernels.work import record
 from pricing_engine.mesh.model import Mesh
 

@@ -11,16 +11,13 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.bvh import WIDTH, build_bvh
 from pricing_engine.kernels.compile import kernel
+from pricing_engine.kernels.rays import crossing, height_above, normal_z, on_ray
 from pricing_engine.kernels.winding import (
     CHUNK_SHARE,
     GRAIN_POINTS,
     LEAST_NODES,
     NODES_PER_FACET,
     STACK,
-    crossing,
-    height_above,
-    normal_z,
-    on_ray,
     run_bounded,
 )
 from pricing_engine.kernels.work import NODES, work_array, work_limit

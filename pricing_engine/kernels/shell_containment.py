@@ -12,7 +12,8 @@ import numpy as np
 
 from pricing_engine.kernels.bvh import WIDTH
 from pricing_engine.kernels.compile import inlined, kernel
-from pricing_engine.kernels.winding import SHEAR_X, SHEAR_Y, STACK, crossing, height_above, on_ray
+from pricing_engine.kernels.rays import SHEAR_X, SHEAR_Y, crossing, height_above, on_ray
+from pricing_engine.kernels.winding import STACK
 from pricing_engine.kernels.work import NODES, PAIRS
 
 OUTSIDE, INSIDE, ON = 0, 1, 2

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.bvh import WIDTH, Bvh
 from pricing_engine.kernels.compile import inlined, kernel
-from pricing_engine.kernels.winding import SHEAR_X, SHEAR_Y
+from pricing_engine.kernels.rays import SHEAR_X, SHEAR_Y
 from pricing_engine.mesh.model import Mesh
 
 _FAR = 3.0  # a box is one dipole where it is this many radii away

@@ -41,25 +41,29 @@ def locate(layer, x, y, skip, tolerance, start, segments, contour, strip, items,
 
     Third, the number of segments tested.
     """
-    winding, found, best = 0, -1, -np.inf
+    winding, near, first, end = 0, -1, 0, 0
     row = int(np.floor((y - low_y[layer]) * per_y[layer]))
     base, rows = start[layer] + 2 * layer, start[layer + 1] - start[layer] + 1
-    if row < 0 or row >= rows:
-        return 0, -1, 0
-    first, end = 3 * start[layer] + strip[base + row], 3 * start[layer] + strip[base + row + 1]
-    if end - first > _FULL:
-        return _locate_sorted(x, y, skip, tolerance, first, end, segments, contour, items, right)
+    if 0 <= row < rows:
+        first, end = 3 * start[layer] + strip[base + row], 3 * start[layer] + strip[base + row + 1]
+    read = end - first
+    if read > _FULL:
+        winding, near, read = _locate_sorted(x, y, skip, tolerance, first, end, segments, contour, items, right)
+        end = first
+    best, found = -np.inf, np.int64(-1)
     for entry in range(first, end):
-        s = items[entry]
+        s = np.int64(items[entry])
         y0, y1 = segments[s, 1], segments[s, 3]
-        if (y0 <= y) == (y1 <= y) or contour[s] == skip:
-            continue
-        at = segments[s, 0] + (y - y0) / (y1 - y0) * (segments[s, 2] - segments[s, 0])
-        if at < x:
-            winding += 1 if y1 < y0 else -1
-            if at > best or (at == best and s < found):
-                best, found = at, s
-    return winding, contour[found] if found >= 0 else -1, end - first
+        # one branch of two questions: each alone would be mispredicted for a half of the segments
+        if ((y0 <= y) != (y1 <= y)) & (min(segments[s, 0], segments[s, 2]) <= x) and contour[s] != skip:
+            at = segments[s, 0] + (y - y0) / (y1 - y0) * (segments[s, 2] - segments[s, 0])
+            if at < x:
+                winding += 1 if y1 < y0 else -1
+                if at > best or (at == best and s < found):
+                    best, found = at, s
+    if found >= 0:
+        near = np.int64(contour[found])
+    return winding, near, read
 
 
 @kernel
@@ -114,22 +118,27 @@ def bucket_segments(layer, begin, end, segments, strip, items, right, low_y, per
         climb += abs(segments[s, 3] - segments[s, 1])
     low_y[layer] = low
     height = max(climb, high - low) / n
-    per_y[layer] = 1.0 / height if height > 0.0 else 0.0
+    scale = 1.0 / height if height > 0.0 else 0.0
+    per_y[layer] = scale
     base = begin + 2 * layer
     for row in range(n + 2):
         strip[base + row] = 0
     for s in range(begin, end):
         bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
-        for row in range(int((bottom - low) * per_y[layer]), int((top - low) * per_y[layer]) + 1):
-            strip[base + min(row, n)] += 1
+        strip[base + min(int((bottom - low) * scale), n)] += 1  # first what each row has more than the one before
+        strip[base + min(int((top - low) * scale), n) + 1] -= 1
+    held = entries = 0
     for row in range(n + 1):
-        strip[base + row + 1] += strip[base + row]
+        held += strip[base + row]
+        entries += held
+        strip[base + row] = entries
+    strip[base + n + 1] = entries
     for s in range(end - 1, begin - 1, -1):  # each row's end walks back to its start
         bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
-        for row in range(int((bottom - low) * per_y[layer]), int((top - low) * per_y[layer]) + 1):
-            at = base + min(row, n)
-            strip[at] -= 1
-            items[3 * begin + strip[at]] = s
+        for row in range(min(int((bottom - low) * scale), n), min(int((top - low) * scale), n) + 1):
+            at = strip[base + row] - 1
+            strip[base + row] = at
+            items[3 * begin + at] = s
     for row in range(n + 1):
         first, last = 3 * begin + strip[base + row], 3 * begin + strip[base + row + 1]
         if last - first <= CROWDED:

@@ -19,8 +19,9 @@ import math
 import numpy as np
 
 from pricing_engine.kernels.compile import inlined, kernel
-from pricing_engine.kernels.islands import find, join
-from pricing_engine.kernels.strips import CROWDED, begins_before, locate
+from pricing_engine.kernels.contours import find, join
+from pricing_engine.kernels.layer_crossings import MOST_SIDE, meet
+from pricing_engine.kernels.strips import locate
 from pricing_engine.kernels.work import NODES, PAIRS
 
 _SAMPLES = 8
@@ -35,25 +36,6 @@ def _beside(segments, s, offset):
     return (segments[s, 0] + segments[s, 2]) / 2 - scale * dy, (segments[s, 1] + segments[s, 3]) / 2 + scale * dx
 
 
-@inlined
-def _apart(segments, s, t):
-    """Signed distances of both ends of segment t from the line of s, nan for a point."""
-    dx, dy = segments[s, 2] - segments[s, 0], segments[s, 3] - segments[s, 1]
-    length = math.sqrt(dx * dx + dy * dy)
-    a = (dx * (segments[t, 1] - segments[s, 1]) - dy * (segments[t, 0] - segments[s, 0])) / length
-    b = (dx * (segments[t, 3] - segments[s, 1]) - dy * (segments[t, 2] - segments[s, 0])) / length
-    return a, b
-
-
-@kernel
-def _cross(segments, s, t, tolerance):
-    a, b = _apart(segments, s, t)
-    if not ((a > tolerance and b < -tolerance) or (a < -tolerance and b > tolerance)):
-        return False
-    a, b = _apart(segments, t, s)
-    return (a > tolerance and b < -tolerance) or (a < -tolerance and b > tolerance)
-
-
 @kernel
 def overlap_layers(
     lo, hi, offset, tolerance, start, segments, contour, count, solid, void, contours, strip, items, right, low_y,
@@ -64,10 +46,10 @@ def overlap_layers(
     Sets ``supported`` at the components of layer k + 1 that overlap the solid of layer k, and links every contour's
     void to a common representative of the pair: ``above`` for layer k, ``below`` for layer k + 1. A representative is
     0 for the outside, 1 + c for contour c of layer k, 1 + contours[k] + c for contour c of layer k + 1.
-    ``work`` (chunks, 2): rows visited, and segments tested; with more than ``most`` of both a segment of the range it
-    ends, and the layers left are not done.
+    ``work`` (chunks, 2): cells and rows visited, and segments tested; with more than ``most`` of both a segment of the
+    range it ends, and the layers left are not done.
     """
-    tests = np.zeros(2, np.int64)
+    tests, cells = np.zeros(2, np.int64), np.empty(MOST_SIDE * MOST_SIDE, np.int32)
     most = most * max(1, start[hi + 1] - start[lo])
     for k in range(lo, hi):
         if tests[NODES] + tests[PAIRS] > most:
@@ -85,12 +67,13 @@ def overlap_layers(
             loose += solid[start[k + 1] + c] == c
         for side in range(1, -1, -1):  # points beside the upper layer's contours first, then the lower's
             here, there = k + side, k + 1 - side
-            turn = np.zeros(contours[here], np.int32)
+            wait = np.zeros(contours[here], np.int32)  # segments until the next sample of each contour
             for s in range(start[here], start[here + 1]):
                 c = contour[s]
-                turn[c] += 1
-                if (turn[c] - 1) % max(1, count[start[here] + c] // _SAMPLES) != 0:
+                wait[c] -= 1
+                if wait[c] >= 0:
                     continue
+                wait[c] = max(1, count[start[here] + c] // _SAMPLES) - 1
                 if loose > 0 and (side == 0 or supported[start[here] + solid[start[here] + c]] == 0):
                     x, y = _beside(segments, s, offset)
                     winding, near, read = locate(
@@ -111,51 +94,15 @@ def overlap_layers(
                         mine = 1 + side * lower + c
                         join(parent, mine, 0 if near < 0 else 1 + (1 - side) * lower + near)
         if loose > 0 or closed[0] + closed[1] > 0:
-            _meet(
+            meet(
                 k, tolerance, start, segments, contour, solid, strip, items, right, low_y, per_y, supported, parent,
-                lower, closed[0] + closed[1] > 0, most, tests,
+                lower, upper, most, cells, tests,
             )  # fmt: skip
         for c in range(lower):
             above[start[k] + c] = find(parent, 1 + c)
         for c in range(upper):
             below[start[k + 1] + c] = find(parent, 1 + lower + c)
     work[lo // grain, NODES], work[lo // grain, PAIRS] = tests[NODES], tests[PAIRS]
-
-
-@kernel
-def _meet(
-    k, tolerance, start, segments, contour, solid, strip, items, right, low_y, per_y, supported, parent, lower,
-    voids, most, tests,
-):  # fmt: skip
-    """Crossings of the contours of layers k + 1 and k: support, and where ``voids``, connection of the voids."""
-    base, rows = start[k] + 2 * k, start[k + 1] - start[k] + 1
-    for s in range(start[k + 1], start[k + 2]):
-        if tests[NODES] + tests[PAIRS] > most:
-            break
-        c = contour[s]
-        mine = start[k + 1] + solid[start[k + 1] + c]
-        from_x, to_x = min(segments[s, 0], segments[s, 2]), max(segments[s, 0], segments[s, 2])
-        bottom, top = min(segments[s, 1], segments[s, 3]), max(segments[s, 1], segments[s, 3])
-        first = max(0, int(np.floor((bottom - low_y[k]) * per_y[k])))
-        last = min(rows - 1, int(np.floor((top - low_y[k]) * per_y[k])))
-        tests[NODES] += max(0, last - first + 1)
-        for row in range(first, last + 1):
-            begin, end = 3 * start[k] + strip[base + row], 3 * start[k] + strip[base + row + 1]
-            crowded = end - begin > CROWDED
-            if crowded:  # none after the last that begins left of the segment's right end
-                end = begins_before(np.nextafter(to_x, np.inf), begin, end, segments, items)
-            for entry in range(end - 1, begin - 1, -1):
-                if crowded and right[entry] < from_x:
-                    break
-                tests[PAIRS] += 1
-                t = items[entry]
-                if max(segments[t, 0], segments[t, 2]) < from_x or min(segments[t, 0], segments[t, 2]) > to_x:
-                    continue
-                joined = not voids or find(parent, 1 + lower + c) == find(parent, 1 + contour[t])
-                if (joined and supported[mine] == 1) or not _cross(segments, s, t, tolerance):
-                    continue
-                supported[mine] = 1
-                join(parent, 1 + lower + c, 1 + contour[t])
 
 
 @kernel

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.bvh import WIDTH, Bvh
 from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.rays import SHEAR_X, SHEAR_Y, crossing, height_above, may_cross8, normal_z, on_ray8
+from pricing_engine.kernels.simd import lowest_bit
 from pricing_engine.kernels.threads import run_ranges
 from pricing_engine.kernels.work import NODES, record, work_array, work_limit
 from pricing_engine.mesh.model import Mesh
 
-SHEAR_X, SHEAR_Y = 0.31830988618379067, 0.22507907903927651  # the rays' direction is (SHEAR_X, SHEAR_Y, 1)
 JITTER = 1e-8
 STACK = 128
 _GRAIN = 65536
@@ -41,6 +42,11 @@ def general_position(mesh: Mesh, bvh: Bvh, jitter: float, threads: int) -> NDArr
     return moved
 
 
+def ray_pad(bvh: Bvh) -> np.float32:
+    """How far the tree's float32 corners, moved and sheared, may lie from those in general position (mm), and more."""
+    return np.float32(bvh.diagonal * 2.0**-21)
+
+
 def winding_numbers(mesh: Mesh, bvh: Bvh, points: NDArray[np.float64], threads: int) -> NDArray[np.int64]:
     """The winding number (N,) of a closed mesh at ``points`` (N, 3) mm; O(log n + crossings) each.
 
@@ -50,8 +56,9 @@ def winding_numbers(mesh: Mesh, bvh: Bvh, points: NDArray[np.float64], threads: 
     winding = np.empty(len(points), np.int64)
     local = np.ascontiguousarray(points, np.float64) - bvh.centre
     run_ranges(
-        _wind, len(points), GRAIN_POINTS, threads, local, moved, mesh.facets, bvh.boxes, bvh.level_start, winding
-    )
+        _wind, len(points), GRAIN_POINTS, threads, local, moved, mesh.facets, bvh.corners, bvh.boxes, bvh.level_start,
+        ray_pad(bvh), winding,
+    )  # fmt: skip
     return winding
 
 
@@ -64,7 +71,8 @@ def outer_winding(
     """
     winding, work = np.empty(len(which), np.int64), work_array(len(which), GRAIN_POINTS)
     most = work_limit(mesh.facet_count, NODES_PER_FACET, LEAST_NODES)
-    arguments = (which, moved, mesh.facets, bvh.boxes, bvh.level_start, most // CHUNK_SHARE, winding, work)
+    tree = bvh.corners, bvh.boxes, bvh.level_start, ray_pad(bvh)
+    arguments = (which, moved, mesh.facets, *tree, most // CHUNK_SHARE, winding, work)
     return winding if run_bounded(_wind_facets, len(which), threads, most, work, *arguments) else None
 
 
@@ -116,47 +124,6 @@ def _move(lo, hi, vertices, centre, amount, moved):
 
 
 @inlined
-def _edge(x, y, moved, i, j):
-    """Signed crossing of the half line from (x, y) towards +x by the edge i -> j; antisymmetric to the bit."""
-    up = moved[j, 1] > y
-    if up == (moved[i, 1] > y):
-        return 0
-    a, b = (i, j) if i < j else (j, i)
-    dx, dy = moved[b, 0] - moved[a, 0], moved[b, 1] - moved[a, 1]
-    left = dx * (y - moved[a, 1]) - (x - moved[a, 0]) * dy
-    if i > j:
-        left = -left
-    if up:
-        return 1 if left > 0 else 0
-    return -1 if left < 0 else 0
-
-
-@inlined
-def crossing(x, y, moved, facets, f):
-    """+1 where the line through (x, y) leaves the solid through facet f, -1 where it enters, 0 where it misses."""
-    a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
-    return _edge(x, y, moved, a, b) + _edge(x, y, moved, b, c) + _edge(x, y, moved, c, a)
-
-
-@inlined
-def normal_z(moved, facets, f):
-    """Twice the signed area of facet f seen along the rays."""
-    a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
-    ux, uy = moved[b, 0] - moved[a, 0], moved[b, 1] - moved[a, 1]
-    return ux * (moved[c, 1] - moved[a, 1]) - uy * (moved[c, 0] - moved[a, 0])
-
-
-@inlined
-def height_above(x, y, z, moved, facets, f):
-    """How far facet f's plane lies above (x, y, z) along the ray."""
-    a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
-    ux, uy, uz = moved[b, 0] - moved[a, 0], moved[b, 1] - moved[a, 1], moved[b, 2] - moved[a, 2]
-    vx, vy, vz = moved[c, 0] - moved[a, 0], moved[c, 1] - moved[a, 1], moved[c, 2] - moved[a, 2]
-    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-    return ((moved[a, 0] - x) * nx + (moved[a, 1] - y) * ny + (moved[a, 2] - z) * nz) / nz
-
-
-@inlined
 def _coincide(facets, f, g):
     for corner in range(3):
         v = facets[f, corner]
@@ -165,63 +132,59 @@ def _coincide(facets, f, g):
     return True
 
 
-@inlined
-def on_ray(x, y, z, boxes, box):
-    """Whether the ray upwards from the sheared point (x, y, z) meets a box of the tree (which is not sheared)."""
-    near, far = max(0.0, boxes[2, box] - z), boxes[5, box] - z
-    ox, oy = x + SHEAR_X * z, y + SHEAR_Y * z
-    near = max(near, (boxes[0, box] - ox) * (1 / SHEAR_X), (boxes[1, box] - oy) * (1 / SHEAR_Y))
-    far = min(far, (boxes[3, box] - ox) * (1 / SHEAR_X), (boxes[4, box] - oy) * (1 / SHEAR_Y))
-    return near <= far
-
-
 @kernel
-def winding_above(x, y, z, skip, moved, facets, boxes, level_start, stack):
+def winding_above(x, y, z, skip, moved, facets, corners, boxes, level_start, pad, stack):
     """Sum of the signed crossings strictly above (x, y, z), facet ``skip`` left out; and how many boxes it opened.
 
-    ``stack``: (STACK, 2) int64.
+    The crossings of a closed surface along a whole line sum to zero, so the ray runs to the nearer side of the model.
+    ``pad``: :func:`ray_pad` of the tree. ``stack``: (STACK, 2) int64.
     """
-    total = 0
+    up = z + SHEAR_X * (x + SHEAR_X * z) + SHEAR_Y * (y + SHEAR_Y * z) > 0
+    total = 0 if up or skip < 0 else crossing(x, y, moved, facets, skip)
     top = nodes = 0
     last = len(level_start) - 1
-    for box in range(level_start[last], boxes.shape[1]):
-        if on_ray(x, y, z, boxes, box):
-            stack[top, 0], stack[top, 1] = box, last
-            top += 1
+    near = on_ray8(x, y, z, up, boxes, level_start[last])
+    while near:
+        stack[top, 0], stack[top, 1] = level_start[last] + lowest_bit(near), last
+        near &= near - 1
+        top += 1
     while top > 0:
         top -= 1
         nodes += 1
         box, level = stack[top, 0], stack[top, 1]
         if level > 0:
             first = level_start[level - 1] + WIDTH * (box - level_start[level])
-            for child in range(first, first + WIDTH):
-                if on_ray(x, y, z, boxes, child):
-                    stack[top, 0], stack[top, 1] = child, level - 1
-                    top += 1
+            near = on_ray8(x, y, z, up, boxes, first)
+            while near:
+                stack[top, 0], stack[top, 1] = first + lowest_bit(near), level - 1
+                near &= near - 1
+                top += 1
             continue
-        for f in range(WIDTH * box, min(WIDTH * box + WIDTH, len(facets))):
-            if f != skip:
-                sign = crossing(x, y, moved, facets, f)
-                if sign == 0:
-                    continue
-                if skip >= 0 and _coincide(facets, f, skip):
-                    total += sign if f > skip else 0  # as if each bulged a little above those before it
-                elif height_above(x, y, z, moved, facets, f) > 0:
-                    total += sign
-    return total, nodes
+        near = may_cross8(x, y, pad, corners, WIDTH * box)
+        while near:
+            f = WIDTH * box + lowest_bit(near)
+            near &= near - 1
+            sign = crossing(x, y, moved, facets, f) if f != skip else 0
+            if sign == 0:
+                continue
+            if skip >= 0 and _coincide(facets, f, skip):
+                total += sign if (f > skip) == up else 0  # as if each bulged a little above those before it
+            elif (height_above(x, y, z, moved, facets, f) > 0) == up:
+                total += sign
+    return total if up else -total, nodes
 
 
 @kernel
-def _wind(lo, hi, points, moved, facets, boxes, level_start, winding):
+def _wind(lo, hi, points, moved, facets, corners, boxes, level_start, pad, winding):
     stack = np.empty((STACK, 2), np.int64)
     for i in range(lo, hi):
         z = points[i, 2]
         x, y = points[i, 0] - SHEAR_X * z, points[i, 1] - SHEAR_Y * z
-        winding[i], _ = winding_above(x, y, z, -1, moved, facets, boxes, level_start, stack)
+        winding[i], _ = winding_above(x, y, z, -1, moved, facets, corners, boxes, level_start, pad, stack)
 
 
 @kernel
-def _wind_facets(lo, hi, skip, which, moved, facets, boxes, level_start, most, winding, work):
+def _wind_facets(lo, hi, skip, which, moved, facets, corners, boxes, level_start, pad, most, winding, work):
     stack = np.empty((STACK, 2), np.int64)
     spent = 0
     for i in range(lo + skip, hi + skip):
@@ -232,7 +195,7 @@ def _wind_facets(lo, hi, skip, which, moved, facets, boxes, level_start, most, w
         x = (moved[a, 0] + moved[b, 0] + moved[c, 0]) / 3
         y = (moved[a, 1] + moved[b, 1] + moved[c, 1]) / 3
         z = (moved[a, 2] + moved[b, 2] + moved[c, 2]) / 3
-        above, nodes = winding_above(x, y, z, f, moved, facets, boxes, level_start, stack)
+        above, nodes = winding_above(x, y, z, f, moved, facets, corners, boxes, level_start, pad, stack)
         winding[i] = above if normal_z(moved, facets, f) > 0 else above - 1
         spent += nodes
     work[(lo + skip) // GRAIN_POINTS, NODES] = spent

@@ -40,7 +40,7 @@ def test_overlapping_and_reversed_spheres(seed: int) -> None:
 
 def test_rays_through_vertices_and_edges() -> None:
     """Points straight below corners and edges, in the rays' own direction, lose and count no crossing twice."""
-    from pricing_engine.kernels.winding import SHEAR_X, SHEAR_Y
+    from pricing_engine.kernels.rays import SHEAR_X, SHEAR_Y
 
     box = trimesh.creation.box(extents=(2, 2, 2)).subdivide().subdivide()
     mesh = shells(box)
