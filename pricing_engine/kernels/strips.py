@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.compile import inlined, kernel, uncounted
 
 CROWDED = 64
 """Entries of a strip, from where they are sorted."""
@@ -35,7 +35,7 @@ def begins_before(x, first, end, segments, items):
     return low
 
 
-@kernel
+@uncounted
 def locate(layer, x, y, skip, tolerance, start, segments, contour, strip, items, right, low_y, per_y):
     """Winding number of (x, y) in a layer and the nearest contour to its left, or -1; contour ``skip`` is not seen.
 
@@ -66,7 +66,7 @@ def locate(layer, x, y, skip, tolerance, start, segments, contour, strip, items,
     return winding, near, read
 
 
-@kernel
+@uncounted
 def _locate_sorted(x, y, skip, tolerance, first, end, segments, contour, items, right):
     """As :func:`locate`, among the sorted entries ``first .. end`` of a strip.
 

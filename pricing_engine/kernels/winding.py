@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.bvh import WIDTH, Bvh
-from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.compile import inlined, kernel, uncounted
 from pricing_engine.kernels.rays import SHEAR_X, SHEAR_Y, crossing, height_above, may_cross8, normal_z, on_ray8
 from pricing_engine.kernels.simd import lowest_bit
 from pricing_engine.kernels.threads import run_ranges
@@ -132,7 +132,7 @@ def _coincide(facets, f, g):
     return True
 
 
-@kernel
+@uncounted
 def winding_above(x, y, z, skip, moved, facets, corners, boxes, level_start, pad, stack):
     """Sum of the signed crossings strictly above (x, y, z), facet ``skip`` left out; and how many boxes it opened.
 
