@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pricing_engine.mesh.model import Floats, Mesh
 
@@ -29,7 +30,7 @@ def convex_hull(mesh: Mesh) -> Hull | None:
     low, high = mesh.box()
     centre = (low + high) / 2
     found = Manifold.hull_points(mesh.vertices - centre).to_mesh64()
-    triangles = _sorted(np.asarray(found.vert_properties)[:, :3][np.asarray(found.tri_verts)])
+    triangles = _sorted(np.asarray(found.vert_properties)[:, :3], np.asarray(found.tri_verts))
     if len(triangles) < 4:
         return None
     a, b, c = triangles.transpose(1, 0, 2)
@@ -42,11 +43,14 @@ def convex_hull(mesh: Mesh) -> Hull | None:
     return Hull(cross[proper] / doubled[proper, None], doubled[proper] / 2, volume)
 
 
-def _sorted(triangles: Floats) -> Floats:
+def _sorted(points: Floats, corners: NDArray[np.integer]) -> Floats:
     """(n, 3, 3) in the order of their coordinates: manifold3d's own order changes with its threads, from run to run."""
-    least = np.lexsort(triangles.transpose(2, 0, 1)[::-1], axis=1)[:, 0]
-    turned = triangles[np.arange(len(triangles))[:, None], (least[:, None] + np.arange(3)) % 3]
-    ordered: Floats = turned[np.lexsort(turned.reshape(-1, 9).T[::-1])]
+    order = np.lexsort(points.T[::-1])
+    number = np.empty(len(points), np.int64)
+    number[order] = np.arange(len(points))
+    ranks = number[corners]
+    turned = ranks[np.arange(len(ranks))[:, None], (ranks.argmin(axis=1)[:, None] + np.arange(3)) % 3]
+    ordered: Floats = points[order][turned[np.lexsort(turned.T[::-1])]]
     return ordered
 
 

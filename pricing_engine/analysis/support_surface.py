@@ -21,7 +21,7 @@ REACH = 0.67 * _SPACING  # of the model's size: how far a sample's triangle reac
 _CUT = 1.1  # samples a triangle, from where they are put in spatial order
 _MOST_SAMPLES = 1 << 20  # or two a triangle
 _GRAIN = 16_384
-_PARTS = 8
+_PARTS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _samples(
     count = areas.shape[1]
     counts = np.zeros(count, np.int32)
     nothing, nobody = np.empty((7, 0), np.float32), np.empty(0, np.int32)
-    grain = int(np.clip(count // _PARTS, _GRAIN // 16, _GRAIN))  # slivers take as long as a hundred others
+    grain = int(np.clip(count // _PARTS, _GRAIN // 64, _GRAIN))  # slivers take as long as a hundred others
     most, work = max(_MOST_SAMPLES, 2 * count), work_array(count, grain)
     while _fewest(corners[:, :count], spacing) > most:  # slivers, side by side: they sample the surface across anyway
         spacing = 2 * spacing

@@ -32,8 +32,8 @@ from pricing_engine.mesh.model import Mesh
 
 MOST_EXACT, MOST_EXACT_PER_FACET = 300_000, 4  # exact decisions, up to 13 us each
 EXACT_UNITS = 512  # what one of them weighs against the units of :func:`pair_join.spent`
-_GRAIN_PAIRS = 4096
-_BATCH_PAIRS = 32 * _GRAIN_PAIRS
+_GRAIN_PAIRS = 1024
+_FIRST_BATCH, _BATCH_PAIRS = 4 * _GRAIN_PAIRS, 128 * _GRAIN_PAIRS
 _GRAIN_LEAVES = 64
 _BATCH_LEAVES = 16 * _GRAIN_LEAVES
 
@@ -84,7 +84,7 @@ def _flag_pairs(mesh: Mesh, pairs: Pairs, threads: int) -> NDArray[np.bool_] | N
     exact = np.zeros(len(work), np.int64)
     arguments = (mesh.vertices, mesh.facets, pairs.first, pairs.second, flags, found, work, exact)
     most = MOST_EXACT + MOST_EXACT_PER_FACET * mesh.facet_count
-    done, batch = 0, _GRAIN_PAIRS
+    done, batch = 0, _FIRST_BATCH
     while done < count:
         end = min(count, done + batch)
         run_ranges(_decide, end - done, _GRAIN_PAIRS, threads, done, *arguments)

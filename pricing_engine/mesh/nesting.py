@@ -76,8 +76,11 @@ def nest(mesh: Mesh, shells: Shells, bvh: Bvh, pairs: Pairs, threads: int) -> Ne
     if not pairs.complete:
         return None
     first, second = _between_shells(shells, pairs)
-    between = np.stack([shells.of_facet[first], shells.of_facet[second]], axis=1).astype(np.int64)
-    near = np.unique(np.sort(between, axis=1), axis=0)
+    one, other = shells.of_facet[first].astype(np.int64), shells.of_facet[second].astype(np.int64)
+    keys = np.unique(
+        np.minimum(one, other) * shells.count + np.maximum(one, other)
+    )  # rows would sort fifty times slower
+    near = np.stack(np.divmod(keys, shells.count), axis=1)
     solid = shells.side != 0
     kept = solid[shells.of_facet[first]] & solid[shells.of_facet[second]]
     first, second = first[kept], second[kept]
