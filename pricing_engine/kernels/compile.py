@@ -9,8 +9,9 @@ import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-# no reference counts: each costs an atomic step, which threads that share an array fight for
-_UNCOUNTED: dict[str, Any] = {**_OPTIONS, "_nrt": False}
+# No reference counts: each costs an atomic step, which threads that share an array fight for. No cache of their own: they
+# are in the caches of the kernels that call them, and to look for one takes a new process half a millisecond each.
+_UNCOUNTED: dict[str, Any] = {**_OPTIONS, "cache": False, "_nrt": False}
 
 
 def kernel(function: Function) -> Function:
