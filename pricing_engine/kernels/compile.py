@@ -9,8 +9,8 @@ import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-# No reference counts: each costs an atomic step, which threads that share an array fight for. No cache of their own: they
-# are in the caches of the kernels that call them, and to look for one takes a new process half a millisecond each.
+# No reference counts: each costs an atomic step, which threads that share an array fight for. No cache of their own:
+# they are in the caches of the kernels that call them, and a new process looks half a millisecond for each.
 _UNCOUNTED: dict[str, Any] = {**_OPTIONS, "cache": False, "_nrt": False}
 
 
