@@ -12,13 +12,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pricing_engine.analysis import finishing, slices, support_search
+from pricing_engine.analysis import finishing, slices, support_scores
 from pricing_engine.analysis.checks import find_checks
 from pricing_engine.analysis.finishing import reached_shares, sample_surface
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.orientation import search_orientations
 from pricing_engine.analysis.slices import TooMuchToSlice, measure_slices
 from pricing_engine.analysis.spread import OnThreads
+from pricing_engine.analysis.support_search import search_support
 from pricing_engine.analysis.thickness import start_thickness, summarise
 from pricing_engine.kernels import ray_thickness as rays
 from pricing_engine.kernels import sphere_thickness as spheres
@@ -254,19 +255,24 @@ class TestOrientation:
         items = mesh.facet_count + max(1 << 20, 2 * mesh.facet_count)  # samples are at most that many
         assert 0 < counts.nodes["support"] + counts.pairs["support"] <= bound(items, C_SUPPORT)
         assert counts.nodes["support_bounds"] + counts.pairs["support_bounds"] <= 512 * 3 * 2 * 40_000 * 257
+        balls = 8_192 * 64 * (math.log2(mesh.facet_count) + 2)
+        assert counts.nodes["empty_balls"] + counts.pairs["empty_balls"] <= balls
         assert counts.pairs["support_samples"] <= 24 * (items + (1 << 20) * (n // 16_384))
 
     def test_the_given_pose_is_kept_where_the_search_ends_early(self, monkeypatch: pytest.MonkeyPatch) -> None:
         soup = KINDS["stacked_plates"](600)
-        _, counts, whole = self.search(soup)
+        mesh, _, whole = self.search(soup)
         assert whole.best is not None
+        with counting() as counts:
+            down = np.array([[0.0, 0.0, -1.0]])
+            search_support(mesh, build_bvh(mesh, 2), Boundary.everything(mesh.facet_count), 0.05, down, 2)
         given = counts.nodes["support"] + counts.pairs["support"]
-        monkeypatch.setattr(support_search, "_SHARE", 1)
-        monkeypatch.setattr(support_search, "_MOST_TESTS", (given // 4, 0))
+        monkeypatch.setattr(support_scores, "_SHARE", 1)
+        monkeypatch.setattr(support_scores, "_MOST_TESTS", (given, 0))
         _, _, part = self.search(soup)
         assert part.best is None
         assert part.as_given.support_volume_mm3 == whole.as_given.support_volume_mm3
-        monkeypatch.setattr(support_search, "_MOST_TESTS", (1, 0))
+        monkeypatch.setattr(support_scores, "_MOST_TESTS", (1, 0))
         assert self.search(soup)[2] is None
 
 
@@ -278,7 +284,7 @@ class TestWhatIsSaid:
         assert not codes(measure(path, None, settings, 2).analysis)
         monkeypatch.setattr(rays, "_MOST_VISITS", 0)
         monkeypatch.setattr(spheres, "_MOST_TESTS", 0)
-        monkeypatch.setattr(support_search, "_MOST_TESTS", (0, 0))
+        monkeypatch.setattr(support_scores, "_MOST_TESTS", (0, 0))
         monkeypatch.setattr(slices, "_MOST_SEGMENTS", (0, 0))
         monkeypatch.setattr(finishing, "_MOST_TESTS", (0, 0))
         heard: list[object] = []
