@@ -32,6 +32,11 @@ class Model:
         return self.path.stem
 
 
+def known(path: Path, shared: Path) -> Model:
+    """The file with the floor and goal of its name, where it has them."""
+    return Model(path, {**_INSPECT, "figure-small": _FIGURE}.get(path.stem), path.resolve().parent == shared.resolve())
+
+
 def make(folder: Path, shared: Path) -> list[Model]:
     """Write the models that are missing into ``folder``; those of ``shared`` are used where that folder is there."""
     jewellery = [shared / f"{name}.stl" for name in _REAL if (shared / f"{name}.stl").is_file()]
