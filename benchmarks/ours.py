@@ -12,6 +12,7 @@ from pricing_engine.analysis.hull import convex_hull, largest_faces
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.orientation import search_orientations
 from pricing_engine.analysis.slices import layer_sums
+from pricing_engine.analysis.solid import classify
 from pricing_engine.kernels.boundary import Boundary
 from pricing_engine.kernels.bvh import build_bvh
 from pricing_engine.kernels.mass import mass_properties
@@ -23,6 +24,7 @@ from pricing_engine.kernels.walls import build_walls
 from pricing_engine.mesh.integrity import measure_topology
 from pricing_engine.mesh.load import load_model
 from pricing_engine.mesh.model import Mesh
+from pricing_engine.mesh.repair import repair
 
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 LAYERS = 500
@@ -105,12 +107,17 @@ def crossing(path: str) -> Callable[[], Any]:
 
 
 def orientation(path: str) -> Callable[[], Any]:
-    """The best of 512 orientations by support volume, the hull counted."""
-    mesh = _read(path)
-    bvh, boundary = build_bvh(mesh, THREADS), Boundary.everything(mesh.facet_count)
+    """The best of 512 orientations of the solid by support volume, the hull counted; repair and cuts are not."""
+    raw = _read(path)
+    mesh, _ = repair(raw, measure_topology(raw, THREADS), THREADS)
+    topology, bvh = measure_topology(mesh, THREADS), build_bvh(mesh, THREADS)
+    closed = topology.winding_consistent and topology.watertight
+    boundary = classify(mesh, bvh, find_pairs(mesh, bvh, THREADS), closed, topology.facet_body, THREADS)
+    if boundary is None:
+        raise SystemExit("the model encloses no solid that can be told")
 
     def work() -> Any:
-        faces = largest_faces(convex_hull(mesh))
+        faces = largest_faces(convex_hull(raw))
         found = search_orientations(mesh, bvh, boundary, 0.05, faces, THREADS)
         return found.best.support_volume_mm3
 

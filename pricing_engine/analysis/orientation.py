@@ -53,14 +53,16 @@ def search_orientations(
     if size == 0:
         nothing = Pose(search.directions[0], 0.0, 0.0, 0.0)
         return Orientation(len(search.directions), nothing, nothing)
-    given_area = overhang_areas(mesh, boundary, layer_height, search.directions[:1], threads)[0]
     if not search.finished:
         if np.isinf(search.volumes[0]):
             return None
-        return Orientation(1, _pose(search, 0, given_area), None)
+        area = overhang_areas(mesh, boundary, layer_height, search.directions[:1], threads)[0]
+        return Orientation(1, _pose(search, 0, area), None)
     rounded = np.rint(search.volumes / (ROUND * size**3))
     tied = np.flatnonzero(rounded == rounded.min())
-    areas = overhang_areas(mesh, boundary, layer_height, search.directions[tied], threads)
+    asked = search.directions[np.append(0, tied)]  # one pass over the facets for the given direction and these
+    found = overhang_areas(mesh, boundary, layer_height, asked, threads)
+    given_area, areas = found[0], found[1:]
     order = np.lexsort((tied, np.rint(search.heights[tied] / (ROUND * size)), np.rint(areas / (ROUND * size**2))))
     best = int(order[0])
     given = _pose(search, 0, given_area)

@@ -94,7 +94,9 @@ def choose_samples(
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     some = np.linspace(0, len(chosen) - 1, _SEEDS).astype(np.intp)
     seeds = np.ascontiguousarray(np.hstack([points[some], normals[some]]).T, np.float32)
-    return BallSamples(
-        mesh, bvh, np.ascontiguousarray(points), np.ascontiguousarray(normals), areas, seeds,
-        block_normals(facet_areas(mesh.vertices, mesh.facets, threads), threads), size,
-    )  # fmt: skip
+    if surface.corners is bvh.corners:  # the surface has all facets
+        sides = surface.normals
+    else:
+        sides = block_normals(facet_areas(mesh.vertices, mesh.facets, threads), threads)
+    points, normals = np.ascontiguousarray(points), np.ascontiguousarray(normals)
+    return BallSamples(mesh, bvh, points, normals, areas, seeds, sides, size)

@@ -22,6 +22,7 @@ _CUT = 1.1  # samples a triangle, from where they are put in spatial order
 _MOST_SAMPLES = 1 << 20  # or two a triangle
 _GRAIN = 16_384
 _PARTS = 32
+_FEW = 8  # samples a triangle, from where to count them first may save the time of counting all
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,9 @@ def _samples(
     nothing, nobody = np.empty((7, 0), np.float32), np.empty(0, np.int32)
     grain = int(np.clip(count // _PARTS, _GRAIN // 64, _GRAIN))  # slivers take as long as a hundred others
     most, work = max(_MOST_SAMPLES, 2 * count), work_array(count, grain)
-    while _fewest(corners[:, :count], spacing) > most:  # slivers, side by side: they sample the surface across anyway
-        spacing = 2 * spacing
+    if count < most // _FEW:  # slivers, side by side: they sample the surface across anyway
+        while _fewest(corners[:, :count], spacing) > most:
+            spacing = 2 * spacing
     run_ranges(
         split_triangles, count, grain, threads, grain, corners, areas, spacing, most, counts, nothing, nobody, work
     )
