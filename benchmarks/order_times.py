@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rings import write_ring
+from benchmarks.rings import write_ring, write_variant
 from tests.services.stack import Stack, eventually
 
 SEGMENTS = 100  # squared: facets
 NEW, NEW_A_SECOND = 90, 2.0
+RING = Path(__file__).parents[2] / "shared" / "models" / "geometry_ring.stl"
+VARIANTS, VARIANTS_A_SECOND = 64, 1.0
 KNOWN, KNOWN_A_SECOND = 200, 10.0
 BROWSERS, CHANGES_A_SECOND = 20, 10.0
 Row = tuple[str, str, str, str]
@@ -37,6 +39,19 @@ def prices(stack: Stack) -> list[Row]:
         (f"{what}, known models at {KNOWN_A_SECOND:g}/s, p50", f"{known[0]:.0f} ms", "150 ms", ""),
         (f"{what}, known models at {KNOWN_A_SECOND:g}/s, p99", f"{known[1]:.0f} ms", "", ""),
     ]
+
+
+def jewellery(stack: Stack) -> list[Row]:
+    """Orders of variants of a real ring that all differ, at a fixed rate; nothing where the shared models are not."""
+    if not RING.is_file():
+        return [(f"{RING.name} is not here", "-", "", "")]
+    with tempfile.TemporaryDirectory() as folder:
+        models = [write_variant(Path(folder) / f"{n}.stl", RING, n + 1).read_bytes() for n in range(VARIANTS)]
+    for model in models[:4]:
+        stack.reaches(stack.order(model, material="brass"), "PRICE_CALCULATED", "REVIEW_REQUIRED")  # warm workers
+    p50, p99 = _waits(stack, models[4:], VARIANTS - 4, VARIANTS_A_SECOND)
+    what = f"variants of {RING.stem}, submission to price in the shop, at {VARIANTS_A_SECOND:g}/s"
+    return [(f"{what}, p50", f"{p50:.0f} ms", "", ""), (f"{what}, p99", f"{p99:.0f} ms", "", "")]
 
 
 def _waits(stack: Stack, models: Sequence[bytes], count: int, rate: float) -> tuple[float, float]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pricing_engine.mesh.load import load_model
+
 RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
@@ -23,7 +25,17 @@ def write_ring(path: Path, number: int, segments: int = 48) -> Path:
     right, up = np.roll(index, -1, axis=0), np.roll(index, -1, axis=1)
     both = np.roll(right, -1, axis=1)
     facets = np.concatenate([np.stack([index, right, both], -1), np.stack([index, both, up], -1)]).reshape(-1, 3)
-    records = np.zeros(len(facets), RECORD)
-    records["corners"] = points[facets]
-    path.write_bytes(bytes(80) + np.uint32(len(facets)).tobytes() + records.tobytes())
+    return _write(path, points[facets])
+
+
+def write_variant(path: Path, model: Path, number: int) -> Path:
+    """Write the model as binary STL, larger by ``number`` in ten thousand: no cache has seen it."""
+    mesh = load_model(model, None, 1).mesh
+    return _write(path, mesh.vertices[mesh.facets] * (1 + 1e-4 * number))
+
+
+def _write(path: Path, corners: np.ndarray) -> Path:
+    records = np.zeros(len(corners), RECORD)
+    records["corners"] = corners
+    path.write_bytes(bytes(80) + np.uint32(len(corners)).tobytes() + records.tobytes())
     return path

@@ -1,7 +1,7 @@
 """The services over HTTP against bare handlers on the same Serve, the same servers and the same machine.
 
 ``python -m benchmarks.services [ITEM ...]`` brings a stack up in a folder of its own and ends it. Items: reads,
-submits, first_pages, prices, browsers. Ratios are of requests a second over 16 connections within one run.
+submits, first_pages, prices, jewellery, browsers. Ratios are of requests a second over 16 connections within one run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.http_load import Measured, load, request
-from benchmarks.order_times import browsers, prices
+from benchmarks.order_times import browsers, jewellery, prices
 from benchmarks.rows import Filled, fill
 from cluster.local.ray_nodes import client_environment
 from tests.services.stack import Stack, running
@@ -171,6 +171,7 @@ ITEMS: dict[str, Callable[[Bench], Sequence[Row]]] = {
     "reads": reads,
     "submits": submits,
     "prices": lambda bench: prices(bench.stack),
+    "jewellery": lambda bench: jewellery(bench.stack),
     "browsers": lambda bench: browsers(bench.stack),
 }
 
