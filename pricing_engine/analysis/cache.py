@@ -7,6 +7,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -70,6 +71,10 @@ class AnalysisCache:
                     self._ask("DELETE FROM analyses WHERE key = ?", old)
                     self._held -= size
 
+    def close(self) -> None:
+        """Let go of the file: the last to do so folds its log into it."""
+        self._rows.close()
+
     def _size(self) -> int:
         """Bytes of all entries."""
         return int(self._ask("SELECT coalesce(sum(length(content)), 0) FROM analyses")[0][0])
@@ -91,11 +96,11 @@ def cached_analysis(
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     key = analysis_id(digest, unit, settings)
     try:
-        cache = AnalysisCache(folder)
-        found = _decoded(cache.get(key))
-        if found is None:
-            found = measure(path, unit, settings)
-            cache.put(key, json.dumps(found.to_dict()).encode())
+        with closing(AnalysisCache(folder)) as cache:
+            found = _decoded(cache.get(key))
+            if found is None:
+                found = measure(path, unit, settings)
+                cache.put(key, json.dumps(found.to_dict()).encode())
     except OSError as error:
         raise UnreadableFile(f"{folder}: can't keep analyses here ({error.strerror}); name another --cache") from error
     return found

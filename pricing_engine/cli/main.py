@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 from importlib.metadata import entry_points
 from typing import NoReturn
 
@@ -46,7 +47,8 @@ def main() -> NoReturn:
     try:
         _run()
     except SystemExit as end:
-        if "numba" in sys.modules and "ray" not in sys.modules and isinstance(end.code, int | None):
+        alone = threading.active_count() == 1 + sum(thread.daemon for thread in threading.enumerate())
+        if alone and "numba" in sys.modules and "ray" not in sys.modules and isinstance(end.code, int | None):
             _leave(end.code or 0)
         raise
 
