@@ -114,7 +114,7 @@ def orientation(path: str) -> Callable[[], Any]:
     closed = topology.winding_consistent and topology.watertight
     boundary = classify(mesh, bvh, find_pairs(mesh, bvh, THREADS), closed, topology.facet_body, THREADS)
     if boundary is None:
-        raise SystemExit("the model encloses no solid that can be told")
+        raise SystemExit("the model is too tangled: its solid cannot be determined")
 
     def work() -> Any:
         faces = largest_faces(convex_hull(raw))

@@ -43,7 +43,6 @@ _CUT_SHARE, _CUT_BATCH = 8, 16  # what a chunk may spend of that, and chunks bet
 _CRACK = 1e-6
 _GRAIN_PAIRS = 16384
 _GRAIN_CUT = 64
-_GRAIN_FACETS = 65536
 
 
 def classify(mesh: Mesh, bvh: Bvh, pairs: Pairs, closed: bool, facet_body: Ints, threads: int) -> Boundary | None:

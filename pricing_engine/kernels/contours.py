@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.disjoint_sets import find, join
 
 _CELL = 16.0  # tolerances: an end in eight lies so near to a side of its cell that it has two to look into
 _MOST_LOOSE = 128  # ends without a counterpart that are paired with the nearest
@@ -48,25 +49,6 @@ def _table_size(segments):
     while size < 4 * segments:
         size *= 2
     return size
-
-
-@inlined
-def find(parent, node):
-    """Root of ``node``, halving the path on the way."""
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
-
-
-@inlined
-def join(parent, a, b):
-    """Unite two classes; the smaller number stays root."""
-    a, b = find(parent, a), find(parent, b)
-    if a < b:
-        parent[b] = a
-    else:
-        parent[a] = b
 
 
 @inlined

@@ -14,7 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.compile import kernel
-from pricing_engine.kernels.contours import find, join, label_segments, new_labels
+from pricing_engine.kernels.contours import label_segments, new_labels
+from pricing_engine.kernels.disjoint_sets import find, join
 from pricing_engine.kernels.strips import bucket_segments, locate
 from pricing_engine.kernels.work import PAIRS
 

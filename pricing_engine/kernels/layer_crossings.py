@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from pricing_engine.kernels.compile import inlined, kernel
-from pricing_engine.kernels.contours import find, join
+from pricing_engine.kernels.disjoint_sets import find, join
 from pricing_engine.kernels.strips import CROWDED, begins_before
 from pricing_engine.kernels.work import NODES, PAIRS
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.compile import kernel
+from pricing_engine.kernels.disjoint_sets import find, join
 from pricing_engine.mesh.model import Ints
 
 Longs = NDArray[np.int64]
@@ -31,20 +32,6 @@ def _edge_keys(facets, vertex_count, keys):
             keys[3 * f + e] = min(i, j) * vertex_count + max(i, j)
 
 
-@inlined
-def _root(parent, i):
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
-    return i
-
-
-@inlined
-def _join(parent, i, j):
-    i, j = _root(parent, i), _root(parent, j)
-    parent[max(i, j)] = min(i, j)
-
-
 @kernel
 def join_patches(facets, order, keys, separate, parent):
     """``parent`` (F,) int32 becomes each facet's patch; facets marked in ``separate`` (F,) bool stay alone."""
@@ -59,10 +46,10 @@ def join_patches(facets, order, keys, separate, parent):
             f, g = order[first] // 3, order[first + 1] // 3
             opposite = facets[f, order[first] % 3] == facets[g, (order[first + 1] % 3 + 1) % 3]
             if opposite and f != g and not separate[f] and not separate[g]:
-                _join(parent, f, g)
+                join(parent, f, g)
         first = last
     for f in range(len(facets)):
-        parent[f] = _root(parent, f)
+        parent[f] = find(parent, f)
 
 
 @kernel
@@ -107,6 +94,6 @@ def join_vertices(edges, parent):
     for v in range(len(parent)):
         parent[v] = v
     for k in range(len(edges)):
-        _join(parent, edges[k, 0], edges[k, 1])
+        join(parent, edges[k, 0], edges[k, 1])
     for v in range(len(parent)):
-        parent[v] = _root(parent, v)
+        parent[v] = find(parent, v)

@@ -19,7 +19,7 @@ import math
 import numpy as np
 
 from pricing_engine.kernels.compile import inlined, kernel
-from pricing_engine.kernels.contours import find, join
+from pricing_engine.kernels.disjoint_sets import find, join
 from pricing_engine.kernels.layer_crossings import MOST_SIDE, meet
 from pricing_engine.kernels.strips import locate
 from pricing_engine.kernels.work import NODES, PAIRS

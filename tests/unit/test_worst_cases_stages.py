@@ -166,7 +166,7 @@ class TestReach:
         assert 0 < counts.nodes["flood"] + counts.pairs["flood"] <= 20 * 80**3 * log
         touched = counts.nodes["touched"] + counts.pairs["touched"]
         assert touched <= C_REACH * finishing.SAMPLES * log
-        assert touched > 0 or found == [None]  # nobody asks where the ball fits if the flood did not end
+        assert touched > 0 or found == [None]  # where the flood stops at its budget, touch is not measured
 
     def test_a_share_is_unknown_at_the_end_of_either_budget(self, monkeypatch: pytest.MonkeyPatch) -> None:
         soup = KINDS["stacked_plates"](1_000)
