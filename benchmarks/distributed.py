@@ -230,6 +230,7 @@ def express(bench: Bench) -> list[Row]:
         idle = [timed(lambda job=job: client.submit(job).outcome()) for job in jobs(models[:count], "express")]
         every = each / CORES / FLOOD
         wave = jobs(rings(bench.folder, int(FLOOD_S / every), 24), "bulk")
+        os.sync()  # or the kernel writes these thousands of files while express jobs are timed
         apart = multiprocessing.get_context("spawn")  # or the flood would take turns with the client that is timed
         begun = apart.Event()
         flood = apart.Process(target=pour, args=(ray.get_runtime_context().gcs_address, wave, every, begun))

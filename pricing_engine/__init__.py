@@ -4,4 +4,4 @@ Pure computation: no database, no web, no broker. ``ENGINE_VERSION`` is part of 
 changes whenever a number could.
 """
 
-ENGINE_VERSION = "0.2.0"
+ENGINE_VERSION = "0.3.0"
