@@ -14,7 +14,7 @@ $(SETUP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	$(BIN)/python -m compileall -q pricing_engine data serve_app cluster
-	$(BIN)/python -m pricing_engine.analysis.warm
+	$(BIN)/python -m pricing_engine.analysis.warmup
 	touch $@
 
 # The samples quoted by the engine alone, then the whole stack, which carries three of them as orders and stays up.

@@ -25,7 +25,7 @@ from rich.table import Table
 from sqlalchemy import make_url
 
 from cluster.local import postgres
-from cluster.local.here import running
+from cluster.local.ephemeral import running
 from cluster.local.passwords import Passwords
 from data.contracts.common import Priority
 from data.contracts.lifecycle import OrderStatus

@@ -31,18 +31,18 @@ from rich.table import Table
 from benchmarks import meshes
 from benchmarks.charts import COLOURS, Line, Panel, write_svg
 from benchmarks.engine import ROOT
-from benchmarks.rings import write_ring
+from benchmarks.ring_models import write_ring
 from cluster.autoscaling import OneMachine
-from cluster.local.here import local_cluster, speak_to
+from cluster.local.ephemeral import local_cluster, speak_to
 from cluster.local.scaling import Scaled, scale_once
 from pricing_engine.analysis.measure import Settings, measure
-from pricing_engine.analysis.warm import warm
+from pricing_engine.analysis.warmup import warm
 from pricing_engine.distributed.actor import options_for, start_dispatcher, task_of
 from pricing_engine.distributed.client import Client, job_for, measure_on_cluster
 from pricing_engine.distributed.connect import connect
 from pricing_engine.distributed.jobs import Job, Priority
-from pricing_engine.distributed.plan import memory_needed
-from pricing_engine.distributed.results import Order, Result
+from pricing_engine.distributed.resource_estimate import memory_needed
+from pricing_engine.distributed.task_messages import Order, Result
 from pricing_engine.distributed.worker import engine_version
 
 CORES = len(os.sched_getaffinity(0))

@@ -58,7 +58,7 @@ def compare(model: Model, items: list[str], peers: str, repeats: int, measured: 
     """One row an item: our seconds, the peer's, their ratio, our peak memory. ``measured``: Tweaker-3 is there."""
     rows: list[dict[str, Any]] = []
     for item in items:
-        ours = measure([sys.executable, "-m", "benchmarks.ours"], item, model.path, repeats)
+        ours = measure([sys.executable, "-m", "benchmarks.facet_items"], item, model.path, repeats)
         note = ours.get("failed") or ""
         if item == "orientation" and not measured:
             recorded = _RECORDED_TWEAKER_S.get(model.name)

@@ -26,7 +26,7 @@ from benchmarks.distributed import CORES, Row, dispatching, rings, timed
 from pricing_engine.distributed.actor import warm_workers
 from pricing_engine.distributed.client import Client, Submitted, job_for
 from pricing_engine.distributed.jobs import Job
-from pricing_engine.distributed.results import Order, Result
+from pricing_engine.distributed.task_messages import Order, Result
 from pricing_engine.distributed.worker import analyse
 from tests import worst_cases
 

@@ -18,8 +18,8 @@ from locust.env import Environment
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # locust loads this file by its path, from wherever it was called
 
-from benchmarks.load import people, target
-from benchmarks.load.people import Customer, Mes, Operator, Partner, Seller, Watcher
+from benchmarks.load import target, users
+from benchmarks.load.users import Customer, Mes, Operator, Partner, Seller, Watcher
 from benchmarks.load_report import Sample, Samples, markdown
 
 __all__ = ["Customer", "Mes", "Operator", "Partner", "Seller", "Watcher"]
@@ -72,7 +72,7 @@ def _find(environment: Environment, **_: Any) -> None:
     if (options.num_users or 0) > MOST_USERS:
         sys.exit(f"locust: at most {MOST_USERS} users; the stack and they share one machine")
     environment.host = environment.host or found.url
-    people.Person.target, people.Person.host = found, environment.host
+    users.Person.target, users.Person.host = found, environment.host
     run = Run(environment, Path(options.load_out))
     events.test_start.add_listener(run.begin)
     events.request.add_listener(run.take)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import meshes
-from benchmarks.rings import RECORD
+from benchmarks.ring_models import RECORD
 from pricing_engine.mesh.samples import SAMPLES
 
 # Floor and goal of the whole inspect, its peers' time over ours.

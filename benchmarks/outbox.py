@@ -27,7 +27,7 @@ from rich.table import Table
 
 from cluster.local import kafka as kafka_part
 from cluster.local import postgres
-from cluster.local.here import running
+from cluster.local.ephemeral import running
 from cluster.local.passwords import Passwords
 from data.contracts.common import Wish
 from data.contracts.envelope import CloudEvent, EventData
@@ -40,8 +40,8 @@ from data.kit.ids import new_id
 from data.kit.relay import Relay
 from data.kit.settings import Settings
 from data.shop import repository as shop
-from serve_app.shop.steps import begin
-from serve_app.status.events import hear
+from serve_app.shop.service import begin
+from serve_app.status.handlers import hear
 
 CONNECTIONS, SECONDS, WARM_UP_S = 16, 8.0, 2.0
 EVENTS = 100_000

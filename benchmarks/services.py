@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.http_load import Measured, load, request
-from benchmarks.order_times import browsers, jewellery, prices
+from benchmarks.order_latency import browsers, jewellery, prices
 from benchmarks.rows import Filled, fill
 from cluster.local.ray_nodes import client_environment
 from tests.services.stack import Stack, running
@@ -124,7 +124,7 @@ class Bench:
         environment = {**client_environment(token), "RAY_ADDRESS": self.stack.part("ray-head")["address"]}
         merged = {**os.environ, **environment}
         known = {name: value for name, value in merged.items() if value is not None}
-        subprocess.run([sys.executable, "-m", "benchmarks.bare", self.urls["shop"]], env=known, check=True)
+        subprocess.run([sys.executable, "-m", "benchmarks.baselines", self.urls["shop"]], env=known, check=True)
         self._has_bare = True
 
 

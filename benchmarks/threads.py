@@ -45,7 +45,7 @@ def doubling(most: int) -> list[int]:
 def seconds_with(threads: int, item: str, model: Path, repeats: int) -> float:
     """Median seconds of the item; raises RuntimeError with its words where it fails."""
     os.environ["BENCH_THREADS"] = str(threads)
-    found = measure([sys.executable, "-m", "benchmarks.ours"], item, model, repeats)
+    found = measure([sys.executable, "-m", "benchmarks.facet_items"], item, model, repeats)
     if "failed" in found:
         raise RuntimeError(f"{item} on {threads} threads: {found['failed']}")
     return float(found["seconds"])

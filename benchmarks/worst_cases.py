@@ -19,7 +19,7 @@ _PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path
 from pricing_engine.analysis.measure import Settings, measure
-from pricing_engine.kernels.work import counting
+from pricing_engine.kernels.runtime.search_counters import counting
 from pricing_engine.mesh.errors import ModelError
 measure(Path(sys.argv[1]), None, Settings(), 2)
 begin, found = time.perf_counter(), {}

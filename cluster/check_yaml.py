@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.checks.finding import Finding
-from cluster.checks.reading import read_file
 from cluster.checks.versions import locked_ray
+from cluster.checks.yaml_reader import read_file
 
 LOCK = Path(__file__).parents[1] / "requirements.lock"
 
@@ -37,7 +37,7 @@ def check_document(document: dict[str, Any], ray: str) -> list[Finding]:
 
         return check_rayservice(document, ray)
     if "provider" in document or "cluster_name" in document:
-        from cluster.checks.launcher import check_launcher
+        from cluster.checks.ray_up import check_launcher
 
         return check_launcher(document, ray)
     if "applications" in document:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pricing_engine.cli.failures import ServiceUnhealthy, WrongUsage
+from pricing_engine.cli.errors import ServiceUnhealthy, WrongUsage
 
 if TYPE_CHECKING:
     from cluster.local.state import State
@@ -51,7 +51,7 @@ def up(
     def welcome(state: State) -> None:
         _say_up(state)
         if state.url and samples:
-            from cluster.local.first_orders import carry
+            from cluster.local.demo_orders import carry
 
             carry(state.url, folder)
 
@@ -72,8 +72,8 @@ def up(
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON as INTERFACE names it.")] = False) -> None:
     """Tell what runs, and whether it is well; exit code 4 if anything is not."""
-    from cluster.local.report import report
     from cluster.local.state import here
+    from cluster.local.status import report
 
     folder = here()
     tree = report(folder, folder.read())

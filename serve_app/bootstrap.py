@@ -21,17 +21,17 @@ class Events:
     """The work behind a service. When a part of it ends, the replica is not healthy, and Serve replaces it."""
 
     def __init__(self, name: str) -> None:
-        from serve_app.kit.work import Work
+        from serve_app.kit.background import Work
 
         self._name, self._work, self._stack = name, Work(), AsyncExitStack()
         self._begun = False
 
     async def _begin(self) -> None:
         from data.kit.database import Database
-        from serve_app.kit import logs
+        from serve_app.kit.logging import configure_logging
         from serve_app.kit.settings import settings
 
-        logs.configure()
+        configure_logging()
 
         database = Database(settings().database_url(self._name), settings(), f"facet-{self._name}-events")
         await self._stack.enter_async_context(database)

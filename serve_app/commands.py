@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from pricing_engine.cli.failures import ServiceUnhealthy, WrongUsage
+from pricing_engine.cli.errors import ServiceUnhealthy, WrongUsage
 
 if TYPE_CHECKING:
     from data.kit.database import Connection

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from data.kit.database import Database
-from serve_app.kit.work import Work
+from serve_app.kit.background import Work
 
 PREFIXES: Mapping[str, str] = {
     "identity": "/auth",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.rings import RECORD
+from benchmarks.ring_models import RECORD
 
 SEGMENTS = 100
 _WAVES = 6

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.simulator.errors import require
 from benchmarks.simulator.stage_times import STAGES, StageTimes
 from benchmarks.simulator.workload import Floats, Mix, Trace, draw_models
-from pricing_engine.distributed.plan import SMALL_FACETS
+from pricing_engine.distributed.resource_estimate import SMALL_FACETS
 
 Phase = tuple[float, ...]
 FIRST = ("load", "integrity")

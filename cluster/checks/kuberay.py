@@ -12,8 +12,8 @@ from typing import Any
 from cluster.checks.finding import Finding, mapping, sequence, shown, text, whole
 from cluster.checks.kuberay_pods import check_pods
 from cluster.checks.placeholders import placeholders
-from cluster.checks.reading import read_text
 from cluster.checks.serve_config import check_serve
+from cluster.checks.yaml_reader import read_text
 
 _KNOWN = {
     "": {"apiVersion", "kind", "metadata", "spec"},

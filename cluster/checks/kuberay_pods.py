@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from cluster.checks.commands import parse_ray_start
 from cluster.checks.finding import Finding, mapping, sequence, shown, text
+from cluster.checks.ray_start import parse_ray_start
 from cluster.checks.versions import check_image
 
 _QUANTITY = re.compile(r"^\d+(\.\d+)?(m|[kMGTPE]i?)?$")

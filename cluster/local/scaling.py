@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.autoscaling import OneMachine
-from cluster.local.here import local_cluster
+from cluster.local.ephemeral import local_cluster
 
 STEP_WITHIN_S = 60.0
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.local import kafka, postgres, redis, tryout_kafka
+from cluster.local import kafka, mock_kafka, postgres, redis
 from cluster.local.jars import JarsMissing
 from cluster.local.parts import Part
 from cluster.local.passwords import Passwords
@@ -55,8 +55,8 @@ def servers(
         try:
             part = apache_kafka(folder / "kafka", logs, topics, tell)
         except JarsMissing as why:
-            tell(f"{tryout_kafka.NOTICE} ({why}; {KAFKA_URL} names a broker of your own)")
-            part = tryout_kafka.part(logs, topics)
+            tell(f"{mock_kafka.NOTICE} ({why}; {KAFKA_URL} names a broker of your own)")
+            part = mock_kafka.part(logs, topics)
         return part, {KAFKA_URL: part.address}
 
     if not given.keys() >= set(DATABASE_URLS.values()):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cluster.local import ray_nodes, servers, services, sessions
+from cluster.local import ray_nodes, serve_part, servers, sessions
 from cluster.local.parts import Part, PartFailed
 from cluster.local.state import Folder, PartState, State
 from cluster.local.supervisor import Supervisor
@@ -92,7 +92,7 @@ def run(folder: Folder, asked: Asked, started: Callable[[State], None]) -> None:
 
             def publish(parts: tuple[PartState, ...]) -> None:
                 dashboard = ray_nodes.dashboard_url(stack.head)
-                whole = (dashboard, stack.url, stack.kafka_bootstrap, services.masked(stack.settings))
+                whole = (dashboard, stack.url, stack.kafka_bootstrap, serve_part.masked(stack.settings))
                 folder.write(State(me, str(place.temp), str(place.token), *whole, parts))
                 progress(parts)
 
@@ -120,12 +120,12 @@ def compose(folder: Folder, place: ray_nodes.Place, asked: Asked) -> Stack:
         return Stack(nodes, head)
     given = {name: value for name, value in os.environ.items() if name.startswith("FACET_")}
     own = servers.servers(folder.data, folder.logs, all_topics(), given, say)
-    settings = services.environment(folder.data, asked.port, own.environment, given)
-    settings |= services.serve_environment(place.temp)
+    settings = serve_part.environment(folder.data, asked.port, own.environment, given)
+    settings |= serve_part.serve_environment(place.temp)
     nodes = [replace(node, env={**node.env, **settings}) for node in nodes]
     after = tuple(part.name for part in (*own.parts, *nodes[1:]))
-    served = services.part(folder.data, place, head, asked.port, settings, after)
-    parts, url = [*own.parts, *nodes, served], services.url(asked.port)
+    served = serve_part.part(folder.data, place, head, asked.port, settings, after)
+    parts, url = [*own.parts, *nodes, served], serve_part.url(asked.port)
     return Stack(parts, nodes[0], url, settings[servers.KAFKA_URL], settings)
 
 

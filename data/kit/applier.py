@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.registry import payload
-from data.contracts.turns import PredecessorMissing
 from data.kit import inbox, parking, trace
 from data.kit.database import AWAY, Connection, Database
 from data.kit.dead_letters import is_for_another, is_replay
 from data.kit.kafka import Message
 from data.kit.parking import ParkedEvent
+from data.orders.sequencing import PredecessorMissing
 
 Handler = Callable[[Connection, CloudEvent, EventData], Awaitable[None]]
 """Applies an event within the transaction it is given. Raises PredecessorMissing, before it has changed anything, where

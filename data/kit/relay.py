@@ -4,7 +4,8 @@ A batch is one transaction: take the database's relay lock, delete the oldest ro
 A relay that dies anywhere leaves the rows as they were, and the lock goes with its connection, so any other relay goes
 on at once; what was published but not committed is published again, with the same ids, and consumers' inboxes know it.
 Any number of relays may run: one at a time has the lock. Where there is nothing to do one of them sleeps, and the next
-commit wakes it (:data:`data.kit.ddl.MESSAGING_2`): an event waits for nobody, and an empty outbox costs nothing.
+commit wakes it (:data:`data.kit.messaging_ddl.MESSAGING_2`): an event waits for nobody, and an empty outbox costs
+nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sqlalchemy import BigInteger, bindparam, delete, func, literal, select
 
 from data.kit import database, kafka, sql
 from data.kit.database import Connection, Database
-from data.kit.ddl import RELAY_SLEEPS
+from data.kit.messaging_ddl import RELAY_SLEEPS
 from data.kit.tables import SHARED
 
 BATCH = 2000

@@ -88,7 +88,7 @@ class Messaging:
 
 
 def messaging(into: MetaData) -> Messaging:
-    """Add the tables to ``into``; version 1 of their DDL is in :mod:`data.kit.ddl`."""
+    """Add the tables to ``into``; version 1 of their DDL is in :mod:`data.kit.messaging_ddl`."""
     outbox = Table(
         "outbox",
         into,

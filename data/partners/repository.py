@@ -10,11 +10,11 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import DateTime, Integer, LargeBinary, Uuid, any_, bindparam, delete, func, or_, select, update
 
 from data.contracts.envelope import CloudEvent
-from data.contracts.fold import Entry, State, fold
 from data.kit import clock, paging, secrets, sql
 from data.kit.database import Connection
 from data.kit.errors import NotThere, StaleVersion
 from data.kit.ids import new_id
+from data.orders.projection import Entry, State, fold
 from data.partners.tables import KEYS, ORDERS, PARTNERS, WEBHOOKS
 
 KEY_PREFIX, HINT_LENGTH = "facet", 12

@@ -49,7 +49,7 @@ ORDERS = Table(
 )
 """Orders of everybody, for their events come on several topics, and the one that says whose an order is may come last.
 ``partner_id`` is null while that is not known, and where it is no partner's; ``state`` is
-:class:`data.contracts.fold.State`.
+:class:`data.orders.projection.State`.
 """
 Index("ix_orders_partner", ORDERS.c.partner_id, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 WEBHOOKS = Table(

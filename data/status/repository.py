@@ -12,10 +12,10 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from data.contracts.common import QuoteSummary
 from data.contracts.envelope import CloudEvent
-from data.contracts.fold import Entry, State, fold
 from data.contracts.lifecycle import OrderStatus
 from data.kit import paging, sql
 from data.kit.database import Connection
+from data.orders.projection import Entry, State, fold
 from data.status.tables import HISTORY, ORDERS
 
 

@@ -26,7 +26,7 @@ ORDERS = Table(
     tree("seen", server_default=text("'{}'::jsonb")),
     created_at(),
 )
-"""``status`` is null while only later events have come; the rest is :class:`data.contracts.fold.State`'s."""
+"""``status`` is null while only later events have come; the rest is :class:`data.orders.projection.State`'s."""
 Index("ix_orders_owner", ORDERS.c.owner_id, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 Index("ix_orders_status", ORDERS.c.status, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine import ENGINE_VERSION
-from pricing_engine.analysis import model as report
+from pricing_engine.analysis import schema as report
 from pricing_engine.analysis.checks import Shape, find_checks
 from pricing_engine.analysis.orientation import Orientation, Pose
 from pricing_engine.analysis.settings import Settings

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.bvh import Bvh
-from pricing_engine.kernels.mass import body_volumes
-from pricing_engine.kernels.pair_search import Pairs
-from pricing_engine.kernels.patches import join_vertices
-from pricing_engine.kernels.shell_containment import measure_boxes
+from pricing_engine.kernels.intersection.pair_search import Pairs
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.solid.mass import body_volumes
+from pricing_engine.kernels.solid.shell_containment import measure_boxes
+from pricing_engine.kernels.spatial.bvh import Bvh
+from pricing_engine.kernels.topology.patches import join_vertices
 from pricing_engine.mesh.integrity import Topology
-from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.nesting import Nesting, nest
 from pricing_engine.mesh.places import MOST_PLACES, Places, facet_places, first_members, spread
 from pricing_engine.mesh.shells import CRUMB, Shells, find_shells

@@ -14,7 +14,7 @@ from typing import Any
 
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis.measure import Settings, analysis_id
-from pricing_engine.analysis.model import Analysis, AnalysisFormatError
+from pricing_engine.analysis.schema import Analysis, AnalysisFormatError
 from pricing_engine.mesh.errors import UnreadableFile
 
 Measure = Callable[[Path, str | None, Settings], Analysis]

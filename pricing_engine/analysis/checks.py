@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pricing_engine.analysis.bodies import ONE_BODY, Bodies
-from pricing_engine.analysis.model import Check, Geometry, Integrity, Point, Severity, Slices, Thickness
+from pricing_engine.analysis.schema import Check, Geometry, Integrity, Point, Severity, Slices, Thickness
 from pricing_engine.analysis.slices import MOST_LAYERS
 from pricing_engine.analysis.units import doubt_unit
-from pricing_engine.mesh.parsed import WARNING_NOTES
+from pricing_engine.mesh.raw_mesh import WARNING_NOTES
 from pricing_engine.mesh.repair import TURNED, UNDECIDED
 
 _OVERLAP_SHARE = 0.0005  # 0.1 % in words

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pricing_engine.kernels.orientation_bound import height_ranges
-from pricing_engine.kernels.threads import chunk_count, run_ranges
-from pricing_engine.mesh.model import Floats, Mesh
+from pricing_engine.kernels.mesh import Floats, Mesh
+from pricing_engine.kernels.orientation.support_bound import height_ranges
+from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
 
 CANDIDATES = 512
 _HULL_FACES = 100

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.boundary import Boundary
-from pricing_engine.kernels.budget import log2_of
-from pricing_engine.kernels.bvh import Bvh
-from pricing_engine.kernels.reach import SIDE, find_free, flood, touched
-from pricing_engine.kernels.surface_samples import place_samples
-from pricing_engine.kernels.threads import run_ranges
-from pricing_engine.kernels.volume import boundary_areas
-from pricing_engine.kernels.work import record, work_array
-from pricing_engine.mesh.model import Floats, Mesh
+from pricing_engine.kernels.layers.ball_accessibility import SIDE, find_free, flood, touched
+from pricing_engine.kernels.mesh import Floats, Mesh
+from pricing_engine.kernels.runtime.budget import log2_of
+from pricing_engine.kernels.runtime.search_counters import record, work_array
+from pricing_engine.kernels.runtime.threads import run_ranges
+from pricing_engine.kernels.solid.boundary import Boundary
+from pricing_engine.kernels.solid.surface_samples import place_samples
+from pricing_engine.kernels.solid.volume import boundary_areas
+from pricing_engine.kernels.spatial.bvh import Bvh
 
 SAMPLES = 1 << 15
 _GRAIN = 1024

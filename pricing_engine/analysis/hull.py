@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.mesh.model import Floats, Mesh
+from pricing_engine.kernels.mesh import Floats, Mesh
 
 _FLAT = 1e-12  # a hull of less than this share of its box is flat up to rounding
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis.assemble import assemble
-from pricing_engine.analysis.model import Analysis
-from pricing_engine.analysis.partial import Partial
+from pricing_engine.analysis.executor import OnThreads, Spread
+from pricing_engine.analysis.progress import Partial
+from pricing_engine.analysis.schema import Analysis
 from pricing_engine.analysis.settings import Settings
-from pricing_engine.analysis.spread import OnThreads, Spread
 from pricing_engine.analysis.stages import Stopwatch, run_stages
-from pricing_engine.kernels.threads import default_threads
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.runtime.threads import default_threads
 from pricing_engine.mesh.load import load_model
-from pricing_engine.mesh.model import Mesh
 
 __all__ = ["Measured", "Settings", "analysis_id", "measure"]
 

@@ -9,11 +9,11 @@ import numpy as np
 from pricing_engine.analysis.directions import candidate_directions, extents, model_size
 from pricing_engine.analysis.support_scores import ROUND
 from pricing_engine.analysis.support_search import Search, search_support
-from pricing_engine.kernels.boundary import WHOLE, Boundary
-from pricing_engine.kernels.bvh import Bvh
-from pricing_engine.kernels.orientation import OVERHANG_COSINE, overhangs
-from pricing_engine.kernels.threads import chunk_count, run_ranges
-from pricing_engine.mesh.model import Floats, Mesh
+from pricing_engine.kernels.mesh import Floats, Mesh
+from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE, overhangs
+from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
+from pricing_engine.kernels.solid.boundary import WHOLE, Boundary
+from pricing_engine.kernels.spatial.bvh import Bvh
 
 _GRAIN = 16_384
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.boundary import CAP, WHOLE, Boundary
-from pricing_engine.kernels.budget import log2_of
-from pricing_engine.kernels.islands import build_contours
-from pricing_engine.kernels.slices import count_segments, fill_segments, find_levels, sum_layers
-from pricing_engine.kernels.threads import chunk_count, run_ranges
-from pricing_engine.kernels.trapped import find_voids, join_pairs, overlap_layers
-from pricing_engine.kernels.work import record, work_array
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.layers.contours import build_contours
+from pricing_engine.kernels.layers.layer_overlap import find_voids, join_pairs, overlap_layers
+from pricing_engine.kernels.layers.slices import count_segments, fill_segments, find_levels, sum_layers
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.runtime.budget import log2_of
+from pricing_engine.kernels.runtime.search_counters import record, work_array
+from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
+from pricing_engine.kernels.solid.boundary import CAP, WHOLE, Boundary
 from pricing_engine.mesh.places import MOST_PLACES
 
 MOST_LAYERS = 200_000

@@ -1,7 +1,7 @@
 """The solid that a surface encloses: which part of the surface bounds it, its volume and its centre of mass.
 
 The solid is where the winding number is at least 1: overlapping shells count once and a reversed inner shell is a
-cavity. Facets that cross others are cut (:mod:`pricing_engine.kernels.arrangement`); the others form patches, over
+cavity. Facets that cross others are cut (:mod:`kernels.solid.arrangement`); the others form patches, over
 which the winding number outside is constant, so one ray decides a patch. Surfaces with holes are closed first: their
 rim is joined to a point in the middle of each group of connected rim edges.
 """
@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.arrangement import cut_facets
-from pricing_engine.kernels.boundary import CAP, CRACK, INSIDE, WHOLE, Boundary
-from pricing_engine.kernels.bvh import Bvh, build_bvh
-from pricing_engine.kernels.caps import close_rims
-from pricing_engine.kernels.generalized_winding import mean_excess
-from pricing_engine.kernels.pair_search import Pairs, find_pairs
-from pricing_engine.kernels.patches import edge_order, join_patches, largest_members
-from pricing_engine.kernels.repeated_winding import repeated_outer_winding
-from pricing_engine.kernels.segments import mark_crossing, write_segments
-from pricing_engine.kernels.threads import chunk_count, run_ranges
-from pricing_engine.kernels.volume import boundary_moments
-from pricing_engine.kernels.winding import JITTER, general_position, outer_winding, ray_pad
-from pricing_engine.kernels.work import NODES, PAIRS, record, work_array, work_limit
-from pricing_engine.mesh.model import Floats, Ints, Mesh
+from pricing_engine.kernels.intersection.pair_search import Pairs, find_pairs
+from pricing_engine.kernels.mesh import Floats, Ints, Mesh
+from pricing_engine.kernels.runtime.search_counters import NODES, PAIRS, record, work_array, work_limit
+from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
+from pricing_engine.kernels.solid.arrangement import cut_facets
+from pricing_engine.kernels.solid.boundary import CAP, CRACK, INSIDE, WHOLE, Boundary
+from pricing_engine.kernels.solid.generalized_winding import mean_excess
+from pricing_engine.kernels.solid.repeated_winding import repeated_outer_winding
+from pricing_engine.kernels.solid.segments import mark_crossing, write_segments
+from pricing_engine.kernels.solid.volume import boundary_moments
+from pricing_engine.kernels.solid.winding import JITTER, general_position, outer_winding, ray_pad
+from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
+from pricing_engine.kernels.topology.caps import close_rims
+from pricing_engine.kernels.topology.patches import edge_order, join_patches, largest_members
 
 MOST_CUT_WORK = 1e8
 """Sum over facets of the square of their crossings: 5 s of cutting and a few million pieces, at most.

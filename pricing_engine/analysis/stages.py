@@ -12,25 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.analysis.bodies import ONE_BODY, Bodies, relate_bodies
+from pricing_engine.analysis.executor import Spread
 from pricing_engine.analysis.finishing import reached_shares, sample_surface
 from pricing_engine.analysis.hull import Hull, convex_hull, largest_faces
 from pricing_engine.analysis.orientation import Orientation, search_orientations
-from pricing_engine.analysis.partial import Partial, partial_of
+from pricing_engine.analysis.progress import Partial, partial_of
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.analysis.slices import MOST_LAYERS, Slices, TooMuchToSlice, layer_count, measure_slices
 from pricing_engine.analysis.solid import classify, open_volume_estimate, true_volume
-from pricing_engine.analysis.spread import Spread
 from pricing_engine.analysis.thickness import Thickness, start_thickness
-from pricing_engine.kernels.boundary import Boundary
-from pricing_engine.kernels.bvh import WIDTH, Bvh, build_bvh
-from pricing_engine.kernels.mass import MassProperties, mass_properties
-from pricing_engine.kernels.pair_join import GRAIN_LEAVES
-from pricing_engine.kernels.pair_search import Pairs, find_pairs, join_leaves, prepare_join, sort_pairs
-from pricing_engine.kernels.self_intersection import self_intersections
-from pricing_engine.kernels.volume import boundary_areas
+from pricing_engine.kernels.intersection.leaf_join import GRAIN_LEAVES
+from pricing_engine.kernels.intersection.pair_search import Pairs, find_pairs, join_leaves, prepare_join, sort_pairs
+from pricing_engine.kernels.intersection.self_intersection import self_intersections
+from pricing_engine.kernels.mesh import Floats, Mesh
+from pricing_engine.kernels.solid.boundary import Boundary
+from pricing_engine.kernels.solid.mass import MassProperties, mass_properties
+from pricing_engine.kernels.solid.volume import boundary_areas
+from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh, build_bvh
 from pricing_engine.mesh.defects import defect_places, odd_edges
 from pricing_engine.mesh.integrity import Topology, measure_topology
-from pricing_engine.mesh.model import Floats, Mesh
 from pricing_engine.mesh.places import Places
 from pricing_engine.mesh.repair import Repair, repair
 

@@ -1,6 +1,6 @@
 """Lower bounds of the support volumes of all directions at once, from empty balls below a part of the surface.
 
-See :mod:`pricing_engine.kernels.empty_balls`. Samples are taken at equal steps of area, in stages: few prove that most
+See :mod:`kernels.orientation.empty_balls`. Samples are taken at equal steps of area, in stages: few prove that most
 directions are bad where the best one needs hardly any support, as jewellery does; more are taken while they are likely
 to prove more than it would cost to measure.
 """
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.analysis.support_surface import Surface, block_normals, facet_areas
-from pricing_engine.kernels.boundary import CAP, CRACK, Boundary
-from pricing_engine.kernels.budget import log2_of
-from pricing_engine.kernels.bvh import Bvh
-from pricing_engine.kernels.empty_balls import ball_volumes, empty_balls
-from pricing_engine.kernels.orientation import OVERHANG_COSINE
-from pricing_engine.kernels.threads import run_ranges
-from pricing_engine.kernels.work import record, work_array
-from pricing_engine.mesh.model import Floats, Mesh
+from pricing_engine.kernels.mesh import Floats, Mesh
+from pricing_engine.kernels.orientation.empty_balls import ball_volumes, empty_balls
+from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
+from pricing_engine.kernels.runtime.budget import log2_of
+from pricing_engine.kernels.runtime.search_counters import record, work_array
+from pricing_engine.kernels.runtime.threads import run_ranges
+from pricing_engine.kernels.solid.boundary import CAP, CRACK, Boundary
+from pricing_engine.kernels.spatial.bvh import Bvh
 
 STAGES = (0, 1), (1, 4), (4, 6), (6, 8), (8, 12), (12, 16)
 """Parts of the samples, in sixteenths."""

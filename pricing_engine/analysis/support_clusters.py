@@ -1,4 +1,4 @@
-"""Lower bounds of support volumes from clusters of samples (:mod:`pricing_engine.kernels.orientation_bound`)."""
+"""Lower bounds of support volumes from clusters of samples (:mod:`kernels.orientation.support_bound`)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from pricing_engine.analysis.support_scores import ROUND, Views
 from pricing_engine.analysis.support_surface import REACH, Surface
-from pricing_engine.kernels.orientation import OVERHANG_COSINE
-from pricing_engine.kernels.orientation_bound import cluster_moments, clusters, lower_bounds
-from pricing_engine.kernels.threads import run_ranges
-from pricing_engine.kernels.work import record, work_array
-from pricing_engine.mesh.model import Floats
+from pricing_engine.kernels.mesh import Floats
+from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
+from pricing_engine.kernels.orientation.support_bound import cluster_moments, clusters, lower_bounds
+from pricing_engine.kernels.runtime.search_counters import record, work_array
+from pricing_engine.kernels.runtime.threads import run_ranges
 
 _MOST_CLUSTERS = 3  # times as many as wanted
 _BLOCK = 128  # directions whose bounds are found together

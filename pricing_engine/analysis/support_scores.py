@@ -1,4 +1,4 @@
-"""Support volumes of many directions, each measured band by band across it (:mod:`pricing_engine.kernels.support`).
+"""Support volumes of many directions, each measured band by band across it (:mod:`kernels.orientation.support_volume`).
 
 What the bands measured so far sum to bounds a direction's volume from below. Each next band is as wide as the best
 volume is likely to need to prove the direction bad.
@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.analysis.support_surface import Surface
-from pricing_engine.kernels.budget import log2_of
-from pricing_engine.kernels.orientation import OVERHANG_COSINE
-from pricing_engine.kernels.support import support_volumes
-from pricing_engine.kernels.threads import run_ranges
-from pricing_engine.kernels.work import record, work_array
-from pricing_engine.mesh.model import Floats
+from pricing_engine.kernels.mesh import Floats
+from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
+from pricing_engine.kernels.orientation.support_volume import support_volumes
+from pricing_engine.kernels.runtime.budget import log2_of
+from pricing_engine.kernels.runtime.search_counters import record, work_array
+from pricing_engine.kernels.runtime.threads import run_ranges
 
 ROUND = 1e-6
 """Of the model's size: scores that agree so far are equal, and surfaces so near touch."""

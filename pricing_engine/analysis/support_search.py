@@ -22,9 +22,9 @@ from pricing_engine.analysis.support_balls import STAGES, BallSamples, choose_sa
 from pricing_engine.analysis.support_clusters import cluster_bounds
 from pricing_engine.analysis.support_scores import MARGIN, ROUND, Scores, Views
 from pricing_engine.analysis.support_surface import sampled_boundary
-from pricing_engine.kernels.boundary import Boundary
-from pricing_engine.kernels.bvh import Bvh
-from pricing_engine.mesh.model import Floats, Mesh
+from pricing_engine.kernels.mesh import Floats, Mesh
+from pricing_engine.kernels.solid.boundary import Boundary
+from pricing_engine.kernels.spatial.bvh import Bvh
 
 _CLUSTERS = 4_000, 10_000  # of the first, coarse bound and of the finer one
 _PROBE, _LEAST_PROBES = 32, 4  # bounding is tried on every so many directions, if that are enough

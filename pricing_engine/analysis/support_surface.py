@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.boundary import WHOLE, Boundary
-from pricing_engine.kernels.bvh import Bvh
-from pricing_engine.kernels.cell_order import SIDE, cell_keys, reorder, sort_cells
-from pricing_engine.kernels.orientation import area_vectors, split_triangles
-from pricing_engine.kernels.support_samples import BLOCK, block_boxes, fill_normal_boxes
-from pricing_engine.kernels.threads import chunk_count, run_ranges
-from pricing_engine.kernels.work import record, work_array
-from pricing_engine.mesh.model import Floats, Ints, Mesh
+from pricing_engine.kernels.mesh import Floats, Ints, Mesh
+from pricing_engine.kernels.orientation.overhangs import area_vectors, split_triangles
+from pricing_engine.kernels.orientation.support_samples import BLOCK, block_boxes, fill_normal_boxes
+from pricing_engine.kernels.runtime.search_counters import record, work_array
+from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
+from pricing_engine.kernels.solid.boundary import WHOLE, Boundary
+from pricing_engine.kernels.spatial.bvh import Bvh
+from pricing_engine.kernels.spatial.cell_order import SIDE, cell_keys, reorder, sort_cells
 
 _SPACING = 1 / 64  # of the model's size: the longest edge of a sample's triangle
 REACH = 0.67 * _SPACING  # of the model's size: how far a sample's triangle reaches from it

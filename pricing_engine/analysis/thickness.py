@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.analysis.spread import Spread
-from pricing_engine.kernels.budget import UNMEASURED
-from pricing_engine.kernels.bvh import Bvh
-from pricing_engine.kernels.ray_thickness import ray_thickness
-from pricing_engine.kernels.sphere_thickness import sphere_thickness
-from pricing_engine.kernels.volume import triangle_areas
-from pricing_engine.kernels.walls import build_walls
-from pricing_engine.mesh.model import Floats, Mesh
+from pricing_engine.analysis.executor import Spread
+from pricing_engine.kernels.mesh import Floats, Mesh
+from pricing_engine.kernels.runtime.budget import UNMEASURED
+from pricing_engine.kernels.solid.volume import triangle_areas
+from pricing_engine.kernels.spatial.bvh import Bvh
+from pricing_engine.kernels.thickness.normal_cones import build_walls
+from pricing_engine.kernels.thickness.ray_thickness import ray_thickness
+from pricing_engine.kernels.thickness.sphere_thickness import sphere_thickness
 
 THIN_LIMITS_MM = (0.5, 0.8, 1.0)
 _WHERE_COUNT = 5

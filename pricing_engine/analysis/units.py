@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pricing_engine.mesh.parsed import UNIT_MM
+from pricing_engine.mesh.raw_mesh import UNIT_MM
 
 SMALLEST_MM, LARGEST_MM = 3.0, 500.0
 """A ring of 22 mm read as cm or inches is below the first, one of 1 inch read as mm below both; machines end at the

@@ -14,13 +14,13 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from pricing_engine.cli import tables
-from pricing_engine.cli.failures import WrongUsage
+from pricing_engine.cli.errors import WrongUsage
 from pricing_engine.mesh.errors import ModelError
-from pricing_engine.mesh.parsed import READER_NOTES
+from pricing_engine.mesh.raw_mesh import READER_NOTES
 
 if TYPE_CHECKING:
     from pricing_engine.analysis.measure import Settings
-    from pricing_engine.analysis.model import Analysis
+    from pricing_engine.analysis.schema import Analysis
 
     Measure = Callable[[Path, str | None, Settings], Analysis]
 

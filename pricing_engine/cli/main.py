@@ -18,7 +18,7 @@ import typer
 sys.modules.setdefault("scipy", None)  # type: ignore[arg-type]
 
 from pricing_engine.cli.commands import register
-from pricing_engine.cli.failures import ServiceUnhealthy, WrongUsage
+from pricing_engine.cli.errors import ServiceUnhealthy, WrongUsage
 from pricing_engine.distributed.address import LOCAL, is_address
 from pricing_engine.distributed.errors import DistributedError
 from pricing_engine.mesh.errors import ModelError

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pricing_engine.cli.failures import WrongUsage
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.cli.errors import WrongUsage
+from pricing_engine.kernels.mesh import Mesh
 
 if TYPE_CHECKING:
     from pricing_engine.analysis.measure import Measured

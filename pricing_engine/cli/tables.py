@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from pricing_engine.analysis.model import Analysis
+    from pricing_engine.analysis.schema import Analysis
     from pricing_engine.mesh.samples import Sample
     from pricing_engine.pricing.quote import Quote
 

@@ -19,15 +19,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis.cache import MOST_BYTES, AnalysisCache
-from pricing_engine.analysis.partial import Partial
+from pricing_engine.analysis.progress import Partial
 from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.dispatcher import Dispatcher
 from pricing_engine.distributed.jobs import Job, Outcome, Priority, Update
 from pricing_engine.distributed.metrics import DispatcherMetrics
 from pricing_engine.distributed.niceness import LONG_NICENESS, ORDINARY_NICENESS
-from pricing_engine.distributed.on_cluster import LOST
 from pricing_engine.distributed.ports import Attempt
-from pricing_engine.distributed.results import Lost, Order, Result
+from pricing_engine.distributed.ray_executor import LOST
+from pricing_engine.distributed.task_messages import Lost, Order, Result
 from pricing_engine.distributed.worker import analyse, limited, no_work, stay
 from pricing_engine.distributed.worker_process import COLD, NICE
 

@@ -12,14 +12,14 @@ from typing import Any
 import ray
 
 from pricing_engine.analysis.measure import Settings
-from pricing_engine.analysis.model import Analysis
+from pricing_engine.analysis.schema import Analysis
 from pricing_engine.distributed.actor import options_for, task_of
 from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.errors import ClusterUnreachable, JobFailed
 from pricing_engine.distributed.jobs import Job, Outcome, Priority, Status, Update
-from pricing_engine.distributed.on_cluster import LOST
-from pricing_engine.distributed.plan import memory_needed
-from pricing_engine.distributed.results import Order
+from pricing_engine.distributed.ray_executor import LOST
+from pricing_engine.distributed.resource_estimate import memory_needed
+from pricing_engine.distributed.task_messages import Order
 from pricing_engine.distributed.worker import analyse
 from pricing_engine.mesh.errors import ModelError, UnreadableFile
 

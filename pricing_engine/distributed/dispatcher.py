@@ -15,15 +15,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from pricing_engine.analysis.partial import Partial
+from pricing_engine.analysis.progress import Partial
 from pricing_engine.distributed.errors import QueueFull
 from pricing_engine.distributed.fair_queue import FairQueue, Ticket
 from pricing_engine.distributed.jobs import Job, Outcome, Priority, Status, Update
 from pricing_engine.distributed.limits import LONG_S
-from pricing_engine.distributed.plan import cpu_limit, facets_in, limits_for, memory_needed
 from pricing_engine.distributed.ports import Attempt, Calculation, Counters, Store, Workers
-from pricing_engine.distributed.results import Lost, Result, limit_message
+from pricing_engine.distributed.resource_estimate import cpu_limit, facets_in, limits_for, memory_needed
 from pricing_engine.distributed.slots import Lane, Slot, Slots
+from pricing_engine.distributed.task_messages import Lost, Result, limit_message
 
 MOST_WAITING = 100_000
 MOST_ATTEMPTS = 4

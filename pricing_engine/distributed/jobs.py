@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pricing_engine.analysis.measure import Settings, analysis_id
-from pricing_engine.analysis.partial import Partial
+from pricing_engine.analysis.progress import Partial
 from pricing_engine.distributed.errors import BadDeadline, UnknownPriority
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pricing_engine.distributed.jobs import Job, Outcome, Priority
 from pricing_engine.distributed.limits import Limits
-from pricing_engine.distributed.results import Result
+from pricing_engine.distributed.task_messages import Result
 
 
 class Calculation(Protocol):

@@ -15,14 +15,14 @@ import ray
 
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis.measure import measure
-from pricing_engine.analysis.partial import Partial
+from pricing_engine.analysis.progress import Partial
 from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.limits import LimitExceeded, run_limited
 from pricing_engine.distributed.metrics import WorkerMetrics
-from pricing_engine.distributed.on_cluster import OnCluster
-from pricing_engine.distributed.plan import SMALL_FACETS
-from pricing_engine.distributed.results import Order, Result, limit_message
-from pricing_engine.distributed.source import local_file, spooled
+from pricing_engine.distributed.model_source import local_file, spooled
+from pricing_engine.distributed.ray_executor import OnCluster
+from pricing_engine.distributed.resource_estimate import SMALL_FACETS
+from pricing_engine.distributed.task_messages import Order, Result, limit_message
 from pricing_engine.mesh.errors import ModelError
 
 _QUICK_S = 0.2  # what ends sooner has nothing to tell on the way: its price is there

@@ -36,7 +36,7 @@ def set_up() -> None:
 
 def _load() -> None:
     give_way(threading.get_native_id(), LONG_NICENESS)  # the session does not: the first jobs wait for this
-    from pricing_engine.analysis.warm import warm
+    from pricing_engine.analysis.warmup import warm
     from pricing_engine.distributed import worker  # noqa: F401  # what the first task would import
 
     warm()

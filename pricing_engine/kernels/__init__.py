@@ -2,7 +2,7 @@
 
 Conventions every kernel keeps:
 
-* compiled with ``@kernel`` (see :mod:`pricing_engine.kernels.compile`): nogil, cached, numpy error model;
+* compiled with ``@kernel`` (see :mod:`kernels.runtime.compile`): nogil, cached, numpy error model;
 * parallel work is a *range kernel* ``f(lo, hi, inputs..., outputs...)`` run by :func:`threads.run_ranges`; chunk
   boundaries depend on the input alone and partial results are merged in chunk order, so any number of threads gives
   the same bits;

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.parsed import Note, Parsed, excerpt, line_of
-from pricing_engine.mesh.text import is_space, read_number, text_bytes
+from pricing_engine.mesh.number_scanner import is_space, read_number, text_bytes
+from pricing_engine.mesh.raw_mesh import Note, Parsed, excerpt, line_of
 
 _DONE, _BAD_NUMBER, _BAD_WORD, _CUT_OFF, _CORNERS, _COMMA = range(6)
 _OUTSIDE, _FACET, _LOOP, _AFTER_LOOP = range(4)

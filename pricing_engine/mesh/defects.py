@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.equal_facets import first_equals
-from pricing_engine.kernels.topology import degenerate_facets
+from pricing_engine.kernels.intersection.equal_facets import first_equals
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.topology.edge_matching import degenerate_facets
 from pricing_engine.mesh.integrity import Topology
-from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.places import MOST_PLACES, Places, edge_places, facet_places
 from pricing_engine.mesh.repair import DUPLICATES, Repair
 

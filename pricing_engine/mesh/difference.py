@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.mass import body_measures
-from pricing_engine.kernels.pair_search import find_pairs
-from pricing_engine.kernels.self_intersection import self_intersections
+from pricing_engine.kernels.intersection.pair_search import find_pairs
+from pricing_engine.kernels.intersection.self_intersection import self_intersections
+from pricing_engine.kernels.mesh import Floats, Mesh
+from pricing_engine.kernels.solid.mass import body_measures
+from pricing_engine.kernels.spatial.bvh import build_bvh
 from pricing_engine.mesh.errors import CorruptModel
 from pricing_engine.mesh.instances import Part
 from pricing_engine.mesh.integrity import Topology, measure_topology
-from pricing_engine.mesh.model import Floats, Mesh
 from pricing_engine.mesh.repair import repair
 from pricing_engine.mesh.weld import canonical_indexed
 

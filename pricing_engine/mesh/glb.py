@@ -12,7 +12,7 @@ import struct
 from pricing_engine.mesh.errors import CorruptModel
 from pricing_engine.mesh.gltf_extensions import Json
 from pricing_engine.mesh.gltf_scene import Scene
-from pricing_engine.mesh.parsed import Parsed
+from pricing_engine.mesh.raw_mesh import Parsed
 
 _JSON, _BIN = 0x4E4F534A, 0x004E4942
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.parsed import Note
+from pricing_engine.mesh.raw_mesh import Note
 
 Json = dict[str, Any]
 

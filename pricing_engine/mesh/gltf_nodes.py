@@ -14,7 +14,7 @@ from pricing_engine.mesh.errors import CorruptModel, EmptyModel
 from pricing_engine.mesh.gltf_accessors import pick, whole
 from pricing_engine.mesh.gltf_deform import turned
 from pricing_engine.mesh.gltf_extensions import LEVELS, VISIBILITY, Json
-from pricing_engine.mesh.parsed import Note
+from pricing_engine.mesh.raw_mesh import Note
 
 
 class Nodes:

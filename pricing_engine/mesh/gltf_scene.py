@@ -24,7 +24,7 @@ from pricing_engine.mesh.gltf_extensions import (
 )
 from pricing_engine.mesh.gltf_nodes import Nodes
 from pricing_engine.mesh.instances import Instance, Part, assemble, check_facet_count
-from pricing_engine.mesh.parsed import Note, Parsed, check_indices
+from pricing_engine.mesh.raw_mesh import Note, Parsed, check_indices
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _MOST_INSTANCES = 100_000

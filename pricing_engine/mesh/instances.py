@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.parsed import FREE_COPIES, MAX_COPIES, MAX_FACETS, MAX_INSTANCED_FACETS
+from pricing_engine.mesh.raw_mesh import FREE_COPIES, MAX_COPIES, MAX_FACETS, MAX_INSTANCED_FACETS
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels import edge_runs as tally
-from pricing_engine.kernels.bodies import label_bodies
-from pricing_engine.kernels.topology import match_edges
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.topology import half_edge_runs as tally
+from pricing_engine.kernels.topology.connected_components import label_bodies
+from pricing_engine.kernels.topology.edge_matching import match_edges
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.mesh.errors import BadCoordinates, CorruptModel, EmptyModel, UnreadableFile
-from pricing_engine.mesh.model import Mesh
-from pricing_engine.mesh.parsed import UNIT_MM, Note, Parsed
+from pricing_engine.mesh.number_scanner import BOM
+from pricing_engine.mesh.raw_mesh import UNIT_MM, Note, Parsed
 from pricing_engine.mesh.sniff import FORMATS, HEAD_BYTES, sniff
-from pricing_engine.mesh.text import BOM
 
 __all__ = ["LoadedModel", "Note", "load_model"]
 

@@ -15,13 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.bodies import label_bodies
-from pricing_engine.kernels.bvh import Bvh, build_bvh
-from pricing_engine.kernels.caps import close_rims
-from pricing_engine.kernels.pair_search import NEAR, Pairs, find_pairs
-from pricing_engine.kernels.patches import largest_members
-from pricing_engine.kernels.piercing import mark_piercing
-from pricing_engine.kernels.shell_containment import (
+from pricing_engine.kernels.intersection.pair_search import NEAR, Pairs, find_pairs
+from pricing_engine.kernels.intersection.piercing import mark_piercing
+from pricing_engine.kernels.mesh import Floats, Ints, Mesh
+from pricing_engine.kernels.runtime.search_counters import record, work_array, work_limit
+from pricing_engine.kernels.runtime.threads import run_ranges
+from pricing_engine.kernels.solid.shell_containment import (
     GRAIN_POINTS,
     INSIDE,
     OUTSIDE,
@@ -29,10 +28,11 @@ from pricing_engine.kernels.shell_containment import (
     mark_overlapping,
     measure_boxes,
 )
-from pricing_engine.kernels.threads import run_ranges
-from pricing_engine.kernels.winding import general_position, run_bounded
-from pricing_engine.kernels.work import record, work_array, work_limit
-from pricing_engine.mesh.model import Floats, Ints, Mesh
+from pricing_engine.kernels.solid.winding import general_position, run_bounded
+from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
+from pricing_engine.kernels.topology.caps import close_rims
+from pricing_engine.kernels.topology.connected_components import label_bodies
+from pricing_engine.kernels.topology.patches import largest_members
 from pricing_engine.mesh.places import first_members
 from pricing_engine.mesh.shells import Shells
 

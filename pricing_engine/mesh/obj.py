@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.mesh.errors import CorruptModel, EmptyModel
-from pricing_engine.mesh.parsed import Note, Parsed, excerpt, line_of
+from pricing_engine.mesh.number_scanner import is_space, read_number, text_bytes
 from pricing_engine.mesh.polygons import triangulate
-from pricing_engine.mesh.text import is_space, read_number, text_bytes
+from pricing_engine.mesh.raw_mesh import Note, Parsed, excerpt, line_of
 
 _PASSED_OVER = np.frombuffer(
     b"vn vt vp g o s l p mg usemtl mtllib usemap maplib cstype deg bmat step curv2 parm trim hole scrv sp "

@@ -1,6 +1,7 @@
 """OFF (Object File Format, Geomview): counts, vertices, polygons.
 
-Colours, normals and texture coordinates are passed over. Vectorised over the numbers of :mod:`.text`, O(bytes).
+Colours, normals and texture coordinates are passed over. Vectorised over the numbers of :mod:`.number_scanner`,
+O(bytes).
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.parsed import Note, Parsed, check_indices
+from pricing_engine.mesh.number_scanner import read_numbers, whole_numbers
 from pricing_engine.mesh.polygons import triangulate
+from pricing_engine.mesh.raw_mesh import Note, Parsed, check_indices
 from pricing_engine.mesh.sniff import OFF_HEADER
-from pricing_engine.mesh.text import read_numbers, whole_numbers
 
 
 def read_off(data: bytes) -> Parsed:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.parsed import Note, Parsed, check_indices
 from pricing_engine.mesh.ply_body import AsciiBody, BinaryBody, Element, Lists, Property
 from pricing_engine.mesh.polygons import triangulate
+from pricing_engine.mesh.raw_mesh import Note, Parsed, check_indices
 
 _CODES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4",
           "float": "f4", "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4",

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.text import read_numbers, whole_numbers
+from pricing_engine.mesh.number_scanner import read_numbers, whole_numbers
 
 Lists = tuple[NDArray[np.int64], NDArray[np.int64]]
 

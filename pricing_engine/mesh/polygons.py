@@ -18,9 +18,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.compile import inlined, kernel
+from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.parsed import MAX_FACETS, Note
+from pricing_engine.mesh.raw_mesh import MAX_FACETS, Note
 
 _CLIP_BUDGET = 1_000_000_000  # about two seconds of corner tests
 _CLOSE = 1e-6  # of the polygon's size: how far rounding to float32 moves a corner off its straight edge

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.mend import may_repeat, minority_flips, renumber
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.spatial.bvh import build_bvh
+from pricing_engine.kernels.topology.winding_repair import may_repeat, minority_flips, renumber
 from pricing_engine.mesh.integrity import Topology, measure_topology
-from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.nesting import nest, pairs_about
 from pricing_engine.mesh.places import Places, facet_places, first_members
 from pricing_engine.mesh.shells import Shells, find_shells

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.mesh.model import Floats, Ints
+from pricing_engine.kernels.mesh import Floats, Ints
 
 Shell = tuple[Floats, Ints]
 

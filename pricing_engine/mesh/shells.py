@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.bodies import label_bodies
-from pricing_engine.kernels.edge_pairing import pair_links
-from pricing_engine.kernels.mass import body_measures
+from pricing_engine.kernels.mesh import Floats, Ints, Mesh
+from pricing_engine.kernels.solid.mass import body_measures
+from pricing_engine.kernels.topology.connected_components import label_bodies
+from pricing_engine.kernels.topology.edge_pairing import pair_links
 from pricing_engine.mesh.integrity import Topology
-from pricing_engine.mesh.model import Floats, Ints, Mesh
 
 CRUMB = 1e-6
 """Of the volume of the largest: what has less is no piece, and no question."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.package import Package, feed, safe_parser
+from pricing_engine.mesh.threemf_package import Package, feed, safe_parser
 
 MATERIAL, NEGATIVE = "material", "negative volume"
 """Roles that count; every other role is the name of something that is no material."""

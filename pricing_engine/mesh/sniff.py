@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pricing_engine.mesh.errors import CorruptModel, UnknownFormat
-from pricing_engine.mesh.text import BOM, text_bytes
+from pricing_engine.mesh.number_scanner import BOM, text_bytes
 
 HEAD_BYTES = 1 << 18
 UNKNOWN_COUNT = 2**32 - 1  # what some programs write into the header of a binary STL before they know it

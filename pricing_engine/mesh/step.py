@@ -23,7 +23,7 @@ from pathlib import Path
 from pricing_engine.mesh import step_mesher
 from pricing_engine.mesh.errors import CorruptModel, MissingExtra
 from pricing_engine.mesh.glb import read_glb
-from pricing_engine.mesh.parsed import Note, Parsed
+from pricing_engine.mesh.raw_mesh import Note, Parsed
 
 _CONTEXTS = 8  # assemblies repeat theirs; looking each entity up is a scan of the file
 _NAMES = {"": "m", "MILLI": "mm", "CENTI": "cm", "MICRO": "um"}

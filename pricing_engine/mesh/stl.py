@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.compile import kernel
-from pricing_engine.kernels.threads import run_ranges
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.runtime.compile import kernel
+from pricing_engine.kernels.runtime.threads import run_ranges
 from pricing_engine.mesh.errors import CorruptModel, EmptyModel, UnreadableFile
-from pricing_engine.mesh.model import Mesh
-from pricing_engine.mesh.parsed import Note
+from pricing_engine.mesh.raw_mesh import Note
 from pricing_engine.mesh.sniff import UNKNOWN_COUNT
 from pricing_engine.mesh.weld import LARGEST_MM, canonical_mesh
 

@@ -15,12 +15,12 @@ from dataclasses import replace
 
 from pricing_engine.mesh.errors import CorruptModel, EmptyModel
 from pricing_engine.mesh.instances import assemble, check_facet_count
-from pricing_engine.mesh.package import Package
-from pricing_engine.mesh.parsed import Note, Parsed
+from pricing_engine.mesh.raw_mesh import Note, Parsed
 from pricing_engine.mesh.slicer_project import Project, read_project
 from pricing_engine.mesh.threemf_faults import package_faults
 from pricing_engine.mesh.threemf_model import Key, ModelPart, Object, Placement, read_model_part
 from pricing_engine.mesh.threemf_names import describe
+from pricing_engine.mesh.threemf_package import Package
 from pricing_engine.mesh.threemf_solid import Builder
 
 _DEEPEST = 100

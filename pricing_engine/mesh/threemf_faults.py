@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.package import MODEL_RELATIONSHIP, RELATIONSHIPS, Package, feed, part_key, safe_parser
+from pricing_engine.mesh.threemf_package import MODEL_RELATIONSHIP, RELATIONSHIPS, Package, feed, part_key, safe_parser
 
 _TYPES = "http://schemas.openxmlformats.org/package/2006/content-types"
 _TYPES_PART = "[content_types].xml"

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.package import Package, feed, safe_parser
-from pricing_engine.mesh.parsed import MAX_FACETS
+from pricing_engine.mesh.raw_mesh import MAX_FACETS
 from pricing_engine.mesh.threemf_names import (
     ALTERNATIVES,
     BEFORE_CORE,
@@ -29,6 +28,7 @@ from pricing_engine.mesh.threemf_names import (
     describe,
     namespace_of,
 )
+from pricing_engine.mesh.threemf_package import Package, feed, safe_parser
 from pricing_engine.mesh.threemf_resources import Resources, color_faults
 
 Key = tuple[str, str]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.package import Package
+from pricing_engine.mesh.threemf_package import Package
 
 _PROPERTIES = {"basematerials", "colorgroup", "texture2dgroup", "compositematerials", "multiproperties"}
 _COLOR = re.compile("#(?:[0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pricing_engine.mesh.difference import subtract
 from pricing_engine.mesh.errors import CorruptModel
 from pricing_engine.mesh.instances import Instance, Part, assemble
-from pricing_engine.mesh.parsed import check_indices
+from pricing_engine.mesh.raw_mesh import check_indices
 from pricing_engine.mesh.slicer_project import MATERIAL, NEGATIVE, Project, TriangleRange, cura_role
 from pricing_engine.mesh.threemf_model import Key, Object, Placement
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.compile import kernel
-from pricing_engine.kernels.order import MAX_FACETS, facet_order
-from pricing_engine.kernels.threads import chunk_count, run_ranges
-from pricing_engine.kernels.weld import weld_corners
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.runtime.compile import kernel
+from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
+from pricing_engine.kernels.spatial.facet_order import MAX_FACETS, facet_order
+from pricing_engine.kernels.topology.weld import weld_corners
 from pricing_engine.mesh.errors import BadCoordinates, CorruptModel, EmptyModel, UnreadableFile
-from pricing_engine.mesh.model import Mesh
 
 LARGEST_MM = 1e9
 _GRAIN = 32768

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 from pricing_engine.processes.errors import PriceBookError, UnknownProcess
 from pricing_engine.processes.money import canonical_digest, exact
-from pricing_engine.processes.rates import Casting, FineMetal, Fraction, PowderBed, ResinPrint
+from pricing_engine.processes.price_tables import Casting, FineMetal, Fraction, PowderBed, ResinPrint
 
 SCHEMA = "facet.price-book/1"
 PROCESSES = {"casting": "casting", "resin": "resin", "powder-bed": "powder_bed"}

@@ -15,9 +15,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
 from pricing_engine import ENGINE_VERSION
-from pricing_engine.analysis import model as report
-from pricing_engine.analysis.model import Point
-from pricing_engine.analysis.partial import Partial
+from pricing_engine.analysis import schema as report
+from pricing_engine.analysis.progress import Partial
+from pricing_engine.analysis.schema import Point
 from pricing_engine.pricing.book import PriceBook
 from pricing_engine.pricing.quote import Request, check_request, quote
 from pricing_engine.processes.errors import PricingError

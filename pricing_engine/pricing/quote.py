@@ -14,7 +14,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from pricing_engine.analysis.model import Analysis
+from pricing_engine.analysis.schema import Analysis
 from pricing_engine.pricing.book import PriceBook
 from pricing_engine.processes.casting import casting_plan, check_casting_extras
 from pricing_engine.processes.errors import (
@@ -27,9 +27,9 @@ from pricing_engine.processes.errors import (
 from pricing_engine.processes.lines import Line, LineItems
 from pricing_engine.processes.money import CENT, ZERO, billed, canonical_digest, exact
 from pricing_engine.processes.part import Extras, Part, part_of
-from pricing_engine.processes.plan import Plan, Reason, Work
 from pricing_engine.processes.powder_bed import powder_plan
-from pricing_engine.processes.rates import Casting, PowderBed, ResinPrint
+from pricing_engine.processes.price_tables import Casting, PowderBed, ResinPrint
+from pricing_engine.processes.process import Plan, Reason, Work
 from pricing_engine.processes.resin import resin_plan
 from pricing_engine.processes.verdict import model_reasons, sort_reasons, verdict_of, wall_reasons
 

@@ -17,9 +17,9 @@ from pricing_engine.processes.errors import UnknownPlating, UnknownSetting
 from pricing_engine.processes.lines import LineItems
 from pricing_engine.processes.money import ONE, ZERO, billed
 from pricing_engine.processes.part import Extras, Part
-from pricing_engine.processes.plan import Plan, Reason, Work, add_finishing
+from pricing_engine.processes.price_tables import Casting, CastingMaterial, FineMetal, Tree
 from pricing_engine.processes.printing import ResinRun, extra_days, resin_run, shared_runs
-from pricing_engine.processes.rates import Casting, CastingMaterial, FineMetal, Tree
+from pricing_engine.processes.process import Plan, Reason, Work, add_finishing
 
 PI = Decimal("3.141592653589793")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pricing_engine.analysis.model import Analysis, Point
+from pricing_engine.analysis.schema import Analysis, Point
 from pricing_engine.processes.money import ZERO, measured
 
 

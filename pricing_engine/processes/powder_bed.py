@@ -12,9 +12,9 @@ from decimal import Decimal
 from pricing_engine.processes.lines import LineItems
 from pricing_engine.processes.money import ZERO
 from pricing_engine.processes.part import Extras, Part, Placement
-from pricing_engine.processes.plan import Plan, Reason, Work, add_finishing, finished_mass_g
+from pricing_engine.processes.price_tables import PowderBed
 from pricing_engine.processes.printing import extra_days, grid_capacity, shared_runs, whole_layers
-from pricing_engine.processes.rates import PowderBed
+from pricing_engine.processes.process import Plan, Reason, Work, add_finishing, finished_mass_g
 
 
 @dataclass(frozen=True, slots=True)

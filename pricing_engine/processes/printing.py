@@ -7,7 +7,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from pricing_engine.processes.money import ONE, ZERO
 from pricing_engine.processes.part import Part, Placement
-from pricing_engine.processes.rates import Printer, Resin
+from pricing_engine.processes.price_tables import Printer, Resin
 
 TILT_S = Decimal(5)
 LIFT_S_PER_MM = Decimal(5)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pricing_engine.processes.lines import LineItems
 from pricing_engine.processes.money import ZERO
 from pricing_engine.processes.part import Extras, Part
-from pricing_engine.processes.plan import Plan, Reason, Work, add_finishing, finished_mass_g
+from pricing_engine.processes.price_tables import ResinPrint
 from pricing_engine.processes.printing import ResinRun, extra_days, resin_run, shared_runs
-from pricing_engine.processes.rates import ResinPrint
+from pricing_engine.processes.process import Plan, Reason, Work, add_finishing, finished_mass_g
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from pricing_engine.analysis.model import Analysis
+from pricing_engine.analysis.schema import Analysis
 from pricing_engine.processes.part import Part, known
-from pricing_engine.processes.plan import Reason
-from pricing_engine.processes.rates import Limits, Wall
+from pricing_engine.processes.price_tables import Limits, Wall
+from pricing_engine.processes.process import Reason
 
 _RANK = {"error": 0, "warning": 1, "info": 2}
 _VERDICT = {"error": "rejected", "warning": "review", "info": "manufacturable"}

@@ -16,9 +16,9 @@ from starlette.responses import JSONResponse
 from data.identity import repository
 from data.kit.database import Database
 from serve_app.kit.app import service_app, state
+from serve_app.kit.authentication import unauthorized
 from serve_app.kit.problems import Problem
 from serve_app.kit.settings import settings
-from serve_app.kit.signin import unauthorized
 from serve_app.kit.tokens import Issuer, known_roles
 
 routes = APIRouter(tags=["auth"])

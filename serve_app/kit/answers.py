@@ -17,8 +17,8 @@ from starlette.responses import Response
 from data.kit import idempotency, paging
 from data.kit.database import Connection, Database
 from data.kit.paging import Cursors, ItemT
-from serve_app.kit.fresh import Fresh
 from serve_app.kit.problems import Problem
+from serve_app.kit.ttl_cache import Fresh
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
 _ETAG = re.compile(r'\s*(?:W/)?"(\d{1,9})"\s*')

@@ -18,12 +18,13 @@ from data.kit.database import Database
 from data.kit.database_probe import DatabaseProbe
 from data.kit.paging import Cursors
 from pricing_engine import ENGINE_VERSION
-from serve_app.kit import admission, logs, problems
+from serve_app.kit import admission, problems
 from serve_app.kit.admission import Admission, Limits
-from serve_app.kit.fresh import Fresh
+from serve_app.kit.authentication import ApiKeys, AskPartners, SignIn
+from serve_app.kit.logging import configure_logging
 from serve_app.kit.settings import settings
-from serve_app.kit.signin import ApiKeys, AskPartners, SignIn
 from serve_app.kit.tokens import Verifier
+from serve_app.kit.ttl_cache import Fresh
 
 Open = Callable[[FastAPI, Database, AsyncExitStack], Awaitable[None]]
 """Opens what else a service needs and keeps it in ``app.state``; what it enters into the stack closes with the app."""
@@ -59,7 +60,7 @@ def service_app(
 
     ``limits``: how many requests one replica works on at once.
     """
-    logs.configure()
+    configure_logging()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

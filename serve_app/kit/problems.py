@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from data.contracts.lifecycle import IllegalStep
 from data.kit.database import AWAY
 from data.kit.errors import BadCursor, KeyReused, NotThere, StaleVersion
-from data.models.store import ModelTooLarge, StoreUnavailable
+from data.model_store.store import ModelTooLarge, StoreUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 # Types are names, not addresses: RFC 9457 allows a URI that leads nowhere, and this one never moves.

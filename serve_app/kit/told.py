@@ -9,7 +9,7 @@ from data.contracts.envelope import EventData
 from data.contracts.lifecycle import Actor, OrderStatus, Step
 from data.contracts.pricing import QuoteEvent
 from data.contracts.registry import EVENTS
-from data.contracts.turns import Decision, PredecessorMissing, decide
+from data.orders.sequencing import Decision, PredecessorMissing, decide
 
 
 def order_of(data: EventData) -> UUID | None:

@@ -15,7 +15,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
-from data.models.store import Incoming, ModelStore, ModelTooLarge, Stored
+from data.model_store.store import Incoming, ModelStore, ModelTooLarge, Stored
 from serve_app.kit.problems import Problem
 from serve_app.kit.settings import settings
 

@@ -27,10 +27,10 @@ from data.mes import repository
 from data.mes.repository import Task
 from serve_app.kit.answers import Listed, PageAsked, Seen, json_answer, page_answer
 from serve_app.kit.app import database, nothing_more, service_app, state
-from serve_app.kit.orders import Reason
+from serve_app.kit.authentication import Allow
+from serve_app.kit.order_schemas import Reason
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem, not_found
-from serve_app.kit.signin import Allow
 from serve_app.kit.texts import Text
 
 routes = APIRouter(tags=["mes"])

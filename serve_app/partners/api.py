@@ -8,13 +8,13 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from data.kit.database import Database
-from data.models.store import ModelStore
+from data.model_store.store import ModelStore
 from serve_app.kit.app import recognise_by, service_app
 from serve_app.kit.settings import settings
-from serve_app.partners import keys, orders, webhooks
-from serve_app.partners.addresses import Guard
-from serve_app.partners.caller import OwnKeys
-from serve_app.partners.neighbours import Neighbours, Refused
+from serve_app.partners import api_keys, orders, webhooks
+from serve_app.partners.authentication import OwnKeys
+from serve_app.partners.order_client import Neighbours, Refused
+from serve_app.partners.ssrf_guard import Guard
 
 
 async def _open(app: FastAPI, database: Database, stack: AsyncExitStack) -> None:
@@ -34,7 +34,7 @@ async def _as_it_is(_request: Request, error: Exception) -> Response:
 
 def build() -> FastAPI:
     """The application, to be served under ``/partners``."""
-    routers = [keys.routes, orders.routes, webhooks.routes]
+    routers = [api_keys.routes, orders.routes, webhooks.routes]
     app = service_app("partners", routers, _open, "Orders and webhooks of partners, who sign in with an API key.")
     app.add_exception_handler(Refused, _as_it_is)
     return app

@@ -14,16 +14,16 @@ from data.contracts.lifecycle import OrderStatus
 from data.kit import idempotency
 from data.kit.database import Connection
 from data.kit.ids import new_id
-from data.models.store import Stored
+from data.model_store.store import Stored
 from data.partners import repository
 from data.partners.repository import PartnerOrder
 from serve_app.kit import upload
 from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, json_answer, made_once, page_answer
 from serve_app.kit.app import database, state
-from serve_app.kit.offer import UNITS, check_wish
-from serve_app.kit.orders import OrderBody
-from serve_app.partners.caller import Partner
-from serve_app.partners.neighbours import Neighbours
+from serve_app.kit.order_schemas import OrderBody
+from serve_app.kit.price_book import UNITS, check_wish
+from serve_app.partners.authentication import Partner
+from serve_app.partners.order_client import Neighbours
 
 routes = APIRouter(tags=["orders"])
 

@@ -17,9 +17,9 @@ from data.kit.database import AWAY, Database
 from data.partners import deliveries, repository
 from data.partners.deliveries import LEASE, Due
 from pricing_engine import ENGINE_VERSION
-from serve_app.partners.addresses import AddressRefused, GuardedTransport
-from serve_app.partners.backoff import Backoff
-from serve_app.partners.lanes import SHARE, Lanes
+from serve_app.partners.bulkhead import SHARE, Lanes
+from serve_app.partners.retry_policy import Backoff
+from serve_app.partners.ssrf_guard import AddressRefused, GuardedTransport
 
 MOST = 200
 """Deliveries under way at once, of all webhooks together."""

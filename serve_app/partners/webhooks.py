@@ -19,9 +19,9 @@ from data.partners.repository import Webhook
 from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, Seen, json_answer, made_once, page_answer
 from serve_app.kit.app import database, state
 from serve_app.kit.problems import Problem, not_found
-from serve_app.partners.addresses import AddressRefused, Guard
-from serve_app.partners.caller import Partner
-from serve_app.partners.events import TYPES
+from serve_app.partners.authentication import Partner
+from serve_app.partners.handlers import TYPES
+from serve_app.partners.ssrf_guard import AddressRefused, Guard
 
 routes = APIRouter(tags=["webhooks"])
 MOST_WEBHOOKS = 20

@@ -16,27 +16,27 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from starlette.responses import JSONResponse, Response
 
-from data.cache.announcements import Announcer, Listener
 from data.contracts.common import Money, Priority, Sha256
 from data.contracts.shop import QuoteRequested
 from data.kit import outbox
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
-from data.models.store import ModelStore, Stored
+from data.model_store.store import ModelStore, Stored
+from data.notifications.channels import DESK, QUOTES, WORK
+from data.notifications.pubsub import Announcer, Listener
 from data.pricing import repository
 from data.pricing.repository import Quote, QuoteStatus
-from serve_app.kit import streams, upload
+from serve_app.kit import sse, upload
 from serve_app.kit.admission import STREAMS
 from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, json_answer, made_once, page_answer
 from serve_app.kit.app import database, service_app, state
-from serve_app.kit.offer import UNITS, check_wish, offered
+from serve_app.kit.authentication import Allow
+from serve_app.kit.price_book import UNITS, check_wish, offered
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem, not_found
 from serve_app.kit.settings import settings
-from serve_app.kit.signin import Allow
-from serve_app.kit.streams import EventStream, LastEventId, Patience
-from serve_app.pricing.channels import DESK, QUOTES, WORK
-from serve_app.pricing.ends import cancelled
+from serve_app.kit.sse import EventStream, LastEventId, Patience
+from serve_app.pricing.outcomes import cancelled
 
 routes = APIRouter(tags=["pricing"])
 Caller = Annotated[Principal, Depends(Allow(Role.PRICING_CLIENT, Role.PARTNER))]
@@ -161,7 +161,7 @@ async def quote(request: Request, quote_id: UUID, who: Caller) -> Response:
 @routes.get(
     "/quotes/{quote_id}/events",
     response_class=EventStream,
-    responses={**streams.documented(QuoteBody), 204: {"description": "The quote is over, and that was told"}},
+    responses={**sse.documented(QuoteBody), 204: {"description": "The quote is over, and that was told"}},
 )
 async def events(request: Request, quote_id: UUID, who: Caller, after: LastEventId = None) -> Response:
     """The same as it changes, until it is over; who comes again is told how it is now."""
@@ -243,7 +243,7 @@ async def _changes(request: Request, ident: UUID) -> AsyncIterator[str | None]:
             body = _shown(quote)
             if body.model_dump_json() != said:
                 said = body.model_dump_json()
-                yield streams.event(_TOLD_ITS_END if quote.status in _OVER else _TOLD_A_CHANGE, "quote", body)
+                yield sse.event(_TOLD_ITS_END if quote.status in _OVER else _TOLD_A_CHANGE, "quote", body)
             if quote.status in _OVER:
                 return
             if await patience.wait(1.0 if news.hears else 0.1):

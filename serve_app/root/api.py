@@ -18,9 +18,9 @@ from pricing_engine import ENGINE_VERSION
 from serve_app.kit import admission, problems
 from serve_app.kit.admission import Admission
 from serve_app.kit.app import Health, Readiness
-from serve_app.kit.fresh import Fresh
 from serve_app.kit.settings import settings
-from serve_app.root import documents, metrics
+from serve_app.kit.ttl_cache import Fresh
+from serve_app.root import metrics, openapi
 
 _TIMEOUT_S, _READINESS_S = 3.0, 1.0
 Services = Mapping[str, tuple[str, FastAPI]]
@@ -90,7 +90,7 @@ def build(services: Services) -> FastAPI:
 
     @cache
     def document() -> dict[str, Any]:
-        return documents.openapi({"root": ("", app), **services})
+        return openapi.openapi({"root": ("", app), **services})
 
     app.include_router(routes(services, document))
     return app

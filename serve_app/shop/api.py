@@ -17,21 +17,21 @@ from data.contracts.common import Money, Wish
 from data.contracts.lifecycle import OrderStatus
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
-from data.models.store import ModelStore
+from data.model_store.store import ModelStore
 from data.shop import products, repository
 from data.shop.products import Product
 from data.shop.repository import Entry, Order
 from serve_app.kit import upload
 from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, Seen, json_answer, made_once, page_answer
 from serve_app.kit.app import database, service_app, state
-from serve_app.kit.offer import UNITS, check_wish
-from serve_app.kit.orders import OrderBody, Reason, history_of
+from serve_app.kit.authentication import Allow
+from serve_app.kit.order_schemas import OrderBody, Reason, history_of
+from serve_app.kit.price_book import UNITS, check_wish
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
 from serve_app.kit.settings import settings
-from serve_app.kit.signin import Allow
 from serve_app.kit.texts import Text
-from serve_app.shop import steps
+from serve_app.shop import service
 
 routes = APIRouter(tags=["shop"])
 Customer = Annotated[Principal, Depends(Allow(Role.CUSTOMER, Role.PARTNER))]
@@ -152,7 +152,7 @@ async def begin(request: Request, new: NewOrder, who: Customer, key: Idempotency
         ident = new_id()
         if new.product_id is not None and await products.get(connection, new.product_id) is None:
             raise not_found("product")
-        await steps.begin(connection, ident, who.id, Role.PARTNER in who.roles, wish)
+        await service.begin(connection, ident, who.id, Role.PARTNER in who.roles, wish)
         body = _Begun(order_id=ident, status=OrderStatus.INITIATED)
         return Made(HTTPStatus.CREATED, body, {"Location": f"/shop/orders/{ident}"})
 
@@ -200,10 +200,10 @@ async def put_model(
         known = await repository.get(connection, order_id)
     if known is None or not who.owns(known.owner_id):
         raise not_found("order")
-    steps.check_upload(known, who)
+    service.check_upload(known, who)
     came = await upload.receive(request, state(request, "models"))
     async with database(request).transaction() as connection:
-        after = await steps.put_model(connection, order_id, who, seen, came.model, unit)
+        after = await service.put_model(connection, order_id, who, seen, came.model, unit)
         history = await repository.history(connection, order_id)
     return json_answer(_shown(after, history), version=after.version)
 
@@ -212,7 +212,7 @@ async def put_model(
 async def submit(request: Request, order_id: UUID, who: Customer, seen: Seen) -> Response:
     """Ask for the price."""
     async with database(request).transaction() as connection:
-        after = await steps.submit(connection, order_id, who, seen)
+        after = await service.submit(connection, order_id, who, seen)
         history = await repository.history(connection, order_id)
     return json_answer(_shown(after, history), version=after.version)
 
@@ -221,7 +221,7 @@ async def submit(request: Request, order_id: UUID, who: Customer, seen: Seen) ->
 async def cancel(request: Request, order_id: UUID, why: Reason, who: Customer, seen: Seen) -> Response:
     """Call the order off, as long as nobody has begun to make it."""
     async with database(request).transaction() as connection:
-        after = await steps.cancel(connection, order_id, who, seen, why.reason)
+        after = await service.cancel(connection, order_id, who, seen, why.reason)
         history = await repository.history(connection, order_id)
     return json_answer(_shown(after, history), version=after.version)
 

@@ -13,22 +13,22 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from pydantic import AwareDatetime, BaseModel
 from starlette.responses import Response
 
-from data.cache.announcements import LOOK_EVERY_S, Listener
 from data.contracts.lifecycle import FINAL, OrderStatus
 from data.kit.database import Database
+from data.notifications.pubsub import LOOK_EVERY_S, Listener
 from data.status import repository
-from serve_app.kit import streams
+from serve_app.kit import sse
 from serve_app.kit.admission import STREAMS
 from serve_app.kit.answers import Listed, PageAsked, page_answer
 from serve_app.kit.app import database, service_app, state
-from serve_app.kit.orders import HistoryLine, OrderBody
+from serve_app.kit.authentication import Allow
+from serve_app.kit.batch_loader import Together
+from serve_app.kit.order_schemas import HistoryLine, OrderBody
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
 from serve_app.kit.settings import settings
-from serve_app.kit.signin import Allow
-from serve_app.kit.streams import EventStream, LastEventId, Patience
-from serve_app.kit.together import Together
-from serve_app.status.events import ORDERS
+from serve_app.kit.sse import EventStream, LastEventId, Patience
+from serve_app.status.handlers import ORDERS
 
 routes = APIRouter(tags=["status"])
 Owner = Annotated[Principal, Depends(Allow(Role.CUSTOMER, Role.PARTNER))]
@@ -69,7 +69,7 @@ async def order(request: Request, order_id: UUID, who: Owner) -> Response:
 @routes.get(
     "/orders/{order_id}/events",
     response_class=EventStream,
-    responses={**streams.documented(HistoryLine), 204: {"description": "The order has ended, and all of it was told"}},
+    responses={**sse.documented(HistoryLine), 204: {"description": "The order has ended, and all of it was told"}},
 )
 async def events(request: Request, order_id: UUID, who: Owner, after: LastEventId = None) -> Response:
     """The history as it grows, until the order ends; after Last-Event-ID, what was missed comes first."""
@@ -91,7 +91,7 @@ async def _lines(request: Request, ident: UUID, seen: int) -> AsyncIterator[str 
                 lines = await repository.history(connection, ident, seen)
             for line in lines:
                 seen = line.n
-                yield streams.event(line.n, "status", HistoryLine(status=line.status, at=line.at, by=line.by))
+                yield sse.event(line.n, "status", HistoryLine(status=line.status, at=line.at, by=line.by))
                 if line.status in FINAL:
                     return
             if await patience.wait(LOOK_EVERY_S if news.hears else LOOK_EVERY_S / 4):

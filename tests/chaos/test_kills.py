@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 import ray
 
-from benchmarks.rings import write_ring
+from benchmarks.ring_models import write_ring
 from cluster.local import sessions
-from cluster.local.here import Cluster, local_cluster, speak_to
+from cluster.local.ephemeral import Cluster, local_cluster, speak_to
 from pricing_engine.analysis.measure import Settings, measure
-from pricing_engine.analysis.model import Analysis
+from pricing_engine.analysis.schema import Analysis
 from pricing_engine.distributed.actor import start_dispatcher
 from pricing_engine.distributed.client import Client, job_for
 from pricing_engine.distributed.connect import connect

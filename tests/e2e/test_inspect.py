@@ -10,7 +10,7 @@ import pytest
 import trimesh
 
 from pricing_engine.analysis.measure import Settings, measure
-from pricing_engine.analysis.model import Analysis
+from pricing_engine.analysis.schema import Analysis
 from pricing_engine.mesh.samples import SAMPLES, sphere
 from tests import shared_models
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from cluster.local import kafka, postgres, redis
-from cluster.local.here import Cluster, Node, Server, local_cluster, running, speak_to
+from cluster.local.ephemeral import Cluster, Node, Server, local_cluster, running, speak_to
 from cluster.local.passwords import Passwords
 
 AddNode = Callable[..., Node]

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import ray
 
-from benchmarks.rings import write_ring
-from cluster.local.here import Cluster
+from benchmarks.ring_models import write_ring
+from cluster.local.ephemeral import Cluster
 from pricing_engine.analysis.measure import Settings, measure
-from pricing_engine.analysis.model import Analysis
+from pricing_engine.analysis.schema import Analysis
 from pricing_engine.distributed.actor import start_dispatcher
 from pricing_engine.distributed.client import Client, analysis_of, job_for, measure_on_cluster
 from pricing_engine.distributed.connect import connect

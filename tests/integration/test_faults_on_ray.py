@@ -11,15 +11,15 @@ import psutil
 import pytest
 import ray
 
-from benchmarks.rings import write_ring
-from cluster.local.here import Cluster, local_cluster, speak_to
+from benchmarks.ring_models import write_ring
+from cluster.local.ephemeral import Cluster, local_cluster, speak_to
 from pricing_engine.distributed.actor import options_for, start_dispatcher
 from pricing_engine.distributed.client import Client, job_for
 from pricing_engine.distributed.connect import connect
 from pricing_engine.distributed.errors import ClusterMismatch
 from pricing_engine.distributed.jobs import Job, Priority, Status
-from pricing_engine.distributed.on_cluster import OnCluster
-from pricing_engine.distributed.results import Order, Result
+from pricing_engine.distributed.ray_executor import OnCluster
+from pricing_engine.distributed.task_messages import Order, Result
 from pricing_engine.distributed.worker import analyse
 
 MIB = 1 << 20

@@ -15,14 +15,14 @@ import psutil
 import pytest
 import ray
 
-from benchmarks.rings import write_ring
-from cluster.local.here import Cluster
+from benchmarks.ring_models import write_ring
+from cluster.local.ephemeral import Cluster
 from pricing_engine.distributed.actor import start_dispatcher
 from pricing_engine.distributed.client import Client, Submitted, job_for
 from pricing_engine.distributed.connect import connect
 from pricing_engine.distributed.jobs import Job, Status
 from pricing_engine.distributed.niceness import LONG_NICENESS
-from pricing_engine.distributed.results import Order, Result
+from pricing_engine.distributed.task_messages import Order, Result
 from pricing_engine.distributed.worker import analyse
 
 EVER = 600.0

@@ -7,7 +7,7 @@ import time
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from cluster.local.here import Server
+from cluster.local.ephemeral import Server
 from cluster.local.ports import free_ports
 from data.kit.kafka import ensure_topics
 from tests.services.progress import wait_until_moved

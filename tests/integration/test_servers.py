@@ -14,8 +14,8 @@ import pytest
 import redis as redis_client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from cluster.local import jars, kafka, parts, postgres, redis, servers, tryout_kafka
-from cluster.local.here import Server, running
+from cluster.local import jars, kafka, mock_kafka, parts, postgres, redis, servers
+from cluster.local.ephemeral import Server, running
 from cluster.local.parts import Part, PartFailed
 from cluster.local.passwords import Passwords
 from cluster.local.probes import ailment
@@ -96,7 +96,7 @@ def test_where_kafka_cannot_be_had_a_loud_tryout_broker_with_all_topics_takes_it
     found = servers.servers(tmp_path, tmp_path, all_topics(), given, said.append, nowhere)
     (part,) = found.parts
     assert (part.name, part.version) == ("kafka", "try-out")
-    assert [line.startswith(tryout_kafka.NOTICE) and "no Java here" in line for line in said] == [True]
+    assert [line.startswith(mock_kafka.NOTICE) and "no Java here" in line for line in said] == [True]
 
     async def speak(bootstrap: str) -> None:
         assert await ensure_topics(bootstrap, all_topics()) == []
@@ -114,7 +114,7 @@ def test_where_kafka_cannot_be_had_a_loud_tryout_broker_with_all_topics_takes_it
 
     with running(part) as server:
         asyncio.run(speak(found.environment[servers.KAFKA_URL]))
-        assert tryout_kafka.NOTICE in server.part.log.read_text()
+        assert mock_kafka.NOTICE in server.part.log.read_text()
 
 
 def test_where_some_databases_are_named_the_others_are_of_an_own_server(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pricing_engine.analysis.model import (
+from pricing_engine.analysis.schema import (
     Analysis,
     BestOrientation,
     Check,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.mesh import Mesh
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.rings import write_ring
+from benchmarks.ring_models import write_ring
 from tests.services.stack import Stack, eventually
 
 WHOLE_LIFE = [

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
+from cluster.local.deploy import local
 from cluster.local.ray_nodes import client_environment
-from cluster.local.services import CONFIG
-from cluster.local.serving import local
+from cluster.local.serve_part import CONFIG
 from tests.services.stack import Stack, eventually
 
 DEPLOY = (

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.rings import write_ring
+from benchmarks.ring_models import write_ring
 from serve_app.kit.problems import MEDIA_TYPE
 from tests.services.seed import stream
 from tests.services.stack import Stack

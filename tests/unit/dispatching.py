@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pricing_engine.distributed.dispatcher import Dispatcher
 from pricing_engine.distributed.jobs import Job, Priority
 from pricing_engine.distributed.ports import Attempt
-from pricing_engine.distributed.results import Result
+from pricing_engine.distributed.task_messages import Result
 
 
 class Run:

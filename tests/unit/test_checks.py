@@ -10,7 +10,7 @@ import trimesh
 
 from pricing_engine.analysis.checks import Shape, find_checks
 from pricing_engine.analysis.measure import Settings, measure
-from pricing_engine.analysis.model import Analysis, Check
+from pricing_engine.analysis.schema import Analysis, Check
 from pricing_engine.analysis.units import doubt_unit
 from pricing_engine.pricing.book import load_price_book
 from tests.naive.analyses import make_analysis, quote

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from pricing_engine.kernels.bvh import Bvh, build_bvh
-from pricing_engine.kernels.reach import SIDE, find_free, flood, touched
-from pricing_engine.kernels.work import work_array
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.layers.ball_accessibility import SIDE, find_free, flood, touched
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.runtime.search_counters import work_array
+from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
 from tests.naive import reach as naive
 
 PLENTY = 1 << 40

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from cluster import check_yaml
 from cluster.check_yaml import check_document, check_file
-from cluster.checks.commands import docker_environment, ray_starts
+from cluster.checks.ray_start import docker_environment, ray_starts
 from cluster.checks.versions import check_image
 from tests.unit.cluster_files import DOCUMENTS, EC2, FILES, KUBERAY, RAY, SERVE, drop, put
 

@@ -12,8 +12,8 @@ from pricing_engine.distributed import dispatcher as module
 from pricing_engine.distributed.dispatcher import MOST_ATTEMPTS
 from pricing_engine.distributed.errors import BadDeadline, QueueFull, UnknownPriority
 from pricing_engine.distributed.jobs import Job, Priority, Status
-from pricing_engine.distributed.plan import memory_needed
-from pricing_engine.distributed.results import Lost, Result
+from pricing_engine.distributed.resource_estimate import memory_needed
+from pricing_engine.distributed.task_messages import Lost, Result
 from tests.unit.dispatching import job, running, scenario, settle
 
 

@@ -8,9 +8,9 @@ from pricing_engine.distributed import dispatcher as module
 from pricing_engine.distributed.dispatcher import MOST_ATTEMPTS
 from pricing_engine.distributed.jobs import Priority, Status
 from pricing_engine.distributed.limits import LONG_S
-from pricing_engine.distributed.plan import cpu_limit, limits_for, memory_needed
-from pricing_engine.distributed.results import Lost, Result
+from pricing_engine.distributed.resource_estimate import cpu_limit, limits_for, memory_needed
 from pricing_engine.distributed.slots import LONG_PER_CPU
+from pricing_engine.distributed.task_messages import Lost, Result
 from tests.unit.dispatching import Desk, job, running, scenario, settle
 
 OUT_OF_MEMORY = Result(None, "out_of_memory", "the model needed more memory than its worker had")

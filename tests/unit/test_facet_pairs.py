@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.facet_pairs import may_meet
-from pricing_engine.kernels.pair_search import NEAR, find_pairs
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.intersection.pair_search import NEAR, find_pairs
+from pricing_engine.kernels.intersection.separating_plane import may_meet
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.spatial.bvh import build_bvh
 
 
 def _soup(rng: np.random.Generator, kind: str) -> Mesh:

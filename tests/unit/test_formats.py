@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from pricing_engine.mesh import step_mesher
 from pricing_engine.mesh.load import LoadedModel, load_model
+from pricing_engine.mesh.number_scanner import read_numbers
 from pricing_engine.mesh.polygons import triangulate
-from pricing_engine.mesh.text import read_numbers
 from tests.badinput import writers
 from tests.shared_models import FOLDER
 

@@ -11,7 +11,7 @@ import trimesh
 
 from pricing_engine.mesh.errors import CorruptModel, EmptyModel
 from pricing_engine.mesh.glb import read_glb
-from pricing_engine.mesh.parsed import Parsed
+from pricing_engine.mesh.raw_mesh import Parsed
 from tests.badinput import writers
 
 V, F = writers.box((1.0, 2.0, 3.0))

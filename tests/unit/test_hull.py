@@ -8,7 +8,7 @@ import trimesh
 from scipy.spatial import ConvexHull
 
 from pricing_engine.analysis.hull import convex_hull
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.mesh.weld import canonical_indexed
 
 

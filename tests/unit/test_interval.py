@@ -14,18 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pricing_engine.analysis.executor import OnThreads
 from pricing_engine.analysis.measure import measure
-from pricing_engine.analysis.model import Analysis, BestOrientation, Finishing, OrientationScore
-from pricing_engine.analysis.model import Orientation as Poses
-from pricing_engine.analysis.partial import PRICED, Partial, partial_of
+from pricing_engine.analysis.progress import PRICED, Partial, partial_of
+from pricing_engine.analysis.schema import Analysis, BestOrientation, Finishing, OrientationScore
+from pricing_engine.analysis.schema import Orientation as Poses
 from pricing_engine.analysis.settings import Settings
-from pricing_engine.analysis.spread import OnThreads
 from pricing_engine.analysis.stages import Stopwatch, run_stages
-from pricing_engine.kernels.first_look import first_look
-from pricing_engine.kernels.mass import mass_properties
-from pricing_engine.kernels.orientation import OVERHANG_COSINE
+from pricing_engine.kernels.mesh import Floats, Ints, Mesh
+from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
+from pricing_engine.kernels.orientation.quick_scan import first_look
+from pricing_engine.kernels.solid.mass import mass_properties
 from pricing_engine.mesh.load import load_model
-from pricing_engine.mesh.model import Floats, Ints, Mesh
 from pricing_engine.mesh.samples import SAMPLES, box, lathe, sphere
 from pricing_engine.mesh.weld import canonical_indexed, canonical_mesh
 from pricing_engine.pricing.book import PROCESSES, load_price_book

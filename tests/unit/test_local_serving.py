@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from cluster.local import serving
-from cluster.local.serving import NotServing
+from cluster.local import deploy
+from cluster.local.deploy import NotServing
 
 ALL_RUN = {"shop": "RUNNING", "crm": "RUNNING"}
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "_LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr(deploy, "_LOOK_EVERY_S", 0.001)
 
 
 def reported(states: Iterator[dict[str, str] | Exception]) -> Callable[[], dict[str, Any]]:
@@ -33,7 +33,7 @@ def reported(states: Iterator[dict[str, str] | Exception]) -> Callable[[], dict[
 def test_an_unhealthy_application_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
     ill = {"shop": "UNHEALTHY", "crm": "RUNNING"}
     states = iter([{}, {"shop": "DEPLOYING"}, ill, ill, ConnectionError(), ill, ALL_RUN])
-    serving._wait(reported(states))
+    deploy._wait(reported(states))
     assert next(states, None) is None
     assert capsys.readouterr().out.splitlines() == [
         "shop is unhealthy: why", "Ray's head does not answer (ConnectionError)",
@@ -42,11 +42,11 @@ def test_an_unhealthy_application_is_waited_for(capsys: pytest.CaptureFixture[st
 
 def test_an_application_that_cannot_be_deployed_is_an_error() -> None:
     with pytest.raises(NotServing, match="crm can't be served: why"):
-        serving._wait(reported(iter([{"shop": "RUNNING", "crm": "DEPLOY_FAILED"}])))
+        deploy._wait(reported(iter([{"shop": "RUNNING", "crm": "DEPLOY_FAILED"}])))
 
 
 def test_it_stays_until_nothing_answers_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "_AWAY_AT_MOST_S", 0.2)
+    monkeypatch.setattr(deploy, "_AWAY_AT_MOST_S", 0.2)
     states = iter([ALL_RUN, TimeoutError(), {}, ALL_RUN])
 
     def away_at_last() -> Iterator[dict[str, str] | Exception]:
@@ -54,5 +54,5 @@ def test_it_stays_until_nothing_answers_for_long(monkeypatch: pytest.MonkeyPatch
         while True:
             yield TimeoutError()
 
-    serving._stay(reported(away_at_last()))
+    deploy._stay(reported(away_at_last()))
     assert next(states, None) is None

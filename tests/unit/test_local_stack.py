@@ -15,13 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster.local import parts, servers, services, sessions
+from cluster.local import parts, serve_part, servers, sessions
 from cluster.local import supervisor as supervisor_module
 from cluster.local.parts import Part, PartFailed
 from cluster.local.ports import FIRST, LAST, free_ports
 from cluster.local.ray_nodes import make_place
-from cluster.local.report import report
 from cluster.local.state import Folder, PartState, State
+from cluster.local.status import report
 from cluster.local.supervisor import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_AFTER_SIGNAL_S,
@@ -122,7 +122,7 @@ def test_what_a_killed_process_had_started_is_ended_by_its_guardian(tmp_path: Pa
 import time
 from pathlib import Path
 from cluster.local import sessions
-from cluster.local.guardian import Guardian
+from cluster.local.reaper import Guardian
 guardian = Guardian(Path({str(temp)!r}), Path({str(temp / "token")!r}))
 session = sessions.start(["sleep", "60"], Path({str(tmp_path / "log")!r}))
 guardian.watch(session)
@@ -360,7 +360,7 @@ def test_settings_are_shown_without_secrets() -> None:
         "FACET_KAFKA_URL": "127.0.0.1:1",
         "RAY_OTHER": "not ours",
     }
-    shown = services.masked(settings)
+    shown = serve_part.masked(settings)
     assert "hidden" not in str(shown)
     assert shown["FACET_SHOP_DATABASE_URL"] == "postgresql://facet_shop:***@127.0.0.1:1/facet_shop"
     assert shown["FACET_KAFKA_URL"] == "127.0.0.1:1"

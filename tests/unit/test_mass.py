@@ -8,7 +8,7 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricing_engine.kernels.mass import body_volumes, mass_properties
+from pricing_engine.kernels.solid.mass import body_volumes, mass_properties
 from pricing_engine.mesh.integrity import measure_topology
 from pricing_engine.mesh.weld import canonical_indexed
 from tests.naive import mass as naive

@@ -12,10 +12,10 @@ from pricing_engine.analysis.directions import candidate_directions, model_size
 from pricing_engine.analysis.hull import convex_hull, largest_faces
 from pricing_engine.analysis.orientation import overhang_areas, search_orientations
 from pricing_engine.analysis.support_search import search_support
-from pricing_engine.kernels.boundary import CUT, INSIDE, Boundary
-from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.orientation import OVERHANG_COSINE
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
+from pricing_engine.kernels.solid.boundary import CUT, INSIDE, Boundary
+from pricing_engine.kernels.spatial.bvh import build_bvh
 from tests.naive import orientation as naive
 
 LAYER = 0.05

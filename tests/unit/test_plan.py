@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pricing_engine.distributed.plan import cpu_limit, facets_in, limits_for, memory_needed
+from pricing_engine.distributed.resource_estimate import cpu_limit, facets_in, limits_for, memory_needed
 
 
 def test_facets_follow_the_format() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pricing_engine.kernels.predicates import orient2d, orient3d, two_product, two_sum
+from pricing_engine.kernels.intersection.predicates import orient2d, orient3d, two_product, two_sum
 
 
 def _determinant(rows: list[list[Fraction]]) -> Fraction:

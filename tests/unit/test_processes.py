@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from pricing_engine.analysis.model import Analysis, AnalysisFormatError, Check
+from pricing_engine.analysis.schema import Analysis, AnalysisFormatError, Check
 from pricing_engine.pricing.book import load_price_book
 from pricing_engine.pricing.quote import Option
 from tests.naive.analyses import make_analysis, quote

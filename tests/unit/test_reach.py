@@ -7,8 +7,8 @@ import pytest
 import trimesh
 
 from pricing_engine.analysis.finishing import reached_shares, sample_surface
-from pricing_engine.kernels.boundary import Boundary
-from pricing_engine.kernels.bvh import build_bvh
+from pricing_engine.kernels.solid.boundary import Boundary
+from pricing_engine.kernels.spatial.bvh import build_bvh
 from pricing_engine.mesh.samples import lathe
 from pricing_engine.mesh.weld import canonical_indexed
 from tests.naive.reach import touchable_share

@@ -8,7 +8,7 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricing_engine.kernels.mass import mass_properties
+from pricing_engine.kernels.solid.mass import mass_properties
 from pricing_engine.mesh.integrity import measure_topology
 from pricing_engine.mesh.repair import inverted_shells, repair
 from pricing_engine.mesh.shells import find_shells

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pricing_engine.kernels import pair_search
-from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.pair_search import Pairs, find_pairs
-from pricing_engine.kernels.self_intersection import meeting, self_intersections
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.intersection import pair_search
+from pricing_engine.kernels.intersection.pair_search import Pairs, find_pairs
+from pricing_engine.kernels.intersection.self_intersection import meeting, self_intersections
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.spatial.bvh import build_bvh
 from tests.naive import self_intersection as naive
 
 Array = np.ndarray[Any, Any]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pricing_engine.analysis.bodies import Bodies, relate_bodies
 from pricing_engine.analysis.solid import classify, true_volume
-from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.pair_search import find_pairs
+from pricing_engine.kernels.intersection.pair_search import find_pairs
+from pricing_engine.kernels.spatial.bvh import build_bvh
 from pricing_engine.mesh import nesting
 from pricing_engine.mesh.integrity import measure_topology
 from pricing_engine.mesh.repair import TURNED, UNDECIDED, Repair, repair
@@ -224,7 +224,7 @@ class TestBodies:
 
 
 def test_thousands_of_shells_take_n_log_n_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pricing_engine.kernels.work import counting
+    from pricing_engine.kernels.runtime.search_counters import counting
 
     counts: dict[int, int] = {}
     for side in (8, 16):

@@ -13,7 +13,7 @@ import pytest
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.mesh.errors import CorruptModel, EmptyModel, ModelError
 from pricing_engine.mesh.load import LoadedModel
-from pricing_engine.processes.rates import Limits
+from pricing_engine.processes.price_tables import Limits
 from pricing_engine.processes.verdict import model_reasons
 from tests.badinput import writers
 from tests.unit.threemf_files import (

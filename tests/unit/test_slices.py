@@ -14,10 +14,10 @@ from trimesh.creation import annulus, box, cone, cylinder, icosphere, torus
 import pricing_engine.analysis.slices as module
 from pricing_engine.analysis.slices import Slices, layer_sums, measure_slices
 from pricing_engine.analysis.solid import classify
-from pricing_engine.kernels.boundary import INSIDE, Boundary
-from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.pair_search import find_pairs
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.intersection.pair_search import find_pairs
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.solid.boundary import INSIDE, Boundary
+from pricing_engine.kernels.spatial.bvh import build_bvh
 from tests.naive import slices as naive
 
 MODELS = Path(__file__).parents[3] / "shared" / "models"

@@ -9,11 +9,11 @@ import trimesh
 from numpy.typing import NDArray
 
 from pricing_engine.analysis.solid import classify, close, open_volume_estimate, true_volume
-from pricing_engine.kernels import generalized_winding as open_surface
-from pricing_engine.kernels.boundary import INSIDE, WHOLE, Boundary
-from pricing_engine.kernels.bvh import Bvh, build_bvh
-from pricing_engine.kernels.pair_search import find_pairs
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.intersection.pair_search import find_pairs
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.solid import generalized_winding as open_surface
+from pricing_engine.kernels.solid.boundary import INSIDE, WHOLE, Boundary
+from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
 from tests.naive.solid import generalized_winding, sampled_volume, signed_volume
 from tests.unit.test_winding import shells
 

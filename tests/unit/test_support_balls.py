@@ -15,13 +15,13 @@ from pricing_engine.analysis.support_balls import STAGES, choose_samples
 from pricing_engine.analysis.support_scores import ROUND
 from pricing_engine.analysis.support_search import search_support
 from pricing_engine.analysis.support_surface import block_normals, facet_areas, sampled_boundary
-from pricing_engine.kernels.boundary import CAP, Boundary
-from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.empty_balls import empty_balls
-from pricing_engine.kernels.pair_search import find_pairs
-from pricing_engine.kernels.work import NODES, work_array
+from pricing_engine.kernels.intersection.pair_search import find_pairs
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.orientation.empty_balls import empty_balls
+from pricing_engine.kernels.runtime.search_counters import NODES, work_array
+from pricing_engine.kernels.solid.boundary import CAP, Boundary
+from pricing_engine.kernels.spatial.bvh import build_bvh
 from pricing_engine.mesh.integrity import measure_topology
-from pricing_engine.mesh.model import Mesh
 from tests.naive.orientation import largest_empty_balls
 from tests.unit.test_orientation import BRIDGE, LAYER, SHELTER, T_SHAPE, TURN, box, mesh_of, solid
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import trimesh
 
-from pricing_engine.analysis.spread import OnThreads
+from pricing_engine.analysis.executor import OnThreads
 from pricing_engine.analysis.thickness import Thickness, start_thickness
-from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.ray_thickness import CONTACT, ray_thickness
-from pricing_engine.kernels.sphere_thickness import sphere_thickness
-from pricing_engine.kernels.traverse import closest_hits
-from pricing_engine.kernels.walls import build_walls
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.spatial.bvh import build_bvh
+from pricing_engine.kernels.spatial.ray_cast import closest_hits
+from pricing_engine.kernels.thickness.normal_cones import build_walls
+from pricing_engine.kernels.thickness.ray_thickness import CONTACT, ray_thickness
+from pricing_engine.kernels.thickness.sphere_thickness import sphere_thickness
 from pricing_engine.mesh.weld import canonical_indexed
 from tests.naive import thickness as naive
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from pricing_engine.kernels.threads import run_ranges
+from pricing_engine.kernels.runtime.threads import run_ranges
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])

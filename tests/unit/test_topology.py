@@ -11,8 +11,8 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.mesh.integrity import Topology, measure_topology
-from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.weld import canonical_indexed
 from tests.naive import topology as naive
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricing_engine.kernels import order as kernels
+from pricing_engine.kernels.spatial import facet_order as kernels
 from pricing_engine.mesh.errors import BadCoordinates, CorruptModel, EmptyModel
 from pricing_engine.mesh.weld import canonical_indexed, canonical_mesh
 from tests.naive import topology as naive

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.winding import winding_numbers
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.solid.winding import winding_numbers
+from pricing_engine.kernels.spatial.bvh import build_bvh
 from tests.naive.solid import generalized_winding
 
 
@@ -40,7 +40,7 @@ def test_overlapping_and_reversed_spheres(seed: int) -> None:
 
 def test_rays_through_vertices_and_edges() -> None:
     """Points straight below corners and edges, in the rays' own direction, lose and count no crossing twice."""
-    from pricing_engine.kernels.rays import SHEAR_X, SHEAR_Y
+    from pricing_engine.kernels.solid.ray_crossings import SHEAR_X, SHEAR_Y
 
     box = trimesh.creation.box(extents=(2, 2, 2)).subdivide().subdivide()
     mesh = shells(box)

@@ -11,15 +11,16 @@ import pytest
 from pricing_engine.analysis import stages
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.solid import classify
-from pricing_engine.kernels import generalized_winding, pair_search, self_intersection, winding
-from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.mass import mass_properties
-from pricing_engine.kernels.pair_search import Pairs, find_pairs
-from pricing_engine.kernels.self_intersection import self_intersections
-from pricing_engine.kernels.work import Counts, counting
+from pricing_engine.kernels.intersection import pair_search, self_intersection
+from pricing_engine.kernels.intersection.pair_search import Pairs, find_pairs
+from pricing_engine.kernels.intersection.self_intersection import self_intersections
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.runtime.search_counters import Counts, counting
+from pricing_engine.kernels.solid import generalized_winding, winding
+from pricing_engine.kernels.solid.mass import mass_properties
+from pricing_engine.kernels.spatial.bvh import build_bvh
 from pricing_engine.mesh import nesting
 from pricing_engine.mesh.integrity import measure_topology
-from pricing_engine.mesh.model import Mesh
 from pricing_engine.mesh.repair import UNDECIDED, repair
 from pricing_engine.mesh.weld import canonical_indexed
 from tests import worst_cases

@@ -14,21 +14,21 @@ import pytest
 
 from pricing_engine.analysis import finishing, slices, support_scores
 from pricing_engine.analysis.checks import find_checks
+from pricing_engine.analysis.executor import OnThreads
 from pricing_engine.analysis.finishing import reached_shares, sample_surface
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.orientation import search_orientations
 from pricing_engine.analysis.slices import TooMuchToSlice, measure_slices
-from pricing_engine.analysis.spread import OnThreads
 from pricing_engine.analysis.support_search import search_support
 from pricing_engine.analysis.thickness import start_thickness, summarise
-from pricing_engine.kernels import ray_thickness as rays
-from pricing_engine.kernels import sphere_thickness as spheres
-from pricing_engine.kernels.boundary import Boundary
-from pricing_engine.kernels.budget import UNMEASURED
-from pricing_engine.kernels.bvh import build_bvh
-from pricing_engine.kernels.walls import build_walls
-from pricing_engine.kernels.work import Counts, counting
-from pricing_engine.mesh.model import Mesh
+from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.runtime.budget import UNMEASURED
+from pricing_engine.kernels.runtime.search_counters import Counts, counting
+from pricing_engine.kernels.solid.boundary import Boundary
+from pricing_engine.kernels.spatial.bvh import build_bvh
+from pricing_engine.kernels.thickness import ray_thickness as rays
+from pricing_engine.kernels.thickness import sphere_thickness as spheres
+from pricing_engine.kernels.thickness.normal_cones import build_walls
 from pricing_engine.mesh.samples import SAMPLES
 from pricing_engine.mesh.weld import canonical_indexed
 from pricing_engine.pricing.book import load_price_book

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pricing_engine.mesh.load import LoadedModel, load_model
-from pricing_engine.mesh.parsed import READER_NOTES
+from pricing_engine.mesh.raw_mesh import READER_NOTES
 from tests.badinput import writers
 
 MODEL = "3D/3dmodel.model"

@@ -1,6 +1,6 @@
 """The board."""
 
-from data.kit.ddl import MESSAGING_1, MESSAGING_1_DOWN
+from data.kit.messaging_ddl import MESSAGING_1, MESSAGING_1_DOWN
 from data.kit.migrate import execute
 
 revision, down_revision = "0001", None

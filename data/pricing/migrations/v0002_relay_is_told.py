@@ -1,6 +1,6 @@
 """The relay is told of a commit instead of looking for it."""
 
-from data.kit.ddl import MESSAGING_2, MESSAGING_2_DOWN
+from data.kit.messaging_ddl import MESSAGING_2, MESSAGING_2_DOWN
 from data.kit.migrate import execute
 
 revision, down_revision = "0002", "0001"

@@ -1,6 +1,6 @@
 """Events that wait for their predecessors are parked in a table."""
 
-from data.kit.ddl import MESSAGING_3, MESSAGING_3_DOWN
+from data.kit.messaging_ddl import MESSAGING_3, MESSAGING_3_DOWN
 from data.kit.migrate import execute
 
 revision, down_revision = "0003", "0002"

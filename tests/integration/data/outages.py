@@ -22,7 +22,7 @@ from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from data.shop import repository
 from data.shop.repository import Order
-from serve_app.shop.events import hear
+from serve_app.shop.handlers import hear
 from tests.integration.data.fake_kafka import Broker
 from tests.unit.data import examples
 

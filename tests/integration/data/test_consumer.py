@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.topics import dead_letters
-from data.contracts.turns import PredecessorMissing
 from data.kit import dead_letters as letters
 from data.kit import inbox, kafka, outbox
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
+from data.orders.sequencing import PredecessorMissing
 from tests.integration.data.running import cancelled, everything, run, until, while_running
 
 

@@ -10,8 +10,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from data.models.store import ModelStore, Stored
-from pricing_engine.distributed.source import ModelVanished, local_file
+from data.model_store.store import ModelStore, Stored
+from pricing_engine.distributed.model_source import ModelVanished, local_file
 
 MOST = 64 << 20
 BUCKET = "models"

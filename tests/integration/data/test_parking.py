@@ -15,8 +15,8 @@ from data.kit import dead_letters as letters
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
-from serve_app.shop.events import hear
-from serve_app.status.events import hear as hear_status
+from serve_app.shop.handlers import hear
+from serve_app.status.handlers import hear as hear_status
 from tests.integration.data.fake_kafka import Broker, FakeConsumer
 from tests.integration.data.outages import (
     Migrated,

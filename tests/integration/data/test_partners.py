@@ -12,7 +12,6 @@ import psycopg
 import pytest
 
 from data.contracts.envelope import CloudEvent, EventData
-from data.contracts.fold import State
 from data.contracts.lifecycle import OrderStatus
 from data.contracts.shop import OrderInitiated
 from data.kit import clock, parking
@@ -21,6 +20,7 @@ from data.kit.database import Connection, Database
 from data.kit.errors import NotThere, StaleVersion
 from data.kit.ids import new_id
 from data.kit.paging import BEGIN
+from data.orders.projection import State
 from data.partners import deliveries, repository
 from data.partners.deliveries import LEASE, DeliveryState
 from tests.integration.data.running import message_of, run

@@ -16,7 +16,7 @@ from data.kit.group_lag import GroupLag
 from data.kit.ids import new_id
 from data.kit.timers import SETTLE_S, Timer
 from data.shop import repository
-from serve_app.shop.events import give_up_waiting, overdue_timer
+from serve_app.shop.handlers import give_up_waiting, overdue_timer
 from tests.integration.data.running import initiated, run, until
 from tests.integration.data.test_shop import WISH
 from tests.unit.data.examples import SHA

@@ -14,7 +14,7 @@ from data.identity import repository as identity
 from data.kit import migrate
 from data.kit.database import Connection, Database
 from data.partners import repository as partners
-from pricing_engine.cli.failures import ServiceUnhealthy, WrongUsage
+from pricing_engine.cli.errors import ServiceUnhealthy, WrongUsage
 from serve_app.commands import register
 from serve_app.kit.principal import Role
 from tests.integration.data import conftest

@@ -25,8 +25,8 @@ from data.partners import repository
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.settings import settings
 from serve_app.partners import api, webhooks
-from serve_app.partners.backoff import Backoff
-from serve_app.partners.events import hear
+from serve_app.partners.handlers import hear
+from serve_app.partners.retry_policy import Backoff
 from serve_app.shop import api as shop_api
 from tests.integration.data import conftest
 from tests.integration.data.running import message_of, run

@@ -16,9 +16,9 @@ from data.kit.database import Database
 from data.kit.ids import new_id
 from data.kit.relay import Relay
 from data.partners import repository
+from serve_app.kit.background import Work
 from serve_app.kit.settings import settings
-from serve_app.kit.work import Work
-from serve_app.partners.events import add_to
+from serve_app.partners.handlers import add_to
 from tests.integration.data import conftest
 from tests.integration.data.running import run, until, while_running
 from tests.integration.serve_app.test_partners_sender import SECRET, Receiver, served

@@ -29,10 +29,10 @@ from data.kit.ids import new_id
 from data.kit.paging import BEGIN
 from data.partners import deliveries, repository
 from data.partners.deliveries import Attempt, Delivery, DeliveryState
-from serve_app.partners.addresses import Guard, GuardedTransport, Resolve, resolve
-from serve_app.partners.backoff import Backoff
-from serve_app.partners.lanes import SHARE, Lanes
+from serve_app.partners.bulkhead import SHARE, Lanes
+from serve_app.partners.retry_policy import Backoff
 from serve_app.partners.sender import MOST, Sender
+from serve_app.partners.ssrf_guard import Guard, GuardedTransport, Resolve, resolve
 from tests.integration.data import conftest
 from tests.integration.data.running import run, until
 

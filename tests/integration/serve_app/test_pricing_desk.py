@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from data.cache.announcements import Announcer
 from data.contracts import shop
 from data.kit.database import Database
 from data.kit.ids import new_id
-from data.models.store import ModelStore
+from data.model_store.store import ModelStore
+from data.notifications.pubsub import Announcer
 from data.pricing import repository
 from pricing_engine.distributed.jobs import Job, Outcome, Status, Update
-from serve_app.pricing.desk import Desk
+from serve_app.pricing.quote_worker import Desk
 from tests.integration.data import conftest
 from tests.integration.data.running import run, until, while_running
 from tests.unit.data import examples

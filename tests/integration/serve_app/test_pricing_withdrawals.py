@@ -17,17 +17,17 @@ from data.contracts.lifecycle import OrderStatus, Step
 from data.contracts.shop import QuoteRequested, QuoteWithdrawn
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
-from data.models.store import ModelStore
+from data.model_store.store import ModelStore
 from data.pricing import repository as quotes
 from data.pricing.repository import QuoteStatus
 from data.shop import repository as orders
 from pricing_engine.distributed.jobs import Outcome, Status
 from serve_app.kit.principal import Principal, Role
-from serve_app.pricing import desk as desk_module
-from serve_app.pricing.desk import Desk
-from serve_app.pricing.events import hear
-from serve_app.shop import steps
-from serve_app.shop.events import give_up_waiting
+from serve_app.pricing import quote_worker as desk_module
+from serve_app.pricing.handlers import hear
+from serve_app.pricing.quote_worker import Desk
+from serve_app.shop import service
+from serve_app.shop.handlers import give_up_waiting
 from tests.integration.data import conftest
 from tests.integration.data.running import initiated, run, set_operating_time, until, while_running
 from tests.integration.serve_app.test_pricing_desk import MODEL, SHA, Jobs, Slow, ask
@@ -196,7 +196,7 @@ async def submitted(database: Database) -> UUID:
         order = await orders.lock(connection, ident)
         assert order is not None
         await orders.move(connection, order, Step.UPLOAD, ME.id, model_sha256=examples.SHA, unit="mm")
-        await steps.submit(connection, ident, ME, None)
+        await service.submit(connection, ident, ME, None)
     return ident
 
 
@@ -236,7 +236,7 @@ def test_cancelling_an_order_withdraws_a_price_that_may_still_be_in_work(shop_ur
                 assert order is not None
                 if status is OrderStatus.PRICE_FAILED:
                     await orders.move(connection, order, Step.FAIL_PRICE, "pricing")
-                await steps.cancel(connection, ident, ME, None, "no need")
+                await service.cancel(connection, ident, ME, None, "no need")
                 assert withdrawals(await sent(connection)) == [(EXPRESS, str(order.quote_id))]
 
     run(main())

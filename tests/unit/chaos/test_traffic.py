@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.rings import RECORD, write_ring
+from benchmarks.ring_models import RECORD, write_ring
 from pricing_engine.analysis.measure import Settings, measure
 from tests.services.traffic import MODEL_SEGMENTS, first_model
 

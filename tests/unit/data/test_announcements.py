@@ -7,7 +7,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from data.cache.announcements import Announcer, Listener
+from data.notifications.pubsub import Announcer, Listener
 
 NOWHERE = "redis://127.0.0.1:1"
 

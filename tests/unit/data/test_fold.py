@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from data.contracts import crm, mes, pricing, shop
 from data.contracts.envelope import CloudEvent, EventData
-from data.contracts.fold import Entry, State, fold
 from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance
 from data.contracts.pricing import QuoteEvent
-from data.contracts.turns import PredecessorMissing
 from data.kit.ids import new_id
+from data.orders.projection import Entry, State, fold
+from data.orders.sequencing import PredecessorMissing
 from tests.unit.data import examples
 
 S = OrderStatus

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.models.store import ModelStore, ModelTooLarge, Stored, StoreUnavailable
+from data.model_store.store import ModelStore, ModelTooLarge, Stored, StoreUnavailable
 
 MOST = 1000
 

@@ -13,7 +13,7 @@ from data.contracts.common import OrderEvent
 from data.contracts.envelope import EventData
 from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance, move
 from data.contracts.registry import EVENTS
-from data.contracts.turns import Decision, decide
+from data.orders.sequencing import Decision, decide
 from tests.unit.data.examples import EVENTS as EXAMPLES
 from tests.unit.data.examples import QUOTE
 

@@ -24,7 +24,7 @@ from data.kit.errors import KeyReused
 from data.kit.paging import Cursors, Place
 from serve_app.kit import problems
 from serve_app.kit.answers import IdempotencyKey, Made, PageAsked, Seen, json_answer, made_once, page_answer
-from serve_app.kit.fresh import Fresh
+from serve_app.kit.ttl_cache import Fresh
 
 CURSORS = Cursors(b"secret")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from serve_app.kit.fresh import Fresh
+from serve_app.kit.ttl_cache import Fresh
 
 
 class Source:

@@ -6,8 +6,7 @@ import logging
 
 import pytest
 
-from serve_app.kit import logs
-from serve_app.kit.logs import Seldom
+from serve_app.kit.logging import Seldom, configure_logging
 
 
 def test_a_kind_of_message_passes_once_in_a_while() -> None:
@@ -18,7 +17,7 @@ def test_a_kind_of_message_passes_once_in_a_while() -> None:
 
 
 def test_kafkas_clients_are_heard_once_and_not_at_every_attempt(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure()
+    configure_logging()
     for _ in range(100):
         logging.getLogger("aiokafka.client").error("Unable connect to node with id %s", 1)
     assert capsys.readouterr().err == "Unable connect to node with id 1\n"

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from data.contracts.lifecycle import IllegalStep, OrderStatus, Step
 from data.kit.errors import BadCursor, KeyReused, NotThere, StaleVersion
-from data.models.store import ModelTooLarge, StoreUnavailable
+from data.model_store.store import ModelTooLarge, StoreUnavailable
 from serve_app.kit import problems
 from serve_app.kit.problems import MEDIA_TYPE, TYPE_PREFIX, Problem, ProblemBody
 

@@ -14,10 +14,10 @@ from joserfc.jwk import KeySet, OKPKey
 from data.contracts.lifecycle import Actor
 from data.kit import clock
 from data.kit.clock import Instant
-from serve_app.kit import problems, signin
+from serve_app.kit import authentication, problems
+from serve_app.kit.authentication import Allow, AskPartners, SignIn
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem
-from serve_app.kit.signin import Allow, AskPartners, SignIn
 from serve_app.kit.tokens import Issuer, IssuerUnreachable, Verifier
 
 ISSUER = Issuer("http://issuer.example", OKPKey.generate_key("Ed25519"), 60)
@@ -186,7 +186,7 @@ def test_an_answer_is_as_old_as_its_question() -> None:
 
 
 def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signin, "_MOST_KEYS", 3)
+    monkeypatch.setattr(authentication, "_MOST_KEYS", 3)
     service = Partners()
     asking(service, ["1", "2", "3", "4", "4", "1"])
     assert service.asked == 5

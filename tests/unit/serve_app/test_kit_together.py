@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from serve_app.kit.together import Together
+from serve_app.kit.batch_loader import Together
 
 
 class Source:

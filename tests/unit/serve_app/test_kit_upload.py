@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.models.store import ModelStore
+from data.model_store.store import ModelStore
 from serve_app.kit import problems, upload
 from serve_app.kit.settings import ServiceSettings
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import httpx
 import pytest
 
-from serve_app.partners.addresses import AddressRefused, Guard, GuardedTransport, is_public
+from serve_app.partners.ssrf_guard import AddressRefused, Guard, GuardedTransport, is_public
 
 PUBLIC = "93.184.215.14"
 

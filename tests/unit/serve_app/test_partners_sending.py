@@ -15,9 +15,9 @@ from data.contracts.envelope import CloudEvent
 from data.kit import clock
 from data.kit.ids import new_id
 from data.partners.deliveries import Due
-from serve_app.partners.backoff import Backoff
-from serve_app.partners.events import TYPES, message
-from serve_app.partners.lanes import FAILURES, SHARE, Lanes
+from serve_app.partners.bulkhead import FAILURES, SHARE, Lanes
+from serve_app.partners.handlers import TYPES, message
+from serve_app.partners.retry_policy import Backoff
 from serve_app.partners.sender import Outcome, _signed
 from tests.unit.data.test_fold import read, submitted
 

@@ -1,0 +1,59 @@
+"""Compile every kernel into numba's cache (``make setup``), so that the first customer's model does not wait."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from pricing_engine.analysis.measure import Settings, measure
+from pricing_engine.analysis.progress import Partial
+from pricing_engine.mesh.samples import SAMPLES, Sample, box
+
+
+def warm() -> None:
+    """Measure a clean, an overlapping, a cut, an open and a hollow model, others whose bodies are reversed or touch,
+    and a text file."""
+    import numpy as np
+
+    signet = SAMPLES["signet"]()
+    vertices, facets = box(np.zeros(3), np.full(3, 10.0))
+    hollow = (box(np.full(3, 3.0), np.full(3, 6.0))[0], facets[:, ::-1])
+    beside, touching = (
+        box(np.full(3, 5.0), np.full(3, 15.0))[0],
+        box(np.array([10.0, 10, 0]), np.array([20.0, 20, 10]))[0],
+    )
+    models = [
+        replace(signet, name="overlapping"),
+        _sample("closed", (vertices, facets)),
+        _sample("open", (vertices, facets[:-1])),
+        _sample("turned", (vertices, np.concatenate([facets[:-1], facets[-1:, ::-1]]))),
+        _sample("hollow", (vertices, facets), hollow),
+        _sample("reversed", (vertices, facets), (beside, facets[:, ::-1])),
+        _sample("touching", (vertices, facets), (touching, facets)),
+    ]
+    heard: list[Partial] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for sample in models:
+            measure(sample.write_stl(Path(folder)), None, Settings(layer_height_mm=0.5), threads=2, tell=heard.append)
+        text = Path(folder) / "text.stl"
+        corners = "".join(
+            "facet normal 0 0 0\nouter loop\n"
+            + "".join(f"vertex {x} {y} {z}\n" for x, y, z in triangle)
+            + "endloop\nendfacet\n"
+            for triangle in vertices[facets]
+        )
+        text.write_text(f"solid warm\n{corners}endsolid warm\n")
+        measure(text, None, Settings(layer_height_mm=0.5), threads=2, tell=heard.append)
+
+
+def _sample(name: str, *shells: object) -> Sample:
+    return Sample(name, name, shells, 0.0, "")  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    begin = time.perf_counter()
+    warm()
+    print(f"kernels compiled in {time.perf_counter() - begin:.0f} s", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Pairs of facets that meet, decided exactly."""

@@ -1,0 +1,1 @@
+"""Slices, their contours and islands, and what a tool can reach."""

@@ -1,0 +1,1 @@
+"""Supports below overhangs, for many directions."""

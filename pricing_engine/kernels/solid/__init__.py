@@ -1,0 +1,1 @@
+"""What the surface encloses: boundary, winding numbers, volume and mass."""

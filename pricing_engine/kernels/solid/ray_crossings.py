@@ -1,0 +1,106 @@
+"""A ray and the facets and boxes that it crosses. All rays run in one fixed generic direction.
+
+Vertices in general position (:func:`kernels.solid.winding.general_position`) are sheared so that it is +z. A
+facet lies on the ray of ``(x, y)`` when the point's half line ``y = const`` crosses the projected facet's edges an odd
+number of times. Each edge is decided from its two end points in index order, so the two facets at an edge always agree.
+The tree is not sheared: its boxes are compared with the ray as it runs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pricing_engine.kernels.runtime.compile import inlined
+from pricing_engine.kernels.runtime.simd import at_most8, double8, load8, max8, min8, splat8
+
+SHEAR_X, SHEAR_Y = 0.31830988618379067, 0.22507907903927651  # the rays' direction is (SHEAR_X, SHEAR_Y, 1)
+
+
+@inlined
+def _edge(x, y, moved, i, j):
+    """Signed crossing of the half line from (x, y) towards +x by the edge i -> j; antisymmetric to the bit."""
+    up = moved[j, 1] > y
+    if up == (moved[i, 1] > y):
+        return 0
+    a, b = (i, j) if i < j else (j, i)
+    dx, dy = moved[b, 0] - moved[a, 0], moved[b, 1] - moved[a, 1]
+    left = dx * (y - moved[a, 1]) - (x - moved[a, 0]) * dy
+    if i > j:
+        left = -left
+    if up:
+        return 1 if left > 0 else 0
+    return -1 if left < 0 else 0
+
+
+@inlined
+def crossing(x, y, moved, facets, f):
+    """+1 where the line through (x, y) leaves the solid through facet f, -1 where it enters, 0 where it misses."""
+    a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
+    return _edge(x, y, moved, a, b) + _edge(x, y, moved, b, c) + _edge(x, y, moved, c, a)
+
+
+@inlined
+def normal_z(moved, facets, f):
+    """Twice the signed area of facet f seen along the rays."""
+    a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
+    ux, uy = moved[b, 0] - moved[a, 0], moved[b, 1] - moved[a, 1]
+    return ux * (moved[c, 1] - moved[a, 1]) - uy * (moved[c, 0] - moved[a, 0])
+
+
+@inlined
+def height_above(x, y, z, moved, facets, f):
+    """How far facet f's plane lies above (x, y, z) along the ray."""
+    a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
+    ux, uy, uz = moved[b, 0] - moved[a, 0], moved[b, 1] - moved[a, 1], moved[b, 2] - moved[a, 2]
+    vx, vy, vz = moved[c, 0] - moved[a, 0], moved[c, 1] - moved[a, 1], moved[c, 2] - moved[a, 2]
+    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    return ((moved[a, 0] - x) * nx + (moved[a, 1] - y) * ny + (moved[a, 2] - z) * nz) / nz
+
+
+@inlined
+def on_ray(x, y, z, boxes, box):
+    """Whether the ray upwards from the sheared point (x, y, z) meets a box of the tree (which is not sheared)."""
+    near, far = max(0.0, boxes[2, box] - z), boxes[5, box] - z
+    ox, oy = x + SHEAR_X * z, y + SHEAR_Y * z
+    near = max(near, (boxes[0, box] - ox) * (1 / SHEAR_X), (boxes[1, box] - oy) * (1 / SHEAR_Y))
+    far = min(far, (boxes[3, box] - ox) * (1 / SHEAR_X), (boxes[4, box] - oy) * (1 / SHEAR_Y))
+    return near <= far
+
+
+@inlined
+def on_ray8(x, y, z, up, boxes, first):
+    """As :func:`on_ray`, a mask for the eight boxes from ``first`` on; not ``up``: of the ray downwards."""
+    slope_x, slope_y = splat8(1 / SHEAR_X), splat8(1 / SHEAR_Y)
+    ox, oy, oz = splat8(x + SHEAR_X * z), splat8(y + SHEAR_Y * z), splat8(z)
+    near = max8(splat8(0.0 if up else -np.inf), double8(load8(boxes, 2, first)) - oz)
+    near = max8(near, (double8(load8(boxes, 0, first)) - ox) * slope_x)
+    near = max8(near, (double8(load8(boxes, 1, first)) - oy) * slope_y)
+    far = min8(splat8(np.inf if up else 0.0), double8(load8(boxes, 5, first)) - oz)
+    far = min8(far, (double8(load8(boxes, 3, first)) - ox) * slope_x)
+    far = min8(far, (double8(load8(boxes, 4, first)) - oy) * slope_y)
+    return at_most8(near, far)
+
+
+@inlined
+def may_cross8(x, y, pad, corners, base):
+    """Mask of the eight facets from ``base`` on that :func:`crossing` must look at; it is 0 for the others.
+
+    ``corners`` are the tree's, in float32 and neither sheared nor moved: ``pad`` is more than what that makes.
+    """
+    px, py, pad8 = splat8(np.float32(x)), splat8(np.float32(y)), splat8(pad)
+    shear_x, shear_y = splat8(np.float32(SHEAR_X)), splat8(np.float32(SHEAR_Y))
+    az, bz, cz = load8(corners, 2, base), load8(corners, 5, base), load8(corners, 8, base)
+    a, b, c = (
+        load8(corners, 1, base) - shear_y * az,
+        load8(corners, 4, base) - shear_y * bz,
+        load8(corners, 7, base) - shear_y * cz,
+    )
+    mask = at_most8(min8(a, min8(b, c)), py + pad8) & at_most8(py - pad8, max8(a, max8(b, c)))
+    if mask == 0:
+        return mask
+    a, b, c = (
+        load8(corners, 0, base) - shear_x * az,
+        load8(corners, 3, base) - shear_x * bz,
+        load8(corners, 6, base) - shear_x * cz,
+    )
+    return mask & at_most8(min8(a, min8(b, c)), px + pad8) & at_most8(px - pad8, max8(a, max8(b, c)))

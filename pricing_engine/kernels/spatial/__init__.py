@@ -1,0 +1,1 @@
+"""Hierarchies and orders over facets and points, and searches in them."""

@@ -1,0 +1,1 @@
+"""Wall thickness by rays and by inscribed spheres."""

@@ -1,0 +1,54 @@
+"""What every process offers to a quote, and the finishing that all of them share."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import NamedTuple, Protocol
+
+from pricing_engine.processes.lines import Line, LineItems
+from pricing_engine.processes.money import ONE, ZERO
+from pricing_engine.processes.part import Extras, Part
+from pricing_engine.processes.price_tables import Finish
+
+
+class Reason(NamedTuple):
+    """Why a verdict is what it is. ``error`` rejects, ``warning`` asks for a person, ``info`` only tells."""
+
+    code: str
+    severity: str
+    message: str
+
+
+class Work(NamedTuple):
+    """One option's work: the order's lines, and the masses (g) of one piece."""
+
+    lines: list[Line]
+    lead_time_days: int
+    finished_mass_g: Decimal
+    metal_charged_g: Decimal
+
+
+class Plan(Protocol):
+    """A part planned on a process: measured against machines once, then priced for each material and quantity."""
+
+    def reasons(self, material: str) -> list[Reason]:
+        """Return what machines and material say against this part."""
+
+    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> Work:
+        """Return the lines for ``quantity`` pieces."""
+
+
+def add_finishing(items: LineItems, part: Part, finish: Finish, quantity: int, key: str) -> None:
+    """Add what a machine tool reaches at its rate, the rest by hand; all by hand where the reach is not known."""
+    reached = min(part.reach.get(finish.tool_radius_mm.normalize(), ZERO), ONE)
+    area = part.area_cm2 * quantity
+    items.add("finish_machine", f"{finish.label}, by machine", area * reached, "cm2", finish.machine_per_cm2,
+              f"{key}.machine_per_cm2")  # fmt: skip
+    items.add("finish_hand", f"{finish.label}, by hand", area * (ONE - reached), "cm2", finish.hand_per_cm2,
+              f"{key}.hand_per_cm2")  # fmt: skip
+    items.add("finish", finish.label, quantity, "piece", finish.per_piece, f"{key}.per_piece")
+
+
+def finished_mass_g(cast_volume_mm3: Decimal, part: Part, finish: Finish, density_g_cm3: Decimal) -> Decimal:
+    """Return the mass left after the finish has taken ``removal_mm`` off the whole surface."""
+    return max(ZERO, cast_volume_mm3 - part.area_mm2 * finish.removal_mm) * density_g_cm3 / 1000

@@ -1,0 +1,38 @@
+"""What the MES hears: orders to be made, and orders that are off or rest."""
+
+from __future__ import annotations
+
+from data.contracts.common import OrderEvent
+from data.contracts.crm import OrderApproved, OrderHeld, OrderResumed, OrderWithdrawn
+from data.contracts.envelope import CloudEvent, EventData
+from data.contracts.shop import OrderCancelled
+from data.kit.consumer import Consumer
+from data.kit.database import Connection, Database
+from data.mes import repository
+from serve_app.kit.background import Work, add_messaging
+from serve_app.kit.settings import settings
+from serve_app.kit.told import step_to_take
+
+
+async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> None:
+    """Put an order onto the board, take it away, or let it rest."""
+    if isinstance(data, OrderApproved):
+        await repository.receive(connection, data)
+    elif isinstance(data, OrderCancelled | OrderWithdrawn):
+        await repository.withdraw(connection, data.order_id, data.revision)
+    elif isinstance(data, OrderHeld | OrderResumed):
+        await _rest(connection, data)
+
+
+async def _rest(connection: Connection, data: OrderEvent) -> None:
+    task = await repository.lock(connection, data.order_id)
+    if task is None:
+        return  # it was held before it came here
+    step = step_to_take(task.status, task.revision, None, data)
+    if step is not None:
+        await repository.move(connection, task, step, told=data.revision)
+
+
+def add_to(work: Work, database: Database) -> None:
+    """The relay and the consumer of the MES."""
+    add_messaging(work, "mes", database, Consumer("mes", hear, database, settings().needed("kafka_url")))

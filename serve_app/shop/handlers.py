@@ -1,0 +1,66 @@
+"""What the shop hears: prices, decisions and production of its orders; and the timer for prices that do not come."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from data.contracts.crm import OrderWithdrawn
+from data.contracts.envelope import CloudEvent, EventData
+from data.contracts.lifecycle import Actor, Step
+from data.contracts.pricing import QuoteNeedsReview, QuotePriced
+from data.contracts.shop import PricingOverdue
+from data.contracts.topics import QUOTES
+from data.kit.consumer import Consumer
+from data.kit.database import Connection, Database
+from data.kit.group_lag import GroupLag
+from data.kit.timers import Timer
+from data.shop import repository
+from data.shop.repository import Order
+from serve_app.kit.background import Work, add_messaging
+from serve_app.kit.settings import settings
+from serve_app.kit.told import order_of, step_to_take, told_by
+from serve_app.shop.service import withdraw_quote
+
+_TIMER_INTERVAL_S = 5.0
+
+
+async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> None:
+    """Take the step that an event of another service means; raises PredecessorMissing where it is early."""
+    ident = order_of(data)
+    order = await repository.lock(connection, ident) if ident else None
+    if order is None:
+        return
+    step = step_to_take(order.status, order.revision, order.quote_id, data, order.held_from)
+    if step is None:
+        return
+    changes: dict[str, Any] = {"quote": data.quote} if isinstance(data, QuotePriced | QuoteNeedsReview) else {}
+    by, told = told_by(data)
+    await repository.move(connection, order, step, by, told=told, **changes)
+    if isinstance(data, OrderWithdrawn):
+        await withdraw_quote(connection, order)
+
+
+async def give_up_waiting(connection: Connection) -> None:
+    """Fail orders whose price is overdue, and withdraw it; a price that was found in the same moment still counts."""
+    for order in await repository.overdue(connection, timedelta(seconds=settings().pricing_overdue_s)):
+        await repository.move(connection, order, Step.FAIL_PRICE, Actor.TIMER.value, Actor.TIMER, tell=_overdue)
+        await withdraw_quote(connection, order)
+
+
+def _overdue(order: Order) -> PricingOverdue:
+    assert order.quote_id is not None  # it was submitted
+    return PricingOverdue(order_id=order.id, by=Actor.TIMER.value, revision=order.revision, quote_id=order.quote_id)
+
+
+def overdue_timer(bootstrap: str) -> Timer:
+    """The timer of overdue prices: time counts while the broker answers and the shop has handled the quotes it held."""
+    lag = GroupLag(bootstrap, "shop", [QUOTES])
+    return Timer(repository.OVERDUE_TIMER, _TIMER_INTERVAL_S, [lag.keeps_up])
+
+
+def add_to(work: Work, database: Database) -> None:
+    """The shop's relay, consumer and timer."""
+    kafka = settings().needed("kafka_url")
+    add_messaging(work, "shop", database, Consumer("shop", hear, database, kafka))
+    work.add("shop timer", overdue_timer(kafka).run(database, give_up_waiting))
