@@ -31,7 +31,7 @@ from data.contracts.common import Priority
 from data.contracts.lifecycle import OrderStatus
 from data.crm import repository as crm
 from data.kit import clock, database, migrate, settings
-from data.kit.paging import BEGIN, Place
+from data.kit.paging import START, Position
 from data.mes import repository as mes
 from data.partners import deliveries
 from data.partners import repository as partners
@@ -220,7 +220,7 @@ def _fill(connection: Connection, table: str, columns: dict[str, str], rows: int
     connection.execute(f"ANALYZE {table}".encode())
 
 
-List = Callable[[database.Connection, Place], Awaitable[Any]]
+List = Callable[[database.Connection, Position], Awaitable[Any]]
 PAGE, REPEATS = 50, 300
 LISTS: dict[str, dict[str, List]] = {
     "shop": {
@@ -282,17 +282,17 @@ def main() -> None:
 
 async def _time(url: str, lists: dict[str, List]) -> dict[str, tuple[float, float]]:
     """Median seconds of each list's first page, and of one from its middle."""
-    middle = Place(clock.now() - timedelta(182), ident(1))
+    middle = Position(clock.now() - timedelta(182), ident(1))
     arguments = database.connect_arguments(settings.Settings(), "databases")
     del arguments["options"]  # the URL's say where the tables are
     async with await psycopg.AsyncConnection.connect(url, **arguments) as connection:
         return {
-            what: (await _median(connection, page, BEGIN), await _median(connection, page, middle))
+            what: (await _median(connection, page, START), await _median(connection, page, middle))
             for what, page in lists.items()
         }
 
 
-async def _median(connection: database.Connection, page: List, place: Place) -> float:
+async def _median(connection: database.Connection, page: List, place: Position) -> float:
     seconds = []
     for _ in range(REPEATS):
         begin = time.perf_counter()

@@ -40,9 +40,9 @@ from pricing_engine.analysis.warmup import warm
 from pricing_engine.distributed.actor import options_for, start_dispatcher, task_of
 from pricing_engine.distributed.client import Client, job_for, measure_on_cluster
 from pricing_engine.distributed.connect import connect
-from pricing_engine.distributed.jobs import Job, Priority
+from pricing_engine.distributed.jobs import Job, JobPriority
 from pricing_engine.distributed.resource_estimate import memory_needed
-from pricing_engine.distributed.task_messages import Order, Result
+from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask
 from pricing_engine.distributed.worker import engine_version
 
 CORES = len(os.sched_getaffinity(0))
@@ -124,7 +124,7 @@ def overhead(bench: Bench) -> list[Row]:
             through.append(timed(lambda there=there: client.submit(there).outcome()))
         hit = jobs(models[1:2] * 40)
         hits = [timed(lambda job=job: client.submit(job).outcome()) for job in hit]
-        task = engine_version.options(**options_for(Priority.EXPRESS))
+        task = engine_version.options(**options_for(JobPriority.EXPRESS))
         ray.get(task.remote())
         empty = []
         for model in models[:20]:
@@ -142,16 +142,16 @@ def throughput(bench: Bench) -> list[Row]:
     """Jobs a second of the dispatcher over tasks a second of Ray, for work that takes no time."""
     count = 3000
 
-    def nothing(order: Order) -> Result:
-        return Result(order.calculation.encode() + b"}")
+    def nothing(order: AnalysisTask) -> AnalysisResult:
+        return AnalysisResult(order.calculation.encode() + b"}")
 
     model = rings(bench.folder, 1, 12)[0]
     template = job_for(model, "", "bench")
     some = [Job(f"j{i}", "bench", template.model, f"{i:064x}", template.bytes) for i in range(count)]
     with dispatching(bench.folder, work=nothing) as client:
-        options = options_for(Priority.STANDARD)
-        bare = task_of(nothing, Priority.STANDARD)
-        orders = [Order(job.model, None, SETTINGS, options, job.sha256, job.calculation) for job in some]
+        options = options_for(JobPriority.STANDARD)
+        bare = task_of(nothing, JobPriority.STANDARD)
+        orders = [AnalysisTask(job.model, None, SETTINGS, options, job.sha256, job.calculation) for job in some]
         ray.get([bare.remote(order) for order in orders])
         alone = timed(lambda: ray.get([bare.remote(order) for order in orders]))
         through = timed(lambda: client.run_many(some))

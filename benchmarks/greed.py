@@ -24,9 +24,9 @@ from rich.table import Table
 
 from benchmarks.distributed import CORES, Row, dispatching, rings, timed
 from pricing_engine.distributed.actor import warm_workers
-from pricing_engine.distributed.client import Client, Submitted, job_for
+from pricing_engine.distributed.client import Client, SubmittedJob, job_for
 from pricing_engine.distributed.jobs import Job
-from pricing_engine.distributed.task_messages import Order, Result
+from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask
 from pricing_engine.distributed.worker import analyse
 from tests import worst_cases
 
@@ -53,7 +53,7 @@ def main() -> None:
     Console(width=150).print(table)
 
 
-def work(order: Order) -> Result:
+def work(order: AnalysisTask) -> AnalysisResult:
     """A worker's task; a file called stuck is worked on without end."""
     if Path(order.model).name.startswith("stuck"):
         hashlib.pbkdf2_hmac("sha256", b"", b"", (1 << 31) - 1)
@@ -136,7 +136,7 @@ def _latencies(client: Client, folder: Path) -> list[float]:
 def _greedy(client: Client, folder: Path, greedy: bytes | None, owners: Sequence[str]) -> Iterator[None]:
     """Each of ``owners`` has a greedy file in work, and another when that has ended, for the time of the block."""
     stopping = threading.Event()
-    current: dict[int, Submitted] = {}
+    current: dict[int, SubmittedJob] = {}
 
     def repeat(number: int, owner: str) -> None:
         while not stopping.is_set():

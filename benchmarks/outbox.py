@@ -29,7 +29,7 @@ from cluster.local import kafka as kafka_part
 from cluster.local import postgres
 from cluster.local.ephemeral import running
 from cluster.local.passwords import Passwords
-from data.contracts.common import Wish
+from data.contracts.common import OrderRequest
 from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.shop import OrderInitiated
 from data.contracts.topics import SHOP_ORDERS, dead_letters
@@ -41,11 +41,11 @@ from data.kit.relay import Relay
 from data.kit.settings import Settings
 from data.shop import repository as shop
 from serve_app.shop.service import begin
-from serve_app.status.handlers import hear
+from serve_app.status.handlers import handle_event
 
 CONNECTIONS, SECONDS, WARM_UP_S = 16, 8.0, 2.0
 EVENTS = 100_000
-OWNER, WISH = "0199e0a0-0000-7000-8000-000000000000", Wish(process="casting", material="silver-925", quantity=1)
+OWNER, WISH = "0199e0a0-0000-7000-8000-000000000000", OrderRequest(process="casting", material="silver-925", quantity=1)
 Row = tuple[str, str, str, str]
 
 
@@ -187,7 +187,7 @@ def consuming(bench: Bench) -> list[Row]:
     uvloop.run(_relayed(bench))
 
     rows = []
-    for what, handler in (("that do nothing", _nothing), ("that build the read model of orders", hear)):
+    for what, handler in (("that do nothing", _nothing), ("that build the read model of orders", handle_event)):
         bench.tell(f"a consumer of events {what}")
         rows.append((f"consumer, events a second {what}", f"{uvloop.run(_applied(bench, handler)):,.0f}", "", ""))
     return rows

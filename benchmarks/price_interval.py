@@ -22,8 +22,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pricing_engine.analysis.executor import OnThreads
-from pricing_engine.analysis.progress import Partial, partial_of
+from pricing_engine.analysis.executor import ThreadExecutor
+from pricing_engine.analysis.progress import PartialAnalysis, partial_of
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.analysis.stages import Stopwatch, run_stages
 from pricing_engine.kernels.mesh import Mesh
@@ -106,12 +106,12 @@ def find_models(named: list[Path], folder: Path, generated: int) -> Iterator[Pat
             yield path
 
 
-def measure(mesh: Mesh) -> Iterator[tuple[str, Partial]]:
+def measure(mesh: Mesh) -> Iterator[tuple[str, PartialAnalysis]]:
     """What is known after each stage."""
     settings, threads = Settings(), default_threads()
     partial = partial_of(mesh, mass_properties(mesh, threads), settings, threads)
     yield "load", partial
-    found = run_stages(mesh, settings, OnThreads(threads), Stopwatch())
+    found = run_stages(mesh, settings, ThreadExecutor(threads), Stopwatch())
     partial = partial.after_integrity(found.sound)
     yield "integrity", partial
     partial = partial.after_geometry(found.solid)
@@ -123,7 +123,9 @@ def measure(mesh: Mesh) -> Iterator[tuple[str, Partial]]:
     yield "finishing", partial.after_finishing(found.reach)
 
 
-def price(model: str, partials: list[tuple[str, Partial]], book: PriceBook, quantities: list[int]) -> Iterator[Row]:
+def price(
+    model: str, partials: list[tuple[str, PartialAnalysis]], book: PriceBook, quantities: list[int]
+) -> Iterator[Row]:
     """Every option's interval after every stage, compared with what the last stage alone says."""
     for process in PROCESSES:
         request = Request(process, quantities=quantities)

@@ -17,13 +17,13 @@ from ray.serve import Application
 from serve_app import services
 
 
-class Events:
+class Background:
     """The work behind a service. When a part of it ends, the replica is not healthy, and Serve replaces it."""
 
     def __init__(self, name: str) -> None:
-        from serve_app.kit.background import Work
+        from serve_app.kit.background import BackgroundTasks
 
-        self._name, self._work, self._stack = name, Work(), AsyncExitStack()
+        self._name, self._work, self._stack = name, BackgroundTasks(), AsyncExitStack()
         self._begun = False
 
     async def _begin(self) -> None:
@@ -35,7 +35,7 @@ class Events:
 
         database = Database(settings().database_url(self._name), settings(), f"facet-{self._name}-events")
         await self._stack.enter_async_context(database)
-        services.work_behind(self._name)(self._work, database)
+        services.background_of(self._name)(self._work, database)
         self._begun = True
 
     async def check_health(self) -> None:
@@ -54,12 +54,12 @@ def _application(name: str) -> Application:
     def build() -> FastAPI:
         return services.application(name)
 
-    return _served(build, None if name in services.QUIET else name)
+    return _served(build, None if name in services.WITHOUT_BACKGROUND else name)
 
 
 def _served(build: Callable[[], FastAPI], work: str | None) -> Application:
     api: Any = serve.deployment(serve.ingress(build)(), name="api")
-    behind: Any = serve.deployment(Events, name="events")
+    behind: Any = serve.deployment(Background, name="events")
     application: Application = api.bind() if work is None else api.bind(behind.bind(work))
     return application
 

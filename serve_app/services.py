@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from data.kit.database import Database
-from serve_app.kit.background import Work
+from serve_app.kit.background import BackgroundTasks
 
 PREFIXES: Mapping[str, str] = {
     "identity": "/auth",
@@ -23,7 +23,7 @@ PREFIXES: Mapping[str, str] = {
     "partners": "/partners",
 }
 """Service -> the prefix of its paths. The root application, which has none, is not among them."""
-QUIET = frozenset({"identity"})
+WITHOUT_BACKGROUND = frozenset({"identity"})
 """Services behind which nothing goes on."""
 
 
@@ -40,9 +40,9 @@ def root() -> FastAPI:
     return build({name: (prefix, application(name)) for name, prefix in PREFIXES.items()})
 
 
-def work_behind(name: str) -> Callable[[Work, Database], None]:
+def background_of(name: str) -> Callable[[BackgroundTasks, Database], None]:
     """What adds the work behind a service."""
-    add_to: Callable[[Work, Database], None] = _module(name, "events").add_to
+    add_to: Callable[[BackgroundTasks, Database], None] = _module(name, "events").add_to
     return add_to
 
 

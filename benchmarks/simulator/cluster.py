@@ -19,7 +19,7 @@ import simpy
 from benchmarks.simulator.errors import require
 from benchmarks.simulator.plan import Phase
 from pricing_engine.distributed.fair_queue import FairQueue, Ticket
-from pricing_engine.distributed.jobs import Priority
+from pricing_engine.distributed.jobs import JobPriority
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Job:
     """A model to price. ``quote_s``, from arrival to the end of its last task, is set then, and ``phases`` dropped."""
 
     arrival: float
-    priority: Priority
+    priority: JobPriority
     customer: str
     phases: tuple[Phase, ...]
     phase: int = -1

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from benchmarks.simulator.errors import require
-from pricing_engine.distributed.jobs import Priority
+from pricing_engine.distributed.jobs import JobPriority
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 HOUR_S = 3600.0
-PRIORITIES = tuple(Priority)
+PRIORITIES = tuple(JobPriority)
 RUSH_HOUR = 17
 # Arrivals by hour relative to one another, without the rush hour, which Mix.rush sets.
 _HOURS = (0.3, 0.25, 0.2, 0.2, 0.25, 0.35, 0.5, 0.8, 1.2, 1.5, 1.6, 1.5,

@@ -14,7 +14,7 @@ from pathlib import Path
 from cluster.autoscaling import OneMachine
 from cluster.local import parts, ray_nodes, sessions
 from cluster.local.parts import Part
-from cluster.local.reaper import Guardian
+from cluster.local.reaper import Reaper
 from cluster.local.sessions import Session
 
 
@@ -33,7 +33,7 @@ class Cluster:
     place: ray_nodes.Place
     address: str
     dashboard: str
-    guardian: Guardian
+    guardian: Reaper
     nodes: list[Node] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: count(1), repr=False)
 
@@ -65,7 +65,7 @@ class Server:
 
     part: Part
     session: Session
-    guardian: Guardian
+    guardian: Reaper
 
     @property
     def address(self) -> str:
@@ -86,7 +86,7 @@ class Server:
 @contextmanager
 def running(part: Part) -> Iterator[Server]:
     """The part's server, ended at the end of the block and when this process dies; raises PartFailed."""
-    guardian = Guardian()
+    guardian = Reaper()
     try:
         session = parts.spawn(part)
         guardian.watch(session)
@@ -106,7 +106,7 @@ def local_cluster(folder: Path, cpus: float, scaling: OneMachine | None = None) 
     can't start.
     """
     place = ray_nodes.make_place(folder)
-    guardian = Guardian(place.temp, place.token)
+    guardian = Reaper(place.temp, place.token)
     try:
         head = ray_nodes.head(place, cpus, scaling)
         cluster = Cluster(place, head.address, ray_nodes.dashboard_url(head), guardian)

@@ -17,7 +17,7 @@ from cluster.local import sessions
 from cluster.local.sessions import Session
 
 
-class Guardian:
+class Reaper:
     """Watches over this process; the files and folders ``temporary`` are removed at the end."""
 
     def __init__(self, *temporary: Path) -> None:

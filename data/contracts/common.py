@@ -36,7 +36,7 @@ class Verdict(StrEnum):
     REJECTED = "rejected"
 
 
-class Wish(BaseModel):
+class OrderRequest(BaseModel):
     """What somebody wants to have made. Events that tell it are one, so that its members are theirs."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -64,7 +64,7 @@ class QuoteSummary(BaseModel):
     content_id: str | None = None
 
 
-class Reason(BaseModel):
+class QuoteReason(BaseModel):
     """Why a model needs a look or can't be made: as in a quote's ``reasons``."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")

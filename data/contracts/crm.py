@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import UUID
 
-from data.contracts.common import OrderEvent, QuoteSummary, Sha256, Wish
+from data.contracts.common import OrderEvent, OrderRequest, QuoteSummary, Sha256
 from data.contracts.lifecycle import OrderStatus
 
 
@@ -22,7 +22,7 @@ class OrderReleased(CrmEvent):
     quote_id: UUID
 
 
-class OrderApproved(CrmEvent, Wish):
+class OrderApproved(CrmEvent, OrderRequest):
     """To be made: with all that the MES needs to make it."""
 
     owner_id: str

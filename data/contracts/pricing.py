@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import UUID
 
-from data.contracts.common import QuoteSummary, Reason
+from data.contracts.common import QuoteReason, QuoteSummary
 from data.contracts.envelope import EventData
 
 
@@ -35,13 +35,13 @@ class QuoteNeedsReview(QuoteEvent):
     """A person must look at it first; the price holds if they release it."""
 
     quote: QuoteSummary
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[QuoteReason, ...] = ()
 
 
 class QuoteRejected(QuoteEvent):
     """It can't be made."""
 
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[QuoteReason, ...] = ()
 
 
 class QuoteFailed(QuoteEvent):

@@ -10,7 +10,7 @@ from data.contracts.lifecycle import Step
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EventDefinition:
     """``step``: what the order does, None where its status stays. ``topics``: where the event may be."""
 
     model: type[EventData]
@@ -18,40 +18,40 @@ class Entry:
     topics: tuple[str, ...]
 
 
-def _entry(model: type[EventData], step: Step | None = None) -> tuple[str, Entry]:
+def _define(model: type[EventData], step: Step | None = None) -> tuple[str, EventDefinition]:
     topics = tuple(shop.REQUESTS.values()) if issubclass(model, shop.PricingRequest) else (model.TOPIC,)
-    return model.event_type(), Entry(model, step, topics)
+    return model.event_type(), EventDefinition(model, step, topics)
 
 
-EVENTS: dict[str, Entry] = dict(
+EVENTS: dict[str, EventDefinition] = dict(
     [
-        _entry(shop.OrderInitiated),
-        _entry(shop.ModelUploaded, Step.UPLOAD),
-        _entry(shop.OrderSubmitted, Step.SUBMIT),
-        _entry(shop.OrderCancelled, Step.CANCEL),
-        _entry(shop.PricingOverdue, Step.FAIL_PRICE),
-        _entry(shop.QuoteRequested),
-        _entry(shop.QuoteWithdrawn),
-        _entry(pricing.QuotePriced, Step.PRICE),
-        _entry(pricing.QuoteNeedsReview, Step.REQUIRE_REVIEW),
-        _entry(pricing.QuoteRejected, Step.REJECT),
-        _entry(pricing.QuoteFailed, Step.FAIL_PRICE),
-        _entry(pricing.QuoteCancelled),
-        _entry(crm.OrderReleased, Step.RELEASE),
-        _entry(crm.OrderApproved, Step.APPROVE),
-        _entry(crm.OrderRejected, Step.REJECT),
-        _entry(crm.OrderClosed, Step.CLOSE),
-        _entry(crm.OrderWithdrawn, Step.CANCEL),
-        _entry(crm.QuoteExpired, Step.EXPIRE),
-        _entry(crm.OrderHeld, Step.HOLD),
-        _entry(crm.OrderResumed, Step.RESUME),
-        _entry(mes.ProductionStarted, Step.CLAIM),
-        _entry(mes.ProductionCompleted, Step.COMPLETE),
-        _entry(mes.ProductionPackaged, Step.PACKAGE),
-        _entry(mes.ProductionShipped, Step.SHIP),
-        _entry(mes.ReworkOrdered, Step.REWORK),
-        _entry(mes.ProductionHeld, Step.HOLD),
-        _entry(mes.ProductionResumed, Step.RESUME),
+        _define(shop.OrderInitiated),
+        _define(shop.ModelUploaded, Step.UPLOAD),
+        _define(shop.OrderSubmitted, Step.SUBMIT),
+        _define(shop.OrderCancelled, Step.CANCEL),
+        _define(shop.PricingOverdue, Step.FAIL_PRICE),
+        _define(shop.QuoteRequested),
+        _define(shop.QuoteWithdrawn),
+        _define(pricing.QuotePriced, Step.PRICE),
+        _define(pricing.QuoteNeedsReview, Step.REQUIRE_REVIEW),
+        _define(pricing.QuoteRejected, Step.REJECT),
+        _define(pricing.QuoteFailed, Step.FAIL_PRICE),
+        _define(pricing.QuoteCancelled),
+        _define(crm.OrderReleased, Step.RELEASE),
+        _define(crm.OrderApproved, Step.APPROVE),
+        _define(crm.OrderRejected, Step.REJECT),
+        _define(crm.OrderClosed, Step.CLOSE),
+        _define(crm.OrderWithdrawn, Step.CANCEL),
+        _define(crm.QuoteExpired, Step.EXPIRE),
+        _define(crm.OrderHeld, Step.HOLD),
+        _define(crm.OrderResumed, Step.RESUME),
+        _define(mes.ProductionStarted, Step.CLAIM),
+        _define(mes.ProductionCompleted, Step.COMPLETE),
+        _define(mes.ProductionPackaged, Step.PACKAGE),
+        _define(mes.ProductionShipped, Step.SHIP),
+        _define(mes.ReworkOrdered, Step.REWORK),
+        _define(mes.ProductionHeld, Step.HOLD),
+        _define(mes.ProductionResumed, Step.RESUME),
     ]
 )
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from data.contracts.common import OrderEvent, Priority, Sha256, Wish
+from data.contracts.common import OrderEvent, OrderRequest, Priority, Sha256
 from data.contracts.envelope import EventData
 
 REQUESTS = {priority: f"pricing.requests.{priority}.v1" for priority in Priority}
@@ -20,7 +20,7 @@ class ShopEvent(OrderEvent):
     TOPIC: ClassVar[str] = "shop.orders.v1"
 
 
-class OrderInitiated(ShopEvent, Wish):
+class OrderInitiated(ShopEvent, OrderRequest):
     """There is a new order."""
 
     owner_id: str
@@ -35,7 +35,7 @@ class ModelUploaded(ShopEvent):
     unit: str
 
 
-class OrderSubmitted(ShopEvent, Wish):
+class OrderSubmitted(ShopEvent, OrderRequest):
     """The customer wants a price; ``quote_id`` is the request's."""
 
     owner_id: str
@@ -78,7 +78,7 @@ class PricingRequest(EventData):
         return REQUESTS[self.priority]
 
 
-class QuoteRequested(PricingRequest, Wish):
+class QuoteRequested(PricingRequest, OrderRequest):
     """Price this model."""
 
     owner_id: str

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import BigInteger, DateTime, Uuid, bindparam, case, cast, extract, func, null, select, update
 
 from data.contracts import lifecycle
-from data.contracts.common import Priority, QuoteSummary, Reason
+from data.contracts.common import Priority, QuoteReason, QuoteSummary
 from data.contracts.lifecycle import Actor, OrderStatus, Step
 from data.contracts.shop import OrderSubmitted
 from data.crm.tables import ORDERS
@@ -19,7 +19,7 @@ from data.kit.database import Connection
 from data.kit.errors import StaleVersion
 
 
-class Order(sql.Row):
+class CrmOrderRow(sql.Row):
     """An order as sellers see it. ``reasons``: what pricing wants looked at."""
 
     id: UUID
@@ -36,7 +36,7 @@ class Order(sql.Row):
     model_sha256: str
     quote_id: UUID | None
     quote: QuoteSummary | None
-    reasons: tuple[Reason, ...] | None
+    reasons: tuple[QuoteReason, ...] | None
     expires_at: datetime | None
     note: str | None
     revision: int
@@ -110,17 +110,17 @@ async def open_order(connection: Connection, told: OrderSubmitted) -> bool:
     return await sql.value(connection, _OPEN, row) is not None
 
 
-async def get(connection: Connection, ident: UUID) -> Order | None:
+async def get(connection: Connection, ident: UUID) -> CrmOrderRow | None:
     """An order."""
-    return await sql.one(connection, _GET, {"order_id": ident}, Order)
+    return await sql.one(connection, _GET, {"order_id": ident}, CrmOrderRow)
 
 
-async def lock(connection: Connection, ident: UUID, version: int | None = None) -> Order | None:
+async def lock(connection: Connection, ident: UUID, version: int | None = None) -> CrmOrderRow | None:
     """An order that nobody else changes before the transaction ends.
 
     Raises StaleVersion where the caller saw another ``version``.
     """
-    order = await sql.one(connection, _LOCK, {"order_id": ident}, Order)
+    order = await sql.one(connection, _LOCK, {"order_id": ident}, CrmOrderRow)
     if order is not None and version is not None and order.version != version:
         raise StaleVersion(order.version)
     return order
@@ -128,12 +128,12 @@ async def lock(connection: Connection, ident: UUID, version: int | None = None) 
 
 async def move(
     connection: Connection,
-    order: Order,
+    order: CrmOrderRow,
     step: Step,
     actor: Actor | None = None,
     told: int | None = None,
     **changes: Any,
-) -> Order:
+) -> CrmOrderRow:
     """Take a step with an order that :func:`lock` gave; ``changes``: other columns that change with it.
 
     ``actor`` as in :func:`data.contracts.lifecycle.move`; ``told``: the revision of the event that tells the step.
@@ -155,14 +155,14 @@ async def move(
     return moved
 
 
-async def annotate(connection: Connection, order: Order, note: str | None) -> Order:
+async def annotate(connection: Connection, order: CrmOrderRow, note: str | None) -> CrmOrderRow:
     """A seller's note on an order that :func:`lock` gave."""
     noted = order.model_copy(update={"note": note, "version": order.version + 1})
     await _save(connection, noted)
     return noted
 
 
-async def _save(connection: Connection, order: Order) -> None:
+async def _save(connection: Connection, order: CrmOrderRow) -> None:
     kept: dict[str, Any] = {name: getattr(order, name) for name in _CHANGED}
     kept["quote"] = order.quote.model_dump(mode="json") if order.quote else None
     kept["reasons"] = None if order.reasons is None else Jsonb([each.model_dump() for each in order.reasons])
@@ -170,18 +170,18 @@ async def _save(connection: Connection, order: Order) -> None:
 
 
 async def board(
-    connection: Connection, status: OrderStatus | None, place: paging.Place, limit: int
-) -> list[paging.Shown]:
+    connection: Connection, status: OrderStatus | None, place: paging.Position, limit: int
+) -> list[paging.JsonRow]:
     """Orders, of one status or of all, newest first: a page and one row more."""
     given = paging.parameters(place, limit)
     if status is None:
-        return await paging.shown(connection, _ALL, given)
-    return await paging.shown(connection, _WITH_STATUS, {"status": status, **given})
+        return await paging.json_rows(connection, _ALL, given)
+    return await paging.json_rows(connection, _WITH_STATUS, {"status": status, **given})
 
 
-async def expired(connection: Connection, now: datetime | None = None, limit: int = 100) -> list[Order]:
+async def expired(connection: Connection, now: datetime | None = None, limit: int = 100) -> list[CrmOrderRow]:
     """Lock orders whose quote has expired: the instant it is valid until has passed, and as much operating time.
 
     ``now``: None for the database's clock. Leaves out those that others have locked.
     """
-    return await sql.many(connection, _EXPIRED, {"now": now, "most": limit}, Order)
+    return await sql.many(connection, _EXPIRED, {"now": now, "most": limit}, CrmOrderRow)

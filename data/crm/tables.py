@@ -6,7 +6,17 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Table
 from sqlalchemy.dialects.postgresql import UUID
 
 from data.kit import timers
-from data.kit.tables import created_at, ident, messaging, metadata, moment, number, tree, version, word
+from data.kit.tables import (
+    created_at_column,
+    integer_column,
+    jsonb_column,
+    messaging,
+    metadata,
+    text_column,
+    timestamp_column,
+    uuid_column,
+    version_column,
+)
 
 METADATA = metadata()
 messaging(METADATA)
@@ -15,27 +25,27 @@ timers.table(METADATA)
 ORDERS = Table(
     "orders",
     METADATA,
-    ident(primary_key=True),
-    word("owner_id"),
+    uuid_column(primary_key=True),
+    text_column("owner_id"),
     Column("partner", Boolean, nullable=False),
-    word("status"),
-    word("held_from", nullable=True),
-    word("process"),
-    word("material"),
-    word("finish", nullable=True),
-    number("quantity"),
-    word("priority"),
-    word("unit"),
-    word("model_sha256"),
+    text_column("status"),
+    text_column("held_from", nullable=True),
+    text_column("process"),
+    text_column("material"),
+    text_column("finish", nullable=True),
+    integer_column("quantity"),
+    text_column("priority"),
+    text_column("unit"),
+    text_column("model_sha256"),
     Column("quote_id", UUID(as_uuid=True)),
-    tree("quote", nullable=True),
-    tree("reasons", nullable=True),
-    moment("expires_at", nullable=True),
+    jsonb_column("quote", nullable=True),
+    jsonb_column("reasons", nullable=True),
+    timestamp_column("expires_at", nullable=True),
     Column("expires_after_ms", BigInteger),
-    word("note", nullable=True),
-    number("revision"),
-    version(),
-    created_at(),
+    text_column("note", nullable=True),
+    integer_column("revision"),
+    version_column(),
+    created_at_column(),
 )
 """``expires_at`` and ``expires_after_ms``, in wall-clock and in operating time, are the timer of the quote: set while
 it waits for a decision, and only then. It expires when both have passed.

@@ -99,7 +99,7 @@ class Consumer:
         self._done: dict[TopicPartition, int] = {}
         self._committed = 0.0
         self._failed_commits = 0
-        self.buried = 0
+        self.dead_lettered = 0
 
     @property
     def applied(self) -> int:
@@ -234,7 +234,7 @@ class Consumer:
         _log.error("event to dead letters", consumer=self.name, topic=message.topic, partition=message.partition,
                    offset=message.offset, error=str(error))  # fmt: skip
         await send_to_dead_letters(producer, self.name, message, error)
-        self.buried += 1
+        self.dead_lettered += 1
         self._committed = 0.0  # at once: no inbox knows what is in the dead letters
 
     async def _check_parked(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:

@@ -22,12 +22,12 @@ from data.kit import sql
 from data.kit.database import Connection
 from data.kit.errors import BadCursor
 
-MOST = 200
+MAX_PAGE_SIZE = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE, _MAC = struct.Struct(">q16s"), 16
 
 
-class Placed(Protocol):
+class Positioned(Protocol):
     """A row that has a place in a list."""
 
     @property
@@ -36,22 +36,22 @@ class Placed(Protocol):
     def created_at(self) -> datetime: ...
 
 
-ItemT = TypeVar("ItemT", bound=Placed)
+ItemT = TypeVar("ItemT", bound=Positioned)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """The row that a page goes on after."""
 
     created_at: datetime
     id: UUID
 
 
-BEGIN = Place(datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
+START = Position(datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
 """Before the first row."""
 
 
-class Shown(NamedTuple):
+class JsonRow(NamedTuple):
     """A row of a list whose items go out as they come: its place, and the text of its JSON object."""
 
     created_at: datetime
@@ -76,18 +76,20 @@ class Cursors:
     def page(self, rows: Sequence[ItemT], limit: int, scope: str) -> Page[ItemT]:
         """The page of ``limit`` rows, when one more was asked for to see whether there are more."""
         items = list(rows[:limit])
-        return Page(items, self.token(Place(items[-1].created_at, items[-1].id), scope) if len(rows) > limit else None)
+        return Page(
+            items, self.token(Position(items[-1].created_at, items[-1].id), scope) if len(rows) > limit else None
+        )
 
-    def token(self, place: Place, scope: str) -> str:
+    def token(self, place: Position, scope: str) -> str:
         """A token for the rows after ``place`` in the list ``scope`` (its name with its filters)."""
         micros = (place.created_at - _EPOCH) // timedelta(microseconds=1)
         packed = _PLACE.pack(micros, place.id.bytes)
         return base64.urlsafe_b64encode(packed + self._mac(packed, scope)).decode()
 
-    def place(self, token: str | None, scope: str) -> Place:
+    def place(self, token: str | None, scope: str) -> Position:
         """Where a page begins; raises BadCursor for a token that is not ours, or is another list's."""
         if token is None:
-            return BEGIN
+            return START
         try:
             raw = base64.b64decode(token.encode("ascii"), b"-_", validate=True)
         except ValueError as error:
@@ -96,7 +98,7 @@ class Cursors:
         if not hmac.compare_digest(mac, self._mac(packed, scope)):
             raise BadCursor("this page token is not valid for this list")
         micros, number = _PLACE.unpack(packed)
-        return Place(_EPOCH + timedelta(microseconds=micros), UUID(bytes=number))
+        return Position(_EPOCH + timedelta(microseconds=micros), UUID(bytes=number))
 
     def _mac(self, packed: bytes, scope: str) -> bytes:
         return hmac.digest(self._secret, scope.encode() + b"\0" + packed, hashlib.sha256)[:_MAC]
@@ -105,7 +107,7 @@ class Cursors:
 def select_page(
     table: Table, *conditions: ColumnElement[bool], text: ColumnElement[str] | None = None
 ) -> sql.Statement:
-    """A page of the rows of ``table`` that fit; runs with :func:`parameters`. With ``text``, they are ``Shown`` rows.
+    """A page of the rows of ``table`` that fit; runs with :func:`parameters`. With ``text``, they are ``JsonRow`` rows.
 
     One range of an index whose first columns the conditions fix, and whose last are (created_at DESC, id DESC).
     """
@@ -119,11 +121,11 @@ def select_page(
     )
 
 
-async def shown(connection: Connection, statement: sql.Statement, values: dict[str, Any]) -> list[Shown]:
+async def json_rows(connection: Connection, statement: sql.Statement, values: dict[str, Any]) -> list[JsonRow]:
     """Run a statement of :func:`select_page` that has a ``text``."""
-    return [Shown(*row) for row in await sql.rows(connection, statement, values)]
+    return [JsonRow(*row) for row in await sql.rows(connection, statement, values)]
 
 
-def parameters(place: Place, limit: int) -> dict[str, Any]:
+def parameters(place: Position, limit: int) -> dict[str, Any]:
     """Parameters of a list: from ``place`` on, ``limit`` rows and one to see whether there are more."""
-    return {"after_at": place.created_at, "after_id": place.id, "most": min(limit, MOST) + 1}
+    return {"after_at": place.created_at, "after_id": place.id, "most": min(limit, MAX_PAGE_SIZE) + 1}

@@ -36,44 +36,44 @@ def metadata() -> MetaData:
     return MetaData(naming_convention=NAMES)
 
 
-def ident(name: str = "id", **rest: Any) -> Column[Any]:
+def uuid_column(name: str = "id", **rest: Any) -> Column[Any]:
     """A UUID that must be there; ``primary_key=True`` where it is."""
     return Column(name, UUID(as_uuid=True), nullable=False, **rest)
 
 
-def word(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
+def text_column(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
     """Text."""
     return Column(name, Text, nullable=nullable, **rest)
 
 
-def moment(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
+def timestamp_column(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
     """A point in time: timestamptz."""
     return Column(name, DateTime(timezone=True), nullable=nullable, **rest)
 
 
-def created_at() -> Column[Any]:
+def created_at_column() -> Column[Any]:
     """When the row was made, by the database's clock: one clock for all rows of a list."""
-    return moment("created_at", server_default=func.now())
+    return timestamp_column("created_at", server_default=func.now())
 
 
-def money(name: str, nullable: bool = False) -> Column[Any]:
+def money_column(name: str, nullable: bool = False) -> Column[Any]:
     """An exact amount with cents; its currency is a column beside it."""
     return Column(name, Numeric(14, 2), nullable=nullable)
 
 
-def number(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
+def integer_column(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
     """A whole number."""
     return Column(name, Integer, nullable=nullable, **rest)
 
 
-def tree(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
+def jsonb_column(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
     """A JSON value."""
     return Column(name, JSONB, nullable=nullable, **rest)
 
 
-def version() -> Column[Any]:
+def version_column() -> Column[Any]:
     """Counts the changes of a row that people edit; whoever changes it says which version they saw."""
-    return number("version", server_default="1")
+    return integer_column("version", server_default="1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,40 +93,40 @@ def messaging(into: MetaData) -> Messaging:
         "outbox",
         into,
         Column("id", BigInteger, Identity(always=True), primary_key=True),
-        word("topic"),
-        word("subject"),
-        word("value"),
+        text_column("topic"),
+        text_column("subject"),
+        text_column("value"),
     )
     sequences = Table(
         "outbox_sequences",
         into,
-        word("source", primary_key=True),
-        word("subject", primary_key=True),
+        text_column("source", primary_key=True),
+        text_column("subject", primary_key=True),
         Column("last", BigInteger, nullable=False),
     )
     inbox = Table(
         "inbox",
         into,
-        word("consumer", primary_key=True),
-        ident("event_id", primary_key=True),
-        moment("received_at", server_default=func.now()),
+        text_column("consumer", primary_key=True),
+        uuid_column("event_id", primary_key=True),
+        timestamp_column("received_at", server_default=func.now()),
         Index(None, "received_at", postgresql_using="brin"),
     )
     parked = Table(
         "parked",
         into,
         Column("id", BigInteger, Identity(always=True), primary_key=True),
-        word("consumer"),
-        word("subject"),
-        word("topic"),
-        number("partition"),
+        text_column("consumer"),
+        text_column("subject"),
+        text_column("topic"),
+        integer_column("partition"),
         Column("kafka_offset", BigInteger, nullable=False),
         Column("event_id", UUID(as_uuid=True)),
         Column("sequence", BigInteger),
         Column("value", LargeBinary),
         Column("refused", Boolean, nullable=False),
-        moment("parked_at", server_default=func.now()),
-        moment("unreachable_at", nullable=True),
+        timestamp_column("parked_at", server_default=func.now()),
+        timestamp_column("unreachable_at", nullable=True),
         Index("ix_parked_subject", "consumer", "subject"),
         Index("uq_parked_event", "consumer", "event_id", unique=True),
     )
@@ -136,11 +136,11 @@ def messaging(into: MetaData) -> Messaging:
     idempotency = Table(
         "idempotency_keys",
         into,
-        word("caller", primary_key=True),
-        word("key", primary_key=True),
+        text_column("caller", primary_key=True),
+        text_column("key", primary_key=True),
         Column("body_sha256", LargeBinary, nullable=False),
-        tree("answer", nullable=True),
-        created_at(),
+        jsonb_column("answer", nullable=True),
+        created_at_column(),
         Index(None, "created_at", postgresql_using="brin"),
     )
     return Messaging(outbox, sequences, inbox, parked, idempotency)

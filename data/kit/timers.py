@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from data.kit import sql
 from data.kit.database import AWAY, Connection, Database
-from data.kit.tables import metadata, moment, word
+from data.kit.tables import metadata, text_column, timestamp_column
 
 SETTLE_S = 60.0
 """Seconds of uninterrupted operation after a start or a gap before operating time grows again."""
@@ -49,9 +49,9 @@ def table(into: MetaData) -> Table:
     return Table(
         "operating_clocks",
         into,
-        word("name", primary_key=True),
+        text_column("name", primary_key=True),
         Column("elapsed_ms", BigInteger, nullable=False),
-        moment("ticked_at"),
+        timestamp_column("ticked_at"),
     )
 
 

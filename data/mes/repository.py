@@ -155,15 +155,15 @@ async def move(
 
 
 async def board(
-    connection: Connection, status: OrderStatus | None, place: paging.Place, limit: int
-) -> list[paging.Shown]:
+    connection: Connection, status: OrderStatus | None, place: paging.Position, limit: int
+) -> list[paging.JsonRow]:
     """Tasks, of one status or of all, newest first: a page and one row more."""
     given = paging.parameters(place, limit)
     if status is None:
-        return await paging.shown(connection, _ALL, given)
-    return await paging.shown(connection, _WITH_STATUS, {"status": status, **given})
+        return await paging.json_rows(connection, _ALL, given)
+    return await paging.json_rows(connection, _WITH_STATUS, {"status": status, **given})
 
 
-async def of_operator(connection: Connection, operator: str, place: paging.Place, limit: int) -> list[Task]:
+async def of_operator(connection: Connection, operator: str, place: paging.Position, limit: int) -> list[Task]:
     """Tasks that an operator has claimed, newest first: a page and one row more."""
     return await sql.many(connection, _OF_OPERATOR, {"operator": operator, **paging.parameters(place, limit)}, Task)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from sqlalchemy import Column, Index, Table
 from sqlalchemy.dialects.postgresql import UUID
 
-from data.kit.tables import created_at, ident, messaging, metadata, moment, number, version, word
+from data.kit.tables import (
+    created_at_column,
+    integer_column,
+    messaging,
+    metadata,
+    text_column,
+    timestamp_column,
+    uuid_column,
+    version_column,
+)
 
 METADATA = metadata()
 messaging(METADATA)
@@ -13,23 +22,23 @@ messaging(METADATA)
 TASKS = Table(
     "tasks",
     METADATA,
-    ident(primary_key=True),
-    word("status"),
-    word("held_from", nullable=True),
-    word("process"),
-    word("material"),
-    word("finish", nullable=True),
-    number("quantity"),
-    word("priority"),
-    word("unit"),
-    word("model_sha256"),
-    word("claimed_by", nullable=True),
-    moment("claimed_at", nullable=True),
-    word("tracking", nullable=True),
-    word("reason", nullable=True),
-    number("revision"),
-    version(),
-    created_at(),
+    uuid_column(primary_key=True),
+    text_column("status"),
+    text_column("held_from", nullable=True),
+    text_column("process"),
+    text_column("material"),
+    text_column("finish", nullable=True),
+    integer_column("quantity"),
+    text_column("priority"),
+    text_column("unit"),
+    text_column("model_sha256"),
+    text_column("claimed_by", nullable=True),
+    timestamp_column("claimed_at", nullable=True),
+    text_column("tracking", nullable=True),
+    text_column("reason", nullable=True),
+    integer_column("revision"),
+    version_column(),
+    created_at_column(),
 )
 """A task has the id of its order."""
 Index("ix_tasks_newest", TASKS.c.created_at.desc(), TASKS.c.id.desc())
@@ -46,6 +55,6 @@ WITHDRAWN = Table(
     "withdrawn",
     METADATA,
     Column("order_id", UUID(as_uuid=True), primary_key=True),
-    moment("at"),
+    timestamp_column("at"),
 )
 """Orders that were cancelled before the MES heard that they were approved."""

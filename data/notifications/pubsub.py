@@ -1,7 +1,7 @@
 """Announcements by Redis: a process tells others that something about an id is new.
 
 They are hints: one may be lost when Redis is away or a reader is slow, so who listens also looks at the database from
-time to time (:data:`LOOK_EVERY_S`). Nothing fails when Redis does.
+time to time (:data:`POLL_INTERVAL_S`). Nothing fails when Redis does.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-LOOK_EVERY_S = 1.0
+POLL_INTERVAL_S = 1.0
 """How long a reader waits for an announcement before it looks by itself."""
 _TIMEOUT_S, _REST_S = 0.5, 0.5
 _log = structlog.get_logger(__name__)
 
 
-class Announcer:
+class Publisher:
     """Tells on one channel. ``lost``: how many announcements Redis did not take."""
 
     def __init__(self, url: str, channel: str) -> None:
@@ -51,7 +51,7 @@ class Listener:
     def __init__(self, url: str, channel: str) -> None:
         self._url, self._channel = url, channel
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
-        self.hears = False
+        self.connected = False
 
     async def run(self) -> None:
         """Listen for ever; cancel it to end it."""
@@ -60,13 +60,13 @@ class Listener:
             try:
                 async with redis.pubsub(ignore_subscribe_messages=True) as subscription:
                     await subscription.subscribe(self._channel)
-                    self.hears = True
+                    self.connected = True
                     async for message in subscription.listen():
                         self._wake(message["data"].decode().split())
             except (RedisError, OSError) as error:
                 _log.warning("listener waits for redis", channel=self._channel, error=str(error))
             finally:
-                self.hears = False
+                self.connected = False
                 with suppress(RedisError, OSError):
                     await redis.aclose()
             await asyncio.sleep(_REST_S)
@@ -97,7 +97,7 @@ class Subscription:
         if not mine:
             del self._waiting[self._ident]
 
-    async def wait(self, timeout_s: float = LOOK_EVERY_S) -> None:
+    async def wait(self, timeout_s: float = POLL_INTERVAL_S) -> None:
         """Return at the next news, or after ``timeout_s``."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), timeout_s)

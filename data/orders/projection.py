@@ -24,7 +24,7 @@ from data.contracts.shop import OrderInitiated, OrderSubmitted
 from data.orders.sequencing import PredecessorMissing, crosses
 
 
-class State(BaseModel):
+class OrderState(BaseModel):
     """What is known of an order.
 
     ``revision``: how often its status has changed. ``submitted``: the quotes asked for, the newest last.
@@ -44,7 +44,7 @@ class State(BaseModel):
     seen: dict[str, int] = {}
 
 
-class Entry(BaseModel):
+class HistoryEntry(BaseModel):
     """A line that the history gets. ``quote``: the order's then."""
 
     model_config = ConfigDict(frozen=True)
@@ -56,7 +56,7 @@ class Entry(BaseModel):
     event: CloudEvent
 
 
-def fold(state: State, event: CloudEvent) -> tuple[State, Entry | None]:
+def apply_event(state: OrderState, event: CloudEvent) -> tuple[OrderState, HistoryEntry | None]:
     """The state after ``event``, and the new line of the history if there is one.
 
     An event that was applied before changes nothing. Raises PredecessorMissing where an event that it builds on has
@@ -73,7 +73,7 @@ def fold(state: State, event: CloudEvent) -> tuple[State, Entry | None]:
     return _apply(state, event)
 
 
-def _has_its_turn(state: State, event: CloudEvent) -> bool:
+def _has_its_turn(state: OrderState, event: CloudEvent) -> bool:
     """Whether all that an event builds on has come: then it applies, or never will."""
     data = payload(event)
     if data is None or state.status in FINAL or isinstance(data, OrderInitiated):
@@ -87,7 +87,7 @@ def _has_its_turn(state: State, event: CloudEvent) -> bool:
     return data.revision <= state.revision or (data.revision == state.revision + 1 and _is_legal(state, event))
 
 
-def _is_legal(state: State, event: CloudEvent) -> bool:
+def _is_legal(state: OrderState, event: CloudEvent) -> bool:
     entry = EVENTS[event.type]
     if entry.model is OrderInitiated:
         return state.status is None
@@ -99,7 +99,7 @@ def _is_legal(state: State, event: CloudEvent) -> bool:
     return data is not None and crosses(state.status, state.held_from, state.revision, data)
 
 
-def _apply(state: State, event: CloudEvent) -> tuple[State, Entry | None]:
+def _apply(state: OrderState, event: CloudEvent) -> tuple[OrderState, HistoryEntry | None]:
     """The state after an event, and the history's new line; one whose step is not legal changes no status."""
     data = payload(event)
     seen = {**state.seen, event.source: event.sequence}
@@ -124,9 +124,9 @@ def _apply(state: State, event: CloudEvent) -> tuple[State, Entry | None]:
     changes["revision"] = max(state.revision + 1, told)
     by = data.by if isinstance(data, OrderEvent) else "pricing"
     after = state.model_copy(update=changes)
-    return after, Entry(status=changes["status"], at=event.time, by=by, quote=after.quote, event=event)
+    return after, HistoryEntry(status=changes["status"], at=event.time, by=by, quote=after.quote, event=event)
 
 
-def _is_obsolete(state: State, data: EventData) -> bool:
+def _is_obsolete(state: OrderState, data: EventData) -> bool:
     """Whether it answers a submission that a later one has replaced."""
     return isinstance(data, QuoteEvent) and state.submitted[-1:] != (data.quote_id,)

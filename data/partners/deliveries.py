@@ -243,7 +243,7 @@ async def replay(connection: Connection, partner: UUID, ident: UUID) -> Delivery
     return await sql.one(connection, _AGAIN, {"delivery_id": ident, "partner_id": partner}, Delivery)
 
 
-async def of_webhook(connection: Connection, webhook: UUID, place: paging.Place, limit: int) -> list[Delivery]:
+async def of_webhook(connection: Connection, webhook: UUID, place: paging.Position, limit: int) -> list[Delivery]:
     """A webhook's deliveries, newest first: a page and one row more."""
     return await sql.many(connection, _LIST, {"webhook_id": webhook, **paging.parameters(place, limit)}, Delivery)
 

@@ -14,7 +14,7 @@ from data.kit import clock, paging, secrets, sql
 from data.kit.database import Connection
 from data.kit.errors import NotThere, StaleVersion
 from data.kit.ids import new_id
-from data.orders.projection import Entry, State, fold
+from data.orders.projection import HistoryEntry, OrderState, apply_event
 from data.partners.tables import KEYS, ORDERS, PARTNERS, WEBHOOKS
 
 KEY_PREFIX, HINT_LENGTH = "facet", 12
@@ -35,13 +35,13 @@ class PartnerOrder(sql.Row):
 
     id: UUID
     partner_id: UUID
-    state: State
+    state: OrderState
     created_at: datetime
 
 
 class _Kept(sql.Row):
     partner_id: UUID | None
-    state: State
+    state: OrderState
 
 
 class Webhook(sql.Row):
@@ -174,7 +174,7 @@ async def partner_of_key(connection: Connection, key: str) -> UUID | None:
     return found
 
 
-async def keys(connection: Connection, partner: UUID, place: paging.Place, limit: int) -> list[Key]:
+async def keys(connection: Connection, partner: UUID, place: paging.Position, limit: int) -> list[Key]:
     """A partner's keys, revoked ones too, newest first: a page and one row more."""
     return await sql.many(connection, _KEYS, {"partner_id": partner, **paging.parameters(place, limit)}, Key)
 
@@ -196,7 +196,7 @@ async def partner_of_order(connection: Connection, order: UUID) -> UUID | None:
     return found
 
 
-async def apply(connection: Connection, ident: UUID, event: CloudEvent) -> tuple[UUID | None, Entry | None]:
+async def apply(connection: Connection, ident: UUID, event: CloudEvent) -> tuple[UUID | None, HistoryEntry | None]:
     """Apply an event to an order within the caller's transaction: whose it is, and the new line of its history.
 
     Of an order that is no partner's, no more is kept than that; it gives no lines. Raises PredecessorMissing.
@@ -205,18 +205,18 @@ async def apply(connection: Connection, ident: UUID, event: CloudEvent) -> tuple
     assert kept is not None
     if kept.state.status is not None and kept.partner_id is None:
         return None, None
-    after, entry = fold(kept.state, event)
+    after, entry = apply_event(kept.state, event)
     if after == kept.state:
         return kept.partner_id, None
     partner = kept.partner_id or await _partner_in(connection, after)
     if after.status is not None and partner is None:
-        after, entry = State(status=after.status), None
+        after, entry = OrderState(status=after.status), None
     saved = {"new_partner_id": partner, "new_state": Jsonb(after.model_dump(mode="json"))}
     await sql.run(connection, _SAVE_ORDER, {"order_id": ident, **saved})
     return partner, entry
 
 
-async def _partner_in(connection: Connection, state: State) -> UUID | None:
+async def _partner_in(connection: Connection, state: OrderState) -> UUID | None:
     """Which partner owns the order; None also for one whose owner has a partner's role but is none that we know."""
     with suppress(ValueError):
         if state.partner and state.owner_id:
@@ -225,7 +225,7 @@ async def _partner_in(connection: Connection, state: State) -> UUID | None:
     return None
 
 
-async def orders(connection: Connection, partner: UUID, place: paging.Place, limit: int) -> list[PartnerOrder]:
+async def orders(connection: Connection, partner: UUID, place: paging.Position, limit: int) -> list[PartnerOrder]:
     """A partner's orders, newest first: a page and one row more."""
     return await sql.many(connection, _ORDERS, {"partner_id": partner, **paging.parameters(place, limit)}, PartnerOrder)
 

@@ -17,7 +17,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
-from data.kit.tables import created_at, ident, messaging, metadata, moment, number, tree, version, word
+from data.kit.tables import (
+    created_at_column,
+    integer_column,
+    jsonb_column,
+    messaging,
+    metadata,
+    text_column,
+    timestamp_column,
+    uuid_column,
+    version_column,
+)
 
 METADATA = metadata()
 messaging(METADATA)
@@ -27,25 +37,32 @@ def _of(table: str) -> ForeignKey:
     return ForeignKey(f"{table}.id", ondelete="CASCADE")
 
 
-PARTNERS = Table("partners", METADATA, ident(primary_key=True), word("name", unique=True), version(), created_at())
+PARTNERS = Table(
+    "partners",
+    METADATA,
+    uuid_column(primary_key=True),
+    text_column("name", unique=True),
+    version_column(),
+    created_at_column(),
+)
 KEYS = Table(
     "api_keys",
     METADATA,
-    ident(primary_key=True),
+    uuid_column(primary_key=True),
     Column("partner_id", UUID(as_uuid=True), _of("partners"), nullable=False, index=True),
     Column("sha256", LargeBinary, nullable=False, unique=True),
-    word("hint"),
-    moment("revoked_at", nullable=True),
-    created_at(),
+    text_column("hint"),
+    timestamp_column("revoked_at", nullable=True),
+    created_at_column(),
 )
 """``hint``: the first letters of the key, by which a person knows which one it is."""
 ORDERS = Table(
     "orders",
     METADATA,
-    ident(primary_key=True),
+    uuid_column(primary_key=True),
     Column("partner_id", UUID(as_uuid=True), _of("partners")),
-    tree("state", server_default=text("'{}'::jsonb")),
-    created_at(),
+    jsonb_column("state", server_default=text("'{}'::jsonb")),
+    created_at_column(),
 )
 """Orders of everybody, for their events come on several topics, and the one that says whose an order is may come last.
 ``partner_id`` is null while that is not known, and where it is no partner's; ``state`` is
@@ -55,32 +72,32 @@ Index("ix_orders_partner", ORDERS.c.partner_id, ORDERS.c.created_at.desc(), ORDE
 WEBHOOKS = Table(
     "webhooks",
     METADATA,
-    ident(primary_key=True),
+    uuid_column(primary_key=True),
     Column("partner_id", UUID(as_uuid=True), _of("partners"), nullable=False, index=True),
-    word("url"),
-    word("secret"),
+    text_column("url"),
+    text_column("secret"),
     Column("types", ARRAY(Text)),
     Column("active", Boolean, nullable=False),
-    version(),
-    created_at(),
+    version_column(),
+    created_at_column(),
 )
 """``types``: the events that it wants, null for all."""
 DELIVERIES = Table(
     "deliveries",
     METADATA,
-    ident(primary_key=True),
+    uuid_column(primary_key=True),
     Column("place", BigInteger, Identity(always=True), nullable=False),
     Column("webhook_id", UUID(as_uuid=True), _of("webhooks"), nullable=False),
-    ident("order_id"),
-    ident("event_id"),
-    word("type"),
-    word("body"),
-    word("state"),
-    number("attempts", server_default="0"),
-    number("replayed_after", server_default="0"),
-    moment("next_attempt_at", nullable=True),
-    moment("ended_at", nullable=True),
-    created_at(),
+    uuid_column("order_id"),
+    uuid_column("event_id"),
+    text_column("type"),
+    text_column("body"),
+    text_column("state"),
+    integer_column("attempts", server_default="0"),
+    integer_column("replayed_after", server_default="0"),
+    timestamp_column("next_attempt_at", nullable=True),
+    timestamp_column("ended_at", nullable=True),
+    created_at_column(),
     UniqueConstraint("webhook_id", "event_id"),
 )
 """``place``: those of an order are sent in this order, which no difference between clocks can turn round.
@@ -105,10 +122,10 @@ ATTEMPTS = Table(
     "attempts",
     METADATA,
     Column("delivery_id", UUID(as_uuid=True), _of("deliveries"), primary_key=True),
-    number("n", primary_key=True, autoincrement=False),
-    moment("at"),
-    number("answer", nullable=True),
-    word("error", nullable=True),
-    number("took_ms"),
+    integer_column("n", primary_key=True, autoincrement=False),
+    timestamp_column("at"),
+    integer_column("answer", nullable=True),
+    text_column("error", nullable=True),
+    integer_column("took_ms"),
 )
 """``answer``: the HTTP status, null where none came."""

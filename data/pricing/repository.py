@@ -210,7 +210,7 @@ async def finish(
     return await sql.one(connection, _FINISH, given, Quote)
 
 
-async def of_owner(connection: Connection, owner_id: str, place: paging.Place, limit: int) -> list[Quote]:
+async def of_owner(connection: Connection, owner_id: str, place: paging.Position, limit: int) -> list[Quote]:
     """Quotes of somebody, newest first: a page and one row more."""
     return await sql.many(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)}, Quote)
 

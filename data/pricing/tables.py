@@ -5,7 +5,17 @@ from __future__ import annotations
 from sqlalchemy import Column, Double, Index, Table
 from sqlalchemy.dialects.postgresql import UUID
 
-from data.kit.tables import created_at, ident, messaging, metadata, moment, money, number, tree, word
+from data.kit.tables import (
+    created_at_column,
+    integer_column,
+    jsonb_column,
+    messaging,
+    metadata,
+    money_column,
+    text_column,
+    timestamp_column,
+    uuid_column,
+)
 
 METADATA = metadata()
 messaging(METADATA)
@@ -13,28 +23,28 @@ messaging(METADATA)
 QUOTES = Table(
     "quotes",
     METADATA,
-    ident(primary_key=True),
+    uuid_column(primary_key=True),
     Column("order_id", UUID(as_uuid=True)),
-    word("owner_id"),
-    word("status"),
-    word("priority"),
-    word("process"),
-    word("material"),
-    word("finish", nullable=True),
-    number("quantity"),
-    word("unit"),
-    word("model_sha256"),
+    text_column("owner_id"),
+    text_column("status"),
+    text_column("priority"),
+    text_column("process"),
+    text_column("material"),
+    text_column("finish", nullable=True),
+    integer_column("quantity"),
+    text_column("unit"),
+    text_column("model_sha256"),
     Column("progress", Double, nullable=False, server_default="0"),
-    money("interval_low", nullable=True),
-    money("interval_high", nullable=True),
-    word("currency", nullable=True),
-    word("content_id", nullable=True),
-    tree("result", nullable=True),
-    word("error", nullable=True),
-    moment("expires_at", nullable=True),
-    moment("started_at", nullable=True),
-    moment("finished_at", nullable=True),
-    created_at(),
+    money_column("interval_low", nullable=True),
+    money_column("interval_high", nullable=True),
+    text_column("currency", nullable=True),
+    text_column("content_id", nullable=True),
+    jsonb_column("result", nullable=True),
+    text_column("error", nullable=True),
+    timestamp_column("expires_at", nullable=True),
+    timestamp_column("started_at", nullable=True),
+    timestamp_column("finished_at", nullable=True),
+    created_at_column(),
 )
 Index("ix_quotes_owner", QUOTES.c.owner_id, QUOTES.c.created_at.desc(), QUOTES.c.id.desc())
 Index("ix_quotes_order", QUOTES.c.order_id, postgresql_where=QUOTES.c.order_id.is_not(None))

@@ -71,7 +71,7 @@ async def edit(connection: Connection, product: Product) -> Product:
 
 async def catalogue(
     connection: Connection,
-    place: paging.Place,
+    place: paging.Position,
     limit: int,
     category: str | None = None,
     in_stock: bool | None = None,

@@ -20,7 +20,7 @@ from data.kit.errors import StaleVersion
 from data.shop.tables import HISTORY, ORDERS
 
 
-class Order(sql.Row):
+class ShopOrderRow(sql.Row):
     """An order as the shop has it."""
 
     id: UUID
@@ -44,7 +44,7 @@ class Order(sql.Row):
     created_at: datetime
 
 
-class Entry(sql.Row):
+class HistoryRow(sql.Row):
     """A line of an order's history."""
 
     status: OrderStatus
@@ -121,17 +121,17 @@ def _line(ident: UUID, n: int, status: OrderStatus, by: str) -> dict[str, Any]:
     return {"order_id": ident, "n": n, "status": status, "at": clock.now(), "by": by}
 
 
-async def get(connection: Connection, ident: UUID) -> Order | None:
+async def get(connection: Connection, ident: UUID) -> ShopOrderRow | None:
     """An order."""
-    return await sql.one(connection, _GET, {"id": ident}, Order)
+    return await sql.one(connection, _GET, {"id": ident}, ShopOrderRow)
 
 
-async def lock(connection: Connection, ident: UUID, version: int | None = None) -> Order | None:
+async def lock(connection: Connection, ident: UUID, version: int | None = None) -> ShopOrderRow | None:
     """An order that nobody else changes before the transaction ends.
 
     Raises StaleVersion where the caller saw another ``version``.
     """
-    order = await sql.one(connection, _LOCK, {"id": ident}, Order)
+    order = await sql.one(connection, _LOCK, {"id": ident}, ShopOrderRow)
     if order is not None and version is not None and order.version != version:
         raise StaleVersion(order.version)
     return order
@@ -139,14 +139,14 @@ async def lock(connection: Connection, ident: UUID, version: int | None = None) 
 
 async def move(
     connection: Connection,
-    order: Order,
+    order: ShopOrderRow,
     step: Step,
     by: str,
     actor: Actor | None = None,
     told: int | None = None,
-    tell: Callable[[Order], EventData] | None = None,
+    tell: Callable[[ShopOrderRow], EventData] | None = None,
     **changes: Any,
-) -> Order:
+) -> ShopOrderRow:
     """Take a step with an order that :func:`lock` gave; ``changes``: other columns that change with it.
 
     ``actor`` as in :func:`data.contracts.lifecycle.move`; ``told``: the revision of the event that told us of the
@@ -165,19 +165,21 @@ async def move(
     return after
 
 
-async def history(connection: Connection, ident: UUID) -> list[Entry]:
+async def history(connection: Connection, ident: UUID) -> list[HistoryRow]:
     """All that happened to an order, oldest first."""
-    return await sql.many(connection, _HISTORY, {"id": ident}, Entry)
+    return await sql.many(connection, _HISTORY, {"id": ident}, HistoryRow)
 
 
-async def of_owner(connection: Connection, owner_id: str, place: paging.Place, limit: int) -> list[Order]:
+async def of_owner(connection: Connection, owner_id: str, place: paging.Position, limit: int) -> list[ShopOrderRow]:
     """Orders of somebody, newest first: a page and one row more."""
-    return await sql.many(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)}, Order)
+    return await sql.many(
+        connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)}, ShopOrderRow
+    )
 
 
-async def overdue(connection: Connection, wait: timedelta, limit: int = 100) -> Sequence[Order]:
+async def overdue(connection: Connection, wait: timedelta, limit: int = 100) -> Sequence[ShopOrderRow]:
     """Lock orders that have waited for a price for ``wait`` of operating time (:mod:`data.kit.timers`).
 
     Leaves out those that others have locked.
     """
-    return await sql.many(connection, _OVERDUE, {"wait_ms": timers.to_ms(wait), "most": limit}, Order)
+    return await sql.many(connection, _OVERDUE, {"wait_ms": timers.to_ms(wait), "most": limit}, ShopOrderRow)

@@ -15,11 +15,11 @@ from data.contracts.envelope import CloudEvent
 from data.contracts.lifecycle import OrderStatus
 from data.kit import paging, sql
 from data.kit.database import Connection
-from data.orders.projection import Entry, State, fold
+from data.orders.projection import HistoryEntry, OrderState, apply_event
 from data.status.tables import HISTORY, ORDERS
 
 
-class Order(sql.Row):
+class StatusOrderRow(sql.Row):
     """An order as its owner sees it. ``entries``: how many lines its history has."""
 
     id: UUID
@@ -32,7 +32,7 @@ class Order(sql.Row):
     created_at: datetime
 
 
-class Line(sql.Row):
+class HistoryRow(sql.Row):
     """A line of the history; ``n`` counts from 1 and names it for whoever resumes a stream."""
 
     n: int
@@ -112,15 +112,15 @@ _SHOWN = sql.Statement(
 )
 
 
-async def apply(connection: Connection, ident: UUID, event: CloudEvent) -> Line | None:
+async def apply(connection: Connection, ident: UUID, event: CloudEvent) -> HistoryRow | None:
     """Apply an event to an order within the caller's transaction; gives the new line of its history, if there is one.
 
     Raises PredecessorMissing.
     """
     kept = await sql.one(connection, _LOCK, {"id": ident}, _Kept)
     assert kept is not None
-    before = State.model_validate(kept.model_dump())
-    after, entry = fold(before, event)
+    before = OrderState.model_validate(kept.model_dump())
+    after, entry = apply_event(before, event)
     if after == before:
         return None
     n = kept.entries + (entry is not None)
@@ -128,10 +128,10 @@ async def apply(connection: Connection, ident: UUID, event: CloudEvent) -> Line 
     if entry is None:
         return None
     await sql.run(connection, _RECORD, _record(ident, n, entry))
-    return Line(n=n, status=entry.status, at=entry.at, by=entry.by)
+    return HistoryRow(n=n, status=entry.status, at=entry.at, by=entry.by)
 
 
-def _columns(state: State, entries: int) -> dict[str, Any]:
+def _columns(state: OrderState, entries: int) -> dict[str, Any]:
     return {
         "status": state.status,
         "held_from": state.held_from,
@@ -146,7 +146,7 @@ def _columns(state: State, entries: int) -> dict[str, Any]:
     }
 
 
-def _record(ident: UUID, n: int, entry: Entry) -> dict[str, Any]:
+def _record(ident: UUID, n: int, entry: HistoryEntry) -> dict[str, Any]:
     return {
         "order_id": ident,
         "n": n,
@@ -157,29 +157,29 @@ def _record(ident: UUID, n: int, entry: Entry) -> dict[str, Any]:
     }
 
 
-async def get(connection: Connection, ident: UUID) -> Order | None:
+async def get(connection: Connection, ident: UUID) -> StatusOrderRow | None:
     """An order, None also while only later events of it have come."""
-    return await sql.one(connection, _GET, {"order_id": ident}, Order)
+    return await sql.one(connection, _GET, {"order_id": ident}, StatusOrderRow)
 
 
-async def history(connection: Connection, ident: UUID, after: int = 0) -> list[Line]:
+async def history(connection: Connection, ident: UUID, after: int = 0) -> list[HistoryRow]:
     """The lines of an order's history after line ``after``, oldest first."""
-    return await sql.many(connection, _HISTORY, {"order_id": ident, "after": after}, Line)
+    return await sql.many(connection, _HISTORY, {"order_id": ident, "after": after}, HistoryRow)
 
 
-class ShownOrder(NamedTuple):
+class OrderJson(NamedTuple):
     """An order's owner, and the order with its history as JSON."""
 
     owner_id: str
     text: str
 
 
-async def shown(connection: Connection, idents: Sequence[UUID]) -> dict[UUID, ShownOrder]:
+async def orders_as_json(connection: Connection, idents: Sequence[UUID]) -> dict[UUID, OrderJson]:
     """Those of the orders that are there."""
     found = await sql.rows(connection, _SHOWN, {"order_ids": list(idents)})
-    return {ident: ShownOrder(owner_id, text) for ident, owner_id, text in found}
+    return {ident: OrderJson(owner_id, text) for ident, owner_id, text in found}
 
 
-async def of_owner(connection: Connection, owner_id: str, place: paging.Place, limit: int) -> list[paging.Shown]:
+async def of_owner(connection: Connection, owner_id: str, place: paging.Position, limit: int) -> list[paging.JsonRow]:
     """Orders of somebody, newest first: a page and one row more."""
-    return await paging.shown(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)})
+    return await paging.json_rows(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)})

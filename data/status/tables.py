@@ -5,7 +5,16 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Table, text
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
-from data.kit.tables import created_at, ident, messaging, metadata, moment, number, tree, word
+from data.kit.tables import (
+    created_at_column,
+    integer_column,
+    jsonb_column,
+    messaging,
+    metadata,
+    text_column,
+    timestamp_column,
+    uuid_column,
+)
 
 METADATA = metadata()
 messaging(METADATA)
@@ -13,18 +22,18 @@ messaging(METADATA)
 ORDERS = Table(
     "orders",
     METADATA,
-    ident(primary_key=True),
-    word("status", nullable=True),
-    word("held_from", nullable=True),
-    word("owner_id", nullable=True),
+    uuid_column(primary_key=True),
+    text_column("status", nullable=True),
+    text_column("held_from", nullable=True),
+    text_column("owner_id", nullable=True),
     Column("partner", Boolean, nullable=False, server_default=text("false")),
-    word("priority", nullable=True),
-    tree("quote", nullable=True),
-    number("entries", server_default="0"),
-    number("revision", server_default="0"),
+    text_column("priority", nullable=True),
+    jsonb_column("quote", nullable=True),
+    integer_column("entries", server_default="0"),
+    integer_column("revision", server_default="0"),
     Column("submitted", ARRAY(UUID(as_uuid=True)), nullable=False, server_default=text("'{}'::uuid[]")),
-    tree("seen", server_default=text("'{}'::jsonb")),
-    created_at(),
+    jsonb_column("seen", server_default=text("'{}'::jsonb")),
+    created_at_column(),
 )
 """``status`` is null while only later events have come; the rest is :class:`data.orders.projection.State`'s."""
 Index("ix_orders_owner", ORDERS.c.owner_id, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
@@ -34,9 +43,9 @@ HISTORY = Table(
     "history",
     METADATA,
     Column("order_id", UUID(as_uuid=True), ForeignKey("orders.id", ondelete="CASCADE"), primary_key=True),
-    number("n", primary_key=True, autoincrement=False),
-    word("status"),
-    moment("at"),
-    word("by"),
-    ident("event_id"),
+    integer_column("n", primary_key=True, autoincrement=False),
+    text_column("status"),
+    timestamp_column("at"),
+    text_column("by"),
+    uuid_column("event_id"),
 )

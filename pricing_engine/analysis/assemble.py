@@ -13,7 +13,7 @@ from pricing_engine.analysis.checks import Shape, find_checks
 from pricing_engine.analysis.orientation import Orientation, Pose
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.analysis.slices import Slices
-from pricing_engine.analysis.stages import Findings, Solid, Sound
+from pricing_engine.analysis.stages import Findings, RepairedMesh, Solid
 from pricing_engine.analysis.thickness import Percentiles
 from pricing_engine.mesh.load import LoadedModel
 from pricing_engine.mesh.places import MOST_PLACES, as_places, facet_places
@@ -51,7 +51,7 @@ def assemble(
     )
 
 
-def _integrity(sound: Sound) -> report.Integrity:
+def _integrity(sound: RepairedMesh) -> report.Integrity:
     topology = sound.topology
     return report.Integrity(
         watertight=topology.watertight,

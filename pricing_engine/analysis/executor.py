@@ -15,7 +15,7 @@ Part = Callable[..., T]
 Results = Callable[[], list[T]]
 
 
-class Spread(Protocol):
+class StageExecutor(Protocol):
     """Runs parts. ``threads``: for what runs right here."""
 
     threads: int
@@ -30,7 +30,7 @@ class Spread(Protocol):
         """
 
 
-class OnThreads:
+class ThreadExecutor:
     """All of a range as one part, on the threads of this process, when its results are asked for."""
 
     def __init__(self, threads: int) -> None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis.assemble import assemble
-from pricing_engine.analysis.executor import OnThreads, Spread
-from pricing_engine.analysis.progress import Partial
+from pricing_engine.analysis.executor import StageExecutor, ThreadExecutor
+from pricing_engine.analysis.progress import PartialAnalysis
 from pricing_engine.analysis.schema import Analysis
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.analysis.stages import Stopwatch, run_stages
@@ -45,8 +45,8 @@ def measure(
     unit: str | None,
     settings: Settings,
     threads: int | None,
-    spread_for: Callable[[int], Spread | None] = lambda facets: None,
-    tell: Callable[[Partial], None] | None = None,
+    spread_for: Callable[[int], StageExecutor | None] = lambda facets: None,
+    tell: Callable[[PartialAnalysis], None] | None = None,
 ) -> Measured:
     """Read and measure the model at ``path``.
 
@@ -60,7 +60,7 @@ def measure(
     with watch.stage("total"):
         with watch.stage("load"):
             loaded = load_model(path, unit, threads)
-        spread = spread_for(loaded.mesh.facet_count) or OnThreads(threads)
+        spread = spread_for(loaded.mesh.facet_count) or ThreadExecutor(threads)
         found = run_stages(loaded.mesh, settings, spread, watch, tell)
     identity = analysis_id(loaded.sha256, unit, settings)
     return Measured(assemble(identity, loaded, settings, found, watch.seconds), found.sound.mesh, found.walls.facet_mm)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pricing_engine.analysis.orientation import Orientation
     from pricing_engine.analysis.settings import Settings
     from pricing_engine.analysis.slices import Slices
-    from pricing_engine.analysis.stages import Solid, Sound
+    from pricing_engine.analysis.stages import RepairedMesh, Solid
     from pricing_engine.kernels.mesh import Mesh
     from pricing_engine.kernels.solid.mass import MassProperties
 
@@ -31,7 +31,7 @@ _ROUND = 1e-6  # of the model's size: what lies so near the platform rests on it
 
 
 @dataclass(frozen=True, slots=True)
-class Partial:
+class PartialAnalysis:
     """A model's measures so far: mm, mm2, mm3; each is None until its stage is in ``ended``, or if it has no value.
 
     ``open_area_mm2``: length of the surface's area vector, 0 where it is closed. ``clear_down``: of the axes along
@@ -65,21 +65,21 @@ class Partial:
         """Whether all that a price depends on has been measured, or can't be for this model."""
         return self.ended >= PRICED or ("geometry" in self.ended and self.volume_mm3 is None)
 
-    def after_integrity(self, sound: Sound) -> Partial:
+    def after_integrity(self, sound: RepairedMesh) -> PartialAnalysis:
         """Add whether the surface bounds a solid as it is."""
         whole = sound.sealed and not sound.repairs and sound.topology.bodies == 1
         return self._after("integrity", clean=bool(whole and sound.crossing is not None and not sound.crossing.any()))
 
-    def after_geometry(self, solid: Solid) -> Partial:
+    def after_geometry(self, solid: Solid) -> PartialAnalysis:
         """Add the solid's volume and surface, and the hull."""
         hull = solid.hull.volume if solid.hull else None
         return self._after("geometry", volume_mm3=solid.volume, surface_area_mm2=solid.area, hull_volume_mm3=hull)
 
-    def after_thickness(self) -> Partial:
+    def after_thickness(self) -> PartialAnalysis:
         """Note the end of a stage that changes no price."""
         return self._after("thickness")
 
-    def after_orientation(self, poses: Orientation | None) -> Partial:
+    def after_orientation(self, poses: Orientation | None) -> PartialAnalysis:
         """Add the best orientation and the support as given; None for a tangle or what was not measured."""
         if poses is None:
             return self._after("orientation")
@@ -92,28 +92,30 @@ class Partial:
             given_support_mm3=poses.as_given.support_volume_mm3,
         )
 
-    def after_slices(self, layers: Slices | None) -> Partial:
+    def after_slices(self, layers: Slices | None) -> PartialAnalysis:
         """Add the trapped volume; None where there were too many layers, or a tangle."""
         return self._after("slices", trapped_mm3=None if layers is None else layers.trapped_volume_mm3)
 
-    def after_finishing(self, reach: Mapping[str, float | None]) -> Partial:
+    def after_finishing(self, reach: Mapping[str, float | None]) -> PartialAnalysis:
         """Add the share of area that each ball reaches."""
         return self._after("finishing", reach=dict(reach))
 
-    def _after(self, stage: str, **found: object) -> Partial:
+    def _after(self, stage: str, **found: object) -> PartialAnalysis:
         return replace(self, ended=self.ended | {stage}, **found)  # type: ignore[arg-type]
 
 
-def partial_of(mesh: Mesh, mass: MassProperties, settings: Settings, threads: int, hull: Hull | None = None) -> Partial:
+def partial_of(
+    mesh: Mesh, mass: MassProperties, settings: Settings, threads: int, hull: Hull | None = None
+) -> PartialAnalysis:
     """Begin with the welded mesh as read and its mass properties; ``hull`` where it is already there. O(n)."""
     # not above: a process that only prices needs no compiled code
     from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
-    from pricing_engine.kernels.orientation.quick_scan import first_look
+    from pricing_engine.kernels.orientation.quick_scan import quick_scan
 
     sides = mass.bbox_max - mass.bbox_min
     rest = settings.layer_height_mm / 2 + _ROUND * float(sides.max())
-    look = first_look(mesh, mass.bbox_min, mass.bbox_max, rest, OVERHANG_COSINE, threads)
-    return Partial(
+    look = quick_scan(mesh, mass.bbox_min, mass.bbox_max, rest, OVERHANG_COSINE, threads)
+    return PartialAnalysis(
         facets=mesh.facet_count,
         signed_volume_mm3=mass.volume,
         area_mm2=mass.area,

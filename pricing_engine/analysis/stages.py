@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.analysis.bodies import ONE_BODY, Bodies, relate_bodies
-from pricing_engine.analysis.executor import Spread
+from pricing_engine.analysis.executor import StageExecutor
 from pricing_engine.analysis.finishing import reached_shares, sample_surface
 from pricing_engine.analysis.hull import Hull, convex_hull, largest_faces
 from pricing_engine.analysis.orientation import Orientation, search_orientations
-from pricing_engine.analysis.progress import Partial, partial_of
+from pricing_engine.analysis.progress import PartialAnalysis, partial_of
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.analysis.slices import MOST_LAYERS, Slices, TooMuchToSlice, layer_count, measure_slices
 from pricing_engine.analysis.solid import classify, open_volume_estimate, true_volume
@@ -54,7 +54,7 @@ class Stopwatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class RepairedMesh:
     """The mesh as it is, ``raw``, and mended, ``mesh``.
 
     ``topology`` and ``crossing`` (F,) bool, the self-intersecting facets, are of the raw mesh; ``crossing`` is None
@@ -98,7 +98,7 @@ class Solid:
 class Findings:
     """All stages' results; None what could not be measured."""
 
-    sound: Sound
+    sound: RepairedMesh
     solid: Solid
     walls: Thickness
     poses: Orientation | None
@@ -107,7 +107,11 @@ class Findings:
 
 
 def run_stages(
-    raw: Mesh, settings: Settings, spread: Spread, watch: Stopwatch, tell: Callable[[Partial], None] | None = None
+    raw: Mesh,
+    settings: Settings,
+    spread: StageExecutor,
+    watch: Stopwatch,
+    tell: Callable[[PartialAnalysis], None] | None = None,
 ) -> Findings:
     """Measure ``raw``, a welded mesh in canonical order. O(n log n) in its facets.
 
@@ -132,7 +136,7 @@ def run_stages(
         odd = 0 if sealed else odd_edges(mesh, mended)
         places = defect_places(raw, topology, repairs)
         topology = replace(topology, facet_body=_DONE, neighbours=_DONE)  # 16 bytes a facet that nothing reads again
-        sound = Sound(raw, topology, crossing, mesh, repairs, sealed, odd, bodies, places)
+        sound = RepairedMesh(raw, topology, crossing, mesh, repairs, sealed, odd, bodies, places)
     ended(lambda known: known.after_integrity(sound))
     with watch.stage("geometry"):
         solid = _enclose(sound, mass, bvh, pairs, mended, threads)
@@ -161,15 +165,15 @@ def run_stages(
 
 
 def _teller(
-    tell: Callable[[Partial], None] | None, raw: Mesh, mass: MassProperties, settings: Settings, threads: int
-) -> Callable[[Callable[[Partial], Partial]], None]:
+    tell: Callable[[PartialAnalysis], None] | None, raw: Mesh, mass: MassProperties, settings: Settings, threads: int
+) -> Callable[[Callable[[PartialAnalysis], PartialAnalysis]], None]:
     """A function that adds to what is known, and tells it; one that does nothing if nobody listens."""
     if tell is None:
         return lambda add: None
     known = partial_of(raw, mass, settings, threads)
     tell(known)
 
-    def ended(add: Callable[[Partial], Partial]) -> None:
+    def ended(add: Callable[[PartialAnalysis], PartialAnalysis]) -> None:
         nonlocal known
         known = add(known)
         tell(known)
@@ -177,7 +181,7 @@ def _teller(
     return ended
 
 
-def _start_pairs(spread: Spread, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]) -> Callable[[], Pairs]:
+def _start_pairs(spread: StageExecutor, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]) -> Callable[[], Pairs]:
     by = spread.hold(prepare_join(mesh, bvh, spread.threads))
     parts_of = spread.start("pairs", join_leaves, bvh.corners.shape[1] // WIDTH, _LEAVES_A_PART, *held, by)
     return lambda: sort_pairs(mesh, parts_of(), spread.threads)
@@ -190,7 +194,9 @@ def _crossing(raw: Mesh, mesh: Mesh, bvh: Bvh, pairs: Pairs, threads: int) -> ND
     return self_intersections(raw, raw_bvh, find_pairs(raw, raw_bvh, threads), threads)
 
 
-def _enclose(sound: Sound, mass: MassProperties, bvh: Bvh, pairs: Pairs, mended: Topology, threads: int) -> Solid:
+def _enclose(
+    sound: RepairedMesh, mass: MassProperties, bvh: Bvh, pairs: Pairs, mended: Topology, threads: int
+) -> Solid:
     mesh, hull = sound.mesh, convex_hull(sound.raw)
     manifold = mended.winding_consistent and mended.watertight
     boundary = classify(mesh, bvh, pairs, manifold, mended.facet_body, threads)

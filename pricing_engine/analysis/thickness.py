@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.analysis.executor import Spread
+from pricing_engine.analysis.executor import StageExecutor
 from pricing_engine.kernels.mesh import Floats, Mesh
 from pricing_engine.kernels.runtime.budget import UNMEASURED
 from pricing_engine.kernels.solid.volume import triangle_areas
@@ -61,7 +61,7 @@ class Thickness:
     measured: bool = True
 
 
-def start_thickness(spread: Spread, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]) -> Callable[[], Thickness]:
+def start_thickness(spread: StageExecutor, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]) -> Callable[[], Thickness]:
     """Begin to measure ``mesh`` (repaired, at least one facet) with its tree; the spread has ``held`` both."""
     walls = spread.hold(build_walls(mesh, bvh, spread.threads))
     parts_of = spread.start("thickness", _of_facets, mesh.facet_count, _FACETS_A_PART, *held, walls)

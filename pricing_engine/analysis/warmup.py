@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pricing_engine.analysis.measure import Settings, measure
-from pricing_engine.analysis.progress import Partial
+from pricing_engine.analysis.progress import PartialAnalysis
 from pricing_engine.mesh.samples import SAMPLES, Sample, box
 
 
@@ -34,7 +34,7 @@ def warm() -> None:
         _sample("reversed", (vertices, facets), (beside, facets[:, ::-1])),
         _sample("touching", (vertices, facets), (touching, facets)),
     ]
-    heard: list[Partial] = []
+    heard: list[PartialAnalysis] = []
     with tempfile.TemporaryDirectory() as folder:
         for sample in models:
             measure(sample.write_stl(Path(folder)), None, Settings(layer_height_mm=0.5), threads=2, tell=heard.append)

@@ -19,15 +19,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis.cache import MOST_BYTES, AnalysisCache
-from pricing_engine.analysis.progress import Partial
+from pricing_engine.analysis.progress import PartialAnalysis
 from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.dispatcher import Dispatcher
-from pricing_engine.distributed.jobs import Job, Outcome, Priority, Update
+from pricing_engine.distributed.jobs import Job, JobOutcome, JobPriority, JobUpdate
 from pricing_engine.distributed.metrics import DispatcherMetrics
 from pricing_engine.distributed.niceness import LONG_NICENESS, ORDINARY_NICENESS
 from pricing_engine.distributed.ports import Attempt
 from pricing_engine.distributed.ray_executor import LOST
-from pricing_engine.distributed.task_messages import Lost, Order, Result
+from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask, WorkerLost
 from pricing_engine.distributed.worker import analyse, limited, no_work, stay
 from pricing_engine.distributed.worker_process import COLD, NICE
 
@@ -35,7 +35,7 @@ from pricing_engine.distributed.worker_process import COLD, NICE
 # ordinary ones of owners with nothing else in flight. The dispatcher admits fewer, so an express task always starts.
 _CPU, _CPU_BESIDE = 0.98, 0.002
 # Not 19: a thread that sleeps on a core of such a process wakes with 69 times the wait that it owes, 0.1 s and more.
-_NICE = {Priority.EXPRESS: 0, Priority.STANDARD: ORDINARY_NICENESS, Priority.BULK: ORDINARY_NICENESS}
+_NICE = {JobPriority.EXPRESS: 0, JobPriority.STANDARD: ORDINARY_NICENESS, JobPriority.BULK: ORDINARY_NICENESS}
 _LOOK_EVERY_S = 1.0
 _EXPRESS_PER_CPU = 2  # warm workers, and one more
 _STAY_S = 0.2  # for Ray to hand out the other tasks to other workers
@@ -46,18 +46,18 @@ _MOST_CALLS = 200_000  # that wait in the actor, one a job and one a watcher
 
 
 @cache
-def options_for(priority: Priority, beside: bool = False) -> dict[str, Any]:
+def options_for(priority: JobPriority, beside: bool = False) -> dict[str, Any]:
     """How Ray shall run a task of ``priority``; ``beside``: also where ordinary tasks have all CPUs.
 
     A CPU has room for one ordinary task and for others beside it; the operating system gives express the core.
     """
     environment = RuntimeEnv(env_vars={NICE: str(_NICE[priority]), COLD: ""})
-    cpus = _CPU_BESIDE if beside or priority is Priority.EXPRESS else _CPU
+    cpus = _CPU_BESIDE if beside or priority is JobPriority.EXPRESS else _CPU
     return {"num_cpus": cpus, "runtime_env": environment}
 
 
 @cache
-def task_of(work: Callable[..., Any], priority: Priority, beside: bool = False) -> Any:
+def task_of(work: Callable[..., Any], priority: JobPriority, beside: bool = False) -> Any:
     """``work`` as a task of ``priority``; what options cost is paid once and not for each job."""
     return ray.remote(max_retries=0, **options_for(priority, beside))(work)
 
@@ -65,15 +65,15 @@ def task_of(work: Callable[..., Any], priority: Priority, beside: bool = False) 
 class _Task:
     """An analysis that Ray runs."""
 
-    def __init__(self, reference: ray.ObjectRef[Result]) -> None:
+    def __init__(self, reference: ray.ObjectRef[AnalysisResult]) -> None:
         self._reference = reference
 
-    async def result(self) -> Result:
+    async def result(self) -> AnalysisResult:
         """Its result; raises Lost."""
         try:
             return await self._reference
         except TaskCancelledError:
-            return Result(None, "cancelled", "the job was cancelled")
+            return AnalysisResult(None, "cancelled", "the job was cancelled")
         except LOST as error:
             raise _lost(error) from error
 
@@ -82,25 +82,25 @@ class _Task:
         ray.cancel(self._reference, force=force, recursive=True)
 
 
-def _lost(error: Exception) -> Lost:
+def _lost(error: Exception) -> WorkerLost:
     cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
     if isinstance(cause, OutOfMemoryError):
-        return Lost("out_of_memory", "the model needed more memory than its worker had")
+        return WorkerLost("out_of_memory", "the model needed more memory than its worker had")
     if isinstance(cause, WorkerCrashedError):
-        return Lost("worker_lost", "the worker that analysed the model ended")
+        return WorkerLost("worker_lost", "the worker that analysed the model ended")
     if isinstance(cause, NodeDiedError):
-        return Lost("node_lost", "the node that analysed the model ended")
-    return Lost("worker_lost", "the data of the analysis was lost with its worker")
+        return WorkerLost("node_lost", "the node that analysed the model ended")
+    return WorkerLost("worker_lost", "the data of the analysis was lost with its worker")
 
 
 class _RayWorkers:
     """The cluster as the dispatcher sees it."""
 
-    def __init__(self, work: Callable[[Order], Result]) -> None:
+    def __init__(self, work: Callable[[AnalysisTask], AnalysisResult]) -> None:
         self._work = limited(work)
         self._cpus, self._memory = 1, 1 << 62
-        self._restoring: dict[Priority, asyncio.Task[None]] = {}
-        self._again: set[Priority] = set()
+        self._restoring: dict[JobPriority, asyncio.Task[None]] = {}
+        self._again: set[JobPriority] = set()
         self._prepared_at = float("-inf")
 
     def look(self) -> None:
@@ -117,7 +117,7 @@ class _RayWorkers:
 
     def start(self, job: Job, attempt: Attempt) -> _Task:
         task = task_of(self._work, attempt.priority, attempt.beside)
-        order = Order(
+        order = AnalysisTask(
             job.model,
             job.unit,
             job.settings,
@@ -130,20 +130,20 @@ class _RayWorkers:
         )
         return _Task(task.options(name=f"analyse {job.file_name}", memory=attempt.memory).remote(order))
 
-    def prepare(self, priority: Priority, busy: int) -> None:
+    def prepare(self, priority: JobPriority, busy: int) -> None:
         """At most once in ``_START_S``: Ray starts a worker for each task that finds none idle, though others start."""
         now = time.monotonic()
         if busy >= warm_count(priority, self._cpus) and now - self._prepared_at >= _START_S:
             self._prepared_at = now
             task_of(no_work, priority, beside=True).remote()
 
-    def restore(self, priority: Priority, busy: Callable[[], int]) -> None:
+    def restore(self, priority: JobPriority, busy: Callable[[], int]) -> None:
         """Submit so many tasks at once that each needs its own worker: Ray has no call to start or count workers."""
         self._again.add(priority)
         if priority not in self._restoring:
             self._restoring[priority] = asyncio.ensure_future(self._restore(priority, busy))
 
-    async def _restore(self, priority: Priority, busy: Callable[[], int]) -> None:
+    async def _restore(self, priority: JobPriority, busy: Callable[[], int]) -> None:
         while priority in self._again:
             self._again.discard(priority)
             count = min(warm_count(priority, self._cpus) - busy(), _MOST_RESTORED)
@@ -156,7 +156,9 @@ class _RayWorkers:
 class DispatcherActor:
     """The calls of :class:`Dispatcher`, for whoever is on the cluster."""
 
-    def __init__(self, cache_folder: str, cache_bytes: int, most_cpus: int, work: Callable[[Order], Result]) -> None:
+    def __init__(
+        self, cache_folder: str, cache_bytes: int, most_cpus: int, work: Callable[[AnalysisTask], AnalysisResult]
+    ) -> None:
         # A full collection walks every job that waits: a quarter of a second for ten thousand, while nobody is served.
         gc.set_threshold(*gc.get_threshold()[:2], _NEVER)
         self._workers = _RayWorkers(work)
@@ -166,18 +168,18 @@ class DispatcherActor:
         self._dispatcher = Dispatcher(self._workers, store, self._metrics)
         self._looking: asyncio.Task[None] | None = None
 
-    async def run(self, job: Job) -> Outcome:
+    async def run(self, job: Job) -> JobOutcome:
         """See :meth:`Dispatcher.run`."""
         self._keep_looking()
         return await self._dispatcher.run(job)
 
-    async def run_many(self, jobs: list[Job]) -> list[Outcome]:
+    async def run_many(self, jobs: list[Job]) -> list[JobOutcome]:
         """All of ``jobs``, in one call."""
         self._keep_looking()
         return await asyncio.gather(*(self._dispatcher.run(job) for job in jobs))
 
     @ray.method(enable_task_events=False)  # the dashboard's tables are for work, not for talk
-    async def watch(self, job_id: str, seen: int) -> list[Update]:
+    async def watch(self, job_id: str, seen: int) -> list[JobUpdate]:
         """See :meth:`Dispatcher.watch`."""
         return await self._dispatcher.watch(job_id, seen)
 
@@ -190,7 +192,7 @@ class DispatcherActor:
         return self._dispatcher.unfinished()
 
     @ray.method(enable_task_events=False)
-    async def stage_ended(self, calculation: str, partial: Partial) -> None:
+    async def stage_ended(self, calculation: str, partial: PartialAnalysis) -> None:
         """See :meth:`Dispatcher.stage_ended`."""
         self._dispatcher.stage_ended(calculation, partial)
 
@@ -207,7 +209,7 @@ class DispatcherActor:
     @ray.method(enable_task_events=False)
     async def hello(self) -> dict[str, Any]:
         """Version of the engine, process id, and what waits and runs."""
-        waiting = {str(priority): self._dispatcher.waiting(priority)[0] for priority in Priority}
+        waiting = {str(priority): self._dispatcher.waiting(priority)[0] for priority in JobPriority}
         return {
             "engine": ENGINE_VERSION, "pid": os.getpid(), "waiting": waiting, "running": self._dispatcher.in_flight()
         }  # fmt: skip
@@ -223,7 +225,7 @@ class DispatcherActor:
             await asyncio.to_thread(self._workers.look)
             self._dispatcher.fill()
             self._metrics.look(self._dispatcher)
-            waiting = sum(self._dispatcher.waiting(priority)[0] for priority in Priority)
+            waiting = sum(self._dispatcher.waiting(priority)[0] for priority in JobPriority)
             wanted = min(self._most_cpus, waiting + self._dispatcher.in_flight())
             if asked and not wanted:
                 gc.collect()  # of what little there is when nobody waits
@@ -239,17 +241,20 @@ def warm_workers(cpus: int) -> list[ray.ObjectRef[None]]:
 
     They belong to the job of this process, as the dispatcher does that it has begun.
     """
-    kinds = Priority.STANDARD, Priority.EXPRESS
+    kinds = JobPriority.STANDARD, JobPriority.EXPRESS
     return [task_of(stay, kind).remote(1.0) for kind in kinds for _ in range(warm_count(kind, cpus))]
 
 
-def warm_count(priority: Priority, cpus: int) -> int:
+def warm_count(priority: JobPriority, cpus: int) -> int:
     """How many workers of the kind of ``priority`` shall be ready on ``cpus`` CPUs."""
-    return _EXPRESS_PER_CPU * cpus + 1 if priority is Priority.EXPRESS else cpus
+    return _EXPRESS_PER_CPU * cpus + 1 if priority is JobPriority.EXPRESS else cpus
 
 
 def start_dispatcher(
-    cache_folder: str, cache_bytes: int = MOST_BYTES, most_cpus: int = 1_000, work: Callable[[Order], Result] = analyse
+    cache_folder: str,
+    cache_bytes: int = MOST_BYTES,
+    most_cpus: int = 1_000,
+    work: Callable[[AnalysisTask], AnalysisResult] = analyse,
 ) -> Any:
     """The cluster's dispatcher, begun if there is none; it outlives who began it.
 

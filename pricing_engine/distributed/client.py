@@ -16,28 +16,28 @@ from pricing_engine.analysis.schema import Analysis
 from pricing_engine.distributed.actor import options_for, task_of
 from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.errors import ClusterUnreachable, JobFailed
-from pricing_engine.distributed.jobs import Job, Outcome, Priority, Status, Update
+from pricing_engine.distributed.jobs import Job, JobOutcome, JobPriority, JobStatus, JobUpdate
 from pricing_engine.distributed.ray_executor import LOST
 from pricing_engine.distributed.resource_estimate import memory_needed
-from pricing_engine.distributed.task_messages import Order
+from pricing_engine.distributed.task_messages import AnalysisTask
 from pricing_engine.distributed.worker import analyse
 from pricing_engine.mesh.errors import ModelError, UnreadableFile
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
+class SubmittedJob:
     """A job that is under way. Ray sends its call again when the dispatcher was restarted."""
 
     job: Job
     dispatcher: Any
-    reference: ray.ObjectRef[Outcome]
+    reference: ray.ObjectRef[JobOutcome]
 
-    def outcome(self, timeout_s: float | None = None) -> Outcome:
+    def outcome(self, timeout_s: float | None = None) -> JobOutcome:
         """Wait for the end; raises TimeoutError, or QueueFull."""
-        ended: Outcome = ray.get(self.reference, timeout=timeout_s)
+        ended: JobOutcome = ray.get(self.reference, timeout=timeout_s)
         return ended
 
-    def updates(self) -> Iterator[Update]:
+    def updates(self) -> Iterator[JobUpdate]:
         """How far the job is, until it has ended."""
         seen = 0
         while news := ray.get(self.dispatcher.watch.remote(self.job.job_id, seen)):
@@ -59,26 +59,26 @@ class Client:
         except ValueError as error:
             raise ClusterUnreachable("the cluster has no dispatcher; `facet dispatcher` begins one") from error
 
-    def submit(self, job: Job) -> Submitted:
+    def submit(self, job: Job) -> SubmittedJob:
         """Send a job; sending it again is harmless."""
         # Under no name of its own: Ray's metrics have a series for every name, and with ten thousand jobs waiting the
         # processes that count them stood still for half a second every ten.
-        return Submitted(job, self._dispatcher, self._dispatcher.run.remote(job))
+        return SubmittedJob(job, self._dispatcher, self._dispatcher.run.remote(job))
 
     def hello(self) -> ray.ObjectRef[dict[str, Any]]:
         """The dispatcher's engine version, process id, and what waits and runs."""
         reference: ray.ObjectRef[dict[str, Any]] = self._dispatcher.hello.remote()
         return reference
 
-    def run_many(self, jobs: Sequence[Job]) -> list[Outcome]:
+    def run_many(self, jobs: Sequence[Job]) -> list[JobOutcome]:
         """Send jobs as one batch and wait for all of them."""
-        outcomes: list[Outcome] = ray.get(self._dispatcher.run_many.remote(list(jobs)))
+        outcomes: list[JobOutcome] = ray.get(self._dispatcher.run_many.remote(list(jobs)))
         return outcomes
 
 
-def analysis_of(outcome: Outcome) -> Analysis:
+def analysis_of(outcome: JobOutcome) -> Analysis:
     """The analysis of a job that is done; raises JobFailed for any other."""
-    if outcome.status is not Status.DONE or outcome.analysis is None:
+    if outcome.status is not JobStatus.DONE or outcome.analysis is None:
         raise JobFailed(outcome.code, outcome.message)
     return Analysis.from_dict(json.loads(outcome.analysis))
 
@@ -100,9 +100,9 @@ def measure_on_cluster(path: Path, unit: str | None, settings: Settings) -> Anal
         content = path.read_bytes()
     except OSError as error:
         raise UnreadableFile(f"{path}: {error.strerror}; check the path and its permissions") from error
-    order = Order(path.name, unit, settings, options_for(Priority.STANDARD))
+    order = AnalysisTask(path.name, unit, settings, options_for(JobPriority.STANDARD))
     memory = memory_needed(path.name, len(content))
-    task = task_of(analyse, Priority.STANDARD).options(name=f"analyse {path.name}", memory=memory)
+    task = task_of(analyse, JobPriority.STANDARD).options(name=f"analyse {path.name}", memory=memory)
     try:
         result = ray.get(task.remote(order, content))
     except LOST as error:

@@ -15,15 +15,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from pricing_engine.analysis.progress import Partial
+from pricing_engine.analysis.progress import PartialAnalysis
 from pricing_engine.distributed.errors import QueueFull
 from pricing_engine.distributed.fair_queue import FairQueue, Ticket
-from pricing_engine.distributed.jobs import Job, Outcome, Priority, Status, Update
+from pricing_engine.distributed.jobs import Job, JobOutcome, JobPriority, JobStatus, JobUpdate
 from pricing_engine.distributed.limits import LONG_S
 from pricing_engine.distributed.ports import Attempt, Calculation, Counters, Store, Workers
 from pricing_engine.distributed.resource_estimate import cpu_limit, facets_in, limits_for, memory_needed
 from pricing_engine.distributed.slots import Lane, Slot, Slots
-from pricing_engine.distributed.task_messages import Lost, Result, limit_message
+from pricing_engine.distributed.task_messages import AnalysisResult, WorkerLost, limit_message
 
 MOST_WAITING = 100_000
 MOST_ATTEMPTS = 4
@@ -31,7 +31,7 @@ _MOST_REMEMBERED = 20_000  # outcomes, for owners who ask again
 _STAGES = 7  # what a Partial can have in ``ended``, and the start
 _LEAST_CPU_S = 0.5  # of an attempt after others that were lost
 _FORCE_AFTER_S = 0.5  # a worker that does not end what was cancelled is ended
-_LANES = {Lane.EXPRESS: (Priority.EXPRESS,), Lane.ORDINARY: (Priority.STANDARD, Priority.BULK)}
+_LANES = {Lane.EXPRESS: (JobPriority.EXPRESS,), Lane.ORDINARY: (JobPriority.STANDARD, JobPriority.BULK)}
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ class _Work:
 
     job: Job
     ticket: Ticket
-    waiters: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
-    updates: list[Update] = field(default_factory=list)
+    waiters: dict[str, asyncio.Future[JobOutcome]] = field(default_factory=dict)
+    updates: list[JobUpdate] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     running: Calculation | None = None
     slot: Slot | None = None
@@ -54,10 +54,10 @@ class _Work:
     stopped: str = ""  # code of the limit at which the worker has ended the attempt
     set_back: bool = False  # it has ended, or shall end, an express attempt, and begins again as ordinary
 
-    def tell(self, status: Status, partial: Partial | None = None) -> None:
+    def tell(self, status: JobStatus, partial: PartialAnalysis | None = None) -> None:
         """Add an update and wake those who watch."""
         progress = len(partial.ended) / _STAGES if partial is not None else 0.0
-        self.updates.append(Update(len(self.updates) + 1, status, progress, partial))
+        self.updates.append(JobUpdate(len(self.updates) + 1, status, progress, partial))
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -75,10 +75,10 @@ class Dispatcher:
         self._recheck: asyncio.TimerHandle | None = None
         self._work: dict[str, _Work] = {}
         self._calculation_of: dict[str, str] = {}  # of jobs that have not ended
-        self._ended: OrderedDict[str, Outcome] = OrderedDict()
+        self._ended: OrderedDict[str, JobOutcome] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, job: Job) -> Outcome:
+    async def run(self, job: Job) -> JobOutcome:
         """Analyse the job's model; returns when the job has ended. Again for the same job: the same outcome.
 
         Raises QueueFull where :data:`MOST_WAITING` jobs wait.
@@ -92,7 +92,7 @@ class Dispatcher:
                 outcome = await asyncio.shield(self._join(job))
         except TimeoutError:
             message = f"not done {job.deadline_s} s after it was submitted; give more time or express priority"
-            self._leave(job.job_id, Outcome(job.job_id, Status.FAILED, code="deadline_exceeded", message=message))
+            self._leave(job.job_id, JobOutcome(job.job_id, JobStatus.FAILED, code="deadline_exceeded", message=message))
             outcome = self._ended[job.job_id]
         self._counters.ended(outcome, job, self._clock() - begin)
         return outcome
@@ -101,14 +101,14 @@ class Dispatcher:
         """End this job; a calculation that others wait for goes on. False where no such job is under way."""
         if job_id not in self._calculation_of:
             return False
-        self._leave(job_id, Outcome(job_id, Status.CANCELLED, code="cancelled", message="the job was cancelled"))
+        self._leave(job_id, JobOutcome(job_id, JobStatus.CANCELLED, code="cancelled", message="the job was cancelled"))
         return True
 
     def unfinished(self) -> list[str]:
         """The ids of the jobs that have not ended."""
         return list(self._calculation_of)
 
-    async def watch(self, job_id: str, seen: int) -> list[Update]:
+    async def watch(self, job_id: str, seen: int) -> list[JobUpdate]:
         """Updates after number ``seen``, as soon as there are any; empty when the job has ended or is not known."""
         while (work := self._work.get(self._calculation_of.get(job_id, ""))) is not None:
             if len(work.updates) > seen:
@@ -116,13 +116,13 @@ class Dispatcher:
             await work.changed.wait()
         return []
 
-    def stage_ended(self, calculation: str, partial: Partial) -> None:
+    def stage_ended(self, calculation: str, partial: PartialAnalysis) -> None:
         """A worker tells what it knows by now."""
         work = self._work.get(calculation)
         if work is not None and work.running is not None:
-            work.tell(Status.RUNNING, partial)
+            work.tell(JobStatus.RUNNING, partial)
 
-    def waiting(self, priority: Priority) -> tuple[int, float]:
+    def waiting(self, priority: JobPriority) -> tuple[int, float]:
         """How many calculations of ``priority`` wait, and for how many seconds the oldest of them has."""
         oldest = self._queue.oldest(priority)
         return self._queue.length(priority), 0.0 if oldest is None else self._clock() - oldest
@@ -144,7 +144,7 @@ class Dispatcher:
             if each.slot is victim and each.running is not None:
                 each.set_back = True
                 self._stop(each.running)
-        self._workers.prepare(Priority.EXPRESS, self._busy(Priority.EXPRESS))
+        self._workers.prepare(JobPriority.EXPRESS, self._busy(JobPriority.EXPRESS))
         self.fill()
 
     def limit_exceeded(self, run: str, code: str) -> None:
@@ -191,24 +191,24 @@ class Dispatcher:
         calculation.cancel(force=False)
         asyncio.get_running_loop().call_later(_FORCE_AFTER_S, lambda: calculation.cancel(force=True))
 
-    def _join(self, job: Job) -> asyncio.Future[Outcome]:
+    def _join(self, job: Job) -> asyncio.Future[JobOutcome]:
         """The future of the job: of the calculation of equal jobs, of the store, or of a new calculation."""
         work = self._work.get(job.calculation)
         if work is None:
             stored = self._stored(job.key)
             if stored is not None:
                 future = asyncio.get_running_loop().create_future()
-                future.set_result(self._remember(Outcome(job.job_id, Status.DONE, stored, cached=True)))
+                future.set_result(self._remember(JobOutcome(job.job_id, JobStatus.DONE, stored, cached=True)))
                 return future
             if len(self._queue) >= MOST_WAITING:
                 raise QueueFull(f"{MOST_WAITING} jobs wait already; try again later")
             work = self._work[job.calculation] = _Work(job, self._ticket(job, job.priority))
-            work.tell(Status.QUEUED)
+            work.tell(JobStatus.QUEUED)
             self._queue.push(work.ticket)
         elif (
             work.ticket.waiting
             and not work.set_back
-            and list(Priority).index(job.priority) < list(Priority).index(work.ticket.priority)
+            and list(JobPriority).index(job.priority) < list(JobPriority).index(work.ticket.priority)
         ):
             self._queue.withdraw(work.ticket)  # whoever is more urgent takes the others along
             work.ticket = self._ticket(work.job, job.priority)
@@ -218,10 +218,10 @@ class Dispatcher:
         self.fill()
         return future
 
-    def _ticket(self, job: Job, priority: Priority) -> Ticket:
+    def _ticket(self, job: Job, priority: JobPriority) -> Ticket:
         return Ticket(job.calculation, job.customer, priority, 1.0 + facets_in(job.model, job.bytes), self._clock())
 
-    def _leave(self, job_id: str, outcome: Outcome) -> None:
+    def _leave(self, job_id: str, outcome: JobOutcome) -> None:
         """End one job before its calculation has; the last to leave stops that."""
         key = self._calculation_of.pop(job_id, None)
         if job_id in self._ended:  # it was done in the same moment
@@ -234,12 +234,12 @@ class Dispatcher:
         if work.waiters:
             return
         self._work.pop(work.job.calculation)
-        work.tell(Status.CANCELLED)
+        work.tell(JobStatus.CANCELLED)
         self._queue.withdraw(work.ticket)
         if work.running is not None:
             self._stop(work.running)
 
-    async def _calculate(self, work: _Work, priority: Priority, slot: Slot) -> None:
+    async def _calculate(self, work: _Work, priority: JobPriority, slot: Slot) -> None:
         """Run the calculation until it ends or has lost too many workers, then tell all who wait."""
         seconds: float | None = None
         try:
@@ -247,7 +247,7 @@ class Dispatcher:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # a fault of ours, not of the model: the job says so, and other jobs go on
-            outcome = Outcome("", Status.FAILED, code="internal_error", message=" ".join(f"{error!r}".split()))
+            outcome = JobOutcome("", JobStatus.FAILED, code="internal_error", message=" ".join(f"{error!r}".split()))
         finally:
             self.slots.release(slot, seconds)
             work.running = work.slot = None
@@ -280,16 +280,16 @@ class Dispatcher:
     def _set_back(self, work: _Work) -> None:
         """An express calculation that ran long while too many others did waits for an ordinary slot."""
         if self._work.get(work.job.calculation) is work:
-            work.ticket = self._ticket(work.job, Priority.STANDARD)
-            work.tell(Status.QUEUED)
+            work.ticket = self._ticket(work.job, JobPriority.STANDARD)
+            work.tell(JobStatus.QUEUED)
             self._queue.push(work.ticket)
         self.fill()
 
-    async def _attempts(self, work: _Work, priority: Priority, slot: Slot) -> tuple[Outcome | None, float | None]:
+    async def _attempts(self, work: _Work, priority: JobPriority, slot: Slot) -> tuple[JobOutcome | None, float | None]:
         """The outcome, and the seconds that the analysis took; no outcome where it has to begin again as ordinary."""
         reserved = memory = memory_needed(work.job.model, work.job.bytes)
         cpu_s = work.job.cpu_limit_s or cpu_limit(work.job.model, work.job.bytes)
-        lost: Lost | None = None
+        lost: WorkerLost | None = None
         while work.attempts < MOST_ATTEMPTS and work.waiters:
             most = self._workers.most_memory()
             memory = min(memory, most)
@@ -299,24 +299,24 @@ class Dispatcher:
             attempt = Attempt(secrets.token_hex(8), priority, memory, limits, slot.guest, gives_way)
             try:
                 result = await self._attempt(work, attempt)
-                lost = Lost(result.code, result.message) if result.code == "out_of_memory" else None
-            except Lost as error:
-                result, lost = Result(None), error
+                lost = WorkerLost(result.code, result.message) if result.code == "out_of_memory" else None
+            except WorkerLost as error:
+                result, lost = AnalysisResult(None), error
             if result.analysis is not None:
-                done = Outcome("", Status.DONE, result.analysis, attempts=work.attempts)
+                done = JobOutcome("", JobStatus.DONE, result.analysis, attempts=work.attempts)
                 return done, result.seconds
             if work.stopped == "deadline":
-                result, lost = Result(None, work.stopped, limit_message(work.stopped, limits)), None
+                result, lost = AnalysisResult(None, work.stopped, limit_message(work.stopped, limits)), None
             elif work.stopped:
-                lost = Lost(work.stopped, limit_message(work.stopped, limits))
+                lost = WorkerLost(work.stopped, limit_message(work.stopped, limits))
             if not work.waiters:
                 break
-            if work.set_back and work.ticket.priority is Priority.EXPRESS and result.code in ("", "cancelled"):
+            if work.set_back and work.ticket.priority is JobPriority.EXPRESS and result.code in ("", "cancelled"):
                 work.attempts -= 1
                 return None, None
             if lost is None:
-                return Outcome(
-                    "", Status.FAILED, code=result.code, message=result.message, attempts=work.attempts
+                return JobOutcome(
+                    "", JobStatus.FAILED, code=result.code, message=result.message, attempts=work.attempts
                 ), None
             self._counters.retried(lost.code)
             reserved = memory
@@ -324,21 +324,21 @@ class Dispatcher:
                 break
             memory *= 2  # a process that was ended may have wanted more than it asked for
         if lost is None or not work.waiters:
-            return Outcome("", Status.CANCELLED, code="cancelled", message="the job was cancelled"), None
+            return JobOutcome("", JobStatus.CANCELLED, code="cancelled", message="the job was cancelled"), None
         message = f"{lost} {work.attempts} times, last with {reserved >> 20} MiB; simplify the model"
-        return Outcome("", Status.FAILED, code=lost.code, message=message, attempts=work.attempts), None
+        return JobOutcome("", JobStatus.FAILED, code=lost.code, message=message, attempts=work.attempts), None
 
-    async def _attempt(self, work: _Work, attempt: Attempt) -> Result:
+    async def _attempt(self, work: _Work, attempt: Attempt) -> AnalysisResult:
         """Run it once; raises Lost. What its worker took along is made warm again."""
         work.stopped, work.long_since, taken_along = "", None, False
         self._runs[attempt.run] = work
         try:
             work.running = self._workers.start(work.job, attempt)
-            work.tell(Status.RUNNING)
+            work.tell(JobStatus.RUNNING)
             result = await work.running.result()
             taken_along = result.code == "cancelled"
             return result
-        except Lost:
+        except WorkerLost:
             taken_along = True
             raise
         finally:
@@ -348,11 +348,11 @@ class Dispatcher:
             if work.long_since is not None:
                 work.spent_s += self._clock() - work.long_since
 
-    def _busy(self, priority: Priority) -> int:
+    def _busy(self, priority: JobPriority) -> int:
         """How many workers of the kind of ``priority`` are at work and will be in a moment."""
-        return self.slots.taken(Lane.LONG if priority is Priority.EXPRESS else Lane.ORDINARY)
+        return self.slots.taken(Lane.LONG if priority is JobPriority.EXPRESS else Lane.ORDINARY)
 
-    def _remember(self, outcome: Outcome) -> Outcome:
+    def _remember(self, outcome: JobOutcome) -> JobOutcome:
         self._ended[outcome.job_id] = outcome
         while len(self._ended) > _MOST_REMEMBERED:
             self._ended.popitem(last=False)

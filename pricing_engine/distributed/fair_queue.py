@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from pricing_engine.distributed.jobs import Priority
+from pricing_engine.distributed.jobs import JobPriority
 
-HEAD_START_S = {Priority.EXPRESS: 0.0, Priority.STANDARD: 60.0, Priority.BULK: 600.0}
+HEAD_START_S = {JobPriority.EXPRESS: 0.0, JobPriority.STANDARD: 60.0, JobPriority.BULK: 600.0}
 """How much longer than an express job another must have waited to go before it."""
 
 
@@ -27,7 +27,7 @@ class Ticket:
 
     key: str
     customer: str
-    priority: Priority
+    priority: JobPriority
     weight: float
     submitted: float
     waiting: bool = field(default=True, init=False)
@@ -50,17 +50,17 @@ class FairQueue:
     """Tickets that wait."""
 
     def __init__(self) -> None:
-        self._lanes = {priority: _Lane() for priority in Priority}
+        self._lanes = {priority: _Lane() for priority in JobPriority}
         self._count = 0
 
     def __len__(self) -> int:
         return sum(lane.waiting for lane in self._lanes.values())
 
-    def length(self, priority: Priority) -> int:
+    def length(self, priority: JobPriority) -> int:
         """How many tickets of ``priority`` wait."""
         return self._lanes[priority].waiting
 
-    def oldest(self, priority: Priority) -> float | None:
+    def oldest(self, priority: JobPriority) -> float | None:
         """When the ticket of ``priority`` that waits longest was submitted."""
         lane = self._lanes[priority]
         while lane.arrivals and not lane.arrivals[0].waiting:
@@ -86,7 +86,7 @@ class FairQueue:
             self._lanes[ticket.priority].waiting -= 1
 
     def pop(
-        self, allowed: tuple[Priority, ...] = tuple(Priority), without: Collection[str] = frozenset()
+        self, allowed: tuple[JobPriority, ...] = tuple(JobPriority), without: Collection[str] = frozenset()
     ) -> Ticket | None:
         """The ticket that goes next, of the priorities ``allowed`` and of no customer in ``without``; None when none
         waits. O(log n) for each customer left out.

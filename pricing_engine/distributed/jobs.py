@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pricing_engine.analysis.measure import Settings, analysis_id
-from pricing_engine.analysis.progress import Partial
+from pricing_engine.analysis.progress import PartialAnalysis
 from pricing_engine.distributed.errors import BadDeadline, UnknownPriority
 
 
-class Priority(StrEnum):
+class JobPriority(StrEnum):
     """Express passes standard, standard passes bulk, and age passes all."""
 
     EXPRESS = "express"
@@ -19,7 +19,7 @@ class Priority(StrEnum):
     BULK = "bulk"
 
     @classmethod
-    def of(cls, name: str) -> Priority:
+    def of(cls, name: str) -> JobPriority:
         """The priority called ``name``; raises UnknownPriority."""
         try:
             return cls(name)
@@ -27,7 +27,7 @@ class Priority(StrEnum):
             raise UnknownPriority(f"unknown priority {name!r}: use {', '.join(cls)}") from None
 
 
-class Status(StrEnum):
+class JobStatus(StrEnum):
     """Where a job is."""
 
     QUEUED = "queued"
@@ -56,14 +56,14 @@ class Job:
     bytes: int
     unit: str | None = None
     settings: Settings = field(default_factory=Settings)
-    priority: Priority = Priority.STANDARD
+    priority: JobPriority = JobPriority.STANDARD
     deadline_s: float | None = None
     cpu_limit_s: float | None = None
     key: str = field(init=False)
     calculation: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "priority", Priority.of(self.priority))
+        object.__setattr__(self, "priority", JobPriority.of(self.priority))
         for seconds in (self.deadline_s, self.cpu_limit_s):
             if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
                 raise BadDeadline(f"deadline of {seconds} s: give a positive number of seconds, or none")
@@ -77,17 +77,17 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class JobUpdate:
     """How far a job is: ``sequence`` grows by one with each update, ``partial`` is what is known of the model."""
 
     sequence: int
-    status: Status
+    status: JobStatus
     progress: float
-    partial: Partial | None = None
+    partial: PartialAnalysis | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobOutcome:
     """How a job ended, once and for all.
 
     DONE carries ``analysis``, the JSON of ``Analysis.to_dict()``; FAILED and CANCELLED carry ``code`` and a one-line
@@ -95,7 +95,7 @@ class Outcome:
     """
 
     job_id: str
-    status: Status
+    status: JobStatus
     analysis: bytes | None = None
     code: str = ""
     message: str = ""

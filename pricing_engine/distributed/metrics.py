@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from pricing_engine.distributed.dispatcher import Dispatcher
-from pricing_engine.distributed.jobs import Job, Outcome, Priority
+from pricing_engine.distributed.jobs import Job, JobOutcome, JobPriority
 
 _SECONDS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300]
 _RATES = [1e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6]
@@ -28,7 +28,7 @@ class DispatcherMetrics:
         )
         self._retries = Counter("facet_retries", "Calculations that lost their worker.", tag_keys=("reason",))
 
-    def ended(self, outcome: Outcome, job: Job, seconds: float) -> None:
+    def ended(self, outcome: JobOutcome, job: Job, seconds: float) -> None:
         """Count a job that has ended."""
         cached = "yes" if outcome.cached else "no"
         self._jobs.observe(seconds, tags={"priority": job.priority, "status": outcome.status, "cached": cached})
@@ -39,7 +39,7 @@ class DispatcherMetrics:
 
     def look(self, dispatcher: Dispatcher) -> None:
         """Record the queue as it is."""
-        for priority in Priority:
+        for priority in JobPriority:
             length, age = dispatcher.waiting(priority)
             self._length.set(length, tags={"priority": priority})
             self._age.set(age, tags={"priority": priority})

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pricing_engine.distributed.jobs import Job, Outcome, Priority
+from pricing_engine.distributed.jobs import Job, JobOutcome, JobPriority
 from pricing_engine.distributed.limits import Limits
-from pricing_engine.distributed.task_messages import Result
+from pricing_engine.distributed.task_messages import AnalysisResult
 
 
 class Calculation(Protocol):
     """A model being analysed on a worker."""
 
-    async def result(self) -> Result:
+    async def result(self) -> AnalysisResult:
         """Wait for the end; raises Lost when the worker or its node is gone."""
 
     def cancel(self, force: bool) -> None:
@@ -28,7 +28,7 @@ class Attempt:
     """
 
     run: str
-    priority: Priority
+    priority: JobPriority
     memory: int
     limits: Limits
     beside: bool
@@ -47,10 +47,10 @@ class Workers(Protocol):
     def start(self, job: Job, attempt: Attempt) -> Calculation:
         """Begin to analyse the job's model."""
 
-    def prepare(self, priority: Priority, busy: int) -> None:
+    def prepare(self, priority: JobPriority, busy: int) -> None:
         """``busy`` workers for jobs of ``priority`` are taken for a while: have another warm for the next job."""
 
-    def restore(self, priority: Priority, busy: Callable[[], int]) -> None:
+    def restore(self, priority: JobPriority, busy: Callable[[], int]) -> None:
         """A worker for jobs of ``priority`` may have ended: have as many as before, of which ``busy()`` are at work."""
 
 
@@ -67,7 +67,7 @@ class Store(Protocol):
 class Counters(Protocol):
     """What is counted for operations."""
 
-    def ended(self, outcome: Outcome, job: Job, seconds: float) -> None:
+    def ended(self, outcome: JobOutcome, job: Job, seconds: float) -> None:
         """A job has ended."""
 
     def retried(self, reason: str) -> None:

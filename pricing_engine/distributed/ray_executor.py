@@ -84,7 +84,7 @@ def run_part(part: Part[T], lo: int, hi: int, threads: int, *arguments: Any) -> 
 
 
 @dataclass(eq=False)
-class OnCluster:
+class RayExecutor:
     """Runs parts here and as tasks with ``options`` (CPUs, environment), named after stage, range and model.
 
     A part whose worker dies runs again, elsewhere if its node died. Made, used and left by one thread; leaving ends
@@ -101,7 +101,7 @@ class OnCluster:
     _closed: bool = field(default=False, init=False)
     _sender: Thread | None = field(default=None, init=False)
 
-    def __enter__(self) -> OnCluster:
+    def __enter__(self) -> RayExecutor:
         return self
 
     def __exit__(

@@ -12,7 +12,7 @@ from pricing_engine.distributed.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class AnalysisTask:
     """What a worker shall analyse: one argument, because each one costs Ray as much as a small message.
 
     The model at ``model``; ``sha256``, if given, of what was stored there. Its parts, if it is large, become tasks with
@@ -32,7 +32,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class AnalysisResult:
     """What the task found: ``analysis``, its JSON, or the ``code`` and ``message`` of what is wrong with the model.
 
     ``seconds``: what the analysis took on its worker.
@@ -44,7 +44,7 @@ class Result:
     seconds: float = 0.0
 
 
-class Lost(DistributedError):
+class WorkerLost(DistributedError):
     """The worker or its node was gone before the task ended. ``code``: worker_lost, node_lost or out_of_memory."""
 
     def __init__(self, code: str, message: str) -> None:

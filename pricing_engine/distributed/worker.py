@@ -15,14 +15,14 @@ import ray
 
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis.measure import measure
-from pricing_engine.analysis.progress import Partial
+from pricing_engine.analysis.progress import PartialAnalysis
 from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.limits import LimitExceeded, run_limited
 from pricing_engine.distributed.metrics import WorkerMetrics
 from pricing_engine.distributed.model_source import local_file, spooled
-from pricing_engine.distributed.ray_executor import OnCluster
+from pricing_engine.distributed.ray_executor import RayExecutor
 from pricing_engine.distributed.resource_estimate import SMALL_FACETS
-from pricing_engine.distributed.task_messages import Order, Result, limit_message
+from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask, limit_message
 from pricing_engine.mesh.errors import ModelError
 
 _QUICK_S = 0.2  # what ends sooner has nothing to tell on the way: its price is there
@@ -31,7 +31,7 @@ _LAST_MESSAGE_S = 2.0  # for the dispatcher to learn why this process ends
 
 _log = logging.getLogger(__name__)
 
-Report = Callable[[Partial], None]
+Report = Callable[[PartialAnalysis], None]
 
 
 def assigned_threads() -> int:
@@ -40,7 +40,7 @@ def assigned_threads() -> int:
     return max(1, round(cpus))
 
 
-def analyse(order: Order, content: bytes | None = None) -> Result:
+def analyse(order: AnalysisTask, content: bytes | None = None) -> AnalysisResult:
     """Analyse the model of ``order``, or ``content`` of that name: a small one right here, a large one in parts."""
     file: AbstractContextManager[Path] = local_file(order.model) if content is None else spooled(order.model, content)
     threads = assigned_threads()
@@ -50,28 +50,30 @@ def analyse(order: Order, content: bytes | None = None) -> Result:
     try:
         with file as path, ExitStack() as whole:
 
-            def spread_for(facets: int) -> OnCluster | None:
+            def spread_for(facets: int) -> RayExecutor | None:
                 if facets < SMALL_FACETS:
                     return None
-                return whole.enter_context(OnCluster(name, threads, order.options))
+                return whole.enter_context(RayExecutor(name, threads, order.options))
 
             analysis = measure(path, order.unit, order.settings, threads, spread_for, report).analysis
     except ModelError as error:
         if isinstance(error.__cause__, MemoryError):
             raise error.__cause__ from error
-        return Result(None, error.code, f"{name}: {error}")
+        return AnalysisResult(None, error.code, f"{name}: {error}")
     if order.sha256 is not None and analysis.model.sha256 != order.sha256:
-        return Result(None, "model_changed", f"{name}: the stored model is not the one that was sent; upload it again")
+        return AnalysisResult(
+            None, "model_changed", f"{name}: the stored model is not the one that was sent; upload it again"
+        )
     _metrics().analysed(analysis.model.facets, analysis.elapsed_s)
     encoded = json.dumps(analysis.to_dict(), allow_nan=False).encode()
-    return Result(encoded, seconds=analysis.elapsed_s["total"])
+    return AnalysisResult(encoded, seconds=analysis.elapsed_s["total"])
 
 
 @cache
-def limited(work: Callable[[Order], Result]) -> Callable[[Order], Result]:
+def limited(work: Callable[[AnalysisTask], AnalysisResult]) -> Callable[[AnalysisTask], AnalysisResult]:
     """``work`` as a worker's task does it: under the limits of its order."""
 
-    def task(order: Order) -> Result:
+    def task(order: AnalysisTask) -> AnalysisResult:
         if order.limits is None:
             return work(order)
         try:
@@ -83,7 +85,7 @@ def limited(work: Callable[[Order], Result]) -> Callable[[Order], Result]:
                 niceness=order.niceness,
             )
         except LimitExceeded as error:
-            return Result(None, error.code, limit_message(error.code, order.limits))
+            return AnalysisResult(None, error.code, limit_message(error.code, order.limits))
 
     return task
 
@@ -118,7 +120,7 @@ def _reporter(calculation: str) -> Report:
     """Tell the dispatcher what is known by now, not sooner and not more often than anybody could read."""
     told = time.monotonic() + _QUICK_S - _REPORT_EVERY_S
 
-    def report(partial: Partial) -> None:
+    def report(partial: PartialAnalysis) -> None:
         nonlocal told
         now = time.monotonic()
         if now - told < _REPORT_EVERY_S:

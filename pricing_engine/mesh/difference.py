@@ -21,7 +21,7 @@ from pricing_engine.kernels.mesh import Floats, Mesh
 from pricing_engine.kernels.solid.mass import body_measures
 from pricing_engine.kernels.spatial.bvh import build_bvh
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.instances import Part
+from pricing_engine.mesh.instances import PartMesh
 from pricing_engine.mesh.integrity import Topology, measure_topology
 from pricing_engine.mesh.repair import repair
 from pricing_engine.mesh.weld import canonical_indexed
@@ -58,7 +58,7 @@ np.savez(sys.argv[2], **left)
 _MEND = "take it away in the CAD program and export the result"
 
 
-def subtract(parts: Sequence[Part], negatives: Sequence[Part]) -> list[Part]:
+def subtract(parts: Sequence[PartMesh], negatives: Sequence[PartMesh]) -> list[PartMesh]:
     """Each of ``parts`` without the space that ``negatives`` enclose; all of them in one coordinate system.
 
     Raises :class:`CorruptModel` where a mesh is not closed, where a negative volume runs through itself, and where the
@@ -84,7 +84,7 @@ def subtract(parts: Sequence[Part], negatives: Sequence[Part]) -> list[Part]:
     return [left.get(i, part) for i, part in enumerate(parts)]
 
 
-def _run(given: dict[str, NDArray[np.generic] | int], count: int) -> list[Part]:
+def _run(given: dict[str, NDArray[np.generic] | int], count: int) -> list[PartMesh]:
     with tempfile.TemporaryDirectory(prefix="facet-difference-") as folder:
         source, target = Path(folder, "given.npz"), Path(folder, "left.npz")
         np.savez(source, **given)  # type: ignore[arg-type]
@@ -101,10 +101,10 @@ def _run(given: dict[str, NDArray[np.generic] | int], count: int) -> list[Part]:
         if done.returncode != 0 or not target.exists():
             raise CorruptModel(f"its negative volume can't be taken away; {_MEND}")
         with np.load(target) as left:
-            return [Part(left[f"vertices_{i}"], left[f"facets_{i}"].astype(np.int64)) for i in range(count)]
+            return [PartMesh(left[f"vertices_{i}"], left[f"facets_{i}"].astype(np.int64)) for i in range(count)]
 
 
-def _box(part: Part) -> tuple[Floats, Floats]:
+def _box(part: PartMesh) -> tuple[Floats, Floats]:
     used = part.vertices[part.facets.reshape(-1)]
     return used.min(axis=0), used.max(axis=0)
 
@@ -113,7 +113,7 @@ def _meet(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> bool:
     return bool((one[0] <= other[1]).all() and (other[0] <= one[1]).all())
 
 
-def _shells(negative: Part) -> list[tuple[Mesh, bool]]:
+def _shells(negative: PartMesh) -> list[tuple[Mesh, bool]]:
     """Closed shells of one negative volume, facing outwards, the largest first, and whether each adds to it or is a
     cavity in it."""
     mesh, topology = _closed(negative, "a negative volume")
@@ -136,7 +136,7 @@ def _shells(negative: Part) -> list[tuple[Mesh, bool]]:
     return shells
 
 
-def _closed(part: Part, what: str) -> tuple[Mesh, Topology]:
+def _closed(part: PartMesh, what: str) -> tuple[Mesh, Topology]:
     """The part as a mesh that is closed and faces outwards: by the file's own indices, or welded where it is not."""
     names, facets = np.unique(part.facets, return_inverse=True)
     indexed = Mesh(np.ascontiguousarray(part.vertices[names]), facets.reshape(-1, 3).astype(np.int32))

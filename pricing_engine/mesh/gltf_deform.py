@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.instances import Part
+from pricing_engine.mesh.instances import PartMesh
 
 _BLOCK = 1 << 15
 
@@ -37,8 +37,8 @@ def morphed(vertices: NDArray[np.float64], targets: Iterable[tuple[float, NDArra
 
 
 def repeated(
-    part: Part, translation: NDArray[np.float64], rotation: NDArray[np.float64], scale: NDArray[np.float64]
-) -> Part:
+    part: PartMesh, translation: NDArray[np.float64], rotation: NDArray[np.float64], scale: NDArray[np.float64]
+) -> PartMesh:
     """One part of ``len(translation)`` copies of ``part``, each scaled, turned and moved; mirrored ones turn round."""
     matrices = turned(rotation) * scale[:, None, :]
     copies, vertex_count = len(translation), len(part.vertices)
@@ -51,12 +51,12 @@ def repeated(
         mirrored = np.prod(scale, axis=1) < 0
     facets = part.facets + (np.arange(copies) * vertex_count)[:, None, None]
     facets[mirrored] = facets[mirrored, :, ::-1]
-    return Part(vertices.reshape(-1, 3), facets.reshape(-1, 3))
+    return PartMesh(vertices.reshape(-1, 3), facets.reshape(-1, 3))
 
 
 def skinned(
-    part: Part, joints: NDArray[np.float64], weights: NDArray[np.float64], matrices: NDArray[np.float64]
-) -> Part:
+    part: PartMesh, joints: NDArray[np.float64], weights: NDArray[np.float64], matrices: NDArray[np.float64]
+) -> PartMesh:
     """``part`` moved by its joints: ``joints`` and ``weights`` (V, K), joint ``matrices`` (J, 4, 4).
 
     Weights are divided by their sum. A facet of which most corners are mirrored turns round.
@@ -77,11 +77,11 @@ def skinned(
             mirrored[block] = np.linalg.det(blend[:, :, :3]) < 0
     turns = mirrored[part.facets].sum(axis=1) >= 2
     facets = np.where(turns[:, None], part.facets[:, ::-1], part.facets)
-    return Part(vertices, facets)
+    return PartMesh(vertices, facets)
 
 
 def _influences(
-    part: Part, joints: NDArray[np.float64], weights: NDArray[np.float64], joint_count: int
+    part: PartMesh, joints: NDArray[np.float64], weights: NDArray[np.float64], joint_count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Joints (V, K) and shares (V, K), ordered by joint, so that vertices of equal influences are summed alike."""
     if joints.shape != weights.shape or len(joints) != len(part.vertices):

@@ -23,7 +23,7 @@ from pricing_engine.mesh.gltf_extensions import (
     compressed,
 )
 from pricing_engine.mesh.gltf_nodes import Nodes
-from pricing_engine.mesh.instances import Instance, Part, assemble, check_facet_count
+from pricing_engine.mesh.instances import Instance, PartMesh, assemble, check_facet_count
 from pricing_engine.mesh.raw_mesh import Note, Parsed, check_indices
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
@@ -35,7 +35,7 @@ class _Primitive:
     """``part`` of a mesh primitive; ``used``: which of the file's vertices it keeps (None: all)."""
 
     source: Json
-    part: Part
+    part: PartMesh
     used: NDArray[np.int64] | None
 
 
@@ -132,15 +132,15 @@ class Scene:
         if len(facets) == 0:
             return None
         if len(vertices) <= 3 * len(facets):
-            return _Primitive(primitive, Part(vertices, facets), None)
+            return _Primitive(primitive, PartMesh(vertices, facets), None)
         used, renamed = np.unique(facets, return_inverse=True)  # copies of what no facet names would cost memory
-        return _Primitive(primitive, Part(vertices[used], renamed.reshape(-1, 3)), used)
+        return _Primitive(primitive, PartMesh(vertices[used], renamed.reshape(-1, 3)), used)
 
     def _attribute(self, primitive: _Primitive, accessor: object, kind: str) -> NDArray[np.float64]:
         values = self._accessors.read(accessor, kind)
         return values if primitive.used is None else values[primitive.used]
 
-    def _morph(self, primitive: _Primitive, weights: list[Any]) -> Part:
+    def _morph(self, primitive: _Primitive, weights: list[Any]) -> PartMesh:
         targets = [
             (float(weight), self._attribute(primitive, target["POSITION"], "VEC3"))
             for weight, target in zip(weights, primitive.source.get("targets", []), strict=False)
@@ -179,7 +179,7 @@ class Scene:
             self._skins[index] = matrices
         return self._skins[index]
 
-    def _bend(self, part: Part, primitive: _Primitive, matrices: NDArray[np.float64]) -> Part:
+    def _bend(self, part: PartMesh, primitive: _Primitive, matrices: NDArray[np.float64]) -> PartMesh:
         attributes = primitive.source["attributes"]
         sets = 0
         while f"JOINTS_{sets}" in attributes and f"WEIGHTS_{sets}" in attributes:

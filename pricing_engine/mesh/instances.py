@@ -13,7 +13,7 @@ from pricing_engine.mesh.raw_mesh import FREE_COPIES, MAX_COPIES, MAX_FACETS, MA
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartMesh:
     """``vertices`` (V, 3) float64, ``facets`` (F, 3) integers, checked."""
 
     vertices: NDArray[np.float64]
@@ -24,7 +24,7 @@ class Part:
 class Instance:
     """``part`` placed by ``transform`` (4, 4): column vectors, x' = transform @ x."""
 
-    part: Part
+    part: PartMesh
     transform: NDArray[np.float64]
 
 

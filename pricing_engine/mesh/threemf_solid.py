@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pricing_engine.mesh.difference import subtract
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.instances import Instance, Part, assemble
+from pricing_engine.mesh.instances import Instance, PartMesh, assemble
 from pricing_engine.mesh.raw_mesh import check_indices
 from pricing_engine.mesh.slicer_project import MATERIAL, NEGATIVE, Project, TriangleRange, cura_role
 from pricing_engine.mesh.threemf_model import Key, Object, Placement
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 class _Piece:
     """Some triangles of an object; ``role`` is :data:`MATERIAL` or :data:`NEGATIVE`."""
 
-    part: Part
+    part: PartMesh
     role: str
 
 
@@ -34,7 +34,7 @@ class Builder:
         self._objects, self._root, self._project = objects, root, project
         self._pieces: dict[tuple[Key, str | None], list[_Piece]] = {}
         self._solids: dict[Key, list[Instance]] = {}
-        self._differences: dict[tuple[tuple[int, bytes], ...], list[Part]] = {}
+        self._differences: dict[tuple[tuple[int, bytes], ...], list[PartMesh]] = {}
         self._counted: set[tuple[Key, str]] = set()
         self.left_out_types: Counter[str] = Counter()
         self.left_out_roles: Counter[str] = Counter()
@@ -84,9 +84,9 @@ class Builder:
             self._differences[tuple(same)] = self._difference(found)
         return [Instance(part, np.eye(4)) for part in self._differences[tuple(same)]]
 
-    def _difference(self, found: dict[str, list[Instance]]) -> list[Part]:
+    def _difference(self, found: dict[str, list[Instance]]) -> list[PartMesh]:
         self.subtracted += len(found[NEGATIVE])
-        parts, negatives = ([Part(*assemble([each])) for each in found[role]] for role in (MATERIAL, NEGATIVE))
+        parts, negatives = ([PartMesh(*assemble([each])) for each in found[role]] for role in (MATERIAL, NEGATIVE))
         for part in (*parts, *negatives):
             if not np.isfinite(part.vertices).all():
                 raise CorruptModel("a coordinate of the 3MF is no number or infinite; repair the model")
@@ -128,11 +128,11 @@ class Builder:
             chosen = facets[roles == number] if ranges else facets
             if len(chosen):
                 given = role if number < 0 else ranges[number].role
-                piece = self._piece((key, str(number)), thing.kind, Part(vertices, chosen), given)
+                piece = self._piece((key, str(number)), thing.kind, PartMesh(vertices, chosen), given)
                 if piece is not None:
                     yield piece
 
-    def _piece(self, name: tuple[Key, str], kind: str, part: Part, role: str | None) -> _Piece | None:
+    def _piece(self, name: tuple[Key, str], kind: str, part: PartMesh, role: str | None) -> _Piece | None:
         """``part`` with its role; None, counted once a ``name``, where it is no material.
 
         A role from the slicer decides over the type ``other``, which Bambu gives to whatever is not a normal part.
@@ -157,7 +157,7 @@ class Builder:
             counter[kind] += 1
 
 
-def _is_closed(part: Part) -> bool:
+def _is_closed(part: PartMesh) -> bool:
     """Whether every edge is in an even number of facets, once equal positions are one. O(n log n)."""
     _, number = np.unique(part.vertices + 0.0, axis=0, return_inverse=True)
     corners = number.reshape(-1)[part.facets]

@@ -1,9 +1,9 @@
 """The price while stages still run: what the cheapest and the dearest part would cost that fit what is known so far.
 
-Both ends are quotes: a :class:`Partial` is filled up to an Analysis with the favourable and with the unfavourable end
-of a range for each measure that is still missing, and priced as any other. So there is one arithmetic of prices, and
-when nothing is missing both ends are the quote's total. The ranges hold for most models, not for all; how they were
-found, and how often the price lies outside, is in ``docs/decisions/0008-price-interval.md``.
+Both ends are quotes: a :class:`PartialAnalysis` is filled up to an Analysis with the favourable and with the
+unfavourable end of a range for each measure that is still missing, and priced as any other. So there is one arithmetic
+of prices, and when nothing is missing both ends are the quote's total. The ranges hold for most models, not for all;
+how they were found, and how often the price lies outside, is in ``docs/decisions/0008-price-interval.md``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis import schema as report
-from pricing_engine.analysis.progress import Partial
+from pricing_engine.analysis.progress import PartialAnalysis
 from pricing_engine.analysis.schema import Point
 from pricing_engine.pricing.book import PriceBook
 from pricing_engine.pricing.quote import Request, check_request, quote
@@ -86,7 +86,9 @@ class Interval:
         return Interval(low, high)
 
 
-def price_interval(partial: Partial, book: PriceBook, request: Request, before: Interval | None) -> Interval | None:
+def price_interval(
+    partial: PartialAnalysis, book: PriceBook, request: Request, before: Interval | None
+) -> Interval | None:
     """Return the interval of the total for a request of one material and one quantity; see :func:`price_intervals`.
 
     Raises PricingError for a request of several.
@@ -99,7 +101,7 @@ def price_interval(partial: Partial, book: PriceBook, request: Request, before: 
 
 
 def price_intervals(
-    partial: Partial, book: PriceBook, request: Request, before: Mapping[Key, Interval] | None
+    partial: PartialAnalysis, book: PriceBook, request: Request, before: Mapping[Key, Interval] | None
 ) -> dict[Key, Interval] | None:
     """Return the interval of each option's total, inside the one in ``before``; None if the model can't be priced.
 
@@ -113,7 +115,7 @@ def price_intervals(
     return {key: interval.inside(before.get(key) if before else None) for key, interval in found.items()}
 
 
-def _bounds(partial: Partial, book: PriceBook, request: Request) -> dict[Key, Interval] | None:
+def _bounds(partial: PartialAnalysis, book: PriceBook, request: Request) -> dict[Key, Interval] | None:
     """Price both ends of every orientation: from the lowest cheap one to the highest dear one."""
     if not _priceable(partial):
         return None
@@ -135,7 +137,7 @@ def _totals(analysis: report.Analysis, book: PriceBook, request: Request) -> dic
     return {(o.material, o.quantity): o.total for o in options if o.lead_time_days is not None}
 
 
-def _priceable(partial: Partial) -> bool:
+def _priceable(partial: PartialAnalysis) -> bool:
     """Return whether the model has a price, or may still turn out to have one."""
     if "geometry" in partial.ended and (known(partial.volume_mm3) or 0.0) <= 0:
         return False
@@ -143,12 +145,12 @@ def _priceable(partial: Partial) -> bool:
     return all(map(math.isfinite, given)) and min(given[2:]) > 0
 
 
-def _sides(partial: Partial) -> Point:
+def _sides(partial: PartialAnalysis) -> Point:
     (x0, y0, z0), (x1, y1, z1) = partial.bbox_min_mm, partial.bbox_max_mm
     return x1 - x0, y1 - y0, z1 - z0
 
 
-def _volume(partial: Partial) -> Range:
+def _volume(partial: PartialAnalysis) -> Range:
     """Volume (mm3): before the geometry stage ends from the signed volume, as far as the surface is closed."""
     if partial.volume_mm3 is not None:
         return partial.volume_mm3, partial.volume_mm3
@@ -163,28 +165,28 @@ def _volume(partial: Partial) -> Range:
     return max(low, least), max(min(high, most), least)
 
 
-def _area(partial: Partial) -> Range:
+def _area(partial: PartialAnalysis) -> Range:
     """Area (mm2) of the solid's surface."""
     if partial.surface_area_mm2 is not None:
         return partial.surface_area_mm2, partial.surface_area_mm2
     return _least_share(partial, OVERLAP_AREA_SHARE) * partial.area_mm2, (1 + CLEAN) * partial.area_mm2
 
 
-def _least_share(partial: Partial, usual: float) -> float:
+def _least_share(partial: PartialAnalysis, usual: float) -> float:
     """Share of the signed volume, or of the area, that the solid has at least."""
     if partial.clean:
         return 1 - CLEAN
     return FULL_SHARE if abs(partial.signed_volume_mm3) > FULL * math.prod(_sides(partial)) else usual
 
 
-def _reach(partial: Partial, end: int) -> dict[str, float | None]:
+def _reach(partial: PartialAnalysis, end: int) -> dict[str, float | None]:
     """Share of the area by ball radius (mm)."""
     if "finishing" in partial.ended:
         return dict(partial.reach)
     return {radius: 1.0 if end == CHEAP else _least_reach(partial, float(radius)) for radius in partial.reach}
 
 
-def _least_reach(partial: Partial, radius_mm: float) -> float:
+def _least_reach(partial: PartialAnalysis, radius_mm: float) -> float:
     """Share that a ball reaches at least: the smaller for the part's thickness or for its facets, the more."""
     for_thickness = radius_mm * partial.area_mm2 / _volume(partial)[DEAR]
     for_facets = radius_mm / math.sqrt(partial.area_mm2 / partial.facets)
@@ -192,7 +194,7 @@ def _least_reach(partial: Partial, radius_mm: float) -> float:
     return min(max(by_thickness, FLAT_REACH - for_facets, 0.0), 1.0)
 
 
-def _poses(partial: Partial) -> list[Pose]:
+def _poses(partial: PartialAnalysis) -> list[Pose]:
     """Return the best orientation; before it is found, those that it may be.
 
     Without support along an axis of the box the part stands on that, or, if stocky, leans as low. Otherwise it lies
@@ -220,7 +222,7 @@ def _along(down: Point, sides: Point) -> float:
     return sum(abs(u) * side for u, side in zip(down, sides, strict=True))
 
 
-def _filled(partial: Partial, pose: Pose, end: int) -> report.Analysis:
+def _filled(partial: PartialAnalysis, pose: Pose, end: int) -> report.Analysis:
     """Return the Analysis with the cheap or the dear ``end`` of what is missing, ``pose`` as its best orientation."""
     sides, unknown = _sides(partial), report.ThicknessSummary(None, None, None)
     given, trapped = partial.given_support_mm3, partial.trapped_mm3
@@ -254,7 +256,7 @@ def _filled(partial: Partial, pose: Pose, end: int) -> report.Analysis:
     )
 
 
-def _most_trapped(partial: Partial) -> float:
+def _most_trapped(partial: PartialAnalysis) -> float:
     """Space (mm3) without a way out, at most: none where nothing overhangs, as the ceiling of a hollow would."""
     if partial.clear_down is not None:
         return 0.0

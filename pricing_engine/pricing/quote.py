@@ -24,12 +24,12 @@ from pricing_engine.processes.errors import (
     UnknownMaterial,
     UnknownPartner,
 )
-from pricing_engine.processes.lines import Line, LineItems
+from pricing_engine.processes.lines import LineItems, PriceLine
 from pricing_engine.processes.money import CENT, ZERO, billed, canonical_digest, exact
-from pricing_engine.processes.part import Extras, Part, part_of
+from pricing_engine.processes.part import Extras, PricedPart, part_of
 from pricing_engine.processes.powder_bed import powder_plan
 from pricing_engine.processes.price_tables import Casting, PowderBed, ResinPrint
-from pricing_engine.processes.process import Plan, Reason, Work
+from pricing_engine.processes.process import ProcessCost, ProcessPlan, VerdictReason
 from pricing_engine.processes.resin import resin_plan
 from pricing_engine.processes.verdict import model_reasons, sort_reasons, verdict_of, wall_reasons
 
@@ -55,9 +55,9 @@ class Option(NamedTuple):
     lead_time_days: int | None
     finished_mass_g: Decimal | None
     metal_charged_g: Decimal | None
-    lines: tuple[Line, ...]
+    lines: tuple[PriceLine, ...]
     verdict: str
-    reasons: tuple[Reason, ...]
+    reasons: tuple[VerdictReason, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready option; money as text, masses as numbers of three decimals."""
@@ -191,7 +191,7 @@ def _check_extras(process: str, rates: Casting | ResinPrint | PowderBed, extras:
         raise PricingError(f"process {process!r} offers no plating, stones or engraving")
 
 
-def _plan(part: Part, rates: Casting | ResinPrint | PowderBed, book: PriceBook) -> Plan:
+def _plan(part: PricedPart, rates: Casting | ResinPrint | PowderBed, book: PriceBook) -> ProcessPlan:
     if isinstance(rates, Casting):
         return casting_plan(part, rates, book.tables.fine_metals)
     return resin_plan(part, rates) if isinstance(rates, ResinPrint) else powder_plan(part, rates)
@@ -239,7 +239,7 @@ def _options(
     return options
 
 
-def _with_discount(work: Work, extras: Extras, book: PriceBook) -> tuple[Line, ...]:
+def _with_discount(work: ProcessCost, extras: Extras, book: PriceBook) -> tuple[PriceLine, ...]:
     """Return the lines with the partner's discount on all but metal as the last: its share x minus what it is of."""
     if extras.partner is None:
         return tuple(work.lines)

@@ -16,10 +16,10 @@ from typing import NamedTuple
 from pricing_engine.processes.errors import UnknownPlating, UnknownSetting
 from pricing_engine.processes.lines import LineItems
 from pricing_engine.processes.money import ONE, ZERO, billed
-from pricing_engine.processes.part import Extras, Part
+from pricing_engine.processes.part import Extras, PricedPart
 from pricing_engine.processes.price_tables import Casting, CastingMaterial, FineMetal, Tree
 from pricing_engine.processes.printing import ResinRun, extra_days, resin_run, shared_runs
-from pricing_engine.processes.process import Plan, Reason, Work, add_finishing
+from pricing_engine.processes.process import ProcessCost, ProcessPlan, VerdictReason, add_finishing
 
 PI = Decimal("3.141592653589793")
 
@@ -62,10 +62,10 @@ def tree_capacity(box_mm: tuple[Decimal, Decimal, Decimal], tree: Tree) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class CastingPlan(Plan):
+class CastingPlan(ProcessPlan):
     """A part on the pattern printer and the tree; both are the same for every alloy."""
 
-    part: Part
+    part: PricedPart
     rates: Casting
     fine_metals: Mapping[str, FineMetal]
     run: ResinRun
@@ -79,19 +79,23 @@ class CastingPlan(Plan):
         room = material.melt_limit_g - tree.trunk_volume_mm3 * grams
         return max(0, int((room / piece).to_integral_value(ROUND_FLOOR)))
 
-    def reasons(self, material: str) -> list[Reason]:
+    def reasons(self, material: str) -> list[VerdictReason]:
         """Return whether pattern, flask and crucible hold the piece."""
         found = []
         if not self.run.capacity:
-            found.append(Reason("pattern_too_large", "error", "the pattern does not fit on the pattern printer"))
+            found.append(VerdictReason("pattern_too_large", "error", "the pattern does not fit on the pattern printer"))
         if not self.by_room:
-            found.append(Reason("flask_too_small", "error", "the piece does not fit into the flask, however turned"))
+            found.append(
+                VerdictReason("flask_too_small", "error", "the piece does not fit into the flask, however turned")
+            )
         if not self.by_melt(self.rates.materials[material]):
             limit = self.rates.materials[material].melt_limit_g
-            found.append(Reason("melt_too_heavy", "error", f"piece and tree need more than {limit:f} g of metal"))
+            found.append(
+                VerdictReason("melt_too_heavy", "error", f"piece and tree need more than {limit:f} g of metal")
+            )
         return found
 
-    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> Work:
+    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> ProcessCost:
         """Return the order's lines, from set-up to extras; a piece too large is priced as one a tree."""
         rates, part, tree = self.rates, self.part, self.rates.tree
         alloy, surface = rates.materials[material], rates.finishes[finish]
@@ -122,7 +126,7 @@ class CastingPlan(Plan):
         add_finishing(items, part, surface, quantity, f"casting.finishes.{finish}")
         days = rates.lead_time_days + surface.days + self._add_extras(items, quantity, extras)
         days += extra_days(trees, tree.trees_per_day) + extra_days(platforms, rates.printer.runs_per_day)
-        return Work(items.lines, days, masses.finished_g, metal_g / quantity)
+        return ProcessCost(items.lines, days, masses.finished_g, metal_g / quantity)
 
     def _add_metal(self, items: LineItems, material: str, alloy: CastingMaterial, metal_g: Decimal) -> None:
         """Add the metal by fine content where the book has a fine price for it, by the gram of alloy otherwise."""
@@ -161,7 +165,7 @@ class CastingPlan(Plan):
         return days
 
 
-def casting_plan(part: Part, rates: Casting, fine_metals: Mapping[str, FineMetal]) -> CastingPlan:
+def casting_plan(part: PricedPart, rates: Casting, fine_metals: Mapping[str, FineMetal]) -> CastingPlan:
     """Place the part on the pattern printer and the tree; sprues grow with its volume."""
     per_sprue = rates.tree.part_volume_per_sprue_mm3
     return CastingPlan(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pricing_engine.processes.money import ZERO, amount, billed, plain
 
 
-class Line(NamedTuple):
+class PriceLine(NamedTuple):
     """One line, for the whole order. ``quantity`` has three decimals, ``amount`` two; ``source`` is a dotted key."""
 
     code: str
@@ -36,13 +36,13 @@ class LineItems:
     """Collects the lines of one option, in the order of the work; what costs nothing is left out."""
 
     def __init__(self) -> None:
-        self.lines: list[Line] = []
+        self.lines: list[PriceLine] = []
 
     def add(self, code: str, label: str, quantity: Decimal | int, unit: str, rate: Decimal, source: str) -> None:
         """Append ``quantity`` (rounded to three decimals) x ``rate``; nothing if either is zero."""
         shown = billed(Decimal(quantity))
         if shown and rate:
-            self.lines.append(Line(code, label, shown, unit, rate, amount(shown, rate), source))
+            self.lines.append(PriceLine(code, label, shown, unit, rate, amount(shown, rate), source))
 
     def total(self, without: tuple[str, ...] = ()) -> Decimal:
         """Return the sum of amounts, lines with a code in ``without`` left out."""

@@ -31,7 +31,7 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PricedPart:
     """One piece: volume (mm3), area (mm2), box (mm), reach by ball radius, and its placements, the preferred first."""
 
     volume_mm3: Decimal
@@ -57,7 +57,7 @@ def known(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def part_of(analysis: Analysis) -> Part | None:
+def part_of(analysis: Analysis) -> PricedPart | None:
     """Return the piece, or None where it can't be priced: no volume, area or box, or a volume of zero or less."""
     geometry = analysis.geometry
     volume, area = known(geometry.volume_mm3), known(geometry.surface_area_mm2)
@@ -73,7 +73,7 @@ def part_of(analysis: Analysis) -> Part | None:
         for radius, share in analysis.finishing.reach_area_fraction.items()
         if known(share) is not None and share is not None
     }
-    return Part(
+    return PricedPart(
         volume_mm3=exact_volume,
         area_mm2=measured(area),
         box_mm=(measured(sides[0]), measured(sides[1]), measured(sides[2])),

@@ -11,30 +11,30 @@ from decimal import Decimal
 
 from pricing_engine.processes.lines import LineItems
 from pricing_engine.processes.money import ZERO
-from pricing_engine.processes.part import Extras, Part, Placement
+from pricing_engine.processes.part import Extras, Placement, PricedPart
 from pricing_engine.processes.price_tables import PowderBed
 from pricing_engine.processes.printing import extra_days, grid_capacity, shared_runs, whole_layers
-from pricing_engine.processes.process import Plan, Reason, Work, add_finishing, finished_mass_g
+from pricing_engine.processes.process import ProcessCost, ProcessPlan, VerdictReason, add_finishing, finished_mass_g
 
 
 @dataclass(frozen=True, slots=True)
-class PowderPlan(Plan):
+class PowderPlan(ProcessPlan):
     """A part in the build box: the placement that takes, and pieces a layer of the build (0: it does not fit)."""
 
-    part: Part
+    part: PricedPart
     rates: PowderBed
     placement: Placement
     capacity: int
     box_mm3: Decimal
 
-    def reasons(self, material: str) -> list[Reason]:
+    def reasons(self, material: str) -> list[VerdictReason]:
         """Return whether the machine holds the piece."""
         if self.capacity:
             return []
         sides = " x ".join(f"{side.normalize():f}" for side in self.rates.machine.build_box_mm)
-        return [Reason("part_too_large", "error", f"the piece does not fit into the build box of {sides} mm")]
+        return [VerdictReason("part_too_large", "error", f"the piece does not fit into the build box of {sides} mm")]
 
-    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> Work:
+    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> ProcessCost:
         """Return the order's lines; a piece too large is priced as one a build."""
         rates, part, machine = self.rates, self.part, self.rates.machine
         powder, surface = rates.materials[material], rates.finishes[finish]
@@ -54,10 +54,10 @@ class PowderPlan(Plan):
         add_finishing(items, part, surface, quantity, f"powder-bed.finishes.{finish}")
         days = rates.lead_time_days + surface.days + extra_days(builds, machine.builds_per_day)
         mass = finished_mass_g(part.volume_mm3, part, surface, powder.density_g_cm3)
-        return Work(items.lines, days, mass, ZERO)
+        return ProcessCost(items.lines, days, mass, ZERO)
 
 
-def powder_plan(part: Part, rates: PowderBed) -> PowderPlan:
+def powder_plan(part: PricedPart, rates: PowderBed) -> PowderPlan:
     """Place the part in the build: in the first orientation that fits, or lying on any side of its box."""
     width, depth, height = rates.machine.build_box_mm
     a, b, c = part.box_mm

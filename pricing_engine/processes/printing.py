@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from pricing_engine.processes.money import ONE, ZERO
-from pricing_engine.processes.part import Part, Placement
+from pricing_engine.processes.part import Placement, PricedPart
 from pricing_engine.processes.price_tables import Printer, Resin
 
 TILT_S = Decimal(5)
@@ -67,7 +67,7 @@ class ResinRun:
     resin_cm3: Decimal
 
 
-def resin_run(part: Part, printer: Printer, resin: Resin) -> ResinRun:
+def resin_run(part: PricedPart, printer: Printer, resin: Resin) -> ResinRun:
     """Place the part in the first of its placements that fits; the most favourable one is tried first."""
     fallback = None
     for placement in part.placements:
@@ -79,7 +79,7 @@ def resin_run(part: Part, printer: Printer, resin: Resin) -> ResinRun:
     return fallback
 
 
-def _run(part: Part, placement: Placement, printer: Printer, resin: Resin) -> ResinRun:
+def _run(part: PricedPart, placement: Placement, printer: Printer, resin: Resin) -> ResinRun:
     lift = printer.support_lift_mm if placement.support_mm3 > ZERO else ZERO
     height = placement.height_mm + lift
     fits = height <= printer.height_mm

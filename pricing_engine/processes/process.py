@@ -5,13 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from pricing_engine.processes.lines import Line, LineItems
+from pricing_engine.processes.lines import LineItems, PriceLine
 from pricing_engine.processes.money import ONE, ZERO
-from pricing_engine.processes.part import Extras, Part
+from pricing_engine.processes.part import Extras, PricedPart
 from pricing_engine.processes.price_tables import Finish
 
 
-class Reason(NamedTuple):
+class VerdictReason(NamedTuple):
     """Why a verdict is what it is. ``error`` rejects, ``warning`` asks for a person, ``info`` only tells."""
 
     code: str
@@ -19,26 +19,26 @@ class Reason(NamedTuple):
     message: str
 
 
-class Work(NamedTuple):
+class ProcessCost(NamedTuple):
     """One option's work: the order's lines, and the masses (g) of one piece."""
 
-    lines: list[Line]
+    lines: list[PriceLine]
     lead_time_days: int
     finished_mass_g: Decimal
     metal_charged_g: Decimal
 
 
-class Plan(Protocol):
+class ProcessPlan(Protocol):
     """A part planned on a process: measured against machines once, then priced for each material and quantity."""
 
-    def reasons(self, material: str) -> list[Reason]:
+    def reasons(self, material: str) -> list[VerdictReason]:
         """Return what machines and material say against this part."""
 
-    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> Work:
+    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> ProcessCost:
         """Return the lines for ``quantity`` pieces."""
 
 
-def add_finishing(items: LineItems, part: Part, finish: Finish, quantity: int, key: str) -> None:
+def add_finishing(items: LineItems, part: PricedPart, finish: Finish, quantity: int, key: str) -> None:
     """Add what a machine tool reaches at its rate, the rest by hand; all by hand where the reach is not known."""
     reached = min(part.reach.get(finish.tool_radius_mm.normalize(), ZERO), ONE)
     area = part.area_cm2 * quantity
@@ -49,6 +49,6 @@ def add_finishing(items: LineItems, part: Part, finish: Finish, quantity: int, k
     items.add("finish", finish.label, quantity, "piece", finish.per_piece, f"{key}.per_piece")
 
 
-def finished_mass_g(cast_volume_mm3: Decimal, part: Part, finish: Finish, density_g_cm3: Decimal) -> Decimal:
+def finished_mass_g(cast_volume_mm3: Decimal, part: PricedPart, finish: Finish, density_g_cm3: Decimal) -> Decimal:
     """Return the mass left after the finish has taken ``removal_mm`` off the whole surface."""
     return max(ZERO, cast_volume_mm3 - part.area_mm2 * finish.removal_mm) * density_g_cm3 / 1000

@@ -6,27 +6,29 @@ from dataclasses import dataclass
 
 from pricing_engine.processes.lines import LineItems
 from pricing_engine.processes.money import ZERO
-from pricing_engine.processes.part import Extras, Part
+from pricing_engine.processes.part import Extras, PricedPart
 from pricing_engine.processes.price_tables import ResinPrint
 from pricing_engine.processes.printing import ResinRun, extra_days, resin_run, shared_runs
-from pricing_engine.processes.process import Plan, Reason, Work, add_finishing, finished_mass_g
+from pricing_engine.processes.process import ProcessCost, ProcessPlan, VerdictReason, add_finishing, finished_mass_g
 
 
 @dataclass(frozen=True, slots=True)
-class ResinPlan(Plan):
+class ResinPlan(ProcessPlan):
     """A part on the platform; layer height and exposure, so the run, differ by resin."""
 
-    part: Part
+    part: PricedPart
     rates: ResinPrint
     runs: dict[str, ResinRun]
 
-    def reasons(self, material: str) -> list[Reason]:
+    def reasons(self, material: str) -> list[VerdictReason]:
         """Return whether the machine holds the piece."""
         if self.runs[material].capacity:
             return []
-        return [Reason("part_too_large", "error", "the piece does not fit on the platform in its best orientation")]
+        return [
+            VerdictReason("part_too_large", "error", "the piece does not fit on the platform in its best orientation")
+        ]
 
-    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> Work:
+    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> ProcessCost:
         """Return the order's lines; a piece too large is priced as one a platform."""
         rates, run = self.rates, self.runs[material]
         resin, surface = rates.materials[material], rates.finishes[finish]
@@ -42,10 +44,10 @@ class ResinPlan(Plan):
         add_finishing(items, self.part, surface, quantity, f"resin.finishes.{finish}")
         days = rates.lead_time_days + surface.days + extra_days(platforms, rates.printer.runs_per_day)
         mass = finished_mass_g(self.part.volume_mm3, self.part, surface, resin.density_g_cm3)
-        return Work(items.lines, days, mass, ZERO)
+        return ProcessCost(items.lines, days, mass, ZERO)
 
 
-def resin_plan(part: Part, rates: ResinPrint) -> ResinPlan:
+def resin_plan(part: PricedPart, rates: ResinPrint) -> ResinPlan:
     """Place the part on the platform once for each resin."""
     runs = {name: resin_run(part, rates.printer, resin) for name, resin in rates.materials.items()}
     return ResinPlan(part, rates, runs)

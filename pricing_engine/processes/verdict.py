@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from pricing_engine.analysis.schema import Analysis
-from pricing_engine.processes.part import Part, known
+from pricing_engine.processes.part import PricedPart, known
 from pricing_engine.processes.price_tables import Limits, Wall
-from pricing_engine.processes.process import Reason
+from pricing_engine.processes.process import VerdictReason
 
 _RANK = {"error": 0, "warning": 1, "info": 2}
 _VERDICT = {"error": "rejected", "warning": "review", "info": "manufacturable"}
@@ -22,78 +22,78 @@ _JUDGED_BY_LIMITS = {"no_volume", "thin_walls", "trapped_volume"}
 _SAID = {"separate_pieces", "inside_out"}  # what a customer should know of what is priced, also where all is well
 
 
-def verdict_of(reasons: Iterable[Reason]) -> str:
+def verdict_of(reasons: Iterable[VerdictReason]) -> str:
     """Return ``rejected``, ``review`` or ``manufacturable``."""
     worst = min((reason.severity for reason in reasons), key=_RANK.__getitem__, default="info")
     return _VERDICT[worst]
 
 
-def sort_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+def sort_reasons(reasons: Iterable[VerdictReason]) -> tuple[VerdictReason, ...]:
     """Return the reasons, the worst first, then by code and message, each once."""
     return tuple(sorted(set(reasons), key=lambda r: (_RANK[r.severity], r.code, r.message)))
 
 
-def model_reasons(analysis: Analysis, part: Part | None, limits: Limits) -> list[Reason]:
+def model_reasons(analysis: Analysis, part: PricedPart | None, limits: Limits) -> list[VerdictReason]:
     """Return what the model itself says, the same for every material of a process."""
     found = [*_volume(analysis, part), *_integrity(analysis)]
     trapped = known(analysis.slices.trapped_volume_mm3)
     if trapped is None:
-        found.append(Reason("trapped_volume_unknown", "info", "enclosed empty space was not measured"))
+        found.append(VerdictReason("trapped_volume_unknown", "info", "enclosed empty space was not measured"))
     elif trapped > limits.trapped_volume_mm3:
         message = f"{trapped:.1f} mm3 of empty space has no way out (limit {limits.trapped_volume_mm3:f})"
-        found.append(Reason("trapped_volume", "warning", message))
+        found.append(VerdictReason("trapped_volume", "warning", message))
     covered = {reason.code for reason in found} | _JUDGED_BY_LIMITS
     for check in analysis.checks:
         if (check.severity != "info" or check.code in _SAID) and check.code not in covered:
             severity = "info" if check.severity == "info" else "warning"
-            found.append(Reason(check.code, severity, check.message))
+            found.append(VerdictReason(check.code, severity, check.message))
     return found
 
 
-def _volume(analysis: Analysis, part: Part | None) -> list[Reason]:
+def _volume(analysis: Analysis, part: PricedPart | None) -> list[VerdictReason]:
     if part is not None:
         return []
     if known(analysis.geometry.volume_mm3) is None:
-        return [Reason("volume_unknown", "error", "the volume can't be measured, so nothing can be priced")]
-    return [Reason("no_volume", "error", "the model encloses no volume, so there is nothing to make")]
+        return [VerdictReason("volume_unknown", "error", "the volume can't be measured, so nothing can be priced")]
+    return [VerdictReason("no_volume", "error", "the model encloses no volume, so there is nothing to make")]
 
 
-def _integrity(analysis: Analysis) -> list[Reason]:
+def _integrity(analysis: Analysis) -> list[VerdictReason]:
     integrity, found = analysis.integrity, []
     if integrity.boundary_edges:
         message = f"the surface is open at {integrity.boundary_edges} edges: the volume is an estimate"
-        found.append(Reason("open_edges", "warning", message))
+        found.append(VerdictReason("open_edges", "warning", message))
     if not integrity.winding_consistent:
         message = "neighbouring facets disagree on which side is outside"
-        found.append(Reason("winding_inconsistent", "warning", message))
+        found.append(VerdictReason("winding_inconsistent", "warning", message))
     if integrity.non_manifold_edges:
         message = f"{integrity.non_manifold_edges} edges join three or more facets"
-        found.append(Reason("non_manifold_edges", "info", message))
+        found.append(VerdictReason("non_manifold_edges", "info", message))
     if integrity.self_intersecting_facets:
         message = f"{integrity.self_intersecting_facets} facets cut through others; overlaps are counted once"
-        found.append(Reason("self_intersections", "info", message))
+        found.append(VerdictReason("self_intersections", "info", message))
     return found
 
 
-def wall_reasons(analysis: Analysis, material: Wall, limits: Limits) -> list[Reason]:
+def wall_reasons(analysis: Analysis, material: Wall, limits: Limits) -> list[VerdictReason]:
     """Return what the material's wall limits say about the sphere thickness (not measured: a person looks)."""
     sphere = analysis.thickness.sphere
     p05, p50 = known(sphere.p05_mm), known(sphere.p50_mm)
     if p05 is None or p50 is None:
-        return [Reason("thickness_unknown", "warning", "the wall thickness was not measured")]
+        return [VerdictReason("thickness_unknown", "warning", "the wall thickness was not measured")]
     if p50 < material.least_wall_mm:
         needs = f"{material.label} needs {material.least_wall_mm:f}"
         message = f"half of the facets are on walls of {p50:.3f} mm or less; {needs}"
-        return [Reason("walls_too_thin", "error", message)]
+        return [VerdictReason("walls_too_thin", "error", message)]
     at, share = _thin_share(analysis, material.min_wall_mm)
     if share is not None and share > limits.thin_area_fraction:
         limit = f"limit {(100 * limits.thin_area_fraction).normalize():f} %"
         message = f"{100 * share:.1f} % of the area is on walls under {at:f} mm ({limit})"
-        return [Reason("thin_walls", "warning", message)]
+        return [VerdictReason("thin_walls", "warning", message)]
     if share is None and p05 < material.min_wall_mm:
         needs = f"{material.label} needs {material.min_wall_mm:f}"
         message = f"5 % of the facets are on walls of {p05:.3f} mm or less; {needs}"
-        return [Reason("thin_walls", "warning", message)]
+        return [VerdictReason("thin_walls", "warning", message)]
     return []
 
 

@@ -10,8 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
-from data.contracts.common import QuoteSummary
-from data.contracts.common import Reason as Finding
+from data.contracts.common import QuoteReason, QuoteSummary
 from data.contracts.crm import (
     CrmEvent,
     OrderApproved,
@@ -24,18 +23,18 @@ from data.contracts.crm import (
 )
 from data.contracts.lifecycle import OrderStatus, Step
 from data.crm import repository
-from data.crm.repository import Order
+from data.crm.repository import CrmOrderRow
 from data.kit import outbox
-from serve_app.kit.answers import Listed, PageAsked, Seen, json_answer, page_answer
-from serve_app.kit.app import database, nothing_more, service_app, state
-from serve_app.kit.authentication import Allow
-from serve_app.kit.order_schemas import Reason
+from serve_app.kit.answers import IfMatchVersion, Page, PageParams, json_response, page_response
+from serve_app.kit.app import build_service, database, no_resources, state
+from serve_app.kit.authentication import RequireRole
+from serve_app.kit.order_schemas import StepReason
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
 from serve_app.kit.texts import Text
 
 routes = APIRouter(tags=["crm"])
-Seller = Annotated[Principal, Depends(Allow(Role.SELLER))]
+Seller = Annotated[Principal, Depends(RequireRole(Role.SELLER))]
 
 
 class CrmOrder(BaseModel):
@@ -53,7 +52,7 @@ class CrmOrder(BaseModel):
     unit: str
     model_sha256: str
     quote: QuoteSummary | None
-    reasons: tuple[Finding, ...] | None
+    reasons: tuple[QuoteReason, ...] | None
     expires_at: AwareDatetime | None
     note: str | None
     created_at: AwareDatetime
@@ -65,13 +64,13 @@ class Note(BaseModel):
     note: Text | None = Field(max_length=2000)
 
 
-@routes.get("/orders", response_model=Listed[CrmOrder])
+@routes.get("/orders", response_model=Page[CrmOrder])
 async def board(
-    request: Request, asked: PageAsked, _who: Seller, status: Annotated[OrderStatus | None, Query()] = None
+    request: Request, asked: PageParams, _who: Seller, status: Annotated[OrderStatus | None, Query()] = None
 ) -> Response:
     """Orders, of one status or of all, newest first."""
 
-    return await page_answer(
+    return await page_response(
         request,
         f"crm orders {status}",
         asked,
@@ -87,11 +86,11 @@ async def order(request: Request, order_id: UUID, _who: Seller) -> Response:
         found = await repository.get(connection, order_id)
     if found is None:
         raise not_found("order")
-    return json_answer(_shown(found), version=found.version)
+    return json_response(_to_body(found), version=found.version)
 
 
 @routes.put("/orders/{order_id}/note", response_model=CrmOrder)
-async def annotate(request: Request, order_id: UUID, note: Note, _who: Seller, seen: Seen) -> Response:
+async def annotate(request: Request, order_id: UUID, note: Note, _who: Seller, seen: IfMatchVersion) -> Response:
     """Write a note on an order; with If-Match, unless somebody else has changed it meanwhile."""
     async with database(request).transaction() as connection:
         found = await repository.lock(connection, order_id, seen)
@@ -99,17 +98,17 @@ async def annotate(request: Request, order_id: UUID, note: Note, _who: Seller, s
             raise not_found("order")
         after = await repository.annotate(connection, found, note.note)
     state(request, "lists").forget()
-    return json_answer(_shown(after), version=after.version)
+    return json_response(_to_body(after), version=after.version)
 
 
 @routes.post("/orders/{order_id}/release", response_model=CrmOrder)
-async def release(request: Request, order_id: UUID, who: Seller, seen: Seen) -> Response:
+async def release(request: Request, order_id: UUID, who: Seller, seen: IfMatchVersion) -> Response:
     """Reviewed: the price holds."""
     return await _step(request, order_id, who, seen, Step.RELEASE, lambda _, told: OrderReleased(**told))
 
 
 @routes.post("/orders/{order_id}/approve", response_model=CrmOrder)
-async def approve(request: Request, order_id: UUID, who: Seller, seen: Seen) -> Response:
+async def approve(request: Request, order_id: UUID, who: Seller, seen: IfMatchVersion) -> Response:
     """To be made: it goes onto the board of the MES."""
     return await _step(
         request, order_id, who, seen, Step.APPROVE, lambda order, told: OrderApproved(**{**order.model_dump(), **told})
@@ -117,7 +116,7 @@ async def approve(request: Request, order_id: UUID, who: Seller, seen: Seen) -> 
 
 
 @routes.post("/orders/{order_id}/reject", response_model=CrmOrder)
-async def reject(request: Request, order_id: UUID, why: Reason, who: Seller, seen: Seen) -> Response:
+async def reject(request: Request, order_id: UUID, why: StepReason, who: Seller, seen: IfMatchVersion) -> Response:
     """It won't be made."""
     return await _step(
         request, order_id, who, seen, Step.REJECT, lambda _, told: OrderRejected(**told, reason=why.reason)
@@ -125,13 +124,13 @@ async def reject(request: Request, order_id: UUID, why: Reason, who: Seller, see
 
 
 @routes.post("/orders/{order_id}/close", response_model=CrmOrder)
-async def close(request: Request, order_id: UUID, who: Seller, seen: Seen) -> Response:
+async def close(request: Request, order_id: UUID, who: Seller, seen: IfMatchVersion) -> Response:
     """Delivered and paid."""
     return await _step(request, order_id, who, seen, Step.CLOSE, lambda _, told: OrderClosed(**told))
 
 
 @routes.post("/orders/{order_id}/cancel", response_model=CrmOrder)
-async def cancel(request: Request, order_id: UUID, why: Reason, who: Seller, seen: Seen) -> Response:
+async def cancel(request: Request, order_id: UUID, why: StepReason, who: Seller, seen: IfMatchVersion) -> Response:
     """Call it off for the customer, also while it is being made."""
     return await _step(
         request, order_id, who, seen, Step.CANCEL, lambda _, told: OrderWithdrawn(**told, reason=why.reason)
@@ -139,7 +138,7 @@ async def cancel(request: Request, order_id: UUID, why: Reason, who: Seller, see
 
 
 @routes.post("/orders/{order_id}/hold", response_model=CrmOrder)
-async def hold(request: Request, order_id: UUID, why: Reason, who: Seller, seen: Seen) -> Response:
+async def hold(request: Request, order_id: UUID, why: StepReason, who: Seller, seen: IfMatchVersion) -> Response:
     """Nothing happens to it for now."""
     return await _step(
         request,
@@ -152,7 +151,7 @@ async def hold(request: Request, order_id: UUID, why: Reason, who: Seller, seen:
 
 
 @routes.post("/orders/{order_id}/resume", response_model=CrmOrder)
-async def resume(request: Request, order_id: UUID, who: Seller, seen: Seen) -> Response:
+async def resume(request: Request, order_id: UUID, who: Seller, seen: IfMatchVersion) -> Response:
     """It goes on where it was."""
     return await _step(
         request,
@@ -170,7 +169,7 @@ async def _step(
     who: Principal,
     seen: int | None,
     step: Step,
-    event: Callable[[Order, dict[str, Any]], CrmEvent],
+    event: Callable[[CrmOrderRow, dict[str, Any]], CrmEvent],
 ) -> Response:
     """Take a step and tell it, in one transaction; ``event`` makes the event of the order before the step."""
     async with database(request).transaction() as connection:
@@ -186,13 +185,13 @@ async def _step(
         }
         await outbox.append(connection, event(before, told))
     state(request, "lists").forget()
-    return json_answer(_shown(after), version=after.version)
+    return json_response(_to_body(after), version=after.version)
 
 
-def _shown(order: Order) -> CrmOrder:
+def _to_body(order: CrmOrderRow) -> CrmOrder:
     return CrmOrder(order_id=order.id, **order.model_dump())
 
 
 def build() -> FastAPI:
     """The application, to be served under ``/crm``."""
-    return service_app("crm", [routes], nothing_more, "Sellers decide about orders.")
+    return build_service("crm", [routes], no_resources, "Sellers decide about orders.")

@@ -16,27 +16,27 @@ from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.timers import Timer
 from data.orders.sequencing import PredecessorMissing
-from serve_app.kit.background import Work, add_messaging
+from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
-from serve_app.kit.told import order_of, step_to_take, told_by
+from serve_app.kit.told import actor_and_revision, next_step, order_id_of
 
 _TIMER_INTERVAL_S = 5.0
 
 
-async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> None:
+async def handle_event(connection: Connection, _event: CloudEvent, data: EventData) -> None:
     """Open an order, or take the step that an event means; raises PredecessorMissing where it is early."""
     if isinstance(data, OrderSubmitted) and await repository.open_order(connection, data):
         return
-    ident = order_of(data)
+    ident = order_id_of(data)
     order = await repository.lock(connection, ident) if ident else None
     if order is None:
         if ident and isinstance(data, QuoteEvent | ProductionEvent):
             raise PredecessorMissing(f"order {ident} has not been submitted here yet")
         return  # not submitted yet, so no business of sellers
-    step = step_to_take(order.status, order.revision, order.quote_id, data, order.held_from)
+    step = next_step(order.status, order.revision, order.quote_id, data, order.held_from)
     if step is None:
         return
-    _, told = told_by(data)
+    _, told = actor_and_revision(data)
     await repository.move(connection, order, step, told=told, **_changes(data))
 
 
@@ -62,8 +62,8 @@ async def expire(connection: Connection) -> None:
             await outbox.append(connection, QuoteExpired(**told, quote_id=order.quote_id))
 
 
-def add_to(work: Work, database: Database) -> None:
+def register_background(work: BackgroundTasks, database: Database) -> None:
     """The CRM's relay, consumer and timer."""
-    add_messaging(work, "crm", database, Consumer("crm", hear, database, settings().needed("kafka_url")))
+    add_messaging(work, "crm", database, Consumer("crm", handle_event, database, settings().needed("kafka_url")))
     timer = Timer(repository.EXPIRY_TIMER, _TIMER_INTERVAL_S)
     work.add("crm timer", timer.run(database, expire))

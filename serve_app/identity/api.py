@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 
 from data.identity import repository
 from data.kit.database import Database
-from serve_app.kit.app import service_app, state
+from serve_app.kit.app import build_service, state
 from serve_app.kit.authentication import unauthorized
 from serve_app.kit.problems import Problem
 from serve_app.kit.settings import settings
@@ -111,4 +111,4 @@ async def _open(app: FastAPI, _database: Database, _stack: AsyncExitStack) -> No
 
 def build() -> FastAPI:
     """The application, to be served under ``/auth``."""
-    return service_app("identity", [routes], _open, "Tokens for people and services.")
+    return build_service("identity", [routes], _open, "Tokens for people and services.")

@@ -18,13 +18,13 @@ from data.kit import idempotency, paging
 from data.kit.database import Connection, Database
 from data.kit.paging import Cursors, ItemT
 from serve_app.kit.problems import Problem
-from serve_app.kit.ttl_cache import Fresh
+from serve_app.kit.ttl_cache import TtlCache
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
 _ETAG = re.compile(r'\s*(?:W/)?"(\d{1,9})"\s*')
 
 
-class Listed(BaseModel, Generic[BodyT]):
+class Page(BaseModel, Generic[BodyT]):
     """A page of a list. ``next``: what ``after`` is for the page after; null on the last one."""
 
     items: list[BodyT]
@@ -32,7 +32,7 @@ class Listed(BaseModel, Generic[BodyT]):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PageRequest:
     """Which page of a list."""
 
     limit: int
@@ -40,16 +40,16 @@ class Asked:
 
 
 async def _asked(
-    limit: Annotated[int, Query(ge=1, le=paging.MOST)] = 50,
+    limit: Annotated[int, Query(ge=1, le=paging.MAX_PAGE_SIZE)] = 50,
     after: Annotated[str | None, Query(max_length=200)] = None,
-) -> Asked:
-    return Asked(limit, after)
+) -> PageRequest:
+    return PageRequest(limit, after)
 
 
-PageAsked = Annotated[Asked, Depends(_asked)]
+PageParams = Annotated[PageRequest, Depends(_asked)]
 
 
-def json_answer(
+def json_response(
     body: BaseModel, status: HTTPStatus = HTTPStatus.OK, version: int | None = None, **headers: str
 ) -> Response:
     """``body`` as it is, without FastAPI's second check; ``version`` becomes the ETag."""
@@ -59,11 +59,11 @@ def json_answer(
     return Response(body.model_dump_json(), status, named, "application/json")
 
 
-async def page_answer(
+async def page_response(
     request: Request,
     scope: str,
-    asked: Asked,
-    fetch: Callable[[Connection, paging.Place, int], Awaitable[Sequence[ItemT]]],
+    asked: PageRequest,
+    fetch: Callable[[Connection, paging.Position, int], Awaitable[Sequence[ItemT]]],
     text: Callable[[ItemT], str] = attrgetter("text"),
     kept: bool = False,
 ) -> Response:
@@ -81,7 +81,7 @@ async def page_answer(
         items = ",".join(map(text, page.items))
         return Response(f'{{"items":[{items}],"next":{json.dumps(page.next)}}}', media_type="application/json")
 
-    lists: Fresh[Response] = app.lists
+    lists: TtlCache[Response] = app.lists
     return await (lists.answer((scope, asked), look) if kept else look())
 
 
@@ -94,12 +94,12 @@ async def _if_match(if_match: Annotated[str | None, Header(max_length=100)] = No
     return int(known.group(1))
 
 
-Seen = Annotated[int | None, Depends(_if_match)]
+IfMatchVersion = Annotated[int | None, Depends(_if_match)]
 """The version that the caller saw, from If-Match."""
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Created:
     """What a POST has made: kept with its Idempotency-Key, so plain JSON."""
 
     status: HTTPStatus
@@ -113,13 +113,13 @@ IdempotencyKey = Annotated[
 ]
 
 
-async def made_once(
+async def create_once(
     database: Database,
     key: str | None,
     caller: str,
     request: Request,
     body: Sequence[bytes],
-    work: Callable[[Connection], Awaitable[Made]],
+    work: Callable[[Connection], Awaitable[Created]],
 ) -> Response:
     """Do ``work`` in one transaction; with a ``key`` at most once, and who asks again gets the first answer.
 
@@ -140,7 +140,7 @@ async def made_once(
     return response
 
 
-def _kept(made: Made) -> dict[str, Any]:
+def _kept(made: Created) -> dict[str, Any]:
     return {"status": int(made.status), "body": made.body.model_dump_json(), "headers": dict(made.headers)}
 
 

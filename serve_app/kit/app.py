@@ -20,11 +20,11 @@ from data.kit.paging import Cursors
 from pricing_engine import ENGINE_VERSION
 from serve_app.kit import admission, problems
 from serve_app.kit.admission import Admission, Limits
-from serve_app.kit.authentication import ApiKeys, AskPartners, SignIn
+from serve_app.kit.authentication import ApiKeyLookup, Authenticator, PartnerKeyClient
 from serve_app.kit.logging import configure_logging
 from serve_app.kit.settings import settings
 from serve_app.kit.tokens import Verifier
-from serve_app.kit.ttl_cache import Fresh
+from serve_app.kit.ttl_cache import TtlCache
 
 Open = Callable[[FastAPI, Database, AsyncExitStack], Awaitable[None]]
 """Opens what else a service needs and keeps it in ``app.state``; what it enters into the stack closes with the app."""
@@ -49,7 +49,7 @@ class Readiness(BaseModel):
     dependencies: dict[str, str | None]
 
 
-def service_app(
+def build_service(
     name: str,
     routers: Sequence[APIRouter],
     open_more: Open,
@@ -70,8 +70,8 @@ def service_app(
             app.state.probe = DatabaseProbe(database.url, settings(), f"facet-{name}-probe")
             stack.push_async_callback(app.state.probe.close)
             app.state.cursors = Cursors(settings().needed("cursor_secret").encode())
-            app.state.lists = Fresh(LISTS_S)
-            keys = AskPartners(settings().api_url)
+            app.state.lists = TtlCache(LISTS_S)
+            keys = PartnerKeyClient(settings().api_url)
             stack.push_async_callback(keys.close)
             app.state.sign_in = _sign_in(keys)
             await open_more(app, database, stack)
@@ -87,7 +87,7 @@ def service_app(
         responses=problems.DOCUMENTED,
     )
     problems.install(app)
-    app.add_middleware(Traced)
+    app.add_middleware(TraceContext)
     app.add_middleware(Admission, limits=limits)
     for router in routers:
         # Not of the application as a whole: its answer to what is larger would be outside of all that makes problems.
@@ -96,18 +96,18 @@ def service_app(
     return app
 
 
-async def nothing_more(_app: FastAPI, _database: Database, _stack: AsyncExitStack) -> None:
+async def no_resources(_app: FastAPI, _database: Database, _stack: AsyncExitStack) -> None:
     """For a service that needs its database alone."""
 
 
-def recognise_by(app: FastAPI, keys: ApiKeys) -> None:
+def use_api_keys(app: FastAPI, keys: ApiKeyLookup) -> None:
     """Let ``keys`` tell whose an API key is, instead of the partners' service over HTTP."""
     app.state.sign_in = _sign_in(keys)
 
 
-def _sign_in(keys: ApiKeys) -> SignIn:
+def _sign_in(keys: ApiKeyLookup) -> Authenticator:
     known = settings()
-    return SignIn(Verifier(known.issuer_url, audience=known.audience, roles_claim=known.roles_claim), keys)
+    return Authenticator(Verifier(known.issuer_url, audience=known.audience, roles_claim=known.roles_claim), keys)
 
 
 def _add_health(app: FastAPI, name: str) -> None:
@@ -124,7 +124,7 @@ def _add_health(app: FastAPI, name: str) -> None:
         return JSONResponse(body.model_dump(), HTTPStatus.OK if body.ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-class Traced:
+class TraceContext:
     """Follows the caller's trace (W3C ``traceparent``): events that the request causes carry it on."""
 
     def __init__(self, app: ASGIApp) -> None:

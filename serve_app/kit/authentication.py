@@ -21,14 +21,14 @@ SCHEME = HTTPBearerModel(description="A token of /auth/token. Partners send thei
 _KNOWN_S, _UNKNOWN_S, _MOST_KEYS = 30.0, 5.0, 10_000
 
 
-class ApiKeys(Protocol):
+class ApiKeyLookup(Protocol):
     """Whoever knows the partners' keys."""
 
     async def partner_of(self, key: str) -> str | None:
         """The partner whose key this is; raises a 503 where nobody can tell."""
 
 
-class AskPartners:
+class PartnerKeyClient:
     """Asks the partners' service, and remembers its answer for half a minute."""
 
     def __init__(self, api_url: str) -> None:
@@ -37,7 +37,7 @@ class AskPartners:
         self._known: dict[str, tuple[str | None, Instant]] = {}
 
     async def partner_of(self, key: str) -> str | None:
-        """See :class:`ApiKeys`. A key that was revoked may open doors for half a minute more."""
+        """See :class:`ApiKeyLookup`. A key that was revoked may open doors for half a minute more."""
         known = self._known.get(key)
         if known and clock.longest_since(known[1]) < (_KNOWN_S if known[0] else _UNKNOWN_S):
             return known[0]
@@ -61,10 +61,10 @@ class AskPartners:
         await self._client.aclose()
 
 
-class SignIn:
+class Authenticator:
     """Recognises callers; kept in ``app.state.sign_in``."""
 
-    def __init__(self, verifier: Verifier, keys: ApiKeys) -> None:
+    def __init__(self, verifier: Verifier, keys: ApiKeyLookup) -> None:
         self._verifier, self._keys = verifier, keys
 
     async def principal(self, request: Request) -> Principal:
@@ -85,7 +85,7 @@ class SignIn:
             raise unavailable(str(error)) from error
 
 
-class Allow(SecurityBase):
+class RequireRole(SecurityBase):
     """A dependency: the caller, who has one of ``roles``; else 401 or 403."""
 
     def __init__(self, *roles: Role) -> None:
@@ -93,7 +93,7 @@ class Allow(SecurityBase):
         self.model, self.scheme_name = SCHEME, "token"
 
     async def __call__(self, request: Request) -> Principal:
-        sign_in: SignIn = request.app.state.sign_in
+        sign_in: Authenticator = request.app.state.sign_in
         principal = await sign_in.principal(request)
         if not principal.may(*self.roles):
             names = " or ".join(self.roles)

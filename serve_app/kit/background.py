@@ -21,7 +21,7 @@ _STOP_AGAIN_S = 1.0
 _LOG = structlog.get_logger(__name__)
 
 
-class Work:
+class BackgroundTasks:
     """Tasks that run until they are stopped. A task that ends is a fault: :meth:`check` raises what ended it."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ def _log_end(task: asyncio.Task[None]) -> None:
         _LOG.error("work ended", task=task.get_name(), exc_info=task.exception())
 
 
-def add_messaging(work: Work, name: str, database: Database, *consumers: Consumer) -> None:
+def add_messaging(work: BackgroundTasks, name: str, database: Database, *consumers: Consumer) -> None:
     """The service's relay and consumers, what they tell of themselves, and the sweeping of what they need no longer."""
     relay = Relay(database, settings().needed("kafka_url"), name)
     counts = {"published": lambda: relay.published}
@@ -65,14 +65,14 @@ def add_messaging(work: Work, name: str, database: Database, *consumers: Consume
     for count in ("applied", "parked", "buried"):
         counts[count] = partial(_sum, consumers, count)
     work.add(f"{name} metrics", metrics.tell(name, database, counts, [consumer.name for consumer in consumers]))
-    work.add(f"{name} sweep", every(_SWEEP_EVERY_S, database, inbox.sweep, idempotency.sweep))
+    work.add(f"{name} sweep", run_periodically(_SWEEP_EVERY_S, database, inbox.sweep, idempotency.sweep))
 
 
 def _sum(consumers: Sequence[Consumer], count: str) -> int:
     return sum(getattr(consumer, count) for consumer in consumers)
 
 
-async def every(seconds: float, database: Database, *steps: Callable[[Connection], Awaitable[Any]]) -> None:
+async def run_periodically(seconds: float, database: Database, *steps: Callable[[Connection], Awaitable[Any]]) -> None:
     """Run ``steps`` for ever, each in a transaction of its own; a database that is away is tried the next time."""
     while True:
         for step in steps:

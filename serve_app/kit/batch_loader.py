@@ -14,7 +14,7 @@ Key = TypeVar("Key", bound=Hashable)
 Answer = TypeVar("Answer")
 
 
-class Together(Generic[Key, Answer]):
+class BatchLoader(Generic[Key, Answer]):
     """Asks ``look`` about many keys at a time; it gives answers to those that have one."""
 
     def __init__(self, look: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Answer]]]) -> None:

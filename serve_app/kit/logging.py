@@ -13,7 +13,7 @@ WAITING = ("aiokafka", "psycopg.pool")
 _SELDOM_S, _MOST_KINDS = 10.0, 1000
 
 
-class Seldom(logging.Filter):
+class RateLimitFilter(logging.Filter):
     """Lets messages of one kind pass once in ``every_s``: in a short outage Kafka's clients wrote megabytes."""
 
     def __init__(self, every_s: float = _SELDOM_S) -> None:
@@ -46,7 +46,7 @@ def configure_logging() -> None:
     """Let structlog write so in this process, and those who wait for servers write seldom."""
     seldom = logging.StreamHandler()
     seldom.setLevel(logging.WARNING)
-    seldom.addFilter(Seldom())
+    seldom.addFilter(RateLimitFilter())
     for name in WAITING:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [seldom], False

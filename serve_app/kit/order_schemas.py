@@ -21,7 +21,7 @@ class HistoryLine(BaseModel):
     by: str
 
 
-class Line(Protocol):
+class HistoryRecord(Protocol):
     """A line of a history as databases have it."""
 
     @property
@@ -42,12 +42,12 @@ class OrderBody(BaseModel):
     history: list[HistoryLine]
 
 
-class Reason(BaseModel):
+class StepReason(BaseModel):
     """Why a step is taken."""
 
     reason: Text = Field(min_length=1, max_length=1000)
 
 
-def history_of(lines: Iterable[Line]) -> list[HistoryLine]:
+def history_of(lines: Iterable[HistoryRecord]) -> list[HistoryLine]:
     """The lines as they are shown."""
     return [HistoryLine(status=line.status, at=line.at, by=line.by) for line in lines]

@@ -22,12 +22,12 @@ def price_book() -> PriceBook:
 
 
 @cache
-def offered() -> dict[str, Any]:
+def offered_options() -> dict[str, Any]:
     """What it offers, as JSON."""
     return offer(price_book())
 
 
-def check_wish(process: str, material: str, finish: str | None, quantity: int) -> None:
+def check_order_request(process: str, material: str, finish: str | None, quantity: int) -> None:
     """Raise a 422 that says what is offered instead, where the price book does not have what is wished for."""
     try:
         check_request(price_book(), Request(process, (material,), finish, (quantity,)))

@@ -41,7 +41,7 @@ async def _texts(events: AsyncIterator[str | None]) -> AsyncIterator[str]:
         yield ": still here\n\n" if text is None else text
 
 
-class Patience:
+class KeepAlive:
     """Tells when a stream that has nothing to say must say that it is there."""
 
     def __init__(self, news: Subscription) -> None:

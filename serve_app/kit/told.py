@@ -12,12 +12,12 @@ from data.contracts.registry import EVENTS
 from data.orders.sequencing import Decision, PredecessorMissing, decide
 
 
-def order_of(data: EventData) -> UUID | None:
+def order_id_of(data: EventData) -> UUID | None:
     """The order that an event is about; None for a quote without one."""
     return data.order_id if isinstance(data, OrderEvent | QuoteEvent) else None
 
 
-def step_to_take(
+def next_step(
     status: OrderStatus,
     revision: int,
     quote_id: UUID | None,
@@ -34,6 +34,6 @@ def step_to_take(
     return EVENTS[data.event_type()].step if decision is Decision.APPLY else None
 
 
-def told_by(data: EventData) -> tuple[str, int | None]:
+def actor_and_revision(data: EventData) -> tuple[str, int | None]:
     """Who took the step, and the revision that it made."""
     return (data.by, data.revision) if isinstance(data, OrderEvent) else (Actor.PRICING.value, None)

@@ -1,6 +1,6 @@
 """Answers kept for a moment: many who ask the same at once cost one look at the database.
 
-Nobody is told what was true before a change that this process has made: :meth:`Fresh.forget` drops what is kept, and
+Nobody is told what was true before a change that this process has made: :meth:`TtlCache.forget` drops what is kept, and
 what was being looked up meanwhile is not kept either. Changes made elsewhere show after the time that it was made with.
 """
 
@@ -16,7 +16,7 @@ MOST = 10_000
 """Answers kept at most; beyond, all are forgotten."""
 
 
-class Fresh(Generic[Answer]):
+class TtlCache(Generic[Answer]):
     """Keeps answers for ``seconds``."""
 
     def __init__(self, seconds: float) -> None:

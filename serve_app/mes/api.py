@@ -25,16 +25,16 @@ from data.contracts.mes import (
 from data.kit import outbox
 from data.mes import repository
 from data.mes.repository import Task
-from serve_app.kit.answers import Listed, PageAsked, Seen, json_answer, page_answer
-from serve_app.kit.app import database, nothing_more, service_app, state
-from serve_app.kit.authentication import Allow
-from serve_app.kit.order_schemas import Reason
+from serve_app.kit.answers import IfMatchVersion, Page, PageParams, json_response, page_response
+from serve_app.kit.app import build_service, database, no_resources, state
+from serve_app.kit.authentication import RequireRole
+from serve_app.kit.order_schemas import StepReason
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem, not_found
 from serve_app.kit.texts import Text
 
 routes = APIRouter(tags=["mes"])
-Operator = Annotated[Principal, Depends(Allow(Role.OPERATOR))]
+Operator = Annotated[Principal, Depends(RequireRole(Role.OPERATOR))]
 
 
 class MesOrder(BaseModel):
@@ -62,13 +62,13 @@ class Shipment(BaseModel):
     tracking: Text | None = Field(default=None, max_length=200)
 
 
-@routes.get("/orders", response_model=Listed[MesOrder])
+@routes.get("/orders", response_model=Page[MesOrder])
 async def board(
-    request: Request, asked: PageAsked, _who: Operator, status: Annotated[OrderStatus | None, Query()] = None
+    request: Request, asked: PageParams, _who: Operator, status: Annotated[OrderStatus | None, Query()] = None
 ) -> Response:
     """The board: orders of one status or of all, newest first."""
 
-    return await page_answer(
+    return await page_response(
         request,
         f"mes orders {status}",
         asked,
@@ -84,7 +84,7 @@ async def order(request: Request, order_id: UUID, _who: Operator) -> Response:
         found = await repository.get(connection, order_id)
     if found is None:
         raise not_found("order")
-    return json_answer(_shown(found), version=found.version)
+    return json_response(_to_body(found), version=found.version)
 
 
 @routes.post("/orders/{order_id}/claim", response_model=MesOrder)
@@ -97,17 +97,17 @@ async def claim(request: Request, order_id: UUID, who: Operator) -> Response:
         told = ProductionStarted(order_id=order_id, by=who.id, revision=task.revision)
         await outbox.append(connection, told)
     state(request, "lists").forget()
-    return json_answer(_shown(task), version=task.version)
+    return json_response(_to_body(task), version=task.version)
 
 
 @routes.post("/orders/{order_id}/complete", response_model=MesOrder)
-async def complete(request: Request, order_id: UUID, who: Operator, seen: Seen) -> Response:
+async def complete(request: Request, order_id: UUID, who: Operator, seen: IfMatchVersion) -> Response:
     """Made."""
     return await _step(request, order_id, who, seen, Step.COMPLETE, lambda _, told: ProductionCompleted(**told))
 
 
 @routes.post("/orders/{order_id}/package", response_model=MesOrder)
-async def package(request: Request, order_id: UUID, who: Operator, seen: Seen) -> Response:
+async def package(request: Request, order_id: UUID, who: Operator, seen: IfMatchVersion) -> Response:
     """Being packed."""
     return await _step(request, order_id, who, seen, Step.PACKAGE, lambda _, told: ProductionPackaged(**told))
 
@@ -117,7 +117,7 @@ async def ship(
     request: Request,
     order_id: UUID,
     who: Operator,
-    seen: Seen,
+    seen: IfMatchVersion,
     shipment: Annotated[Shipment | None, Body()] = None,
 ) -> Response:
     """On its way."""
@@ -134,7 +134,7 @@ async def ship(
 
 
 @routes.post("/orders/{order_id}/rework", response_model=MesOrder)
-async def rework(request: Request, order_id: UUID, why: Reason, who: Operator, seen: Seen) -> Response:
+async def rework(request: Request, order_id: UUID, why: StepReason, who: Operator, seen: IfMatchVersion) -> Response:
     """To be made again: it is on the board for whoever claims it."""
     return await _step(
         request,
@@ -148,7 +148,7 @@ async def rework(request: Request, order_id: UUID, why: Reason, who: Operator, s
 
 
 @routes.post("/orders/{order_id}/hold", response_model=MesOrder)
-async def hold(request: Request, order_id: UUID, why: Reason, who: Operator, seen: Seen) -> Response:
+async def hold(request: Request, order_id: UUID, why: StepReason, who: Operator, seen: IfMatchVersion) -> Response:
     """Work on it rests."""
     return await _step(
         request,
@@ -162,7 +162,7 @@ async def hold(request: Request, order_id: UUID, why: Reason, who: Operator, see
 
 
 @routes.post("/orders/{order_id}/resume", response_model=MesOrder)
-async def resume(request: Request, order_id: UUID, who: Operator, seen: Seen) -> Response:
+async def resume(request: Request, order_id: UUID, who: Operator, seen: IfMatchVersion) -> Response:
     """Work on it goes on where it was."""
     return await _step(
         request,
@@ -193,13 +193,13 @@ async def _step(
         after = await repository.move(connection, before, step, who.acting_as(Role.OPERATOR), **changes)
         await outbox.append(connection, event(before, {"order_id": ident, "by": who.id, "revision": after.revision}))
     state(request, "lists").forget()
-    return json_answer(_shown(after), version=after.version)
+    return json_response(_to_body(after), version=after.version)
 
 
-def _shown(task: Task) -> MesOrder:
+def _to_body(task: Task) -> MesOrder:
     return MesOrder(order_id=task.id, **task.model_dump())
 
 
 def build() -> FastAPI:
     """The application, to be served under ``/mes``."""
-    return service_app("mes", [routes], nothing_more, "The board: operators claim orders and make them.")
+    return build_service("mes", [routes], no_resources, "The board: operators claim orders and make them.")

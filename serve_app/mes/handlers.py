@@ -9,12 +9,12 @@ from data.contracts.shop import OrderCancelled
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.mes import repository
-from serve_app.kit.background import Work, add_messaging
+from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
-from serve_app.kit.told import step_to_take
+from serve_app.kit.told import next_step
 
 
-async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> None:
+async def handle_event(connection: Connection, _event: CloudEvent, data: EventData) -> None:
     """Put an order onto the board, take it away, or let it rest."""
     if isinstance(data, OrderApproved):
         await repository.receive(connection, data)
@@ -28,11 +28,11 @@ async def _rest(connection: Connection, data: OrderEvent) -> None:
     task = await repository.lock(connection, data.order_id)
     if task is None:
         return  # it was held before it came here
-    step = step_to_take(task.status, task.revision, None, data)
+    step = next_step(task.status, task.revision, None, data)
     if step is not None:
         await repository.move(connection, task, step, told=data.revision)
 
 
-def add_to(work: Work, database: Database) -> None:
+def register_background(work: BackgroundTasks, database: Database) -> None:
     """The relay and the consumer of the MES."""
-    add_messaging(work, "mes", database, Consumer("mes", hear, database, settings().needed("kafka_url")))
+    add_messaging(work, "mes", database, Consumer("mes", handle_event, database, settings().needed("kafka_url")))

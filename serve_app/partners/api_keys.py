@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from data.partners import repository
 from data.partners.repository import Key
-from serve_app.kit.answers import Listed, PageAsked, json_answer, page_answer
+from serve_app.kit.answers import Page, PageParams, json_response, page_response
 from serve_app.kit.app import database
 from serve_app.kit.problems import not_found
 from serve_app.partners.authentication import Partner
@@ -43,13 +43,13 @@ class NewKey(KeyBody):
 @routes.get("/v1/whoami", response_model=Whose)
 async def whoami(who: Partner) -> Response:
     """Whose key this is."""
-    return json_answer(Whose(partner_id=who.partner_id))
+    return json_response(Whose(partner_id=who.partner_id))
 
 
-@routes.get("/v1/keys", response_model=Listed[KeyBody])
-async def keys(request: Request, asked: PageAsked, who: Partner) -> Response:
+@routes.get("/v1/keys", response_model=Page[KeyBody])
+async def keys(request: Request, asked: PageParams, who: Partner) -> Response:
     """One's own keys, those that were withdrawn too, newest first."""
-    return await page_answer(
+    return await page_response(
         request,
         f"keys {who.partner_id}",
         asked,
@@ -64,7 +64,7 @@ async def make(request: Request, who: Partner) -> Response:
     async with database(request).transaction() as connection:
         kept, key = await repository.make_key(connection, who.partner_id)
     body = NewKey(api_key=key, **_shown(kept).model_dump())
-    return json_answer(body, HTTPStatus.CREATED, cache_control="no-store")
+    return json_response(body, HTTPStatus.CREATED, cache_control="no-store")
 
 
 @routes.delete("/v1/keys/{key_id}", status_code=HTTPStatus.NO_CONTENT)

@@ -11,12 +11,12 @@ from fastapi import Depends, Request
 
 from data.kit.database import Database
 from data.partners import repository
-from serve_app.kit.authentication import Allow
+from serve_app.kit.authentication import RequireRole
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem
 
 
-class OwnKeys:
+class DatabaseApiKeys:
     """The API keys in this service's database. Nothing is remembered: a key that was revoked opens nothing at once."""
 
     def __init__(self, database: Database) -> None:
@@ -37,7 +37,7 @@ class Caller:
     key: str
 
 
-def _caller(request: Request, who: Annotated[Principal, Depends(Allow(Role.PARTNER))]) -> Caller:
+def _caller(request: Request, who: Annotated[Principal, Depends(RequireRole(Role.PARTNER))]) -> Caller:
     key = request.headers.get("x-api-key")
     if key is None:  # an administrator, say: signed in, but whose orders and webhooks would be meant?
         raise Problem(HTTPStatus.FORBIDDEN, "forbidden", "this is for partners, who send X-API-Key")

@@ -15,18 +15,18 @@ FAILURES, REST_S = 5, 30.0
 
 
 @dataclass(slots=True)
-class _Lane:
+class _Bulkhead:
     under_way: int = 0
     failures: int = 0
     rests_until: float = 0.0
 
 
-class Lanes:
+class Bulkheads:
     """Who is served now. In memory alone: each sender learns by itself who does not answer."""
 
     def __init__(self, rest_s: float = REST_S) -> None:
         self._rest_s = rest_s
-        self._lanes: dict[UUID, _Lane] = {}
+        self._lanes: dict[UUID, _Bulkhead] = {}
 
     def busy(self) -> list[UUID]:
         """Webhooks that nothing more is to be sent to for now: those that are full, and those that rest."""
@@ -36,7 +36,7 @@ class Lanes:
     @contextmanager
     def using(self, webhook: UUID) -> Iterator[None]:
         """A delivery to it is under way for the time of the block."""
-        lane = self._lanes.setdefault(webhook, _Lane())
+        lane = self._lanes.setdefault(webhook, _Bulkhead())
         lane.under_way += 1
         try:
             yield

@@ -14,19 +14,19 @@ from data.contracts.registry import EVENTS
 from data.contracts.shop import OrderInitiated
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
-from data.orders.projection import Entry
+from data.orders.projection import HistoryEntry
 from data.partners import deliveries, repository
-from serve_app.kit.background import Work, add_messaging
+from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
-from serve_app.kit.told import order_of
+from serve_app.kit.told import order_id_of
 from serve_app.partners.sender import MOST, Sender
-from serve_app.partners.ssrf_guard import Guard, GuardedTransport
+from serve_app.partners.ssrf_guard import GuardedTransport, SsrfGuard
 
 TYPES = tuple(kind for kind, entry in EVENTS.items() if entry.step is not None or entry.model is OrderInitiated)
 """The events that webhooks can be told of: those that give an order another status."""
 
 
-class News(BaseModel):
+class OrderUpdate(BaseModel):
     """What happened to an order. ``quote``: as it was then."""
 
     order_id: UUID
@@ -36,17 +36,17 @@ class News(BaseModel):
     quote: QuoteSummary | None
 
 
-class Message(BaseModel):
+class WebhookMessage(BaseModel):
     """A webhook's body. ``type``: that of the event that caused the new status; ``timestamp``: when that was."""
 
     type: str
     timestamp: AwareDatetime
-    data: News
+    data: OrderUpdate
 
 
-async def hear(connection: Connection, event: CloudEvent, data: EventData) -> None:
+async def handle_event(connection: Connection, event: CloudEvent, data: EventData) -> None:
     """Apply an event to its order, and send on what a partner's order goes through; raises PredecessorMissing."""
-    ident = order_of(data)
+    ident = order_id_of(data)
     if ident is None:
         return
     partner, entry = await repository.apply(connection, ident, event)
@@ -57,20 +57,20 @@ async def hear(connection: Connection, event: CloudEvent, data: EventData) -> No
         await deliveries.add(connection, webhook.id, ident, event.id, event.type, body)
 
 
-def message(order: UUID, entry: Entry) -> Message:
+def message(order: UUID, entry: HistoryEntry) -> WebhookMessage:
     """What webhooks are told of a line of an order's history."""
-    news = News(order_id=order, status=entry.status, at=entry.at, by=entry.by, quote=entry.quote)
-    return Message(type=entry.event.type, timestamp=entry.at, data=news)
+    news = OrderUpdate(order_id=order, status=entry.status, at=entry.at, by=entry.by, quote=entry.quote)
+    return WebhookMessage(type=entry.event.type, timestamp=entry.at, data=news)
 
 
-def add_to(work: Work, database: Database) -> None:
+def register_background(work: BackgroundTasks, database: Database) -> None:
     """The consumer of the partners' service, and the sender of webhooks."""
-    guard = Guard(settings().webhook_private_addresses)
+    guard = SsrfGuard(settings().webhook_private_addresses)
     sender = Sender(database, GuardedTransport(guard, MOST), settings().webhook_timeout_s)
 
     async def after(_applied: Sequence[EventData]) -> None:
         sender.look()
 
-    consumer = Consumer("partners", hear, database, settings().needed("kafka_url"), after=after)
+    consumer = Consumer("partners", handle_event, database, settings().needed("kafka_url"), after=after)
     add_messaging(work, "partners", database, consumer)
     work.add("partners sender", sender.run())

@@ -24,7 +24,7 @@ _BLOCK_BYTES = 1 << 20
 Content = Callable[[], AsyncIterator[bytes]]
 
 
-class Refused(Exception):
+class UpstreamProblem(Exception):
     """Another service's problem: it is the caller's to hear as it is."""
 
     def __init__(self, answer: httpx.Response) -> None:
@@ -32,7 +32,7 @@ class Refused(Exception):
         self.answer = answer
 
 
-class Neighbours:
+class OrderClient:
     """The services at ``api_url``. Every method raises Refused, and a 503 where a service is out of reach.
 
     A question whose connection fails is asked again twice: each of them may be asked twice without harm.
@@ -81,7 +81,7 @@ class Neighbours:
         """Ask for its price; one that is beyond this comes back as it is."""
         return await self._step("POST", f"/shop/orders/{ident}/submit", key, ident)
 
-    async def whereabouts(self, key: str, ident: UUID) -> OrderBody:
+    async def get_status(self, key: str, ident: UUID) -> OrderBody:
         """An order as the status service knows it, or the shop where it has not been told yet."""
         known = [HTTPStatus.OK, HTTPStatus.NOT_FOUND]
         answer = await self._ask("GET", f"/status/orders/{ident}", key, known)
@@ -116,7 +116,7 @@ class Neighbours:
         if answer.status_code in expected:
             return answer
         if answer.headers.get("content-type", "").startswith(MEDIA_TYPE):
-            raise Refused(answer)
+            raise UpstreamProblem(answer)
         raise unavailable(f"{_service(path)} answers with HTTP {answer.status_code}")
 
 

@@ -18,12 +18,12 @@ from data.model_store.store import Stored
 from data.partners import repository
 from data.partners.repository import PartnerOrder
 from serve_app.kit import upload
-from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, json_answer, made_once, page_answer
+from serve_app.kit.answers import Created, IdempotencyKey, Page, PageParams, create_once, json_response, page_response
 from serve_app.kit.app import database, state
 from serve_app.kit.order_schemas import OrderBody
-from serve_app.kit.price_book import UNITS, check_wish
+from serve_app.kit.price_book import UNITS, check_order_request
 from serve_app.partners.authentication import Partner
-from serve_app.partners.order_client import Neighbours
+from serve_app.partners.order_client import OrderClient
 
 routes = APIRouter(tags=["orders"])
 
@@ -69,17 +69,17 @@ async def place(request: Request, who: Partner, key: IdempotencyKey = None) -> R
     """Order: multipart with the file `model`. What failed half-way goes on with the same Idempotency-Key."""
     came = await upload.receive(request, state(request, "models"))
     wanted = upload.checked(Wanted, came.fields)
-    check_wish(wanted.process, wanted.material, wanted.finish, wanted.quantity)
+    check_order_request(wanted.process, wanted.material, wanted.finish, wanted.quantity)
     same = [came.model.sha256.encode(), wanted.model_dump_json().encode()]
     shop_key = await _shop_key(request, str(who.partner_id), key, same)
     order = await _placed(state(request, "neighbours"), who.key, shop_key, wanted, came.model)
 
-    async def work(connection: Connection) -> Made:
+    async def work(connection: Connection) -> Created:
         await repository.add_order(connection, order.order_id, who.partner_id)
         body = Placed(order_id=order.order_id, status=order.status)
-        return Made(HTTPStatus.CREATED, body, {"Location": f"/partners/v1/orders/{order.order_id}"})
+        return Created(HTTPStatus.CREATED, body, {"Location": f"/partners/v1/orders/{order.order_id}"})
 
-    return await made_once(database(request), key, f"{who.partner_id} placed", request, same, work)
+    return await create_once(database(request), key, f"{who.partner_id} placed", request, same, work)
 
 
 async def _shop_key(request: Request, caller: str, key: str | None, same: list[bytes]) -> str:
@@ -101,7 +101,7 @@ async def _shop_key(request: Request, caller: str, key: str | None, same: list[b
     return str(kept["shop_key"])
 
 
-async def _placed(shop: Neighbours, key: str, shop_key: str, wanted: Wanted, model: Stored) -> OrderBody:
+async def _placed(shop: OrderClient, key: str, shop_key: str, wanted: Wanted, model: Stored) -> OrderBody:
     """The order with its model, its price asked for; an order that an earlier try began goes on where that ended."""
     ident = await shop.begin(key, shop_key, wanted.model_dump(exclude={"unit"}))
     order = await shop.order(key, ident)
@@ -112,10 +112,10 @@ async def _placed(shop: Neighbours, key: str, shop_key: str, wanted: Wanted, mod
     return order
 
 
-@routes.get("/v1/orders", response_model=Listed[ListedOrder])
-async def orders(request: Request, asked: PageAsked, who: Partner) -> Response:
+@routes.get("/v1/orders", response_model=Page[ListedOrder])
+async def orders(request: Request, asked: PageParams, who: Partner) -> Response:
     """One's own orders, newest first."""
-    return await page_answer(
+    return await page_response(
         request,
         f"partner's orders {who.partner_id}",
         asked,
@@ -127,8 +127,8 @@ async def orders(request: Request, asked: PageAsked, who: Partner) -> Response:
 @routes.get("/v1/orders/{order_id}", response_model=OrderBody)
 async def order(request: Request, order_id: UUID, who: Partner) -> Response:
     """Where an order is, and all that happened to it."""
-    neighbours: Neighbours = state(request, "neighbours")
-    return json_answer(await neighbours.whereabouts(who.key, order_id))
+    neighbours: OrderClient = state(request, "neighbours")
+    return json_response(await neighbours.get_status(who.key, order_id))
 
 
 def _listed(order: PartnerOrder) -> str:

@@ -10,7 +10,7 @@ _random = random.SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
-class Backoff:
+class RetryPolicy:
     """Waits that double from ``first_s`` to ``longest_s``, each made up to ``jitter`` shorter or longer by chance.
 
     19 tries with these numbers take 71 hours, a little less or more by the jitter: then the delivery is given up. The

@@ -17,8 +17,8 @@ from data.kit.database import AWAY, Database
 from data.partners import deliveries, repository
 from data.partners.deliveries import LEASE, Due
 from pricing_engine import ENGINE_VERSION
-from serve_app.partners.bulkhead import SHARE, Lanes
-from serve_app.partners.retry_policy import Backoff
+from serve_app.partners.bulkhead import SHARE, Bulkheads
+from serve_app.partners.retry_policy import RetryPolicy
 from serve_app.partners.ssrf_guard import AddressRefused, GuardedTransport
 
 MOST = 200
@@ -55,11 +55,11 @@ class Sender:
         database: Database,
         transport: GuardedTransport,
         timeout_s: float,
-        backoff: Backoff | None = None,
-        lanes: Lanes | None = None,
+        backoff: RetryPolicy | None = None,
+        lanes: Bulkheads | None = None,
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
-        self._database, self._backoff, self._lanes = database, backoff or Backoff(), lanes or Lanes()
+        self._database, self._backoff, self._lanes = database, backoff or RetryPolicy(), lanes or Bulkheads()
         self._look_every_s = look_every_s
         # An attempt ends well before its lease does: else another sender would send it a second time.
         self._timeout_s = min(timeout_s, LEASE.total_seconds() / 2)

@@ -62,7 +62,7 @@ def _innermost(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return ip.ipv4_mapped or ip.sixtofour or ip
 
 
-class Guard:
+class SsrfGuard:
     """Judges where a webhook leads. ``private_allowed``: also into private networks, and by plain HTTP."""
 
     def __init__(self, private_allowed: bool, resolve: Resolve = resolve) -> None:
@@ -106,7 +106,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     No connection is used twice: under an address instead of a name, those of two hosts could be taken for each other.
     """
 
-    def __init__(self, guard: Guard, most: int, trusted: ssl.SSLContext | bool = True) -> None:
+    def __init__(self, guard: SsrfGuard, most: int, trusted: ssl.SSLContext | bool = True) -> None:
         self._guard = guard
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=0)
         self._inner = httpx.AsyncHTTPTransport(verify=trusted, limits=limits)

@@ -16,12 +16,21 @@ from data.kit.database import Connection
 from data.partners import deliveries, repository
 from data.partners.deliveries import Attempt, Delivery, DeliveryState
 from data.partners.repository import Webhook
-from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, Seen, json_answer, made_once, page_answer
+from serve_app.kit.answers import (
+    Created,
+    IdempotencyKey,
+    IfMatchVersion,
+    Page,
+    PageParams,
+    create_once,
+    json_response,
+    page_response,
+)
 from serve_app.kit.app import database, state
 from serve_app.kit.problems import Problem, not_found
 from serve_app.partners.authentication import Partner
 from serve_app.partners.handlers import TYPES
-from serve_app.partners.ssrf_guard import AddressRefused, Guard
+from serve_app.partners.ssrf_guard import AddressRefused, SsrfGuard
 
 routes = APIRouter(tags=["webhooks"])
 MOST_WEBHOOKS = 20
@@ -81,36 +90,38 @@ async def register(request: Request, new: NewWebhook, who: Partner, key: Idempot
     """A new webhook; its secret is shown in this answer alone."""
     await _check(request, new.url)
 
-    async def work(connection: Connection) -> Made:
+    async def work(connection: Connection) -> Created:
         if await repository.count_webhooks(connection, who.partner_id) >= MOST_WEBHOOKS:
             raise Problem(HTTPStatus.CONFLICT, "too-many-webhooks", f"a partner may have {MOST_WEBHOOKS} webhooks")
         secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
         made = await repository.add_webhook(connection, who.partner_id, new.url, secret, new.types)
         headers = {"Location": f"/partners/v1/webhooks/{made.id}", "ETag": f'"{made.version}"'}
-        body = WebhookWithSecret(secret=secret, **_shown(made).model_dump())
-        return Made(HTTPStatus.CREATED, body, {**headers, "Cache-Control": "no-store"})
+        body = WebhookWithSecret(secret=secret, **_to_body(made).model_dump())
+        return Created(HTTPStatus.CREATED, body, {**headers, "Cache-Control": "no-store"})
 
     same = [new.model_dump_json().encode()]
-    return await made_once(database(request), key, str(who.partner_id), request, same, work)
+    return await create_once(database(request), key, str(who.partner_id), request, same, work)
 
 
-@routes.get("/v1/webhooks", response_model=Listed[WebhookBody])
+@routes.get("/v1/webhooks", response_model=Page[WebhookBody])
 async def webhooks(request: Request, who: Partner) -> Response:
     """One's own webhooks, oldest first, all on one page."""
     async with database(request).connection() as connection:
         found = await repository.webhooks(connection, who.partner_id)
-    return json_answer(Listed[WebhookBody](items=[_shown(each) for each in found], next=None))
+    return json_response(Page[WebhookBody](items=[_to_body(each) for each in found], next=None))
 
 
 @routes.get("/v1/webhooks/{webhook_id}", response_model=WebhookBody)
 async def webhook(request: Request, webhook_id: UUID, who: Partner) -> Response:
     """A webhook; its version is the ETag."""
     found = await _mine(request, webhook_id, who)
-    return json_answer(_shown(found), version=found.version)
+    return json_response(_to_body(found), version=found.version)
 
 
 @routes.put("/v1/webhooks/{webhook_id}", response_model=WebhookBody)
-async def edit(request: Request, webhook_id: UUID, edited: EditedWebhook, who: Partner, seen: Seen) -> Response:
+async def edit(
+    request: Request, webhook_id: UUID, edited: EditedWebhook, who: Partner, seen: IfMatchVersion
+) -> Response:
     """Change a webhook; with If-Match, unless somebody else has meanwhile. Its secret stays."""
     known = await _mine(request, webhook_id, who)
     if edited.url != known.url or (edited.active and not known.active):
@@ -120,11 +131,11 @@ async def edit(request: Request, webhook_id: UUID, edited: EditedWebhook, who: P
     version = known.version if seen is None else seen
     async with database(request).transaction() as connection:
         saved = await repository.edit_webhook(connection, known.model_copy(update={**changes, "version": version}))
-    return json_answer(_shown(saved), version=saved.version)
+    return json_response(_to_body(saved), version=saved.version)
 
 
 @routes.delete("/v1/webhooks/{webhook_id}", status_code=HTTPStatus.NO_CONTENT)
-async def remove(request: Request, webhook_id: UUID, who: Partner, seen: Seen) -> Response:
+async def remove(request: Request, webhook_id: UUID, who: Partner, seen: IfMatchVersion) -> Response:
     """Forget a webhook with its deliveries, those under way too."""
     async with database(request).transaction() as connection:
         if not await repository.remove_webhook(connection, who.partner_id, webhook_id, seen):
@@ -132,27 +143,27 @@ async def remove(request: Request, webhook_id: UUID, who: Partner, seen: Seen) -
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-@routes.get("/v1/webhooks/{webhook_id}/deliveries", response_model=Listed[DeliveryBody])
-async def sent(request: Request, webhook_id: UUID, asked: PageAsked, who: Partner) -> Response:
+@routes.get("/v1/webhooks/{webhook_id}/deliveries", response_model=Page[DeliveryBody])
+async def sent(request: Request, webhook_id: UUID, asked: PageParams, who: Partner) -> Response:
     """What was and is to be sent to a webhook, newest first."""
     await _mine(request, webhook_id, who)
-    return await page_answer(
+    return await page_response(
         request,
         f"deliveries {webhook_id}",
         asked,
         lambda connection, place, limit: deliveries.of_webhook(connection, webhook_id, place, limit),
-        lambda delivery: _shown_delivery(delivery).model_dump_json(),
+        lambda delivery: _delivery_to_body(delivery).model_dump_json(),
     )
 
 
-@routes.get("/v1/deliveries/{delivery_id}/attempts", response_model=Listed[Attempt])
+@routes.get("/v1/deliveries/{delivery_id}/attempts", response_model=Page[Attempt])
 async def attempts(request: Request, delivery_id: UUID, who: Partner) -> Response:
     """How often a delivery was tried and what came of it, oldest first, all on one page."""
     async with database(request).connection() as connection:
         if await deliveries.get(connection, who.partner_id, delivery_id) is None:
             raise not_found("delivery")
         tried = await deliveries.attempts(connection, delivery_id)
-    return json_answer(Listed[Attempt](items=tried, next=None))
+    return json_response(Page[Attempt](items=tried, next=None))
 
 
 @routes.post("/v1/deliveries/{delivery_id}/replay", response_model=DeliveryBody)
@@ -165,11 +176,11 @@ async def replay(request: Request, delivery_id: UUID, who: Partner) -> Response:
         raise not_found("delivery")
     if again is None:
         raise Problem(HTTPStatus.CONFLICT, "pending", "this delivery is still being sent")
-    return json_answer(_shown_delivery(again))
+    return json_response(_delivery_to_body(again))
 
 
 async def _check(request: Request, url: str) -> None:
-    guard: Guard = state(request, "guard")
+    guard: SsrfGuard = state(request, "guard")
     try:
         await guard.check(url)
     except AddressRefused as error:
@@ -184,10 +195,10 @@ async def _mine(request: Request, ident: UUID, who: Partner) -> Webhook:
     return found
 
 
-def _shown(webhook: Webhook) -> WebhookBody:
+def _to_body(webhook: Webhook) -> WebhookBody:
     types = None if webhook.types is None else list(webhook.types)
     return WebhookBody(webhook_id=webhook.id, types=types, **webhook.model_dump(exclude={"id", "types"}))
 
 
-def _shown_delivery(delivery: Delivery) -> DeliveryBody:
+def _delivery_to_body(delivery: Delivery) -> DeliveryBody:
     return DeliveryBody(delivery_id=delivery.id, **delivery.model_dump(exclude={"id"}))

@@ -23,23 +23,23 @@ from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from data.model_store.store import ModelStore, Stored
 from data.notifications.channels import DESK, QUOTES, WORK
-from data.notifications.pubsub import Announcer, Listener
+from data.notifications.pubsub import Listener, Publisher
 from data.pricing import repository
 from data.pricing.repository import Quote, QuoteStatus
 from serve_app.kit import sse, upload
 from serve_app.kit.admission import STREAMS
-from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, json_answer, made_once, page_answer
-from serve_app.kit.app import database, service_app, state
-from serve_app.kit.authentication import Allow
-from serve_app.kit.price_book import UNITS, check_wish, offered
+from serve_app.kit.answers import Created, IdempotencyKey, Page, PageParams, create_once, json_response, page_response
+from serve_app.kit.app import build_service, database, state
+from serve_app.kit.authentication import RequireRole
+from serve_app.kit.price_book import UNITS, check_order_request, offered_options
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem, not_found
 from serve_app.kit.settings import settings
-from serve_app.kit.sse import EventStream, LastEventId, Patience
+from serve_app.kit.sse import EventStream, KeepAlive, LastEventId
 from serve_app.pricing.outcomes import cancelled
 
 routes = APIRouter(tags=["pricing"])
-Caller = Annotated[Principal, Depends(Allow(Role.PRICING_CLIENT, Role.PARTNER))]
+Caller = Annotated[Principal, Depends(RequireRole(Role.PRICING_CLIENT, Role.PARTNER))]
 _OVER = frozenset({QuoteStatus.DONE, QuoteStatus.REVIEW, QuoteStatus.FAILED, QuoteStatus.CANCELLED})
 _TOLD_A_CHANGE, _TOLD_ITS_END = 1, 2
 """Ids of events: what a browser that comes again was told last."""
@@ -47,7 +47,7 @@ _LONGEST_WAIT_S = 60.0
 _PREFER = re.compile(r"wait=(\d+(?:\.\d+)?)")
 
 
-class Wanted(BaseModel):
+class QuoteRequest(BaseModel):
     """What is to be priced."""
 
     unit: Literal[UNITS] = "mm"  # type: ignore[valid-type]
@@ -58,13 +58,13 @@ class Wanted(BaseModel):
     priority: Priority = Priority.STANDARD
 
 
-class WantedAgain(Wanted):
+class QuoteRequestByHash(QuoteRequest):
     """The same of a model that the caller has sent before."""
 
     model_sha256: Sha256
 
 
-class Between(BaseModel):
+class PriceInterval(BaseModel):
     """Where the total lies while the model is being measured."""
 
     low: Money
@@ -77,7 +77,7 @@ class QuoteBody(BaseModel):
     quote_id: UUID
     status: QuoteStatus
     progress: float
-    interval: Between | None
+    interval: PriceInterval | None
     currency: str | None
     quote: dict[str, Any] | None
     error: str | None
@@ -92,10 +92,10 @@ class Accepted(BaseModel):
     status: QuoteStatus
 
 
-_AGAIN = WantedAgain.model_json_schema()
+_AGAIN = QuoteRequestByHash.model_json_schema()
 del _AGAIN["$defs"]  # the document has no place for definitions within a schema
 _AGAIN["properties"]["priority"] = {"type": "string", "enum": list(Priority), "default": Priority.STANDARD}
-_FIELDS = {name: dict(schema) for name, schema in _AGAIN["properties"].items() if name in Wanted.model_fields}
+_FIELDS = {name: dict(schema) for name, schema in _AGAIN["properties"].items() if name in QuoteRequest.model_fields}
 _FIELDS["material"]["required"] = True
 _BODIES = upload.documented(**_FIELDS)
 _BODIES["requestBody"]["content"]["application/json"] = {"schema": _AGAIN}
@@ -118,17 +118,17 @@ async def ask(
     """Ask for a price: multipart with the file `model`, or JSON with the hash of a model sent before."""
     began = time.monotonic()
     wanted, model = await _wanted(request, who)
-    check_wish(wanted.process, wanted.material, wanted.finish, wanted.quantity)
+    check_order_request(wanted.process, wanted.material, wanted.finish, wanted.quantity)
 
-    async def work(connection: Connection) -> Made:
+    async def work(connection: Connection) -> Created:
         ident = new_id()
         asked = QuoteRequested(quote_id=ident, owner_id=who.id, model_sha256=model.sha256, **wanted.model_dump())
         await repository.create(connection, asked)
         body = Accepted(quote_id=ident, status=QuoteStatus.QUEUED)
-        return Made(HTTPStatus.ACCEPTED, body, {"Location": f"/pricing/quotes/{ident}"})
+        return Created(HTTPStatus.ACCEPTED, body, {"Location": f"/pricing/quotes/{ident}"})
 
     same = [model.sha256.encode(), wanted.model_dump_json().encode()]
-    accepted = await made_once(database(request), key, who.id, request, same, work)
+    accepted = await create_once(database(request), key, who.id, request, same, work)
     await state(request, "desk").tell([WORK])
     wait_s = min(_LONGEST_WAIT_S, _preferred_wait(prefer)) - (time.monotonic() - began)
     if wait_s <= 0:
@@ -137,25 +137,25 @@ async def ask(
     if quote is None:
         return accepted
     applied = f"wait={_preferred_wait(prefer):g}"
-    return json_answer(_shown(quote), preference_applied=applied, location=f"/pricing/quotes/{quote.id}")
+    return json_response(_to_body(quote), preference_applied=applied, location=f"/pricing/quotes/{quote.id}")
 
 
-@routes.get("/quotes", response_model=Listed[QuoteBody])
-async def quotes(request: Request, asked: PageAsked, who: Caller) -> Response:
+@routes.get("/quotes", response_model=Page[QuoteBody])
+async def quotes(request: Request, asked: PageParams, who: Caller) -> Response:
     """One's own quotes, newest first."""
-    return await page_answer(
+    return await page_response(
         request,
         f"quotes {who.id}",
         asked,
         lambda connection, place, limit: repository.of_owner(connection, who.id, place, limit),
-        lambda quote: _shown(quote).model_dump_json(),
+        lambda quote: _to_body(quote).model_dump_json(),
     )
 
 
 @routes.get("/quotes/{quote_id}", response_model=QuoteBody)
 async def quote(request: Request, quote_id: UUID, who: Caller) -> Response:
     """How far a quote is, and the quote itself when it is done."""
-    return json_answer(_shown(await _mine(request, quote_id, who)))
+    return json_response(_to_body(await _mine(request, quote_id, who)))
 
 
 @routes.get(
@@ -184,21 +184,21 @@ async def withdraw(request: Request, quote_id: UUID, who: Caller) -> Response:
         if ended.status is not QuoteStatus.CANCELLED:
             raise Problem(HTTPStatus.CONFLICT, "over", f"the quote is {ended.status}: there is nothing to cancel")
     await state(request, "desk").tell([WORK])
-    return json_answer(_shown(ended))
+    return json_response(_to_body(ended))
 
 
 @routes.get("/materials")
 async def materials() -> JSONResponse:
     """What the price book offers."""
-    return JSONResponse(offered())
+    return JSONResponse(offered_options())
 
 
-async def _wanted(request: Request, who: Principal) -> tuple[Wanted, Stored]:
+async def _wanted(request: Request, who: Principal) -> tuple[QuoteRequest, Stored]:
     if not request.headers.get("content-type", "").startswith("application/json"):
         came = await upload.receive(request, _models(request))
-        return upload.checked(Wanted, came.fields), came.model
+        return upload.checked(QuoteRequest, came.fields), came.model
     try:
-        again = WantedAgain.model_validate_json(await request.body())
+        again = QuoteRequestByHash.model_validate_json(await request.body())
     except ValidationError as error:
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from error
     async with database(request).connection() as connection:
@@ -206,7 +206,7 @@ async def _wanted(request: Request, who: Principal) -> tuple[Wanted, Stored]:
     model = await _models(request).find(again.model_sha256) if known else None
     if model is None:
         raise not_found("model")
-    return Wanted.model_validate(again.model_dump()), model
+    return QuoteRequest.model_validate(again.model_dump()), model
 
 
 def _preferred_wait(prefer: str | None) -> float:
@@ -227,26 +227,26 @@ async def _done(request: Request, ident: UUID, wait_s: float) -> Quote | None:
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
-            await subscription.wait(min(left, 1.0 if news.hears else 0.1))
+            await subscription.wait(min(left, 1.0 if news.connected else 0.1))
 
 
 async def _changes(request: Request, ident: UUID) -> AsyncIterator[str | None]:
     news: Listener = state(request, "news")
     said = ""
     with news.subscribe(str(ident)) as subscription:
-        patience = Patience(subscription)
+        patience = KeepAlive(subscription)
         while True:
             async with database(request).connection() as connection:
                 quote = await repository.get(connection, ident)
             if quote is None:
                 return
-            body = _shown(quote)
+            body = _to_body(quote)
             if body.model_dump_json() != said:
                 said = body.model_dump_json()
                 yield sse.event(_TOLD_ITS_END if quote.status in _OVER else _TOLD_A_CHANGE, "quote", body)
             if quote.status in _OVER:
                 return
-            if await patience.wait(1.0 if news.hears else 0.1):
+            if await patience.wait(1.0 if news.connected else 0.1):
                 yield None
 
 
@@ -258,9 +258,9 @@ async def _mine(request: Request, ident: UUID, who: Principal) -> Quote:
     return found
 
 
-def _shown(quote: Quote) -> QuoteBody:
+def _to_body(quote: Quote) -> QuoteBody:
     running = quote.status not in _OVER and quote.interval_low is not None and quote.interval_high is not None
-    between = Between(low=quote.interval_low, high=quote.interval_high) if running else None  # type: ignore[arg-type]
+    between = PriceInterval(low=quote.interval_low, high=quote.interval_high) if running else None  # type: ignore[arg-type]
     told = quote.model_dump(exclude={"id", "result"})
     return QuoteBody(quote_id=quote.id, interval=between, quote=quote.result, **told)
 
@@ -272,7 +272,7 @@ def _models(request: Request) -> ModelStore:
 async def _open(app: FastAPI, _database: Database, stack: AsyncExitStack) -> None:
     redis = settings().needed("redis_url")
     app.state.models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
-    app.state.desk = Announcer(redis, DESK)
+    app.state.desk = Publisher(redis, DESK)
     stack.push_async_callback(app.state.desk.close)
     app.state.news = Listener(redis, QUOTES)
     listening = asyncio.create_task(app.state.news.run(), name="quotes' news")
@@ -281,4 +281,4 @@ async def _open(app: FastAPI, _database: Database, stack: AsyncExitStack) -> Non
 
 def build() -> FastAPI:
     """The application, to be served under ``/pricing``."""
-    return service_app("pricing", [routes], _open, "Quotes for models: for the MES, and for partners.", STREAMS)
+    return build_service("pricing", [routes], _open, "Quotes for models: for the MES, and for partners.", STREAMS)

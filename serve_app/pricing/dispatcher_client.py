@@ -11,23 +11,23 @@ from ray.exceptions import RayError
 
 from pricing_engine.distributed.address import DISPATCHER, NAMESPACE
 from pricing_engine.distributed.errors import ClusterUnreachable
-from pricing_engine.distributed.jobs import Job, Outcome, Update
+from pricing_engine.distributed.jobs import Job, JobOutcome, JobUpdate
 
 
-class Following(Protocol):
+class FollowedJob(Protocol):
     """A job that was sent."""
 
-    async def outcome(self) -> Outcome:
+    async def outcome(self) -> JobOutcome:
         """How it ends; raises DistributedError where that can't be known now."""
 
-    def updates(self) -> AsyncIterator[Update]:
+    def updates(self) -> AsyncIterator[JobUpdate]:
         """How far it is, until it has ended; of several at once, the last."""
 
 
-class Dispatchers(Protocol):
+class DispatcherClient(Protocol):
     """Where jobs are sent."""
 
-    def follow(self, job: Job) -> Following:
+    def follow(self, job: Job) -> FollowedJob:
         """Send a job; sending it again is harmless. Raises ClusterUnreachable."""
 
     async def cancel(self, job_id: str) -> None:
@@ -38,22 +38,22 @@ class Dispatchers(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _OnRay:
+class _FollowedRayJob:
     dispatcher: Any
     job: Job
-    reference: ray.ObjectRef[Outcome]
+    reference: ray.ObjectRef[JobOutcome]
 
-    async def outcome(self) -> Outcome:
+    async def outcome(self) -> JobOutcome:
         try:
             return await self.reference
         except RayError as error:
             raise ClusterUnreachable(f"the dispatcher does not answer ({type(error).__name__})") from error
 
-    async def updates(self) -> AsyncIterator[Update]:
+    async def updates(self) -> AsyncIterator[JobUpdate]:
         seen = 0
         while True:
             try:
-                news: list[Update] = await self.dispatcher.watch.remote(self.job.job_id, seen)
+                news: list[JobUpdate] = await self.dispatcher.watch.remote(self.job.job_id, seen)
             except RayError:
                 return
             if not news:
@@ -62,23 +62,23 @@ class _OnRay:
             seen = news[-1].sequence
 
 
-class OnRay:
+class RayDispatcherClient:
     """The dispatcher of the cluster that this process belongs to."""
 
-    def follow(self, job: Job) -> Following:
-        """See :class:`Dispatchers`."""
+    def follow(self, job: Job) -> FollowedJob:
+        """See :class:`DispatcherClient`."""
         dispatcher = self._dispatcher()
-        return _OnRay(dispatcher, job, dispatcher.run.remote(job))
+        return _FollowedRayJob(dispatcher, job, dispatcher.run.remote(job))
 
     async def cancel(self, job_id: str) -> None:
-        """See :class:`Dispatchers`."""
+        """See :class:`DispatcherClient`."""
         try:
             await self._dispatcher().cancel.remote(job_id)
         except (RayError, ClusterUnreachable):
             return  # the dispatcher is gone, and with it the job
 
     async def unfinished(self) -> list[str]:
-        """See :class:`Dispatchers`."""
+        """See :class:`DispatcherClient`."""
         try:
             found: list[str] = await self._dispatcher().unfinished.remote()
         except (RayError, ClusterUnreachable, AttributeError):

@@ -12,16 +12,16 @@ from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.model_store.store import ModelStore
 from data.notifications.channels import DESK, QUOTES, WORK
-from data.notifications.pubsub import Announcer, Listener
+from data.notifications.pubsub import Listener, Publisher
 from data.pricing import repository
-from serve_app.kit.background import Work, add_messaging
+from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
-from serve_app.pricing.dispatcher_client import Dispatchers, OnRay
+from serve_app.pricing.dispatcher_client import DispatcherClient, RayDispatcherClient
 from serve_app.pricing.outcomes import cancelled
-from serve_app.pricing.quote_worker import Desk
+from serve_app.pricing.quote_worker import QuoteWorker
 
 
-async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> None:
+async def handle_event(connection: Connection, _event: CloudEvent, data: EventData) -> None:
     """Put a request into the queue, or take it away."""
     if isinstance(data, QuoteRequested):
         quote = await repository.create(connection, data)
@@ -33,17 +33,17 @@ async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> N
         await outbox.append(connection, cancelled().event(quote))
 
 
-def add_to(work: Work, database: Database, dispatchers: Dispatchers | None = None) -> None:
+def register_background(work: BackgroundTasks, database: Database, dispatchers: DispatcherClient | None = None) -> None:
     """Pricing's relay, a consumer for each priority, and the desk; ``dispatchers``: another than the cluster's."""
     redis, kafka = settings().needed("redis_url"), settings().needed("kafka_url")
     models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
-    desk = Desk(database, models, dispatchers or OnRay(), Announcer(redis, QUOTES))
+    desk = QuoteWorker(database, models, dispatchers or RayDispatcherClient(), Publisher(redis, QUOTES))
 
     async def after(applied: Sequence[EventData]) -> None:
         desk.withdraw([data.quote_id for data in applied if isinstance(data, QuoteWithdrawn)])
         desk.wake()
 
-    consumers = [Consumer(f"pricing-{priority}", hear, database, kafka, after=after) for priority in Priority]
+    consumers = [Consumer(f"pricing-{priority}", handle_event, database, kafka, after=after) for priority in Priority]
     add_messaging(work, "pricing", database, *consumers)
     listener = Listener(redis, DESK)
     work.add("pricing listener", listener.run())
@@ -51,7 +51,7 @@ def add_to(work: Work, database: Database, dispatchers: Dispatchers | None = Non
     work.add("pricing desk", desk.run())
 
 
-async def _ring(listener: Listener, desk: Desk) -> None:
+async def _ring(listener: Listener, desk: QuoteWorker) -> None:
     with listener.subscribe(WORK) as news:
         while True:
             await news.wait()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from data.contracts.common import QuoteSummary, Reason, Verdict
+from data.contracts.common import QuoteReason, QuoteSummary, Verdict
 from data.contracts.pricing import (
     QuoteCancelled,
     QuoteEvent,
@@ -19,14 +19,14 @@ from data.contracts.pricing import (
 from data.kit import clock
 from data.pricing.repository import Quote, QuoteStatus
 from pricing_engine.analysis.schema import Analysis
-from pricing_engine.distributed.jobs import Outcome, Status
+from pricing_engine.distributed.jobs import JobOutcome, JobStatus
 from pricing_engine.pricing.quote import Request, quote
 from serve_app.kit.price_book import price_book
 from serve_app.kit.settings import settings
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class QuoteOutcome:
     """``result``: the engine's quote; ``error``: why there is none, with its code first."""
 
     status: QuoteStatus
@@ -43,7 +43,7 @@ class End:
         if self.result is None:
             return QuoteFailed(**about, error=self.error or "no reason was given")
         option = self.result["options"][0]
-        reasons = tuple(Reason.model_validate(each) for each in option["reasons"])
+        reasons = tuple(QuoteReason.model_validate(each) for each in option["reasons"])
         if option["verdict"] == Verdict.REJECTED:
             return QuoteRejected(**about, reasons=reasons)
         summary = QuoteSummary.model_validate(
@@ -54,9 +54,9 @@ class End:
         return QuotePriced(**about, quote=summary)
 
 
-def end_of(asked: Quote, outcome: Outcome) -> End:
+def outcome_of(asked: Quote, outcome: JobOutcome) -> QuoteOutcome:
     """Price what was measured: arithmetic, some milliseconds, most of them for reading the analysis."""
-    if outcome.status is Status.CANCELLED:
+    if outcome.status is JobStatus.CANCELLED:
         return cancelled()
     if outcome.analysis is None:
         return failed(outcome.code, outcome.message)
@@ -64,7 +64,7 @@ def end_of(asked: Quote, outcome: Outcome) -> End:
     request = Request(asked.process, (asked.material,), asked.finish, (asked.quantity,))
     priced = quote(analysis, price_book(), request)
     under_review = priced.options[0].verdict == Verdict.REVIEW
-    return End(
+    return QuoteOutcome(
         QuoteStatus.REVIEW if under_review else QuoteStatus.DONE,
         priced.to_dict(),
         priced.content_id,
@@ -72,11 +72,11 @@ def end_of(asked: Quote, outcome: Outcome) -> End:
     )
 
 
-def failed(code: str, message: str) -> End:
+def failed(code: str, message: str) -> QuoteOutcome:
     """No price could be found."""
-    return End(QuoteStatus.FAILED, error=f"{code}: {message}")
+    return QuoteOutcome(QuoteStatus.FAILED, error=f"{code}: {message}")
 
 
-def cancelled() -> End:
+def cancelled() -> QuoteOutcome:
     """Nobody wants it any more."""
-    return End(QuoteStatus.CANCELLED)
+    return QuoteOutcome(QuoteStatus.CANCELLED)

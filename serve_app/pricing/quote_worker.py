@@ -18,34 +18,34 @@ from data.contracts.common import Priority
 from data.kit import outbox
 from data.kit.database import AWAY, Database
 from data.model_store.store import ModelStore
-from data.notifications.pubsub import Announcer
+from data.notifications.pubsub import Publisher
 from data.pricing import repository
 from data.pricing.repository import Quote, QuoteStatus
 from pricing_engine.distributed import jobs
 from pricing_engine.distributed.errors import DistributedError
-from pricing_engine.distributed.jobs import Job, Outcome, Status
+from pricing_engine.distributed.jobs import Job, JobOutcome, JobStatus
 from pricing_engine.pricing.interval import Interval, price_interval
 from pricing_engine.pricing.quote import Request
 from serve_app.kit.price_book import price_book
-from serve_app.pricing.dispatcher_client import Dispatchers, Following
-from serve_app.pricing.outcomes import End, end_of, failed
+from serve_app.pricing.dispatcher_client import DispatcherClient, FollowedJob
+from serve_app.pricing.outcomes import QuoteOutcome, failed, outcome_of
 
-LOOK_EVERY_S = 0.5
-_PATIENCE_S = 2.0
+POLL_INTERVAL_S = 0.5
+_RETRY_DELAY_S = 2.0
 _QUICK_S = 0.1
 """What ends sooner than this is not followed on its way."""
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Desk:
+class QuoteWorker:
     """Follows every unfinished quote of ``database``; run :meth:`run`, and :meth:`wake` it when there are new ones."""
 
     database: Database
     models: ModelStore
-    dispatchers: Dispatchers
-    announcer: Announcer
-    _at_hand: dict[UUID, asyncio.Task[None]] = field(default_factory=dict, init=False)
+    dispatchers: DispatcherClient
+    announcer: Publisher
+    _tracked: dict[UUID, asyncio.Task[None]] = field(default_factory=dict, init=False)
     _withdrawals: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -63,11 +63,11 @@ class Desk:
                 except AWAY as error:
                     _log.warning("the desk waits for the database", error=str(error))
                 try:
-                    await asyncio.wait_for(self._news.wait(), LOOK_EVERY_S)
+                    await asyncio.wait_for(self._news.wait(), POLL_INTERVAL_S)
                 except TimeoutError:
                     continue
         finally:
-            for task in (*self._at_hand.values(), *self._withdrawals):
+            for task in (*self._tracked.values(), *self._withdrawals):
                 task.cancel()
 
     async def _end_orphans(self) -> None:
@@ -85,7 +85,7 @@ class Desk:
     def withdraw(self, quotes: Iterable[UUID]) -> None:
         """These quotes were cancelled: end their jobs on the cluster at once."""
         for quote in quotes:
-            following = self._at_hand.get(quote)
+            following = self._tracked.get(quote)
             if following is not None:
                 following.cancel()
                 ending = asyncio.create_task(self.dispatchers.cancel(str(quote)), name=f"withdraw {quote}")
@@ -101,20 +101,20 @@ class Desk:
         async with self.database.connection() as connection:
             for priority in Priority:  # each its own window: what waits of bulk work never hides express work
                 unfinished.update(await repository.unfinished(connection, priority))
-            for ident, task in [each for each in self._at_hand.items() if each[0] not in unfinished]:
+            for ident, task in [each for each in self._tracked.items() if each[0] not in unfinished]:
                 quote = await repository.get(connection, ident)  # meanwhile tasks end and leave ``_at_hand``
                 if not task.done() and (quote is None or quote.status is QuoteStatus.CANCELLED):
                     self.withdraw([ident])
-            new = [await repository.get(connection, ident) for ident in sorted(unfinished - self._at_hand.keys())]
+            new = [await repository.get(connection, ident) for ident in sorted(unfinished - self._tracked.keys())]
         for quote in new:
             if quote is not None and quote.finished_at is None:
                 self._begin(quote)
 
     def _begin(self, quote: Quote) -> None:
         def over(_task: asyncio.Task[None]) -> None:
-            del self._at_hand[quote.id]
+            del self._tracked[quote.id]
 
-        self._at_hand[quote.id] = task = asyncio.create_task(self._follow(quote), name=f"quote {quote.id}")
+        self._tracked[quote.id] = task = asyncio.create_task(self._follow(quote), name=f"quote {quote.id}")
         task.add_done_callback(over)
 
     async def _follow(self, quote: Quote) -> None:
@@ -128,7 +128,7 @@ class Desk:
             _log.exception("a quote could not be followed", quote=str(quote.id))
             await self._finish(quote, failed("internal_error", "the fault is ours and was logged"))
 
-    async def _end(self, quote: Quote) -> End:
+    async def _end(self, quote: Quote) -> QuoteOutcome:
         model = await self.models.find(quote.model_sha256)
         if model is None:
             return failed("model_vanished", "the model is not in the store any more; upload it again")
@@ -139,18 +139,18 @@ class Desk:
             model.sha256,
             model.bytes,
             unit=quote.unit,
-            priority=jobs.Priority(quote.priority),
+            priority=jobs.JobPriority(quote.priority),
         )
         while True:
             try:
                 outcome = await self._watched(quote, self.dispatchers.follow(job))
             except DistributedError as error:
                 _log.warning("a quote waits for the dispatcher", quote=str(quote.id), error=str(error))
-                await asyncio.sleep(_PATIENCE_S)
+                await asyncio.sleep(_RETRY_DELAY_S)
                 continue
-            return await asyncio.to_thread(end_of, quote, outcome)
+            return await asyncio.to_thread(outcome_of, quote, outcome)
 
-    async def _watched(self, quote: Quote, following: Following) -> Outcome:
+    async def _watched(self, quote: Quote, following: FollowedJob) -> JobOutcome:
         """The outcome of the job; meanwhile its progress and price interval are written down."""
         watching = asyncio.create_task(self._watch(quote, following))
         try:
@@ -158,13 +158,13 @@ class Desk:
         finally:
             watching.cancel()
 
-    async def _watch(self, quote: Quote, following: Following) -> None:
+    async def _watch(self, quote: Quote, following: FollowedJob) -> None:
         before: Interval | None = None
         currency = price_book().tables.currency
         asked = Request(quote.process, (quote.material,), quote.finish, (quote.quantity,))
         await asyncio.sleep(_QUICK_S)
         async for update in following.updates():
-            if update.status is not Status.RUNNING:
+            if update.status is not JobStatus.RUNNING:
                 continue
             if update.partial is not None:
                 before = await asyncio.to_thread(price_interval, update.partial, price_book(), asked, before)
@@ -174,7 +174,7 @@ class Desk:
             if told:
                 await self.announcer.tell([str(quote.id)])
 
-    async def _finish(self, quote: Quote, end: End) -> None:
+    async def _finish(self, quote: Quote, end: QuoteOutcome) -> None:
         async with self.database.transaction() as connection:
             ended = await repository.finish(
                 connection, quote.id, end.status, end.result, end.content_id, end.error, end.expires_at

@@ -19,7 +19,7 @@ from serve_app.kit import admission, problems
 from serve_app.kit.admission import Admission
 from serve_app.kit.app import Health, Readiness
 from serve_app.kit.settings import settings
-from serve_app.kit.ttl_cache import Fresh
+from serve_app.kit.ttl_cache import TtlCache
 from serve_app.root import metrics, openapi
 
 _TIMEOUT_S, _READINESS_S = 3.0, 1.0
@@ -29,7 +29,7 @@ Services = Mapping[str, tuple[str, FastAPI]]
 def routes(services: Services, document: Callable[[], dict[str, Any]]) -> APIRouter:
     """The routes; ``services``: a service's name -> its prefix and application, neither started."""
     router = APIRouter(tags=["operations"])
-    readiness: Fresh[Readiness] = Fresh(_READINESS_S)
+    readiness: TtlCache[Readiness] = TtlCache(_READINESS_S)
 
     async def ask_all() -> Readiness:
         async with httpx.AsyncClient(timeout=_TIMEOUT_S, base_url=settings().api_url) as client:
@@ -90,7 +90,7 @@ def build(services: Services) -> FastAPI:
 
     @cache
     def document() -> dict[str, Any]:
-        return openapi.openapi({"root": ("", app), **services})
+        return openapi.build_openapi({"root": ("", app), **services})
 
     app.include_router(routes(services, document))
     return app

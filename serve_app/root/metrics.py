@@ -28,7 +28,7 @@ async def page() -> bytes:
     pages = [f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics" for node in _alive()]
     async with httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
         texts = await asyncio.gather(*(_fetch(client, page) for page in pages))
-    return await asyncio.to_thread(_together, texts)
+    return await asyncio.to_thread(_merge, texts)
 
 
 def _alive() -> list[dict[str, object]]:
@@ -42,7 +42,7 @@ async def _fetch(client: httpx.AsyncClient, page: str) -> str:
         return ""
 
 
-def _together(texts: list[str]) -> bytes:
+def _merge(texts: list[str]) -> bytes:
     families: dict[str, Metric] = {}
     for text in texts:
         for family in text_string_to_metric_families(text):

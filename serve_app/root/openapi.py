@@ -12,7 +12,7 @@ from pricing_engine import ENGINE_VERSION
 _SCHEMAS = "#/components/schemas/"
 
 
-def openapi(services: Mapping[str, tuple[str, FastAPI]]) -> dict[str, Any]:
+def build_openapi(services: Mapping[str, tuple[str, FastAPI]]) -> dict[str, Any]:
     """The document; ``services``: a service's name -> its prefix and application."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}

@@ -13,20 +13,29 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
-from data.contracts.common import Money, Wish
+from data.contracts.common import Money, OrderRequest
 from data.contracts.lifecycle import OrderStatus
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from data.model_store.store import ModelStore
 from data.shop import products, repository
 from data.shop.products import Product
-from data.shop.repository import Entry, Order
+from data.shop.repository import HistoryRow, ShopOrderRow
 from serve_app.kit import upload
-from serve_app.kit.answers import IdempotencyKey, Listed, Made, PageAsked, Seen, json_answer, made_once, page_answer
-from serve_app.kit.app import database, service_app, state
-from serve_app.kit.authentication import Allow
-from serve_app.kit.order_schemas import OrderBody, Reason, history_of
-from serve_app.kit.price_book import UNITS, check_wish
+from serve_app.kit.answers import (
+    Created,
+    IdempotencyKey,
+    IfMatchVersion,
+    Page,
+    PageParams,
+    create_once,
+    json_response,
+    page_response,
+)
+from serve_app.kit.app import build_service, database, state
+from serve_app.kit.authentication import RequireRole
+from serve_app.kit.order_schemas import OrderBody, StepReason, history_of
+from serve_app.kit.price_book import UNITS, check_order_request
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
 from serve_app.kit.settings import settings
@@ -34,8 +43,8 @@ from serve_app.kit.texts import Text
 from serve_app.shop import service
 
 routes = APIRouter(tags=["shop"])
-Customer = Annotated[Principal, Depends(Allow(Role.CUSTOMER, Role.PARTNER))]
-Administrator = Annotated[Principal, Depends(Allow(Role.ADMIN))]
+Customer = Annotated[Principal, Depends(RequireRole(Role.CUSTOMER, Role.PARTNER))]
+Administrator = Annotated[Principal, Depends(RequireRole(Role.ADMIN))]
 
 
 class NewOrder(BaseModel):
@@ -98,17 +107,17 @@ class _Begun(BaseModel):
     status: OrderStatus
 
 
-@routes.get("/products", response_model=Listed[ListedProduct])
+@routes.get("/products", response_model=Page[ListedProduct])
 async def catalogue(
     request: Request,
-    asked: PageAsked,
+    asked: PageParams,
     category: Annotated[str | None, Query(max_length=100)] = None,
     in_stock: bool | None = None,
     max_price: Annotated[Decimal | None, Query(ge=0, max_digits=14, decimal_places=2)] = None,
 ) -> Response:
     """Products, newest first."""
     scope = f"products {category} {in_stock} {max_price}"
-    return await page_answer(
+    return await page_response(
         request,
         scope,
         asked,
@@ -124,45 +133,45 @@ async def product(request: Request, product_id: UUID) -> Response:
         found = await products.get(connection, product_id)
     if found is None:
         raise not_found("product")
-    return json_answer(_listed_product(found), version=found.version)
+    return json_response(_listed_product(found), version=found.version)
 
 
 @routes.put("/products/{product_id}", response_model=ListedProduct)
 async def edit_product(
-    request: Request, product_id: UUID, edited: ProductBody, seen: Seen, _who: Administrator
+    request: Request, product_id: UUID, edited: ProductBody, seen: IfMatchVersion, _who: Administrator
 ) -> Response:
     """Change a product; with If-Match, unless somebody else has meanwhile."""
-    check_wish(edited.process, edited.material, None, 1)
+    check_order_request(edited.process, edited.material, None, 1)
     async with database(request).transaction() as connection:
         known = await products.get(connection, product_id)
         if known is None:
             raise not_found("product")
         changes = {**edited.model_dump(), "version": known.version if seen is None else seen}
         saved = await products.edit(connection, known.model_copy(update=changes))
-    return json_answer(_listed_product(saved), version=saved.version)
+    return json_response(_listed_product(saved), version=saved.version)
 
 
 @routes.post("/orders", status_code=HTTPStatus.CREATED, response_model=_Begun)
 async def begin(request: Request, new: NewOrder, who: Customer, key: IdempotencyKey = None) -> Response:
     """A new order, which needs a model next."""
-    check_wish(new.process, new.material, new.finish, new.quantity)
-    wish = Wish.model_validate(new.model_dump())
+    check_order_request(new.process, new.material, new.finish, new.quantity)
+    wish = OrderRequest.model_validate(new.model_dump())
 
-    async def work(connection: Connection) -> Made:
+    async def work(connection: Connection) -> Created:
         ident = new_id()
         if new.product_id is not None and await products.get(connection, new.product_id) is None:
             raise not_found("product")
         await service.begin(connection, ident, who.id, Role.PARTNER in who.roles, wish)
         body = _Begun(order_id=ident, status=OrderStatus.INITIATED)
-        return Made(HTTPStatus.CREATED, body, {"Location": f"/shop/orders/{ident}"})
+        return Created(HTTPStatus.CREATED, body, {"Location": f"/shop/orders/{ident}"})
 
-    return await made_once(database(request), key, who.id, request, [new.model_dump_json().encode()], work)
+    return await create_once(database(request), key, who.id, request, [new.model_dump_json().encode()], work)
 
 
-@routes.get("/orders", response_model=Listed[ListedOrder])
-async def orders(request: Request, asked: PageAsked, who: Customer) -> Response:
+@routes.get("/orders", response_model=Page[ListedOrder])
+async def orders(request: Request, asked: PageParams, who: Customer) -> Response:
     """One's own orders, newest first."""
-    return await page_answer(
+    return await page_response(
         request,
         f"shop orders {who.id}",
         asked,
@@ -179,7 +188,7 @@ async def order(request: Request, order_id: UUID, who: Customer) -> Response:
         if found is None or not who.owns(found.owner_id):
             raise not_found("order")
         history = await repository.history(connection, order_id)
-    return json_answer(_shown(found, history), version=found.version)
+    return json_response(_to_body(found, history), version=found.version)
 
 
 @routes.put(
@@ -192,7 +201,7 @@ async def put_model(
     request: Request,
     order_id: UUID,
     who: Customer,
-    seen: Seen,
+    seen: IfMatchVersion,
     unit: Annotated[Literal[UNITS], Query()] = "mm",  # type: ignore[valid-type]
 ) -> Response:
     """The order's model, in place of any that it had: the file `model` of a multipart body."""
@@ -205,28 +214,28 @@ async def put_model(
     async with database(request).transaction() as connection:
         after = await service.put_model(connection, order_id, who, seen, came.model, unit)
         history = await repository.history(connection, order_id)
-    return json_answer(_shown(after, history), version=after.version)
+    return json_response(_to_body(after, history), version=after.version)
 
 
 @routes.post("/orders/{order_id}/submit", response_model=ShopOrder)
-async def submit(request: Request, order_id: UUID, who: Customer, seen: Seen) -> Response:
+async def submit(request: Request, order_id: UUID, who: Customer, seen: IfMatchVersion) -> Response:
     """Ask for the price."""
     async with database(request).transaction() as connection:
         after = await service.submit(connection, order_id, who, seen)
         history = await repository.history(connection, order_id)
-    return json_answer(_shown(after, history), version=after.version)
+    return json_response(_to_body(after, history), version=after.version)
 
 
 @routes.post("/orders/{order_id}/cancel", response_model=ShopOrder)
-async def cancel(request: Request, order_id: UUID, why: Reason, who: Customer, seen: Seen) -> Response:
+async def cancel(request: Request, order_id: UUID, why: StepReason, who: Customer, seen: IfMatchVersion) -> Response:
     """Call the order off, as long as nobody has begun to make it."""
     async with database(request).transaction() as connection:
         after = await service.cancel(connection, order_id, who, seen, why.reason)
         history = await repository.history(connection, order_id)
-    return json_answer(_shown(after, history), version=after.version)
+    return json_response(_to_body(after, history), version=after.version)
 
 
-def _shown(order: Order, history: Iterable[Entry]) -> ShopOrder:
+def _to_body(order: ShopOrderRow, history: Iterable[HistoryRow]) -> ShopOrder:
     return ShopOrder(order_id=order.id, history=history_of(history), **order.model_dump())
 
 
@@ -240,4 +249,4 @@ async def _open(app: FastAPI, _database: Database, _stack: AsyncExitStack) -> No
 
 def build() -> FastAPI:
     """The application, to be served under ``/shop``."""
-    return service_app("shop", [routes], _open, "The catalogue, and orders until a price is known.")
+    return build_service("shop", [routes], _open, "The catalogue, and orders until a price is known.")

@@ -16,26 +16,26 @@ from data.kit.database import Connection, Database
 from data.kit.group_lag import GroupLag
 from data.kit.timers import Timer
 from data.shop import repository
-from data.shop.repository import Order
-from serve_app.kit.background import Work, add_messaging
+from data.shop.repository import ShopOrderRow
+from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
-from serve_app.kit.told import order_of, step_to_take, told_by
+from serve_app.kit.told import actor_and_revision, next_step, order_id_of
 from serve_app.shop.service import withdraw_quote
 
 _TIMER_INTERVAL_S = 5.0
 
 
-async def hear(connection: Connection, _event: CloudEvent, data: EventData) -> None:
+async def handle_event(connection: Connection, _event: CloudEvent, data: EventData) -> None:
     """Take the step that an event of another service means; raises PredecessorMissing where it is early."""
-    ident = order_of(data)
+    ident = order_id_of(data)
     order = await repository.lock(connection, ident) if ident else None
     if order is None:
         return
-    step = step_to_take(order.status, order.revision, order.quote_id, data, order.held_from)
+    step = next_step(order.status, order.revision, order.quote_id, data, order.held_from)
     if step is None:
         return
     changes: dict[str, Any] = {"quote": data.quote} if isinstance(data, QuotePriced | QuoteNeedsReview) else {}
-    by, told = told_by(data)
+    by, told = actor_and_revision(data)
     await repository.move(connection, order, step, by, told=told, **changes)
     if isinstance(data, OrderWithdrawn):
         await withdraw_quote(connection, order)
@@ -48,7 +48,7 @@ async def give_up_waiting(connection: Connection) -> None:
         await withdraw_quote(connection, order)
 
 
-def _overdue(order: Order) -> PricingOverdue:
+def _overdue(order: ShopOrderRow) -> PricingOverdue:
     assert order.quote_id is not None  # it was submitted
     return PricingOverdue(order_id=order.id, by=Actor.TIMER.value, revision=order.revision, quote_id=order.quote_id)
 
@@ -59,8 +59,8 @@ def overdue_timer(bootstrap: str) -> Timer:
     return Timer(repository.OVERDUE_TIMER, _TIMER_INTERVAL_S, [lag.keeps_up])
 
 
-def add_to(work: Work, database: Database) -> None:
+def register_background(work: BackgroundTasks, database: Database) -> None:
     """The shop's relay, consumer and timer."""
     kafka = settings().needed("kafka_url")
-    add_messaging(work, "shop", database, Consumer("shop", hear, database, kafka))
+    add_messaging(work, "shop", database, Consumer("shop", handle_event, database, kafka))
     work.add("shop timer", overdue_timer(kafka).run(database, give_up_waiting))

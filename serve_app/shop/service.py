@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from data.contracts.common import Wish
+from data.contracts.common import OrderRequest
 from data.contracts.envelope import EventData
 from data.contracts.lifecycle import OrderStatus, Step, advance
 from data.contracts.shop import (
@@ -22,47 +22,47 @@ from data.kit.database import Connection
 from data.kit.ids import new_id_after
 from data.model_store.store import Stored
 from data.shop import repository
-from data.shop.repository import Order
+from data.shop.repository import ShopOrderRow
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
 
 _OWNERS = (Role.CUSTOMER, Role.PARTNER)
 
 
-async def begin(connection: Connection, ident: UUID, owner_id: str, partner: bool, wish: Wish) -> None:
+async def begin(connection: Connection, ident: UUID, owner_id: str, partner: bool, wish: OrderRequest) -> None:
     """A new order."""
     told: dict[str, Any] = {"order_id": ident, "owner_id": owner_id, "partner": partner, "by": owner_id, "revision": 1}
     await repository.create(connection, OrderInitiated(**told, **wish.model_dump()))
 
 
-def check_upload(order: Order, who: Principal) -> None:
+def check_upload(order: ShopOrderRow, who: Principal) -> None:
     """Raise IllegalStep where the order takes no model now."""
     advance(order.status, Step.UPLOAD, who.acting_as(*_OWNERS))
 
 
 async def put_model(
     connection: Connection, ident: UUID, who: Principal, seen: int | None, model: Stored, unit: str
-) -> Order:
+) -> ShopOrderRow:
     """The order has this model now; one it had already changes nothing. Raises IllegalStep, StaleVersion, a 404."""
     order = await _mine(connection, ident, who, seen)
     if order.status is OrderStatus.FILE_UPLOADED and (order.model_sha256, order.unit) == (model.sha256, unit):
         return order  # sent again by somebody who got no answer
 
-    def told(after: Order) -> ModelUploaded:
+    def told(after: ShopOrderRow) -> ModelUploaded:
         about: dict[str, Any] = {"order_id": ident, "by": who.id, "revision": after.revision, "unit": unit}
         return ModelUploaded(**about, model_sha256=model.sha256, bytes=model.bytes)
 
     return await _move(connection, order, Step.UPLOAD, who, told, model_sha256=model.sha256, unit=unit)
 
 
-async def submit(connection: Connection, ident: UUID, who: Principal, seen: int | None) -> Order:
+async def submit(connection: Connection, ident: UUID, who: Principal, seen: int | None) -> ShopOrderRow:
     """The order wants a price: the request goes to pricing in the topic of its priority."""
     order = await _mine(connection, ident, who, seen)
-    asked = {name: getattr(order, name) for name in (*Wish.model_fields, "owner_id", "model_sha256", "unit")}
+    asked = {name: getattr(order, name) for name in (*OrderRequest.model_fields, "owner_id", "model_sha256", "unit")}
     # Of two submissions the later one has the greater id: by that, an answer to the earlier one is known as such.
     asked |= {"order_id": ident, "quote_id": new_id_after(order.quote_id)}
 
-    def told(after: Order) -> OrderSubmitted:
+    def told(after: ShopOrderRow) -> OrderSubmitted:
         return OrderSubmitted(**asked, partner=order.partner, by=who.id, revision=after.revision)
 
     changes = {"quote_id": asked["quote_id"], "quote": None, "submitted_at": clock.now()}
@@ -71,11 +71,11 @@ async def submit(connection: Connection, ident: UUID, who: Principal, seen: int 
     return after
 
 
-async def cancel(connection: Connection, ident: UUID, who: Principal, seen: int | None, reason: str) -> Order:
+async def cancel(connection: Connection, ident: UUID, who: Principal, seen: int | None, reason: str) -> ShopOrderRow:
     """The order is off, and pricing stops if it has begun."""
     order = await _mine(connection, ident, who, seen)
 
-    def told(after: Order) -> OrderCancelled:
+    def told(after: ShopOrderRow) -> OrderCancelled:
         return OrderCancelled(order_id=ident, by=who.id, revision=after.revision, reason=reason)
 
     after = await _move(connection, order, Step.CANCEL, who, told)
@@ -83,7 +83,7 @@ async def cancel(connection: Connection, ident: UUID, who: Principal, seen: int 
     return after
 
 
-async def withdraw_quote(connection: Connection, order: Order) -> None:
+async def withdraw_quote(connection: Connection, order: ShopOrderRow) -> None:
     """Tell pricing that the price of ``order``, as it was before its last step, is not needed any more.
 
     An order whose price failed may still be in work there.
@@ -94,7 +94,7 @@ async def withdraw_quote(connection: Connection, order: Order) -> None:
         )
 
 
-async def _mine(connection: Connection, ident: UUID, who: Principal, seen: int | None) -> Order:
+async def _mine(connection: Connection, ident: UUID, who: Principal, seen: int | None) -> ShopOrderRow:
     order = await repository.lock(connection, ident, seen)
     if order is None or not who.owns(order.owner_id):
         raise not_found("order")
@@ -103,10 +103,10 @@ async def _mine(connection: Connection, ident: UUID, who: Principal, seen: int |
 
 async def _move(
     connection: Connection,
-    order: Order,
+    order: ShopOrderRow,
     step: Step,
     who: Principal,
-    tell: Callable[[Order], EventData],
+    tell: Callable[[ShopOrderRow], EventData],
     **changes: Any,
-) -> Order:
+) -> ShopOrderRow:
     return await repository.move(connection, order, step, who.id, who.acting_as(*_OWNERS), tell=tell, **changes)

@@ -15,23 +15,23 @@ from starlette.responses import Response
 
 from data.contracts.lifecycle import FINAL, OrderStatus
 from data.kit.database import Database
-from data.notifications.pubsub import LOOK_EVERY_S, Listener
+from data.notifications.pubsub import POLL_INTERVAL_S, Listener
 from data.status import repository
 from serve_app.kit import sse
 from serve_app.kit.admission import STREAMS
-from serve_app.kit.answers import Listed, PageAsked, page_answer
-from serve_app.kit.app import database, service_app, state
-from serve_app.kit.authentication import Allow
-from serve_app.kit.batch_loader import Together
+from serve_app.kit.answers import Page, PageParams, page_response
+from serve_app.kit.app import build_service, database, state
+from serve_app.kit.authentication import RequireRole
+from serve_app.kit.batch_loader import BatchLoader
 from serve_app.kit.order_schemas import HistoryLine, OrderBody
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
 from serve_app.kit.settings import settings
-from serve_app.kit.sse import EventStream, LastEventId, Patience
+from serve_app.kit.sse import EventStream, KeepAlive, LastEventId
 from serve_app.status.handlers import ORDERS
 
 routes = APIRouter(tags=["status"])
-Owner = Annotated[Principal, Depends(Allow(Role.CUSTOMER, Role.PARTNER))]
+Owner = Annotated[Principal, Depends(RequireRole(Role.CUSTOMER, Role.PARTNER))]
 
 
 class ListedStatus(BaseModel):
@@ -43,11 +43,11 @@ class ListedStatus(BaseModel):
     created_at: AwareDatetime
 
 
-@routes.get("/orders", response_model=Listed[ListedStatus])
-async def orders(request: Request, asked: PageAsked, who: Owner) -> Response:
+@routes.get("/orders", response_model=Page[ListedStatus])
+async def orders(request: Request, asked: PageParams, who: Owner) -> Response:
     """One's own orders, newest first."""
 
-    return await page_answer(
+    return await page_response(
         request,
         f"status orders {who.id}",
         asked,
@@ -59,7 +59,7 @@ async def orders(request: Request, asked: PageAsked, who: Owner) -> Response:
 @routes.get("/orders/{order_id}", response_model=OrderBody)
 async def order(request: Request, order_id: UUID, who: Owner) -> Response:
     """Where an order is, and all that happened to it."""
-    orders: Together[UUID, repository.ShownOrder] = state(request, "orders")
+    orders: BatchLoader[UUID, repository.OrderJson] = state(request, "orders")
     found = await orders.ask(order_id)
     if found is None or not who.owns(found.owner_id):
         raise not_found("order")
@@ -85,7 +85,7 @@ async def events(request: Request, order_id: UUID, who: Owner, after: LastEventI
 async def _lines(request: Request, ident: UUID, seen: int) -> AsyncIterator[str | None]:
     news: Listener = state(request, "news")
     with news.subscribe(str(ident)) as subscription:
-        patience = Patience(subscription)
+        patience = KeepAlive(subscription)
         while True:
             async with database(request).connection() as connection:
                 lines = await repository.history(connection, ident, seen)
@@ -94,16 +94,16 @@ async def _lines(request: Request, ident: UUID, seen: int) -> AsyncIterator[str 
                 yield sse.event(line.n, "status", HistoryLine(status=line.status, at=line.at, by=line.by))
                 if line.status in FINAL:
                     return
-            if await patience.wait(LOOK_EVERY_S if news.hears else LOOK_EVERY_S / 4):
+            if await patience.wait(POLL_INTERVAL_S if news.connected else POLL_INTERVAL_S / 4):
                 yield None
 
 
 async def _open(app: FastAPI, database: Database, stack: AsyncExitStack) -> None:
-    async def look(idents: Sequence[UUID]) -> Mapping[UUID, repository.ShownOrder]:
+    async def look(idents: Sequence[UUID]) -> Mapping[UUID, repository.OrderJson]:
         async with database.connection() as connection:
-            return await repository.shown(connection, idents)
+            return await repository.orders_as_json(connection, idents)
 
-    app.state.orders = Together(look)
+    app.state.orders = BatchLoader(look)
     app.state.news = Listener(settings().needed("redis_url"), ORDERS)
     listening = asyncio.create_task(app.state.news.run(), name="orders' news")
     stack.callback(listening.cancel)
@@ -111,4 +111,4 @@ async def _open(app: FastAPI, database: Database, stack: AsyncExitStack) -> None
 
 def build() -> FastAPI:
     """The application, to be served under ``/status``."""
-    return service_app("status", [routes], _open, "Where orders are, as it happens.", STREAMS)
+    return build_service("status", [routes], _open, "Where orders are, as it happens.", STREAMS)

@@ -7,29 +7,29 @@ from collections.abc import Sequence
 from data.contracts.envelope import CloudEvent, EventData
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
-from data.notifications.pubsub import Announcer
+from data.notifications.pubsub import Publisher
 from data.status import repository
-from serve_app.kit.background import Work, add_messaging
+from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
-from serve_app.kit.told import order_of
+from serve_app.kit.told import order_id_of
 
 ORDERS = "facet.orders"
 """The Redis channel: an order has news."""
 
 
-async def hear(connection: Connection, event: CloudEvent, data: EventData) -> None:
+async def handle_event(connection: Connection, event: CloudEvent, data: EventData) -> None:
     """Apply an event to its order."""
-    ident = order_of(data)
+    ident = order_id_of(data)
     if ident is not None:
         await repository.apply(connection, ident, event)
 
 
-def add_to(work: Work, database: Database) -> None:
+def register_background(work: BackgroundTasks, database: Database) -> None:
     """The consumer of the status service, and what it announces."""
-    announcer = Announcer(settings().needed("redis_url"), ORDERS)
+    announcer = Publisher(settings().needed("redis_url"), ORDERS)
 
     async def after(applied: Sequence[EventData]) -> None:
-        await announcer.tell(str(ident) for ident in map(order_of, applied) if ident)
+        await announcer.tell(str(ident) for ident in map(order_id_of, applied) if ident)
 
-    consumer = Consumer("status", hear, database, settings().needed("kafka_url"), after=after)
+    consumer = Consumer("status", handle_event, database, settings().needed("kafka_url"), after=after)
     add_messaging(work, "status", database, consumer)

@@ -27,7 +27,7 @@ from pricing_engine.analysis.schema import Analysis
 from pricing_engine.distributed.actor import start_dispatcher
 from pricing_engine.distributed.client import Client, job_for
 from pricing_engine.distributed.connect import connect
-from pricing_engine.distributed.jobs import Outcome, Status
+from pricing_engine.distributed.jobs import JobOutcome, JobStatus
 from tests.services.seed import chaos_seed, stream
 
 LONG = os.environ.get("FACET_CHAOS") == "long"
@@ -62,17 +62,17 @@ def test_every_job_ends_once_with_the_same_bytes(tmp_path: Path) -> None:
     assert set(kills) == set(KINDS)
     assert len({outcome.job_id for outcome in outcomes}) == JOBS
     for outcome, bytes_here in zip(outcomes, expected, strict=True):
-        if outcome.status is Status.DONE:
+        if outcome.status is JobStatus.DONE:
             assert essence(Analysis.from_dict(json.loads(outcome.analysis))) == bytes_here
         else:
             assert outcome.code in STATED, outcome
-    assert counts[Status.DONE] >= 0.95 * JOBS
+    assert counts[JobStatus.DONE] >= 0.95 * JOBS
     assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
     assert not cluster.place.temp.exists()
     assert shared_memory() <= shared
 
 
-def disturbed(cluster: Cluster, client: Client, models: list[Path]) -> tuple[list[Outcome], Counter[str]]:
+def disturbed(cluster: Cluster, client: Client, models: list[Path]) -> tuple[list[JobOutcome], Counter[str]]:
     """Outcomes of a job for each model while processes are killed, and how many of each kind were."""
     chance, kills = stream(chaos_seed(), "cluster"), Counter()
     failures: list[BaseException] = []

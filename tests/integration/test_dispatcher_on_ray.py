@@ -22,7 +22,7 @@ from pricing_engine.distributed.actor import start_dispatcher
 from pricing_engine.distributed.client import Client, analysis_of, job_for, measure_on_cluster
 from pricing_engine.distributed.connect import connect
 from pricing_engine.distributed.errors import ClusterUnreachable, JobFailed
-from pricing_engine.distributed.jobs import Job, Status
+from pricing_engine.distributed.jobs import Job, JobStatus
 from pricing_engine.mesh.errors import ModelError
 from pricing_engine.mesh.samples import SAMPLES
 from pricing_engine.pricing.book import load_price_book
@@ -82,7 +82,7 @@ def test_a_large_model_is_spread_and_gives_the_same_bytes(client: Client, tmp_pa
 
 def test_equal_jobs_are_one_calculation_and_later_ones_come_from_the_cache(client: Client, rings: list[Path]) -> None:
     outcomes = client.run_many([job_for(rings[0], fresh(), "c") for _ in range(200)])
-    assert {outcome.status for outcome in outcomes} == {Status.DONE}
+    assert {outcome.status for outcome in outcomes} == {JobStatus.DONE}
     assert len({outcome.analysis for outcome in outcomes}) == 1
     again = client.submit(job_for(rings[0], fresh(), "c")).outcome(60)
     assert (again.cached, again.analysis) == (True, outcomes[0].analysis)
@@ -108,10 +108,10 @@ def test_progress_narrows_to_the_price(client: Client, tmp_path: Path) -> None:
 def test_cancelling_a_running_job_frees_the_worker(client: Client, tmp_path: Path, rings: list[Path]) -> None:
     large = write_ring(tmp_path / "slow.stl", 5, segments=440)
     submitted = client.submit(job_for(large, fresh(), "c"))
-    next(update for update in submitted.updates() if update.status is Status.RUNNING)
+    next(update for update in submitted.updates() if update.status is JobStatus.RUNNING)
     assert submitted.cancel()
-    assert submitted.outcome(10).status is Status.CANCELLED
-    assert client.submit(job_for(rings[1], fresh(), "c")).outcome(60).status is Status.DONE
+    assert submitted.outcome(10).status is JobStatus.CANCELLED
+    assert client.submit(job_for(rings[1], fresh(), "c")).outcome(60).status is JobStatus.DONE
 
 
 def test_a_killed_worker_costs_an_attempt_and_not_the_job(client: Client, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_killed_worker_costs_an_attempt_and_not_the_job(client: Client, tmp_pa
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
     outcome = submitted.outcome(120)
-    assert (outcome.status, outcome.attempts) == (Status.DONE, 2)
+    assert (outcome.status, outcome.attempts) == (JobStatus.DONE, 2)
     assert found(analysis_of(outcome)) == found(measure(path, None, SETTINGS, 2).analysis)
 
 
@@ -131,7 +131,7 @@ def test_the_dispatcher_survives_its_own_death(client: Client, rings: list[Path]
     submitted = [client.submit(job_for(path, fresh(), "c")) for path in rings[2:8]]
     before = ray.get(client.hello())
     os.kill(before["pid"], signal.SIGKILL)
-    assert {each.outcome(120).status for each in submitted} == {Status.DONE}
+    assert {each.outcome(120).status for each in submitted} == {JobStatus.DONE}
     assert ray.get(client.hello())["pid"] != before["pid"]
 
 

@@ -17,9 +17,9 @@ from pricing_engine.distributed.actor import options_for, start_dispatcher
 from pricing_engine.distributed.client import Client, job_for
 from pricing_engine.distributed.connect import connect
 from pricing_engine.distributed.errors import ClusterMismatch
-from pricing_engine.distributed.jobs import Job, Priority, Status
-from pricing_engine.distributed.ray_executor import OnCluster
-from pricing_engine.distributed.task_messages import Order, Result
+from pricing_engine.distributed.jobs import Job, JobPriority, JobStatus
+from pricing_engine.distributed.ray_executor import RayExecutor
+from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask
 from pricing_engine.distributed.worker import analyse
 
 MIB = 1 << 20
@@ -35,11 +35,11 @@ def connected(ray_here: Cluster) -> Iterator[Cluster]:
     ray.shutdown()
 
 
-def analyse_or_swallow_memory(order: Order) -> Result:
+def analyse_or_swallow_memory(order: AnalysisTask) -> AnalysisResult:
     """The worker's task, but for models called greedy, whose analysis takes all memory there is."""
     if "greedy" in order.model:
         held = np.ones(GREED, np.uint8)
-        return Result(None, "not_ended", f"{held.sum()} bytes were to be had")
+        return AnalysisResult(None, "not_ended", f"{held.sum()} bytes were to be had")
     return analyse(order)
 
 
@@ -65,10 +65,10 @@ def test_a_model_that_takes_all_memory_fails_alone(
         finally:
             ray.shutdown()
             speak_to(ray_here)
-    assert (swallowed.status, swallowed.code) == (Status.FAILED, "out_of_memory")
+    assert (swallowed.status, swallowed.code) == (JobStatus.FAILED, "out_of_memory")
     assert swallowed.attempts == 4
     assert "simplify the model" in swallowed.message
-    assert {other.status for other in others} == {Status.DONE}
+    assert {other.status for other in others} == {JobStatus.DONE}
 
 
 def sums_of(lo: int, hi: int, threads: int, block: np.ndarray) -> list[float]:
@@ -79,9 +79,9 @@ def test_an_object_store_that_is_full_spills(connected: Cluster) -> None:
     """Six blocks of 512 MiB through a store of 2 GiB, all held at once: none is lost."""
     ray.init(address=connected.address, ignore_reinit_error=True)
 
-    @ray.remote(**options_for(Priority.STANDARD))
+    @ray.remote(**options_for(JobPriority.STANDARD))
     def measured() -> list[list[float]]:
-        with OnCluster("blocks", 1, options_for(Priority.STANDARD)) as spread:
+        with RayExecutor("blocks", 1, options_for(JobPriority.STANDARD)) as spread:
             blocks = [spread.hold(np.full((8, 8 * MIB), number, np.float64)) for number in range(6)]
             joins = [spread.start("sums", sums_of, 8, 1, block) for block in blocks]
             return [[part[0] for part in join()] for join in joins]
@@ -114,7 +114,7 @@ def test_ten_thousand_submissions_of_one_model_are_one_calculation(connected: Cl
         outcomes = ray.get([each.reference for each in submitted], timeout=200)
     finally:
         ray.kill(dispatcher)
-    assert beside.status is Status.DONE
-    assert {outcome.status for outcome in outcomes} == {Status.DONE}
+    assert beside.status is JobStatus.DONE
+    assert {outcome.status for outcome in outcomes} == {JobStatus.DONE}
     assert len({outcome.analysis for outcome in outcomes}) == 1
     assert {outcome.attempts for outcome in outcomes if not outcome.cached} == {1}

@@ -18,18 +18,18 @@ import ray
 from benchmarks.ring_models import write_ring
 from cluster.local.ephemeral import Cluster
 from pricing_engine.distributed.actor import start_dispatcher
-from pricing_engine.distributed.client import Client, Submitted, job_for
+from pricing_engine.distributed.client import Client, SubmittedJob, job_for
 from pricing_engine.distributed.connect import connect
-from pricing_engine.distributed.jobs import Job, Status
+from pricing_engine.distributed.jobs import Job, JobStatus
 from pricing_engine.distributed.niceness import LONG_NICENESS
-from pricing_engine.distributed.task_messages import Order, Result
+from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask
 from pricing_engine.distributed.worker import analyse
 
 EVER = 600.0
 """CPU seconds: longer than the tests."""
 
 
-def work(order: Order) -> Result:
+def work(order: AnalysisTask) -> AnalysisResult:
     """The worker's task, but for files whose names say what they take."""
     kind = Path(order.model).name.partition("-")[0]
     if kind == "stuck":  # computes without the GIL and does not hear of an interrupt, like one long kernel
@@ -57,13 +57,13 @@ def job(folder: Path, kind: str, owner: str = "c", **rest: object) -> Job:
     return job_for(path, name, owner, **rest)
 
 
-def processes(submitted: Submitted) -> list[psutil.Process]:
+def processes(submitted: SubmittedJob) -> list[psutil.Process]:
     """Those that do the job's work."""
     name = submitted.job.file_name
     return [each for each in psutil.process_iter(["cmdline"]) if name in " ".join(each.info["cmdline"] or ())]
 
 
-def begun(client: Client, job: Job) -> tuple[Submitted, psutil.Process]:
+def begun(client: Client, job: Job) -> tuple[SubmittedJob, psutil.Process]:
     """The job, and the process that works on it."""
     submitted = client.submit(job)
     while not (found := processes(submitted)):
@@ -83,10 +83,10 @@ def thread_nicenesses(process: psutil.Process) -> set[int]:
 def test_a_job_that_is_stuck_in_a_kernel_ends_at_its_deadline_with_its_process(client: Client, tmp_path: Path) -> None:
     stuck, process = begun(client, job(tmp_path, "stuck", cpu_limit_s=1.0))
     outcome = stuck.outcome(120)
-    assert (outcome.status, outcome.code, outcome.attempts) == (Status.FAILED, "deadline", 1)
+    assert (outcome.status, outcome.code, outcome.attempts) == (JobStatus.FAILED, "deadline", 1)
     assert outcome.message == "the model was not measured within 1 s of computing; repair or simplify it"
     until_gone(process)
-    assert client.submit(job(tmp_path, "ring")).outcome(120).status is Status.DONE
+    assert client.submit(job(tmp_path, "ring")).outcome(120).status is JobStatus.DONE
 
 
 def test_a_job_that_takes_memory_ends_and_neither_the_node_nor_the_dispatcher_does(
@@ -96,9 +96,9 @@ def test_a_job_that_takes_memory_ends_and_neither_the_node_nor_the_dispatcher_do
     hog = client.submit(job(tmp_path, "hog", cpu_limit_s=EVER))  # a node's whole memory takes CPU seconds to fill
     others = [client.submit(job(tmp_path, "ring")) for _ in range(4)]
     outcome = hog.outcome(200)
-    assert (outcome.status, outcome.code) == (Status.FAILED, "out_of_memory")
+    assert (outcome.status, outcome.code) == (JobStatus.FAILED, "out_of_memory")
     assert 1 < outcome.attempts <= 4
-    assert {other.outcome(120).status for other in others} == {Status.DONE}
+    assert {other.outcome(120).status for other in others} == {JobStatus.DONE}
     assert ray.get(client.hello())["pid"] == before
     assert all(node["Alive"] for node in ray.nodes())
 
@@ -109,7 +109,7 @@ def test_express_passes_stuck_express_jobs_of_another_owner(client: Client, tmp_
         time.sleep(0.01)  # each gives way
     assert {os.getsid(process.pid) for _, process in greedy} == {process.pid for _, process in greedy}
     quick = [client.submit(job(tmp_path, "ring", f"c{i}", priority="express")) for i in range(3)]
-    assert {each.outcome(120).status for each in quick} == {Status.DONE}
+    assert {each.outcome(120).status for each in quick} == {JobStatus.DONE}
     references = [submitted.reference for submitted, _ in greedy]
     assert ray.wait(references, timeout=0)[0] == [], "nobody's work was ended for them"
     for submitted, _ in greedy:
@@ -128,7 +128,7 @@ def test_cancelling_beside_ten_thousand_jobs_ends_the_process(client: Client, tm
             time.sleep(0.05)
         handled = len(flood) - waiting(client)
         assert stuck.cancel()
-        assert stuck.outcome(60).status is Status.CANCELLED
+        assert stuck.outcome(60).status is JobStatus.CANCELLED
         until_gone(process)
         assert handled < 1_000, "it did not wait for them"
     finally:
@@ -148,4 +148,4 @@ def test_work_of_a_dispatcher_that_is_killed_ends_with_it_and_its_jobs_begin_aga
     os.kill(ray.get(client.hello())["pid"], signal.SIGKILL)
     until_gone(orphan)
     outcome = stuck.outcome(200)
-    assert (outcome.status, outcome.code) == (Status.FAILED, "deadline"), "its deadline holds under the next one"
+    assert (outcome.status, outcome.code) == (JobStatus.FAILED, "deadline"), "its deadline holds under the next one"

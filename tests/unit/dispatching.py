@@ -6,27 +6,27 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from pricing_engine.distributed.dispatcher import Dispatcher
-from pricing_engine.distributed.jobs import Job, Priority
+from pricing_engine.distributed.jobs import Job, JobPriority
 from pricing_engine.distributed.ports import Attempt
-from pricing_engine.distributed.task_messages import Result
+from pricing_engine.distributed.task_messages import AnalysisResult
 
 
 class Run:
     def __init__(self, job: Job, attempt: Attempt) -> None:
         self.job, self.attempt, self.cancelled = job, attempt, []
         self.stubborn = False  # does not stop when it is cancelled
-        self.end: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.end: asyncio.Future[AnalysisResult] = asyncio.get_running_loop().create_future()
 
-    async def result(self) -> Result:
+    async def result(self) -> AnalysisResult:
         return await self.end
 
     def cancel(self, force: bool) -> None:
         self.cancelled.append(force)
         if not self.end.done() and not self.stubborn:
-            self.end.set_result(Result(None, "cancelled", "the job was cancelled"))
+            self.end.set_result(AnalysisResult(None, "cancelled", "the job was cancelled"))
 
     def done(self) -> None:
-        self.end.set_result(Result(f'{{"model": "{self.job.sha256}"}}'.encode()))
+        self.end.set_result(AnalysisResult(f'{{"model": "{self.job.sha256}"}}'.encode()))
 
 
 class Workers:
@@ -43,10 +43,10 @@ class Workers:
         self.started.append(Run(job, attempt))
         return self.started[-1]
 
-    def prepare(self, priority: Priority, busy: int) -> None:
+    def prepare(self, priority: JobPriority, busy: int) -> None:
         self.prepared.append((priority, busy))
 
-    def restore(self, priority: Priority, busy: Callable[[], int]) -> None:
+    def restore(self, priority: JobPriority, busy: Callable[[], int]) -> None:
         self.restored.append((priority, busy))
 
 

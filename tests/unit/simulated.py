@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from benchmarks.simulator.cluster import ClusterSettings, Job
 from benchmarks.simulator.stage_times import STAGES, StageTimes
 from benchmarks.simulator.study import World
-from pricing_engine.distributed.jobs import Priority
+from pricing_engine.distributed.jobs import JobPriority
 
 Floats = NDArray[np.float64]
 BARE = ClusterSettings(cpus=1, boot_s=0, cold_s=0, job_s=0, task_s=0, in_flight=1)
@@ -18,6 +18,6 @@ TIMES = StageTimes(np.array([1e3, 1e7]), np.outer([1e3, 1e7], np.full(len(STAGES
 WORLD = World(TIMES, jobs=2000)
 
 
-def one(at: float, priority: Priority, seconds: float, customer: str = "a") -> Job:
+def one(at: float, priority: JobPriority, seconds: float, customer: str = "a") -> Job:
     """A job of one task."""
     return Job(at, priority, customer, ((seconds,),))

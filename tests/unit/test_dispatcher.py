@@ -11,9 +11,9 @@ import pytest
 from pricing_engine.distributed import dispatcher as module
 from pricing_engine.distributed.dispatcher import MOST_ATTEMPTS
 from pricing_engine.distributed.errors import BadDeadline, QueueFull, UnknownPriority
-from pricing_engine.distributed.jobs import Job, Priority, Status
+from pricing_engine.distributed.jobs import Job, JobPriority, JobStatus
 from pricing_engine.distributed.resource_estimate import memory_needed
-from pricing_engine.distributed.task_messages import Lost, Result
+from pricing_engine.distributed.task_messages import AnalysisResult, WorkerLost
 from tests.unit.dispatching import job, running, scenario, settle
 
 
@@ -23,9 +23,9 @@ async def test_a_job_runs_and_its_analysis_is_kept(desk) -> None:
     await settle()
     desk.workers.started[0].done()
     outcome = await task
-    assert (outcome.status, outcome.attempts, outcome.cached) == (Status.DONE, 1, False)
+    assert (outcome.status, outcome.attempts, outcome.cached) == (JobStatus.DONE, 1, False)
     again = await desk.submit(job("b", model="a"))
-    assert (again.status, again.cached, again.analysis) == (Status.DONE, True, outcome.analysis)
+    assert (again.status, again.cached, again.analysis) == (JobStatus.DONE, True, outcome.analysis)
     assert len(desk.workers.started) == 1
 
 
@@ -44,7 +44,7 @@ async def test_ten_thousand_submissions_of_one_model_are_one_calculation(desk) -
     await settle()
     desk.workers.started[0].done()
     outcomes = await asyncio.gather(*tasks)
-    assert {outcome.status for outcome in outcomes} == {Status.DONE}
+    assert {outcome.status for outcome in outcomes} == {JobStatus.DONE}
     assert [outcome.job_id for outcome in outcomes] == [str(i) for i in range(10_000)]
     assert len(desk.workers.started) == 1
 
@@ -95,16 +95,16 @@ async def test_an_express_job_takes_an_equal_waiting_one_along(desk) -> None:
     ]
     await settle()
     assert [run.job.sha256 for run in desk.workers.started] == ["first", "m"]
-    assert desk.workers.started[1].attempt.priority is Priority.EXPRESS
+    assert desk.workers.started[1].attempt.priority is JobPriority.EXPRESS
     desk.workers.started[1].done()
-    assert [(await task).status for task in tasks] == [Status.DONE, Status.DONE]
+    assert [(await task).status for task in tasks] == [JobStatus.DONE, JobStatus.DONE]
 
 
 @scenario()
 async def test_a_lost_worker_is_replaced_with_more_memory(desk) -> None:
     task = desk.submit(job("a"))
     await settle()
-    desk.workers.started[0].end.set_exception(Lost("worker_lost", "gone"))
+    desk.workers.started[0].end.set_exception(WorkerLost("worker_lost", "gone"))
     await settle()
     desk.workers.started[1].done()
     assert (await task).attempts == 2
@@ -118,22 +118,22 @@ async def test_a_poisoned_model_fails_alone_and_does_not_loop(desk) -> None:
     bad, good = desk.submit(job("bad")), desk.submit(job("good"))
     for attempt in range(MOST_ATTEMPTS):
         await settle()
-        desk.workers.started[attempt].end.set_exception(Lost("out_of_memory", "the model needed more memory"))
+        desk.workers.started[attempt].end.set_exception(WorkerLost("out_of_memory", "the model needed more memory"))
     outcome = await bad
-    assert (outcome.status, outcome.code, outcome.attempts) == (Status.FAILED, "out_of_memory", MOST_ATTEMPTS)
+    assert (outcome.status, outcome.code, outcome.attempts) == (JobStatus.FAILED, "out_of_memory", MOST_ATTEMPTS)
     await settle()
     desk.workers.started[-1].done()
-    assert (await good).status is Status.DONE
+    assert (await good).status is JobStatus.DONE
 
 
 @scenario()
 async def test_a_bad_model_fails_with_its_code_at_once(desk) -> None:
     task = desk.submit(job("a"))
     await settle()
-    desk.workers.started[0].end.set_result(Result(None, "model_vanished", "not there"))
+    desk.workers.started[0].end.set_result(AnalysisResult(None, "model_vanished", "not there"))
     outcome = await task
     assert (outcome.status, outcome.code, outcome.message, outcome.attempts) == (
-        Status.FAILED, "model_vanished", "not there", 1
+        JobStatus.FAILED, "model_vanished", "not there", 1
     )  # fmt: skip
     assert desk.store == {}
 
@@ -143,7 +143,7 @@ async def test_a_model_that_vanished_from_one_place_is_still_found_at_another(de
     here, there = job("here", model="m"), Job("there", "c", "/elsewhere/m.stl", "m", 1000)
     tasks = [desk.submit(here), desk.submit(there)]
     await settle()
-    desk.workers.started[0].end.set_result(Result(None, "model_vanished", "not there"))
+    desk.workers.started[0].end.set_result(AnalysisResult(None, "model_vanished", "not there"))
     await settle()
     desk.workers.started[1].done()
     assert [(await task).code for task in tasks] == ["model_vanished", ""]
@@ -157,7 +157,7 @@ async def test_a_fault_of_ours_is_told_and_other_jobs_go_on(desk) -> None:
     assert (await bad).code == "internal_error"
     await settle()
     desk.workers.started[1].done()
-    assert (await good).status is Status.DONE
+    assert (await good).status is JobStatus.DONE
 
 
 @scenario()
@@ -165,12 +165,12 @@ async def test_cancelling_a_running_job_stops_it_and_frees_its_slot(desk) -> Non
     task, other = desk.submit(job("a")), desk.submit(job("b"))
     await settle()
     assert desk.dispatcher.cancel("a")
-    assert (await task).status is Status.CANCELLED
+    assert (await task).status is JobStatus.CANCELLED
     await settle()
     assert desk.workers.started[0].cancelled == [False]
     assert not desk.dispatcher.cancel("a")
     desk.workers.started[1].done()
-    assert (await other).status is Status.DONE
+    assert (await other).status is JobStatus.DONE
 
 
 @scenario()
@@ -178,9 +178,9 @@ async def test_cancelling_one_of_equal_jobs_lets_the_other_go_on(desk) -> None:
     one, two = desk.submit(job("one", model="m")), desk.submit(job("two", model="m"))
     await settle()
     desk.dispatcher.cancel("one")
-    assert ((await one).status, desk.workers.started[0].cancelled) == (Status.CANCELLED, [])
+    assert ((await one).status, desk.workers.started[0].cancelled) == (JobStatus.CANCELLED, [])
     desk.workers.started[0].done()
-    assert (await two).status is Status.DONE
+    assert (await two).status is JobStatus.DONE
 
 
 @scenario()
@@ -198,7 +198,7 @@ async def test_cancelling_a_waiting_job_means_it_never_starts(desk) -> None:
 @scenario()
 async def test_the_deadline_ends_a_job_and_its_calculation(desk) -> None:
     outcome = await desk.submit(job("a", deadline_s=0.05))
-    assert (outcome.status, outcome.code) == (Status.FAILED, "deadline_exceeded")
+    assert (outcome.status, outcome.code) == (JobStatus.FAILED, "deadline_exceeded")
     assert desk.workers.started[0].cancelled == [False]
 
 
@@ -209,7 +209,7 @@ async def test_a_step_of_the_wall_clock_ends_no_job(desk) -> None:
         task = desk.submit(early)
         await settle()
         desk.workers.started[0].done()
-        assert (await task).status is Status.DONE
+        assert (await task).status is JobStatus.DONE
 
 
 @scenario()
@@ -220,7 +220,7 @@ async def test_updates_come_in_order_and_end(desk) -> None:
     desk.dispatcher.stage_ended(desk.workers.started[0].job.calculation, some)
     news = await desk.dispatcher.watch("a", 0)
     assert [update.sequence for update in news] == [1, 2, 3]
-    assert [update.status for update in news] == [Status.QUEUED, Status.RUNNING, Status.RUNNING]
+    assert [update.status for update in news] == [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.RUNNING]
     assert news[-1].partial == some
     waiting = asyncio.ensure_future(desk.dispatcher.watch("a", 3))
     await settle()
@@ -268,7 +268,7 @@ async def test_a_store_that_fails_costs_no_job(desk) -> None:
     task = desk.submit(job("a"))
     await settle()
     desk.workers.started[0].done()
-    assert (await task).status is Status.DONE
+    assert (await task).status is JobStatus.DONE
 
 
 def test_bad_jobs_are_refused_at_once() -> None:
@@ -277,4 +277,4 @@ def test_bad_jobs_are_refused_at_once() -> None:
     for deadline in (0, -1.0, float("nan"), float("inf")):
         with pytest.raises(BadDeadline, match="positive number of seconds"):
             job("a", deadline_s=deadline)
-    assert job("a", priority="express").priority is Priority.EXPRESS
+    assert job("a", priority="express").priority is JobPriority.EXPRESS

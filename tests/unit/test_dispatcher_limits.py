@@ -6,14 +6,14 @@ import asyncio
 
 from pricing_engine.distributed import dispatcher as module
 from pricing_engine.distributed.dispatcher import MOST_ATTEMPTS
-from pricing_engine.distributed.jobs import Priority, Status
+from pricing_engine.distributed.jobs import JobPriority, JobStatus
 from pricing_engine.distributed.limits import LONG_S
 from pricing_engine.distributed.resource_estimate import cpu_limit, limits_for, memory_needed
 from pricing_engine.distributed.slots import LONG_PER_CPU
-from pricing_engine.distributed.task_messages import Lost, Result
+from pricing_engine.distributed.task_messages import AnalysisResult, WorkerLost
 from tests.unit.dispatching import Desk, job, running, scenario, settle
 
-OUT_OF_MEMORY = Result(None, "out_of_memory", "the model needed more memory than its worker had")
+OUT_OF_MEMORY = AnalysisResult(None, "out_of_memory", "the model needed more memory than its worker had")
 
 
 def long(desk: Desk, *names: str) -> None:
@@ -31,10 +31,10 @@ async def test_a_long_express_job_leaves_its_slot_to_the_next_and_goes_on(desk) 
     long(desk, "slow")
     await settle()
     assert running(desk) == ["slow", "quick"]
-    assert desk.workers.prepared == [(Priority.EXPRESS, 1)], "the next finds a warm worker"
+    assert desk.workers.prepared == [(JobPriority.EXPRESS, 1)], "the next finds a warm worker"
     for run in desk.workers.started:
         run.done()
-    assert [(await task).status for task in (slow, quick)] == [Status.DONE] * 2
+    assert [(await task).status for task in (slow, quick)] == [JobStatus.DONE] * 2
     assert desk.workers.started[0].cancelled == []
 
 
@@ -73,7 +73,7 @@ async def test_a_new_express_job_always_starts_and_what_runs_long_stays_bounded(
         if not running(desk):
             break
         next(run for run in desk.workers.started if not run.end.done()).done()
-    assert {outcome.status for outcome in desk.counts.outcomes} == {Status.DONE}
+    assert {outcome.status for outcome in desk.counts.outcomes} == {JobStatus.DONE}
     assert len(desk.counts.outcomes) == 30
 
 
@@ -92,14 +92,14 @@ async def test_one_long_job_too_many_starts_again_as_an_ordinary_one_and_only_on
     await settle()
     first, second = (run for run in desk.workers.started if run.job.job_id == "e0")
     assert first.cancelled[:1] == [False]
-    assert (first.attempt.priority, second.attempt.priority) == (Priority.EXPRESS, Priority.STANDARD)
+    assert (first.attempt.priority, second.attempt.priority) == (JobPriority.EXPRESS, JobPriority.STANDARD)
     assert second.attempt.beside, "its owner has nothing else in flight"
     desk.dispatcher.ran_long(second.attempt.run)
     await settle()
     assert second.cancelled == []
     second.done()
     outcome = await tasks[0]
-    assert (outcome.status, outcome.attempts) == (Status.DONE, 1)
+    assert (outcome.status, outcome.attempts) == (JobStatus.DONE, 1)
 
 
 @scenario(slots=2)
@@ -115,7 +115,7 @@ async def test_of_those_that_run_long_the_oldest_of_the_greediest_owner_ends(des
     stopped = [run.job.job_id for run in desk.workers.started if run.cancelled]
     assert stopped == ["greedy0"]
     next(run for run in desk.workers.started if run.job.job_id == "modest").done()
-    assert (await modest).status is Status.DONE
+    assert (await modest).status is JobStatus.DONE
 
 
 @scenario(slots=2)
@@ -178,7 +178,7 @@ async def test_a_job_whose_worker_ends_itself_at_the_deadline_fails_and_is_not_r
     desk.dispatcher.ran_long(desk.workers.started[0].attempt.run)
     desk.dispatcher.limit_exceeded(desk.workers.started[0].attempt.run, "deadline")
     outcome = await task
-    assert (outcome.status, outcome.code, outcome.attempts) == (Status.FAILED, "deadline", 1)
+    assert (outcome.status, outcome.code, outcome.attempts) == (JobStatus.FAILED, "deadline", 1)
     assert "not measured within 15 s" in outcome.message
     assert desk.workers.started[0].cancelled == [True]
     await settle()
@@ -192,7 +192,7 @@ async def test_a_deadline_that_only_the_lost_worker_shows_is_one_too(desk) -> No
     run = desk.workers.started[0]
     run.stubborn = True  # Ray says that the worker crashed
     desk.dispatcher.limit_exceeded(run.attempt.run, "deadline")
-    run.end.set_exception(Lost("worker_lost", "gone"))
+    run.end.set_exception(WorkerLost("worker_lost", "gone"))
     assert (await task).code == "deadline"
     assert desk.counts.reasons == []
 
@@ -204,7 +204,7 @@ async def test_attempts_share_one_deadline(desk) -> None:
     first = desk.workers.started[0]
     desk.dispatcher.ran_long(first.attempt.run)
     desk.now += 6.0
-    first.end.set_exception(Lost("worker_lost", "gone"))
+    first.end.set_exception(WorkerLost("worker_lost", "gone"))
     await settle()
     whole = cpu_limit("a.stl", 1000)
     assert first.attempt.limits == limits_for(whole, memory_needed("a.stl", 1000), 1 << 40)
@@ -256,14 +256,14 @@ async def test_a_cancelled_job_that_does_not_stop_is_ended_by_force(desk) -> Non
         run = desk.workers.started[0]
         run.stubborn = True
         desk.dispatcher.cancel("stuck")
-        assert (await task).status is Status.CANCELLED
+        assert (await task).status is JobStatus.CANCELLED
         while run.cancelled != [False, True]:
             await asyncio.sleep(0.01)
         assert desk.dispatcher.in_flight() == 1, "its process still runs"
-        run.end.set_exception(Lost("worker_lost", "gone"))
+        run.end.set_exception(WorkerLost("worker_lost", "gone"))
         await settle()
         assert desk.dispatcher.in_flight() == 0
-        assert [(priority, busy()) for priority, busy in desk.workers.restored] == [(Priority.STANDARD, 0)]
+        assert [(priority, busy()) for priority, busy in desk.workers.restored] == [(JobPriority.STANDARD, 0)]
         assert desk.counts.reasons == [], "nobody waits for it: it is no retry"
     finally:
         module._FORCE_AFTER_S = before
@@ -277,10 +277,10 @@ async def test_cancelling_beside_ten_thousand_that_wait_ends_one_and_starts_the_
     for i in range(10_000):
         ended.append(desk.dispatcher.cancel(str(i)))
     assert all(ended)
-    assert {(await task).status for task in tasks} == {Status.CANCELLED}
+    assert {(await task).status for task in tasks} == {JobStatus.CANCELLED}
     await settle()
     assert len(desk.workers.started) == 1
-    assert desk.dispatcher.waiting(Priority.BULK)[0] == 0
+    assert desk.dispatcher.waiting(JobPriority.BULK)[0] == 0
 
 
 @scenario()

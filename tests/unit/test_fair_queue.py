@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing_engine.distributed.fair_queue import HEAD_START_S, FairQueue, Ticket
-from pricing_engine.distributed.jobs import Priority
+from pricing_engine.distributed.jobs import JobPriority
 
-EXPRESS, STANDARD, BULK = Priority
+EXPRESS, STANDARD, BULK = JobPriority
 
 
 def ticket(
-    key: str, priority: Priority = STANDARD, customer: str = "a", at: float = 0.0, weight: float = 1.0
+    key: str, priority: JobPriority = STANDARD, customer: str = "a", at: float = 0.0, weight: float = 1.0
 ) -> Ticket:
     return Ticket(key, customer, priority, weight, at)
 
@@ -121,7 +121,7 @@ def test_allowed_priorities_only() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(list(Priority)),
+            st.sampled_from(list(JobPriority)),
             st.sampled_from("abc"),
             st.floats(0.1, 9),
             st.sampled_from(["pop", "withdraw", ""]),

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricing_engine.analysis.executor import OnThreads
+from pricing_engine.analysis.executor import ThreadExecutor
 from pricing_engine.analysis.measure import measure
-from pricing_engine.analysis.progress import PRICED, Partial, partial_of
+from pricing_engine.analysis.progress import PRICED, PartialAnalysis, partial_of
 from pricing_engine.analysis.schema import Analysis, BestOrientation, Finishing, OrientationScore
 from pricing_engine.analysis.schema import Orientation as Poses
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.analysis.stages import Stopwatch, run_stages
 from pricing_engine.kernels.mesh import Floats, Ints, Mesh
 from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
-from pricing_engine.kernels.orientation.quick_scan import first_look
+from pricing_engine.kernels.orientation.quick_scan import quick_scan
 from pricing_engine.kernels.solid.mass import mass_properties
 from pricing_engine.mesh.load import load_model
 from pricing_engine.mesh.samples import SAMPLES, box, lathe, sphere
@@ -39,7 +39,7 @@ BOOK = load_price_book()
 SETTINGS = Settings()
 STAGES = ("integrity", "geometry", "thickness", "orientation", "slices", "finishing")
 ONE = Request(materials=("gold-18k-yellow",))
-BEGUN = Partial(1000, 537.29, 900.0, 0.0, None, (0.0, 0.0, 0.0), (20.0, 22.0, 6.0), {"1.5": None, "3.0": None})
+BEGUN = PartialAnalysis(1000, 537.29, 900.0, 0.0, None, (0.0, 0.0, 0.0), (20.0, 22.0, 6.0), {"1.5": None, "3.0": None})
 """What is known of make_analysis() after loading."""
 
 shares = st.floats(0.0, 1.0)
@@ -72,14 +72,14 @@ def analyses(draw: st.DrawFn) -> Analysis:
 
 
 @st.composite
-def beginnings(draw: st.DrawFn, analysis: Analysis) -> Partial:
+def beginnings(draw: st.DrawFn, analysis: Analysis) -> PartialAnalysis:
     """What could be known of ``analysis`` after loading, right or wrong."""
     geometry = analysis.geometry
     assert geometry.volume_mm3 is not None
     assert geometry.surface_area_mm2 is not None
     assert geometry.bbox_min_mm is not None
     assert geometry.bbox_max_mm is not None
-    return Partial(
+    return PartialAnalysis(
         facets=draw(st.integers(4, 10**6)),
         signed_volume_mm3=geometry.volume_mm3 * draw(st.sampled_from([1.0, 1.0, 1.7, -1.0, 0.0])),
         area_mm2=geometry.surface_area_mm2 * draw(st.floats(1.0, 1.5)),
@@ -91,7 +91,7 @@ def beginnings(draw: st.DrawFn, analysis: Analysis) -> Partial:
     )
 
 
-def end(partial: Partial, stage: str, analysis: Analysis, clean: bool = False) -> Partial:
+def end(partial: PartialAnalysis, stage: str, analysis: Analysis, clean: bool = False) -> PartialAnalysis:
     """``partial`` after a stage whose results are those of ``analysis``."""
     best, geometry = analysis.orientation.best, analysis.geometry
     found: dict[str, dict[str, object]] = {
@@ -113,7 +113,7 @@ def end(partial: Partial, stage: str, analysis: Analysis, clean: bool = False) -
     return replace(partial, ended=partial.ended | {stage}, **found.get(stage, {}))  # type: ignore[arg-type]
 
 
-def complete(analysis: Analysis, begun: Partial) -> Partial:
+def complete(analysis: Analysis, begun: PartialAnalysis) -> PartialAnalysis:
     for stage in PRICED:
         begun = end(begun, stage, analysis)
     return begun
@@ -127,11 +127,11 @@ def soup(*shells: tuple[Floats, Ints]) -> Mesh:
     return canonical_mesh(np.concatenate([vertices[facets] for vertices, facets in shells]), 1)
 
 
-def stages_of(mesh: Mesh) -> Iterator[Partial]:
+def stages_of(mesh: Mesh) -> Iterator[PartialAnalysis]:
     """What is known of a real mesh after each stage."""
     partial = partial_of(mesh, mass_properties(mesh, 1), SETTINGS, 1)
     yield partial
-    found = run_stages(mesh, SETTINGS, OnThreads(1), Stopwatch())
+    found = run_stages(mesh, SETTINGS, ThreadExecutor(1), Stopwatch())
     partial = partial.after_integrity(found.sound)
     yield partial
     partial = partial.after_geometry(found.solid)
@@ -352,7 +352,7 @@ def test_first_look_agrees_with_its_naive_twin(seed: int, count: int) -> None:
     random = np.random.default_rng(seed)
     mesh = canonical_indexed(random.normal(size=(50, 3)) * 3 + 5, random.integers(0, 50, (count, 3)), 1)
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
-    found, again = (first_look(mesh, low, high, 0.025, OVERHANG_COSINE, threads) for threads in (1, 2))
+    found, again = (quick_scan(mesh, low, high, 0.025, OVERHANG_COSINE, threads) for threads in (1, 2))
     vector, overhang = naive_look(mesh, 0.025)
     assert found.area_vector == pytest.approx(vector, rel=1e-9, abs=1e-9)
     assert found.overhang == pytest.approx(overhang, rel=1e-9, abs=1e-9)

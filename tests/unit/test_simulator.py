@@ -15,7 +15,7 @@ from benchmarks.simulator.policies import Load, Predictive, Reactive, Scaling, f
 from benchmarks.simulator.simulate import Run, make_jobs, run_jobs
 from benchmarks.simulator.study import day, offered_cpus, steady
 from benchmarks.simulator.workload import HOUR_S, RUSH_HOUR, Mix, make_trace
-from pricing_engine.distributed.jobs import Priority
+from pricing_engine.distributed.jobs import JobPriority
 from tests.unit.simulated import BARE, TIMES, WORLD, Floats, one
 
 
@@ -62,33 +62,33 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
 
 
 def test_express_passes_a_catalogue() -> None:
-    jobs = [one(0.0, Priority.BULK, 1.0) for _ in range(100)] + [one(10.5, Priority.EXPRESS, 1.0, "b")]
+    jobs = [one(0.0, JobPriority.BULK, 1.0) for _ in range(100)] + [one(10.5, JobPriority.EXPRESS, 1.0, "b")]
     run, _ = run_jobs(jobs, BARE, 1)
     assert run.quote_s[-1] == pytest.approx(0.5 + 1.0)
 
 
 def test_bulk_never_starves() -> None:
-    jobs = [one(t, Priority.EXPRESS, 1.25) for t in range(5000)]
-    jobs.insert(1, one(0.0, Priority.BULK, 1.0, "partner"))
+    jobs = [one(t, JobPriority.EXPRESS, 1.25) for t in range(5000)]
+    jobs.insert(1, one(0.0, JobPriority.BULK, 1.0, "partner"))
     run, _ = run_jobs(jobs, BARE, 1)
     assert 600 <= run.quote_s[1] < 5000
 
 
 def test_a_large_model_spreads_over_the_cpus() -> None:
-    jobs = [Job(0.0, Priority.STANDARD, "a", ((1.0,), (0.25,) * 16))]
+    jobs = [Job(0.0, JobPriority.STANDARD, "a", ((1.0,), (0.25,) * 16))]
     run, _ = run_jobs(jobs, replace(BARE, cpus=8), 1)
     assert run.quote_s[0] == pytest.approx(1.0 + 2 * 0.25)
 
 
 def test_the_head_takes_one_job_at_a_time() -> None:
-    jobs = [one(0.0, Priority.EXPRESS, 1.0, name) for name in "ab"]
+    jobs = [one(0.0, JobPriority.EXPRESS, 1.0, name) for name in "ab"]
     run, _ = run_jobs(jobs, replace(BARE, cpus=8, job_s=0.5), 1)
     assert run.quote_s == pytest.approx([1.5, 2.0])
 
 
 def test_a_new_node_boots_and_its_workers_start_cold() -> None:
     settings = replace(BARE, boot_s=90, cold_s=2.5)
-    jobs = [one(0.0, Priority.EXPRESS, 1.0), one(200.0, Priority.EXPRESS, 1.0)]
+    jobs = [one(0.0, JobPriority.EXPRESS, 1.0), one(200.0, JobPriority.EXPRESS, 1.0)]
     run, _ = run_jobs(jobs, settings, 0, scaling=Scaling(Reactive(), idle_s=1000))
     ordered = next(at for at, nodes, _ in run.seen if nodes)
     assert run.quote_s == pytest.approx([ordered + 90 + 2.5 + 1, 1.0])
@@ -100,7 +100,7 @@ def loaded(nodes: int, jobs: int) -> tuple[simpy.Environment, Cluster]:
     env = simpy.Environment()
     cluster = Cluster(env, replace(BARE, cpus=2), nodes)
     for number in range(jobs):
-        cluster.submit(one(0.0, Priority.STANDARD, 10.0, str(number)))
+        cluster.submit(one(0.0, JobPriority.STANDARD, 10.0, str(number)))
     env.run(1.0)
     return env, cluster
 

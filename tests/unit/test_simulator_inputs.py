@@ -18,7 +18,7 @@ from benchmarks.simulator.simulate import run_jobs
 from benchmarks.simulator.stage_times import STAGES, load_stage_times
 from benchmarks.simulator.study import World
 from benchmarks.simulator.workload import HOUR_S, RUSH_HOUR, Mix, day_profile, make_trace
-from pricing_engine.distributed.jobs import Priority
+from pricing_engine.distributed.jobs import JobPriority
 from tests.unit.simulated import BARE, TIMES, one
 
 
@@ -118,7 +118,7 @@ def test_a_parameter_that_cannot_be_is_named(kind: type, parameters: dict[str, o
 
 def test_a_cluster_that_could_never_finish_is_refused() -> None:
     with pytest.raises(ParameterError, match="nodes"):
-        run_jobs([one(0.0, Priority.BULK, 1.0)], BARE, 0)
+        run_jobs([one(0.0, JobPriority.BULK, 1.0)], BARE, 0)
     with pytest.raises(ParameterError, match="jobs"):
         run_jobs([], BARE, 1)
 

@@ -10,12 +10,12 @@ import pytest
 
 from benchmarks.simulator.cluster import Job
 from benchmarks.simulator.simulate import Run, mean, quantile, run_jobs
-from pricing_engine.distributed.jobs import Priority
+from pricing_engine.distributed.jobs import JobPriority
 from tests.unit.simulated import BARE, COUNT, Floats
 
 
 def poisson_jobs(
-    rate: float, service: Floats, seed: int, priorities: tuple[Priority, ...] = (Priority.BULK,)
+    rate: float, service: Floats, seed: int, priorities: tuple[JobPriority, ...] = (JobPriority.BULK,)
 ) -> list[Job]:
     """One customer's one-task jobs with exponential gaps; priorities evenly by chance."""
     rng = np.random.default_rng(seed)
@@ -71,7 +71,7 @@ def test_any_service_time_waits_as_pollaczek_and_khinchine_say(spread: float) ->
 def test_priorities_wait_as_cobham_says() -> None:
     """Services of milliseconds, so that no job waits long enough to age into another priority."""
     service = np.random.default_rng(7).exponential(0.001, COUNT)
-    priorities, load = tuple(Priority), 0.8
+    priorities, load = tuple(JobPriority), 0.8
     run, _ = run_jobs(poisson_jobs(load / 0.001, service, 8, priorities), BARE, 1)
     residual = load * 0.001
     for number in range(3):

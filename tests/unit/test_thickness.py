@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from pricing_engine.analysis.executor import OnThreads
+from pricing_engine.analysis.executor import ThreadExecutor
 from pricing_engine.analysis.thickness import Thickness, start_thickness
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.spatial.bvh import build_bvh
@@ -47,7 +47,7 @@ def every(mesh: Mesh) -> range:
 
 def measured(mesh: Mesh) -> Thickness:
     bvh = build_bvh(mesh, 2)
-    return start_thickness(OnThreads(2), mesh, bvh, (mesh, bvh))()
+    return start_thickness(ThreadExecutor(2), mesh, bvh, (mesh, bvh))()
 
 
 def noisy(seed: int) -> Mesh:

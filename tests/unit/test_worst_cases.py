@@ -45,7 +45,7 @@ def mesh_of(kind: str, n: int) -> Mesh:
     return canonical_indexed(*worst_cases.KINDS[kind](n), 2)
 
 
-def analyse(raw: Mesh, threads: int = 2) -> tuple[stages.Sound, stages.Solid, Counts]:
+def analyse(raw: Mesh, threads: int = 2) -> tuple[stages.RepairedMesh, stages.Solid, Counts]:
     """The integrity and geometry stages."""
     with counting() as counts:
         topology = measure_topology(raw, threads)
@@ -55,7 +55,7 @@ def analyse(raw: Mesh, threads: int = 2) -> tuple[stages.Sound, stages.Solid, Co
         pairs = find_pairs(mesh, bvh, threads)
         crossing = stages._crossing(raw, mesh, bvh, pairs, threads)
         sealed = mended.winding_consistent and mended.boundary_edges == 0
-        sound = stages.Sound(raw, topology, crossing, mesh, repairs, sealed)
+        sound = stages.RepairedMesh(raw, topology, crossing, mesh, repairs, sealed)
         solid = stages._enclose(sound, mass_properties(raw, threads), bvh, pairs, mended, threads)
     return sound, solid, counts
 

@@ -14,7 +14,7 @@ import pytest
 
 from pricing_engine.analysis import finishing, slices, support_scores
 from pricing_engine.analysis.checks import find_checks
-from pricing_engine.analysis.executor import OnThreads
+from pricing_engine.analysis.executor import ThreadExecutor
 from pricing_engine.analysis.finishing import reached_shares, sample_surface
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.orientation import search_orientations
@@ -90,7 +90,7 @@ class TestThickness:
         mesh = mesh_of(soup)
         tree = build_bvh(mesh, 2)
         with counting() as counts:
-            start_thickness(OnThreads(2), mesh, tree, (mesh, tree))()
+            start_thickness(ThreadExecutor(2), mesh, tree, (mesh, tree))()
         return mesh, counts
 
     @pytest.mark.parametrize("n", SIZES)

@@ -28,7 +28,7 @@ class FirstLook(NamedTuple):
     overhang: NDArray[np.float64]
 
 
-def first_look(mesh: Mesh, low: Floats, high: Floats, rest: float, cosine: float, threads: int) -> FirstLook:
+def quick_scan(mesh: Mesh, low: Floats, high: Floats, rest: float, cosine: float, threads: int) -> FirstLook:
     """Look at ``mesh``, whose box is ``low`` to ``high`` (3,) mm.
 
     Facets within ``rest`` mm of the platform lie on it; others overhang if the angle from their normal to the direction

@@ -21,8 +21,8 @@ from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from data.shop import repository
-from data.shop.repository import Order
-from serve_app.shop.handlers import hear
+from data.shop.repository import ShopOrderRow
+from serve_app.shop.handlers import handle_event
 from tests.integration.data.fake_kafka import Broker
 from tests.unit.data import examples
 
@@ -122,12 +122,12 @@ async def priced_order(database: Database) -> tuple[UUID, UUID]:
 async def status_of(database: Database, order: UUID) -> OrderStatus:
     async with database.connection() as connection:
         found = await repository.get(connection, order)
-    assert isinstance(found, Order)
+    assert isinstance(found, ShopOrderRow)
     return found.status
 
 
 def consumer_of_shop(database: Database) -> Consumer:
-    return Consumer("shop", hear, database, "", check_every_s=0.0)
+    return Consumer("shop", handle_event, database, "", check_every_s=0.0)
 
 
 async def ended(*tasks: asyncio.Task[None]) -> None:

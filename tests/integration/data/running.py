@@ -12,7 +12,7 @@ from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer
 
-from data.contracts.common import Wish
+from data.contracts.common import OrderRequest
 from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.registry import EVENTS
 from data.contracts.shop import OrderCancelled, OrderInitiated
@@ -53,7 +53,7 @@ def message_of(event: CloudEvent) -> Delivered:
     return Delivered(EVENTS[event.type].topics[0], event.model_dump_json().encode(), event.subject.encode())
 
 
-def initiated(order: UUID, owner: str, wish: Wish) -> OrderInitiated:
+def initiated(order: UUID, owner: str, wish: OrderRequest) -> OrderInitiated:
     """The event of a new order."""
     return OrderInitiated(order_id=order, owner_id=owner, by=owner, revision=1, **wish.model_dump())
 

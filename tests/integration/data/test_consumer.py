@@ -154,7 +154,7 @@ def test_what_is_refused_goes_to_the_dead_letters_with_its_reason_and_comes_back
             async def work() -> None:
                 nonlocal mended
                 await publish(bootstrap, topic, messages)
-                await until(lambda: consumer.applied == 5 and consumer.buried == 4 and consumer.parked == 1)
+                await until(lambda: consumer.applied == 5 and consumer.dead_lettered == 4 and consumer.parked == 1)
                 assert [sequence for _, sequence in noted(shop_url)] == [1, 2, 3, 4, 5]
                 assert await letters.waiting(bootstrap, [name]) == {name: 4}
                 seen = [each async for each in letters.replay(bootstrap, name, dry_run=True)]
@@ -165,7 +165,7 @@ def test_what_is_refused_goes_to_the_dead_letters_with_its_reason_and_comes_back
                 assert await letters.waiting(bootstrap, [name]) == {name: 4}, "a dry run leaves all as it was"
                 mended = True
                 assert len([each async for each in letters.replay(bootstrap, name)]) == 4
-                await until(lambda: consumer.applied == 7 and consumer.buried == 7)
+                await until(lambda: consumer.applied == 7 and consumer.dead_lettered == 7)
                 assert [(subject, sequence) for subject, sequence in noted(shop_url) if subject == str(unlucky)] == [
                     (str(unlucky), 1), (str(unlucky), 2),
                 ]  # fmt: skip
@@ -208,7 +208,7 @@ def test_an_early_event_is_parked_with_those_behind_it_and_its_partition_goes_on
                 await until(lambda: consumer.applied == 4)  # the check tries all of the order again
 
             await while_running(consumer.run(), work=work())
-            assert consumer.buried == 0
+            assert consumer.dead_lettered == 0
 
     run(main())
     assert noted(shop_url) == [(str(free), 1), (str(early), 1), (str(early), 2), (str(early), 3)]
@@ -234,7 +234,7 @@ def test_a_database_that_goes_away_is_waited_for(shop_url: str, bootstrap: str, 
                 await until(lambda: consumer.applied == 3)
 
             await while_running(consumer.run(), work=work())
-            assert consumer.buried == 0
+            assert consumer.dead_lettered == 0
 
     run(main())
     assert noted(shop_url) == [(str(order), 1), (str(order), 2), (str(order), 3)]

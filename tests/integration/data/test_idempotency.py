@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from data.contracts.common import Wish
+from data.contracts.common import OrderRequest
 from data.kit import clock, idempotency
 from data.kit.database import Database
 from data.kit.errors import KeyReused
@@ -18,7 +18,7 @@ from data.kit.ids import new_id
 from data.shop import repository
 from tests.integration.data.running import initiated, run
 
-WISH = Wish(process="casting", material="brass", quantity=1)
+WISH = OrderRequest(process="casting", material="brass", quantity=1)
 
 
 async def order(database: Database, request: Request) -> tuple[dict[str, Any], bool]:

@@ -15,7 +15,7 @@ from data.contracts.lifecycle import Actor, IllegalStep, OrderStatus, Step
 from data.kit.database import Database
 from data.kit.errors import NotThere
 from data.kit.ids import new_id
-from data.kit.paging import BEGIN
+from data.kit.paging import START
 from data.kit.settings import Settings
 from data.mes import repository
 from tests.integration.data.running import run
@@ -100,7 +100,7 @@ def test_a_cancelled_order_leaves_the_board_or_never_comes_onto_it(
             else:
                 assert await repository.receive(connection, approved(ident))
                 assert (await repository.withdraw(connection, ident)).status is S.CANCELLED  # type: ignore[union-attr]
-            assert await repository.board(connection, S.MANUFACTURING_APPROVED, BEGIN, 10) == []
+            assert await repository.board(connection, S.MANUFACTURING_APPROVED, START, 10) == []
 
     run(main())
 
@@ -122,7 +122,7 @@ def test_approval_and_cancellation_at_once_leave_no_task(migrated: Callable[[str
             random.shuffle(both)
             await asyncio.gather(*(work(ident) for work, ident in both))
             async with database.connection() as connection:
-                assert await repository.board(connection, S.MANUFACTURING_APPROVED, BEGIN, 10) == []
+                assert await repository.board(connection, S.MANUFACTURING_APPROVED, START, 10) == []
 
     run(main())
 
@@ -144,7 +144,7 @@ def test_what_is_made_again_is_nobodys_and_a_hold_remembers(migrated: Callable[[
             async with database.transaction() as connection:
                 again = await repository.claim(connection, ident, "bob")
                 assert (again.claimed_by, again.reason, again.version) == ("bob", "porous", 7)
-                mine = await repository.of_operator(connection, "bob", BEGIN, 10)
+                mine = await repository.of_operator(connection, "bob", START, 10)
                 assert [each.id for each in mine] == [ident]
 
     run(main())

@@ -55,10 +55,10 @@ def test_numbers_have_no_gap_whoever_races_and_rolls_back(shop_url: str, writes:
 
 def test_an_error_that_nobody_fetched_commits_nothing(shop_url: str) -> None:
     async def twice() -> None:
-        from data.contracts.common import Wish
+        from data.contracts.common import OrderRequest
         from data.shop import repository
 
-        wish, ident = Wish(process="casting", material="brass", quantity=1), new_id()
+        wish, ident = OrderRequest(process="casting", material="brass", quantity=1), new_id()
         async with Database(shop_url) as database:
             for _ in range(2):
                 async with database.transaction() as connection:

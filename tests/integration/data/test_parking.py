@@ -15,8 +15,8 @@ from data.kit import dead_letters as letters
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
-from serve_app.shop.handlers import hear
-from serve_app.status.handlers import hear as hear_status
+from serve_app.shop.handlers import handle_event
+from serve_app.status.handlers import handle_event as hear_status
 from tests.integration.data.fake_kafka import Broker, FakeConsumer
 from tests.integration.data.outages import (
     Migrated,
@@ -51,7 +51,7 @@ class TestWhatNeverComes:
                     Published(broker, other, other_quote).production()
                     await until(lambda: reached(database, other, S.SHIPPED))
                     await until(lambda: one.unreachable == 4)
-                    assert (one.buried, one.parked) == (0, 4)
+                    assert (one.dead_lettered, one.parked) == (0, 4)
                     assert parked(url, "unreachable_at IS NOT NULL") == 4
                     assert await status_of(database, lost) is S.PRICE_CALCULATED
                     Published(broker, lost, lost_quote).approval()  # it was lost and is published again by hand
@@ -95,7 +95,7 @@ class TestRefused:
         refusing = {mes.ProductionStarted, mes.ProductionPackaged}
 
         async def handler(connection: Connection, event: CloudEvent, data: EventData) -> None:
-            await hear(connection, event, data)
+            await handle_event(connection, event, data)
             if type(data) in refusing:
                 raise ValueError(f"no {type(data).__name__} today")
 
@@ -106,15 +106,15 @@ class TestRefused:
                 async with running(one.run()):
                     Published(broker, order, quote).production()
                     Published(broker, order, quote).approval()
-                    await until(lambda: one.buried == 1)
+                    await until(lambda: one.dead_lettered == 1)
                     await until(lambda: reached(database, order, S.MANUFACTURING_APPROVED))
                     await until(lambda: parked(url) == 4)  # the one in the dead letters, and three behind it
                     replay(broker)  # in vain
-                    await until(lambda: one.buried == 2)
+                    await until(lambda: one.dead_lettered == 2)
                     assert parked(url) == 4
                     refusing.discard(mes.ProductionStarted)
                     replay(broker)
-                    await until(lambda: one.buried == 3)  # the packaging, taken up and refused
+                    await until(lambda: one.dead_lettered == 3)  # the packaging, taken up and refused
                     await until(lambda: reached(database, order, S.MANUFACTURING_COMPLETED))
                     refusing.clear()
                     replay(broker)
@@ -141,7 +141,7 @@ class TestRefused:
                     Published(broker, other, other_quote).production()
                     await until(lambda: reached(database, other, S.SHIPPED))
                     await until(lambda: parked(url) == 5)
-                    assert one.buried == 1
+                    assert one.dead_lettered == 1
                     await until(lambda: reached(database, order, S.MANUFACTURING_APPROVED))
                     broken = broker.topic(dead_letters("shop"))[sum(str(order).encode()) % 2].pop()
                     broken.value = written(of_type(mes.ReworkOrdered, order, quote, 1), 1)  # mended; it changes nothing
@@ -188,7 +188,7 @@ def test_a_raised_number_of_partitions_and_a_topic_created_anew(
                     Published(broker, order, quote).approval()
                 for order, _ in orders:
                     await until(lambda order=order: reached(database, order, S.SHIPPED))
-            assert (one.buried, parked(url)) == (0, 0)
+            assert (one.dead_lettered, parked(url)) == (0, 0)
 
     run(main())
 
@@ -200,7 +200,7 @@ def test_a_database_that_dies_while_parking_leaves_no_half(migrated: Migrated, m
 
     async def dying(connection: Connection, event: CloudEvent, data: EventData) -> None:
         nonlocal deaths
-        await hear(connection, event, data)
+        await handle_event(connection, event, data)
         if deaths < 6:
             deaths += 1
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -215,7 +215,7 @@ def test_a_database_that_dies_while_parking_leaves_no_half(migrated: Migrated, m
                 Published(broker, order, quote).approval()
                 await until(lambda: reached(database, order, S.SHIPPED))
             assert deaths == 6
-            assert (one.buried, parked(url)) == (0, 0)
+            assert (one.dead_lettered, parked(url)) == (0, 0)
 
     run(main())
 

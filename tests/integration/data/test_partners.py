@@ -19,8 +19,8 @@ from data.kit.applier import Applier
 from data.kit.database import Connection, Database
 from data.kit.errors import NotThere, StaleVersion
 from data.kit.ids import new_id
-from data.kit.paging import BEGIN
-from data.orders.projection import State
+from data.kit.paging import START
+from data.orders.projection import OrderState
 from data.partners import deliveries, repository
 from data.partners.deliveries import LEASE, DeliveryState
 from tests.integration.data.running import message_of, run
@@ -39,7 +39,7 @@ def test_a_key_opens_until_it_is_revoked_and_is_kept_nowhere(migrated: Migrated)
             key = await repository.add_key(connection, partner)
             assert await repository.partner_of_key(connection, key) == partner
             assert await repository.partner_of_key(connection, key + "x") is None
-            (shown,) = await repository.keys(connection, partner, BEGIN, 9)
+            (shown,) = await repository.keys(connection, partner, START, 9)
             assert key.startswith(shown.hint)
             assert not await repository.revoke(connection, new_id(), shown.id), "another partner's key"
             assert await repository.revoke(connection, partner, shown.id)
@@ -150,7 +150,7 @@ def test_what_failed_is_tried_again_given_up_and_sent_again_on_request(migrated:
                 assert [(each.n, each.answer, each.error) for each in tries] == [
                     (1, 503, "HTTP 503"), (2, None, "no answer"),
                 ]  # fmt: skip
-                listed = await deliveries.of_webhook(connection, hook, BEGIN, 10)
+                listed = await deliveries.of_webhook(connection, hook, START, 10)
                 assert [each.type for each in listed] == ["event-1", "event-0"]
 
     run(main())
@@ -203,7 +203,7 @@ def test_a_partners_order_tells_its_true_history_whatever_order_its_events_come_
                 await applier.apply([message_of(event)])
             assert [entry.status for entry in entries] == history
             async with database.connection() as connection:
-                (listed,) = await repository.orders(connection, partner, BEGIN, 9)
+                (listed,) = await repository.orders(connection, partner, START, 9)
                 assert listed.state.status is history[-1]
                 assert await parking.counts(connection, "partners") == (0, 0)
 
@@ -233,7 +233,7 @@ def test_of_orders_that_are_no_partners_nothing_is_told_and_next_to_nothing_kept
     run(main())
     with psycopg.connect(url) as connection:
         (kept,) = connection.execute("SELECT state FROM orders").fetchall()
-    assert kept == (State(status=OrderStatus(kept[0]["status"])).model_dump(mode="json"),)
+    assert kept == (OrderState(status=OrderStatus(kept[0]["status"])).model_dump(mode="json"),)
 
 
 def test_an_order_that_the_api_tells_of_first_and_one_that_events_do_are_listed_alike(migrated: Migrated) -> None:
@@ -247,7 +247,7 @@ def test_an_order_that_the_api_tells_of_first_and_one_that_events_do_are_listed_
             for ident in (first, second):
                 await repository.apply(connection, ident, of_partner(events, partner)[0])
             await repository.add_order(connection, second, partner)
-            listed = await repository.orders(connection, partner, BEGIN, 9)
+            listed = await repository.orders(connection, partner, START, 9)
             assert {each.id for each in listed} == {first, second}
             assert {each.state.status for each in listed} == {OrderStatus.INITIATED}
 

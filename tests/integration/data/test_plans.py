@@ -24,7 +24,7 @@ from data.contracts.common import Priority
 from data.contracts.lifecycle import OrderStatus
 from data.contracts.topics import CONSUMERS
 from data.kit import clock, idempotency, inbox, relay
-from data.kit.paging import BEGIN
+from data.kit.paging import START
 from data.kit.parking import MOST_COUNTED
 from data.kit.settings import SERVICES
 from data.kit.sql import Statement
@@ -39,7 +39,7 @@ VALUES: dict[str, list[Any]] = {
     **{name: [SOME] for name in ("id", "order_id", "user_id", "task_id", "delivery_id", "quote_id", "product_id")},
     **{name: [SOME] for name in ("webhook_id", "key_id", "partner_id")},
     **{name: [NOW] for name in ("before", "now", "at", "until")},
-    "after_at": [BEGIN.created_at, NOW - timedelta(182)],
+    "after_at": [START.created_at, NOW - timedelta(182)],
     "after_id": [ident(1)],
     "after": [NOW - timedelta(400)],
     "most": [51],

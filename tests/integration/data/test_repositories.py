@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from data.contracts.common import QuoteSummary, Reason
+from data.contracts.common import QuoteReason, QuoteSummary
 from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.lifecycle import Actor, IllegalStep, OrderStatus, Step
 from data.contracts.shop import OrderSubmitted, QuoteRequested
@@ -23,7 +23,7 @@ from data.kit.applier import Applier, Handler
 from data.kit.database import Connection, Database
 from data.kit.errors import StaleVersion
 from data.kit.ids import new_id
-from data.kit.paging import BEGIN
+from data.kit.paging import START
 from data.pricing import repository as pricing
 from data.pricing.repository import QuoteStatus
 from data.status import repository as status
@@ -61,7 +61,7 @@ class TestPricing:
                     assert kept is not None
                     assert (kept.interval_low, kept.progress, kept.result) == (Decimal(1), 1.0, {"total": "2.00"})
                     assert await pricing.unfinished(connection, asked.priority) == []
-                    assert len(await pricing.of_owner(connection, "mes", BEGIN, 5)) == 1
+                    assert len(await pricing.of_owner(connection, "mes", START, 5)) == 1
 
         run(main())
 
@@ -111,7 +111,7 @@ class TestCrm:
                     assert not await crm.open_order(connection, told)
                     order = await crm.lock(connection, told.order_id)
                     assert order is not None
-                    reasons = (Reason(code="thin", severity="warning", message="thin"),)
+                    reasons = (QuoteReason(code="thin", severity="warning", message="thin"),)
                     order = await crm.move(connection, order, Step.REQUIRE_REVIEW, quote=SUMMARY, reasons=reasons)
                     assert (order.expires_at, order.revision) == (SUMMARY.expires_at, 4)
                 await set_operating_time(database, crm.EXPIRY_TIMER, 10**15)
@@ -124,7 +124,7 @@ class TestCrm:
                     order = await crm.move(connection, order, Step.APPROVE, Actor.SELLER)
                     assert await crm.expired(connection, clock.now() + timedelta(days=999)) == []
                 async with database.connection() as connection:
-                    (shown,) = await crm.board(connection, S.MANUFACTURING_APPROVED, BEGIN, 10)
+                    (shown,) = await crm.board(connection, S.MANUFACTURING_APPROVED, START, 10)
                     row = await crm.get(connection, told.order_id)
                     assert row is not None
                     assert (row.note, row.version, row.reasons, row.quote) == ("call them", 5, reasons, SUMMARY)
@@ -134,8 +134,8 @@ class TestCrm:
                         "note": "call them", "status": row.status, "quantity": row.quantity
                     }  # fmt: skip
                     assert QuoteSummary.model_validate(listed["quote"]) == row.quote
-                    assert await crm.board(connection, S.SUBMITTED, BEGIN, 10) == []
-                    assert len(await crm.board(connection, None, BEGIN, 10)) == 1
+                    assert await crm.board(connection, S.SUBMITTED, START, 10) == []
+                    assert len(await crm.board(connection, None, START, 10)) == 1
                     with pytest.raises(StaleVersion):
                         await crm.lock(connection, told.order_id, version=4)
                     with pytest.raises(IllegalStep, match="legal steps: cancel, hold"):
@@ -182,7 +182,7 @@ class TestStatus:
                     await applier.apply([message_of(event)])
                 async with database.connection() as connection:
                     assert [line.n for line in await status.history(connection, ident)] == [1, 2, 3, 4, 5, 6]
-                    assert [each.id for each in await status.of_owner(connection, "customer-1", BEGIN, 5)] == [ident]
+                    assert [each.id for each in await status.of_owner(connection, "customer-1", START, 5)] == [ident]
 
         run(main())
 

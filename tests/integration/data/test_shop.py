@@ -7,18 +7,18 @@ from decimal import Decimal
 
 import pytest
 
-from data.contracts.common import Priority, Wish
+from data.contracts.common import OrderRequest, Priority
 from data.contracts.lifecycle import Actor, IllegalStep, OrderStatus, Step
 from data.kit import clock
 from data.kit.database import Database
 from data.kit.errors import StaleVersion
 from data.kit.ids import new_id
-from data.kit.paging import BEGIN, Place
+from data.kit.paging import START, Position
 from data.shop import products, repository
 from tests.integration.data.running import initiated, run, set_operating_time
 from tests.unit.data.examples import SHA, SUMMARY
 
-WISH = Wish(process="casting", material="brass", finish="polished", quantity=2, priority=Priority.EXPRESS)
+WISH = OrderRequest(process="casting", material="brass", finish="polished", quantity=2, priority=Priority.EXPRESS)
 S = OrderStatus
 
 
@@ -86,10 +86,10 @@ def test_lists_go_on_where_they_were(shop_url: str) -> None:
                     await repository.create(connection, initiated(ident, "me", WISH))
                     await repository.create(connection, initiated(new_id(), "you", WISH))
             async with database.connection() as connection:
-                seen, place = [], BEGIN
+                seen, place = [], START
                 while rows := await repository.of_owner(connection, "me", place, 3):
                     seen += [row.id for row in rows[:3]]
-                    place = Place(rows[:3][-1].created_at, rows[:3][-1].id)
+                    place = Position(rows[:3][-1].created_at, rows[:3][-1].id)
                 assert seen == idents[::-1]
 
     run(main())
@@ -160,13 +160,13 @@ def test_the_catalogue_is_filtered_and_edited_with_versions(shop_url: str) -> No
             async with database.connection() as connection:
 
                 async def skus(**filters: object) -> list[str]:
-                    found = await products.catalogue(connection, BEGIN, 50, **filters)  # type: ignore[arg-type]
+                    found = await products.catalogue(connection, START, 50, **filters)  # type: ignore[arg-type]
                     return [each.sku for each in found]
 
                 assert await skus() == [f"ring-{number}" for number in range(12, 0, -1)]
                 assert await skus(category="rings", in_stock=True) == ["ring-9", "ring-3"]
                 assert await skus(in_stock=False, max_price=Decimal(4)) == ["ring-4", "ring-2", "ring-1"]
-                first = (await products.catalogue(connection, BEGIN, 1))[0]
+                first = (await products.catalogue(connection, START, 1))[0]
                 saved = await products.edit(connection, first.model_copy(update={"price": Decimal("9.99")}))
                 assert (saved.price, saved.version) == (Decimal("9.99"), 2)
                 with pytest.raises(StaleVersion, match="is 2 now"):

@@ -16,7 +16,7 @@ from starlette.responses import StreamingResponse
 from data.kit.database_probe import DatabaseProbe
 from data.kit.settings import Settings
 from serve_app.kit.admission import Limits
-from serve_app.kit.app import nothing_more, service_app
+from serve_app.kit.app import build_service, no_resources
 from serve_app.kit.settings import settings
 from tests.integration.data import conftest
 from tests.integration.data.running import run, until
@@ -53,7 +53,7 @@ def service(migrated: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> 
 
         return StreamingResponse(texts())
 
-    app = service_app("shop", [routes], nothing_more, "A test's.", Limits(POOL + STREAMS, 1))
+    app = build_service("shop", [routes], no_resources, "A test's.", Limits(POOL + STREAMS, 1))
     app.state.holding = 0
     yield app
     settings.cache_clear()

@@ -25,8 +25,8 @@ from data.partners import repository
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.settings import settings
 from serve_app.partners import api, webhooks
-from serve_app.partners.handlers import hear
-from serve_app.partners.retry_policy import Backoff
+from serve_app.partners.handlers import handle_event
+from serve_app.partners.retry_policy import RetryPolicy
 from serve_app.shop import api as shop_api
 from tests.integration.data import conftest
 from tests.integration.data.running import message_of, run
@@ -309,7 +309,7 @@ def test_from_event_to_webhook(within: Callable[[Work], None]) -> None:
             orders = submitted()
             orders.say(pricing.QuotePriced)
             events = of_partner(orders.events, here.partner)
-            applier = Applier("partners", hear, here.database)
+            applier = Applier("partners", handle_event, here.database)
             for event in [*reversed(events), *events]:
                 await applier.apply([message_of(event)])
             async with sending(sender(here.database)):
@@ -337,7 +337,7 @@ def test_from_event_to_webhook(within: Callable[[Work], None]) -> None:
             assert (await here.a.post(f"{one}/replay")).json()["state"] == "pending"
             pending = await here.a.post(f"{one}/replay")
             assert (pending.status_code, pending.json()["type"]) == (409, "urn:facet:problem:pending")
-            async with sending(sender(here.database, Backoff())):
+            async with sending(sender(here.database, RetryPolicy())):
                 await ended(here.database, UUID(made["webhook_id"]))
             assert len(await all_of(here.database, UUID(made["webhook_id"]))) == 4
             assert [each["n"] for each in (await here.a.get(f"{one}/attempts")).json()["items"]] == [1, 2]

@@ -16,9 +16,9 @@ from data.kit.database import Database
 from data.kit.ids import new_id
 from data.kit.relay import Relay
 from data.partners import repository
-from serve_app.kit.background import Work
+from serve_app.kit.background import BackgroundTasks
 from serve_app.kit.settings import settings
-from serve_app.partners.handlers import add_to
+from serve_app.partners.handlers import register_background
 from tests.integration.data import conftest
 from tests.integration.data.running import run, until, while_running
 from tests.integration.serve_app.test_partners_sender import SECRET, Receiver, served
@@ -60,8 +60,8 @@ def test_a_partner_is_told_what_happens_as_it_happens(
             async with database.transaction() as connection:
                 partner = await repository.add(connection, "jeweller")
                 await repository.add_webhook(connection, partner, f"http://{at}/", SECRET)
-            work = Work()
-            add_to(work, database)
+            work = BackgroundTasks()
+            register_background(work, database)
             try:
 
                 async def life() -> None:

@@ -26,20 +26,20 @@ from data.kit import clock
 from data.kit.clock import Instant
 from data.kit.database import Database
 from data.kit.ids import new_id
-from data.kit.paging import BEGIN
+from data.kit.paging import START
 from data.partners import deliveries, repository
 from data.partners.deliveries import Attempt, Delivery, DeliveryState
-from serve_app.partners.bulkhead import SHARE, Lanes
-from serve_app.partners.retry_policy import Backoff
+from serve_app.partners.bulkhead import SHARE, Bulkheads
+from serve_app.partners.retry_policy import RetryPolicy
 from serve_app.partners.sender import MOST, Sender
-from serve_app.partners.ssrf_guard import Guard, GuardedTransport, Resolve, resolve
+from serve_app.partners.ssrf_guard import GuardedTransport, Resolve, SsrfGuard, resolve
 from tests.integration.data import conftest
 from tests.integration.data.running import run, until
 
 migrated, service_urls = conftest.migrated, conftest.service_urls
 Migrated = Callable[[str], str]
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-FAST = Backoff(factor=200.0)
+FAST = RetryPolicy(factor=200.0)
 
 
 @asynccontextmanager
@@ -98,14 +98,14 @@ class Receiver:
 
 def sender(
     database: Database,
-    backoff: Backoff = FAST,
+    backoff: RetryPolicy = FAST,
     timeout_s: float = 25.0,
     resolve: Resolve = resolve,
     private_allowed: bool = True,
     trusted: ssl.SSLContext | bool = True,
 ) -> Sender:
-    transport = GuardedTransport(Guard(private_allowed, resolve), MOST, trusted)
-    return Sender(database, transport, timeout_s, backoff, Lanes(rest_s=0.02), look_every_s=0.02)
+    transport = GuardedTransport(SsrfGuard(private_allowed, resolve), MOST, trusted)
+    return Sender(database, transport, timeout_s, backoff, Bulkheads(rest_s=0.02), look_every_s=0.02)
 
 
 @asynccontextmanager
@@ -135,7 +135,7 @@ async def hook(database: Database, url: str, orders: Sequence[UUID], each: int) 
 
 async def all_of(database: Database, webhook: UUID) -> list[Delivery]:
     async with database.connection() as connection:
-        return await deliveries.of_webhook(connection, webhook, BEGIN, 200)
+        return await deliveries.of_webhook(connection, webhook, START, 200)
 
 
 async def attempts(database: Database, ident: UUID) -> list[Attempt]:
@@ -195,7 +195,7 @@ def test_each_attempt_is_written_down_and_the_next_comes_later(migrated: Migrate
     async def main() -> list[Attempt]:
         async with Database(migrated("partners")) as database, served(receiver) as at:
             webhook = await hook(database, f"http://{at}/", [new_id()], 1)
-            async with sending(sender(database, Backoff(factor=50.0, jitter=0))):
+            async with sending(sender(database, RetryPolicy(factor=50.0, jitter=0))):
                 (done,) = await ended(database, webhook)
             assert done.attempts == 6
             assert done.next_attempt_at is None
@@ -243,7 +243,7 @@ def test_what_is_given_up_holds_up_nobody_and_a_replay_is_as_patient_as_the_firs
     async def main() -> None:
         async with Database(migrated("partners")) as database, served(receiver) as at:
             webhook = await hook(database, f"http://{at}/", [new_id()], 2)
-            async with sending(sender(database, Backoff(factor=500.0, tries=3))):
+            async with sending(sender(database, RetryPolicy(factor=500.0, tries=3))):
 
                 async def over() -> bool:
                     states = [each.state for each in await all_of(database, webhook)]
@@ -336,7 +336,7 @@ def test_a_suspended_sender_is_not_the_receivers_failure(migrated: Migrated, mon
     async def main() -> list[Attempt]:
         async with Database(migrated("partners")) as database, served(receiver) as at:
             webhook = await hook(database, f"http://{at}/", [new_id()], 1)
-            async with sending(sender(database, Backoff(tries=1), timeout_s=0.2)):
+            async with sending(sender(database, RetryPolicy(tries=1), timeout_s=0.2)):
                 (done,) = await ended(database, webhook)
             return await attempts(database, done.id)
 
@@ -351,7 +351,7 @@ def test_an_address_that_became_private_is_not_connected_to(migrated: Migrated) 
     async def main() -> list[Attempt]:
         async with Database(migrated("partners")) as database, served(receiver) as at:
             webhook = await hook(database, f"https://localhost:{at.split(':')[1]}/", [new_id()], 1)
-            async with sending(sender(database, Backoff(tries=1), private_allowed=False)):
+            async with sending(sender(database, RetryPolicy(tries=1), private_allowed=False)):
                 (done,) = await ended(database, webhook, DeliveryState.FAILED)
             return await attempts(database, done.id)
 
@@ -424,7 +424,7 @@ def test_over_tls_the_certificate_is_that_of_the_name_and_not_of_the_address(
             port = at.split(":")[1]
             ours = await hook(database, f"https://jeweller.example:{port}/", [new_id()], 1)
             other = await hook(database, f"https://other.example:{port}/", [new_id()], 1)
-            async with sending(sender(database, Backoff(tries=1), resolve=here, trusted=trusted)):
+            async with sending(sender(database, RetryPolicy(tries=1), resolve=here, trusted=trusted)):
                 await ended(database, ours)
                 (done,) = await ended(database, other, DeliveryState.FAILED)
             return await attempts(database, done.id)

@@ -14,10 +14,10 @@ from data.contracts import shop
 from data.kit.database import Database
 from data.kit.ids import new_id
 from data.model_store.store import ModelStore
-from data.notifications.pubsub import Announcer
+from data.notifications.pubsub import Publisher
 from data.pricing import repository
-from pricing_engine.distributed.jobs import Job, Outcome, Status, Update
-from serve_app.pricing.quote_worker import Desk
+from pricing_engine.distributed.jobs import Job, JobOutcome, JobStatus, JobUpdate
+from serve_app.pricing.quote_worker import QuoteWorker
 from tests.integration.data import conftest
 from tests.integration.data.running import run, until, while_running
 from tests.unit.data import examples
@@ -29,7 +29,7 @@ MODEL = b"solid nothing\nendsolid\n"
 SHA = hashlib.sha256(MODEL).hexdigest()
 
 
-class Slow(Announcer):
+class Slow(Publisher):
     """Takes about as long as the desk takes to look into its queue."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Slow(Announcer):
 class Jobs:
     """A dispatcher of which each job ends when the test says so."""
 
-    ends: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
+    ends: dict[str, asyncio.Future[JobOutcome]] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
     under_way: list[str] = field(default_factory=list)
 
@@ -59,14 +59,14 @@ class Jobs:
 
 @dataclass
 class _Job:
-    end: asyncio.Future[Outcome]
+    end: asyncio.Future[JobOutcome]
 
-    async def outcome(self) -> Outcome:
+    async def outcome(self) -> JobOutcome:
         return await asyncio.shield(self.end)
 
-    async def updates(self) -> AsyncIterator[Update]:
+    async def updates(self) -> AsyncIterator[JobUpdate]:
         await asyncio.shield(self.end)
-        yield Update(1, Status.RUNNING, 1.0)
+        yield JobUpdate(1, JobStatus.RUNNING, 1.0)
 
 
 async def ask(database: Database, sha256: str) -> UUID:
@@ -87,7 +87,7 @@ async def ended(database: Database, quote: UUID) -> bool:
 def test_quotes_that_end_while_the_desk_looks_do_not_end_the_desk(migrated: Migrated, tmp_path: Path) -> None:
     async def main() -> None:
         async with Database(migrated("pricing")) as database:
-            desk = Desk(database, ModelStore(tmp_path.as_uri(), 1 << 20), Jobs(), Slow())
+            desk = QuoteWorker(database, ModelStore(tmp_path.as_uri(), 1 << 20), Jobs(), Slow())
 
             async def quotes() -> None:
                 for _ in range(20):  # of models that are not there: each ends in the same moment as it was taken up
@@ -113,7 +113,7 @@ def test_a_quote_that_was_cancelled_takes_its_job_along(migrated: Migrated, tmp_
             await incoming.write(MODEL)
             await store.keep(incoming)
         async with Database(migrated("pricing")) as database:
-            desk = Desk(database, store, jobs, Slow())
+            desk = QuoteWorker(database, store, jobs, Slow())
 
             async def cancelling() -> None:
                 gone, stays = [await ask(database, SHA) for _ in range(2)]
@@ -122,7 +122,7 @@ def test_a_quote_that_was_cancelled_takes_its_job_along(migrated: Migrated, tmp_
                     await repository.finish(connection, gone, repository.QuoteStatus.CANCELLED)
                 desk.wake()
                 await until(lambda: jobs.cancelled == [str(gone)])
-                failed = Outcome(str(stays), Status.FAILED, code="worker_lost", message="as the test wants it")
+                failed = JobOutcome(str(stays), JobStatus.FAILED, code="worker_lost", message="as the test wants it")
                 jobs.ends[str(stays)].set_result(failed)
                 await until(lambda: ended(database, stays))
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from data.contracts.common import Priority, Wish
+from data.contracts.common import OrderRequest, Priority
 from data.contracts.lifecycle import OrderStatus, Step
 from data.contracts.shop import QuoteRequested, QuoteWithdrawn
 from data.kit.database import Connection, Database
@@ -21,11 +21,11 @@ from data.model_store.store import ModelStore
 from data.pricing import repository as quotes
 from data.pricing.repository import QuoteStatus
 from data.shop import repository as orders
-from pricing_engine.distributed.jobs import Outcome, Status
+from pricing_engine.distributed.jobs import JobOutcome, JobStatus
 from serve_app.kit.principal import Principal, Role
 from serve_app.pricing import quote_worker as desk_module
-from serve_app.pricing.handlers import hear
-from serve_app.pricing.quote_worker import Desk
+from serve_app.pricing.handlers import handle_event
+from serve_app.pricing.quote_worker import QuoteWorker
 from serve_app.shop import service
 from serve_app.shop.handlers import give_up_waiting
 from tests.integration.data import conftest
@@ -36,7 +36,7 @@ from tests.unit.data import examples
 migrated, service_urls, shop_url = conftest.migrated, conftest.service_urls, conftest.shop_url
 
 Migrated = Callable[[str], str]
-WISH = Wish(process="casting", material="brass", finish="polished", quantity=2, priority=Priority.STANDARD)
+WISH = OrderRequest(process="casting", material="brass", finish="polished", quantity=2, priority=Priority.STANDARD)
 ME = Principal("me", frozenset({Role.CUSTOMER}))
 EXPRESS = "pricing.requests.express.v1"
 
@@ -61,7 +61,7 @@ def types(messages: list[tuple[str, dict[str, Any]]]) -> list[str]:
 async def take(database: Database, data: QuoteRequested | QuoteWithdrawn) -> None:
     """Handle an event as pricing's consumer does."""
     async with database.transaction() as connection:
-        await hear(connection, None, data)  # type: ignore[arg-type]
+        await handle_event(connection, None, data)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("priority", Priority)
@@ -148,14 +148,16 @@ def test_a_withdrawal_ends_the_job_without_waiting_for_the_next_poll(
             await incoming.write(MODEL)
             await store.keep(incoming)
         async with Database(migrated("pricing")) as database:
-            desk = Desk(database, store, jobs, Slow())
+            desk = QuoteWorker(database, store, jobs, Slow())
             gone, stays = [await ask(database, SHA) for _ in range(2)]
 
             async def withdrawing() -> None:
                 await until(lambda: len(jobs.ends) == 2)
                 desk.withdraw([gone, new_id()])
                 await until(lambda: jobs.cancelled == [str(gone)])
-                jobs.ends[str(stays)].set_result(Outcome(str(stays), Status.FAILED, code="deadline", message="slow"))
+                jobs.ends[str(stays)].set_result(
+                    JobOutcome(str(stays), JobStatus.FAILED, code="deadline", message="slow")
+                )
 
                 async def failed() -> bool:
                     async with database.connection() as connection:
@@ -181,7 +183,7 @@ def test_a_desk_that_starts_ends_the_jobs_of_quotes_that_were_cancelled_without_
                 await take(database, event)
             jobs = Jobs()
             jobs.under_way = [str(over.quote_id), str(waiting.quote_id), "a job of somebody else"]
-            desk = Desk(database, ModelStore(tmp_path.as_uri(), 1 << 20), jobs, Slow())
+            desk = QuoteWorker(database, ModelStore(tmp_path.as_uri(), 1 << 20), jobs, Slow())
             await while_running(desk.run(), work=until(lambda: bool(jobs.cancelled)))
             assert jobs.cancelled == [str(over.quote_id)]
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from data.contracts import crm, mes, pricing, shop
-from data.contracts.common import Priority, QuoteSummary, Reason, Verdict
+from data.contracts.common import Priority, QuoteReason, QuoteSummary, Verdict
 from data.contracts.envelope import EventData
 from data.contracts.lifecycle import OrderStatus
 from data.kit.outbox import parameters
@@ -28,7 +28,7 @@ SUMMARY = QuoteSummary(
 )
 OURS = {"order_id": ORDER, "by": "somebody"}
 THEIRS = {"quote_id": QUOTE, "order_id": ORDER, "owner_id": "customer-1"}
-REASONS = (Reason(code="thin-wall", severity="error", message="0.3 mm, at least 0.8 mm is needed"),)
+REASONS = (QuoteReason(code="thin-wall", severity="error", message="0.3 mm, at least 0.8 mm is needed"),)
 
 EVENTS: tuple[EventData, ...] = (
     shop.OrderInitiated(**OURS, owner_id="customer-1", **WISH),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from data.notifications.pubsub import Announcer, Listener
+from data.notifications.pubsub import Listener, Publisher
 
 NOWHERE = "redis://127.0.0.1:1"
 
@@ -55,13 +55,13 @@ def test_who_has_gone_leaves_nothing() -> None:
 
 def test_nothing_fails_without_redis() -> None:
     async def work() -> None:
-        announcer, listener = Announcer(NOWHERE, "orders"), Listener(NOWHERE, "orders")
+        announcer, listener = Publisher(NOWHERE, "orders"), Listener(NOWHERE, "orders")
         await announcer.tell([])
         await announcer.tell(["a", "b", "a"])
         assert announcer.lost == 2
         listening = asyncio.create_task(listener.run())
         await asyncio.sleep(0.1)
-        assert (listener.hears, listening.done()) == (False, False)
+        assert (listener.connected, listening.done()) == (False, False)
         listening.cancel()
         await announcer.close()
 

@@ -14,7 +14,7 @@ from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance
 from data.contracts.pricing import QuoteEvent
 from data.kit.ids import new_id
-from data.orders.projection import Entry, State, fold
+from data.orders.projection import HistoryEntry, OrderState, apply_event
 from data.orders.sequencing import PredecessorMissing
 from tests.unit.data import examples
 
@@ -87,7 +87,7 @@ class Reader:
     """Applies events as a consumer does: those that are early wait, each with the later ones of its source."""
 
     def __init__(self) -> None:
-        self.state, self.entries, self.parked = State(), list[Entry](), list[CloudEvent]()
+        self.state, self.entries, self.parked = OrderState(), list[HistoryEntry](), list[CloudEvent]()
 
     def take(self, *arrivals: CloudEvent) -> None:
         for event in arrivals:
@@ -98,7 +98,7 @@ class Reader:
 
     def _applied(self, event: CloudEvent) -> bool:
         try:
-            self.state, entry = fold(State.model_validate_json(self.state.model_dump_json()), event)
+            self.state, entry = apply_event(OrderState.model_validate_json(self.state.model_dump_json()), event)
         except PredecessorMissing:
             return False
         self.parked.remove(event)
@@ -128,7 +128,7 @@ def test_an_event_that_was_applied_changes_nothing(choose: random.Random, longes
     events, _ = life(choose, longest)
     state = read(*events).state
     for event in events:
-        assert fold(state, event) == (state, None)
+        assert apply_event(state, event) == (state, None)
 
 
 @given(st.randoms(use_true_random=False), st.integers(2, 25))
@@ -193,7 +193,7 @@ class TestCrossingSteps:
         orders = Orders()
         orders.say(mes.ProductionStarted, 6)
         reader = read(*orders.events)
-        assert (reader.state, reader.parked) == (State(), orders.events)
+        assert (reader.state, reader.parked) == (OrderState(), orders.events)
 
     def test_production_that_crossed_a_hold_goes_on_after_it(self) -> None:
         orders = submitted()

@@ -21,10 +21,18 @@ from starlette.responses import Response
 
 from data.kit import idempotency
 from data.kit.errors import KeyReused
-from data.kit.paging import Cursors, Place
+from data.kit.paging import Cursors, Position
 from serve_app.kit import problems
-from serve_app.kit.answers import IdempotencyKey, Made, PageAsked, Seen, json_answer, made_once, page_answer
-from serve_app.kit.ttl_cache import Fresh
+from serve_app.kit.answers import (
+    Created,
+    IdempotencyKey,
+    IfMatchVersion,
+    PageParams,
+    create_once,
+    json_response,
+    page_response,
+)
+from serve_app.kit.ttl_cache import TtlCache
 
 CURSORS = Cursors(b"secret")
 
@@ -77,34 +85,34 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 def application(kept: Kept) -> FastAPI:
     app = FastAPI()
-    app.state.cursors, app.state.database, app.state.lists = CURSORS, kept, Fresh(0)
+    app.state.cursors, app.state.database, app.state.lists = CURSORS, kept, TtlCache(0)
     problems.install(app)
 
     @app.get("/rings/{size}")
     async def ring(size: int) -> Response:
-        return json_answer(Ring(size=size), version=3, cache_control="no-store")
+        return json_response(Ring(size=size), version=3, cache_control="no-store")
 
     @app.put("/rings/{size}")
-    async def seen(size: int, seen: Seen) -> dict[str, int | None]:
+    async def seen(size: int, seen: IfMatchVersion) -> dict[str, int | None]:
         return {"seen": seen}
 
     @app.get("/rings")
-    async def rings(request: Request, asked: PageAsked, kind: str = "all") -> Response:
-        async def fetch(_connection: Any, place: Place, limit: int) -> list[Row]:
+    async def rings(request: Request, asked: PageParams, kind: str = "all") -> Response:
+        async def fetch(_connection: Any, place: Position, limit: int) -> list[Row]:
             return [row for row in ROWS if (row.created_at, row.id) < (place.created_at, place.id)][: limit + 1]
 
-        return await page_answer(
+        return await page_response(
             request, f"rings {kind}", asked, fetch, lambda row: Ring(size=row.size).model_dump_json()
         )
 
     @app.post("/rings")
     async def make(request: Request, ring: Ring, key: IdempotencyKey = None) -> Response:
-        async def work(_connection: Any) -> Made:
+        async def work(_connection: Any) -> Created:
             kept.made += 1
-            return Made(HTTPStatus.CREATED, Ring(size=kept.made), {"Location": f"/rings/{kept.made}"})
+            return Created(HTTPStatus.CREATED, Ring(size=kept.made), {"Location": f"/rings/{kept.made}"})
 
         body = [ring.model_dump_json().encode()]
-        return await made_once(kept, key, "ann", request, body, work)  # type: ignore[arg-type]
+        return await create_once(kept, key, "ann", request, body, work)  # type: ignore[arg-type]
 
     return app
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from serve_app.kit.ttl_cache import Fresh
+from serve_app.kit.ttl_cache import TtlCache
 
 
 class Source:
@@ -25,7 +25,7 @@ class Source:
 
 def test_many_who_ask_cost_one_look() -> None:
     async def main() -> None:
-        fresh, source = Fresh[int](60), Source()
+        fresh, source = TtlCache[int](60), Source()
         assert await asyncio.gather(*(fresh.answer("a", source.look) for _ in range(50))) == [0] * 50
         assert await fresh.answer("a", source.look) == 0
         assert source.looks == 1
@@ -37,7 +37,7 @@ def test_many_who_ask_cost_one_look() -> None:
 
 def test_a_change_is_seen_at_once() -> None:
     async def main() -> None:
-        fresh, source = Fresh[int](60), Source()
+        fresh, source = TtlCache[int](60), Source()
         assert await fresh.answer("a", source.look) == 0
         source.value = 1
         fresh.forget()
@@ -48,7 +48,7 @@ def test_a_change_is_seen_at_once() -> None:
 
 def test_what_was_looked_up_before_a_change_is_not_kept() -> None:
     async def main() -> None:
-        fresh, source = Fresh[int](60), Source()
+        fresh, source = TtlCache[int](60), Source()
         source.gate.clear()
         early = asyncio.create_task(fresh.answer("a", source.look))
         await asyncio.sleep(0)
@@ -66,7 +66,7 @@ def test_what_was_looked_up_before_a_change_is_not_kept() -> None:
 
 def test_an_error_is_for_who_waits_and_not_kept() -> None:
     async def main() -> None:
-        fresh, source = Fresh[int](60), Source()
+        fresh, source = TtlCache[int](60), Source()
         source.value = -1
         found = await asyncio.gather(*(fresh.answer("a", source.look) for _ in range(3)), return_exceptions=True)
         assert [type(each) for each in found] == [LookupError] * 3
@@ -78,7 +78,7 @@ def test_an_error_is_for_who_waits_and_not_kept() -> None:
 
 def test_after_its_time_an_answer_is_looked_up_again() -> None:
     async def main() -> None:
-        fresh, source = Fresh[int](0), Source()
+        fresh, source = TtlCache[int](0), Source()
         await fresh.answer("a", source.look)
         await fresh.answer("a", source.look)
         assert source.looks == 2

@@ -6,14 +6,14 @@ import logging
 
 import pytest
 
-from serve_app.kit.logging import Seldom, configure_logging
+from serve_app.kit.logging import RateLimitFilter, configure_logging
 
 
 def test_a_kind_of_message_passes_once_in_a_while() -> None:
-    seldom = Seldom(every_s=3600)
+    seldom = RateLimitFilter(every_s=3600)
     passed = [seldom.filter(told(name, "no %s", n)) for n in range(3) for name in ("a", "b")]
     assert passed == [True, True, False, False, False, False]
-    assert Seldom(every_s=0).filter(told("a", "no", 0))
+    assert RateLimitFilter(every_s=0).filter(told("a", "no", 0))
 
 
 def test_kafkas_clients_are_heard_once_and_not_at_every_attempt(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from data.contracts.lifecycle import Actor
 from data.kit import clock
 from data.kit.clock import Instant
 from serve_app.kit import authentication, problems
-from serve_app.kit.authentication import Allow, AskPartners, SignIn
+from serve_app.kit.authentication import Authenticator, PartnerKeyClient, RequireRole
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import Problem
 from serve_app.kit.tokens import Issuer, IssuerUnreachable, Verifier
@@ -33,10 +33,10 @@ def ask(verifier: Any = None, **headers: str | bytes) -> httpx.Response:
     app = FastAPI()
     problems.install(app)
     known = Verifier(ISSUER.name, KeySet.import_key_set(ISSUER.public_keys()))  # type: ignore[arg-type]
-    app.state.sign_in = SignIn(verifier or known, OneKey())
+    app.state.sign_in = Authenticator(verifier or known, OneKey())
 
     @app.get("/")
-    async def route(who: Annotated[Principal, Depends(Allow(Role.SELLER, Role.PARTNER))]) -> str:
+    async def route(who: Annotated[Principal, Depends(RequireRole(Role.SELLER, Role.PARTNER))]) -> str:
         return who.id
 
     async def asked() -> httpx.Response:
@@ -106,7 +106,7 @@ def asking(
     """
 
     async def asked() -> list[str | int | None]:
-        partners = AskPartners("http://here")
+        partners = PartnerKeyClient("http://here")
         await partners.close()
         partners._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
         found: list[str | int | None] = []
@@ -173,7 +173,7 @@ def test_an_answer_is_as_old_as_its_question() -> None:
         return httpx.Response(200, json={"partner_id": "jeweller"})
 
     async def main() -> None:
-        partners = AskPartners("http://here")
+        partners = PartnerKeyClient("http://here")
         await partners.close()
         partners._client = httpx.AsyncClient(transport=httpx.MockTransport(slow))
         with pytest.MonkeyPatch.context() as patch:

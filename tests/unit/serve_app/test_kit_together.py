@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from serve_app.kit.batch_loader import Together
+from serve_app.kit.batch_loader import BatchLoader
 
 
 class Source:
@@ -26,9 +26,9 @@ class Source:
         return {key: key * key for key in keys if key < 100}
 
 
-async def _under_way(source: Source, key: int) -> tuple[Together[int, int], asyncio.Task[int | None]]:
+async def _under_way(source: Source, key: int) -> tuple[BatchLoader[int, int], asyncio.Task[int | None]]:
     """A look about ``key`` that waits at the gate."""
-    together = Together(source.look)
+    together = BatchLoader(source.look)
     source.gate.clear()
     first = asyncio.create_task(together.ask(key))
     await _begun(first)
@@ -44,7 +44,7 @@ async def _begun(*asking: asyncio.Task[int | None]) -> None:
 def test_one_alone_is_asked_at_once() -> None:
     async def main() -> None:
         source = Source()
-        together = Together(source.look)
+        together = BatchLoader(source.look)
         assert [await together.ask(3), await together.ask(100), await together.ask(3)] == [9, None, 9]
         assert source.looks == [[3], [100], [3]]
 
@@ -81,7 +81,7 @@ def test_an_error_is_for_those_of_the_look() -> None:
 def test_who_goes_away_takes_nothing_from_the_others() -> None:
     async def main() -> None:
         source = Source()
-        together = Together(source.look)
+        together = BatchLoader(source.look)
         source.gate.clear()
         going, staying = asyncio.create_task(together.ask(2)), asyncio.create_task(together.ask(2))
         await _begun(going, staying)

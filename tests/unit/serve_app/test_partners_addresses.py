@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import httpx
 import pytest
 
-from serve_app.partners.ssrf_guard import AddressRefused, Guard, GuardedTransport, is_public
+from serve_app.partners.ssrf_guard import AddressRefused, GuardedTransport, SsrfGuard, is_public
 
 PUBLIC = "93.184.215.14"
 
@@ -55,7 +55,7 @@ def test_not_of_the_internet(address: str) -> None:
 )  # fmt: skip
 def test_this_host_by_any_name(url: str) -> None:
     with pytest.raises(AddressRefused):
-        asyncio.run(Guard(private_allowed=False).check(url))
+        asyncio.run(SsrfGuard(private_allowed=False).check(url))
 
 
 class Names:
@@ -79,19 +79,19 @@ class Names:
 )  # fmt: skip
 def test_forms_that_are_refused(url: str) -> None:
     with pytest.raises(AddressRefused):
-        asyncio.run(Guard(False, Names([PUBLIC])).check(url))
+        asyncio.run(SsrfGuard(False, Names([PUBLIC])).check(url))
 
 
 @pytest.mark.parametrize("url", ["https://a.example/", "https://a.example:8443/x?y=z", "https://пример.рф/"])
 def test_forms_that_are_taken(url: str) -> None:
-    asyncio.run(Guard(False, Names([PUBLIC])).check(url))
+    asyncio.run(SsrfGuard(False, Names([PUBLIC])).check(url))
 
 
 def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
     with pytest.raises(AddressRefused):
-        asyncio.run(Guard(False, Names([PUBLIC, "10.0.0.1"])).check("https://a.example/"))
+        asyncio.run(SsrfGuard(False, Names([PUBLIC, "10.0.0.1"])).check("https://a.example/"))
     with pytest.raises(AddressRefused):
-        asyncio.run(Guard(False, Names([])).check("https://a.example/"))
+        asyncio.run(SsrfGuard(False, Names([])).check("https://a.example/"))
 
 
 def test_a_name_that_is_not_there_is_refused() -> None:
@@ -99,11 +99,11 @@ def test_a_name_that_is_not_there_is_refused() -> None:
         raise OSError("no such name")
 
     with pytest.raises(AddressRefused, match=r"a\.example can't be found"):
-        asyncio.run(Guard(False, nobody).check("https://a.example/"))
+        asyncio.run(SsrfGuard(False, nobody).check("https://a.example/"))
 
 
 def test_private_addresses_and_plain_http_where_they_are_allowed() -> None:
-    asyncio.run(Guard(private_allowed=True).check("http://127.0.0.1:9/"))
+    asyncio.run(SsrfGuard(private_allowed=True).check("http://127.0.0.1:9/"))
 
 
 class Inner(httpx.AsyncBaseTransport):
@@ -119,7 +119,7 @@ class Inner(httpx.AsyncBaseTransport):
         return httpx.Response(200)
 
 
-def sent(guard: Guard, inner: Inner, url: str = "https://a.example:8443/hook?x=1") -> httpx.Response:
+def sent(guard: SsrfGuard, inner: Inner, url: str = "https://a.example:8443/hook?x=1") -> httpx.Response:
     async def main() -> httpx.Response:
         transport = GuardedTransport(guard, 1)
         transport._inner = inner  # type: ignore[assignment]
@@ -131,7 +131,7 @@ def sent(guard: Guard, inner: Inner, url: str = "https://a.example:8443/hook?x=1
 
 def test_the_connection_goes_to_the_address_that_was_judged_and_keeps_the_name() -> None:
     names, inner = Names([PUBLIC], ["127.0.0.1"]), Inner()
-    sent(Guard(False, names), inner)
+    sent(SsrfGuard(False, names), inner)
     (request,) = inner.requests
     assert names.asked == 1, "no second look-up, which could answer otherwise"
     assert str(request.url) == f"https://{PUBLIC}:8443/hook?x=1"
@@ -140,7 +140,7 @@ def test_the_connection_goes_to_the_address_that_was_judged_and_keeps_the_name()
 
 
 def test_a_name_that_leads_elsewhere_since_it_was_registered_is_refused_when_it_is_used() -> None:
-    guard, inner = Guard(False, Names([PUBLIC], ["169.254.169.254"])), Inner()
+    guard, inner = SsrfGuard(False, Names([PUBLIC], ["169.254.169.254"])), Inner()
     asyncio.run(guard.check("https://a.example/"))
     with pytest.raises(AddressRefused):
         sent(guard, inner)
@@ -149,7 +149,7 @@ def test_a_name_that_leads_elsewhere_since_it_was_registered_is_refused_when_it_
 
 def test_another_address_of_the_host_is_tried_where_one_is_out_of_reach() -> None:
     inner = Inner(dead=["2606:4700:4700::1111"])
-    assert sent(Guard(False, Names(["2606:4700:4700::1111", PUBLIC])), inner).status_code == 200
+    assert sent(SsrfGuard(False, Names(["2606:4700:4700::1111", PUBLIC])), inner).status_code == 200
     assert [request.url.host for request in inner.requests] == ["2606:4700:4700::1111", PUBLIC]
     with pytest.raises(httpx.ConnectError):
-        sent(Guard(False, Names([PUBLIC])), Inner(dead=[PUBLIC]))
+        sent(SsrfGuard(False, Names([PUBLIC])), Inner(dead=[PUBLIC]))

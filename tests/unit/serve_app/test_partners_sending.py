@@ -15,9 +15,9 @@ from data.contracts.envelope import CloudEvent
 from data.kit import clock
 from data.kit.ids import new_id
 from data.partners.deliveries import Due
-from serve_app.partners.bulkhead import FAILURES, SHARE, Lanes
+from serve_app.partners.bulkhead import FAILURES, SHARE, Bulkheads
 from serve_app.partners.handlers import TYPES, message
-from serve_app.partners.retry_policy import Backoff
+from serve_app.partners.retry_policy import RetryPolicy
 from serve_app.partners.sender import Outcome, _signed
 from tests.unit.data.test_fold import read, submitted
 
@@ -26,28 +26,28 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 @given(st.integers(1, 18))
 def test_waits_double_from_five_seconds_to_half_a_day(tries: int) -> None:
-    wait = Backoff().after(tries)
+    wait = RetryPolicy().after(tries)
     assert wait is not None
     law_s = min(12 * 3600, 5 * 2 ** (tries - 1))
     assert 0.9 * law_s <= wait.total_seconds() <= 1.1 * law_s
 
 
 def test_given_up_after_three_days() -> None:
-    waits = [Backoff(jitter=0).after(tries) for tries in range(1, 19)]
-    assert Backoff().after(19) is None
+    waits = [RetryPolicy(jitter=0).after(tries) for tries in range(1, 19)]
+    assert RetryPolicy().after(19) is None
     assert timedelta(hours=70) < sum((wait for wait in waits if wait), timedelta()) < timedelta(hours=72)
 
 
 def test_waits_differ_and_trials_are_faster() -> None:
-    assert len({Backoff().after(9) for _ in range(20)}) == 20
-    fast = Backoff(factor=1000).after(1)
+    assert len({RetryPolicy().after(9) for _ in range(20)}) == 20
+    fast = RetryPolicy(factor=1000).after(1)
     assert fast is not None
     assert fast < timedelta(milliseconds=6)
 
 
 class TestLanes:
     def test_one_that_is_full_gets_nothing_more(self) -> None:
-        row, hook = Lanes(), new_id()
+        row, hook = Bulkheads(), new_id()
         using = [row.using(hook) for _ in range(SHARE)]
         for each in using:
             assert row.busy() == []
@@ -59,7 +59,7 @@ class TestLanes:
     def test_one_that_does_not_answer_rests_and_is_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = 0.0
         monkeypatch.setattr("time.monotonic", lambda: now)
-        row, hook = Lanes(rest_s=30.0), new_id()
+        row, hook = Bulkheads(rest_s=30.0), new_id()
 
         def failed(answered: bool = False) -> None:
             with row.using(hook):
