@@ -42,34 +42,45 @@ def ray_thickness(mesh: Mesh, contact: float = 0.0) -> Floats:
     return np.where(np.isfinite(thickness), thickness, np.nan)
 
 
-def sphere_thickness(mesh: Mesh, ray: Floats, steps: int = 10, rounds: int = 8) -> Floats:
-    """(F,) least |q-p|^2 / ((q-p).m) over a grid of points of each facing facet, refined about the best point."""
+def sphere_thickness(mesh: Mesh, ray: Floats, halvings: int = 60) -> Floats:
+    """(F,) diameter of the largest sphere tangent at p that no facing facet enters; the ray thickness where none faces.
+
+    The spheres tangent at p are nested: by diameter d, the one about p + m d / 2. The least that touches a facet is
+    found by bisection, with the facet's closest point to the centre. Exact up to rounding, O(F^2 halvings).
+    """
     corners, centroids, normals = frames(mesh)
-    i, j = np.triu_indices(steps + 1)
-    grid = np.stack([i / steps, (j - i) / steps, 1 - j / steps], axis=1)
     thickness = ray.copy()
     for facet, (p, n) in enumerate(zip(centroids, normals, strict=True)):
         walls = corners[normals @ n < np.cos(np.radians(115))] - p
-        if not len(walls):
-            continue
-        least, weights = _least(walls, np.broadcast_to(grid, (len(walls), *grid.shape)), -n)
-        for zoom in range(1, rounds):  # corners of the next grid: about the best point, kept within the facet
-            finer = weights[:, None] + (grid - 1 / 3) * 0.3**zoom
-            finer = np.clip(finer, 0, None)
-            finer /= finer.sum(axis=2, keepdims=True)
-            value, better = _least(walls, finer, -n)
-            weights = np.where((value < least)[:, None], better, weights)
-            least = np.minimum(least, value)
-        if np.isfinite(least.min()):
-            thickness[facet] = least.min()
+        height = walls @ -n
+        with np.errstate(divide="ignore", invalid="ignore"):
+            at_corners = np.where(height > 1e-12, np.sum(walls**2, axis=2) / height, np.inf)
+        large = at_corners.min(axis=1, initial=np.inf)
+        walls, large = walls[np.isfinite(large)], large[np.isfinite(large)]  # others lie behind the tangent plane
+        small = np.zeros_like(large)
+        for _ in range(halvings):
+            middle = (small + large) / 2
+            q = closest_points(walls, -n * middle[:, None] / 2)
+            touched = np.sum(q**2, axis=1) <= middle * (q @ -n)  # |q - centre| <= d / 2 without cancellation
+            small, large = np.where(touched, small, middle), np.where(touched, middle, large)
+        if len(large):
+            thickness[facet] = large.min()
     return thickness
 
 
-def _least(walls: Floats, weights: Floats, m: Floats) -> tuple[Floats, Floats]:
-    points = weights @ walls
-    height = points @ m
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = np.where(height > 1e-12, np.sum(points**2, axis=2) / height, np.inf)
-    best = value.argmin(axis=1)
-    rows = np.arange(len(walls))
-    return value[rows, best], weights[rows, best]
+def closest_points(triangles: Floats, points: Floats) -> Floats:
+    """(F, 3) point of each triangle (F, 3, 3) that is closest to the point (F, 3) of the same row."""
+    a, e, f = triangles[:, 0], triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    normal = np.cross(e, f)
+    flat = points - normal * (np.sum((points - a) * normal, axis=1) / np.sum(normal**2, axis=1))[:, None]
+    candidates, valid = [flat], [np.ones(len(points), bool)]
+    for corner in range(3):
+        start, along = triangles[:, corner], triangles[:, (corner + 1) % 3] - triangles[:, corner]
+        valid[0] &= np.sum(np.cross(along, flat - start) * normal, axis=1) >= 0
+        share = np.clip(np.sum((points - start) * along, axis=1) / np.sum(along**2, axis=1), 0, 1)
+        candidates.append(start + along * share[:, None])
+        valid.append(np.ones(len(points), bool))
+    distances = [
+        np.where(ok, np.sum((c - points) ** 2, axis=1), np.inf) for c, ok in zip(candidates, valid, strict=True)
+    ]
+    return np.stack(candidates)[np.argmin(distances, axis=0), np.arange(len(points))]

@@ -68,12 +68,7 @@ def test_agrees_with_the_naive_twins(mesh):
     size = np.linalg.norm(np.ptp(mesh.vertices, axis=0))
     expected = naive.ray_thickness(mesh, CONTACT * size)
     np.testing.assert_allclose(ray, expected, rtol=1e-6)
-    bound = naive.sphere_thickness(mesh, expected)
-    assert np.array_equal(np.isnan(sphere), np.isnan(bound))
-    known = np.isfinite(sphere)
-    # The grid of the twin can only stay above the least value; where the height is not tiny it comes near.
-    assert np.all(sphere[known] <= bound[known] * (1 + 1e-9))
-    assert np.mean(sphere[known] >= bound[known] * (1 - 1e-3)) > 0.9
+    np.testing.assert_allclose(sphere, naive.sphere_thickness(mesh, expected), rtol=1e-6)
 
 
 @pytest.mark.parametrize("mesh", [noisy(7), soup(8), soup(9, 300, 1.0), of(trimesh.creation.box())])
