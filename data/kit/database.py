@@ -1,7 +1,7 @@
 """One PostgreSQL database from asyncio: a pool, transactions in pipeline mode, limits on every wait.
 
 Statements are SQLAlchemy Core, compiled once (:mod:`data.kit.sql`) and run by psycopg itself as prepared statements:
-SQLAlchemy's own execution costs more than the statement does (docs/decisions/0013).
+SQLAlchemy's own execution costs more than the statement does (docs/decisions/0012-statements.md).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ A client whose request to join was answered too late, as by a broker that stood 
 then: itself, and one that takes partitions and never reads them. Both are removed; the client joins again.
 
 A restart of PostgreSQL frees every lock, and each member takes its own again. One that is removed before it has done so
-joins again by itself: that costs a rebalance and loses nothing (docs/decisions/0019).
+joins again by itself: that costs a rebalance and loses nothing (docs/decisions/0018-group-members.md).
 """
 
 from __future__ import annotations

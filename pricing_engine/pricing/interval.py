@@ -3,7 +3,7 @@
 Both ends are quotes: a :class:`PartialAnalysis` is filled up to an Analysis with the favourable and with the
 unfavourable end of a range for each measure that is still missing, and priced as any other. So there is one arithmetic
 of prices, and when nothing is missing both ends are the quote's total. The ranges hold for most models, not for all;
-how they were found, and how often the price lies outside, is in ``docs/decisions/0008-price-interval.md``.
+how they were found, and how often the price lies outside, is in ``docs/decisions/0007-price-interval.md``.
 """
 
 from __future__ import annotations

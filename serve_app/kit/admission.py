@@ -3,7 +3,7 @@
 Ray Serve bounds what a replica works on (``max_ongoing_requests``) before the application sees a request, without
 regard to its path: with streams in all places a health check would wait like everything else. So this bounds requests
 within the application, where a health check is known as such, and Serve's own bound lies so far above that it is not
-reached (docs/decisions/0018).
+reached (docs/decisions/0017-clocks.md).
 """
 
 from __future__ import annotations
