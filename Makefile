@@ -1,16 +1,23 @@
-# Facet's make targets; `make run` and `make test` set everything up on a machine with Python 3.11 or later.
-PYTHON ?= python3.11
+# Facet's make targets; `make run` and `make test` set everything up on a machine with Python 3.11, 3.12 or 3.13.
+# The newest of these that works creates the venv when there is none or the lock file has changed; `make PYTHON=/path/to/python`
+# names another, and replaces a venv of another version.
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup-done
 PEERS := .venv-peers
 
-.PHONY: setup run test check bench load chaos clean
+ifdef PYTHON
+ifneq ($(shell $(BIN)/python -V 2>/dev/null),$(shell $(PYTHON) -V 2>/dev/null))
+$(SETUP): FORCE
+endif
+endif
+
+.PHONY: setup run test check bench load chaos lock clean FORCE
 
 setup: $(SETUP)
 
 $(SETUP): requirements.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	@python="$(or $(PYTHON),$$(.ci/find-python))" && .ci/create-venv $(VENV) "$$python"
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	$(BIN)/python -m compileall -q pricing_engine data serve_app cluster
@@ -51,10 +58,18 @@ bench: setup $(PEERS)/.done
 	$(BIN)/python -m benchmarks.outbox
 	$(BIN)/python -m benchmarks.services
 
+# The locked open3d has wheels for Python 3.11 alone; on another Python the table names what is left out.
 $(PEERS)/.done: benchmarks/peers.lock
-	$(PYTHON) -m venv $(PEERS)
+	@python="$$(.ci/find-python 3.11 3.12 3.13)" && .ci/create-venv $(PEERS) "$$python"
 	$(PEERS)/bin/pip install --quiet --require-hashes -r benchmarks/peers.lock
 	touch $@
+
+# Renew the lock files with uv, which keeps the versions they hold; `make lock UV="uv pip compile --upgrade"` raises them.
+UV ?= uv pip compile
+LOCK := $(UV) --quiet --universal --python-version 3.11 --generate-hashes --no-header
+lock:
+	$(LOCK) --all-extras pyproject.toml -o requirements.lock >/dev/null
+	$(LOCK) benchmarks/peers.in -o benchmarks/peers.lock >/dev/null
 
 clean:
 	rm -rf $(VENV) $(PEERS) .facet build *.egg-info

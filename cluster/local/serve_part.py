@@ -13,7 +13,7 @@ from cluster.local.deploy import DASHBOARD
 from cluster.local.parts import Part, PartFailed
 from cluster.local.ports import free_ports
 from cluster.local.ray_nodes import Place, client_environment, dashboard_url
-from pricing_engine import ENGINE_VERSION
+from data.version import PRODUCT_VERSION
 from serve_app.services import PREFIXES
 
 CONFIG = Path(__file__).parents[1] / "manifests" / "serve.yaml"
@@ -86,7 +86,7 @@ def part(
         name="services",
         argv=(sys.executable, "-m", "cluster.local.deploy", str(CONFIG), str(folder), str(port)),
         address=f"127.0.0.1:{port}",
-        version=ENGINE_VERSION,
+        version=PRODUCT_VERSION,
         log=place.logs / "services.log",
         probes=tuple(f"{url(port)}{prefix}/healthz" for prefix in ("", *PREFIXES.values())),
         needs=(head.name,),

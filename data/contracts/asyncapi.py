@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from data.contracts.envelope import CloudEvent
 from data.contracts.registry import EVENTS
 from data.contracts.topics import CONSUMERS, TOPICS
+from data.version import PRODUCT_VERSION
 
 _SCHEMAS = "#/components/schemas/{model}"
 
@@ -23,7 +24,7 @@ def document(bootstrap: str | None = None) -> dict[str, Any]:
         "asyncapi": "3.0.0",
         "info": {
             "title": "Facet events",
-            "version": "1",
+            "version": PRODUCT_VERSION,
             "description": "Orders from upload to shipped. Kafka's key is the event's subject; events of a subject "
             "keep their order, and `sequence` counts those of one source without gaps.",
         },

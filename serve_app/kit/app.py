@@ -17,7 +17,7 @@ from data.kit import trace
 from data.kit.database import Database
 from data.kit.database_probe import DatabaseProbe
 from data.kit.paging import Cursors
-from pricing_engine import ENGINE_VERSION
+from data.version import PRODUCT_VERSION
 from serve_app.kit import admission, problems
 from serve_app.kit.admission import Admission, Limits
 from serve_app.kit.authentication import ApiKeyLookup, Authenticator, PartnerKeyClient
@@ -79,7 +79,7 @@ def build_service(
 
     app = FastAPI(
         title=f"Facet {name}",
-        version=ENGINE_VERSION,
+        version=PRODUCT_VERSION,
         description=description,
         lifespan=lifespan,
         docs_url=None,
@@ -114,7 +114,7 @@ def _add_health(app: FastAPI, name: str) -> None:
     @app.get("/healthz", tags=["operations"], response_model=Health)
     async def alive() -> Health:
         """Whether a replica lives."""
-        return Health(service=name, pid=os.getpid(), version=ENGINE_VERSION)
+        return Health(service=name, pid=os.getpid(), version=PRODUCT_VERSION)
 
     @app.get("/readyz", tags=["operations"], response_model=Readiness, responses={503: {"model": Readiness}})
     async def ready(request: Request) -> JSONResponse:

@@ -16,7 +16,7 @@ from data.kit import clock
 from data.kit.database import AWAY, Database
 from data.partners import deliveries, repository
 from data.partners.deliveries import LEASE, Due
-from pricing_engine import ENGINE_VERSION
+from data.version import PRODUCT_VERSION
 from serve_app.partners.bulkhead import SHARE, Bulkheads
 from serve_app.partners.retry_policy import RetryPolicy
 from serve_app.partners.ssrf_guard import AddressRefused, GuardedTransport
@@ -68,7 +68,7 @@ class Sender:
             timeout=self._timeout_s,
             follow_redirects=False,
             trust_env=False,
-            headers={"User-Agent": f"facet-webhooks/{ENGINE_VERSION}", "Content-Type": "application/json"},
+            headers={"User-Agent": f"facet-webhooks/{PRODUCT_VERSION}", "Content-Type": "application/json"},
         )
         self._look, self._under_way = asyncio.Event(), 0
 

@@ -14,7 +14,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import JSONResponse, Response
 
 from data.contracts import asyncapi
-from pricing_engine import ENGINE_VERSION
+from data.version import PRODUCT_VERSION
 from serve_app.kit import admission, problems
 from serve_app.kit.admission import Admission
 from serve_app.kit.app import Health, Readiness
@@ -40,7 +40,7 @@ def routes(services: Services, document: Callable[[], dict[str, Any]]) -> APIRou
     @router.get("/healthz", response_model=Health)
     async def alive() -> Health:
         """Whether the address answers."""
-        return Health(service="root", pid=os.getpid(), version=ENGINE_VERSION)
+        return Health(service="root", pid=os.getpid(), version=PRODUCT_VERSION)
 
     @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
     async def ready() -> JSONResponse:
@@ -82,7 +82,7 @@ async def _ailment(client: httpx.AsyncClient, path: str) -> str | None:
 def build(services: Services) -> FastAPI:
     """The application, to be served under ``/``."""
     app = FastAPI(
-        title="Facet", version=ENGINE_VERSION, openapi_url=None, docs_url=None, redoc_url=None,
+        title="Facet", version=PRODUCT_VERSION, openapi_url=None, docs_url=None, redoc_url=None,
         responses=problems.DOCUMENTED,
     )  # fmt: skip
     problems.install(app)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from pricing_engine import ENGINE_VERSION
+from data.version import PRODUCT_VERSION
 
 _SCHEMAS = "#/components/schemas/"
 
@@ -28,7 +28,7 @@ def build_openapi(services: Mapping[str, tuple[str, FastAPI]]) -> dict[str, Any]
         "openapi": "3.1.0",
         "info": {
             "title": "Facet",
-            "version": ENGINE_VERSION,
+            "version": PRODUCT_VERSION,
             "description": "Prices 3D models, and carries each order from upload to shipped.",
         },
         "paths": paths,
