@@ -34,20 +34,20 @@ class SubmittedJob:
 
     def outcome(self, timeout_s: float | None = None) -> JobOutcome:
         """Wait for the end; raises TimeoutError, or QueueFull."""
-        ended: JobOutcome = ray.get(self.reference, timeout=timeout_s)
-        return ended
+        outcome: JobOutcome = ray.get(self.reference, timeout=timeout_s)
+        return outcome
 
     def updates(self) -> Iterator[JobUpdate]:
         """How far the job is, until it has ended."""
-        seen = 0
-        while news := ray.get(self.dispatcher.watch.remote(self.job.job_id, seen)):
-            yield from news
-            seen = news[-1].sequence
+        sequence = 0
+        while updates := ray.get(self.dispatcher.watch.remote(self.job.job_id, sequence)):
+            yield from updates
+            sequence = updates[-1].sequence
 
     def cancel(self) -> bool:
         """End it; False where it had ended."""
-        done: bool = ray.get(self.dispatcher.cancel.remote(self.job.job_id))
-        return done
+        cancelled: bool = ray.get(self.dispatcher.cancel.remote(self.job.job_id))
+        return cancelled
 
 
 class Client:
@@ -83,7 +83,7 @@ def analysis_of(outcome: JobOutcome) -> Analysis:
     return Analysis.from_dict(json.loads(outcome.analysis))
 
 
-def job_for(path: Path, job_id: str, customer: str, **rest: Any) -> Job:
+def job_for(path: Path, job_id: str, customer: str, **options: Any) -> Job:
     """A job for a file that all workers can read; raises UnreadableFile."""
     try:
         with path.open("rb") as file:
@@ -91,7 +91,7 @@ def job_for(path: Path, job_id: str, customer: str, **rest: Any) -> Job:
             size = file.tell()
     except OSError as error:
         raise UnreadableFile(f"{path}: {error.strerror}; check the path and its permissions") from error
-    return Job(job_id, customer, str(path.resolve()), digest, size, **rest)
+    return Job(job_id, customer, str(path.resolve()), digest, size, **options)
 
 
 def measure_on_cluster(path: Path, unit: str | None, settings: Settings) -> Analysis:
@@ -100,11 +100,11 @@ def measure_on_cluster(path: Path, unit: str | None, settings: Settings) -> Anal
         content = path.read_bytes()
     except OSError as error:
         raise UnreadableFile(f"{path}: {error.strerror}; check the path and its permissions") from error
-    order = AnalysisTask(path.name, unit, settings, options_for(JobPriority.STANDARD))
+    task = AnalysisTask(path.name, unit, settings, options_for(JobPriority.STANDARD))
     memory = memory_needed(path.name, len(content))
-    task = task_of(analyse, JobPriority.STANDARD).options(name=f"analyse {path.name}", memory=memory)
+    remote_task = task_of(analyse, JobPriority.STANDARD).options(name=f"analyse {path.name}", memory=memory)
     try:
-        result = ray.get(task.remote(order, content))
+        result = ray.get(remote_task.remote(task, content))
     except LOST as error:
         raise JobFailed("worker_lost", f"{path}: its worker was lost ({type(error).__name__}); try again") from error
     if result.analysis is None:

@@ -43,14 +43,14 @@ def spooled(name: str, content: bytes) -> Iterator[Path]:
         yield Path(copy.name)
 
 
-def _download(url: str, to: str) -> None:
+def _download(url: str, target: str) -> None:
     import obstore
     from obstore.exceptions import BaseError
     from obstore.store import from_url
 
     store, _, name = url.rpartition("/")
     try:
-        with open(to, "wb") as file:
+        with open(target, "wb") as file:
             for block in obstore.get(from_url(store), name).stream(min_chunk_size=_BLOCK):
                 file.write(block)
     except FileNotFoundError as error:  # obstore's NotFoundError is one

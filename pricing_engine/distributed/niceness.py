@@ -19,14 +19,14 @@ ORDINARY_NICENESS = 10
 """Niceness of ordinary work and of what has run so long: at 10 an express thread gets nine tenths of a core."""
 
 _AUTOGROUP = Path("/proc/self/autogroup")
-_LEAST_PAUSE_S = 0.1  # between two changes on the whole machine, where the process has no privileges
-_MOST = 19
-_START_S = 3.0  # for workers that begin together to get their changes
+_RETRY_DELAY_S = 0.1  # between two changes on the whole machine, where the process has no privileges
+_MAX_NICENESS = 19
+_START_TIMEOUT_S = 3.0  # for workers that begin together to get their changes
 
 _log = logging.getLogger(__name__)
 
 
-def give_way(thread: int, niceness: int) -> None:
+def raise_niceness(thread: int, niceness: int) -> None:
     """Raise the niceness of a thread, by its native id, to ``niceness``; one that is nicer or has ended is left."""
     try:
         if os.getpriority(os.PRIO_PROCESS, thread) < niceness:
@@ -41,28 +41,28 @@ class SessionNiceness:
     """
 
     def __init__(self) -> None:
-        own = os.getsid(0) == os.getpid() and _AUTOGROUP.exists()
-        self._usual = self._now = self._wanted = int(_AUTOGROUP.read_text().split()[-1]) if own else _MOST
+        is_leader = os.getsid(0) == os.getpid() and _AUTOGROUP.exists()
+        self._base = self._current = self._target = int(_AUTOGROUP.read_text().split()[-1]) if is_leader else _MAX_NICENESS
 
-    def give_way(self, niceness: int) -> None:
+    def set_niceness(self, niceness: int) -> None:
         """Give way as a thread of ``niceness`` does, or as always if that is further.
 
         The session's niceness is twice that: all processes of another session and all its cores share one weight, so
         that the services' many processes would have little more of a core than a single worker.
         """
-        self._wanted = max(min(2 * niceness, _MOST), self._usual)
-        self.settle()
+        self._target = max(min(2 * niceness, _MAX_NICENESS), self._base)
+        self.apply()
 
-    def settle(self) -> bool:
+    def apply(self) -> bool:
         """Try again what the kernel had refused because another process changed its own at that moment; False where it
         still does.
         """
-        if self._wanted != self._now:
+        if self._target != self._current:
             try:
-                _AUTOGROUP.write_text(str(self._wanted))
+                _AUTOGROUP.write_text(str(self._target))
             except BlockingIOError:
                 return False
-            self._now = self._wanted
+            self._current = self._target
         return True
 
 
@@ -72,7 +72,7 @@ def session_niceness() -> SessionNiceness:
     return SessionNiceness()
 
 
-def lead_session(niceness: int) -> None:
+def start_session(niceness: int) -> None:
     """Make this process the leader of a session of its own, one that gives way as a thread of ``niceness`` does.
 
     One that can't be stays where it is.
@@ -85,7 +85,7 @@ def lead_session(niceness: int) -> None:
         return
     if not _AUTOGROUP.exists():
         return
-    session, deadline = SessionNiceness(), time.monotonic() + _START_S
-    session.give_way(niceness)
-    while not session.settle() and time.monotonic() < deadline:
-        time.sleep(_LEAST_PAUSE_S)
+    session, deadline = SessionNiceness(), time.monotonic() + _START_TIMEOUT_S
+    session.set_niceness(niceness)
+    while not session.apply() and time.monotonic() < deadline:
+        time.sleep(_RETRY_DELAY_S)

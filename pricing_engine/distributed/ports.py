@@ -11,7 +11,7 @@ from pricing_engine.distributed.limits import Limits
 from pricing_engine.distributed.task_messages import AnalysisResult
 
 
-class Calculation(Protocol):
+class RunningAttempt(Protocol):
     """A model being analysed on a worker."""
 
     async def result(self) -> AnalysisResult:
@@ -23,16 +23,16 @@ class Calculation(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How a calculation shall run. ``run``: a name of its own; ``memory``: bytes to reserve; ``beside``: it takes no
-    CPU from those that run already; ``gives_way``: from the start, and not only once it has run long.
+    """How a calculation shall run. ``run``: a name of its own; ``memory``: bytes to reserve; ``oversubscribed``: it takes no
+    CPU from those that run already; ``low_priority``: from the start, and not only once it has run long.
     """
 
     run: str
     priority: JobPriority
     memory: int
     limits: Limits
-    beside: bool
-    gives_way: bool
+    oversubscribed: bool
+    low_priority: bool
 
 
 class Workers(Protocol):
@@ -41,10 +41,10 @@ class Workers(Protocol):
     def cpus(self) -> int:
         """CPUs of the cluster."""
 
-    def most_memory(self) -> int:
+    def max_memory(self) -> int:
         """Bytes of the largest node."""
 
-    def start(self, job: Job, attempt: Attempt) -> Calculation:
+    def start(self, job: Job, attempt: Attempt) -> RunningAttempt:
         """Begin to analyse the job's model."""
 
     def prepare(self, priority: JobPriority, busy: int) -> None:
@@ -67,7 +67,7 @@ class Store(Protocol):
 class Counters(Protocol):
     """What is counted for operations."""
 
-    def ended(self, outcome: JobOutcome, job: Job, seconds: float) -> None:
+    def job_finished(self, outcome: JobOutcome, job: Job, seconds: float) -> None:
         """A job has ended."""
 
     def retried(self, reason: str) -> None:

@@ -17,14 +17,14 @@ from pricing_engine.distributed.limits import LONG_S
 LONG_PER_CPU = 3
 """Express calculations that may run long at the same time; one more starts again as an ordinary one."""
 
-_HAND_OVER_S = 0.01  # from the end of a calculation to the beginning of one that waits in the dispatcher
-_MOST_AT_HAND = 15  # a CPU
-_KEPT_FREE_S = 1.0  # a CPU after an express job, for the next
+_HANDOVER_S = 0.01  # from the end of a calculation to the beginning of one that waits in the dispatcher
+_MAX_PREFETCHED = 15  # a CPU
+_EXPRESS_RESERVE_S = 1.0  # a CPU after an express job, for the next
 _SMOOTHING = 8  # calculations
-_REMEMBERED_S = 10.0  # after an owner's calculation has run long
+_LONG_OWNER_TTL_S = 10.0  # after an owner's calculation has run long
 
 
-class Lane(Enum):
+class SlotKind(Enum):
     """What a calculation counts as."""
 
     EXPRESS = "express"
@@ -37,14 +37,14 @@ class Lane(Enum):
 class Slot:
     """A calculation in flight.
 
-    ``guest``: it has the place that is kept for an owner who has none. ``ending``: it is being stopped.
+    ``reserved``: it has the place that is kept for an owner who has none. ``stopping``: it is being stopped.
     """
 
     owner: str
-    lane: Lane
-    guest: bool
-    began: float
-    ending: bool = False
+    kind: SlotKind
+    reserved: bool
+    started_at: float
+    stopping: bool = False
 
 
 class Slots:
@@ -52,103 +52,103 @@ class Slots:
 
     def __init__(self, cpus: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
         self._cpus, self._clock = cpus, clock
-        self._taken: dict[Lane, dict[Slot, None]] = {lane: {} for lane in Lane}  # in the order they began
-        self._express_at = float("-inf")  # when one was last in flight
-        self._seconds = 1.0  # that a calculation takes, smoothed
-        self._long_at: dict[str, float] = {}  # by owner: when one last began or ended to run long, the latest last
+        self._taken: dict[SlotKind, dict[Slot, None]] = {kind: {} for kind in SlotKind}  # in the order they began
+        self._last_express_at = float("-inf")  # when one was last in flight
+        self._mean_seconds = 1.0  # that a calculation takes, smoothed
+        self._last_long_at: dict[str, float] = {}  # by owner: when one last began or ended to run long, the latest last
 
     def __len__(self) -> int:
         return sum(map(len, self._taken.values()))
 
-    def taken(self, lane: Lane) -> int:
-        """How many calculations of ``lane`` are in flight."""
-        return len(self._taken[lane])
+    def taken(self, kind: SlotKind) -> int:
+        """How many calculations of ``kind`` are in flight."""
+        return len(self._taken[kind])
 
-    def most(self) -> int:
+    def capacity(self) -> int:
         """How many express ones, and how many others, may be in flight: for each CPU one that runs and so many at hand
         that the next is there when it ends, more where they are short.
         """
-        at_hand = 1 + int(_HAND_OVER_S / max(self._seconds, 1e-4))
-        return self._cpus() * (1 + min(at_hand, _MOST_AT_HAND))
+        prefetched = 1 + int(_HANDOVER_S / max(self._mean_seconds, 1e-4))
+        return self._cpus() * (1 + min(prefetched, _MAX_PREFETCHED))
 
-    def is_free(self, lane: Lane) -> bool:
-        """Whether anybody's calculation may start in ``lane``."""
-        return len(self._taken[lane]) < (self.most() if lane is Lane.EXPRESS else self._most_ordinary())
+    def is_free(self, kind: SlotKind) -> bool:
+        """Whether anybody's calculation may start in ``kind``."""
+        return len(self._taken[kind]) < (self.capacity() if kind is SlotKind.EXPRESS else self._ordinary_capacity())
 
-    def owners_without_guest_place(self, lane: Lane) -> set[str] | None:
-        """Where ``lane`` is full: the owners who have something in flight, any other may start one calculation more.
+    def owners_in_flight(self, kind: SlotKind) -> set[str] | None:
+        """Where ``kind`` is full: the owners who have something in flight, any other may start one calculation more.
 
         None where nobody may: somebody has that place already, or an ordinary slot is about to be free.
         """
-        slots = self._taken[lane]
-        if any(slot.guest for slot in slots):
+        slots = self._taken[kind]
+        if any(slot.reserved for slot in slots):
             return None
-        if lane is Lane.ORDINARY and not self._all_run_long():
+        if kind is SlotKind.ORDINARY and not self._all_are_long():
             return None
-        besides = self._taken[Lane.LONG] if lane is Lane.ORDINARY else {}
-        return {slot.owner for slot in (*slots, *besides)}
+        long_slots = self._taken[SlotKind.LONG] if kind is SlotKind.ORDINARY else {}
+        return {slot.owner for slot in (*slots, *long_slots)}
 
-    def take(self, owner: str, lane: Lane, guest: bool = False) -> Slot:
+    def take(self, owner: str, kind: SlotKind, reserved: bool = False) -> Slot:
         """A slot for a calculation that begins."""
-        slot = Slot(owner, lane, guest, self._clock())
-        self._taken[lane][slot] = None
+        slot = Slot(owner, kind, reserved, self._clock())
+        self._taken[kind][slot] = None
         return slot
 
     def release(self, slot: Slot, seconds: float | None = None) -> None:
         """The calculation has ended, after ``seconds`` on its worker if it went well."""
-        del self._taken[slot.lane][slot]
-        if slot.lane is Lane.LONG:
-            self._remember_long(slot.owner)
+        del self._taken[slot.kind][slot]
+        if slot.kind is SlotKind.LONG:
+            self._record_long(slot.owner)
         if seconds is not None:
-            self._seconds += (seconds - self._seconds) / _SMOOTHING
+            self._mean_seconds += (seconds - self._mean_seconds) / _SMOOTHING
 
-    def ran_long(self, slot: Slot) -> Slot | None:
+    def mark_long(self, slot: Slot) -> Slot | None:
         """An express calculation runs long: it leaves its slot to the next.
 
         Where too many do, gives the one that has to end: of the owners who have most of them, the one that has run
         longest, for that is the least likely to end soon.
         """
-        if slot.lane is not Lane.EXPRESS:
+        if slot.kind is not SlotKind.EXPRESS:
             return None
-        del self._taken[Lane.EXPRESS][slot]
-        slot.lane, slot.guest = Lane.LONG, False
-        self._taken[Lane.LONG][slot] = None
-        self._remember_long(slot.owner)
-        going_on = [each for each in self._taken[Lane.LONG] if not each.ending]
-        if len(going_on) <= LONG_PER_CPU * self._cpus():
+        del self._taken[SlotKind.EXPRESS][slot]
+        slot.kind, slot.reserved = SlotKind.LONG, False
+        self._taken[SlotKind.LONG][slot] = None
+        self._record_long(slot.owner)
+        running = [each for each in self._taken[SlotKind.LONG] if not each.stopping]
+        if len(running) <= LONG_PER_CPU * self._cpus():
             return None
-        counts = Counter(each.owner for each in going_on)
-        most = max(counts.values())
-        victim = next(each for each in going_on if counts[each.owner] == most)
-        victim.ending = True
-        return victim
+        counts = Counter(each.owner for each in running)
+        max_count = max(counts.values())
+        preempted = next(each for each in running if counts[each.owner] == max_count)
+        preempted.stopping = True
+        return preempted
 
-    def runs_long(self, owner: str) -> bool:
+    def has_long_work(self, owner: str) -> bool:
         """Whether a calculation of ``owner`` runs long or did a moment ago: the next one probably will."""
-        if any(slot.owner == owner for slot in self._taken[Lane.LONG]):
+        if any(slot.owner == owner for slot in self._taken[SlotKind.LONG]):
             return True
-        return self._clock() - self._long_at.get(owner, float("-inf")) <= _REMEMBERED_S
+        return self._clock() - self._last_long_at.get(owner, float("-inf")) <= _LONG_OWNER_TTL_S
 
-    def _remember_long(self, owner: str) -> None:
+    def _record_long(self, owner: str) -> None:
         now = self._clock()
-        self._long_at.pop(owner, None)
-        self._long_at[owner] = now
-        while now - next(iter(self._long_at.values())) > _REMEMBERED_S:
-            del self._long_at[next(iter(self._long_at))]
+        self._last_long_at.pop(owner, None)
+        self._last_long_at[owner] = now
+        while now - next(iter(self._last_long_at.values())) > _LONG_OWNER_TTL_S:
+            del self._last_long_at[next(iter(self._last_long_at))]
 
-    def _most_ordinary(self) -> int:
+    def _ordinary_capacity(self) -> int:
         """How many ordinary ones may be in flight: while express jobs come, a CPU for each of those stays free, for a
         core that calculates beside another, or in turn with it, is slower. What runs long takes ordinary slots. One CPU
         always goes on with ordinary work.
         """
-        express, most = len(self._taken[Lane.EXPRESS]), self.most()
+        express, capacity = len(self._taken[SlotKind.EXPRESS]), self.capacity()
         if express:
-            self._express_at = self._clock()
-        if express or self._clock() - self._express_at <= _KEPT_FREE_S:
-            most = self._cpus() - max(1, express)
-        return max(1, most - len(self._taken[Lane.LONG]))
+            self._last_express_at = self._clock()
+        if express or self._clock() - self._last_express_at <= _EXPRESS_RESERVE_S:
+            capacity = self._cpus() - max(1, express)
+        return max(1, capacity - len(self._taken[SlotKind.LONG]))
 
-    def _all_run_long(self) -> bool:
+    def _all_are_long(self) -> bool:
         """Whether no ordinary slot was taken lately, so that none may be free soon."""
-        youngest = next(reversed(self._taken[Lane.ORDINARY]), None)
-        return youngest is None or self._clock() - youngest.began >= LONG_S
+        latest = next(reversed(self._taken[SlotKind.ORDINARY]), None)
+        return latest is None or self._clock() - latest.started_at >= LONG_S

@@ -9,7 +9,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from pricing_engine.distributed.niceness import LONG_NICENESS, give_way, lead_session
+from pricing_engine.distributed.niceness import LONG_NICENESS, raise_niceness, start_session
 
 NICE = "FACET_NICE"
 """Environment variable of a worker: how far it steps back for others on its machine (see ``nice``)."""
@@ -29,13 +29,13 @@ def set_up() -> None:
     niceness = int(os.environ.get(NICE, "0"))
     os.nice(niceness)
     if not os.environ.get(COLD):
-        lead_session(niceness)
+        start_session(niceness)
         with ThreadPoolExecutor(max_workers=1) as pool:
             pool.submit(_load).result()
 
 
 def _load() -> None:
-    give_way(threading.get_native_id(), LONG_NICENESS)  # the session does not: the first jobs wait for this
+    raise_niceness(threading.get_native_id(), LONG_NICENESS)  # the session does not: the first jobs wait for this
     from pricing_engine.analysis.warmup import warm
     from pricing_engine.distributed import worker  # noqa: F401  # what the first task would import
 
