@@ -1,4 +1,4 @@
-"""The dispatcher as a named Ray actor: one a cluster, restarted by Ray, its calls sent again by Ray."""
+"""The dispatcher as a named Ray actor: one per cluster, restarted by Ray, which also repeats its calls."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ from pricing_engine.distributed.niceness import LONG_NICENESS, ORDINARY_NICENESS
 from pricing_engine.distributed.ports import Attempt
 from pricing_engine.distributed.ray_executor import LOST
 from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask, WorkerLost
-from pricing_engine.distributed.worker import analyse, with_limits, no_op, occupy_worker
+from pricing_engine.distributed.worker import analyse, no_op, occupy_worker, with_limits
 from pricing_engine.distributed.worker_process import COLD, NICE
 
-# A node of C CPUs, up to 48, takes C ordinary tasks and beside them 10 C others: express ones, those that run long, and
-# ordinary ones of owners with nothing else in flight. The dispatcher admits fewer, so an express task always starts.
+# A node of C CPUs, up to 48, takes C ordinary tasks and 10 C others: express ones, long-running ones, and ordinary ones
+# of owners with nothing else in flight. The dispatcher admits fewer, so an express task always starts.
 _CPU, _OVERSUBSCRIBED_CPU = 0.98, 0.002
-# Not 19: a thread that sleeps on a core of such a process wakes with 69 times the wait that it owes, 0.1 s and more.
+# Not 19: on a core of such a process a sleeping thread wakes with 69 times the scheduling delay, 0.1 s and more.
 _NICENESS = {JobPriority.EXPRESS: 0, JobPriority.STANDARD: ORDINARY_NICENESS, JobPriority.BULK: ORDINARY_NICENESS}
 _POLL_INTERVAL_S = 1.0
 _EXPRESS_PER_CPU = 2  # warm workers, and one more
-_OCCUPY_S = 0.2  # for Ray to hand out the other tasks to other workers
-_WORKER_START_S = 10.0  # from the beginning of a worker until it is warm, on busy cores
-_MAX_RESTORED = 8  # workers of a kind that are made sure of at once, on a cluster of any size
-_NEVER = 1 << 30  # collections of the younger objects before one of all
-_MAX_CALLS = 200_000  # that wait in the actor, one a job and one a watcher
+_OCCUPY_S = 0.2  # for Ray to assign the other tasks to other workers
+_WORKER_START_S = 10.0  # from the start of a worker until it is warm, on busy cores
+_MAX_RESTORED = 8  # workers of a kind that are restored at once, on a cluster of any size
+_NEVER = 1 << 30  # collections of the younger generations before a full one
+_MAX_CALLS = 200_000  # concurrent calls of the actor, one per job and one per watcher
 
 
 @cache
 def options_for(priority: JobPriority, oversubscribed: bool = False) -> dict[str, Any]:
-    """How Ray shall run a task of ``priority``; ``oversubscribed``: also where ordinary tasks have all CPUs.
+    """Return Ray's options for a task of ``priority``; ``oversubscribed``: start even if all CPUs are taken.
 
-    A CPU has room for one ordinary task and for others beside it; the operating system gives express the core.
+    A CPU has capacity for one ordinary task and several oversubscribed ones; the operating system prefers express.
     """
     environment = RuntimeEnv(env_vars={NICE: str(_NICENESS[priority]), COLD: ""})
     cpus = _OVERSUBSCRIBED_CPU if oversubscribed or priority is JobPriority.EXPRESS else _CPU
@@ -58,7 +58,7 @@ def options_for(priority: JobPriority, oversubscribed: bool = False) -> dict[str
 
 @cache
 def task_of(work: Callable[..., Any], priority: JobPriority, oversubscribed: bool = False) -> Any:
-    """``work`` as a task of ``priority``; what options cost is paid once and not for each job."""
+    """Return ``work`` as a task of ``priority``, cached: building its options is too expensive for each job."""
     return ray.remote(max_retries=0, **options_for(priority, oversubscribed))(work)
 
 
@@ -69,7 +69,7 @@ class _Task:
         self._reference = reference
 
     async def result(self) -> AnalysisResult:
-        """Its result; raises Lost."""
+        """Wait for the result; raises WorkerLost."""
         try:
             return await self._reference
         except TaskCancelledError:
@@ -78,7 +78,7 @@ class _Task:
             raise _worker_lost(error) from error
 
     def cancel(self, force: bool) -> None:
-        """Interrupt it, between two kernels; ``force`` ends its process."""
+        """Interrupt the task between two kernels; ``force`` kills its process."""
         ray.cancel(self._reference, force=force, recursive=True)
 
 
@@ -94,7 +94,7 @@ def _worker_lost(error: Exception) -> WorkerLost:
 
 
 class _RayWorkers:
-    """The cluster as the dispatcher sees it."""
+    """The cluster's workers, as the dispatcher's port."""
 
     def __init__(self, work: Callable[[AnalysisTask], AnalysisResult]) -> None:
         self._work = with_limits(work)
@@ -104,7 +104,7 @@ class _RayWorkers:
         self._last_prepared_at = float("-inf")
 
     def refresh(self) -> None:
-        """Ask how large the cluster is now."""
+        """Query the size of the cluster."""
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self._cpus = max(1, int(sum(node.get("CPU", 0.0) for node in nodes)))
         self._memory = int(max((node.get("memory", 0.0) for node in nodes if node.get("CPU")), default=1 << 62))
@@ -131,14 +131,14 @@ class _RayWorkers:
         return _Task(remote_task.options(name=f"analyse {job.file_name}", memory=attempt.memory).remote(task))
 
     def prepare(self, priority: JobPriority, busy: int) -> None:
-        """At most once in ``_WORKER_START_S``: Ray starts a worker for each task that finds none idle, though others start."""
+        """Start a worker, at most once in ``_WORKER_START_S``: Ray starts one per task, even if others are starting."""
         now = time.monotonic()
         if busy >= warm_count(priority, self._cpus) and now - self._last_prepared_at >= _WORKER_START_S:
             self._last_prepared_at = now
             task_of(no_op, priority, oversubscribed=True).remote()
 
     def restore(self, priority: JobPriority, busy: Callable[[], int]) -> None:
-        """Submit so many tasks at once that each needs its own worker: Ray has no call to start or count workers."""
+        """Submit enough concurrent tasks that each needs its own worker: Ray has no call to start or count workers."""
         self._restore_requested.add(priority)
         if priority not in self._restoring:
             self._restoring[priority] = asyncio.ensure_future(self._restore(priority, busy))
@@ -147,19 +147,20 @@ class _RayWorkers:
         while priority in self._restore_requested:
             self._restore_requested.discard(priority)
             count = min(warm_count(priority, self._cpus) - busy(), _MAX_RESTORED)
-            occupations = [task_of(occupy_worker, priority, oversubscribed=True).remote(_OCCUPY_S) for _ in range(count)]
-            await asyncio.gather(*occupations, return_exceptions=True)  # one whose node ends has nothing to restore
-        del self._restoring[priority]  # here, not in a callback: a call that comes in between would be missed
+            task = task_of(occupy_worker, priority, oversubscribed=True)
+            occupations = [task.remote(_OCCUPY_S) for _ in range(count)]
+            await asyncio.gather(*occupations, return_exceptions=True)  # a node that ends has nothing to restore
+        del self._restoring[priority]  # not in a callback: a request in between would be lost
 
 
 @ray.remote
 class DispatcherActor:
-    """The calls of :class:`Dispatcher`, for whoever is on the cluster."""
+    """The methods of :class:`Dispatcher` as remote calls."""
 
     def __init__(
         self, cache_folder: str, cache_bytes: int, max_cpus: int, work: Callable[[AnalysisTask], AnalysisResult]
     ) -> None:
-        # A full collection walks every job that waits: a quarter of a second for ten thousand, while nobody is served.
+        # A full collection visits every waiting job: a pause of a quarter of a second for ten thousand.
         gc.set_threshold(*gc.get_threshold()[:2], _NEVER)
         self._workers = _RayWorkers(work)
         self._workers.refresh()
@@ -174,11 +175,11 @@ class DispatcherActor:
         return await self._dispatcher.run(job)
 
     async def run_many(self, jobs: list[Job]) -> list[JobOutcome]:
-        """All of ``jobs``, in one call."""
+        """Run all ``jobs`` in one call."""
         self._ensure_polling()
         return await asyncio.gather(*(self._dispatcher.run(job) for job in jobs))
 
-    @ray.method(enable_task_events=False)  # the dashboard's tables are for work, not for talk
+    @ray.method(enable_task_events=False)  # keeps messages out of the dashboard's table of tasks
     async def watch(self, job_id: str, after: int) -> list[JobUpdate]:
         """See :meth:`Dispatcher.watch`."""
         return await self._dispatcher.watch(job_id, after)
@@ -192,9 +193,9 @@ class DispatcherActor:
         return self._dispatcher.unfinished()
 
     @ray.method(enable_task_events=False)
-    async def stage_finished(self, calculation: str, partial: PartialAnalysis) -> None:
+    async def stage_finished(self, key: str, partial: PartialAnalysis) -> None:
         """See :meth:`Dispatcher.stage_finished`."""
-        self._dispatcher.stage_finished(calculation, partial)
+        self._dispatcher.stage_finished(key, partial)
 
     @ray.method(enable_task_events=False)
     async def mark_long(self, run: str) -> None:
@@ -208,7 +209,7 @@ class DispatcherActor:
 
     @ray.method(enable_task_events=False)
     async def hello(self) -> dict[str, Any]:
-        """Version of the engine, process id, and what waits and runs."""
+        """Return the engine version, the process id, and the numbers of waiting and running calculations."""
         queued = {str(priority): self._dispatcher.waiting(priority)[0] for priority in JobPriority}
         return {
             "engine": ENGINE_VERSION, "pid": os.getpid(), "waiting": queued, "running": self._dispatcher.in_flight()
@@ -219,7 +220,7 @@ class DispatcherActor:
             self._poll_task = asyncio.ensure_future(self._poll())
 
     async def _poll(self) -> None:
-        """Follow the cluster's size, ask for the nodes that the queue needs, and record metrics."""
+        """Poll the cluster's size, request the nodes that the queue needs, and record metrics."""
         requested = 0
         while True:
             await asyncio.to_thread(self._workers.refresh)
@@ -228,7 +229,7 @@ class DispatcherActor:
             queued = sum(self._dispatcher.waiting(priority)[0] for priority in JobPriority)
             needed = min(self._max_cpus, queued + self._dispatcher.in_flight())
             if requested and not needed:
-                gc.collect()  # of what little there is when nobody waits
+                gc.collect()  # cheap while nothing waits
             if needed != requested:
                 await asyncio.to_thread(request_resources, needed)
                 requested = needed
@@ -236,17 +237,17 @@ class DispatcherActor:
 
 
 def warm_workers(cpus: int) -> list[ray.ObjectRef[None]]:
-    """Begin workers on ``cpus`` CPUs so that the first models find them ready: an ordinary one a CPU, and
-    express ones for what may run long with one more for the next.
+    """Start workers on ``cpus`` CPUs for the first models: an ordinary one per CPU, and express ones for long-running
+    jobs plus one for the next.
 
-    They belong to the job of this process, as the dispatcher does that it has begun.
+    They belong to the Ray job of this process, as the dispatcher that it has started does.
     """
     kinds = JobPriority.STANDARD, JobPriority.EXPRESS
     return [task_of(occupy_worker, kind).remote(1.0) for kind in kinds for _ in range(warm_count(kind, cpus))]
 
 
 def warm_count(priority: JobPriority, cpus: int) -> int:
-    """How many workers of the kind of ``priority`` shall be ready on ``cpus`` CPUs."""
+    """Return the target number of warm workers for ``priority`` on ``cpus`` CPUs."""
     return _EXPRESS_PER_CPU * cpus + 1 if priority is JobPriority.EXPRESS else cpus
 
 
@@ -256,10 +257,10 @@ def start_dispatcher(
     max_cpus: int = 1_000,
     work: Callable[[AnalysisTask], AnalysisResult] = analyse,
 ) -> Any:
-    """The cluster's dispatcher, begun if there is none; it outlives who began it.
+    """Return the cluster's dispatcher, started if there is none; it outlives the process that started it.
 
-    ``cache_folder``, on the head, keeps analyses up to ``cache_bytes``. An autoscaler is asked for ``max_cpus`` at
-    most. ``work`` is what a worker does with an order.
+    ``cache_folder``, on the head, stores analyses up to ``cache_bytes``. ``max_cpus``: maximum requested from an
+    autoscaler. ``work``: the function that a worker runs on a task.
     """
     nodes = [node for node in ray.nodes() if node["Alive"]]
     head = next(node["NodeID"] for node in nodes if "node:__internal_head__" in node["Resources"])

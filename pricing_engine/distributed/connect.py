@@ -1,4 +1,4 @@
-"""Join a Ray cluster, or begin one here, and see that it runs what we run."""
+"""Join a Ray cluster or start a local one, and check that its versions match."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SETTINGS = {**NODE_SETTINGS, "RAY_USAGE_STATS_ENABLED": "0"}
 
 @contextmanager
 def cluster(address: str = LOCAL, cpus: int | None = None) -> Iterator[None]:
-    """Be connected to the cluster at ``address`` (host:port, ray://host:port, auto) for the time of the block.
+    """Connect to the cluster at ``address`` (host:port, ray://host:port, auto) for the duration of the block.
 
-    ``local``: a cluster of this machine alone, with ``cpus`` or all of its cores, which ends with the block.
+    ``local``: a cluster on this machine, with ``cpus`` or all of its cores, which ends with the block.
     Raises ClusterUnreachable, ClusterMismatch.
     """
     connect(address, cpus)
@@ -50,7 +50,9 @@ def connect(address: str = LOCAL, cpus: int | None = None) -> None:
         else:
             ray.init(address=address, runtime_env=hook, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
-        raise ClusterUnreachable(f"{address}: no Ray cluster answers ({_one_line(error)}); see `facet status`") from error
+        raise ClusterUnreachable(
+            f"{address}: no Ray cluster answers ({_one_line(error)}); see `facet status`"
+        ) from error
     except (RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
         if "ersion" in str(error):
             raise ClusterMismatch(f"{address}: {_one_line(error)}; install the same versions on both sides") from error
@@ -60,7 +62,7 @@ def connect(address: str = LOCAL, cpus: int | None = None) -> None:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray waits long for what does not answer; a connection says it at once."""
+    """Raise ClusterUnreachable if nothing listens at the address: Ray itself would wait for long."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         raise ClusterUnreachable(f"{address}: no address of a cluster; give host:port, ray://host:port or auto")
@@ -75,7 +77,9 @@ def _check_engine(address: str) -> None:
         version = ray.get(engine_version.options(num_cpus=0.1).remote(), timeout=_FIRST_TASK_TIMEOUT_S)
     except ray.exceptions.GetTimeoutError:
         ray.shutdown()
-        raise ClusterUnreachable(f"{address}: no worker took a task in {_FIRST_TASK_TIMEOUT_S:.0f} s; add nodes") from None
+        raise ClusterUnreachable(
+            f"{address}: no worker took a task in {_FIRST_TASK_TIMEOUT_S:.0f} s; add nodes"
+        ) from None
     except ray.exceptions.RayError as error:
         ray.shutdown()
         raise ClusterMismatch(f"{address}: its workers don't run this engine ({_one_line(error)})") from error

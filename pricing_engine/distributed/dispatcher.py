@@ -1,8 +1,8 @@
-"""Which job runs when: joins equal jobs, bounds what is in flight, retries, limits, cancels, tells how far each is.
+"""Job scheduler: merges equal jobs, bounds calculations in flight, retries, limits, cancels and reports progress.
 
-Pure asyncio: how a calculation is run, where analyses are kept and what is counted come in as arguments, so this file
-knows no Ray. State lives in memory alone: a job belongs to its owner, who submits it again if the dispatcher was
-restarted, and submitting twice is harmless.
+Pure asyncio: workers, store and counters are passed in (see ``ports``), so this module does not depend on Ray. State is
+in memory only: a job belongs to its owner, who submits it again after a restart of the dispatcher; a repeated
+submission is harmless.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from pricing_engine.distributed.errors import QueueFull
 from pricing_engine.distributed.fair_queue import FairQueue, Ticket
 from pricing_engine.distributed.jobs import Job, JobOutcome, JobPriority, JobStatus, JobUpdate
 from pricing_engine.distributed.limits import LONG_S
-from pricing_engine.distributed.ports import Attempt, RunningAttempt, Counters, Store, Workers
+from pricing_engine.distributed.ports import Attempt, Counters, RunningAttempt, Store, Workers
 from pricing_engine.distributed.resource_estimate import cpu_limit, estimate_facets, limits_for, memory_needed
-from pricing_engine.distributed.slots import SlotKind, Slot, Slots
+from pricing_engine.distributed.slots import Slot, SlotKind, Slots
 from pricing_engine.distributed.task_messages import AnalysisResult, WorkerLost, limit_message
 
 MAX_WAITING = 100_000
 MAX_ATTEMPTS = 4
-_MAX_OUTCOMES = 20_000  # outcomes, for owners who ask again
-_STAGES = 7  # what a Partial can have in ``finished``, and the start
-_MIN_CPU_S = 0.5  # of an attempt after others that were lost
-_FORCE_AFTER_S = 0.5  # a worker that does not end what was cancelled is ended
+_MAX_OUTCOMES = 20_000  # stored for repeated submissions
+_MIN_CPU_S = 0.5  # of an attempt after lost ones
+_FORCE_AFTER_S = 0.5  # from cancelling an attempt to killing its worker
 _PRIORITIES_OF = {SlotKind.EXPRESS: (JobPriority.EXPRESS,), SlotKind.ORDINARY: (JobPriority.STANDARD, JobPriority.BULK)}
 
 _log = logging.getLogger(__name__)
@@ -47,23 +46,22 @@ class _Calculation:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     running: RunningAttempt | None = None
     slot: Slot | None = None
-    run: str = ""
     attempts: int = 0
     long_since: float | None = None
-    spent_s: float = 0.0  # by attempts that were lost
-    stopped: str = ""  # code of the limit at which the worker has ended the attempt
-    demoted: bool = False  # it has ended, or shall end, an express attempt, and begins again as ordinary
+    spent_s: float = 0.0  # by lost attempts
+    stopped: str = ""  # code of the limit at which the worker stopped the attempt
+    demoted: bool = False  # its express attempt is stopped, to be restarted as ordinary
 
     def publish(self, status: JobStatus, partial: PartialAnalysis | None = None) -> None:
-        """Add an update and wake those who watch."""
-        progress = len(partial.finished) / _STAGES if partial is not None else 0.0
+        """Add an update and wake the watchers."""
+        progress = partial.progress if partial is not None else 0.0
         self.updates.append(JobUpdate(len(self.updates) + 1, status, progress, partial))
         self.changed.set()
         self.changed = asyncio.Event()
 
 
 class Dispatcher:
-    """One for a cluster. All methods belong to one event loop."""
+    """The scheduler of a cluster. All methods belong to one event loop."""
 
     def __init__(
         self, workers: Workers, store: Store, counters: Counters, clock: Callable[[], float] = time.monotonic
@@ -74,14 +72,14 @@ class Dispatcher:
         self._calculation_of_run: dict[str, _Calculation] = {}  # attempts in flight
         self._refill_timer: asyncio.TimerHandle | None = None
         self._calculations: dict[str, _Calculation] = {}
-        self._key_of_job: dict[str, str] = {}  # of jobs that have not ended
+        self._key_of_job: dict[str, str] = {}  # of unfinished jobs
         self._outcomes: OrderedDict[str, JobOutcome] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, job: Job) -> JobOutcome:
-        """Analyse the job's model; returns when the job has ended. Again for the same job: the same outcome.
+        """Analyse the job's model and return its outcome; a repeated submission returns the same outcome.
 
-        Raises QueueFull where :data:`MAX_WAITING` jobs wait.
+        Raises QueueFull if :data:`MAX_WAITING` jobs wait.
         """
         submitted_at = self._clock()
         previous = self._outcomes.get(job.job_id)
@@ -92,47 +90,47 @@ class Dispatcher:
                 outcome = await asyncio.shield(self._attach(job))
         except TimeoutError:
             message = f"not done {job.deadline_s} s after it was submitted; give more time or express priority"
-            self._finish_early(job.job_id, JobOutcome(job.job_id, JobStatus.FAILED, code="deadline_exceeded", message=message))
+            self._detach(job.job_id, JobStatus.FAILED, "deadline_exceeded", message)
             outcome = self._outcomes[job.job_id]
         self._counters.job_finished(outcome, job, self._clock() - submitted_at)
         return outcome
 
     def cancel(self, job_id: str) -> bool:
-        """End this job; a calculation that others wait for goes on. False where no such job is under way."""
+        """Cancel the job; a calculation that other jobs wait for continues. Return False if the job is not running."""
         if job_id not in self._key_of_job:
             return False
-        self._finish_early(job_id, JobOutcome(job_id, JobStatus.CANCELLED, code="cancelled", message="the job was cancelled"))
+        self._detach(job_id, JobStatus.CANCELLED, "cancelled", "the job was cancelled")
         return True
 
     def unfinished(self) -> list[str]:
-        """The ids of the jobs that have not ended."""
+        """Return the ids of the unfinished jobs."""
         return list(self._key_of_job)
 
     async def watch(self, job_id: str, after: int) -> list[JobUpdate]:
-        """Updates after number ``after``, as soon as there are any; empty when the job has ended or is not known."""
+        """Wait for updates after number ``after`` and return them; empty if the job is finished or does not exist."""
         while (calculation := self._calculations.get(self._key_of_job.get(job_id, ""))) is not None:
             if len(calculation.updates) > after:
                 return calculation.updates[after:]
             await calculation.changed.wait()
         return []
 
-    def stage_finished(self, calculation: str, partial: PartialAnalysis) -> None:
-        """A worker tells what it knows by now."""
-        calculation = self._calculations.get(calculation)
+    def stage_finished(self, key: str, partial: PartialAnalysis) -> None:
+        """Handle a worker's progress report."""
+        calculation = self._calculations.get(key)
         if calculation is not None and calculation.running is not None:
             calculation.publish(JobStatus.RUNNING, partial)
 
     def waiting(self, priority: JobPriority) -> tuple[int, float]:
-        """How many calculations of ``priority`` wait, and for how many seconds the oldest of them has."""
+        """Return the number of waiting calculations of ``priority``, and the age of the oldest in seconds."""
         oldest = self._queue.oldest(priority)
         return self._queue.length(priority), 0.0 if oldest is None else self._clock() - oldest
 
     def in_flight(self) -> int:
-        """How many calculations are with workers."""
+        """Return the number of calculations on workers."""
         return len(self.slots)
 
     def mark_long(self, run: str) -> None:
-        """A worker says that an attempt has run for LONG_S and gives way now: its express slot is free again."""
+        """Handle a report that an attempt has run for LONG_S and has a lower priority: free its express slot."""
         calculation = self._calculation_of_run.get(run)
         if calculation is None or calculation.slot is None:
             return
@@ -148,15 +146,17 @@ class Dispatcher:
         self.fill()
 
     def limit_exceeded(self, run: str, code: str) -> None:
-        """A worker says that it ends itself, with an attempt that it could not stop at a limit."""
+        """Handle a worker's report that it kills itself, because its attempt did not stop at a limit."""
         calculation = self._calculation_of_run.get(run)
         if calculation is not None and calculation.running is not None:
             calculation.stopped = code
             calculation.running.cancel(force=True)
 
     def fill(self) -> None:
-        """Start what there is room for: express jobs have slots of their own, so none waits for bulk work, and where
-        all slots are taken an owner who has none still gets one.
+        """Start calculations in free slots.
+
+        Express jobs have separate slots, so none waits for bulk work; if all are taken, an owner without any gets one
+        more.
         """
         for kind, priorities in _PRIORITIES_OF.items():
             while self.slots.is_free(kind) and (ticket := self._queue.pop(priorities)) is not None:
@@ -170,7 +170,7 @@ class Dispatcher:
                 self._start(ticket, self.slots.take(ticket.customer, kind, reserved=True))
 
     def _fill_later(self) -> None:
-        """Fill again once what was just begun may run long."""
+        """Call ``fill`` again once the calculations started last may run long."""
         if self._refill_timer is None:
 
             def refill() -> None:
@@ -187,12 +187,12 @@ class Dispatcher:
         task.add_done_callback(self._tasks.discard)
 
     @staticmethod
-    def _stop(calculation: RunningAttempt) -> None:
-        calculation.cancel(force=False)
-        asyncio.get_running_loop().call_later(_FORCE_AFTER_S, lambda: calculation.cancel(force=True))
+    def _stop(attempt: RunningAttempt) -> None:
+        attempt.cancel(force=False)
+        asyncio.get_running_loop().call_later(_FORCE_AFTER_S, lambda: attempt.cancel(force=True))
 
     def _attach(self, job: Job) -> asyncio.Future[JobOutcome]:
-        """The future of the job: of the calculation of equal jobs, of the store, or of a new calculation."""
+        """Return the future of the job: from the calculation of an equal job, the store, or a new calculation."""
         calculation = self._calculations.get(job.calculation)
         if calculation is None:
             stored = self._load_analysis(job.key)
@@ -210,7 +210,7 @@ class Dispatcher:
             and not calculation.demoted
             and list(JobPriority).index(job.priority) < list(JobPriority).index(calculation.ticket.priority)
         ):
-            self._queue.withdraw(calculation.ticket)  # whoever is more urgent takes the others along
+            self._queue.withdraw(calculation.ticket)  # the most urgent job decides the priority
             calculation.ticket = self._ticket(calculation.job, job.priority)
             self._queue.push(calculation.ticket)
         future = calculation.waiters.setdefault(job.job_id, asyncio.get_running_loop().create_future())
@@ -219,14 +219,15 @@ class Dispatcher:
         return future
 
     def _ticket(self, job: Job, priority: JobPriority) -> Ticket:
-        return Ticket(job.calculation, job.customer, priority, 1.0 + estimate_facets(job.model, job.bytes), self._clock())
+        weight = 1.0 + estimate_facets(job.model, job.bytes)
+        return Ticket(job.calculation, job.customer, priority, weight, self._clock())
 
-    def _finish_early(self, job_id: str, outcome: JobOutcome) -> None:
-        """End one job before its calculation has; the last to leave stops that."""
+    def _detach(self, job_id: str, status: JobStatus, code: str, message: str) -> None:
+        """Finish a job before its calculation; without further jobs the calculation is stopped."""
         key = self._key_of_job.pop(job_id, None)
-        if job_id in self._outcomes:  # it was done in the same moment
+        if job_id in self._outcomes:  # finished just before
             return
-        self._record(outcome)
+        outcome = self._record(JobOutcome(job_id, status, code=code, message=message))
         calculation = self._calculations.get(key) if key is not None else None
         if calculation is None:
             return
@@ -240,13 +241,13 @@ class Dispatcher:
             self._stop(calculation.running)
 
     async def _run_calculation(self, calculation: _Calculation, priority: JobPriority, slot: Slot) -> None:
-        """Run the calculation until it ends or has lost too many workers, then tell all who wait."""
+        """Run the calculation until it finishes or has lost too many workers, then resolve its jobs."""
         seconds: float | None = None
         try:
             outcome, seconds = await self._run_attempts(calculation, priority, slot)
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # a fault of ours, not of the model: the job says so, and other jobs go on
+        except Exception as error:  # a bug, not a fault of the model: it fails this job alone
             outcome = JobOutcome("", JobStatus.FAILED, code="internal_error", message=" ".join(f"{error!r}".split()))
         finally:
             self.slots.release(slot, seconds)
@@ -267,28 +268,31 @@ class Dispatcher:
     def _load_analysis(self, key: str) -> bytes | None:
         try:
             return self._store.get(key)
-        except OSError as error:  # then it is calculated
-            _log.warning("analysis %s was not looked up: %s", key, error)
+        except OSError as error:  # calculate it instead
+            _log.warning("analysis %s was not loaded: %s", key, error)
             return None
 
     def _store_analysis(self, key: str, analysis: bytes) -> None:
         try:
             self._store.put(key, analysis)
-        except OSError as error:  # the analysis was what was asked for; keeping it only saves work
-            _log.warning("analysis %s was not kept: %s", key, error)
+        except OSError as error:  # the outcome does not depend on the cache
+            _log.warning("analysis %s was not stored: %s", key, error)
 
     def _requeue(self, calculation: _Calculation) -> None:
-        """An express calculation that ran long while too many others did waits for an ordinary slot."""
+        """Queue a preempted express calculation for an ordinary slot."""
         if self._calculations.get(calculation.job.calculation) is calculation:
             calculation.ticket = self._ticket(calculation.job, JobPriority.STANDARD)
             calculation.publish(JobStatus.QUEUED)
             self._queue.push(calculation.ticket)
         self.fill()
 
-    async def _run_attempts(self, calculation: _Calculation, priority: JobPriority, slot: Slot) -> tuple[JobOutcome | None, float | None]:
-        """The outcome, and the seconds that the analysis took; no outcome where it has to begin again as ordinary."""
-        reserved = memory = memory_needed(calculation.job.model, calculation.job.bytes)
-        cpu_s = calculation.job.cpu_limit_s or cpu_limit(calculation.job.model, calculation.job.bytes)
+    async def _run_attempts(
+        self, calculation: _Calculation, priority: JobPriority, slot: Slot
+    ) -> tuple[JobOutcome | None, float | None]:
+        """Return the outcome and the duration of the analysis in seconds; no outcome if it is demoted to ordinary."""
+        job = calculation.job
+        reserved = memory = memory_needed(job.model, job.bytes)
+        cpu_s = job.cpu_limit_s or cpu_limit(job.model, job.bytes)
         lost: WorkerLost | None = None
         while calculation.attempts < MAX_ATTEMPTS and calculation.waiters:
             node_memory = self._workers.max_memory()
@@ -305,13 +309,15 @@ class Dispatcher:
             if result.analysis is not None:
                 finished = JobOutcome("", JobStatus.DONE, result.analysis, attempts=calculation.attempts)
                 return finished, result.seconds
-            if calculation.stopped == "deadline":
-                result, lost = AnalysisResult(None, calculation.stopped, limit_message(calculation.stopped, limits)), None
-            elif calculation.stopped:
-                lost = WorkerLost(calculation.stopped, limit_message(calculation.stopped, limits))
+            stopped = calculation.stopped
+            if stopped == "deadline":
+                result, lost = AnalysisResult(None, stopped, limit_message(stopped, limits)), None
+            elif stopped:
+                lost = WorkerLost(stopped, limit_message(stopped, limits))
             if not calculation.waiters:
                 break
-            if calculation.demoted and calculation.ticket.priority is JobPriority.EXPRESS and result.code in ("", "cancelled"):
+            demoted = calculation.demoted and calculation.ticket.priority is JobPriority.EXPRESS
+            if demoted and result.code in ("", "cancelled"):
                 calculation.attempts -= 1
                 return None, None
             if lost is None:
@@ -322,14 +328,14 @@ class Dispatcher:
             reserved = memory
             if lost.code == "out_of_memory" and memory == node_memory:
                 break
-            memory *= 2  # a process that was ended may have wanted more than it asked for
+            memory *= 2  # a killed process may have needed more than it had reserved
         if lost is None or not calculation.waiters:
             return JobOutcome("", JobStatus.CANCELLED, code="cancelled", message="the job was cancelled"), None
         message = f"{lost} {calculation.attempts} times, last with {reserved >> 20} MiB; simplify the model"
         return JobOutcome("", JobStatus.FAILED, code=lost.code, message=message, attempts=calculation.attempts), None
 
     async def _run_attempt(self, calculation: _Calculation, attempt: Attempt) -> AnalysisResult:
-        """Run it once; raises Lost. What its worker took along is made warm again."""
+        """Run one attempt; raises WorkerLost. A worker that may have ended is restored."""
         calculation.stopped, calculation.long_since, worker_lost = "", None, False
         self._calculation_of_run[attempt.run] = calculation
         try:
@@ -349,7 +355,7 @@ class Dispatcher:
                 calculation.spent_s += self._clock() - calculation.long_since
 
     def _busy(self, priority: JobPriority) -> int:
-        """How many workers of the kind of ``priority`` are at work and will be in a moment."""
+        """Return the number of workers for ``priority`` that are occupied for longer."""
         return self.slots.taken(SlotKind.LONG if priority is JobPriority.EXPRESS else SlotKind.ORDINARY)
 
     def _record(self, outcome: JobOutcome) -> JobOutcome:

@@ -14,7 +14,7 @@ _RATES = [1e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6]
 
 
 class DispatcherMetrics:
-    """What the dispatcher counts."""
+    """Metrics of the dispatcher."""
 
     def __init__(self) -> None:
         self._length = Gauge("facet_queue_length", "Calculations that wait.", tag_keys=("priority",))
@@ -29,16 +29,16 @@ class DispatcherMetrics:
         self._retries = Counter("facet_retries", "Calculations that lost their worker.", tag_keys=("reason",))
 
     def job_finished(self, outcome: JobOutcome, job: Job, seconds: float) -> None:
-        """Count a job that has ended."""
+        """Record a finished job."""
         cached = "yes" if outcome.cached else "no"
         self._jobs.observe(seconds, tags={"priority": job.priority, "status": outcome.status, "cached": cached})
 
     def retried(self, reason: str) -> None:
-        """Count a calculation that begins again."""
+        """Count a retried calculation."""
         self._retries.inc(tags={"reason": reason})
 
     def record_queue(self, dispatcher: Dispatcher) -> None:
-        """Record the queue as it is."""
+        """Record the state of the queue."""
         for priority in JobPriority:
             length, age = dispatcher.waiting(priority)
             self._length.set(length, tags={"priority": priority})
@@ -47,7 +47,7 @@ class DispatcherMetrics:
 
 
 class WorkerMetrics:
-    """What a worker counts."""
+    """Metrics of a worker."""
 
     def __init__(self) -> None:
         self._stages = Histogram(

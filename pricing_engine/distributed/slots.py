@@ -1,7 +1,7 @@
-"""How many calculations may be in flight: express and ordinary ones apart, what runs long apart from both, and of each
-owner never so many that another's could not start.
+"""Slots bound the calculations in flight: separate ones for express, ordinary and long-running calculations.
 
-Pure: the cluster's size and the clock come in as functions.
+No owner can take so many that another's calculation could not start. Pure: the cluster's size and the clock are passed
+in as functions.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from enum import Enum
 from pricing_engine.distributed.limits import LONG_S
 
 LONG_PER_CPU = 3
-"""Express calculations that may run long at the same time; one more starts again as an ordinary one."""
+"""Express calculations that may run long at the same time; one more is restarted as an ordinary one."""
 
-_HANDOVER_S = 0.01  # from the end of a calculation to the beginning of one that waits in the dispatcher
-_MAX_PREFETCHED = 15  # a CPU
-_EXPRESS_RESERVE_S = 1.0  # a CPU after an express job, for the next
+_HANDOVER_S = 0.01  # from the end of a calculation to the start of one that waits in the dispatcher
+_MAX_PREFETCHED = 15  # per CPU
+_EXPRESS_RESERVE_S = 1.0  # a CPU stays free this long after an express job, for the next
 _SMOOTHING = 8  # calculations
 _LONG_OWNER_TTL_S = 10.0  # after an owner's calculation has run long
 
 
 class SlotKind(Enum):
-    """What a calculation counts as."""
+    """The pool of slots that a calculation belongs to."""
 
     EXPRESS = "express"
     ORDINARY = "ordinary"
     LONG = "long"
-    """Began as express and has run for LONG_S: it has ordinary niceness and holds no express slot."""
+    """Started as express and has run for LONG_S: it has a higher niceness and holds no express slot."""
 
 
 @dataclass(eq=False, slots=True)
 class Slot:
     """A calculation in flight.
 
-    ``reserved``: it has the place that is kept for an owner who has none. ``stopping``: it is being stopped.
+    ``reserved``: it holds the slot reserved for an owner without others. ``stopping``: it is being stopped.
     """
 
     owner: str
@@ -48,37 +48,38 @@ class Slot:
 
 
 class Slots:
-    """Calculations in flight. All operations are O(slots), a few for each CPU, or better."""
+    """Calculations in flight. All operations are O(slots), a few per CPU, or better."""
 
     def __init__(self, cpus: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
         self._cpus, self._clock = cpus, clock
-        self._taken: dict[SlotKind, dict[Slot, None]] = {kind: {} for kind in SlotKind}  # in the order they began
-        self._last_express_at = float("-inf")  # when one was last in flight
-        self._mean_seconds = 1.0  # that a calculation takes, smoothed
-        self._last_long_at: dict[str, float] = {}  # by owner: when one last began or ended to run long, the latest last
+        self._taken: dict[SlotKind, dict[Slot, None]] = {kind: {} for kind in SlotKind}  # in the order of their start
+        self._last_express_at = float("-inf")  # when an express one was last in flight
+        self._mean_seconds = 1.0  # smoothed duration of a calculation
+        self._last_long_at: dict[str, float] = {}  # by owner: last start or end of a long run, the latest last
 
     def __len__(self) -> int:
         return sum(map(len, self._taken.values()))
 
     def taken(self, kind: SlotKind) -> int:
-        """How many calculations of ``kind`` are in flight."""
+        """Return the number of calculations of ``kind`` in flight."""
         return len(self._taken[kind])
 
     def capacity(self) -> int:
-        """How many express ones, and how many others, may be in flight: for each CPU one that runs and so many at hand
-        that the next is there when it ends, more where they are short.
+        """Return how many express calculations, and how many others, may be in flight.
+
+        Per CPU one that runs and some prefetched, more if they are short, so that the next one starts without delay.
         """
         prefetched = 1 + int(_HANDOVER_S / max(self._mean_seconds, 1e-4))
         return self._cpus() * (1 + min(prefetched, _MAX_PREFETCHED))
 
     def is_free(self, kind: SlotKind) -> bool:
-        """Whether anybody's calculation may start in ``kind``."""
+        """Return whether a calculation of any owner may start in ``kind``."""
         return len(self._taken[kind]) < (self.capacity() if kind is SlotKind.EXPRESS else self._ordinary_capacity())
 
     def owners_in_flight(self, kind: SlotKind) -> set[str] | None:
-        """Where ``kind`` is full: the owners who have something in flight, any other may start one calculation more.
+        """Return the owners with calculations in flight where ``kind`` is full: any other may use its reserved slot.
 
-        None where nobody may: somebody has that place already, or an ordinary slot is about to be free.
+        None if that slot is taken already, or an ordinary slot is about to become free.
         """
         slots = self._taken[kind]
         if any(slot.reserved for slot in slots):
@@ -89,13 +90,13 @@ class Slots:
         return {slot.owner for slot in (*slots, *long_slots)}
 
     def take(self, owner: str, kind: SlotKind, reserved: bool = False) -> Slot:
-        """A slot for a calculation that begins."""
+        """Take a slot for a new calculation."""
         slot = Slot(owner, kind, reserved, self._clock())
         self._taken[kind][slot] = None
         return slot
 
     def release(self, slot: Slot, seconds: float | None = None) -> None:
-        """The calculation has ended, after ``seconds`` on its worker if it went well."""
+        """Release the slot of a finished calculation; ``seconds``: its duration on the worker if it succeeded."""
         del self._taken[slot.kind][slot]
         if slot.kind is SlotKind.LONG:
             self._record_long(slot.owner)
@@ -103,10 +104,10 @@ class Slots:
             self._mean_seconds += (seconds - self._mean_seconds) / _SMOOTHING
 
     def mark_long(self, slot: Slot) -> Slot | None:
-        """An express calculation runs long: it leaves its slot to the next.
+        """Move a long-running express calculation out of its slot.
 
-        Where too many do, gives the one that has to end: of the owners who have most of them, the one that has run
-        longest, for that is the least likely to end soon.
+        If too many run long, return the one to preempt: the longest-running one of the owner with the most, as it is
+        the least likely to finish soon.
         """
         if slot.kind is not SlotKind.EXPRESS:
             return None
@@ -124,7 +125,7 @@ class Slots:
         return preempted
 
     def has_long_work(self, owner: str) -> bool:
-        """Whether a calculation of ``owner`` runs long or did a moment ago: the next one probably will."""
+        """Return whether a calculation of ``owner`` runs long or recently did: the next one probably will."""
         if any(slot.owner == owner for slot in self._taken[SlotKind.LONG]):
             return True
         return self._clock() - self._last_long_at.get(owner, float("-inf")) <= _LONG_OWNER_TTL_S
@@ -137,9 +138,10 @@ class Slots:
             del self._last_long_at[next(iter(self._last_long_at))]
 
     def _ordinary_capacity(self) -> int:
-        """How many ordinary ones may be in flight: while express jobs come, a CPU for each of those stays free, for a
-        core that calculates beside another, or in turn with it, is slower. What runs long takes ordinary slots. One CPU
-        always goes on with ordinary work.
+        """Return how many ordinary calculations may be in flight.
+
+        While express jobs arrive, a CPU stays free for each of them, as a shared core is slower. Long-running
+        calculations take ordinary slots. One CPU always continues with ordinary work.
         """
         express, capacity = len(self._taken[SlotKind.EXPRESS]), self.capacity()
         if express:
@@ -149,6 +151,6 @@ class Slots:
         return max(1, capacity - len(self._taken[SlotKind.LONG]))
 
     def _all_are_long(self) -> bool:
-        """Whether no ordinary slot was taken lately, so that none may be free soon."""
+        """Return whether no ordinary slot was taken recently, so that none may become free soon."""
         latest = next(reversed(self._taken[SlotKind.ORDINARY]), None)
         return latest is None or self._clock() - latest.started_at >= LONG_S

@@ -1,4 +1,4 @@
-"""What runs on a worker: the task that analyses one model."""
+"""The worker's task: analyse one model."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from pricing_engine.distributed.resource_estimate import SMALL_FACETS
 from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask, limit_message
 from pricing_engine.mesh.errors import ModelError
 
-_FIRST_REPORT_S = 0.2  # what ends sooner has nothing to tell on the way: its price is there
+_FIRST_REPORT_S = 0.2  # a shorter analysis reports no progress: its result is there as soon
 _REPORT_INTERVAL_S = 0.1
-_LIMIT_REPORT_TIMEOUT_S = 2.0  # for the dispatcher to learn why this process ends
+_LIMIT_REPORT_TIMEOUT_S = 2.0  # to report to the dispatcher why this process ends
 
 _log = logging.getLogger(__name__)
 
@@ -35,13 +35,13 @@ ProgressCallback = Callable[[PartialAnalysis], None]
 
 
 def assigned_threads() -> int:
-    """The whole CPUs that Ray gave this task, at least one: Ray's ``num_cpus`` does not limit threads by itself."""
+    """Return the CPUs that Ray assigned to this task, at least one: ``num_cpus`` itself does not limit threads."""
     cpus: float = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
     return max(1, round(cpus))
 
 
 def analyse(task: AnalysisTask, content: bytes | None = None) -> AnalysisResult:
-    """Analyse the model of ``task``, or ``content`` of that name: a small one right here, a large one in parts."""
+    """Analyse the model of ``task``, or ``content`` under its name: a small one locally, a large one in parts."""
     file: AbstractContextManager[Path] = local_file(task.model) if content is None else spooled(task.model, content)
     threads = assigned_threads()
     name = Path(task.model).name
@@ -71,7 +71,7 @@ def analyse(task: AnalysisTask, content: bytes | None = None) -> AnalysisResult:
 
 @cache
 def with_limits(work: Callable[[AnalysisTask], AnalysisResult]) -> Callable[[AnalysisTask], AnalysisResult]:
-    """``work`` as a worker's task does it: under the limits of its order."""
+    """Return ``work`` as a task under the limits of its argument."""
 
     def run_task(task: AnalysisTask) -> AnalysisResult:
         if task.limits is None:
@@ -93,7 +93,7 @@ def with_limits(work: Callable[[AnalysisTask], AnalysisResult]) -> Callable[[Ana
 def _report_long(run: str) -> None:
     try:
         _dispatcher().mark_long.remote(run)
-    except ValueError as error:  # no dispatcher: its slots are gone too
+    except ValueError as error:  # without a dispatcher there are no slots either
         _log.warning("run %s was not reported as long: %s", run, error)
 
 
@@ -102,22 +102,22 @@ def _report_limit(run: str, code: str) -> None:
 
 
 def no_op() -> None:
-    """Begin a worker where none is idle, so that the next task finds one that is warm."""
+    """Do nothing: Ray starts a worker for this task if none is idle, which is warm for the next one."""
 
 
 def occupy_worker(seconds: float) -> None:
-    """Keep a worker busy for a moment, so that the next task gets another one."""
+    """Occupy a worker, so that the next task is assigned to another one."""
     time.sleep(seconds)
 
 
 @cache
 def _metrics() -> WorkerMetrics:
-    """One for the process."""
+    """Return the metrics of this process."""
     return WorkerMetrics()
 
 
 def _progress_reporter(calculation: str) -> ProgressCallback:
-    """Tell the dispatcher what is known by now, not sooner and not more often than anybody could read."""
+    """Return a callback that sends partial analyses to the dispatcher, at most one per interval."""
     last_report = time.monotonic() + _FIRST_REPORT_S - _REPORT_INTERVAL_S
 
     def on_progress(partial: PartialAnalysis) -> None:
@@ -128,8 +128,8 @@ def _progress_reporter(calculation: str) -> ProgressCallback:
         try:
             _dispatcher().stage_finished.remote(calculation, partial)
             last_report = now
-        except ValueError as error:  # nobody listens any more: the analysis does not depend on it
-            _log.warning("how far %s is was not told: %s", calculation, error)
+        except ValueError as error:  # no dispatcher: the analysis continues without progress reports
+            _log.warning("the progress of %s was not reported: %s", calculation, error)
             last_report = float("inf")
 
     return on_progress
@@ -137,11 +137,11 @@ def _progress_reporter(calculation: str) -> ProgressCallback:
 
 @cache
 def _dispatcher() -> Any:
-    """Looked up once for the process: a handle in every order would cost more than the order."""
+    """Return the dispatcher, looked up once per process: a handle in every task would cost more than the task."""
     return ray.get_actor(DISPATCHER, NAMESPACE)
 
 
 @ray.remote(max_retries=0)
 def engine_version() -> str:
-    """The version of the engine that the cluster's workers run."""
+    """Return the version of the engine that the cluster's workers run."""
     return ENGINE_VERSION
