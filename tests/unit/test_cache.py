@@ -24,7 +24,7 @@ def test_what_was_put_is_found(tmp_path: Path) -> None:
 def test_the_longest_unused_go_first_and_the_bound_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000_000.0
     monkeypatch.setattr(module.time, "time", lambda: now)
-    cache = AnalysisCache(tmp_path, most_bytes=1000)
+    cache = AnalysisCache(tmp_path, max_bytes=1000)
     for number in range(10):
         now += 100
         cache.put(KEY(number), ENTRY)
@@ -32,8 +32,8 @@ def test_the_longest_unused_go_first_and_the_bound_holds(tmp_path: Path, monkeyp
     assert cache.get(KEY(0)) == ENTRY  # used, so it stays
     now += 100
     cache.put(KEY(10), ENTRY)
-    kept = [number for number in range(11) if cache.get(KEY(number)) is not None]
-    assert kept == [0, 3, 4, 5, 6, 7, 8, 9, 10]
+    stored = [number for number in range(11) if cache.get(KEY(number)) is not None]
+    assert stored == [0, 3, 4, 5, 6, 7, 8, 9, 10]
 
 
 def test_processes_share_the_folder(tmp_path: Path) -> None:

@@ -100,14 +100,14 @@ def test_many_single_jobs_cost_little_memory() -> None:
         queue.push(ticket(f"l{number}", customer=f"d{number}"))
         queue.pop()
         queue.pop()
-    assert len(queue._lanes[STANDARD].finish) < 200
+    assert len(queue._queues[STANDARD].finish_of) < 200
 
 
 def test_withdrawn_tickets_never_start() -> None:
-    gone, kept = ticket("gone"), ticket("kept", customer="b")
-    queue = filled(gone, kept)
-    queue.withdraw(gone)
-    queue.withdraw(gone)
+    withdrawn, other = ticket("gone"), ticket("kept", customer="b")
+    queue = filled(withdrawn, other)
+    queue.withdraw(withdrawn)
+    queue.withdraw(withdrawn)
     assert (len(queue), queue.oldest(STANDARD), drain(queue), len(queue)) == (1, 0.0, ["kept"], 0)
 
 
@@ -130,18 +130,18 @@ def test_allowed_priorities_only() -> None:
     )
 )
 def test_every_ticket_starts_once_or_was_withdrawn(steps) -> None:
-    queue, open_, started = FairQueue(), {}, []
-    for number, (priority, customer, weight, then) in enumerate(steps):
+    queue, waiting, started = FairQueue(), {}, []
+    for number, (priority, customer, weight, action) in enumerate(steps):
         new = ticket(str(number), priority, customer, float(number), weight)
         queue.push(new)
-        open_[new.key] = new
-        if then == "pop":
-            started.append(open_.pop(queue.pop().key).key)
-        elif then == "withdraw":
-            queue.withdraw(open_.pop(min(open_)))
-        assert len(queue) == len(open_)
-    rest = drain(queue)
-    assert sorted(rest) == sorted(open_)
-    assert len(set(started + rest)) == len(started + rest)
-    of_one = [key for key in rest if open_[key].customer == "a" and open_[key].priority is BULK]
+        waiting[new.key] = new
+        if action == "pop":
+            started.append(waiting.pop(queue.pop().key).key)
+        elif action == "withdraw":
+            queue.withdraw(waiting.pop(min(waiting)))
+        assert len(queue) == len(waiting)
+    remaining = drain(queue)
+    assert sorted(remaining) == sorted(waiting)
+    assert len(set(started + remaining)) == len(started + remaining)
+    of_one = [key for key in remaining if waiting[key].customer == "a" and waiting[key].priority is BULK]
     assert of_one == sorted(of_one, key=int), "a customer's jobs of one priority keep their order"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pricing_engine.analysis.executor import ThreadExecutor
 from pricing_engine.analysis.measure import measure
-from pricing_engine.analysis.progress import PRICED, PartialAnalysis, partial_of
+from pricing_engine.analysis.progress import PRICED_STAGES, PartialAnalysis, partial_of
 from pricing_engine.analysis.schema import Analysis, BestOrientation, Finishing, OrientationScore
 from pricing_engine.analysis.schema import Orientation as Poses
 from pricing_engine.analysis.settings import Settings
@@ -110,11 +110,11 @@ def end(partial: PartialAnalysis, stage: str, analysis: Analysis, clean: bool = 
         "slices": {"trapped_mm3": analysis.slices.trapped_volume_mm3},
         "finishing": {"reach": analysis.finishing.reach_area_fraction},
     }
-    return replace(partial, ended=partial.ended | {stage}, **found.get(stage, {}))  # type: ignore[arg-type]
+    return replace(partial, finished=partial.finished | {stage}, **found.get(stage, {}))  # type: ignore[arg-type]
 
 
 def complete(analysis: Analysis, begun: PartialAnalysis) -> PartialAnalysis:
-    for stage in PRICED:
+    for stage in PRICED_STAGES:
         begun = end(begun, stage, analysis)
     return begun
 
@@ -132,7 +132,7 @@ def stages_of(mesh: Mesh) -> Iterator[PartialAnalysis]:
     partial = partial_of(mesh, mass_properties(mesh, 1), SETTINGS, 1)
     yield partial
     found = run_stages(mesh, SETTINGS, ThreadExecutor(1), Stopwatch())
-    partial = partial.after_integrity(found.sound)
+    partial = partial.after_integrity(found.repaired)
     yield partial
     partial = partial.after_geometry(found.solid)
     yield partial
@@ -295,8 +295,8 @@ def test_models_without_volume_have_no_interval() -> None:
     analysis = make_analysis()
     assert price_interval(BEGUN, BOOK, ONE, None) is not None
     for volume in (None, 0.0, -5.0, math.nan, 1e-9):  # a tangle, and volumes that round to none
-        ended = end(BEGUN, "geometry", make_analysis(volume=volume))
-        assert price_interval(ended, BOOK, ONE, Interval(Decimal(1), Decimal(9))) is None
+        finished = end(BEGUN, "geometry", make_analysis(volume=volume))
+        assert price_interval(finished, BOOK, ONE, Interval(Decimal(1), Decimal(9))) is None
         assert price_interval(complete(make_analysis(volume=volume), BEGUN), BOOK, ONE, None) is None
     tangle = replace(end(BEGUN, "geometry", make_analysis(volume=None)), surface_area_mm2=None)
     assert tangle.complete

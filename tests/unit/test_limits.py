@@ -16,7 +16,7 @@ import pytest
 
 from pricing_engine.distributed import limits as module
 from pricing_engine.distributed.limits import LimitExceeded, Limits, run_limited
-from pricing_engine.distributed.niceness import LONG_NICENESS, ORDINARY_NICENESS, give_way
+from pricing_engine.distributed.niceness import LONG_NICENESS, ORDINARY_NICENESS, raise_niceness
 
 MIB = 1 << 20
 WIDE = Limits(1e6, 1e6, 1 << 40)
@@ -43,9 +43,9 @@ def hold_gil() -> None:
 
 def collect() -> None:
     """Small blocks without end."""
-    kept = []
+    blocks = []
     while True:
-        kept.append(np.ones(MIB, np.uint8))
+        blocks.append(np.ones(MIB, np.uint8))
 
 
 def niceness() -> int:
@@ -91,17 +91,17 @@ def test_a_single_block_over_the_limit_takes_no_page() -> None:
 
 
 def test_a_job_gives_way_when_it_has_run_long_and_the_next_starts_at_full_priority() -> None:
-    before, said, found = niceness(), threading.Event(), []
+    before, started, found = niceness(), threading.Event(), []
 
     def work() -> int:
         found.append(niceness())
-        said.wait()
+        started.wait()
         helper = threading.Thread(target=lambda: found.append(niceness()))
         helper.start()
         helper.join()
         return niceness()
 
-    assert run_limited(work, WIDE, on_long=said.set) == LONG_NICENESS
+    assert run_limited(work, WIDE, on_long=started.set) == LONG_NICENESS
     assert found == [before, LONG_NICENESS], "threads started later inherit it"
     assert run_limited(niceness, WIDE) == niceness() == before
 
@@ -120,24 +120,24 @@ def test_a_job_gives_way_further_when_it_has_run_very_long() -> None:
 
 
 def test_threads_that_a_job_has_started_give_way_with_it_and_others_do_not() -> None:
-    said, finish, found = threading.Event(), threading.Event(), {}
+    started, finish, found = threading.Event(), threading.Event(), {}
 
-    def watch(name: str) -> None:
-        said.wait()
+    def usage(name: str) -> None:
+        started.wait()
         found[name] = niceness()
         finish.wait()
 
-    other = threading.Thread(target=watch, args=("other",))
+    other = threading.Thread(target=usage, args=("other",))
     other.start()
 
     def work() -> None:
-        mine = threading.Thread(target=watch, args=("mine",))
+        mine = threading.Thread(target=usage, args=("mine",))
         mine.start()
-        said.wait()
+        started.wait()
         finish.set()
         mine.join()
 
-    run_limited(work, WIDE, on_long=said.set)
+    run_limited(work, WIDE, on_long=started.set)
     other.join()
     assert found == {"mine": LONG_NICENESS, "other": niceness()}
 
@@ -150,17 +150,17 @@ def test_a_short_job_is_not_reported() -> None:
 def test_a_job_is_long_by_its_cpu_time_and_later_by_the_clock(
     monkeypatch: pytest.MonkeyPatch, cpu_s: float, wall_s: float
 ) -> None:
-    reported, seen = threading.Event(), []
+    reported, observed = threading.Event(), []
 
-    class Watch(module._Watch):
+    class Usage(module._UsageMonitor):
         def exceeded(self) -> str:
             self.cpu_s, self.wall_s = readings.pop(0) if len(readings) > 1 else readings[0]
             return ""
 
     readings = [(0.9 * cpu_s, 0.9 * wall_s), (cpu_s, wall_s)]
-    monkeypatch.setattr(module, "_Watch", Watch)
-    run_limited(reported.wait, WIDE, on_long=lambda: (seen.extend(readings), reported.set()))
-    assert seen == [(cpu_s, wall_s)]
+    monkeypatch.setattr(module, "_Watch", Usage)
+    run_limited(reported.wait, WIDE, on_long=lambda: (observed.extend(readings), reported.set()))
+    assert observed == [(cpu_s, wall_s)]
 
 
 def test_giving_way_never_lowers_niceness_and_forgives_a_thread_that_has_ended() -> None:
@@ -168,19 +168,19 @@ def test_giving_way_never_lowers_niceness_and_forgives_a_thread_that_has_ended()
     ended.start()
     ended.join()
     assert ended.native_id is not None
-    give_way(ended.native_id, LONG_NICENESS)
-    assert run_limited(lambda: (give_way(threading.get_native_id(), 3), niceness())[1], WIDE, niceness=7) == 7
+    raise_niceness(ended.native_id, LONG_NICENESS)
+    assert run_limited(lambda: (raise_niceness(threading.get_native_id(), 3), niceness())[1], WIDE, niceness=7) == 7
 
 
 def test_a_suspended_process_is_not_charged(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    watch = module._Watch(Limits(1e6, 20.0, 1 << 40))
+    usage = module._UsageMonitor(Limits(1e6, 20.0, 1 << 40))
     now[0] = 3600.0
-    assert watch.exceeded() == ""
+    assert usage.exceeded() == ""
     for _ in range(25):
         now[0] += 1.0
-        code = watch.exceeded()
+        code = usage.exceeded()
     assert code == "deadline"
 
 
@@ -190,11 +190,11 @@ def in_process(work: Callable[[], None], limits: Limits, pipe: Connection) -> No
 
 
 def test_a_job_that_can_not_be_stopped_takes_its_process_along() -> None:
-    assert ended_with(hang, WALL) == ("deadline", -signal.SIGKILL)
+    assert exit_of(hang, WALL) == ("deadline", -signal.SIGKILL)
 
 
 def test_a_job_that_holds_the_gil_for_ever_is_ended_by_the_kernel() -> None:
-    assert ended_with(hold_gil, WIDE, watchdog_s=0.5) == ("", -signal.SIGPROF)
+    assert exit_of(hold_gil, WIDE, watchdog_s=0.5) == ("", -signal.SIGPROF)
 
 
 def interrupted(pipe: Connection) -> None:
@@ -204,12 +204,12 @@ def interrupted(pipe: Connection) -> None:
 
 
 def test_a_cancelled_job_that_can_not_be_stopped_takes_its_process_along() -> None:
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=interrupted, args=(there,))
+    receiver, sender = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=interrupted, args=(sender,))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert not here.poll(), "nobody need be told why"
+    assert not receiver.poll(), "nobody need be told why"
 
 
 def test_a_cancelled_job_that_computes_stops_and_the_process_goes_on() -> None:
@@ -227,10 +227,10 @@ def patched(work: Callable[[], None], limits: Limits, pipe: Connection, watchdog
     in_process(work, limits, pipe)
 
 
-def ended_with(work: Callable[[], None], limits: Limits, watchdog_s: float = 30.0) -> tuple[str, int | None]:
+def exit_of(work: Callable[[], None], limits: Limits, watchdog_s: float = 30.0) -> tuple[str, int | None]:
     """The code that a process gave, and how it ended."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=patched, args=(work, limits, there, watchdog_s))
+    receiver, sender = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=patched, args=(work, limits, sender, watchdog_s))
     process.start()
     process.join()
-    return (here.recv() if here.poll() else ""), process.exitcode
+    return (receiver.recv() if receiver.poll() else ""), process.exitcode

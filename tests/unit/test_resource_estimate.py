@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pricing_engine.distributed.resource_estimate import cpu_limit, facets_in, limits_for, memory_needed
+from pricing_engine.distributed.resource_estimate import cpu_limit, estimate_facets, limits_for, memory_needed
 
 
 def test_facets_follow_the_format() -> None:
-    assert facets_in("ring.stl", 84 + 50 * 1000) == 1001
-    assert facets_in("s3://bucket/ring.STL", 50_000) == 1000
-    assert facets_in("ring.3mf", 6_000) == 1000
-    assert facets_in("ring", 18_000) == 1000
+    assert estimate_facets("ring.stl", 84 + 50 * 1000) == 1001
+    assert estimate_facets("s3://bucket/ring.STL", 50_000) == 1000
+    assert estimate_facets("ring.3mf", 6_000) == 1000
+    assert estimate_facets("ring", 18_000) == 1000
 
 
 def test_memory_grows_with_the_model_and_parsing_costs_more() -> None:
