@@ -280,15 +280,15 @@ def _measuring(threads: int | None, cache: Path | None, on_ray: str | None) -> I
 
 
 def _import_numba() -> None:
-    """Import numba without its version check of scipy, which would import it: a fifth of a second.
+    """Import numba with scipy blocked: it would import it to check its version and its BLAS, a fifth of a second.
 
-    No kernel calls scipy's BLAS. Other commands, and plug-ins, can import scipy as usual.
+    No kernel calls BLAS. Other commands, and plug-ins, can import scipy as usual.
     """
     if "numba" in sys.modules or "scipy" in sys.modules:
         return
     sys.modules["scipy"] = None  # type: ignore[assignment]
     try:
-        import numba  # noqa: F401
+        import numba.np.arraymath  # noqa: F401  # the module that checks for BLAS, imported by the first kernel otherwise
     finally:
         del sys.modules["scipy"]
 

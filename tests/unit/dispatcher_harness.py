@@ -1,4 +1,4 @@
-"""A dispatcher without Ray: workers, store and counters are stand-ins that a test holds in its hands."""
+"""A dispatcher without Ray: workers, store and counters are fakes that a test controls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pricing_engine.distributed.task_messages import AnalysisResult
 class Run:
     def __init__(self, job: Job, attempt: Attempt) -> None:
         self.job, self.attempt, self.cancelled = job, attempt, []
-        self.ignores_cancel = False  # does not stop when it is cancelled
+        self.ignores_cancel = False  # does not stop on cancellation
         self.end: asyncio.Future[AnalysisResult] = asyncio.get_running_loop().create_future()
 
     async def result(self) -> AnalysisResult:
@@ -67,13 +67,13 @@ class Counters:
 
 
 class Harness:
-    """A dispatcher and what it works with."""
+    """A dispatcher with its fakes and a clock."""
 
     def __init__(self, slots: int = 1) -> None:
         self.workers, self.store, self.counters = Workers(slots), Store(), Counters()
         self.now = 0.0
         self.dispatcher = Dispatcher(self.workers, self.store, self.counters, lambda: self.now)
-        self.dispatcher.slots.capacity = self.workers.cpus  # none at hand: what runs is what a test has let in
+        self.dispatcher.slots.capacity = self.workers.cpus  # no prefetching: as many run as there are slots
 
     def submit(self, job: Job) -> asyncio.Task:
         return asyncio.ensure_future(self.dispatcher.run(job))

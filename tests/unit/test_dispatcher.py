@@ -1,4 +1,4 @@
-"""The dispatcher without Ray: which job runs when, and how each ends."""
+"""The dispatcher without Ray: order of jobs and their outcomes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.dispatcher_harness import job, running, scenario, settle
 
 
 @scenario()
-async def test_a_job_runs_and_its_analysis_is_kept(harness) -> None:
+async def test_a_job_runs_and_its_analysis_is_stored(harness) -> None:
     task = harness.submit(job("a"))
     await settle()
     harness.workers.started[0].succeed()
@@ -65,7 +65,7 @@ async def test_in_flight_is_bounded_and_express_has_slots_of_its_own(harness) ->
 
 
 @scenario(slots=2)
-async def test_while_express_jobs_come_one_cpu_stays_free_of_ordinary_ones(harness) -> None:
+async def test_while_express_jobs_arrive_one_cpu_stays_free_of_ordinary_ones(harness) -> None:
     for i in range(5):
         harness.submit(job(f"b{i}", priority="bulk"))
     harness.submit(job("e", priority="express"))
@@ -76,10 +76,10 @@ async def test_while_express_jobs_come_one_cpu_stays_free_of_ordinary_ones(harne
     assert running(harness) == ["b1", "e"]
     second.succeed()
     await settle()
-    assert running(harness) == ["e", "b2"], "one CPU always goes on with ordinary work"
+    assert running(harness) == ["e", "b2"], "one CPU always continues with ordinary work"
     express.succeed()
     await settle()
-    assert running(harness) == ["b2"], "the next express job may come"
+    assert running(harness) == ["b2"], "reserved for the next express job"
     harness.now += 2
     harness.dispatcher.fill()
     await settle()
@@ -87,7 +87,7 @@ async def test_while_express_jobs_come_one_cpu_stays_free_of_ordinary_ones(harne
 
 
 @scenario()
-async def test_an_express_job_takes_an_equal_waiting_one_along(harness) -> None:
+async def test_an_express_job_raises_the_priority_of_an_equal_waiting_one(harness) -> None:
     harness.submit(job("first", priority="bulk"))
     tasks = [
         harness.submit(job("slow", model="m", priority="bulk")),
@@ -127,7 +127,7 @@ async def test_a_poisoned_model_fails_alone_and_does_not_loop(harness) -> None:
 
 
 @scenario()
-async def test_a_bad_model_fails_with_its_code_at_once(harness) -> None:
+async def test_a_bad_model_fails_with_its_code_without_retries(harness) -> None:
     task = harness.submit(job("a"))
     await settle()
     harness.workers.started[0].end.set_result(AnalysisResult(None, "model_vanished", "not there"))
@@ -150,7 +150,7 @@ async def test_a_model_that_vanished_from_one_place_is_still_found_at_another(ha
 
 
 @scenario()
-async def test_a_fault_of_ours_is_told_and_other_jobs_go_on(harness) -> None:
+async def test_an_internal_error_fails_one_job_and_others_continue(harness) -> None:
     bad, good = harness.submit(job("bad")), harness.submit(job("good"))
     await settle()
     harness.workers.started[0].end.set_exception(ZeroDivisionError("why"))
@@ -174,7 +174,7 @@ async def test_cancelling_a_running_job_stops_it_and_frees_its_slot(harness) -> 
 
 
 @scenario()
-async def test_cancelling_one_of_equal_jobs_lets_the_other_go_on(harness) -> None:
+async def test_cancelling_one_of_equal_jobs_does_not_stop_the_other(harness) -> None:
     one, two = harness.submit(job("one", model="m")), harness.submit(job("two", model="m"))
     await settle()
     harness.dispatcher.cancel("one")
@@ -203,7 +203,7 @@ async def test_the_deadline_ends_a_job_and_its_calculation(harness) -> None:
 
 
 @scenario()
-async def test_a_step_of_the_wall_clock_ends_no_job(harness) -> None:
+async def test_a_step_of_the_wall_clock_fails_no_job(harness) -> None:
     early = job("a", deadline_s=5.0)
     with mock.patch("time.time", return_value=4e9):
         task = harness.submit(early)
@@ -213,7 +213,7 @@ async def test_a_step_of_the_wall_clock_ends_no_job(harness) -> None:
 
 
 @scenario()
-async def test_updates_come_in_order_and_end(harness) -> None:
+async def test_updates_are_in_order_and_end_with_the_job(harness) -> None:
     task = harness.submit(job("a"))
     await settle()
     some = SimpleNamespace(progress=1 / 7)
@@ -260,7 +260,7 @@ async def test_a_full_queue_refuses(harness) -> None:
 
 
 @scenario()
-async def test_a_store_that_fails_costs_no_job(harness) -> None:
+async def test_a_failing_store_fails_no_job(harness) -> None:
     def refuse(key: str, analysis: bytes = b"") -> None:
         raise OSError("disk full")
 

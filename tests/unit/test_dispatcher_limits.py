@@ -1,4 +1,4 @@
-"""The dispatcher without Ray: what runs long gives way, no owner takes all slots, and limits end a job."""
+"""The dispatcher without Ray: long-running jobs, fairness between owners, and limits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ OUT_OF_MEMORY = AnalysisResult(None, "out_of_memory", "the model needed more mem
 
 
 def long(harness: Harness, *names: str) -> None:
-    """The workers of these jobs say that they have run for LONG_S."""
+    """Report that these jobs have run for LONG_S."""
     for run in harness.workers.started:
         if run.job.job_id in names and not run.end.done():
             harness.dispatcher.mark_long(run.attempt.run)
 
 
 @scenario()
-async def test_a_long_express_job_leaves_its_slot_to_the_next_and_goes_on(harness) -> None:
+async def test_a_long_express_job_frees_its_slot_and_continues(harness) -> None:
     slow, quick = harness.submit(job("slow", priority="express")), harness.submit(job("quick", priority="express"))
     await settle()
     assert running(harness) == ["slow"]
@@ -39,7 +39,7 @@ async def test_a_long_express_job_leaves_its_slot_to_the_next_and_goes_on(harnes
 
 
 @scenario()
-async def test_the_next_job_of_an_owner_whose_jobs_run_long_gives_way_from_the_start(harness) -> None:
+async def test_the_next_job_of_an_owner_with_long_jobs_starts_with_low_priority(harness) -> None:
     harness.submit(job("greedy-1", customer="greedy", priority="express"))
     await settle()
     long = harness.workers.started[0]
@@ -50,9 +50,9 @@ async def test_the_next_job_of_an_owner_whose_jobs_run_long_gives_way_from_the_s
     harness.now = 100.0
     long.succeed()
     await settle()
-    for moment, customer in ((109.0, "greedy"), (109.5, "other"), (111.0, "greedy")):
-        harness.now = moment
-        harness.submit(job(f"{customer}-{moment}", customer=customer, priority="express"))
+    for now, customer in ((109.0, "greedy"), (109.5, "other"), (111.0, "greedy")):
+        harness.now = now
+        harness.submit(job(f"{customer}-{now}", customer=customer, priority="express"))
         await settle()
         harness.workers.started[-1].succeed()
         await settle()
@@ -60,14 +60,14 @@ async def test_the_next_job_of_an_owner_whose_jobs_run_long_gives_way_from_the_s
 
 
 @scenario(slots=2)
-async def test_a_new_express_job_always_starts_and_what_runs_long_stays_bounded(harness) -> None:
+async def test_a_new_express_job_always_starts_and_long_ones_are_bounded(harness) -> None:
     for i in range(30):
         harness.submit(job(f"e{i}", customer=f"c{i}", priority="express"))
         await settle()
         assert f"e{i}" in running(harness)
         long(harness, f"e{i}")
         await settle()
-        assert len(running(harness)) <= 2 * LONG_PER_CPU + 4, "long ones, two ordinary ones and guests"
+        assert len(running(harness)) <= 2 * LONG_PER_CPU + 4, "long ones, two ordinary ones and reserved slots"
     for _ in range(200):
         await settle()
         if not running(harness):
@@ -78,7 +78,7 @@ async def test_a_new_express_job_always_starts_and_what_runs_long_stays_bounded(
 
 
 @scenario()
-async def test_one_long_job_too_many_starts_again_as_an_ordinary_one_and_only_once(harness) -> None:
+async def test_one_long_job_too_many_is_restarted_as_an_ordinary_one_only_once(harness) -> None:
     tasks = []
     for i in range(LONG_PER_CPU):
         tasks.append(harness.submit(job(f"e{i}", customer=f"c{i}", priority="express")))
@@ -103,7 +103,7 @@ async def test_one_long_job_too_many_starts_again_as_an_ordinary_one_and_only_on
 
 
 @scenario(slots=2)
-async def test_of_those_that_run_long_the_oldest_of_the_greediest_owner_ends(harness) -> None:
+async def test_the_oldest_long_job_of_the_greediest_owner_is_preempted(harness) -> None:
     for i in range(2 * LONG_PER_CPU):
         harness.submit(job(f"greedy{i}", customer="greedy", priority="express"))
         await settle()
@@ -127,28 +127,28 @@ async def test_express_of_one_owner_never_takes_the_last_slot(harness) -> None:
     for name in ("modest", "third"):
         harness.submit(job(name, customer=name, priority="express"))
     await settle()
-    assert running(harness) == ["greedy0", "greedy1", "modest"], "one place is kept, not one for each owner"
+    assert running(harness) == ["greedy0", "greedy1", "modest"], "one slot is reserved, not one per owner"
     assert harness.workers.started[2].attempt.oversubscribed
 
 
 @scenario(slots=2)
-async def test_ordinary_work_of_one_owner_that_runs_long_does_not_keep_another_out(harness) -> None:
+async def test_long_ordinary_work_of_one_owner_does_not_block_another(harness) -> None:
     for i in range(5):
         harness.submit(job(f"greedy{i}", customer="greedy"))
     harness.submit(job("modest", customer="modest", priority="bulk"))
     await settle()
-    assert running(harness) == ["greedy0", "greedy1"], "a slot may be free soon"
+    assert running(harness) == ["greedy0", "greedy1"], "a slot may become free soon"
     harness.now += LONG_S
     harness.dispatcher.fill()
     await settle()
     assert running(harness) == ["greedy0", "greedy1", "modest"]
     harness.workers.started[2].succeed()
     await settle()
-    assert running(harness) == ["greedy0", "greedy1"], "the place is not the greedy owner's"
+    assert running(harness) == ["greedy0", "greedy1"], "the reserved slot is not for the greedy owner"
 
 
 @scenario()
-async def test_the_dispatcher_looks_again_by_itself_when_ordinary_work_may_run_long(harness) -> None:
+async def test_the_dispatcher_refills_by_itself_when_ordinary_work_may_run_long(harness) -> None:
     harness.submit(job("greedy", customer="greedy"))
     harness.submit(job("modest", customer="modest"))
     await settle()
@@ -158,7 +158,7 @@ async def test_the_dispatcher_looks_again_by_itself_when_ordinary_work_may_run_l
 
 
 @scenario(slots=4)
-async def test_what_runs_long_takes_ordinary_slots_but_not_the_last(harness) -> None:
+async def test_long_jobs_take_ordinary_slots_but_not_the_last(harness) -> None:
     for i in range(6):
         harness.submit(job(f"e{i}", customer=f"c{i}", priority="express"))
         await settle()
@@ -172,7 +172,7 @@ async def test_what_runs_long_takes_ordinary_slots_but_not_the_last(harness) -> 
 
 
 @scenario()
-async def test_a_job_whose_worker_ends_itself_at_the_deadline_fails_and_is_not_retried(harness) -> None:
+async def test_a_job_whose_worker_kills_itself_at_the_deadline_fails_without_a_retry(harness) -> None:
     task = harness.submit(job("stuck", priority="express"))
     await settle()
     harness.dispatcher.mark_long(harness.workers.started[0].attempt.run)
@@ -186,11 +186,11 @@ async def test_a_job_whose_worker_ends_itself_at_the_deadline_fails_and_is_not_r
 
 
 @scenario()
-async def test_a_deadline_that_only_the_lost_worker_shows_is_one_too(harness) -> None:
+async def test_a_deadline_reported_only_by_the_lost_worker_counts(harness) -> None:
     task = harness.submit(job("stuck"))
     await settle()
     run = harness.workers.started[0]
-    run.ignores_cancel = True  # Ray says that the worker crashed
+    run.ignores_cancel = True  # Ray reports a crashed worker
     harness.dispatcher.limit_exceeded(run.attempt.run, "deadline")
     run.end.set_exception(WorkerLost("worker_lost", "gone"))
     assert (await task).code == "deadline"
@@ -206,20 +206,20 @@ async def test_attempts_share_one_deadline(harness) -> None:
     harness.now += 6.0
     first.end.set_exception(WorkerLost("worker_lost", "gone"))
     await settle()
-    whole = cpu_limit("a.stl", 1000)
-    assert first.attempt.limits == limits_for(whole, memory_needed("a.stl", 1000), 1 << 40)
-    assert harness.workers.started[1].attempt.limits.cpu_s == whole - 6.0 - LONG_S
+    total = cpu_limit("a.stl", 1000)
+    assert first.attempt.limits == limits_for(total, memory_needed("a.stl", 1000), 1 << 40)
+    assert harness.workers.started[1].attempt.limits.cpu_s == total - 6.0 - LONG_S
 
 
 @scenario()
-async def test_a_job_may_bring_a_deadline_of_its_own(harness) -> None:
+async def test_a_job_may_have_its_own_cpu_limit(harness) -> None:
     harness.submit(job("a", cpu_limit_s=2.0))
     await settle()
     assert harness.workers.started[0].attempt.limits.cpu_s == 2.0
 
 
 @scenario()
-async def test_out_of_memory_is_tried_again_with_more_and_not_for_ever(harness) -> None:
+async def test_out_of_memory_is_retried_with_more_a_limited_number_of_times(harness) -> None:
     task = harness.submit(job("hog"))
     for attempt in range(MAX_ATTEMPTS):
         await settle()
@@ -237,7 +237,7 @@ async def test_out_of_memory_is_tried_again_with_more_and_not_for_ever(harness) 
 
 
 @scenario()
-async def test_out_of_memory_with_all_of_the_largest_node_is_not_tried_again(harness) -> None:
+async def test_out_of_memory_on_the_largest_node_is_not_retried(harness) -> None:
     harness.workers.max_memory = lambda: memory_needed("hog.stl", 1000)
     task = harness.submit(job("hog"))
     await settle()
@@ -248,7 +248,7 @@ async def test_out_of_memory_with_all_of_the_largest_node_is_not_tried_again(har
 
 
 @scenario()
-async def test_a_cancelled_job_that_does_not_stop_is_ended_by_force(harness) -> None:
+async def test_a_cancelled_job_that_does_not_stop_is_killed(harness) -> None:
     module._FORCE_AFTER_S, before = 0.01, module._FORCE_AFTER_S
     try:
         task = harness.submit(job("stuck"))
@@ -264,19 +264,19 @@ async def test_a_cancelled_job_that_does_not_stop_is_ended_by_force(harness) -> 
         await settle()
         assert harness.dispatcher.in_flight() == 0
         assert [(priority, busy()) for priority, busy in harness.workers.restored] == [(JobPriority.STANDARD, 0)]
-        assert harness.counters.reasons == [], "nobody waits for it: it is no retry"
+        assert harness.counters.reasons == [], "no job waits for it: it is not a retry"
     finally:
         module._FORCE_AFTER_S = before
 
 
 @scenario()
-async def test_cancelling_beside_ten_thousand_that_wait_ends_one_and_starts_the_next(harness) -> None:
+async def test_cancelling_ten_thousand_waiting_jobs_starts_no_other(harness) -> None:
     tasks = [harness.submit(job(str(i), priority="bulk")) for i in range(10_000)]
     await settle()
-    job_finished = []
+    cancelled = []
     for i in range(10_000):
-        job_finished.append(harness.dispatcher.cancel(str(i)))
-    assert all(job_finished)
+        cancelled.append(harness.dispatcher.cancel(str(i)))
+    assert all(cancelled)
     assert {(await task).status for task in tasks} == {JobStatus.CANCELLED}
     await settle()
     assert len(harness.workers.started) == 1
@@ -284,7 +284,7 @@ async def test_cancelling_beside_ten_thousand_that_wait_ends_one_and_starts_the_
 
 
 @scenario()
-async def test_messages_of_attempts_that_are_over_are_ignored(harness) -> None:
+async def test_messages_of_finished_attempts_are_ignored(harness) -> None:
     task = harness.submit(job("a", priority="express"))
     await settle()
     run = harness.workers.started[0]
@@ -297,7 +297,7 @@ async def test_messages_of_attempts_that_are_over_are_ignored(harness) -> None:
 
 
 @scenario()
-async def test_an_equal_express_job_does_not_bring_a_set_back_one_forward_again(harness) -> None:
+async def test_an_equal_express_job_does_not_promote_a_demoted_one(harness) -> None:
     for i in range(LONG_PER_CPU):
         harness.submit(job(f"e{i}", model=f"m{i}", customer="greedy", priority="express"))
         await settle()

@@ -1,4 +1,4 @@
-"""The order in which jobs start."""
+"""The order of jobs in the fair queue."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def filled(*tickets: Ticket) -> FairQueue:
     return queue
 
 
-def test_express_passes_standard_passes_bulk() -> None:
+def test_express_precedes_standard_precedes_bulk() -> None:
     assert drain(filled(ticket("b", BULK), ticket("s"), ticket("e", EXPRESS))) == ["e", "s", "b"]
 
 
-def test_age_lets_bulk_pass_express() -> None:
+def test_old_bulk_precedes_express() -> None:
     head_start = HEAD_START_S[BULK]
     old, young = ticket("old", BULK, at=0.0), ticket("young", EXPRESS, at=head_start + 1)
     assert drain(filled(young, old)) == ["old", "young"]
@@ -75,7 +75,7 @@ def test_idle_time_earns_no_credit() -> None:
     assert 4 <= first.count("a") <= 6
 
 
-def test_new_customers_do_not_starve_one_who_comes_back() -> None:
+def test_new_customers_do_not_starve_a_returning_one() -> None:
     queue = filled(ticket("first", customer="back"), ticket("second", customer="back"))
     started = [queue.pop().key]
     for number in range(50):
@@ -85,7 +85,7 @@ def test_new_customers_do_not_starve_one_who_comes_back() -> None:
     assert "second" in started
 
 
-def test_one_old_ticket_does_not_lift_the_others_of_its_priority() -> None:
+def test_one_old_ticket_does_not_promote_the_others_of_its_priority() -> None:
     late = HEAD_START_S[BULK]
     queue = filled(ticket("old", BULK, "a"), *(ticket(f"young{i}", BULK, "b", at=late) for i in range(5)))
     for i in range(5):
@@ -93,7 +93,7 @@ def test_one_old_ticket_does_not_lift_the_others_of_its_priority() -> None:
     assert drain(queue)[:6] == ["old", *(f"e{i}" for i in range(5))]
 
 
-def test_many_single_jobs_cost_little_memory() -> None:
+def test_single_jobs_of_many_customers_take_little_memory() -> None:
     queue = FairQueue()
     for number in range(5000):
         queue.push(ticket(f"k{number}", customer=f"c{number}"))

@@ -1,4 +1,4 @@
-"""A worker's session of its own and its niceness, in a process of its own."""
+"""Session and niceness of a worker, in a separate process."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pricing_engine.distributed.niceness import (
     LONG_NICENESS,
     ORDINARY_NICENESS,
     SessionNiceness,
-    start_session,
     session_niceness,
+    start_session,
 )
 
 WIDE = Limits(1e6, 1e6, 1 << 40)
@@ -51,20 +51,20 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     return fake
 
 
-def test_a_session_gives_way_and_comes_back(kernel: Kernel) -> None:
+def test_the_niceness_of_a_session_can_be_raised_and_lowered(kernel: Kernel) -> None:
     session = SessionNiceness()
     for niceness in (0, LONG_NICENESS, ORDINARY_NICENESS, 0):
         session.set_niceness(niceness)
-    assert kernel.values == [0, 10, 19, 0], "and what changes nothing is not written"
+    assert kernel.values == [0, 10, 19, 0], "and an unchanged value is not written"
 
 
-def test_a_session_is_never_less_nice_than_it_was(kernel: Kernel) -> None:
+def test_a_session_never_goes_below_its_initial_niceness(kernel: Kernel) -> None:
     kernel.values = [15]
     SessionNiceness().set_niceness(LONG_NICENESS)
     assert kernel.values == [15]
 
 
-def test_what_a_busy_kernel_refuses_is_tried_again(kernel: Kernel) -> None:
+def test_a_change_refused_by_a_busy_kernel_is_retried(kernel: Kernel) -> None:
     session, kernel.busy = SessionNiceness(), True
     session.set_niceness(LONG_NICENESS)
     assert not session.apply()
@@ -74,7 +74,7 @@ def test_what_a_busy_kernel_refuses_is_tried_again(kernel: Kernel) -> None:
     assert kernel.values == [0, 10]
 
 
-def test_the_session_of_others_and_a_kernel_without_autogroups_are_left_alone(
+def test_foreign_sessions_and_kernels_without_autogroups_are_not_changed(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(module.os, "getsid", lambda _: 1)
@@ -87,7 +87,7 @@ def test_the_session_of_others_and_a_kernel_without_autogroups_are_left_alone(
 
 
 def sent_by(work: Callable[[Connection], None]) -> list[int]:
-    """What ``work`` sends from a process of its own, whose group it leads as a Ray worker does."""
+    """Return what ``work`` sends from a separate process that leads its process group, as a Ray worker does."""
     receiver, sender = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=as_worker, args=(work, sender))
     process.start()
@@ -119,7 +119,7 @@ def test_a_worker_leads_a_session_and_still_its_process_group() -> None:
 
 
 def nicenesses(pipe: Connection) -> None:
-    """The session's before a job, in one that has run long and in the next."""
+    """Send the session's niceness after a short, a very long and another short job."""
 
     def until_very_long() -> None:
         while session._current < 19:
@@ -134,5 +134,5 @@ def nicenesses(pipe: Connection) -> None:
 
 
 @pytest.mark.skipif(not module._AUTOGROUP.exists(), reason="this kernel does not share the CPU by sessions")
-def test_the_session_of_a_job_that_has_run_long_gives_way_and_the_next_starts_at_full_priority() -> None:
+def test_the_session_of_a_long_job_is_nicer_and_the_next_job_starts_at_full_priority() -> None:
     assert sent_by(nicenesses) == [0, 0, 0]
