@@ -112,7 +112,7 @@ def measure(mesh: Mesh) -> Iterator[tuple[str, PartialAnalysis]]:
     partial = partial_of(mesh, mass_properties(mesh, threads), settings, threads)
     yield "load", partial
     found = run_stages(mesh, settings, ThreadExecutor(threads), Stopwatch())
-    partial = partial.after_integrity(found.sound)
+    partial = partial.after_integrity(found.repaired)
     yield "integrity", partial
     partial = partial.after_geometry(found.solid)
     yield "geometry", partial

@@ -1,4 +1,4 @@
-"""From what the stages found to the sections of the Analysis."""
+"""Assemble the sections of the Analysis from the findings of the stages."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis import schema as report
 from pricing_engine.analysis.checks import Shape, find_checks
+from pricing_engine.analysis.findings import Findings, RepairedMesh, Solid
 from pricing_engine.analysis.orientation import Orientation, Pose
+from pricing_engine.analysis.progress import Stage
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.analysis.slices import Slices
-from pricing_engine.analysis.stages import Findings, RepairedMesh, Solid
 from pricing_engine.analysis.thickness import Percentiles
 from pricing_engine.mesh.load import LoadedModel
 from pricing_engine.mesh.places import MOST_PLACES, as_places, facet_places
@@ -23,16 +24,16 @@ from pricing_engine.mesh.repair import TURNED
 def assemble(
     identity: str, loaded: LoadedModel, settings: Settings, found: Findings, elapsed: Mapping[str, float]
 ) -> report.Analysis:
-    """The Analysis with the id ``identity``."""
+    """Return the Analysis with the id ``identity``."""
     raw, walls = loaded.mesh, found.walls
-    integrity, geometry = _integrity(found.sound), _geometry(found.solid)
+    integrity, geometry = _integrity(found.repaired), _geometry(found.solid)
     thickness = report.Thickness(_summary(walls.ray), _summary(walls.sphere), walls.thin_area_fraction)
     slices = _slices(found.layers, settings.layer_height_mm)
     notes = {note.code: note.message for note in loaded.notes}
-    estimated = not found.sound.sealed
+    estimated = not found.repaired.sealed
     shape = Shape(
-        loaded.unit, found.sound.bodies, found.solid.if_solid, found.solid.if_cavity,
-        any(done.code == TURNED and done.doubtful for done in found.sound.repairs), found.sound.odd_edges,
+        loaded.unit, found.repaired.bodies, found.solid.if_solid, found.solid.if_cavity,
+        any(done.code == TURNED and done.doubtful for done in found.repaired.repairs), found.repaired.odd_edges,
     )  # fmt: skip
     return report.Analysis(
         engine_version=ENGINE_VERSION,
@@ -51,8 +52,8 @@ def assemble(
     )
 
 
-def _integrity(sound: RepairedMesh) -> report.Integrity:
-    topology = sound.topology
+def _integrity(repaired: RepairedMesh) -> report.Integrity:
+    topology = repaired.topology
     return report.Integrity(
         watertight=topology.watertight,
         winding_consistent=topology.winding_consistent,
@@ -62,9 +63,9 @@ def _integrity(sound: RepairedMesh) -> report.Integrity:
         non_manifold_edges=topology.non_manifold_edges,
         degenerate_facets=topology.degenerate_facets,
         duplicate_facets=topology.duplicate_facets,
-        self_intersecting_facets=None if sound.crossing is None else int(np.count_nonzero(sound.crossing)),
-        inverted=any(mended.code == TURNED for mended in sound.repairs),
-        repairs=tuple(report.Repair(mended.code, mended.count) for mended in sound.repairs),
+        self_intersecting_facets=None if repaired.crossing is None else int(np.count_nonzero(repaired.crossing)),
+        inverted=any(repair.code == TURNED for repair in repaired.repairs),
+        repairs=tuple(report.Repair(repair.code, repair.count) for repair in repaired.repairs),
     )
 
 
@@ -82,31 +83,31 @@ def _geometry(solid: Solid) -> report.Geometry:
     )
 
 
-def _not_measured(found: Findings) -> tuple[str, ...]:
-    """The stages that ended at their budget before they had measured all."""
+def _not_measured(found: Findings) -> tuple[Stage, ...]:
+    """Return the stages that exceeded their budget."""
     solid = found.solid.boundary is not None
     stages = (
-        ("thickness", not found.walls.measured),
-        ("orientation", solid and (found.poses is None or found.poses.best is None)),
-        ("slices", solid and found.layers is None),
-        ("finishing", solid and None in found.reach.values()),
+        (Stage.THICKNESS, not found.walls.measured),
+        (Stage.ORIENTATION, solid and (found.poses is None or found.poses.best is None)),
+        (Stage.SLICES, solid and found.layers is None),
+        (Stage.FINISHING, solid and None in found.reach.values()),
     )
-    return tuple(stage for stage, ended in stages if ended)
+    return tuple(stage for stage, exceeded in stages if exceeded)
 
 
 def _places(found: Findings) -> dict[str, tuple[report.Point, ...]]:
-    """Where on the model a check's finding is, by the check's code."""
-    sound, layers, nothing = found.sound, found.layers, np.empty((0, 3))
-    crossed = () if sound.crossing is None else facet_places(sound.raw, np.flatnonzero(sound.crossing))
+    """Return the locations of each check's finding on the model, by check code."""
+    repaired, layers, empty = found.repaired, found.layers, np.empty((0, 3))
+    crossed = () if repaired.crossing is None else facet_places(repaired.raw, np.flatnonzero(repaired.crossing))
     places = {
-        **sound.places,
+        **repaired.places,
         "thin_walls": as_places(found.walls.thinnest_mm),
-        "islands": as_places(layers.island_points[:MOST_PLACES] if layers else nothing),
-        "trapped_volume": as_places(layers.trapped_points if layers else nothing),
+        "islands": as_places(layers.island_points[:MOST_PLACES] if layers else empty),
+        "trapped_volume": as_places(layers.trapped_points if layers else empty),
         "self_intersections": crossed,
-        "overlapping_shells": crossed or sound.bodies.nested_places,
+        "overlapping_shells": crossed or repaired.bodies.nested_places,
         "tangled": crossed,
-        **{f"repaired:{repair.code}": repair.where for repair in sound.repairs},
+        **{f"repaired:{repair.code}": repair.where for repair in repaired.repairs},
     }
     places["winding_inconsistent"] = places.get("repaired:facets_flipped") or places.get("non_manifold_edges", ())
     places["volume_estimated"] = places.get("open_edges") or places.get("non_manifold_edges", ())
@@ -119,8 +120,8 @@ def _summary(found: Percentiles) -> report.ThicknessSummary:
 
 def _orientation(found: Orientation | None) -> report.Orientation:
     if found is None:
-        nothing = None, None, None
-        return report.Orientation(0, report.OrientationScore(*nothing), report.BestOrientation(None, *nothing))
+        empty = None, None, None
+        return report.Orientation(0, report.OrientationScore(*empty), report.BestOrientation(None, *empty))
     best = report.BestOrientation(None, None, None, None)
     if found.best is not None:
         best = report.BestOrientation(_point(found.best.down), *_scores(found.best))

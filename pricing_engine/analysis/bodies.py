@@ -1,4 +1,4 @@
-"""How the bodies of a model lie to one another: loose pieces, and shells that may be solid or cavities."""
+"""Relations between the bodies of a model: separate pieces, and nested shells that may be solid or cavities."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from pricing_engine.mesh.shells import CRUMB, Shells, find_shells
 
 @dataclass(frozen=True, slots=True)
 class Bodies:
-    """``pieces``: parts that neither touch nor overlap one another, with a place on each, the largest first, and the
-    longest side (mm) of the box of any. ``nested``: shells that lie wholly in another with the same side out, and cross
-    none; ``side`` (F,) int8 is 1 or -1, the side out, on their facets, and 0 on all others. Not ``complete``: it took
-    too much work to tell.
+    """``pieces``: parts that neither touch nor overlap one another, with a location on each, the largest first, and the
+    longest side (mm) of any piece's box. ``nested``: shells that lie entirely in another of the same orientation and
+    cross none; ``side`` (F,) int8 is their orientation, 1 or -1, on their facets, and 0 on all others. Not
+    ``complete``: the search exceeded its budget.
     """
 
     complete: bool
@@ -40,7 +40,7 @@ ONE_BODY = Bodies(complete=True)
 
 
 def relate_bodies(mesh: Mesh, topology: Topology, bvh: Bvh, pairs: Pairs, threads: int) -> Bodies:
-    """Relate the bodies of a mended mesh; ``pairs`` are of its facets. One body is one piece, at no cost."""
+    """Relate the bodies of a repaired mesh; ``pairs`` are of its facets. A single body returns at once."""
     if topology.bodies == 1:
         return ONE_BODY
     volumes = np.abs(body_volumes(mesh, topology.facet_body, topology.bodies, threads))
@@ -51,29 +51,29 @@ def relate_bodies(mesh: Mesh, topology: Topology, bvh: Bvh, pairs: Pairs, thread
     if nesting is None:
         return Bodies(complete=False)
     count, places, longest = _pieces(mesh, shells, nesting)
-    held = np.flatnonzero(_doubtful(shells, nesting))
+    nested = np.flatnonzero(_doubtful(shells, nesting))
     side = None
-    if len(held):
-        side = np.where(np.isin(shells.of_facet, held), shells.side[shells.of_facet], np.int8(0))
-    where = facet_places(mesh, first_members(shells.of_facet, shells.count)[spread(held)])
-    return Bodies(True, count, places, longest, len(held), where, side)
+    if len(nested):
+        side = np.where(np.isin(shells.of_facet, nested), shells.side[shells.of_facet], np.int8(0))
+    where = facet_places(mesh, first_members(shells.of_facet, shells.count)[spread(nested)])
+    return Bodies(True, count, places, longest, len(nested), where, side)
 
 
 def _doubtful(shells: Shells, nesting: Nesting) -> NDArray[np.bool_]:
-    """Shells whose holder has the same side out, both closed and of bodies that share no edge."""
+    """Return the shells (S,) bool whose holder has the same orientation, both closed and without a common edge."""
     holder = nesting.holder
-    alike = (shells.side == shells.side[holder]) & (shells.side != 0) & (shells.body != shells.body[holder])
-    doubtful: NDArray[np.bool_] = nesting.enclosed & alike & shells.closed & shells.closed[holder]
+    same_side = (shells.side == shells.side[holder]) & (shells.side != 0) & (shells.body != shells.body[holder])
+    doubtful: NDArray[np.bool_] = nesting.enclosed & same_side & shells.closed & shells.closed[holder]
     return doubtful
 
 
 def _pieces(mesh: Mesh, shells: Shells, nesting: Nesting) -> tuple[int, Places, float | None]:
-    """How many pieces there are, a place on each of the largest, and the longest side of one's box."""
-    holder, held = nesting.holder, np.flatnonzero(nesting.holder >= 0)
-    loose = (shells.side[held] > 0) & (shells.side[holder[held]] < 0)  # a solid in a cavity
-    held = held[~loose]
+    """Return the number of pieces, a location on each of the largest, and the longest side of any piece's box."""
+    holder, nested = nesting.holder, np.flatnonzero(nesting.holder >= 0)
+    separate = (shells.side[nested] > 0) & (shells.side[holder[nested]] < 0)  # a solid in a cavity
+    nested = nested[~separate]
     _, first_of_body = np.unique(shells.body, return_index=True)
-    links = [nesting.near, np.stack([held, holder[held]], axis=1)]
+    links = [nesting.near, np.stack([nested, holder[nested]], axis=1)]
     links.append(np.stack([np.arange(shells.count), first_of_body[shells.body]], axis=1))
     piece = np.empty(shells.count, np.int64)
     join_vertices(np.concatenate(links).astype(np.int64), piece)  # type: ignore[no-untyped-call]
@@ -83,9 +83,9 @@ def _pieces(mesh: Mesh, shells: Shells, nesting: Nesting) -> tuple[int, Places, 
     order = order[shells.side[order] != 0]
     if len(order) == 0:
         return 1, (), None
-    _, begins = np.unique(piece[order], return_index=True)
-    low, high = np.minimum.reduceat(boxes[order, :3], begins), np.maximum.reduceat(boxes[order, 3:], begins)
-    leading = order[begins]
+    _, starts = np.unique(piece[order], return_index=True)
+    low, high = np.minimum.reduceat(boxes[order, :3], starts), np.maximum.reduceat(boxes[order, 3:], starts)
+    leading = order[starts]
     leading = leading[np.argsort(-shells.size[leading], kind="stable")][:MOST_PLACES]
     places = facet_places(mesh, first_members(shells.of_facet, shells.count)[leading])
-    return len(begins), places, float((high - low).max())
+    return len(starts), places, float((high - low).max())

@@ -1,4 +1,4 @@
-"""What a measurement says about making the part: findings with a limit, a figure and a place."""
+"""Derive checks from the measurements: findings with a limit, a measured value and locations."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pricing_engine.analysis.bodies import ONE_BODY, Bodies
+from pricing_engine.analysis.progress import Stage
 from pricing_engine.analysis.schema import Check, Geometry, Integrity, Point, Severity, Slices, Thickness
-from pricing_engine.analysis.slices import MOST_LAYERS
+from pricing_engine.analysis.slices import MAX_LAYERS
 from pricing_engine.analysis.units import doubt_unit
 from pricing_engine.mesh.raw_mesh import WARNING_NOTES
 from pricing_engine.mesh.repair import TURNED, UNDECIDED
 
 _OVERLAP_SHARE = 0.0005  # 0.1 % in words
-_LEAST_MM3 = 0.005  # 0.01 mm3 in words: what would read 0.00 is not said
+_MIN_MM3 = 0.005  # 0.01 mm3 in words: values that would print as 0.00 are not reported
 _THIN_LIMIT_MM = 0.8
 _THIN_SHARE = 0.01
 
-_MOST_NAMED = 4  # places of pieces that a sentence names
+_MAX_NAMED = 4  # locations of pieces that a message lists
 
 Places = Mapping[str, tuple[Point, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What checks look at beside the sections of an Analysis.
+    """Inputs of the checks that are not in the sections of an Analysis.
 
-    ``unit`` that the file was read in; ``bodies``; the volumes (mm3) ``if_solid`` and ``if_cavity`` of what lies nested
-    in them; ``turned_doubtful``: a shell that was turned may be meant otherwise; ``odd_edges``: of an odd number of
-    facets, in the mended mesh.
+    ``unit``: the unit that the file was read in; ``if_solid`` and ``if_cavity``: the volumes (mm3) if nested shells
+    are solid or cavities; ``turned_doubtful``: a flipped shell may be intended as a cavity; ``odd_edges``: edges of
+    the repaired mesh with an odd number of facets.
     """
 
     unit: str = "mm"
@@ -50,10 +51,10 @@ def find_checks(
     not_measured: Collection[str] = (),
     shape: Shape | None = None,
 ) -> tuple[Check, ...]:
-    """All findings, in a fixed order.
+    """Return all findings, in a fixed order.
 
-    ``where`` maps a check's code to points on the model (mm); ``estimated``: the volume is one of an open surface;
-    ``not_measured``: stages that ended at their budget of work. A repair's places are under ``repaired:`` and its code.
+    ``where`` maps a check's code to points on the model (mm); a repair's points are under ``repaired:CODE``.
+    ``estimated``: the volume is that of an open surface; ``not_measured``: stages that exceeded their budget.
     """
     shape = shape or Shape()
     found = [
@@ -139,17 +140,18 @@ def _body_checks(geometry: Geometry, shape: Shape) -> Iterator[Check]:
     if not bodies.complete and geometry.volume_mm3 is not None:
         text = "too many shells lie in or on one another to tell which are cavities and which pieces are loose"
         yield Check("cavity_or_solid_unknown", "warning", text)
-    if bodies.nested and (solid is None or cavity is None or solid - cavity >= _LEAST_MM3):
+    if bodies.nested and (solid is None or cavity is None or solid - cavity >= _MIN_MM3):
         what = "a shell lies" if bodies.nested == 1 else f"{bodies.nested:,} shells lie"
         text = f"{what} wholly inside another with the same side out: solid or cavity? the volume is "
         text += f"{_volume(solid)} if solid, {_volume(cavity)} if a cavity"
         difference = None if solid is None or cavity is None else solid - cavity
         yield Check("cavity_or_solid", "warning", text, difference, 0.0, bodies.nested_places)
     if bodies.pieces > 1:
-        named = ", ".join(f"({x:.1f}, {y:.1f}, {z:.1f})" for x, y, z in bodies.piece_places[:_MOST_NAMED])
-        more = ", ..." if bodies.pieces > _MOST_NAMED else ""
+        positions = ", ".join(f"({x:.1f}, {y:.1f}, {z:.1f})" for x, y, z in bodies.piece_places[:_MAX_NAMED])
+        more = ", ..." if bodies.pieces > _MAX_NAMED else ""
         text = (
-            f"{bodies.pieces:,} separate pieces, none touching another, at {named}{more} mm: they are priced together"
+            f"{bodies.pieces:,} separate pieces, none touching another, at {positions}{more} mm: "
+            "they are priced together"
         )
         yield Check("separate_pieces", "info", text, float(bodies.pieces), 1.0, bodies.piece_places)
 
@@ -180,7 +182,7 @@ def _layer_checks(geometry: Geometry, slices: Slices) -> Iterator[Check]:
     if _too_high(geometry, slices):
         text = f"the model is too high for layers of {slices.layer_height_mm:g} mm: they were not measured"
         yield Check("too_many_layers", "warning", text)
-    if (slices.trapped_volume_mm3 or 0.0) >= _LEAST_MM3:
+    if (slices.trapped_volume_mm3 or 0.0) >= _MIN_MM3:
         text = f"{slices.trapped_volume_mm3:.2f} mm3 of space has no way out: resin, powder or investment stays in it"
         yield Check("trapped_volume", "warning", text, slices.trapped_volume_mm3, 0.0)
     if slices.islands:
@@ -197,18 +199,18 @@ def _too_high(geometry: Geometry, slices: Slices) -> bool:
     low, high = geometry.bbox_min_mm, geometry.bbox_max_mm
     if slices.layers is not None or geometry.volume_mm3 is None or low is None or high is None:
         return False
-    return (high[2] - low[2]) / slices.layer_height_mm > MOST_LAYERS
+    return (high[2] - low[2]) / slices.layer_height_mm > MAX_LAYERS
 
 
 def _budget_checks(geometry: Geometry, slices: Slices, not_measured: Collection[str]) -> Iterator[Check]:
-    """What took more work than any model that can be made: a person has to look."""
+    """Report stages whose work exceeded that of any manufacturable model: they need a manual review."""
     why = "too many facets lie in, on or across one another"
     messages = {
-        "thickness": f"the wall thickness was not measured: {why}",
-        "orientation": f"the best orientation was not found: {why}",
-        "slices": f"islands and trapped space were not measured: {why}, or reach through thousands of layers",
-        "finishing": f"how much of the surface a tool reaches was not measured: {why}",
+        Stage.THICKNESS: f"the wall thickness was not measured: {why}",
+        Stage.ORIENTATION: f"the best orientation was not found: {why}",
+        Stage.SLICES: f"islands and trapped space were not measured: {why}, or reach through thousands of layers",
+        Stage.FINISHING: f"how much of the surface a tool reaches was not measured: {why}",
     }
     for stage, message in messages.items():
-        if stage in not_measured and not (stage == "slices" and _too_high(geometry, slices)):
+        if stage in not_measured and not (stage is Stage.SLICES and _too_high(geometry, slices)):
             yield Check(f"{stage}_not_measured", "warning", message)

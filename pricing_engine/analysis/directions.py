@@ -1,4 +1,4 @@
-"""Directions that may be down, and how far a model reaches along each."""
+"""Candidate directions for down, and the extent of a model along each."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _GRAIN = 16_384
 
 
 def candidate_directions(hull_directions: Floats) -> Floats:
-    """(>= 500, 3): the given direction, the other axes, hull faces, and a Fibonacci sphere for the rest."""
+    """Return unit directions (>= 500, 3): down as given, the other axes, hull faces, and a Fibonacci sphere."""
     axes = np.array([[0, 0, -1], [0, 0, 1], [-1, 0, 0], [1, 0, 0], [0, -1, 0], [0, 1, 0]], np.float64)
     faces = hull_directions[:_HULL_FACES]
     faces = faces[(np.abs(faces).max(axis=1) < 1 - 1e-12)] if len(faces) else faces.reshape(0, 3)
     count = CANDIDATES - len(axes) - len(faces)
     k = np.arange(count) + 0.5
-    z, turn = 1 - 2 * k / count, np.pi * (1 + np.sqrt(5)) * k
+    z, angle = 1 - 2 * k / count, np.pi * (1 + np.sqrt(5)) * k
     ring = np.sqrt(1 - z * z)
-    return np.vstack([axes, faces, np.column_stack([ring * np.cos(turn), ring * np.sin(turn), z])])
+    return np.vstack([axes, faces, np.column_stack([ring * np.cos(angle), ring * np.sin(angle), z])])
 
 
 def extents(vertices: Floats, centre: Floats, directions: Floats, threads: int) -> tuple[Floats, Floats]:
-    """For each direction the greatest (vertex - centre) . direction and the whole range, mm."""
+    """Return for each direction the maximum of (vertex - centre) . direction and its range, mm."""
     shape = chunk_count(len(vertices), _GRAIN), len(directions)
-    least, most = np.full(shape, np.inf), np.full(shape, -np.inf)
+    lowest, highest = np.full(shape, np.inf), np.full(shape, -np.inf)
     run_ranges(
         height_ranges,
         len(vertices),
@@ -38,15 +38,15 @@ def extents(vertices: Floats, centre: Floats, directions: Floats, threads: int) 
         vertices,
         centre,
         np.ascontiguousarray(directions.T),
-        least,
-        most,
+        lowest,
+        highest,
     )
-    deepest = most.max(axis=0)
-    return deepest, deepest - least.min(axis=0)
+    deepest = highest.max(axis=0)
+    return deepest, deepest - lowest.min(axis=0)
 
 
 def frames(directions: Floats) -> Floats:
-    """(D, 9): two unit vectors across each direction and the direction, a right-handed frame."""
+    """Return right-handed frames (D, 9): two unit vectors perpendicular to each direction, and the direction."""
     axis = np.eye(3)[np.argmin(np.abs(directions), axis=1)]
     u = np.cross(axis, directions)
     u /= np.linalg.norm(u, axis=1, keepdims=True)
@@ -54,6 +54,6 @@ def frames(directions: Floats) -> Floats:
 
 
 def model_size(mesh: Mesh) -> float:
-    """The longest side of the model's box, mm."""
+    """Return the longest side of the model's box, mm."""
     low, high = mesh.box()
     return float((high - low).max())

@@ -1,8 +1,8 @@
-"""Where the parts of a stage run: on this process's threads, or wherever another Spread takes them.
+"""Executors decide where the parts of a stage run: on the threads of this process or elsewhere.
 
-A heavy stage is a function ``part(lo, hi, threads, *arguments)`` over a range, whose boundaries lie at multiples of a
-grain that the input alone decides. However the whole range is cut, joining the parts' results in order gives the same
-bits, so a cluster and a single thread agree.
+A heavy stage is a function ``part(lo, hi, threads, *arguments)`` over a range, split at multiples of a grain that
+depends on the input alone. Joining the results in order gives the same bits for any split, so a cluster and a single
+thread agree.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ Results = Callable[[], list[T]]
 
 
 class StageExecutor(Protocol):
-    """Runs parts. ``threads``: for what runs right here."""
+    """Runs the parts of stages. ``threads``: number of threads for work in this process."""
 
     threads: int
 
-    def hold(self, value: T) -> T:
-        """``value``, ready to be an argument of many parts; what comes back may only be passed to :meth:`start`."""
+    def share(self, value: T) -> T:
+        """Prepare ``value`` as an argument of many parts; pass the result only to :meth:`submit`."""
 
-    def start(self, stage: str, part: Part[T], count: int, grain: int, *arguments: Any) -> Results[T]:
-        """Begin ``part`` over ``[0, count)`` in ranges of ``grain`` or more, after those of stages begun before.
+    def submit(self, stage: str, part: Part[T], count: int, grain: int, *arguments: Any) -> Results[T]:
+        """Submit ``part`` over ``[0, count)`` in ranges of at least ``grain``, after the stages submitted earlier.
 
-        Call the answer, once, for the results in order.
+        Call the returned function once to wait for the results, in order.
         """
 
 
 class ThreadExecutor:
-    """All of a range as one part, on the threads of this process, when its results are asked for."""
+    """Runs a whole range as one part, on the threads of this process, when its results are requested."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
 
-    def hold(self, value: T) -> T:
-        """``value`` itself."""
+    def share(self, value: T) -> T:
+        """Return ``value`` itself."""
         return value
 
-    def start(self, stage: str, part: Part[T], count: int, grain: int, *arguments: Any) -> Results[T]:
-        """Nothing runs before the answer is called."""
+    def submit(self, stage: str, part: Part[T], count: int, grain: int, *arguments: Any) -> Results[T]:
+        """Return a function that runs the part when called."""
         return lambda: [part(0, count, self.threads, *arguments)]

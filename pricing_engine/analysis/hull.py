@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.mesh import Floats, Mesh
 
-_FLAT = 1e-12  # a hull of less than this share of its box is flat up to rounding
+_FLAT = 1e-12  # a hull with less than this share of its box is flat up to rounding
 
-_COPLANAR = 1e-6  # normals and areas that agree so far are taken as equal
+_COPLANAR = 1e-6  # normals and areas within this tolerance count as equal
 
 
 @dataclass(frozen=True, slots=True)
 class Hull:
-    """``normals`` (K, 3) unit outward and ``areas`` (K,) mm2 of its triangles; ``volume`` in mm3."""
+    """Outward unit ``normals`` (K, 3) and ``areas`` (K,) mm2 of the hull's triangles; ``volume`` in mm3."""
 
     normals: Floats
     areas: Floats
@@ -24,7 +24,7 @@ class Hull:
 
 
 def convex_hull(mesh: Mesh) -> Hull | None:
-    """The hull of the mesh's vertices; None where they lie in a plane, on a line or in a point. O(n log n)."""
+    """Return the convex hull of the mesh's vertices; None if they are coplanar. O(n log n)."""
     from manifold3d import Manifold
 
     low, high = mesh.box()
@@ -44,24 +44,24 @@ def convex_hull(mesh: Mesh) -> Hull | None:
 
 
 def _sorted(points: Floats, corners: NDArray[np.integer]) -> Floats:
-    """(n, 3, 3) in the order of their coordinates: manifold3d's own order changes with its threads, from run to run."""
+    """Return triangles (n, 3, 3) sorted by coordinates: manifold3d's own order varies with its threads."""
     order = np.lexsort(points.T[::-1])
-    number = np.empty(len(points), np.int64)
-    number[order] = np.arange(len(points))
-    ranks = number[corners]
-    turned = ranks[np.arange(len(ranks))[:, None], (ranks.argmin(axis=1)[:, None] + np.arange(3)) % 3]
-    ordered: Floats = points[order][turned[np.lexsort(turned.T[::-1])]]
+    rank = np.empty(len(points), np.int64)
+    rank[order] = np.arange(len(points))
+    ranked = rank[corners]
+    rotated = ranked[np.arange(len(ranked))[:, None], (ranked.argmin(axis=1)[:, None] + np.arange(3)) % 3]
+    ordered: Floats = points[order][rotated[np.lexsort(rotated.T[::-1])]]
     return ordered
 
 
 def largest_faces(hull: Hull | None) -> Floats:
-    """Unit outward normals (K, 3) of the hull's faces, coplanar triangles taken together, largest first."""
+    """Return outward unit normals (K, 3) of the hull's faces, coplanar triangles merged, largest first."""
     if hull is None:
         return np.empty((0, 3))
     keys = np.rint(hull.normals / _COPLANAR)
-    steps = 2 * round(1 / _COPLANAR) + 1  # one number of all three, as far as 64 bits go: half the time of by rows
-    joined = ((keys[:, 0] + steps // 2) * steps + keys[:, 1] + steps // 2).astype(np.int64) * steps
-    _, first, face = np.unique(joined + keys[:, 2].astype(np.int64), return_index=True, return_inverse=True)
+    steps = 2 * round(1 / _COPLANAR) + 1  # all three packed into 64 bits: half the time of unique rows
+    packed = ((keys[:, 0] + steps // 2) * steps + keys[:, 1] + steps // 2).astype(np.int64) * steps
+    _, first, face = np.unique(packed + keys[:, 2].astype(np.int64), return_index=True, return_inverse=True)
     areas = np.bincount(face.ravel(), weights=hull.areas)
     order = np.lexsort((*keys[first].T, -np.rint(areas / (_COPLANAR * areas.max()))))
     return np.ascontiguousarray(hull.normals[first[order]])

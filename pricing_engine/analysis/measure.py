@@ -1,4 +1,4 @@
-"""Measure a model file: load it, run every stage once, assemble one immutable Analysis."""
+"""Measure a model file: load it, run every stage once and assemble one immutable Analysis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis.assemble import assemble
 from pricing_engine.analysis.executor import StageExecutor, ThreadExecutor
-from pricing_engine.analysis.progress import PartialAnalysis
+from pricing_engine.analysis.progress import PartialAnalysis, Stage
 from pricing_engine.analysis.schema import Analysis
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.analysis.stages import Stopwatch, run_stages
@@ -27,7 +27,7 @@ __all__ = ["Measured", "Settings", "analysis_id", "measure"]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The Analysis, and what only a picture needs: the repaired mesh and the sphere thickness of its facets (F,) mm."""
+    """The Analysis, and for rendering the repaired mesh and the sphere thickness of its facets (F,) in mm."""
 
     analysis: Analysis
     mesh: Mesh
@@ -35,7 +35,7 @@ class Measured:
 
 
 def analysis_id(sha256: str, unit: str | None, settings: Settings) -> str:
-    """Hash of all that an analysis depends on: the model's bytes, the unit, the settings and the engine version."""
+    """Return the hash of an analysis's inputs: the model's bytes, the unit, the settings and the engine version."""
     key = {"engine": ENGINE_VERSION, "model": sha256, "unit": unit or "mm", "settings": asdict(settings)}
     return "sha256:" + hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
@@ -45,22 +45,22 @@ def measure(
     unit: str | None,
     settings: Settings,
     threads: int | None,
-    spread_for: Callable[[int], StageExecutor | None] = lambda facets: None,
-    tell: Callable[[PartialAnalysis], None] | None = None,
+    executor_for: Callable[[int], StageExecutor | None] = lambda facets: None,
+    on_progress: Callable[[PartialAnalysis], None] | None = None,
 ) -> Measured:
     """Read and measure the model at ``path``.
 
-    ``unit``: mm, cm, m or in for formats that carry none. ``threads``: None for all cores; the numbers are the same for
-    any. ``spread_for`` is asked, with the number of facets, where else the heavy stages shall run, if anywhere.
-    ``tell`` hears what is known as stages end. Raises :class:`ModelError` where the model can't be read. O(n log n) in
-    the number of facets.
+    ``unit``: mm, cm, m or in for formats without a unit. ``threads``: None for all cores; the numbers are the same for
+    any value. ``executor_for`` returns the executor of the heavy stages for a number of facets, or None for the threads
+    of this process. ``on_progress`` receives the partial analysis after each stage. Raises :class:`ModelError` if the
+    model can't be read. O(n log n) in the number of facets.
     """
     threads = threads or default_threads()
-    watch = Stopwatch()
-    with watch.stage("total"):
-        with watch.stage("load"):
+    stopwatch = Stopwatch()
+    with stopwatch.stage(Stage.TOTAL):
+        with stopwatch.stage(Stage.LOAD):
             loaded = load_model(path, unit, threads)
-        spread = spread_for(loaded.mesh.facet_count) or ThreadExecutor(threads)
-        found = run_stages(loaded.mesh, settings, spread, watch, tell)
-    identity = analysis_id(loaded.sha256, unit, settings)
-    return Measured(assemble(identity, loaded, settings, found, watch.seconds), found.sound.mesh, found.walls.facet_mm)
+        executor = executor_for(loaded.mesh.facet_count) or ThreadExecutor(threads)
+        found = run_stages(loaded.mesh, settings, executor, stopwatch, on_progress)
+    analysis = assemble(analysis_id(loaded.sha256, unit, settings), loaded, settings, found, stopwatch.seconds)
+    return Measured(analysis, found.repaired.mesh, found.walls.facet_mm)

@@ -1,4 +1,4 @@
-"""Which way down needs the least support, of five hundred directions or more (:mod:`support_search`)."""
+"""Find the orientation with the least support among at least five hundred directions (:mod:`support_search`)."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """``candidates`` directions scored; the pose as given (down is -z) and the best of all.
+    """The number of ``candidates`` scored, the pose as given (down is -z) and the best one.
 
-    ``best`` is None where the search could not be finished within its budget.
+    ``best`` is None if the search exceeded its budget.
     """
 
     candidates: int
@@ -43,7 +43,7 @@ class Orientation:
 def search_orientations(
     mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, hull_directions: Floats, threads: int
 ) -> Orientation | None:
-    """The given and the best direction down; None where even the given one takes more than its budget.
+    """Return the given and the best direction down; None if even the given one exceeds the budget.
 
     ``hull_directions`` (K, 3): unit normals of hull faces, largest first (:func:`hull.largest_faces`). Scores are
     compared after rounding to 1e-6 of the model's size: least support, then overhang, then height, then index.
@@ -51,8 +51,8 @@ def search_orientations(
     search = search_support(mesh, bvh, boundary, layer_height, candidate_directions(hull_directions), threads)
     size = model_size(mesh)
     if size == 0:
-        nothing = Pose(search.directions[0], 0.0, 0.0, 0.0)
-        return Orientation(len(search.directions), nothing, nothing)
+        empty = Pose(search.directions[0], 0.0, 0.0, 0.0)
+        return Orientation(len(search.directions), empty, empty)
     if not search.finished:
         if np.isinf(search.volumes[0]):
             return None
@@ -60,13 +60,13 @@ def search_orientations(
         return Orientation(1, _pose(search, 0, area), None)
     rounded = np.rint(search.volumes / (ROUND * size**3))
     tied = np.flatnonzero(rounded == rounded.min())
-    asked = search.directions[np.append(0, tied)]  # one pass over the facets for the given direction and these
-    found = overhang_areas(mesh, boundary, layer_height, asked, threads)
-    given_area, areas = found[0], found[1:]
+    compared = search.directions[np.append(0, tied)]  # one pass over the facets for the given direction and these
+    found = overhang_areas(mesh, boundary, layer_height, compared, threads)
+    as_given_area, areas = found[0], found[1:]
     order = np.lexsort((tied, np.rint(search.heights[tied] / (ROUND * size)), np.rint(areas / (ROUND * size**2))))
     best = int(order[0])
-    given = _pose(search, 0, given_area)
-    return Orientation(len(search.directions), given, _pose(search, int(tied[best]), areas[best]))
+    as_given = _pose(search, 0, as_given_area)
+    return Orientation(len(search.directions), as_given, _pose(search, int(tied[best]), areas[best]))
 
 
 def _pose(search: Search, index: int, area: float) -> Pose:
@@ -74,11 +74,11 @@ def _pose(search: Search, index: int, area: float) -> Pose:
 
 
 def overhang_areas(mesh: Mesh, boundary: Boundary, layer_height: float, directions: Floats, threads: int) -> Floats:
-    """Area (mm2) of overhangs for ``directions`` (D, 3), in float64."""
+    """Return the area (mm2) of overhangs for ``directions`` (D, 3), in float64."""
     low, high = mesh.box()
     centre = (low + high) / 2
     deepest, _ = extents(mesh.vertices, centre, directions, threads)
-    rest = deepest + directions @ centre - layer_height / 2 - ROUND * float((high - low).max())
+    resting_height = deepest + directions @ centre - layer_height / 2 - ROUND * float((high - low).max())
     total = np.zeros(len(directions))
     pieces = boundary.pieces.reshape(-1, 3)
     for points, triangles, whole in (
@@ -96,7 +96,7 @@ def overhang_areas(mesh: Mesh, boundary: Boundary, layer_height: float, directio
             triangles,
             whole,
             np.ascontiguousarray(directions.T),
-            rest,
+            resting_height,
             OVERHANG_COSINE,
             parts,
         )

@@ -1,8 +1,8 @@
-"""The Analysis: all that is measured on a model, as plain immutable data.
+"""The Analysis: all measurements of a model as immutable data.
 
-The tree mirrors the schema ``facet.analysis/1`` of the public interface field by field, so ``to_dict`` is what
+The classes mirror the schema ``facet.analysis/1`` of the public interface field by field, and ``to_dict`` returns what
 ``facet inspect --json`` prints. Lengths are mm, areas mm2, volumes mm3, times s. A value that could not be measured is
-None, never a guess. Floats pass through untouched: what is written is what was measured, to the last bit.
+None. Floats keep every bit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class AnalysisFormatError(ValueError):
 
 @dataclass(frozen=True)
 class Model:
-    """What was read: the file's digest, the format found in its content, and the welded mesh's counts."""
+    """The file's digest, the format detected from its content, and the welded mesh's counts."""
 
     sha256: str
     format: str
@@ -40,7 +40,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Repair:
-    """What was mended, and how many times."""
+    """A kind of repair, and how often it was applied."""
 
     code: str
     count: int
@@ -48,7 +48,7 @@ class Repair:
 
 @dataclass(frozen=True)
 class Integrity:
-    """How sound the welded, unrepaired mesh is; counts of edges and facets."""
+    """Defects of the welded, unrepaired mesh; counts of edges and facets."""
 
     watertight: bool
     winding_consistent: bool
@@ -67,8 +67,8 @@ class Integrity:
 class Geometry:
     """Volumes, areas, box and centre of mass.
 
-    ``volume_mm3`` counts overlaps once and leaves cavities out; ``surface_area_mm2`` is the area of that solid, without
-    what overlapping shells hide in each other, where ``area_mm2`` is that of all facets.
+    ``volume_mm3`` counts overlaps once and excludes cavities; ``surface_area_mm2`` is the area of that solid, without
+    the surface hidden inside overlapping shells; ``area_mm2`` is the area of all facets.
     """
 
     signed_volume_mm3: float | None
@@ -83,7 +83,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class ThicknessSummary:
-    """Least value and percentiles over the facets that have one."""
+    """Minimum and percentiles over the facets with a value."""
 
     min_mm: float | None
     p05_mm: float | None
@@ -92,7 +92,7 @@ class ThicknessSummary:
 
 @dataclass(frozen=True)
 class Thickness:
-    """Wall thickness by ray and by sphere; ``thin_area_fraction`` maps a limit ("0.8", mm) to a share of area."""
+    """Wall thickness by ray and by sphere; ``thin_area_fraction`` maps a limit ("0.8", mm) to a share of the area."""
 
     ray: ThicknessSummary
     sphere: ThicknessSummary
@@ -101,7 +101,7 @@ class Thickness:
 
 @dataclass(frozen=True)
 class OrientationScore:
-    """What the model needs when printed as it is given."""
+    """Support, overhang and height of the model printed as given."""
 
     support_volume_mm3: float | None
     overhang_area_mm2: float | None
@@ -110,7 +110,7 @@ class OrientationScore:
 
 @dataclass(frozen=True)
 class BestOrientation:
-    """What the model needs when ``down`` (unit direction in the model's frame) points at the platform."""
+    """Support, overhang and height with ``down`` (unit direction in the model's frame) towards the platform."""
 
     down: Point | None
     support_volume_mm3: float | None
@@ -120,7 +120,7 @@ class BestOrientation:
 
 @dataclass(frozen=True)
 class Orientation:
-    """The given and the best of ``candidates`` orientations."""
+    """The orientation as given and the best of ``candidates``."""
 
     candidates: int
     as_given: OrientationScore
@@ -142,14 +142,14 @@ class Slices:
 
 @dataclass(frozen=True)
 class Finishing:
-    """``reach_area_fraction`` maps a ball's radius ("1.5", mm) to the share of area it can touch from outside."""
+    """``reach_area_fraction`` maps a ball's radius ("1.5", mm) to the share of the area it can touch from outside."""
 
     reach_area_fraction: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: what was measured, against which limit, and where on the model."""
+    """A finding: the measured value, its limit, and locations on the model."""
 
     code: str
     severity: Severity
@@ -161,7 +161,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything measured on one model under one unit, one set of settings and one engine version."""
+    """All measurements of one model with one unit, one set of settings and one engine version."""
 
     engine_version: str
     analysis_id: str
@@ -177,21 +177,21 @@ class Analysis:
     schema: str = SCHEMA
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON-ready tree, ``schema`` first, then in the order of the public interface."""
-        tree: dict[str, Any] = _encode(self)
-        return {"schema": tree.pop("schema"), **tree}
+        """Return the JSON-ready document, ``schema`` first, then in the order of the public interface."""
+        document: dict[str, Any] = _encode(self)
+        return {"schema": document.pop("schema"), **document}
 
     @classmethod
-    def from_dict(cls, tree: Mapping[str, Any]) -> Analysis:
-        """Rebuild what ``to_dict`` gave; raises AnalysisFormatError, naming the place, on anything else."""
-        if not isinstance(tree, Mapping) or tree.get("schema") != SCHEMA:
+    def from_dict(cls, document: Mapping[str, Any]) -> Analysis:
+        """Rebuild the Analysis from a document of ``to_dict``; raises AnalysisFormatError with the field's path."""
+        if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
             raise AnalysisFormatError(f"not an analysis of schema {SCHEMA}")
-        decoded: Analysis = _decode(cls, tree, "analysis")
+        decoded: Analysis = _decode(cls, document, "analysis")
         return decoded
 
 
 def _encode(value: Any) -> Any:
-    """Turn dataclasses into dicts, tuples into lists and numpy scalars into Python's own."""
+    """Convert dataclasses to dicts, tuples to lists and numpy scalars to Python numbers."""
     if is_dataclass(value):
         return {f.name: _encode(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
@@ -208,12 +208,12 @@ def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _decode(kind: Any, tree: Any, place: str) -> Any:
+def _decode(kind: Any, document: Any, place: str) -> Any:
     """Rebuild the dataclass ``kind`` from a mapping with exactly its fields."""
     hints = _hints(kind)
-    if not isinstance(tree, Mapping) or set(tree) != set(hints):
+    if not isinstance(document, Mapping) or set(document) != set(hints):
         raise AnalysisFormatError(f"{place}: expected the keys {', '.join(hints)}")
-    return kind(**{name: _decode_value(hint, tree[name], f"{place}.{name}") for name, hint in hints.items()})
+    return kind(**{name: _decode_value(hint, document[name], f"{place}.{name}") for name, hint in hints.items()})
 
 
 def _decode_value(hint: Any, value: Any, place: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a caller may choose about measuring."""
+"""Settings of a measurement."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Part of the analysis id: other settings, another analysis."""
+    """Settings are part of the analysis id: other settings give another analysis."""
 
     layer_height_mm: float = 0.05
     reach_radii_mm: tuple[float, ...] = (1.5, 3.0)

@@ -1,9 +1,9 @@
-"""The solid that a surface encloses: which part of the surface bounds it, its volume and its centre of mass.
+"""The solid that a surface encloses: the part of the surface that bounds it, its volume and its centre of mass.
 
 The solid is where the winding number is at least 1: overlapping shells count once and a reversed inner shell is a
-cavity. Facets that cross others are cut (:mod:`kernels.solid.arrangement`); the others form patches, over
-which the winding number outside is constant, so one ray decides a patch. Surfaces with holes are closed first: their
-rim is joined to a point in the middle of each group of connected rim edges.
+cavity. Facets that cross others are cut (:mod:`kernels.solid.arrangement`); the others form patches with a constant
+winding number outside, so one ray decides a patch. Surfaces with holes are closed first: the rim edges of each
+connected group are joined to a point in its middle.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
 from pricing_engine.kernels.topology.caps import close_rims
 from pricing_engine.kernels.topology.patches import edge_order, join_patches, largest_members
 
-MOST_CUT_WORK = 1e8
-"""Sum over facets of the square of their crossings: 5 s of cutting and a few million pieces, at most.
+MAX_CUT_WORK = 1e8
+"""Limit of the sum over facets of their squared crossings: 5 s of cutting and a few million pieces, at most.
 
 A row of 1,000 overlapping balls of 80 facets makes 6e6, 200 random tetrahedra in one box 5e7.
 """
 
-CUT_UNITS_PER_FACET, LEAST_CUT_UNITS = 128.0, 200_000_000
-"""Steps of cutting, 10 ns each: n log2 n times the first, at least the second. Segments that cross each other in a
-facet cost up to the cube of their number, which :data:`MOST_CUT_WORK` does not see.
+CUT_UNITS_PER_FACET, MIN_CUT_UNITS = 128.0, 200_000_000
+"""Limit of cutting steps, 10 ns each: n log2 n times the first, at least the second. Segments that cross each other in
+a facet cost up to the cube of their number, which :data:`MAX_CUT_WORK` does not include.
 """
 
-_CUT_SHARE, _CUT_BATCH = 8, 16  # what a chunk may spend of that, and chunks between looks at the sum
+_CUT_SHARE, _CUT_BATCH = 8, 16  # a chunk's share of that (divisor), and chunks between checks of the sum
 _CRACK = 1e-6
 _GRAIN_PAIRS = 16384
 _GRAIN_CUT = 64
 
 
 def classify(mesh: Mesh, bvh: Bvh, pairs: Pairs, closed: bool, facet_body: Ints, threads: int) -> Boundary | None:
-    """Which part of ``mesh`` bounds the region with winding number at least 1; None for a tangle.
+    """Return the part of ``mesh`` that bounds the region with winding number at least 1; None for a tangle.
 
-    A tangle has more pairs of facets than are kept, or more crossings than can be cut or more bodies on one another
-    than can be told apart in bounded time (:data:`MOST_CUT_WORK`, :data:`CUT_UNITS_PER_FACET`). ``pairs``: of facets
-    that may cross or touch, from ``find_pairs``. ``closed``: every edge is in exactly two facets, in opposite
-    directions. ``facet_body`` (F,) int32: each facet's body, used where the mesh is closed and nothing crosses.
+    A tangle has more pairs of facets than are stored, or more crossings or stacked bodies than can be processed in
+    bounded time (:data:`MAX_CUT_WORK`, :data:`CUT_UNITS_PER_FACET`). ``pairs``: of facets that may cross or touch, from
+    ``find_pairs``. ``closed``: every edge has exactly two facets, in opposite directions. ``facet_body`` (F,) int32:
+    each facet's body, used if the mesh is closed and nothing crosses.
     """
     if mesh.facet_count == 0:
         return Boundary.everything(0)
@@ -69,11 +69,11 @@ def classify(mesh: Mesh, bvh: Bvh, pairs: Pairs, closed: bool, facet_body: Ints,
     first, second = _crossing_pairs(mesh, moved, pairs.first, pairs.second, threads)
     if pairs.same is not None and len(first):
         copies = np.bincount(pairs.same, minlength=mesh.facet_count)
-        if float((copies[first] * copies[second]).sum(dtype=np.float64)) > MOST_CUT_WORK:
+        if float((copies[first] * copies[second]).sum(dtype=np.float64)) > MAX_CUT_WORK:
             return None
         first, second = _all_copies(first, second, pairs.same)
     crossings = np.bincount(first, minlength=mesh.facet_count) + np.bincount(second, minlength=mesh.facet_count)
-    if float(np.square(crossings, dtype=np.float64).sum()) > MOST_CUT_WORK:
+    if float(np.square(crossings, dtype=np.float64).sum()) > MAX_CUT_WORK:
         return None
     status = np.full(mesh.facet_count, INSIDE, np.int8)
     is_cut = crossings > 0
@@ -90,12 +90,12 @@ def classify(mesh: Mesh, bvh: Bvh, pairs: Pairs, closed: bool, facet_body: Ints,
     largest_members(mesh.facets, moved, patch, best, area)
     if len(first):
         best[is_cut[best] & (best >= 0)] = -1
-    which = best[best >= 0]
+    representatives = best[best >= 0]
     bounds = np.zeros(size, np.bool_)
     if pairs.same is None:
-        winding = outer_winding(mesh, bvh, moved, which, threads)
+        winding = outer_winding(mesh, bvh, moved, representatives, threads)
     else:
-        winding = repeated_outer_winding(mesh, moved, pairs.same, which, threads)
+        winding = repeated_outer_winding(mesh, moved, pairs.same, representatives, threads)
     if winding is None:
         return None
     bounds[best >= 0] = winding == 0
@@ -116,9 +116,9 @@ def classify(mesh: Mesh, bvh: Bvh, pairs: Pairs, closed: bool, facet_body: Ints,
 
 
 def true_volume(mesh: Mesh, boundary: Boundary, threads: int) -> tuple[float, Floats]:
-    """Volume (mm3) and centre of mass (3,) mm of the solid that ``boundary`` bounds.
+    """Return volume (mm3) and centre of mass (3,) mm of the solid that ``boundary`` bounds.
 
-    By the divergence theorem about the middle of the box. The centre is NaN where the volume is zero.
+    By the divergence theorem about the middle of the box. The centre is NaN if the volume is zero.
     """
     if mesh.facet_count == 0:
         return 0.0, np.full(3, np.nan)
@@ -132,32 +132,32 @@ def true_volume(mesh: Mesh, boundary: Boundary, threads: int) -> tuple[float, Fl
 
 
 def open_volume_estimate(mesh: Mesh, bvh: Bvh, boundary: Boundary, threads: int) -> float:
-    """Volume (mm3) where the generalized winding number of a mesh with holes is at least 1/2.
+    """Return the volume (mm3) where the generalized winding number of a mesh with holes is at least 1/2.
 
-    That number is the winding number of the closed mesh less the solid angle of the caps over 4 pi. So the volume is
-    the one that ``boundary`` (from :func:`classify`) bounds, exactly, plus a correction near the caps, integrated along
-    a fixed set of lines through the caps' box.
+    That number is the winding number of the closed mesh minus the solid angle of the caps over 4 pi. So the volume is
+    the exact one that ``boundary`` (from :func:`classify`) bounds, plus a correction near the caps, integrated along a
+    fixed set of lines through the caps' box.
     """
     volume, _ = true_volume(mesh, boundary, threads)
-    whole, whole_bvh = close(mesh, threads)
-    if whole.facet_count == mesh.facet_count:
+    closed, closed_bvh = close(mesh, threads)
+    if closed.facet_count == mesh.facet_count:
         return volume
-    return max(0.0, volume + mean_excess(whole, whole_bvh, mesh.facet_count, threads))
+    return max(0.0, volume + mean_excess(closed, closed_bvh, mesh.facet_count, threads))
 
 
 def close(mesh: Mesh, threads: int) -> tuple[Mesh, Bvh]:
-    """The mesh with its rims coned to a point each, the caps after the facets, and its tree.
+    """Return the mesh with a cone over each rim, the caps after the facets, and its BVH.
 
-    A mesh whose directed edges cancel out is closed already and comes back as it is.
+    A mesh whose directed edges cancel out is closed already and is returned unchanged.
     """
     closed = close_rims(mesh)
     return closed, build_bvh(closed, threads)
 
 
 def _cracks(mesh: Mesh, first_cap: int) -> NDArray[np.bool_]:
-    """Which caps (facets from ``first_cap`` on) close a hole narrower than 1e-6 of the model's size, on average.
+    """Return which caps (facets from ``first_cap`` on) close a hole narrower than 1e-6 of the model's size, on average.
 
-    The area of a rim's own surface is the length of the sum of its caps' area vectors: folded caps cancel out.
+    A rim's area is the length of the sum of its caps' area vectors: folded caps cancel out.
     """
     caps = mesh.facets[first_cap:]
     corners = mesh.vertices[caps]
@@ -172,10 +172,10 @@ def _cracks(mesh: Mesh, first_cap: int) -> NDArray[np.bool_]:
 
 
 def _crossing_pairs(mesh: Mesh, moved: Floats, first: Ints, second: Ints, threads: int) -> tuple[Ints, Ints]:
-    """Those of the pairs that cross in general position, each once."""
+    """Return the pairs that cross in general position, each once."""
     crossing = np.zeros(len(first), np.bool_)
-    nothing, no_flags = np.empty((0, 4)), np.empty(0, np.int8)
-    arguments = (moved, mesh.facets, first, second, nothing, no_flags, crossing)
+    no_pieces, no_flags = np.empty((0, 4)), np.empty(0, np.int8)
+    arguments = (moved, mesh.facets, first, second, no_pieces, no_flags, crossing)
     run_ranges(mark_crossing, len(first), _GRAIN_PAIRS, threads, *arguments)
     first, second = first[crossing].astype(np.int64), second[crossing].astype(np.int64)
     keys = np.unique(np.minimum(first, second) * mesh.facet_count + np.maximum(first, second))
@@ -183,14 +183,14 @@ def _crossing_pairs(mesh: Mesh, moved: Floats, first: Ints, second: Ints, thread
 
 
 def _all_copies(first: Ints, second: Ints, same: Ints) -> tuple[Ints, Ints]:
-    """Each pair of first facets becomes the pairs of all their copies; ``same`` names each facet's first equal."""
+    """Expand each pair of facets to the pairs of all their copies; ``same``: each facet's first copy."""
     order = np.argsort(same, kind="stable")
-    begins = np.searchsorted(same[order], np.arange(len(same) + 1))
-    count = np.diff(begins)
+    starts = np.searchsorted(same[order], np.arange(len(same) + 1))
+    count = np.diff(starts)
     repeats = count[first] * count[second]
     rank = np.arange(int(repeats.sum())) - np.repeat(np.cumsum(repeats) - repeats, repeats)
     f, g = np.repeat(first, repeats), np.repeat(second, repeats)
-    one, two = order[begins[f] + rank // count[g]], order[begins[g] + rank % count[g]]
+    one, two = order[starts[f] + rank // count[g]], order[starts[g] + rank % count[g]]
     keys = np.unique(np.minimum(one, two) * len(same) + np.maximum(one, two))
     return (keys // len(same)).astype(np.int32), (keys % len(same)).astype(np.int32)
 
@@ -198,9 +198,9 @@ def _all_copies(first: Ints, second: Ints, same: Ints) -> tuple[Ints, Ints]:
 def _cut(
     mesh: Mesh, bvh: Bvh, moved: Floats, first: Ints, second: Ints, status: NDArray[np.int8], threads: int
 ) -> tuple[Floats, Ints] | None:
-    """Cut the facets of crossing pairs: pieces (n, 3, 3), their facets (n,); sets these facets' ``status``.
+    """Cut the facets of crossing pairs into pieces (n, 3, 3) of facets (n,), and set these facets' ``status``.
 
-    None where that takes more steps than :data:`CUT_UNITS_PER_FACET` allows.
+    None if that exceeds :data:`CUT_UNITS_PER_FACET`.
     """
     owner = np.concatenate([first, second])
     order = np.argsort(owner, kind="stable")
@@ -213,23 +213,23 @@ def _cut(
     )
     cut, start = np.unique(owner[order], return_index=True)
     start = np.append(start, len(owner))
-    nothing = (np.empty((0, 3, 3)), np.empty(0, np.int32))
-    parts: list[list[Any]] = [[*nothing]] * chunk_count(len(cut), _GRAIN_CUT)
+    no_pieces = (np.empty((0, 3, 3)), np.empty(0, np.int32))
+    parts: list[list[Any]] = [[*no_pieces]] * chunk_count(len(cut), _GRAIN_CUT)
 
-    most = work_limit(mesh.facet_count, CUT_UNITS_PER_FACET, LEAST_CUT_UNITS)
+    max_units = work_limit(mesh.facet_count, CUT_UNITS_PER_FACET, MIN_CUT_UNITS)
     work, units = work_array(len(cut), _GRAIN_CUT), np.zeros(len(parts), np.int64)
 
     def part(lo: int, hi: int, skip: int) -> None:
         chunk = (lo + skip) // _GRAIN_CUT
         *parts[chunk], work[chunk, NODES], units[chunk] = cut_facets(
             lo + skip, hi + skip, cut, start, segments, flags, moved, mesh.facets, bvh.corners, bvh.boxes,
-            bvh.level_start, ray_pad(bvh), mesh.vertices, most // _CUT_SHARE, status,
+            bvh.level_start, ray_pad(bvh), mesh.vertices, max_units // _CUT_SHARE, status,
         )  # fmt: skip
         work[chunk, PAIRS] = units[chunk] - 2 * work[chunk, NODES]
 
     for skip in range(0, len(cut), _CUT_BATCH * _GRAIN_CUT):
         run_ranges(part, min(_CUT_BATCH * _GRAIN_CUT, len(cut) - skip), _GRAIN_CUT, threads, skip)
-        if units.max() > most // _CUT_SHARE or units.sum() > most:
+        if units.max() > max_units // _CUT_SHARE or units.sum() > max_units:
             record("arrangement", work)
             return None
     record("arrangement", work)

@@ -1,8 +1,8 @@
 """Lower bounds of the support volumes of all directions at once, from empty balls below a part of the surface.
 
-See :mod:`kernels.orientation.empty_balls`. Samples are taken at equal steps of area, in stages: few prove that most
-directions are bad where the best one needs hardly any support, as jewellery does; more are taken while they are likely
-to prove more than it would cost to measure.
+See :mod:`kernels.orientation.empty_balls`. Samples are taken at equal steps of area, in stages: a few exclude most
+directions if the best one needs hardly any support, as with jewellery; more are taken while they are likely to save
+more than they cost.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pricing_engine.kernels.solid.boundary import CAP, CRACK, Boundary
 from pricing_engine.kernels.spatial.bvh import Bvh
 
 STAGES = (0, 1), (1, 4), (4, 6), (6, 8), (8, 12), (12, 16)
-"""Parts of the samples, in sixteenths."""
+"""Ranges of the samples, in sixteenths."""
 
-_TURN = np.array([0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15])  # each part is spread over the surface
+_INTERLEAVING = np.array([0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15])  # each range covers the whole surface
 _SAMPLES = 8192
 _SEEDS = 256
-_BEHIND = 1e-6  # of the model's size: surfaces so near touch
-_WIDEST = 0.3  # of the model's size: larger balls cost more than they prove
-_MOST_TESTS = 64  # a sample, times log2 of the facets
+_CONTACT = 1e-6  # of the model's size: surfaces this close touch
+_MAX_DIAMETER = 0.3  # of the model's size: larger balls cost more than they save
+_MAX_TESTS = 64  # per sample, times log2 of the facets
 _GRAIN, _GRAIN_DIRECTIONS = 64, 32
 
 
@@ -47,39 +47,46 @@ class BallSamples:
     sides: NDArray[np.float32]
     size: float
 
-    def part(self, begin: int, end: int) -> NDArray[np.intp]:
-        """Samples in the sixteenths ``begin`` to ``end``, ascending."""
-        return np.flatnonzero(np.isin(np.arange(len(self.areas)) % len(_TURN), _TURN[begin:end]))
+    def part(self, start: int, end: int) -> NDArray[np.intp]:
+        """Return the samples in the sixteenths ``start`` to ``end``, ascending."""
+        return np.flatnonzero(np.isin(np.arange(len(self.areas)) % len(_INTERLEAVING), _INTERLEAVING[start:end]))
 
-    def count(self, begin: int, end: int) -> int:
-        """About how many samples that are."""
-        return len(self.areas) * (end - begin) // len(_TURN)
+    def count(self, start: int, end: int) -> int:
+        """Return their approximate number."""
+        return len(self.areas) * (end - start) // len(_INTERLEAVING)
 
     def add_bounds(
-        self, begin: int, end: int, directions: Floats, platform: Floats, rest: Floats, bounds: Floats, threads: int
+        self,
+        start: int,
+        end: int,
+        directions: Floats,
+        platform: Floats,
+        resting_height: Floats,
+        bounds: Floats,
+        threads: int,
     ) -> None:
-        """Add what lies below the samples of a stage at least to ``bounds`` (D,) mm3 of ``directions`` (D, 3)."""
-        chosen = self.part(begin, end)
+        """Add the minimum support below the samples of a stage to ``bounds`` (D,) mm3 of ``directions`` (D, 3)."""
+        chosen = self.part(start, end)
         points, normals = self.points[chosen], self.normals[chosen]
         diameters, work = np.zeros(len(chosen)), work_array(len(chosen), _GRAIN)
         mesh, bvh, size = self.mesh, self.bvh, self.size
         run_ranges(
-            empty_balls, len(chosen), _GRAIN, threads, _GRAIN, points, normals, self.seeds, _BEHIND * size,
-            _WIDEST * size, mesh.vertices, mesh.facets, bvh.corners, self.sides, bvh.boxes, bvh.level_start, bvh.centre,
-            bvh.diagonal, _MOST_TESTS * log2_of(mesh.facet_count), diameters, work,
+            empty_balls, len(chosen), _GRAIN, threads, _GRAIN, points, normals, self.seeds, _CONTACT * size,
+            _MAX_DIAMETER * size, mesh.vertices, mesh.facets, bvh.corners, self.sides, bvh.boxes, bvh.level_start,
+            bvh.centre, bvh.diagonal, _MAX_TESTS * log2_of(mesh.facet_count), diameters, work,
         )  # fmt: skip
         record("empty_balls", work)
-        slack = 8 * _BEHIND * size
+        slack = 8 * _CONTACT * size
         run_ranges(
             ball_volumes, len(directions), _GRAIN_DIRECTIONS, threads, points, normals, self.areas[chosen], diameters,
-            np.ascontiguousarray(directions.T), platform, rest + slack, OVERHANG_COSINE + 1e-5, slack, bounds,
+            np.ascontiguousarray(directions.T), platform, resting_height + slack, OVERHANG_COSINE + 1e-5, slack, bounds,
         )  # fmt: skip
 
 
 def choose_samples(
     mesh: Mesh, bvh: Bvh, boundary: Boundary, surface: Surface, size: float, threads: int
 ) -> BallSamples | None:
-    """Samples of the surface at equal steps of area; None where the boundary has parts that the tree does not."""
+    """Return samples of the surface at equal steps of area; None if the boundary has parts outside the BVH."""
     owners = boundary.piece_facet
     count = len(surface.owner)
     if not count or ((owners == CAP) | (owners == CRACK)).any():
@@ -92,8 +99,8 @@ def choose_samples(
     areas = surface.samples[6, chosen].astype(np.float64)
     points, normals = (surface.samples[rows, :][:, chosen].T.astype(np.float64) for rows in (slice(0, 3), slice(3, 6)))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    some = np.linspace(0, len(chosen) - 1, _SEEDS).astype(np.intp)
-    seeds = np.ascontiguousarray(np.hstack([points[some], normals[some]]).T, np.float32)
+    seed_samples = np.linspace(0, len(chosen) - 1, _SEEDS).astype(np.intp)
+    seeds = np.ascontiguousarray(np.hstack([points[seed_samples], normals[seed_samples]]).T, np.float32)
     if surface.corners is bvh.corners:  # the surface has all facets
         sides = surface.normals
     else:

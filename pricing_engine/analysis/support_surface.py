@@ -17,17 +17,17 @@ from pricing_engine.kernels.spatial.bvh import Bvh
 from pricing_engine.kernels.spatial.cell_order import SIDE, cell_keys, reorder, sort_cells
 
 _SPACING = 1 / 64  # of the model's size: the longest edge of a sample's triangle
-REACH = 0.67 * _SPACING  # of the model's size: how far a sample's triangle reaches from it
-_CUT = 1.1  # samples a triangle, from where they are put in spatial order
-_MOST_SAMPLES = 1 << 20  # or two a triangle
+REACH = 0.67 * _SPACING  # of the model's size: maximum distance of a sample's triangle from it
+_CUT = 1.1  # samples per triangle from which they are sorted spatially
+_MAX_SAMPLES = 1 << 20  # or two per triangle
 _GRAIN = 16_384
 _PARTS = 32
-_FEW = 8  # samples a triangle, from where to count them first may save the time of counting all
+_COUNT_FIRST = 8  # samples per triangle from which a lower bound first may save counting all
 
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """The boundary's triangles, ``corners`` (9, N) float32 about the tree's centre, and its samples.
+    """The boundary's triangles, ``corners`` (9, N) float32 about the BVH's centre, and its samples.
 
     ``samples`` (7, S) float32: point, area vector, area; ``owner`` (S,) int32: the triangle of each. ``blocks`` and
     ``sample_blocks`` (6, n): boxes of every 64 triangles and samples, ``normals`` and ``sample_normals`` (6, n): of
@@ -43,10 +43,10 @@ class Surface:
     sample_normals: NDArray[np.float32]
     sample_groups: NDArray[np.float32]
 
-    def in_space(self, threads: int) -> Surface:
-        """The same with the samples so that neighbours are near each other: worth it where many directions follow.
+    def sorted_spatially(self, threads: int) -> Surface:
+        """Return the surface with its samples in spatial order, which pays off if many directions follow.
 
-        Facets that were cut have their samples along them, not along the curve that orders the facets.
+        Samples of a cut facet lie along it, not along the curve that orders the facets.
         """
         count = len(self.owner)
         if count <= _CUT * self.corners.shape[1]:
@@ -78,14 +78,14 @@ def sampled_boundary(mesh: Mesh, bvh: Bvh, boundary: Boundary, size: float, thre
 
 
 def facet_areas(points: Floats, facets: Ints, threads: int) -> NDArray[np.float32]:
-    """Area vectors and areas (4, F) float32, mm2."""
+    """Return area vectors and areas (4, F) float32, mm2."""
     areas = np.empty((4, len(facets)), np.float32)
     run_ranges(area_vectors, len(facets), _GRAIN, threads, points, facets, areas)
     return areas
 
 
 def block_normals(areas: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-    """Boxes (6, blocks) float32 of the unit normals of each 64 columns of ``areas`` (4, N)."""
+    """Return boxes (6, blocks) float32 of the unit normals of each 64 columns of ``areas`` (4, N)."""
     boxes = np.empty((6, chunk_count(areas.shape[1], BLOCK)), np.float32)
     run_ranges(fill_normal_boxes, boxes.shape[1], _GRAIN // BLOCK, threads, areas, boxes)
     return boxes
@@ -94,7 +94,7 @@ def block_normals(areas: NDArray[np.float32], threads: int) -> NDArray[np.float3
 def _triangles(
     mesh: Mesh, bvh: Bvh, boundary: Boundary, threads: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The boundary's triangles: corners (9, N) float32 about the centre, and area vector and area (4, N) float32."""
+    """Return the boundary's corners (9, N) float32 about the centre, and area vectors and areas (4, N) float32."""
     areas = facet_areas(mesh.vertices, mesh.facets, threads)
     if not len(boundary.pieces) and (boundary.status == WHOLE).all():
         return bvh.corners, areas
@@ -112,40 +112,42 @@ def _triangles(
 def _samples(
     corners: NDArray[np.float32], areas: NDArray[np.float32], spacing: np.float32, threads: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Samples (7, S) float32 - point, area vector, area - and the triangle (S,) int32 that each is of."""
+    """Return samples (7, S) float32 - point, area vector, area - and the triangle (S,) int32 of each."""
     count = areas.shape[1]
     counts = np.zeros(count, np.int32)
-    nothing, nobody = np.empty((7, 0), np.float32), np.empty(0, np.int32)
-    grain = int(np.clip(count // _PARTS, _GRAIN // 64, _GRAIN))  # slivers take as long as a hundred others
-    most, work = max(_MOST_SAMPLES, 2 * count), work_array(count, grain)
-    if count < most // _FEW:  # slivers, side by side: they sample the surface across anyway
-        while _fewest(corners[:, :count], spacing) > most:
+    no_samples, no_owner = np.empty((7, 0), np.float32), np.empty(0, np.int32)
+    grain = int(np.clip(count // _PARTS, _GRAIN // 64, _GRAIN))  # a sliver takes as long as a hundred others
+    max_samples, work = max(_MAX_SAMPLES, 2 * count), work_array(count, grain)
+    if count < max_samples // _COUNT_FIRST:  # adjacent slivers sample the surface across their width anyway
+        while _min_samples(corners[:, :count], spacing) > max_samples:
             spacing = 2 * spacing
     run_ranges(
-        split_triangles, count, grain, threads, grain, corners, areas, spacing, most, counts, nothing, nobody, work
-    )
+        split_triangles, count, grain, threads, grain,
+        corners, areas, spacing, max_samples, counts, no_samples, no_owner, work,
+    )  # fmt: skip
     record("support_samples", work)
     total = int(counts.sum(dtype=np.int64))
-    if total > most:
+    if total > max_samples:
         return _samples(corners, areas, 2 * spacing, threads)
     if total == 0:
-        return nothing, nobody
+        return no_samples, no_owner
     first = np.cumsum(counts, dtype=np.int32)
     first -= counts
     del counts
     samples, owner = np.empty((7, total + -total % 8), np.float32), np.empty(total, np.int32)
     samples[:, total:] = 0
     run_ranges(
-        split_triangles, count, grain, threads, grain, corners, areas, spacing, most, first, samples, owner, work
-    )
+        split_triangles, count, grain, threads, grain,
+        corners, areas, spacing, max_samples, first, samples, owner, work,
+    )  # fmt: skip
     return samples, owner
 
 
-def _fewest(corners: NDArray[np.float32], spacing: np.float32) -> float:
-    """A lower bound of the samples that the triangles (9, N) give.
+def _min_samples(corners: NDArray[np.float32], spacing: np.float32) -> float:
+    """Return a lower bound of the number of samples of the triangles (9, N).
 
-    An edge is halved, and its halves, until none is longer than ``spacing``; a sample's triangle has parts of two edges
-    at the corner between them alone.
+    Edges are halved until none is longer than ``spacing``; a sample's triangle has parts of two edges only at the
+    corner between them.
     """
     total = 0.0
     for a, b in ((0, 3), (3, 6), (6, 0)):
@@ -156,7 +158,7 @@ def _fewest(corners: NDArray[np.float32], spacing: np.float32) -> float:
 
 
 def _block_boxes(points: NDArray[np.float32], rows: int, threads: int) -> NDArray[np.float32]:
-    """Boxes (6, blocks) float32 of each 64 columns of ``points``."""
+    """Return boxes (6, blocks) float32 of each 64 columns of ``points``."""
     boxes = np.empty((6, chunk_count(points.shape[1], BLOCK)), np.float32)
     run_ranges(block_boxes, boxes.shape[1], _GRAIN // BLOCK, threads, points, rows, boxes)
     return boxes

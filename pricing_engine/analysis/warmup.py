@@ -1,4 +1,4 @@
-"""Compile every kernel into numba's cache (``make setup``), so that the first customer's model does not wait."""
+"""Compile every kernel into numba's cache (``make setup``), so that the first model does not wait for it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from pricing_engine.mesh.samples import SAMPLES, Sample, box
 
 
 def warm() -> None:
-    """Measure a clean, an overlapping, a cut, an open and a hollow model, others whose bodies are reversed or touch,
-    and a text file."""
+    """Measure small models that together call every kernel: clean, overlapping, open, hollow, reversed, text."""
     import numpy as np
 
     signet = SAMPLES["signet"]()
     vertices, facets = box(np.zeros(3), np.full(3, 10.0))
     hollow = (box(np.full(3, 3.0), np.full(3, 6.0))[0], facets[:, ::-1])
-    beside, touching = (
+    overlapping_box, touching_box = (
         box(np.full(3, 5.0), np.full(3, 15.0))[0],
         box(np.array([10.0, 10, 0]), np.array([20.0, 20, 10]))[0],
     )
@@ -31,13 +30,19 @@ def warm() -> None:
         _sample("open", (vertices, facets[:-1])),
         _sample("turned", (vertices, np.concatenate([facets[:-1], facets[-1:, ::-1]]))),
         _sample("hollow", (vertices, facets), hollow),
-        _sample("reversed", (vertices, facets), (beside, facets[:, ::-1])),
-        _sample("touching", (vertices, facets), (touching, facets)),
+        _sample("reversed", (vertices, facets), (overlapping_box, facets[:, ::-1])),
+        _sample("touching", (vertices, facets), (touching_box, facets)),
     ]
-    heard: list[PartialAnalysis] = []
+    partials: list[PartialAnalysis] = []
     with tempfile.TemporaryDirectory() as folder:
         for sample in models:
-            measure(sample.write_stl(Path(folder)), None, Settings(layer_height_mm=0.5), threads=2, tell=heard.append)
+            measure(
+                sample.write_stl(Path(folder)),
+                None,
+                Settings(layer_height_mm=0.5),
+                threads=2,
+                on_progress=partials.append,
+            )
         text = Path(folder) / "text.stl"
         corners = "".join(
             "facet normal 0 0 0\nouter loop\n"
@@ -46,7 +51,7 @@ def warm() -> None:
             for triangle in vertices[facets]
         )
         text.write_text(f"solid warm\n{corners}endsolid warm\n")
-        measure(text, None, Settings(layer_height_mm=0.5), threads=2, tell=heard.append)
+        measure(text, None, Settings(layer_height_mm=0.5), threads=2, on_progress=partials.append)
 
 
 def _sample(name: str, *shells: object) -> Sample:
@@ -54,6 +59,6 @@ def _sample(name: str, *shells: object) -> Sample:
 
 
 if __name__ == "__main__":
-    begin = time.perf_counter()
+    started = time.perf_counter()
     warm()
-    print(f"kernels compiled in {time.perf_counter() - begin:.0f} s", file=sys.stderr)
+    print(f"kernels compiled in {time.perf_counter() - started:.0f} s", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The engine's own commands."""
+"""The engine's commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -32,20 +32,22 @@ Unit = Annotated[
     str | None, typer.Option(help="Unit of the file: mm, cm, m or in (3MF, STEP and GLB carry their own).")
 ]
 LayerHeight = Annotated[float, typer.Option(help="Layer height in mm.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads to use; the numbers are the same, bit for bit.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Number of threads; results are identical for any.")]
 Cache = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Keep analyses here; without it every call measures anew.")
+    Path | None, typer.Option(metavar="DIR", help="Folder that caches analyses; without it every call measures again.")
 ]
-Csv = Annotated[Path | None, typer.Option("--csv", metavar="OUT", help="Many models: one row a model and material.")]
+Csv = Annotated[
+    Path | None, typer.Option("--csv", metavar="OUT", help="Many models: write one row per model and material.")
+]
 OnRay = Annotated[
     str | None,
     typer.Option(
         "--ray",
         metavar="[ADDRESS]",
-        help="Measure on a Ray cluster (host:port, ray://..., auto; nothing: one of this machine): the same numbers.",
+        help="Measure on a Ray cluster (host:port, ray://..., auto; default: a local one) with the same results.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON as INTERFACE names it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Process = Annotated[str, typer.Option(help="casting, resin or powder-bed.")]
 Materials = Annotated[
     list[str] | None, typer.Option("--material", help="Material id; repeat for several. Default: all.")
@@ -109,7 +111,7 @@ def quote(
     on_ray: OnRay = None,
     as_json: AsJson = False,
 ) -> None:
-    """Price a model in every material of a process, or in the ones named."""
+    """Price a model in all materials of a process, or in those given."""
     from pricing_engine.pricing.book import load_price_book
     from pricing_engine.pricing.quote import ROW_COLUMNS, Request, check_request, quote_rows
     from pricing_engine.pricing.quote import quote as price
@@ -118,7 +120,7 @@ def quote(
     book = load_price_book(price_book)
     extras = Extras(engraving, _stones(stones), plating, partner)
     request = Request(process, material or None, finish, tuple(quantity or [1]), extras)
-    check_request(book, request)  # a wrong material is told before the measuring, not after
+    check_request(book, request)  # report a wrong material before measuring
     if csv_out is None:
         if len(models) != 1 or models[0].is_dir():
             raise WrongUsage("several models or a folder need --csv OUT")
@@ -131,7 +133,7 @@ def quote(
         return
     paths = _expand(models)
     failed = 0
-    with _created(csv_out) as file, _measuring(threads, cache, on_ray) as measured:
+    with _open_csv(csv_out) as file, _measuring(threads, cache, on_ray) as measured:
         writer = csv.DictWriter(file, ["model", *ROW_COLUMNS])
         writer.writeheader()
         for path in tables.progress(paths, "pricing"):
@@ -139,10 +141,10 @@ def quote(
                 analysis = _measure(measured, path, unit, layer_height, quiet=True)
             except ModelError as error:
                 failed += 1
-                tables.complain(f"{path}: {error}")
+                tables.log(f"{path}: {error}")
                 continue
             writer.writerows({"model": str(path), **row} for row in quote_rows(price(analysis, book, request)))
-    tables.complain(f"{len(paths) - failed} of {len(paths)} models priced into {csv_out}")
+    tables.log(f"{len(paths) - failed} of {len(paths)} models priced into {csv_out}")
     if failed == len(paths):
         raise ModelError("none of the models could be read; see the lines above")
 
@@ -159,8 +161,7 @@ def report(
     layer_height: LayerHeight = 0.05,
     threads: Threads = None,
 ) -> None:
-    """Write one self-contained page: the model in 3D with thin walls coloured, the checks, the price lines."""
-    from pricing_engine.analysis.measure import measure
+    """Write a self-contained HTML page with the model in 3D, thin walls in colour, the checks and the price lines."""
     from pricing_engine.cli.report import write_report
     from pricing_engine.pricing.book import load_price_book
     from pricing_engine.pricing.quote import Request, check_request
@@ -170,10 +171,13 @@ def report(
     request = Request(process, material or None, finish, tuple(quantity or [1]))
     check_request(book, request)
     settings = _settings(layer_height)
-    with tables.status(f"measuring {model.name}"), _naming(model):
+    _import_numba()
+    from pricing_engine.analysis.measure import measure
+
+    with tables.status(f"measuring {model.name}"), _with_path(model):
         measured = measure(model, _unit(unit), settings, threads)
     write_report(out, model.name, measured, price(measured.analysis, book, request))
-    tables.complain(f"wrote {out}")
+    tables.log(f"wrote {out}")
 
 
 def materials(
@@ -181,7 +185,7 @@ def materials(
     price_book: PriceBook = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the materials that the price book offers."""
+    """List the materials of the price book."""
     from pricing_engine.pricing.book import load_price_book, offer
     from pricing_engine.processes.errors import UnknownProcess
 
@@ -201,7 +205,7 @@ def materials(
 
 
 def processes(price_book: PriceBook = None, as_json: AsJson = False) -> None:
-    """List the processes that the price book offers, with their finishes and extras."""
+    """List the processes of the price book, with their finishes and extras."""
     from pricing_engine.pricing.book import load_price_book, offer
 
     offered = offer(load_price_book(price_book))
@@ -225,12 +229,12 @@ def processes(price_book: PriceBook = None, as_json: AsJson = False) -> None:
 
 def samples(
     folder: Annotated[Path, typer.Argument(help="Where to write the sample models.")],
-    quote_them: Annotated[
-        bool, typer.Option("--quote", help="Measure and price each, against its known volume.")
+    with_quotes: Annotated[
+        bool, typer.Option("--quote", help="Measure and price each, and compare with its true volume.")
     ] = False,
     threads: Threads = None,
 ) -> None:
-    """Write the project's own sample models as STL files."""
+    """Write the sample models as STL files."""
     from pricing_engine.mesh.samples import SAMPLES
     from pricing_engine.pricing.book import load_price_book
     from pricing_engine.pricing.quote import Request
@@ -239,8 +243,8 @@ def samples(
     for make in SAMPLES.values():
         sample = make()
         path = sample.write_stl(folder)
-        tables.complain(f"wrote {path}")
-        if quote_them:
+        tables.log(f"wrote {path}")
+        if with_quotes:
             with _measuring(threads, None, None) as measured:
                 analysis = _measure(measured, path, None, 0.05)
             tables.show_sample(sample, analysis)
@@ -249,37 +253,59 @@ def samples(
 
 @contextmanager
 def _measuring(threads: int | None, cache: Path | None, on_ray: str | None) -> Iterator[Measure]:
-    """How models are measured for the time of the block: on threads here, or by the workers of a Ray cluster."""
-    from pricing_engine.analysis.cache import cached_analysis
+    """Yield the function that measures a model, in this process or on a Ray cluster, through the cache if there is one.
+
+    Raises WrongUsage for a cache folder that can't be used.
+    """
+    _import_numba()
+    from pricing_engine.analysis.cache import AnalysisCache, CacheError, cached_analysis
     from pricing_engine.analysis.measure import measure
 
-    if on_ray is None:
+    def measure_locally(path: Path, unit: str | None, settings: Settings) -> Analysis:
+        return measure(path, unit, settings, threads).analysis
 
-        def here(path: Path, unit: str | None, settings: Settings) -> Analysis:
-            return measure(path, unit, settings, threads).analysis
+    with ExitStack() as stack:
+        try:
+            store = None if cache is None else stack.enter_context(AnalysisCache(cache))
+            run: Measure = measure_locally
+            if on_ray is not None:
+                from pricing_engine.distributed.client import measure_on_cluster
+                from pricing_engine.distributed.connect import cluster
 
-        yield partial(cached_analysis, here, cache)
+                stack.enter_context(cluster(on_ray, threads))
+                run = measure_on_cluster
+            yield partial(cached_analysis, run, store)
+        except CacheError as error:
+            raise WrongUsage(f"--cache {cache}: can't store analyses ({error}); name another folder") from error
+
+
+def _import_numba() -> None:
+    """Import numba with scipy blocked: it would import it to check its version and its BLAS, a fifth of a second.
+
+    No kernel calls BLAS. Other commands, and plug-ins, can import scipy as usual.
+    """
+    if "numba" in sys.modules or "scipy" in sys.modules:
         return
-    from pricing_engine.distributed.client import measure_on_cluster
-    from pricing_engine.distributed.connect import cluster
-
-    with cluster(on_ray, threads):
-        yield partial(cached_analysis, measure_on_cluster, cache)
+    sys.modules["scipy"] = None  # type: ignore[assignment]
+    try:
+        import numba.np.arraymath  # noqa: F401  # the module that checks for BLAS, imported by the first kernel otherwise
+    finally:
+        del sys.modules["scipy"]
 
 
 def _measure(measured: Measure, path: Path, unit: str | None, layer_height: float, quiet: bool = False) -> Analysis:
     settings = _settings(layer_height)
-    with tables.status(f"measuring {path.name}", quiet), _naming(path):
+    with tables.status(f"measuring {path.name}", quiet), _with_path(path):
         analysis = measured(path, _unit(unit), settings)
     for check in analysis.checks:
         if check.code in READER_NOTES:
-            tables.complain(f"{path}: {check.message}")
+            tables.log(f"{path}: {check.message}")
     return analysis
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Put the file's name before what is wrong with it."""
+def _with_path(path: Path) -> Iterator[None]:
+    """Prefix the message of a ModelError with the path."""
     try:
         yield
     except ModelError as error:
@@ -303,7 +329,7 @@ def _unit(unit: str | None) -> str | None:
 
 
 def _stones(settings: list[str] | None) -> dict[str, int] | None:
-    """``["pave=12"]`` as ``{"pave": 12}``."""
+    """Parse ``["pave=12"]`` into ``{"pave": 12}``."""
     counts: dict[str, int] = {}
     for text in settings or ():
         name, _, count = text.partition("=")
@@ -313,7 +339,7 @@ def _stones(settings: list[str] | None) -> dict[str, int] | None:
     return counts or None
 
 
-def _created(path: Path) -> IO[str]:
+def _open_csv(path: Path) -> IO[str]:
     try:
         return path.open("w", newline="")
     except OSError as error:
@@ -321,7 +347,7 @@ def _created(path: Path) -> IO[str]:
 
 
 def _expand(models: list[Path]) -> list[Path]:
-    """Files as given, folders as the model files in them, sorted."""
+    """Return files as given and folders expanded to their model files, sorted."""
     suffixes = {".stl", ".obj", ".ply", ".off", ".3mf", ".glb", ".step", ".stp"}
     found: list[Path] = []
     for path in models:
@@ -331,6 +357,6 @@ def _expand(models: list[Path]) -> list[Path]:
     return found
 
 
-def _print_json(tree: Any) -> None:
-    json.dump(tree, sys.stdout, indent=1, allow_nan=False)
+def _print_json(document: Any) -> None:
+    json.dump(document, sys.stdout, indent=1, allow_nan=False)
     sys.stdout.write("\n")

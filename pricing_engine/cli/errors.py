@@ -1,11 +1,11 @@
-"""Failures that only a command line knows."""
+"""Errors of the command line itself."""
 
 from __future__ import annotations
 
 
 class WrongUsage(Exception):
-    """An argument that can't be honoured: exit code 2."""
+    """An argument is invalid: exit code 2."""
 
 
 class ServiceUnhealthy(Exception):
-    """A service that does not answer or is not healthy: exit code 4."""
+    """A service is unreachable or unhealthy: exit code 4."""

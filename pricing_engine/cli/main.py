@@ -1,6 +1,6 @@
-"""Entry point: builds the ``facet`` command, and turns errors into one line and an exit code.
+"""Entry point of the ``facet`` command: builds the application and maps errors to one line and an exit code.
 
-Exit codes: 0 done, 2 wrong usage, 3 the model can't be read, 4 a service is unreachable or not healthy.
+Exit codes: 0 success, 2 wrong usage, 3 the model can't be read, 4 a service is unreachable or unhealthy.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import atexit
 import os
 import sys
 import threading
-from importlib.metadata import entry_points
-from typing import NoReturn
+from importlib.metadata import PackageNotFoundError, entry_points
+from importlib.metadata import version as package_version
+from itertools import zip_longest
+from typing import Annotated, NoReturn
 
 import typer
 
-# numba looks for scipy's BLAS when it starts, a fifth of a second; no kernel calls it, so here scipy counts as absent.
-sys.modules.setdefault("scipy", None)  # type: ignore[arg-type]
-
+from pricing_engine import ENGINE_VERSION
 from pricing_engine.cli.commands import register
 from pricing_engine.cli.errors import ServiceUnhealthy, WrongUsage
 from pricing_engine.distributed.address import LOCAL, is_address
@@ -28,28 +28,45 @@ USAGE, UNREADABLE, UNHEALTHY = 2, 3, 4
 
 
 def build() -> typer.Typer:
-    """The application with the engine's commands and those of other packages (entry points ``facet.commands``)."""
-    app = typer.Typer(
-        help="Facet prices 3D models: measured once, truthfully, in seconds.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
-    )
+    """Return the application with the engine's commands and those of plug-ins (entry points ``facet.commands``)."""
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
+    app.callback(epilog="Example: facet quote ring.stl --material silver-925")(_global_options)
     register(app)
     for entry in sorted(entry_points(group="facet.commands"), key=lambda found: found.name):
         entry.load()(app)
     return app
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"facet {_product_version()} (engine {ENGINE_VERSION})")
+        raise typer.Exit
+
+
+def _product_version() -> str:
+    try:
+        return package_version("facet")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "unknown"
+
+
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the versions and exit.")
+    ] = False,
+) -> None:
+    """Facet prices 3D models: measured once, truthfully, in seconds."""
+
+
 def main() -> NoReturn:
     """Run the command line and exit."""
     try:
         _run()
-    except SystemExit as end:
-        alone = threading.active_count() == 1 + sum(thread.daemon for thread in threading.enumerate())
-        if alone and "numba" in sys.modules and "ray" not in sys.modules and isinstance(end.code, int | None):
-            _leave(end.code or 0)
+    except SystemExit as result:
+        single_threaded = threading.active_count() == 1 + sum(thread.daemon for thread in threading.enumerate())
+        code = result.code
+        if single_threaded and "numba" in sys.modules and "ray" not in sys.modules and isinstance(code, int | None):
+            _exit_quickly(code or 0)
         raise
 
 
@@ -63,26 +80,26 @@ def _run() -> NoReturn:
     except (ServiceUnhealthy, DistributedError) as error:
         _fail(UNHEALTHY, error)
     except BrokenPipeError:
-        # The reader of a pipe (head, less) has left: nothing more to say, and Python must not flush into it at exit.
+        # The reader of the pipe (head, less) has exited: keep Python from flushing into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
 
 
-def _leave(code: int) -> NoReturn:
-    """Run exit handlers, flush, and exit without the interpreter's teardown: to free the kernels takes 0.4 s."""
+def _exit_quickly(code: int) -> NoReturn:
+    """Run exit handlers, flush, and exit without the interpreter's teardown: freeing the kernels takes 0.4 s."""
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    finally:  # a reader that has left is no error
+    finally:  # a closed pipe is no error
         os._exit(code)
 
 
 def _with_address(arguments: list[str]) -> list[str]:
-    """``--ray`` may stand alone: where no address follows, a cluster of this machine is meant."""
+    """Insert the local address after a ``--ray`` without one."""
     return [
-        f"--ray={LOCAL}" if word == "--ray" and not is_address(following) else word
-        for word, following in zip(arguments, [*arguments[1:], ""], strict=True)
+        f"--ray={LOCAL}" if argument == "--ray" and not is_address(following) else argument
+        for argument, following in zip_longest(arguments, arguments[1:], fillvalue="")
     ]
 
 

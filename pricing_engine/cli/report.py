@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page with the model in 3D, the checks and the price."""
+"""Render the report: a self-contained HTML page with the model in 3D, the checks and the price."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from pricing_engine.analysis.measure import Measured
     from pricing_engine.pricing.quote import Quote
 
-MOST_FACETS = 150_000
+MAX_FACETS = 150_000
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
 def write_report(out: Path, name: str, measured: Measured, quote: Quote) -> None:
-    """Write the page to ``out``; raises WrongUsage where it can't be written."""
+    """Write the page to ``out``; raises WrongUsage if it can't be written."""
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(
@@ -45,7 +45,7 @@ def write_report(out: Path, name: str, measured: Measured, quote: Quote) -> None
 
 
 def _scene(mesh: Mesh, thickness: np.ndarray[Any, np.dtype[Any]]) -> dict[str, Any]:
-    """Positions in 16 bits, indices and a thickness a facet (1/100 mm, 255 for 2.55 mm and more), as base64."""
+    """Return positions (16 bits), indices and thickness by facet (1/100 mm, 255 for 2.55 mm or more), as base64."""
     vertices, facets, thickness = _simplify(mesh, thickness)
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     scale = float((high - low).max()) or 1.0
@@ -62,10 +62,10 @@ def _scene(mesh: Mesh, thickness: np.ndarray[Any, np.dtype[Any]]) -> dict[str, A
 
 
 def _simplify(mesh: Mesh, thickness: Any) -> tuple[Any, Any, Any]:
-    """Merge the vertices of a large mesh on a grid until at most MOST_FACETS remain: for looking at, not measuring."""
+    """Merge the vertices of a large mesh on a grid until at most MAX_FACETS remain: for rendering, not measuring."""
     vertices, facets = mesh.vertices, mesh.facets
     cells = 700
-    while len(facets) > MOST_FACETS:
+    while len(facets) > MAX_FACETS:
         low = mesh.vertices.min(axis=0)
         step = float((mesh.vertices.max(axis=0) - low).max()) / cells or 1.0
         grid = np.floor((mesh.vertices - low) / step).astype(np.int64)
@@ -74,7 +74,7 @@ def _simplify(mesh: Mesh, thickness: Any) -> tuple[Any, Any, Any]:
         merged = cell[mesh.facets]
         keep = (merged[:, 0] != merged[:, 1]) & (merged[:, 1] != merged[:, 2]) & (merged[:, 2] != merged[:, 0])
         vertices, facets = mesh.vertices[first], merged[keep]
-        if len(facets) <= MOST_FACETS:
+        if len(facets) <= MAX_FACETS:
             return vertices, facets, np.asarray(thickness)[keep]
         cells = int(cells * 0.8)
     return vertices, facets, np.asarray(thickness)

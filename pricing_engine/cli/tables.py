@@ -1,4 +1,4 @@
-"""What people read in a terminal: tables on stdout, progress and messages on stderr."""
+"""Terminal output: tables on stdout, progress and messages on stderr."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _COLOUR = {
 }
 
 
-def complain(text: str) -> None:
-    """One line on stderr."""
+def log(text: str) -> None:
+    """Print a line on stderr."""
     print(text, file=sys.stderr)
 
 
 @contextlib.contextmanager
 def status(text: str, quiet: bool = False) -> Iterator[None]:
-    """A spinner on stderr while the block runs; nothing where stderr is no terminal."""
+    """Show a spinner on stderr while the block runs, if stderr is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield
         return
@@ -44,7 +44,7 @@ def status(text: str, quiet: bool = False) -> Iterator[None]:
 
 
 def progress(paths: Sequence[Path], text: str) -> Iterable[Path]:
-    """The paths, with a progress bar on stderr."""
+    """Iterate over the paths with a progress bar on stderr."""
     from rich.console import Console
     from rich.progress import track
 
@@ -52,7 +52,7 @@ def progress(paths: Sequence[Path], text: str) -> Iterable[Path]:
 
 
 def show_analysis(analysis: Analysis, name: str) -> None:
-    """An analysis as two tables: figures, then checks."""
+    """Print an analysis as two tables: measures, then checks."""
     a, g, t = analysis, analysis.geometry, analysis.thickness
     figures = _table(f"{name}  ·  {a.model.format}, {a.model.facets:,} facets, unit {a.model.unit}", "", "", right=1)
     size = None
@@ -107,7 +107,7 @@ def _closed(analysis: Analysis) -> str:
 
 
 def show_quote(quote: Quote, name: str) -> None:
-    """The options of a quote, then the lines and reasons of the first."""
+    """Print the options of a quote, then the lines and reasons of the first."""
     options = _table(
         f"{name}  ·  price book {quote.price_book['id']}",
         "material",
@@ -144,15 +144,17 @@ def show_quote(quote: Quote, name: str) -> None:
 
 
 def show_sample(sample: Sample, analysis: Analysis) -> None:
-    """The analysis of a sample beside its independently known volume."""
+    """Print the analysis of a sample and its true volume."""
     show_analysis(analysis, sample.title)
     measured = analysis.geometry.volume_mm3 or 0.0
-    off = measured / sample.volume_mm3 - 1
-    _print(f"true volume {sample.volume_mm3:.4f} mm3 ({sample.source}); measured {measured:.4f} mm3, off by {off:.1e}")
+    error = measured / sample.volume_mm3 - 1
+    _print(
+        f"true volume {sample.volume_mm3:.4f} mm3 ({sample.source}); measured {measured:.4f} mm3, off by {error:.1e}"
+    )
 
 
 def show_rows(title: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Plain records as a table."""
+    """Print records as a table."""
     table = _table(title, *(rows[0] if rows else ()))
     for row in rows:
         table.add_row(*(", ".join(map(str, v)) if isinstance(v, list | tuple) else str(v) for v in row.values()))
@@ -171,11 +173,11 @@ def _table(title: str, *columns: str, right: int | None = None) -> Table:
     return table
 
 
-def _print(what: Any) -> None:
+def _print(renderable: Any) -> None:
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(what, highlight=False)
+    console.print(renderable, highlight=False)
 
 
 def _number(value: float | None, places: int = 3) -> str:

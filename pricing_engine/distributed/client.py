@@ -1,4 +1,4 @@
-"""For who owns jobs: submit, follow and cancel them; and a model measured on a cluster without a dispatcher."""
+"""Client of the dispatcher: submit, follow and cancel jobs; and measure a model on a cluster without a dispatcher."""
 
 from __future__ import annotations
 
@@ -26,85 +26,85 @@ from pricing_engine.mesh.errors import ModelError, UnreadableFile
 
 @dataclass(frozen=True, slots=True)
 class SubmittedJob:
-    """A job that is under way. Ray sends its call again when the dispatcher was restarted."""
+    """A submitted job. Ray repeats its call after a restart of the dispatcher."""
 
     job: Job
     dispatcher: Any
     reference: ray.ObjectRef[JobOutcome]
 
     def outcome(self, timeout_s: float | None = None) -> JobOutcome:
-        """Wait for the end; raises TimeoutError, or QueueFull."""
-        ended: JobOutcome = ray.get(self.reference, timeout=timeout_s)
-        return ended
+        """Wait for the outcome; raises TimeoutError or QueueFull."""
+        outcome: JobOutcome = ray.get(self.reference, timeout=timeout_s)
+        return outcome
 
     def updates(self) -> Iterator[JobUpdate]:
-        """How far the job is, until it has ended."""
-        seen = 0
-        while news := ray.get(self.dispatcher.watch.remote(self.job.job_id, seen)):
-            yield from news
-            seen = news[-1].sequence
+        """Yield progress updates until the job is finished."""
+        sequence = 0
+        while updates := ray.get(self.dispatcher.watch.remote(self.job.job_id, sequence)):
+            yield from updates
+            sequence = updates[-1].sequence
 
     def cancel(self) -> bool:
-        """End it; False where it had ended."""
-        done: bool = ray.get(self.dispatcher.cancel.remote(self.job.job_id))
-        return done
+        """Cancel the job; return False if it is finished."""
+        cancelled: bool = ray.get(self.dispatcher.cancel.remote(self.job.job_id))
+        return cancelled
 
 
 class Client:
-    """The dispatcher of the cluster that this process is connected to."""
+    """Client of the dispatcher of the cluster that this process is connected to."""
 
     def __init__(self) -> None:
         try:
             self._dispatcher = ray.get_actor(DISPATCHER, NAMESPACE)
         except ValueError as error:
-            raise ClusterUnreachable("the cluster has no dispatcher; `facet dispatcher` begins one") from error
+            raise ClusterUnreachable("the cluster has no dispatcher; `facet dispatcher` starts one") from error
 
     def submit(self, job: Job) -> SubmittedJob:
-        """Send a job; sending it again is harmless."""
-        # Under no name of its own: Ray's metrics have a series for every name, and with ten thousand jobs waiting the
-        # processes that count them stood still for half a second every ten.
+        """Submit a job; a repeated submission is harmless."""
+        # Without a task name: Ray's metrics have a series per name, and with ten thousand jobs waiting the processes
+        # that count them paused for half a second every ten.
         return SubmittedJob(job, self._dispatcher, self._dispatcher.run.remote(job))
 
     def hello(self) -> ray.ObjectRef[dict[str, Any]]:
-        """The dispatcher's engine version, process id, and what waits and runs."""
+        """Return the dispatcher's engine version, process id, and numbers of waiting and running calculations."""
         reference: ray.ObjectRef[dict[str, Any]] = self._dispatcher.hello.remote()
         return reference
 
     def run_many(self, jobs: Sequence[Job]) -> list[JobOutcome]:
-        """Send jobs as one batch and wait for all of them."""
+        """Submit jobs as one batch and wait for all of them."""
         outcomes: list[JobOutcome] = ray.get(self._dispatcher.run_many.remote(list(jobs)))
         return outcomes
 
 
 def analysis_of(outcome: JobOutcome) -> Analysis:
-    """The analysis of a job that is done; raises JobFailed for any other."""
+    """Return the analysis of a finished job; raises JobFailed if it has none."""
     if outcome.status is not JobStatus.DONE or outcome.analysis is None:
         raise JobFailed(outcome.code, outcome.message)
     return Analysis.from_dict(json.loads(outcome.analysis))
 
 
-def job_for(path: Path, job_id: str, customer: str, **rest: Any) -> Job:
-    """A job for a file that all workers can read; raises UnreadableFile."""
+def job_for(path: Path, job_id: str, customer: str, **options: Any) -> Job:
+    """Return a job for a file that all workers can read; raises UnreadableFile."""
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
     except OSError as error:
         raise UnreadableFile(f"{path}: {error.strerror}; check the path and its permissions") from error
-    return Job(job_id, customer, str(path.resolve()), digest, size, **rest)
+    return Job(job_id, customer, str(path.resolve()), digest, size, **options)
 
 
 def measure_on_cluster(path: Path, unit: str | None, settings: Settings) -> Analysis:
-    """The analysis of a file of this machine, measured by the cluster's workers; raises ModelError, JobFailed."""
+    """Measure a file of this machine on the cluster's workers; raises ModelError, JobFailed."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UnreadableFile(f"{path}: {error.strerror}; check the path and its permissions") from error
-    order = AnalysisTask(path.name, unit, settings, options_for(JobPriority.STANDARD))
+    task = AnalysisTask(path.name, unit, settings, options_for(JobPriority.STANDARD))
     memory = memory_needed(path.name, len(content))
-    task = task_of(analyse, JobPriority.STANDARD).options(name=f"analyse {path.name}", memory=memory)
+    remote_task = task_of(analyse, JobPriority.STANDARD).options(name=f"analyse {path.name}", memory=memory)
     try:
-        result = ray.get(task.remote(order, content))
+        result = ray.get(remote_task.remote(task, content))
     except LOST as error:
         raise JobFailed("worker_lost", f"{path}: its worker was lost ({type(error).__name__}); try again") from error
     if result.analysis is None:

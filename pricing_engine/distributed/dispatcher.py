@@ -1,8 +1,8 @@
-"""Which job runs when: joins equal jobs, bounds what is in flight, retries, limits, cancels, tells how far each is.
+"""Job scheduler: merges equal jobs, bounds calculations in flight, retries, limits, cancels and reports progress.
 
-Pure asyncio: how a calculation is run, where analyses are kept and what is counted come in as arguments, so this file
-knows no Ray. State lives in memory alone: a job belongs to its owner, who submits it again if the dispatcher was
-restarted, and submitting twice is harmless.
+Pure asyncio: workers, store and counters are passed in (see ``ports``), so this module does not depend on Ray. State is
+in memory only: a job belongs to its owner, who submits it again after a restart of the dispatcher; a repeated
+submission is harmless.
 """
 
 from __future__ import annotations
@@ -20,24 +20,23 @@ from pricing_engine.distributed.errors import QueueFull
 from pricing_engine.distributed.fair_queue import FairQueue, Ticket
 from pricing_engine.distributed.jobs import Job, JobOutcome, JobPriority, JobStatus, JobUpdate
 from pricing_engine.distributed.limits import LONG_S
-from pricing_engine.distributed.ports import Attempt, Calculation, Counters, Store, Workers
-from pricing_engine.distributed.resource_estimate import cpu_limit, facets_in, limits_for, memory_needed
-from pricing_engine.distributed.slots import Lane, Slot, Slots
+from pricing_engine.distributed.ports import Attempt, Counters, RunningAttempt, Store, Workers
+from pricing_engine.distributed.resource_estimate import cpu_limit, estimate_facets, limits_for, memory_needed
+from pricing_engine.distributed.slots import Slot, SlotKind, Slots
 from pricing_engine.distributed.task_messages import AnalysisResult, WorkerLost, limit_message
 
-MOST_WAITING = 100_000
-MOST_ATTEMPTS = 4
-_MOST_REMEMBERED = 20_000  # outcomes, for owners who ask again
-_STAGES = 7  # what a Partial can have in ``ended``, and the start
-_LEAST_CPU_S = 0.5  # of an attempt after others that were lost
-_FORCE_AFTER_S = 0.5  # a worker that does not end what was cancelled is ended
-_LANES = {Lane.EXPRESS: (JobPriority.EXPRESS,), Lane.ORDINARY: (JobPriority.STANDARD, JobPriority.BULK)}
+MAX_WAITING = 100_000
+MAX_ATTEMPTS = 4
+_MAX_OUTCOMES = 20_000  # stored for repeated submissions
+_MIN_CPU_S = 0.5  # of an attempt after lost ones
+_FORCE_AFTER_S = 0.5  # from cancelling an attempt to killing its worker
+_PRIORITIES_OF = {SlotKind.EXPRESS: (JobPriority.EXPRESS,), SlotKind.ORDINARY: (JobPriority.STANDARD, JobPriority.BULK)}
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class _Work:
+class _Calculation:
     """One calculation and the jobs that wait for it."""
 
     job: Job
@@ -45,25 +44,24 @@ class _Work:
     waiters: dict[str, asyncio.Future[JobOutcome]] = field(default_factory=dict)
     updates: list[JobUpdate] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    running: Calculation | None = None
+    running: RunningAttempt | None = None
     slot: Slot | None = None
-    run: str = ""
     attempts: int = 0
     long_since: float | None = None
-    spent_s: float = 0.0  # by attempts that were lost
-    stopped: str = ""  # code of the limit at which the worker has ended the attempt
-    set_back: bool = False  # it has ended, or shall end, an express attempt, and begins again as ordinary
+    spent_s: float = 0.0  # by lost attempts
+    stopped: str = ""  # code of the limit at which the worker stopped the attempt
+    demoted: bool = False  # its express attempt is stopped, to be restarted as ordinary
 
-    def tell(self, status: JobStatus, partial: PartialAnalysis | None = None) -> None:
-        """Add an update and wake those who watch."""
-        progress = len(partial.ended) / _STAGES if partial is not None else 0.0
+    def publish(self, status: JobStatus, partial: PartialAnalysis | None = None) -> None:
+        """Add an update and wake the watchers."""
+        progress = partial.progress if partial is not None else 0.0
         self.updates.append(JobUpdate(len(self.updates) + 1, status, progress, partial))
         self.changed.set()
         self.changed = asyncio.Event()
 
 
 class Dispatcher:
-    """One for a cluster. All methods belong to one event loop."""
+    """The scheduler of a cluster. All methods belong to one event loop."""
 
     def __init__(
         self, workers: Workers, store: Store, counters: Counters, clock: Callable[[], float] = time.monotonic
@@ -71,289 +69,297 @@ class Dispatcher:
         self._workers, self._store, self._counters, self._clock = workers, store, counters, clock
         self._queue = FairQueue()
         self.slots = Slots(workers.cpus, clock)
-        self._runs: dict[str, _Work] = {}  # attempts in flight
-        self._recheck: asyncio.TimerHandle | None = None
-        self._work: dict[str, _Work] = {}
-        self._calculation_of: dict[str, str] = {}  # of jobs that have not ended
-        self._ended: OrderedDict[str, JobOutcome] = OrderedDict()
+        self._calculation_of_run: dict[str, _Calculation] = {}  # attempts in flight
+        self._refill_timer: asyncio.TimerHandle | None = None
+        self._calculations: dict[str, _Calculation] = {}
+        self._key_of_job: dict[str, str] = {}  # of unfinished jobs
+        self._outcomes: OrderedDict[str, JobOutcome] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, job: Job) -> JobOutcome:
-        """Analyse the job's model; returns when the job has ended. Again for the same job: the same outcome.
+        """Analyse the job's model and return its outcome; a repeated submission returns the same outcome.
 
-        Raises QueueFull where :data:`MOST_WAITING` jobs wait.
+        Raises QueueFull if :data:`MAX_WAITING` jobs wait.
         """
-        begin = self._clock()
-        known = self._ended.get(job.job_id)
-        if known is not None:
-            return known
+        submitted_at = self._clock()
+        previous = self._outcomes.get(job.job_id)
+        if previous is not None:
+            return previous
         try:
             async with asyncio.timeout(job.deadline_s):
-                outcome = await asyncio.shield(self._join(job))
+                outcome = await asyncio.shield(self._attach(job))
         except TimeoutError:
             message = f"not done {job.deadline_s} s after it was submitted; give more time or express priority"
-            self._leave(job.job_id, JobOutcome(job.job_id, JobStatus.FAILED, code="deadline_exceeded", message=message))
-            outcome = self._ended[job.job_id]
-        self._counters.ended(outcome, job, self._clock() - begin)
+            self._detach(job.job_id, JobStatus.FAILED, "deadline_exceeded", message)
+            outcome = self._outcomes[job.job_id]
+        self._counters.job_finished(outcome, job, self._clock() - submitted_at)
         return outcome
 
     def cancel(self, job_id: str) -> bool:
-        """End this job; a calculation that others wait for goes on. False where no such job is under way."""
-        if job_id not in self._calculation_of:
+        """Cancel the job; a calculation that other jobs wait for continues. Return False if the job is not running."""
+        if job_id not in self._key_of_job:
             return False
-        self._leave(job_id, JobOutcome(job_id, JobStatus.CANCELLED, code="cancelled", message="the job was cancelled"))
+        self._detach(job_id, JobStatus.CANCELLED, "cancelled", "the job was cancelled")
         return True
 
     def unfinished(self) -> list[str]:
-        """The ids of the jobs that have not ended."""
-        return list(self._calculation_of)
+        """Return the ids of the unfinished jobs."""
+        return list(self._key_of_job)
 
-    async def watch(self, job_id: str, seen: int) -> list[JobUpdate]:
-        """Updates after number ``seen``, as soon as there are any; empty when the job has ended or is not known."""
-        while (work := self._work.get(self._calculation_of.get(job_id, ""))) is not None:
-            if len(work.updates) > seen:
-                return work.updates[seen:]
-            await work.changed.wait()
+    async def watch(self, job_id: str, after: int) -> list[JobUpdate]:
+        """Wait for updates after number ``after`` and return them; empty if the job is finished or does not exist."""
+        while (calculation := self._calculations.get(self._key_of_job.get(job_id, ""))) is not None:
+            if len(calculation.updates) > after:
+                return calculation.updates[after:]
+            await calculation.changed.wait()
         return []
 
-    def stage_ended(self, calculation: str, partial: PartialAnalysis) -> None:
-        """A worker tells what it knows by now."""
-        work = self._work.get(calculation)
-        if work is not None and work.running is not None:
-            work.tell(JobStatus.RUNNING, partial)
+    def stage_finished(self, key: str, partial: PartialAnalysis) -> None:
+        """Handle a worker's progress report."""
+        calculation = self._calculations.get(key)
+        if calculation is not None and calculation.running is not None:
+            calculation.publish(JobStatus.RUNNING, partial)
 
     def waiting(self, priority: JobPriority) -> tuple[int, float]:
-        """How many calculations of ``priority`` wait, and for how many seconds the oldest of them has."""
+        """Return the number of waiting calculations of ``priority``, and the age of the oldest in seconds."""
         oldest = self._queue.oldest(priority)
         return self._queue.length(priority), 0.0 if oldest is None else self._clock() - oldest
 
     def in_flight(self) -> int:
-        """How many calculations are with workers."""
+        """Return the number of calculations on workers."""
         return len(self.slots)
 
-    def ran_long(self, run: str) -> None:
-        """A worker says that an attempt has run for LONG_S and gives way now: its express slot is free again."""
-        work = self._runs.get(run)
-        if work is None or work.slot is None:
+    def mark_long(self, run: str) -> None:
+        """Handle a report that an attempt has run for LONG_S and has a lower priority: free its express slot."""
+        calculation = self._calculation_of_run.get(run)
+        if calculation is None or calculation.slot is None:
             return
-        work.long_since = self._clock() - LONG_S
-        if work.slot.lane is not Lane.EXPRESS:
+        calculation.long_since = self._clock() - LONG_S
+        if calculation.slot.kind is not SlotKind.EXPRESS:
             return
-        victim = self.slots.ran_long(work.slot)
-        for each in self._runs.values() if victim is not None else ():
-            if each.slot is victim and each.running is not None:
-                each.set_back = True
+        preempted = self.slots.mark_long(calculation.slot)
+        for each in self._calculation_of_run.values() if preempted is not None else ():
+            if each.slot is preempted and each.running is not None:
+                each.demoted = True
                 self._stop(each.running)
         self._workers.prepare(JobPriority.EXPRESS, self._busy(JobPriority.EXPRESS))
         self.fill()
 
     def limit_exceeded(self, run: str, code: str) -> None:
-        """A worker says that it ends itself, with an attempt that it could not stop at a limit."""
-        work = self._runs.get(run)
-        if work is not None and work.running is not None:
-            work.stopped = code
-            work.running.cancel(force=True)
+        """Handle a worker's report that it kills itself, because its attempt did not stop at a limit."""
+        calculation = self._calculation_of_run.get(run)
+        if calculation is not None and calculation.running is not None:
+            calculation.stopped = code
+            calculation.running.cancel(force=True)
 
     def fill(self) -> None:
-        """Start what there is room for: express jobs have slots of their own, so none waits for bulk work, and where
-        all slots are taken an owner who has none still gets one.
+        """Start calculations in free slots.
+
+        Express jobs have separate slots, so none waits for bulk work; if all are taken, an owner without any gets one
+        more.
         """
-        for lane, priorities in _LANES.items():
-            while self.slots.is_free(lane) and (ticket := self._queue.pop(priorities)) is not None:
-                self._begin(ticket, self.slots.take(ticket.customer, lane))
+        for kind, priorities in _PRIORITIES_OF.items():
+            while self.slots.is_free(kind) and (ticket := self._queue.pop(priorities)) is not None:
+                self._start(ticket, self.slots.take(ticket.customer, kind))
             if not any(self._queue.length(priority) for priority in priorities):
                 continue
-            owners = self.slots.owners_without_guest_place(lane)
+            owners = self.slots.owners_in_flight(kind)
             if owners is None:
                 self._fill_later()
-            elif (ticket := self._queue.pop(priorities, without=owners)) is not None:
-                self._begin(ticket, self.slots.take(ticket.customer, lane, guest=True))
+            elif (ticket := self._queue.pop(priorities, excluded=owners)) is not None:
+                self._start(ticket, self.slots.take(ticket.customer, kind, reserved=True))
 
     def _fill_later(self) -> None:
-        """Fill again once what was just begun may run long."""
-        if self._recheck is None:
+        """Call ``fill`` again once the calculations started last may run long."""
+        if self._refill_timer is None:
 
-            def again() -> None:
-                self._recheck = None
+            def refill() -> None:
+                self._refill_timer = None
                 self.fill()
 
-            self._recheck = asyncio.get_running_loop().call_later(LONG_S, again)
+            self._refill_timer = asyncio.get_running_loop().call_later(LONG_S, refill)
 
-    def _begin(self, ticket: Ticket, slot: Slot) -> None:
-        work = self._work[ticket.key]
-        work.slot = slot
-        task = asyncio.ensure_future(self._calculate(work, ticket.priority, slot))
+    def _start(self, ticket: Ticket, slot: Slot) -> None:
+        calculation = self._calculations[ticket.key]
+        calculation.slot = slot
+        task = asyncio.ensure_future(self._run_calculation(calculation, ticket.priority, slot))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     @staticmethod
-    def _stop(calculation: Calculation) -> None:
-        calculation.cancel(force=False)
-        asyncio.get_running_loop().call_later(_FORCE_AFTER_S, lambda: calculation.cancel(force=True))
+    def _stop(attempt: RunningAttempt) -> None:
+        attempt.cancel(force=False)
+        asyncio.get_running_loop().call_later(_FORCE_AFTER_S, lambda: attempt.cancel(force=True))
 
-    def _join(self, job: Job) -> asyncio.Future[JobOutcome]:
-        """The future of the job: of the calculation of equal jobs, of the store, or of a new calculation."""
-        work = self._work.get(job.calculation)
-        if work is None:
-            stored = self._stored(job.key)
+    def _attach(self, job: Job) -> asyncio.Future[JobOutcome]:
+        """Return the future of the job: from the calculation of an equal job, the store, or a new calculation."""
+        calculation = self._calculations.get(job.calculation)
+        if calculation is None:
+            stored = self._load_analysis(job.key)
             if stored is not None:
                 future = asyncio.get_running_loop().create_future()
-                future.set_result(self._remember(JobOutcome(job.job_id, JobStatus.DONE, stored, cached=True)))
+                future.set_result(self._record(JobOutcome(job.job_id, JobStatus.DONE, stored, cached=True)))
                 return future
-            if len(self._queue) >= MOST_WAITING:
-                raise QueueFull(f"{MOST_WAITING} jobs wait already; try again later")
-            work = self._work[job.calculation] = _Work(job, self._ticket(job, job.priority))
-            work.tell(JobStatus.QUEUED)
-            self._queue.push(work.ticket)
+            if len(self._queue) >= MAX_WAITING:
+                raise QueueFull(f"{MAX_WAITING} jobs wait already; try again later")
+            calculation = self._calculations[job.calculation] = _Calculation(job, self._ticket(job, job.priority))
+            calculation.publish(JobStatus.QUEUED)
+            self._queue.push(calculation.ticket)
         elif (
-            work.ticket.waiting
-            and not work.set_back
-            and list(JobPriority).index(job.priority) < list(JobPriority).index(work.ticket.priority)
+            calculation.ticket.waiting
+            and not calculation.demoted
+            and list(JobPriority).index(job.priority) < list(JobPriority).index(calculation.ticket.priority)
         ):
-            self._queue.withdraw(work.ticket)  # whoever is more urgent takes the others along
-            work.ticket = self._ticket(work.job, job.priority)
-            self._queue.push(work.ticket)
-        future = work.waiters.setdefault(job.job_id, asyncio.get_running_loop().create_future())
-        self._calculation_of[job.job_id] = job.calculation
+            self._queue.withdraw(calculation.ticket)  # the most urgent job decides the priority
+            calculation.ticket = self._ticket(calculation.job, job.priority)
+            self._queue.push(calculation.ticket)
+        future = calculation.waiters.setdefault(job.job_id, asyncio.get_running_loop().create_future())
+        self._key_of_job[job.job_id] = job.calculation
         self.fill()
         return future
 
     def _ticket(self, job: Job, priority: JobPriority) -> Ticket:
-        return Ticket(job.calculation, job.customer, priority, 1.0 + facets_in(job.model, job.bytes), self._clock())
+        weight = 1.0 + estimate_facets(job.model, job.bytes)
+        return Ticket(job.calculation, job.customer, priority, weight, self._clock())
 
-    def _leave(self, job_id: str, outcome: JobOutcome) -> None:
-        """End one job before its calculation has; the last to leave stops that."""
-        key = self._calculation_of.pop(job_id, None)
-        if job_id in self._ended:  # it was done in the same moment
+    def _detach(self, job_id: str, status: JobStatus, code: str, message: str) -> None:
+        """Finish a job before its calculation; without further jobs the calculation is stopped."""
+        key = self._key_of_job.pop(job_id, None)
+        if job_id in self._outcomes:  # finished just before
             return
-        self._remember(outcome)
-        work = self._work.get(key) if key is not None else None
-        if work is None:
+        outcome = self._record(JobOutcome(job_id, status, code=code, message=message))
+        calculation = self._calculations.get(key) if key is not None else None
+        if calculation is None:
             return
-        work.waiters.pop(job_id).set_result(outcome)
-        if work.waiters:
+        calculation.waiters.pop(job_id).set_result(outcome)
+        if calculation.waiters:
             return
-        self._work.pop(work.job.calculation)
-        work.tell(JobStatus.CANCELLED)
-        self._queue.withdraw(work.ticket)
-        if work.running is not None:
-            self._stop(work.running)
+        self._calculations.pop(calculation.job.calculation)
+        calculation.publish(JobStatus.CANCELLED)
+        self._queue.withdraw(calculation.ticket)
+        if calculation.running is not None:
+            self._stop(calculation.running)
 
-    async def _calculate(self, work: _Work, priority: JobPriority, slot: Slot) -> None:
-        """Run the calculation until it ends or has lost too many workers, then tell all who wait."""
+    async def _run_calculation(self, calculation: _Calculation, priority: JobPriority, slot: Slot) -> None:
+        """Run the calculation until it finishes or has lost too many workers, then resolve its jobs."""
         seconds: float | None = None
         try:
-            outcome, seconds = await self._attempts(work, priority, slot)
+            outcome, seconds = await self._run_attempts(calculation, priority, slot)
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # a fault of ours, not of the model: the job says so, and other jobs go on
+        except Exception as error:  # a bug, not a fault of the model: it fails this job alone
             outcome = JobOutcome("", JobStatus.FAILED, code="internal_error", message=" ".join(f"{error!r}".split()))
         finally:
             self.slots.release(slot, seconds)
-            work.running = work.slot = None
+            calculation.running = calculation.slot = None
         if outcome is None:
-            self._set_back(work)
+            self._requeue(calculation)
             return
-        if self._work.get(work.job.calculation) is work:
-            del self._work[work.job.calculation]
-            for job_id, future in work.waiters.items():
-                self._calculation_of.pop(job_id, None)
-                future.set_result(self._remember(replace(outcome, job_id=job_id)))
-            work.tell(outcome.status)
+        if self._calculations.get(calculation.job.calculation) is calculation:
+            del self._calculations[calculation.job.calculation]
+            for job_id, future in calculation.waiters.items():
+                self._key_of_job.pop(job_id, None)
+                future.set_result(self._record(replace(outcome, job_id=job_id)))
+            calculation.publish(outcome.status)
         self.fill()
         if outcome.analysis is not None:
-            self._keep(work.job.key, outcome.analysis)
+            self._store_analysis(calculation.job.key, outcome.analysis)
 
-    def _stored(self, key: str) -> bytes | None:
+    def _load_analysis(self, key: str) -> bytes | None:
         try:
             return self._store.get(key)
-        except OSError as error:  # then it is calculated
-            _log.warning("analysis %s was not looked up: %s", key, error)
+        except OSError as error:  # calculate it instead
+            _log.warning("analysis %s was not loaded: %s", key, error)
             return None
 
-    def _keep(self, key: str, analysis: bytes) -> None:
+    def _store_analysis(self, key: str, analysis: bytes) -> None:
         try:
             self._store.put(key, analysis)
-        except OSError as error:  # the analysis was what was asked for; keeping it only saves work
-            _log.warning("analysis %s was not kept: %s", key, error)
+        except OSError as error:  # the outcome does not depend on the cache
+            _log.warning("analysis %s was not stored: %s", key, error)
 
-    def _set_back(self, work: _Work) -> None:
-        """An express calculation that ran long while too many others did waits for an ordinary slot."""
-        if self._work.get(work.job.calculation) is work:
-            work.ticket = self._ticket(work.job, JobPriority.STANDARD)
-            work.tell(JobStatus.QUEUED)
-            self._queue.push(work.ticket)
+    def _requeue(self, calculation: _Calculation) -> None:
+        """Queue a preempted express calculation for an ordinary slot."""
+        if self._calculations.get(calculation.job.calculation) is calculation:
+            calculation.ticket = self._ticket(calculation.job, JobPriority.STANDARD)
+            calculation.publish(JobStatus.QUEUED)
+            self._queue.push(calculation.ticket)
         self.fill()
 
-    async def _attempts(self, work: _Work, priority: JobPriority, slot: Slot) -> tuple[JobOutcome | None, float | None]:
-        """The outcome, and the seconds that the analysis took; no outcome where it has to begin again as ordinary."""
-        reserved = memory = memory_needed(work.job.model, work.job.bytes)
-        cpu_s = work.job.cpu_limit_s or cpu_limit(work.job.model, work.job.bytes)
+    async def _run_attempts(
+        self, calculation: _Calculation, priority: JobPriority, slot: Slot
+    ) -> tuple[JobOutcome | None, float | None]:
+        """Return the outcome and the duration of the analysis in seconds; no outcome if it is demoted to ordinary."""
+        job = calculation.job
+        reserved = memory = memory_needed(job.model, job.bytes)
+        cpu_s = job.cpu_limit_s or cpu_limit(job.model, job.bytes)
         lost: WorkerLost | None = None
-        while work.attempts < MOST_ATTEMPTS and work.waiters:
-            most = self._workers.most_memory()
-            memory = min(memory, most)
-            limits = limits_for(max(_LEAST_CPU_S, cpu_s - work.spent_s), memory, most)
-            work.attempts += 1
-            gives_way = self.slots.runs_long(slot.owner)
-            attempt = Attempt(secrets.token_hex(8), priority, memory, limits, slot.guest, gives_way)
+        while calculation.attempts < MAX_ATTEMPTS and calculation.waiters:
+            node_memory = self._workers.max_memory()
+            memory = min(memory, node_memory)
+            limits = limits_for(max(_MIN_CPU_S, cpu_s - calculation.spent_s), memory, node_memory)
+            calculation.attempts += 1
+            low_priority = self.slots.has_long_work(slot.owner)
+            attempt = Attempt(secrets.token_hex(8), priority, memory, limits, slot.reserved, low_priority)
             try:
-                result = await self._attempt(work, attempt)
+                result = await self._run_attempt(calculation, attempt)
                 lost = WorkerLost(result.code, result.message) if result.code == "out_of_memory" else None
             except WorkerLost as error:
                 result, lost = AnalysisResult(None), error
             if result.analysis is not None:
-                done = JobOutcome("", JobStatus.DONE, result.analysis, attempts=work.attempts)
-                return done, result.seconds
-            if work.stopped == "deadline":
-                result, lost = AnalysisResult(None, work.stopped, limit_message(work.stopped, limits)), None
-            elif work.stopped:
-                lost = WorkerLost(work.stopped, limit_message(work.stopped, limits))
-            if not work.waiters:
+                finished = JobOutcome("", JobStatus.DONE, result.analysis, attempts=calculation.attempts)
+                return finished, result.seconds
+            stopped = calculation.stopped
+            if stopped == "deadline":
+                result, lost = AnalysisResult(None, stopped, limit_message(stopped, limits)), None
+            elif stopped:
+                lost = WorkerLost(stopped, limit_message(stopped, limits))
+            if not calculation.waiters:
                 break
-            if work.set_back and work.ticket.priority is JobPriority.EXPRESS and result.code in ("", "cancelled"):
-                work.attempts -= 1
+            demoted = calculation.demoted and calculation.ticket.priority is JobPriority.EXPRESS
+            if demoted and result.code in ("", "cancelled"):
+                calculation.attempts -= 1
                 return None, None
             if lost is None:
                 return JobOutcome(
-                    "", JobStatus.FAILED, code=result.code, message=result.message, attempts=work.attempts
+                    "", JobStatus.FAILED, code=result.code, message=result.message, attempts=calculation.attempts
                 ), None
             self._counters.retried(lost.code)
             reserved = memory
-            if lost.code == "out_of_memory" and memory == most:
+            if lost.code == "out_of_memory" and memory == node_memory:
                 break
-            memory *= 2  # a process that was ended may have wanted more than it asked for
-        if lost is None or not work.waiters:
+            memory *= 2  # a killed process may have needed more than it had reserved
+        if lost is None or not calculation.waiters:
             return JobOutcome("", JobStatus.CANCELLED, code="cancelled", message="the job was cancelled"), None
-        message = f"{lost} {work.attempts} times, last with {reserved >> 20} MiB; simplify the model"
-        return JobOutcome("", JobStatus.FAILED, code=lost.code, message=message, attempts=work.attempts), None
+        message = f"{lost} {calculation.attempts} times, last with {reserved >> 20} MiB; simplify the model"
+        return JobOutcome("", JobStatus.FAILED, code=lost.code, message=message, attempts=calculation.attempts), None
 
-    async def _attempt(self, work: _Work, attempt: Attempt) -> AnalysisResult:
-        """Run it once; raises Lost. What its worker took along is made warm again."""
-        work.stopped, work.long_since, taken_along = "", None, False
-        self._runs[attempt.run] = work
+    async def _run_attempt(self, calculation: _Calculation, attempt: Attempt) -> AnalysisResult:
+        """Run one attempt; raises WorkerLost. A worker that may have ended is restored."""
+        calculation.stopped, calculation.long_since, worker_lost = "", None, False
+        self._calculation_of_run[attempt.run] = calculation
         try:
-            work.running = self._workers.start(work.job, attempt)
-            work.tell(JobStatus.RUNNING)
-            result = await work.running.result()
-            taken_along = result.code == "cancelled"
+            calculation.running = self._workers.start(calculation.job, attempt)
+            calculation.publish(JobStatus.RUNNING)
+            result = await calculation.running.result()
+            worker_lost = result.code == "cancelled"
             return result
         except WorkerLost:
-            taken_along = True
+            worker_lost = True
             raise
         finally:
-            del self._runs[attempt.run]
-            if taken_along:
+            del self._calculation_of_run[attempt.run]
+            if worker_lost:
                 self._workers.restore(attempt.priority, lambda: self._busy(attempt.priority))
-            if work.long_since is not None:
-                work.spent_s += self._clock() - work.long_since
+            if calculation.long_since is not None:
+                calculation.spent_s += self._clock() - calculation.long_since
 
     def _busy(self, priority: JobPriority) -> int:
-        """How many workers of the kind of ``priority`` are at work and will be in a moment."""
-        return self.slots.taken(Lane.LONG if priority is JobPriority.EXPRESS else Lane.ORDINARY)
+        """Return the number of workers for ``priority`` that are occupied for longer."""
+        return self.slots.taken(SlotKind.LONG if priority is JobPriority.EXPRESS else SlotKind.ORDINARY)
 
-    def _remember(self, outcome: JobOutcome) -> JobOutcome:
-        self._ended[outcome.job_id] = outcome
-        while len(self._ended) > _MOST_REMEMBERED:
-            self._ended.popitem(last=False)
+    def _record(self, outcome: JobOutcome) -> JobOutcome:
+        self._outcomes[outcome.job_id] = outcome
+        while len(self._outcomes) > _MAX_OUTCOMES:
+            self._outcomes.popitem(last=False)
         return outcome

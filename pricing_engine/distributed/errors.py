@@ -1,16 +1,16 @@
-"""What can go wrong on a cluster. ``str(error)`` is one line that says what to do; ``code`` is stable for programs."""
+"""Errors of the cluster. ``str(error)`` is one line with a remedy; ``code`` is stable for programs."""
 
 from __future__ import annotations
 
 
 class DistributedError(Exception):
-    """Something between the caller and the worker failed, not the model."""
+    """A failure between the caller and the worker, not of the model."""
 
     code = "distributed_error"
 
 
 class ClusterUnreachable(DistributedError):
-    """No Ray cluster answers at the address."""
+    """No Ray cluster responds at the address."""
 
     code = "cluster_unreachable"
 
@@ -28,19 +28,19 @@ class UnknownPriority(DistributedError):
 
 
 class BadDeadline(DistributedError):
-    """A deadline that is no positive number of seconds."""
+    """A deadline that is not a positive number of seconds."""
 
     code = "bad_deadline"
 
 
 class QueueFull(DistributedError):
-    """More jobs wait than the dispatcher keeps."""
+    """The dispatcher's queue is full."""
 
     code = "queue_full"
 
 
 class JobFailed(DistributedError):
-    """A job ended without an analysis; ``code`` says why."""
+    """A job finished without an analysis; ``code`` is the reason."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message)

@@ -1,4 +1,4 @@
-"""A pricing job as its owner describes it, and what comes back. Plain data: pickles, knows neither Ray nor prices."""
+"""Pricing jobs, their updates and their outcomes. Plain picklable data, independent of Ray and of prices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pricing_engine.distributed.errors import BadDeadline, UnknownPriority
 
 
 class JobPriority(StrEnum):
-    """Express passes standard, standard passes bulk, and age passes all."""
+    """Express precedes standard, standard precedes bulk, and age overrides both."""
 
     EXPRESS = "express"
     STANDARD = "standard"
@@ -20,7 +20,7 @@ class JobPriority(StrEnum):
 
     @classmethod
     def of(cls, name: str) -> JobPriority:
-        """The priority called ``name``; raises UnknownPriority."""
+        """Return the priority called ``name``; raises UnknownPriority."""
         try:
             return cls(name)
         except ValueError:
@@ -28,7 +28,7 @@ class JobPriority(StrEnum):
 
 
 class JobStatus(StrEnum):
-    """Where a job is."""
+    """State of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -41,12 +41,12 @@ class JobStatus(StrEnum):
 class Job:
     """One model to analyse.
 
-    ``job_id`` is the owner's: submitting it again is harmless. ``model`` is a path or URL that every worker can read,
-    ``sha256`` and ``bytes`` what is stored there. ``customer`` shares the cluster fairly with other customers.
-    A job that is not done ``deadline_s`` after it came to the dispatcher fails. ``cpu_limit_s``: most CPU seconds on
-    its worker, where the size of the file shall not decide. ``key`` is the id of the analysis;
-    jobs with equal ``calculation`` are calculated once (who says that the model lies elsewhere must show it there).
-    Raises UnknownPriority, BadDeadline.
+    ``job_id`` is chosen by the owner; submitting it again is harmless. ``model`` is a path or URL that every worker can
+    read, ``sha256`` and ``bytes`` describe its content. The cluster is shared fairly between ``customer`` names. A job
+    that is not finished ``deadline_s`` after the dispatcher received it fails. ``cpu_limit_s``: maximum CPU seconds on
+    its worker, instead of the limit by file size. ``key`` is the id of the analysis; jobs with equal ``calculation``
+    are calculated once (it includes the location, so that a wrong one fails alone). Raises UnknownPriority,
+    BadDeadline.
     """
 
     job_id: str
@@ -72,13 +72,13 @@ class Job:
 
     @property
     def file_name(self) -> str:
-        """The model's own name, by which Ray's dashboard shows what is done for it."""
+        """The model's file name, shown in Ray's dashboard."""
         return self.model.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class JobUpdate:
-    """How far a job is: ``sequence`` grows by one with each update, ``partial`` is what is known of the model."""
+    """Progress of a job: ``sequence`` grows by one with each update, ``partial`` holds the results so far."""
 
     sequence: int
     status: JobStatus
@@ -88,10 +88,10 @@ class JobUpdate:
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
-    """How a job ended, once and for all.
+    """Final outcome of a job.
 
-    DONE carries ``analysis``, the JSON of ``Analysis.to_dict()``; FAILED and CANCELLED carry ``code`` and a one-line
-    ``message``. ``cached``: no worker was asked. ``attempts``: how often a worker was.
+    DONE has ``analysis``, the JSON of ``Analysis.to_dict()``; FAILED and CANCELLED have ``code`` and a one-line
+    ``message``. ``cached``: the analysis was stored already. ``attempts``: runs on a worker.
     """
 
     job_id: str

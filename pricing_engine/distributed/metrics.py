@@ -14,12 +14,12 @@ _RATES = [1e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6]
 
 
 class DispatcherMetrics:
-    """What the dispatcher counts."""
+    """Metrics of the dispatcher."""
 
     def __init__(self) -> None:
         self._length = Gauge("facet_queue_length", "Calculations that wait.", tag_keys=("priority",))
         self._age = Gauge("facet_queue_age_seconds", "How long the oldest of them has waited.", tag_keys=("priority",))
-        self._flight = Gauge("facet_in_flight", "Calculations with workers.")
+        self._in_flight = Gauge("facet_in_flight", "Calculations with workers.")
         self._jobs = Histogram(
             "facet_job_seconds",
             "From submission to the end of a job; cached: it cost no calculation.",
@@ -28,26 +28,26 @@ class DispatcherMetrics:
         )
         self._retries = Counter("facet_retries", "Calculations that lost their worker.", tag_keys=("reason",))
 
-    def ended(self, outcome: JobOutcome, job: Job, seconds: float) -> None:
-        """Count a job that has ended."""
+    def job_finished(self, outcome: JobOutcome, job: Job, seconds: float) -> None:
+        """Record a finished job."""
         cached = "yes" if outcome.cached else "no"
         self._jobs.observe(seconds, tags={"priority": job.priority, "status": outcome.status, "cached": cached})
 
     def retried(self, reason: str) -> None:
-        """Count a calculation that begins again."""
+        """Count a retried calculation."""
         self._retries.inc(tags={"reason": reason})
 
-    def look(self, dispatcher: Dispatcher) -> None:
-        """Record the queue as it is."""
+    def record_queue(self, dispatcher: Dispatcher) -> None:
+        """Record the state of the queue."""
         for priority in JobPriority:
             length, age = dispatcher.waiting(priority)
             self._length.set(length, tags={"priority": priority})
             self._age.set(age, tags={"priority": priority})
-        self._flight.set(dispatcher.in_flight())
+        self._in_flight.set(dispatcher.in_flight())
 
 
 class WorkerMetrics:
-    """What a worker counts."""
+    """Metrics of a worker."""
 
     def __init__(self) -> None:
         self._stages = Histogram(
@@ -57,7 +57,7 @@ class WorkerMetrics:
 
     def analysed(self, facets: int, seconds: Mapping[str, float]) -> None:
         """Record one analysis: seconds by stage, and ``total``."""
-        for stage, spent in seconds.items():
-            self._stages.observe(spent, tags={"stage": stage})
+        for stage, elapsed in seconds.items():
+            self._stages.observe(elapsed, tags={"stage": stage})
         if seconds["total"] > 0:
             self._rate.observe(facets / seconds["total"])

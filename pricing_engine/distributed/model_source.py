@@ -1,4 +1,4 @@
-"""Where a worker finds a model: a path, a ``file://`` URL, or an object in a store of obstore's (S3, GCS, Azure)."""
+"""Read a model from a path, a ``file://`` URL, or an object store supported by obstore (S3, GCS, Azure)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _BLOCK = 8 << 20
 
 
 class ModelVanished(UnreadableFile):
-    """The model was in the store when the job came and is not any more."""
+    """The model is no longer in the store."""
 
     code = "model_vanished"
 
 
 @contextmanager
 def local_file(model: str) -> Iterator[Path]:
-    """The model as a file of this machine for the time of the block; raises ModelVanished."""
+    """Yield the model as a local file for the duration of the block; raises ModelVanished."""
     url = urlsplit(model)
     if url.scheme in ("", "file"):
         path = Path(unquote(url.path) if url.scheme else model)
@@ -36,21 +36,21 @@ def local_file(model: str) -> Iterator[Path]:
 
 @contextmanager
 def spooled(name: str, content: bytes) -> Iterator[Path]:
-    """``content`` as a file with the suffix of ``name``, for the time of the block."""
+    """Yield ``content`` as a file with the suffix of ``name``, for the duration of the block."""
     with tempfile.NamedTemporaryFile(suffix=Path(name).suffix) as copy:
         copy.write(content)
         copy.flush()
         yield Path(copy.name)
 
 
-def _download(url: str, to: str) -> None:
+def _download(url: str, target: str) -> None:
     import obstore
     from obstore.exceptions import BaseError
     from obstore.store import from_url
 
     store, _, name = url.rpartition("/")
     try:
-        with open(to, "wb") as file:
+        with open(target, "wb") as file:
             for block in obstore.get(from_url(store), name).stream(min_chunk_size=_BLOCK):
                 file.write(block)
     except FileNotFoundError as error:  # obstore's NotFoundError is one

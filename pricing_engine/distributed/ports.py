@@ -1,4 +1,4 @@
-"""What the dispatcher needs of its surroundings: workers, a store of analyses, counters."""
+"""Interfaces that the dispatcher depends on: workers, a store of analyses, counters."""
 
 from __future__ import annotations
 
@@ -11,64 +11,64 @@ from pricing_engine.distributed.limits import Limits
 from pricing_engine.distributed.task_messages import AnalysisResult
 
 
-class Calculation(Protocol):
-    """A model being analysed on a worker."""
+class RunningAttempt(Protocol):
+    """An attempt running on a worker."""
 
     async def result(self) -> AnalysisResult:
-        """Wait for the end; raises Lost when the worker or its node is gone."""
+        """Wait for the result; raises WorkerLost if the worker or its node ended."""
 
     def cancel(self, force: bool) -> None:
-        """Stop it; ``force`` ends its process."""
+        """Stop the attempt; ``force`` kills its process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How a calculation shall run. ``run``: a name of its own; ``memory``: bytes to reserve; ``beside``: it takes no
-    CPU from those that run already; ``gives_way``: from the start, and not only once it has run long.
+    """Parameters of an attempt. ``run``: its unique name; ``memory``: bytes to reserve; ``oversubscribed``: it reserves
+    almost no CPU; ``low_priority``: it has a higher niceness from the start, not only after it has run long.
     """
 
     run: str
     priority: JobPriority
     memory: int
     limits: Limits
-    beside: bool
-    gives_way: bool
+    oversubscribed: bool
+    low_priority: bool
 
 
 class Workers(Protocol):
-    """Where calculations run."""
+    """Workers that run calculations."""
 
     def cpus(self) -> int:
-        """CPUs of the cluster."""
+        """Return the CPUs of the cluster."""
 
-    def most_memory(self) -> int:
-        """Bytes of the largest node."""
+    def max_memory(self) -> int:
+        """Return the memory of the largest node, in bytes."""
 
-    def start(self, job: Job, attempt: Attempt) -> Calculation:
-        """Begin to analyse the job's model."""
+    def start(self, job: Job, attempt: Attempt) -> RunningAttempt:
+        """Start to analyse the job's model."""
 
     def prepare(self, priority: JobPriority, busy: int) -> None:
-        """``busy`` workers for jobs of ``priority`` are taken for a while: have another warm for the next job."""
+        """Warm up another worker for jobs of ``priority``, of which ``busy`` are occupied for longer."""
 
     def restore(self, priority: JobPriority, busy: Callable[[], int]) -> None:
-        """A worker for jobs of ``priority`` may have ended: have as many as before, of which ``busy()`` are at work."""
+        """Replace a worker for jobs of ``priority`` that may have ended; ``busy()`` of them are occupied."""
 
 
 class Store(Protocol):
-    """Where analyses are kept, by key."""
+    """Store of analyses, by key."""
 
     def get(self, key: str) -> bytes | None:
-        """The JSON of the analysis, if it is there."""
+        """Return the JSON of the analysis, or None."""
 
     def put(self, key: str, analysis: bytes) -> None:
-        """Keep it."""
+        """Store the JSON of an analysis."""
 
 
 class Counters(Protocol):
-    """What is counted for operations."""
+    """Metrics for operations."""
 
-    def ended(self, outcome: JobOutcome, job: Job, seconds: float) -> None:
-        """A job has ended."""
+    def job_finished(self, outcome: JobOutcome, job: Job, seconds: float) -> None:
+        """Record a finished job."""
 
     def retried(self, reason: str) -> None:
-        """A calculation lost its worker and begins again."""
+        """Count a calculation that is retried after losing its worker."""

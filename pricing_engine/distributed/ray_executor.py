@@ -1,9 +1,9 @@
-"""A Spread that shares a large model's parts between the task that has the model and Ray tasks wherever CPUs are free.
+"""An executor that distributes a large model's parts between its own task and Ray tasks on free CPUs.
 
-The task never waits idle while there is a part to do, so it keeps its CPU and its warm process: on one CPU the parts
-run here, one after the other, and nothing is copied into the object store. Others are given a few parts at a time, in
-the order in which stages begin. What they keep for too long is done here as well, and whoever is first counts (backup
-tasks: Dean and Ghemawat, 2004); both would give the same bytes.
+The task runs parts itself while there are any, so it keeps its CPU and its warm process: on one CPU all parts run
+locally, one after the other, and nothing is copied into the object store. Other workers get a few parts at a time, in
+the order in which stages are submitted. A part that takes too long elsewhere is run locally as well, and the first
+result counts (backup tasks: Dean and Ghemawat, 2004); both have the same bytes.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from pricing_engine.distributed.niceness import ORDINARY_NICENESS
 
 T = TypeVar("T")
 LOST = (WorkerCrashedError, NodeDiedError, OutOfMemoryError, ObjectLostError)
-"""What Ray raises when a task's process or node is gone: the task itself may be innocent."""
+"""Errors that Ray raises when a task's process or node ended: the task itself may not be the cause."""
 
-_MOST_ATTEMPTS = 4
-_STOP_S = 0.5  # for a part that is not needed any more: most end by themselves, and their workers stay warm
-_AHEAD = 2  # parts for each CPU elsewhere: one that runs, one at hand
-_COUNT_CPUS_EVERY_S = 1.0
-_PATIENCE_S = 1.0  # with parts that run elsewhere, when there is nothing else to do here
+_MAX_ATTEMPTS = 4
+_STOP_TIMEOUT_S = 0.5  # for a part that is no longer needed: most finish within it, and their workers stay warm
+_QUEUED_PER_CPU = 2  # parts for each remote CPU: one running, one queued
+_POLL_INTERVAL_S = 1.0
+_STEAL_AFTER_S = 1.0  # without a remote result, an idle task also runs a remote part itself
 
 
 @dataclass(eq=False, slots=True)
-class _Held:
-    """A value, and its place in the object store once somebody elsewhere needs it."""
+class _SharedValue:
+    """A value, and its reference in the object store once a remote part needs it."""
 
     value: Any
     reference: ray.ObjectRef[Any] | None = None
 
-    def stored(self) -> ray.ObjectRef[Any]:
+    def put(self) -> ray.ObjectRef[Any]:
         if self.reference is None:
             self.reference = ray.put(self.value)
         return self.reference
@@ -50,7 +50,7 @@ class _Held:
 
 @dataclass(eq=False, slots=True)
 class _Stage:
-    """The parts of one stage: results by slot, and how many are still missing."""
+    """The parts of one stage: results by slot, and the number of missing ones."""
 
     name: str
     part: Part[Any]
@@ -61,8 +61,8 @@ class _Stage:
 
 
 @dataclass(eq=False, slots=True)
-class _Call:
-    """One part of a stage: its slot, its range, how often it was begun elsewhere, and whether its result is there."""
+class _PartCall:
+    """One part of a stage: its slot, its range, the number of remote attempts, and whether it is done."""
 
     stage: _Stage
     slot: int
@@ -74,32 +74,37 @@ class _Call:
 
 @ray.remote(max_retries=0)
 def run_part(part: Part[T], lo: int, hi: int, threads: int, *arguments: Any) -> T:
-    """One part on a worker; large arguments are views of the node's object store.
+    """Run one part on a worker; large arguments are views of the node's object store.
 
-    A model of many parts runs long, so each of its parts gives way to express jobs from the start.
+    A model of many parts runs long, so its parts yield to express jobs from the start.
     """
     if os.getpriority(os.PRIO_PROCESS, 0) >= ORDINARY_NICENESS:
         return part(lo, hi, threads, *arguments)
-    return run_limited(lambda: part(lo, hi, threads, *arguments), None, niceness=ORDINARY_NICENESS, stop_s=_STOP_S)
+    return run_limited(
+        lambda: part(lo, hi, threads, *arguments),
+        None,
+        niceness=ORDINARY_NICENESS,
+        stop_timeout_s=_STOP_TIMEOUT_S,
+    )
 
 
 @dataclass(eq=False)
 class RayExecutor:
-    """Runs parts here and as tasks with ``options`` (CPUs, environment), named after stage, range and model.
+    """Runs parts locally and as tasks with ``options`` (CPUs, environment), named after stage, range and model.
 
-    A part whose worker dies runs again, elsewhere if its node died. Made, used and left by one thread; leaving ends
-    what still runs elsewhere.
+    A part whose worker ends is retried, on another node if its node ended. To be used by one thread, as a context
+    manager; leaving it cancels remote parts.
     """
 
     label: str
     threads: int
     options: Mapping[str, Any]
-    _waiting: deque[_Call] = field(default_factory=deque, init=False)
-    _elsewhere: dict[ray.ObjectRef[Any], _Call] = field(default_factory=dict, init=False)
-    _heard: float = field(default=float("-inf"), init=False)  # when a result last came from elsewhere
-    _changed: Condition = field(default_factory=Condition, init=False)  # its lock guards all of these
+    _pending: deque[_PartCall] = field(default_factory=deque, init=False)
+    _remote: dict[ray.ObjectRef[Any], _PartCall] = field(default_factory=dict, init=False)
+    _last_result_at: float = field(default=float("-inf"), init=False)  # of a remote part
+    _changed: Condition = field(default_factory=Condition, init=False)  # its lock guards all these fields
     _closed: bool = field(default=False, init=False)
-    _sender: Thread | None = field(default=None, init=False)
+    _scheduler: Thread | None = field(default=None, init=False)
 
     def __enter__(self) -> RayExecutor:
         return self
@@ -109,95 +114,100 @@ class RayExecutor:
     ) -> None:
         with self._changed:
             self._closed = True
-            left = list(self._elsewhere)
+            remaining = list(self._remote)
             self._changed.notify_all()
-        for reference in left:
+        for reference in remaining:
             ray.cancel(reference)
 
-    def hold(self, value: T) -> T:
-        """``value``, put into the object store once a part runs elsewhere, for every part there to read uncopied."""
-        held: Any = _Held(value)
-        return held  # type: ignore[no-any-return]
+    def share(self, value: T) -> T:
+        """Wrap ``value``: the first remote part puts it into the object store, where all read it without a copy."""
+        shared: Any = _SharedValue(value)
+        return shared  # type: ignore[no-any-return]
 
-    def start(self, stage: str, part: Part[T], count: int, grain: int, *arguments: Any) -> Results[T]:
-        """Offer the parts to whoever has a CPU free."""
-        starts = range(0, count, grain)
-        begun = _Stage(stage, part, arguments, [None] * len(starts), len(starts))
+    def submit(self, stage: str, part: Part[T], count: int, grain: int, *arguments: Any) -> Results[T]:
+        """Queue the parts for local and remote CPUs."""
+        offsets = range(0, count, grain)
+        submitted = _Stage(stage, part, arguments, [None] * len(offsets), len(offsets))
         with self._changed:
-            self._waiting.extend(_Call(begun, slot, lo, min(lo + grain, count)) for slot, lo in enumerate(starts))
+            self._pending.extend(
+                _PartCall(submitted, slot, lo, min(lo + grain, count)) for slot, lo in enumerate(offsets)
+            )
             self._changed.notify_all()
-        if self._sender is None:  # while a task's main thread waits, Ray takes its CPU away: this one waits
-            self._sender = Thread(target=self._send_and_receive, name="parts elsewhere", daemon=True)
-            self._sender.start()
-        return lambda: self._join(begun)
+        if self._scheduler is None:  # a thread: Ray would release the CPU of a task whose main thread waits
+            self._scheduler = Thread(target=self._schedule, name="remote parts", daemon=True)
+            self._scheduler.start()
+        return lambda: self._join(submitted)
 
     def _join(self, stage: _Stage) -> list[Any]:
-        """Do parts right here, those of ``stage`` first, until all of it is there."""
-        while (call := self._next_here(stage)) is not None:
-            arguments = (each.value if isinstance(each, _Held) else each for each in call.stage.arguments)
+        """Run parts locally, those of ``stage`` first, until it is complete."""
+        while (call := self._next_local(stage)) is not None:
+            arguments = (each.value if isinstance(each, _SharedValue) else each for each in call.stage.arguments)
             result = call.stage.part(call.lo, call.hi, self.threads, *arguments)
             with self._changed:
                 self._finish(call, result)
-                twice = [reference for reference, sent in self._elsewhere.items() if sent is call]
-            for reference in twice:
+                duplicates = [reference for reference, submitted in self._remote.items() if submitted is call]
+            for reference in duplicates:
                 ray.cancel(reference)
         if stage.error is not None:
             raise stage.error
         return stage.results
 
-    def _next_here(self, stage: _Stage) -> _Call | None:
-        """The part to do here; None when ``stage`` is complete or has failed."""
+    def _next_local(self, stage: _Stage) -> _PartCall | None:
+        """Return the next part to run locally; None when ``stage`` is complete or has failed."""
         with self._changed:
             while stage.missing and stage.error is None:
-                waiting = next((call for call in self._waiting if call.stage is stage), None)
-                if waiting is None and self._waiting:
-                    waiting = self._waiting[0]  # of a later stage: it has to be done too
-                if waiting is not None:
-                    self._waiting.remove(waiting)
-                    return waiting
-                late = [call for call in self._elsewhere.values() if call.stage is stage and not call.done]
-                if late and time.monotonic() > self._heard + _PATIENCE_S:
-                    return late[-1]  # the last that was sent has the least chance of having begun
-                self._changed.wait(_PATIENCE_S)
+                pending = next((call for call in self._pending if call.stage is stage), None)
+                if pending is None and self._pending:
+                    pending = self._pending[0]  # of a later stage, which is needed too
+                if pending is not None:
+                    self._pending.remove(pending)
+                    return pending
+                overdue = [call for call in self._remote.values() if call.stage is stage and not call.done]
+                if overdue and time.monotonic() > self._last_result_at + _STEAL_AFTER_S:
+                    return overdue[-1]  # the last one sent is the least likely to have started
+                self._changed.wait(_STEAL_AFTER_S)
         return None
 
-    def _finish(self, call: _Call, result: Any) -> None:
-        """Note a result; of one that came twice, the first. The lock is held."""
+    def _finish(self, call: _PartCall, result: Any) -> None:
+        """Store a result; of duplicates, the first. The caller holds the lock."""
         if not call.done:
             call.done = True
             call.stage.results[call.slot] = result
             call.stage.missing -= 1
             self._changed.notify_all()
 
-    def _send_and_receive(self) -> None:
-        """Keep the CPUs elsewhere busy until all is over."""
-        counted, room = float("-inf"), 0
+    def _schedule(self) -> None:
+        """Keep the remote CPUs busy until the executor is closed."""
+        counted_at, capacity = float("-inf"), 0
         while True:
             now = time.monotonic()
-            if now - counted > _COUNT_CPUS_EVERY_S:
-                counted, room = now, _AHEAD * (int(ray.cluster_resources().get("CPU", 0.0)) - self.threads)
+            if now - counted_at > _POLL_INTERVAL_S:
+                counted_at, capacity = (
+                    now,
+                    _QUEUED_PER_CPU * (int(ray.cluster_resources().get("CPU", 0.0)) - self.threads),
+                )
             with self._changed:
                 if self._closed:
                     return
-                free = max(0, room - len(self._elsewhere))
-                calls = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
-                if not calls and not self._elsewhere:
-                    self._changed.wait(_COUNT_CPUS_EVERY_S)
+                available = max(0, capacity - len(self._remote))
+                calls = [self._pending.popleft() for _ in range(min(available, len(self._pending)))]
+                if not calls and not self._remote:
+                    self._changed.wait(_POLL_INTERVAL_S)
             for call in calls:
                 self._send(call)
-            if self._elsewhere:
-                done, _ = ray.wait(list(self._elsewhere), timeout=_COUNT_CPUS_EVERY_S)
+            if self._remote:
+                done, _ = ray.wait(list(self._remote), timeout=_POLL_INTERVAL_S)
                 for reference in done:
                     self._receive(reference)
 
-    def _send(self, call: _Call) -> None:
+    def _send(self, call: _PartCall) -> None:
         call.attempts += 1
         stage = call.stage
-        arguments = (each.stored() if isinstance(each, _Held) else each for each in stage.arguments)
+        arguments = (each.put() if isinstance(each, _SharedValue) else each for each in stage.arguments)
         task = run_part.options(name=f"{stage.name} {call.lo}-{call.hi} of {self.label}", **self.options)
         reference = task.remote(stage.part, call.lo, call.hi, self.threads, *arguments)
         with self._changed:
-            self._elsewhere[reference] = call
+            self._remote[reference] = call
             closed = self._closed
         if closed:
             ray.cancel(reference)
@@ -209,12 +219,12 @@ class RayExecutor:
         except RayError as failure:
             error = failure
         with self._changed:
-            call = self._elsewhere.pop(reference)
+            call = self._remote.pop(reference)
             if error is None:
-                self._heard = time.monotonic()
+                self._last_result_at = time.monotonic()
                 self._finish(call, result)
-            elif isinstance(error, LOST) and call.attempts < _MOST_ATTEMPTS and not call.done:
-                self._waiting.appendleft(call)
+            elif isinstance(error, LOST) and call.attempts < _MAX_ATTEMPTS and not call.done:
+                self._pending.appendleft(call)
                 self._changed.notify_all()
             elif not call.done:
                 call.stage.error = error

@@ -1,7 +1,7 @@
-"""How many calculations may be in flight: express and ordinary ones apart, what runs long apart from both, and of each
-owner never so many that another's could not start.
+"""Slots bound the calculations in flight: separate ones for express, ordinary and long-running calculations.
 
-Pure: the cluster's size and the clock come in as functions.
+No owner can take so many that another's calculation could not start. Pure: the cluster's size and the clock are passed
+in as functions.
 """
 
 from __future__ import annotations
@@ -15,140 +15,142 @@ from enum import Enum
 from pricing_engine.distributed.limits import LONG_S
 
 LONG_PER_CPU = 3
-"""Express calculations that may run long at the same time; one more starts again as an ordinary one."""
+"""Express calculations that may run long at the same time; one more is restarted as an ordinary one."""
 
-_HAND_OVER_S = 0.01  # from the end of a calculation to the beginning of one that waits in the dispatcher
-_MOST_AT_HAND = 15  # a CPU
-_KEPT_FREE_S = 1.0  # a CPU after an express job, for the next
+_HANDOVER_S = 0.01  # from the end of a calculation to the start of one that waits in the dispatcher
+_MAX_PREFETCHED = 15  # per CPU
+_EXPRESS_RESERVE_S = 1.0  # a CPU stays free this long after an express job, for the next
 _SMOOTHING = 8  # calculations
-_REMEMBERED_S = 10.0  # after an owner's calculation has run long
+_LONG_OWNER_TTL_S = 10.0  # after an owner's calculation has run long
 
 
-class Lane(Enum):
-    """What a calculation counts as."""
+class SlotKind(Enum):
+    """The pool of slots that a calculation belongs to."""
 
     EXPRESS = "express"
     ORDINARY = "ordinary"
     LONG = "long"
-    """Began as express and has run for LONG_S: it has ordinary niceness and holds no express slot."""
+    """Started as express and has run for LONG_S: it has a higher niceness and holds no express slot."""
 
 
 @dataclass(eq=False, slots=True)
 class Slot:
     """A calculation in flight.
 
-    ``guest``: it has the place that is kept for an owner who has none. ``ending``: it is being stopped.
+    ``reserved``: it holds the slot reserved for an owner without others. ``stopping``: it is being stopped.
     """
 
     owner: str
-    lane: Lane
-    guest: bool
-    began: float
-    ending: bool = False
+    kind: SlotKind
+    reserved: bool
+    started_at: float
+    stopping: bool = False
 
 
 class Slots:
-    """Calculations in flight. All operations are O(slots), a few for each CPU, or better."""
+    """Calculations in flight. All operations are O(slots), a few per CPU, or better."""
 
     def __init__(self, cpus: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
         self._cpus, self._clock = cpus, clock
-        self._taken: dict[Lane, dict[Slot, None]] = {lane: {} for lane in Lane}  # in the order they began
-        self._express_at = float("-inf")  # when one was last in flight
-        self._seconds = 1.0  # that a calculation takes, smoothed
-        self._long_at: dict[str, float] = {}  # by owner: when one last began or ended to run long, the latest last
+        self._taken: dict[SlotKind, dict[Slot, None]] = {kind: {} for kind in SlotKind}  # in the order of their start
+        self._last_express_at = float("-inf")  # when an express one was last in flight
+        self._mean_seconds = 1.0  # smoothed duration of a calculation
+        self._last_long_at: dict[str, float] = {}  # by owner: last start or end of a long run, the latest last
 
     def __len__(self) -> int:
         return sum(map(len, self._taken.values()))
 
-    def taken(self, lane: Lane) -> int:
-        """How many calculations of ``lane`` are in flight."""
-        return len(self._taken[lane])
+    def taken(self, kind: SlotKind) -> int:
+        """Return the number of calculations of ``kind`` in flight."""
+        return len(self._taken[kind])
 
-    def most(self) -> int:
-        """How many express ones, and how many others, may be in flight: for each CPU one that runs and so many at hand
-        that the next is there when it ends, more where they are short.
+    def capacity(self) -> int:
+        """Return how many express calculations, and how many others, may be in flight.
+
+        Per CPU one that runs and some prefetched, more if they are short, so that the next one starts without delay.
         """
-        at_hand = 1 + int(_HAND_OVER_S / max(self._seconds, 1e-4))
-        return self._cpus() * (1 + min(at_hand, _MOST_AT_HAND))
+        prefetched = 1 + int(_HANDOVER_S / max(self._mean_seconds, 1e-4))
+        return self._cpus() * (1 + min(prefetched, _MAX_PREFETCHED))
 
-    def is_free(self, lane: Lane) -> bool:
-        """Whether anybody's calculation may start in ``lane``."""
-        return len(self._taken[lane]) < (self.most() if lane is Lane.EXPRESS else self._most_ordinary())
+    def is_free(self, kind: SlotKind) -> bool:
+        """Return whether a calculation of any owner may start in ``kind``."""
+        return len(self._taken[kind]) < (self.capacity() if kind is SlotKind.EXPRESS else self._ordinary_capacity())
 
-    def owners_without_guest_place(self, lane: Lane) -> set[str] | None:
-        """Where ``lane`` is full: the owners who have something in flight, any other may start one calculation more.
+    def owners_in_flight(self, kind: SlotKind) -> set[str] | None:
+        """Return the owners with calculations in flight where ``kind`` is full: any other may use its reserved slot.
 
-        None where nobody may: somebody has that place already, or an ordinary slot is about to be free.
+        None if that slot is taken already, or an ordinary slot is about to become free.
         """
-        slots = self._taken[lane]
-        if any(slot.guest for slot in slots):
+        slots = self._taken[kind]
+        if any(slot.reserved for slot in slots):
             return None
-        if lane is Lane.ORDINARY and not self._all_run_long():
+        if kind is SlotKind.ORDINARY and not self._all_are_long():
             return None
-        besides = self._taken[Lane.LONG] if lane is Lane.ORDINARY else {}
-        return {slot.owner for slot in (*slots, *besides)}
+        long_slots = self._taken[SlotKind.LONG] if kind is SlotKind.ORDINARY else {}
+        return {slot.owner for slot in (*slots, *long_slots)}
 
-    def take(self, owner: str, lane: Lane, guest: bool = False) -> Slot:
-        """A slot for a calculation that begins."""
-        slot = Slot(owner, lane, guest, self._clock())
-        self._taken[lane][slot] = None
+    def take(self, owner: str, kind: SlotKind, reserved: bool = False) -> Slot:
+        """Take a slot for a new calculation."""
+        slot = Slot(owner, kind, reserved, self._clock())
+        self._taken[kind][slot] = None
         return slot
 
     def release(self, slot: Slot, seconds: float | None = None) -> None:
-        """The calculation has ended, after ``seconds`` on its worker if it went well."""
-        del self._taken[slot.lane][slot]
-        if slot.lane is Lane.LONG:
-            self._remember_long(slot.owner)
+        """Release the slot of a finished calculation; ``seconds``: its duration on the worker if it succeeded."""
+        del self._taken[slot.kind][slot]
+        if slot.kind is SlotKind.LONG:
+            self._record_long(slot.owner)
         if seconds is not None:
-            self._seconds += (seconds - self._seconds) / _SMOOTHING
+            self._mean_seconds += (seconds - self._mean_seconds) / _SMOOTHING
 
-    def ran_long(self, slot: Slot) -> Slot | None:
-        """An express calculation runs long: it leaves its slot to the next.
+    def mark_long(self, slot: Slot) -> Slot | None:
+        """Move a long-running express calculation out of its slot.
 
-        Where too many do, gives the one that has to end: of the owners who have most of them, the one that has run
-        longest, for that is the least likely to end soon.
+        If too many run long, return the one to preempt: the longest-running one of the owner with the most, as it is
+        the least likely to finish soon.
         """
-        if slot.lane is not Lane.EXPRESS:
+        if slot.kind is not SlotKind.EXPRESS:
             return None
-        del self._taken[Lane.EXPRESS][slot]
-        slot.lane, slot.guest = Lane.LONG, False
-        self._taken[Lane.LONG][slot] = None
-        self._remember_long(slot.owner)
-        going_on = [each for each in self._taken[Lane.LONG] if not each.ending]
-        if len(going_on) <= LONG_PER_CPU * self._cpus():
+        del self._taken[SlotKind.EXPRESS][slot]
+        slot.kind, slot.reserved = SlotKind.LONG, False
+        self._taken[SlotKind.LONG][slot] = None
+        self._record_long(slot.owner)
+        running = [each for each in self._taken[SlotKind.LONG] if not each.stopping]
+        if len(running) <= LONG_PER_CPU * self._cpus():
             return None
-        counts = Counter(each.owner for each in going_on)
-        most = max(counts.values())
-        victim = next(each for each in going_on if counts[each.owner] == most)
-        victim.ending = True
-        return victim
+        counts = Counter(each.owner for each in running)
+        max_count = max(counts.values())
+        preempted = next(each for each in running if counts[each.owner] == max_count)
+        preempted.stopping = True
+        return preempted
 
-    def runs_long(self, owner: str) -> bool:
-        """Whether a calculation of ``owner`` runs long or did a moment ago: the next one probably will."""
-        if any(slot.owner == owner for slot in self._taken[Lane.LONG]):
+    def has_long_work(self, owner: str) -> bool:
+        """Return whether a calculation of ``owner`` runs long or recently did: the next one probably will."""
+        if any(slot.owner == owner for slot in self._taken[SlotKind.LONG]):
             return True
-        return self._clock() - self._long_at.get(owner, float("-inf")) <= _REMEMBERED_S
+        return self._clock() - self._last_long_at.get(owner, float("-inf")) <= _LONG_OWNER_TTL_S
 
-    def _remember_long(self, owner: str) -> None:
+    def _record_long(self, owner: str) -> None:
         now = self._clock()
-        self._long_at.pop(owner, None)
-        self._long_at[owner] = now
-        while now - next(iter(self._long_at.values())) > _REMEMBERED_S:
-            del self._long_at[next(iter(self._long_at))]
+        self._last_long_at.pop(owner, None)
+        self._last_long_at[owner] = now
+        while now - next(iter(self._last_long_at.values())) > _LONG_OWNER_TTL_S:
+            del self._last_long_at[next(iter(self._last_long_at))]
 
-    def _most_ordinary(self) -> int:
-        """How many ordinary ones may be in flight: while express jobs come, a CPU for each of those stays free, for a
-        core that calculates beside another, or in turn with it, is slower. What runs long takes ordinary slots. One CPU
-        always goes on with ordinary work.
+    def _ordinary_capacity(self) -> int:
+        """Return how many ordinary calculations may be in flight.
+
+        While express jobs arrive, a CPU stays free for each of them, as a shared core is slower. Long-running
+        calculations take ordinary slots. One CPU always continues with ordinary work.
         """
-        express, most = len(self._taken[Lane.EXPRESS]), self.most()
+        express, capacity = len(self._taken[SlotKind.EXPRESS]), self.capacity()
         if express:
-            self._express_at = self._clock()
-        if express or self._clock() - self._express_at <= _KEPT_FREE_S:
-            most = self._cpus() - max(1, express)
-        return max(1, most - len(self._taken[Lane.LONG]))
+            self._last_express_at = self._clock()
+        if express or self._clock() - self._last_express_at <= _EXPRESS_RESERVE_S:
+            capacity = self._cpus() - max(1, express)
+        return max(1, capacity - len(self._taken[SlotKind.LONG]))
 
-    def _all_run_long(self) -> bool:
-        """Whether no ordinary slot was taken lately, so that none may be free soon."""
-        youngest = next(reversed(self._taken[Lane.ORDINARY]), None)
-        return youngest is None or self._clock() - youngest.began >= LONG_S
+    def _all_are_long(self) -> bool:
+        """Return whether no ordinary slot was taken recently, so that none may become free soon."""
+        latest = next(reversed(self._taken[SlotKind.ORDINARY]), None)
+        return latest is None or self._clock() - latest.started_at >= LONG_S

@@ -1,4 +1,4 @@
-"""What a worker's task is given, what it gives back, and how it can be lost."""
+"""Messages of a worker's task: its argument, its result, and the error of a lost worker."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pricing_engine.distributed.limits import Limits
 
 @dataclass(frozen=True, slots=True)
 class AnalysisTask:
-    """What a worker shall analyse: one argument, because each one costs Ray as much as a small message.
+    """An analysis to run on a worker: one object, because each argument costs Ray as much as a small message.
 
-    The model at ``model``; ``sha256``, if given, of what was stored there. Its parts, if it is large, become tasks with
-    ``options``. The dispatcher hears of each stage that ends, if a ``calculation`` is named. ``limits`` end the task;
-    under ``run`` the dispatcher knows this attempt. ``niceness``: that it starts with.
+    ``model``: path or URL; ``sha256``: the expected digest, if any. The parts of a large model become tasks with
+    ``options``. With a ``calculation`` key, the task reports each finished stage to the dispatcher. ``limits`` stop the
+    task; ``run`` identifies this attempt. ``niceness``: the initial one.
     """
 
     model: str
@@ -33,9 +33,9 @@ class AnalysisTask:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisResult:
-    """What the task found: ``analysis``, its JSON, or the ``code`` and ``message`` of what is wrong with the model.
+    """Result of a task: the JSON of the ``analysis``, or the ``code`` and ``message`` of the model's error.
 
-    ``seconds``: what the analysis took on its worker.
+    ``seconds``: duration of the analysis on its worker.
     """
 
     analysis: bytes | None
@@ -45,7 +45,7 @@ class AnalysisResult:
 
 
 class WorkerLost(DistributedError):
-    """The worker or its node was gone before the task ended. ``code``: worker_lost, node_lost or out_of_memory."""
+    """The worker or its node ended before the task. ``code``: worker_lost, node_lost or out_of_memory."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message)
@@ -56,7 +56,7 @@ class WorkerLost(DistributedError):
 
 
 def limit_message(code: str, limits: Limits) -> str:
-    """Why a job was stopped, for whoever sent the model. ``code``: deadline or out_of_memory."""
+    """Return the customer's message for a job stopped at a limit. ``code``: deadline or out_of_memory."""
     if code == "deadline":
         return f"the model was not measured within {limits.cpu_s:.0f} s of computing; repair or simplify it"
     return "the model needed more memory than its worker had"

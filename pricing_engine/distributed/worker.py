@@ -1,4 +1,4 @@
-"""What runs on a worker: the task that analyses one model."""
+"""The worker's task: analyse one model."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ from pricing_engine.distributed.resource_estimate import SMALL_FACETS
 from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask, limit_message
 from pricing_engine.mesh.errors import ModelError
 
-_QUICK_S = 0.2  # what ends sooner has nothing to tell on the way: its price is there
-_REPORT_EVERY_S = 0.1
-_LAST_MESSAGE_S = 2.0  # for the dispatcher to learn why this process ends
+_FIRST_REPORT_S = 0.2  # a shorter analysis reports no progress: its result is there as soon
+_REPORT_INTERVAL_S = 0.1
+_LIMIT_REPORT_TIMEOUT_S = 2.0  # to report to the dispatcher why this process ends
 
 _log = logging.getLogger(__name__)
 
-Report = Callable[[PartialAnalysis], None]
+ProgressCallback = Callable[[PartialAnalysis], None]
 
 
 def assigned_threads() -> int:
-    """The whole CPUs that Ray gave this task, at least one: Ray's ``num_cpus`` does not limit threads by itself."""
+    """Return the CPUs that Ray assigned to this task, at least one: ``num_cpus`` itself does not limit threads."""
     cpus: float = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
     return max(1, round(cpus))
 
 
-def analyse(order: AnalysisTask, content: bytes | None = None) -> AnalysisResult:
-    """Analyse the model of ``order``, or ``content`` of that name: a small one right here, a large one in parts."""
-    file: AbstractContextManager[Path] = local_file(order.model) if content is None else spooled(order.model, content)
+def analyse(task: AnalysisTask, content: bytes | None = None) -> AnalysisResult:
+    """Analyse the model of ``task``, or ``content`` under its name: a small one locally, a large one in parts."""
+    file: AbstractContextManager[Path] = local_file(task.model) if content is None else spooled(task.model, content)
     threads = assigned_threads()
-    name = Path(order.model).name
+    name = Path(task.model).name
 
-    report = _reporter(order.calculation) if order.calculation else None
+    on_progress = _progress_reporter(task.calculation) if task.calculation else None
     try:
-        with file as path, ExitStack() as whole:
+        with file as path, ExitStack() as stack:
 
-            def spread_for(facets: int) -> RayExecutor | None:
+            def executor_for(facets: int) -> RayExecutor | None:
                 if facets < SMALL_FACETS:
                     return None
-                return whole.enter_context(RayExecutor(name, threads, order.options))
+                return stack.enter_context(RayExecutor(name, threads, task.options))
 
-            analysis = measure(path, order.unit, order.settings, threads, spread_for, report).analysis
+            analysis = measure(path, task.unit, task.settings, threads, executor_for, on_progress).analysis
     except ModelError as error:
         if isinstance(error.__cause__, MemoryError):
             raise error.__cause__ from error
         return AnalysisResult(None, error.code, f"{name}: {error}")
-    if order.sha256 is not None and analysis.model.sha256 != order.sha256:
+    if task.sha256 is not None and analysis.model.sha256 != task.sha256:
         return AnalysisResult(
             None, "model_changed", f"{name}: the stored model is not the one that was sent; upload it again"
         )
@@ -70,78 +70,78 @@ def analyse(order: AnalysisTask, content: bytes | None = None) -> AnalysisResult
 
 
 @cache
-def limited(work: Callable[[AnalysisTask], AnalysisResult]) -> Callable[[AnalysisTask], AnalysisResult]:
-    """``work`` as a worker's task does it: under the limits of its order."""
+def with_limits(work: Callable[[AnalysisTask], AnalysisResult]) -> Callable[[AnalysisTask], AnalysisResult]:
+    """Return ``work`` as a task under the limits of its argument."""
 
-    def task(order: AnalysisTask) -> AnalysisResult:
-        if order.limits is None:
-            return work(order)
+    def run_task(task: AnalysisTask) -> AnalysisResult:
+        if task.limits is None:
+            return work(task)
         try:
             return run_limited(
-                lambda: work(order),
-                order.limits,
-                on_long=lambda: _report_long(order.run),
-                on_kill=lambda code: _report_limit(order.run, code),
-                niceness=order.niceness,
+                lambda: work(task),
+                task.limits,
+                on_long=lambda: _report_long(task.run),
+                on_kill=lambda code: _report_limit(task.run, code),
+                niceness=task.niceness,
             )
         except LimitExceeded as error:
-            return AnalysisResult(None, error.code, limit_message(error.code, order.limits))
+            return AnalysisResult(None, error.code, limit_message(error.code, task.limits))
 
-    return task
+    return run_task
 
 
 def _report_long(run: str) -> None:
     try:
-        _dispatcher().ran_long.remote(run)
-    except ValueError as error:  # no dispatcher: its slots are gone too
+        _dispatcher().mark_long.remote(run)
+    except ValueError as error:  # without a dispatcher there are no slots either
         _log.warning("run %s was not reported as long: %s", run, error)
 
 
 def _report_limit(run: str, code: str) -> None:
-    ray.get(_dispatcher().limit_exceeded.remote(run, code), timeout=_LAST_MESSAGE_S)
+    ray.get(_dispatcher().limit_exceeded.remote(run, code), timeout=_LIMIT_REPORT_TIMEOUT_S)
 
 
-def no_work() -> None:
-    """Begin a worker where none is idle, so that the next task finds one that is warm."""
+def no_op() -> None:
+    """Do nothing: Ray starts a worker for this task if none is idle, which is warm for the next one."""
 
 
-def stay(seconds: float) -> None:
-    """Keep a worker busy for a moment, so that the next task gets another one."""
+def occupy_worker(seconds: float) -> None:
+    """Occupy a worker, so that the next task is assigned to another one."""
     time.sleep(seconds)
 
 
 @cache
 def _metrics() -> WorkerMetrics:
-    """One for the process."""
+    """Return the metrics of this process."""
     return WorkerMetrics()
 
 
-def _reporter(calculation: str) -> Report:
-    """Tell the dispatcher what is known by now, not sooner and not more often than anybody could read."""
-    told = time.monotonic() + _QUICK_S - _REPORT_EVERY_S
+def _progress_reporter(calculation: str) -> ProgressCallback:
+    """Return a callback that sends partial analyses to the dispatcher, at most one per interval."""
+    last_report = time.monotonic() + _FIRST_REPORT_S - _REPORT_INTERVAL_S
 
-    def report(partial: PartialAnalysis) -> None:
-        nonlocal told
+    def on_progress(partial: PartialAnalysis) -> None:
+        nonlocal last_report
         now = time.monotonic()
-        if now - told < _REPORT_EVERY_S:
+        if now - last_report < _REPORT_INTERVAL_S:
             return
         try:
-            _dispatcher().stage_ended.remote(calculation, partial)
-            told = now
-        except ValueError as error:  # nobody listens any more: the analysis does not depend on it
-            _log.warning("how far %s is was not told: %s", calculation, error)
-            told = float("inf")
+            _dispatcher().stage_finished.remote(calculation, partial)
+            last_report = now
+        except ValueError as error:  # no dispatcher: the analysis continues without progress reports
+            _log.warning("the progress of %s was not reported: %s", calculation, error)
+            last_report = float("inf")
 
-    return report
+    return on_progress
 
 
 @cache
 def _dispatcher() -> Any:
-    """Looked up once for the process: a handle in every order would cost more than the order."""
+    """Return the dispatcher, looked up once per process: a handle in every task would cost more than the task."""
     return ray.get_actor(DISPATCHER, NAMESPACE)
 
 
 @ray.remote(max_retries=0)
 def engine_version() -> str:
-    """The version of the engine that the cluster's workers run."""
+    """Return the version of the engine that the cluster's workers run."""
     return ENGINE_VERSION

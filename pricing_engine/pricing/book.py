@@ -1,7 +1,7 @@
-"""The price book: a TOML file read into typed tables, checked figure by figure, and hashed by its content.
+"""The price book: a TOML file read into typed tables, validated figure by figure, and hashed by its content.
 
-The tables are the dataclasses of ``processes.rates``; the file must hold exactly their keys. Every table with figures
-states their ``basis``. Figures are decimals as written, never floats.
+The tables are the dataclasses of ``processes.price_tables``; the file must have exactly their keys. Every table with
+figures states their ``basis``. Figures are decimals as written, never floats.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pricing_engine.processes.price_tables import Casting, FineMetal, Fraction, 
 
 SCHEMA = "facet.price-book/1"
 PROCESSES = {"casting": "casting", "resin": "resin", "powder-bed": "powder_bed"}
-_LARGEST = Decimal(10) ** 9
+_MAX_FIGURE = Decimal(10) ** 9
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _RANGES = {
     "above 0": lambda x: x > 0,
@@ -37,7 +37,7 @@ _RANGES = {
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """A partner and the agreed discount on all of an order but its metal."""
+    """A partner and the agreed discount on an order, metal excepted."""
 
     label: str
     discount: Fraction
@@ -45,7 +45,7 @@ class Partner:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The whole file, typed."""
+    """The contents of the file, typed."""
 
     schema: str
     id: str
@@ -60,7 +60,7 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
-    """A checked price book. ``sha256`` is over ``content``: the file's tree, figures as plain text."""
+    """A validated price book. ``sha256`` is over ``content``: the parsed file with figures as plain text."""
 
     tables: Tables
     sha256: str
@@ -68,7 +68,7 @@ class PriceBook:
 
     @property
     def valid_from(self) -> str:
-        """When the book comes into force, RFC 3339 in UTC."""
+        """Return the time from which the book is valid, RFC 3339 in UTC."""
         return _timestamp(self.tables.valid_from)
 
     def process(self, name: str) -> Casting | ResinPrint | PowderBed:
@@ -103,16 +103,16 @@ def load_price_book(path: Path | str | None = None) -> PriceBook:
 def parse_price_book(data: bytes, name: str = "price book") -> PriceBook:
     """Read a price book's bytes; ``name`` opens the message of a PriceBookError."""
     try:
-        tree = tomllib.loads(data.decode("utf-8"), parse_float=Decimal)
+        document = tomllib.loads(data.decode("utf-8"), parse_float=Decimal)
     except (ValueError, ArithmeticError, RecursionError) as error:  # bad TOML or UTF-8, a figure beyond all bounds
         raise PriceBookError(f"{name}: not TOML ({' '.join(str(error).split())})") from error
     try:
         with exact():
-            if tree.get("schema") != SCHEMA:
+            if document.get("schema") != SCHEMA:
                 raise PriceBookError(f'schema: expected "{SCHEMA}"')
-            tables: Tables = _table(Tables, tree, "")
+            tables: Tables = _table(Tables, document, "")
             _check_references(tables)
-            content = _canonical(tree)
+            content = _canonical(document)
     except PriceBookError as error:
         raise PriceBookError(f"{name}: {' '.join(str(error).split())}") from None
     return PriceBook(tables, canonical_digest(content).removeprefix("sha256:"), content)
@@ -127,7 +127,7 @@ def offer(book: PriceBook) -> dict[str, Any]:
             {"id": key, "label": m.label, "density_g_cm3": str(m.density_g_cm3), "min_wall_mm": str(m.min_wall_mm)}
             for key, m in rates.materials.items()
         ]
-        entry: dict[str, Any] = {
+        summary: dict[str, Any] = {
             "id": name,
             "label": rates.label,
             "default_finish": rates.default_finish,
@@ -135,9 +135,9 @@ def offer(book: PriceBook) -> dict[str, Any]:
             "finishes": [{"id": key, "label": finish.label} for key, finish in rates.finishes.items()],
         }
         if isinstance(rates, Casting):
-            entry["platings"] = [{"id": key, "label": plating.label} for key, plating in rates.platings.items()]
-            entry["stone_settings"] = [{"id": key, "label": setting.label} for key, setting in rates.settings.items()]
-        processes.append(entry)
+            summary["platings"] = [{"id": key, "label": plating.label} for key, plating in rates.platings.items()]
+            summary["stone_settings"] = [{"id": key, "label": setting.label} for key, setting in rates.settings.items()]
+        processes.append(summary)
     return {
         "price_book": {"id": book.tables.id, "sha256": book.sha256, "valid_from": book.valid_from},
         "currency": book.tables.currency,
@@ -145,12 +145,12 @@ def offer(book: PriceBook) -> dict[str, Any]:
     }
 
 
-def _timestamp(moment: datetime.datetime) -> str:
-    return moment.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z")
+def _timestamp(timestamp: datetime.datetime) -> str:
+    return timestamp.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z")
 
 
 def _canonical(value: Any) -> Any:
-    """Return the tree with figures as plain text, so that 0.10 and 0.1 are the same content."""
+    """Return the document with figures as plain text, so that 0.10 and 0.1 are the same content."""
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -167,97 +167,97 @@ def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind, include_extras=True)
 
 
-def _table(kind: Any, tree: Any, place: str) -> Any:
-    """Read the dataclass ``kind`` from a TOML table with exactly its keys, and ``basis`` where it holds figures."""
-    if not isinstance(tree, dict):
-        raise PriceBookError(f"{place}: expected a table")
+def _table(kind: Any, document: Any, key_path: str) -> Any:
+    """Read the dataclass ``kind`` from a TOML table with exactly its keys, and ``basis`` if it has figures."""
+    if not isinstance(document, dict):
+        raise PriceBookError(f"{key_path}: expected a table")
     hints, values = _hints(kind), {}
-    figures = [name for name, hint in hints.items() if name in tree and _is_figure(hint)]
+    figures = [name for name, hint in hints.items() if name in document and _is_figure(hint)]
     names = {name.replace("_", "-") if name == "powder_bed" else name: name for name in hints}
     optional = {f.name for f in fields(kind) if f.default is not MISSING}
-    for key in tree:
+    for key in document:
         if key not in names and not (key == "basis" and figures):
-            raise PriceBookError(f"{_join(place, key)}: unknown key; expected {', '.join(names)}")
+            raise PriceBookError(f"{_join(key_path, key)}: unknown key; expected {', '.join(names)}")
     for key, name in names.items():
-        if key in tree:
-            values[name] = _value(hints[name], tree[key], _join(place, key))
+        if key in document:
+            values[name] = _value(hints[name], document[key], _join(key_path, key))
         elif name not in optional:
-            raise PriceBookError(f"{_join(place, key)}: missing")
+            raise PriceBookError(f"{_join(key_path, key)}: missing")
     if figures:
-        _check_basis(tree.get("basis"), figures, place)
+        _check_basis(document.get("basis"), figures, key_path)
     return kind(**values)
 
 
-def _join(place: str, key: str) -> str:
-    return f"{place}.{key}" if place else key
+def _join(key_path: str, key: str) -> str:
+    return f"{key_path}.{key}" if key_path else key
 
 
 def _is_figure(hint: Any) -> bool:
-    """Return whether a field holds a figure, or a list of them."""
+    """Return whether a field is a figure or a list of figures."""
     if typing.get_origin(hint) in (tuple, types.UnionType, typing.Union):
         return any(_is_figure(argument) for argument in typing.get_args(hint))
     return typing.get_origin(hint) is Annotated
 
 
-def _check_basis(basis: Any, figures: list[str], place: str) -> None:
-    """Refuse a figure that neither has a source nor is marked illustrative."""
+def _check_basis(basis: Any, figures: list[str], key_path: str) -> None:
+    """Reject a figure without a source that is not marked illustrative."""
     if isinstance(basis, str) and basis.strip():
         return
     if not isinstance(basis, dict) or not all(isinstance(text, str) and text.strip() for text in basis.values()):
-        raise PriceBookError(f'{place}.basis: missing; give the source of the figures, or "illustrative"')
+        raise PriceBookError(f'{key_path}.basis: missing; give the source of the figures, or "illustrative"')
     for key in basis:
         if key != "others" and key not in figures:
-            raise PriceBookError(f"{place}.basis.{key}: there is no such figure")
+            raise PriceBookError(f"{key_path}.basis.{key}: there is no such figure")
     for key in figures:
         if key not in basis and "others" not in basis:
-            raise PriceBookError(f'{place}.{key}: no basis; give its source, or "illustrative"')
+            raise PriceBookError(f'{key_path}.{key}: no basis; give its source, or "illustrative"')
 
 
-def _value(hint: Any, value: Any, place: str) -> Any:
+def _value(hint: Any, value: Any, key_path: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return _figure(arguments[0], arguments[1], value, place)
+        return _figure(arguments[0], arguments[1], value, key_path)
     if origin in (types.UnionType, typing.Union):
-        return _value(arguments[0], value, place)
+        return _value(arguments[0], value, key_path)
     if origin is tuple:
         if not isinstance(value, list) or len(value) != len(arguments):
-            raise PriceBookError(f"{place}: expected a list of {len(arguments)}")
-        return tuple(_value(item, entry, place) for item, entry in zip(arguments, value, strict=True))
+            raise PriceBookError(f"{key_path}: expected a list of {len(arguments)}")
+        return tuple(_value(item, element, key_path) for item, element in zip(arguments, value, strict=True))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, dict):
-            raise PriceBookError(f"{place}: expected a table")
+            raise PriceBookError(f"{key_path}: expected a table")
         for key in value:
             if not _ID.fullmatch(key):
-                raise PriceBookError(f"{_join(place, key)}: an id has small letters, digits and hyphens")
-        return {key: _value(arguments[1], item, _join(place, key)) for key, item in value.items()}
+                raise PriceBookError(f"{_join(key_path, key)}: an id has small letters, digits and hyphens")
+        return {key: _value(arguments[1], item, _join(key_path, key)) for key, item in value.items()}
     if is_dataclass(hint):
-        return _table(hint, value, place)
+        return _table(hint, value, key_path)
     if hint is datetime.datetime:
         if not isinstance(value, datetime.datetime) or value.tzinfo is None:
-            raise PriceBookError(f"{place}: expected a time with its offset, as 2026-11-01T00:00:00Z")
+            raise PriceBookError(f"{key_path}: expected a time with its offset, as 2026-11-01T00:00:00Z")
         return value
     if not isinstance(value, str) or not value.strip():
-        raise PriceBookError(f"{place}: expected a text")
+        raise PriceBookError(f"{key_path}: expected a text")
     return value
 
 
-def _figure(kind: type, allowed: str, value: Any, place: str) -> Decimal | int:
+def _figure(kind: type, allowed: str, value: Any, key_path: str) -> Decimal | int:
     """Read a figure in the range that its annotation names."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or (kind is int and isinstance(value, Decimal)):
-        raise PriceBookError(f"{place}: expected a {'whole ' if kind is int else ''}number")
+        raise PriceBookError(f"{key_path}: expected a {'whole ' if kind is int else ''}number")
     figure = Decimal(value)
     if not figure.is_finite() or not _RANGES[allowed](figure) or not _fits(figure):
-        raise PriceBookError(f"{place}: {value} is out of range; expected {allowed}")
+        raise PriceBookError(f"{key_path}: {value} is out of range; expected {allowed}")
     return value if kind is int else figure
 
 
 def _fits(figure: Decimal) -> bool:
     """Return whether a figure is at most 1e9, of at most 12 decimals: then no product of prices is ever rounded."""
-    return figure <= _LARGEST and figure == round(figure, 12)
+    return figure <= _MAX_FIGURE and figure == round(figure, 12)
 
 
 def _check_references(tables: Tables) -> None:
-    """Check what tables say about each other."""
+    """Check references between tables."""
     if len(tables.currency) != 3 or not (tables.currency.isascii() and tables.currency.isupper()):
         raise PriceBookError("currency: expected an ISO 4217 code, as EUR")
     for process, name in PROCESSES.items():
@@ -267,10 +267,10 @@ def _check_references(tables: Tables) -> None:
         if rates.default_finish not in rates.finishes:
             raise PriceBookError(f"{process}.default_finish: there is no finish {rates.default_finish!r}")
     for key, alloy in tables.casting.materials.items():
-        place = f"casting.materials.{key}"
+        key_path = f"casting.materials.{key}"
         if (alloy.fine_metal is None) == (alloy.price_per_g is None) or (alloy.fine_metal is None) != (
             alloy.fineness is None
         ):
-            raise PriceBookError(f"{place}: give either fine_metal and fineness, or price_per_g")
+            raise PriceBookError(f"{key_path}: give either fine_metal and fineness, or price_per_g")
         if alloy.fine_metal is not None and alloy.fine_metal not in tables.fine_metals:
-            raise PriceBookError(f"{place}.fine_metal: there is no fine metal {alloy.fine_metal!r}")
+            raise PriceBookError(f"{key_path}.fine_metal: there is no fine metal {alloy.fine_metal!r}")

@@ -1,8 +1,8 @@
 """The quote: every option's lines, sums and verdict, arithmetic over one Analysis and one price book.
 
-Nothing is measured and no clock is read here, so the same Analysis, settings and book give the same bytes. All
-materials of a process cost well under a millisecond: the part is placed on machines once, the rest is a few dozen
-decimal products.
+Pure arithmetic without measurements or a clock, so the same Analysis, settings and book give the same bytes. All
+materials of a process take well under a millisecond: the part is placed on machines once, the remaining work is a few
+dozen decimal products.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pricing_engine.processes.resin import resin_plan
 from pricing_engine.processes.verdict import model_reasons, sort_reasons, verdict_of, wall_reasons
 
 SCHEMA = "facet.quote/1"
-LARGEST_QUANTITY = 1_000_000
+MAX_QUANTITY = 1_000_000
 NO_EXTRAS = Extras()
 ROW_COLUMNS = (
     "process", "material", "finish", "quantity", "currency", "unit_price", "total", "lead_time_days",
@@ -80,7 +80,7 @@ class Option(NamedTuple):
 
 @dataclass(frozen=True)
 class Quote:
-    """A replayable quote; JSON and digest are made when first asked for, so repricing a catalogue pays for neither."""
+    """A replayable quote; JSON and digest are computed on first use, so repricing a catalogue pays for neither."""
 
     analysis_id: str
     engine_version: str
@@ -89,11 +89,11 @@ class Quote:
 
     @cached_property
     def content_id(self) -> str:
-        """The sha256 of everything else in the quote as canonical JSON."""
-        return canonical_digest({"schema": SCHEMA, **self._tree})
+        """Return the sha256 of the other members of the quote as canonical JSON."""
+        return canonical_digest({"schema": SCHEMA, **self._document})
 
     @cached_property
-    def _tree(self) -> dict[str, Any]:
+    def _document(self) -> dict[str, Any]:
         return {
             "analysis_id": self.analysis_id,
             "engine_version": self.engine_version,
@@ -103,16 +103,16 @@ class Quote:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready quote in the order of the public interface."""
-        return {"schema": SCHEMA, "content_id": self.content_id, **self._tree}
+        return {"schema": SCHEMA, "content_id": self.content_id, **self._document}
 
     def to_json(self) -> str:
-        """Return the quote as the bytes that a replay repeats."""
+        """Return the quote as JSON; a replay gives the same bytes."""
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for. No ``materials``: all of the process, cheapest first. No ``finish``: the process's default."""
+    """A request. No ``materials``: all of the process, cheapest first. No ``finish``: the process's default."""
 
     process: str = "casting"
     materials: Sequence[str] | None = None
@@ -122,7 +122,7 @@ class Request:
 
 
 def check_request(book: PriceBook, request: Request) -> None:
-    """Raise for what the book does not offer, before a model is measured in vain.
+    """Raise for anything that the book does not offer, before a model is measured.
 
     UnknownProcess, UnknownMaterial, UnknownFinish, UnknownPlating, UnknownSetting, UnknownPartner, BadQuantity, or
     PricingError for an extra that the process does not offer.
@@ -158,7 +158,7 @@ def quote(analysis: Analysis, book: PriceBook, request: Request) -> Quote:
 
 
 def quote_rows(priced: Quote) -> list[dict[str, str]]:
-    """Return one row an option for the bulk CSV, keyed by ROW_COLUMNS; reasons as codes joined by blanks."""
+    """Return one row per option for the bulk CSV, keyed by ROW_COLUMNS; reasons as codes joined by spaces."""
     rows = []
     for option in priced.options:
         cells = {**option._asdict(), "analysis_id": priced.analysis_id, "content_id": priced.content_id}
@@ -175,11 +175,11 @@ def _check_numbers(quantities: Sequence[int], extras: Extras) -> None:
     if not quantities:
         raise BadQuantity("give at least one quantity")
     for quantity in quantities:
-        if isinstance(quantity, bool) or not isinstance(quantity, int) or not 1 <= quantity <= LARGEST_QUANTITY:
-            raise BadQuantity(f"quantity {quantity!r}: expected a whole number from 1 to {LARGEST_QUANTITY}")
-    for number in (extras.engraving_letters, *(extras.stones or {}).values()):
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= LARGEST_QUANTITY:
-            raise BadQuantity(f"{number!r} stones or letters: expected a whole number from 0 to {LARGEST_QUANTITY}")
+        if isinstance(quantity, bool) or not isinstance(quantity, int) or not 1 <= quantity <= MAX_QUANTITY:
+            raise BadQuantity(f"quantity {quantity!r}: expected a whole number from 1 to {MAX_QUANTITY}")
+    for count in (extras.engraving_letters, *(extras.stones or {}).values()):
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MAX_QUANTITY:
+            raise BadQuantity(f"{count!r} stones or letters: expected a whole number from 0 to {MAX_QUANTITY}")
 
 
 def _check_extras(process: str, rates: Casting | ResinPrint | PowderBed, extras: Extras, book: PriceBook) -> None:
@@ -209,16 +209,16 @@ def _options(
 ) -> list[Option]:
     part = part_of(analysis)
     plan = None if part is None else _plan(part, rates, book)
-    shared = model_reasons(analysis, part, rates.limits)
+    model = model_reasons(analysis, part, rates.limits)
     options = []
     for material in materials:
-        against = [] if plan is None else plan.reasons(material)
-        walls = [] if plan is None else wall_reasons(analysis, rates.materials[material], rates.limits)
-        reasons = sort_reasons([*shared, *against, *walls])
+        process_reasons = [] if plan is None else plan.reasons(material)
+        wall = [] if plan is None else wall_reasons(analysis, rates.materials[material], rates.limits)
+        reasons = sort_reasons([*model, *process_reasons, *wall])
         verdict = verdict_of(reasons)
         for quantity in quantities:
-            work = None if plan is None else plan.work(material, finish, quantity, extras)
-            lines = () if work is None else _with_discount(work, extras, book)
+            cost = None if plan is None else plan.cost(material, finish, quantity, extras)
+            lines = () if cost is None else _with_discount(cost, extras, book)
             total = sum((line.amount for line in lines), ZERO).quantize(CENT)
             option = Option(
                 process=process,
@@ -228,9 +228,9 @@ def _options(
                 currency=book.tables.currency,
                 unit_price=(total / quantity).quantize(CENT, ROUND_HALF_UP),
                 total=total,
-                lead_time_days=None if work is None else work.lead_time_days,
-                finished_mass_g=None if work is None else billed(work.finished_mass_g),
-                metal_charged_g=None if work is None else billed(work.metal_charged_g),
+                lead_time_days=None if cost is None else cost.lead_time_days,
+                finished_mass_g=None if cost is None else billed(cost.finished_mass_g),
+                metal_charged_g=None if cost is None else billed(cost.metal_charged_g),
                 lines=lines,
                 verdict=verdict,
                 reasons=reasons,
@@ -239,14 +239,14 @@ def _options(
     return options
 
 
-def _with_discount(work: ProcessCost, extras: Extras, book: PriceBook) -> tuple[PriceLine, ...]:
-    """Return the lines with the partner's discount on all but metal as the last: its share x minus what it is of."""
+def _with_discount(cost: ProcessCost, extras: Extras, book: PriceBook) -> tuple[PriceLine, ...]:
+    """Return the lines, with the partner's discount on all lines except metal as a last, negative one."""
     if extras.partner is None:
-        return tuple(work.lines)
+        return tuple(cost.lines)
     items = LineItems()
-    items.lines = list(work.lines)
+    items.lines = list(cost.lines)
     partner = book.tables.partners[extras.partner]
     label = f"{partner.label}: agreed discount, metal excepted"
-    items.add("discount", label, partner.discount, "share", -items.total(without=("metal",)),
+    items.add("discount", label, partner.discount, "share", -items.total(excluded_codes=("metal",)),
               f"partners.{extras.partner}.discount")  # fmt: skip
     return tuple(items.lines)

@@ -1,1 +1,1 @@
-"""What a process makes, how long it takes and what that costs."""
+"""Manufacturing processes: capacities, times and costs."""

@@ -1,8 +1,8 @@
 """Lost-wax casting: a pattern is printed, set on a tree, invested in a flask, burnt out and cast.
 
 Metal: a piece shrinks to ``cast_volume_fraction`` of its model; sprues and its share of the trunk are cast with it. The
-customer pays for the piece as cast, for the melt loss on all that is poured, and for what of sprues and trunk does not
-return to the pot. Precious metal is charged by its fine content at the fine price, alloying by the gram.
+customer pays for the piece as cast, for the melt loss on all poured metal, and for the part of sprues and trunk that is
+not recycled. Precious metal is charged by its fine content at the fine price, alloying by the gram.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PI = Decimal("3.141592653589793")
 
 
 class CastMasses(NamedTuple):
-    """Masses (g) of one piece: with the model's volume, as it leaves the flask, and finished."""
+    """Masses (g) of one piece: with the model's volume, as cast, and finished."""
 
     modelled_g: Decimal
     cast_g: Decimal
@@ -35,24 +35,24 @@ class CastMasses(NamedTuple):
 def cast_masses(
     volume_mm3: Decimal, density_g_cm3: Decimal, cast_fraction: Decimal, finished_fraction: Decimal
 ) -> CastMasses:
-    """Return the masses where casting leaves ``cast_fraction`` of the model and finishing a share of the cast."""
+    """Return the masses if casting leaves ``cast_fraction`` of the model and finishing a share of the cast."""
     modelled = volume_mm3 * density_g_cm3 / 1000
     cast = modelled * cast_fraction
     return CastMasses(modelled, cast, cast * finished_fraction)
 
 
 def tree_capacity(box_mm: tuple[Decimal, Decimal, Decimal], tree: Tree) -> int:
-    """Return how many pieces the tree holds by room: rings of pieces up the trunk, the best way to turn their box.
+    """Return how many pieces fit on the tree: rings of pieces up the trunk, with the best rotation of their box.
 
-    A piece stands off the trunk by its sprue; in the flask there must be room outward, along the trunk, and around it
-    where the ring is tightest, at the sprues' ends. 0 if it fits no way.
+    A piece stands off the trunk by its sprue; the flask must have space outward, along the trunk, and around it where
+    the ring is tightest, at the sprues' ends. 0 if no rotation fits.
     """
     inner = tree.trunk_diameter_mm / 2 + tree.sprue_length_mm
-    room = tree.flask_inner_diameter_mm / 2 - tree.wall_clearance_mm - inner
+    clearance_mm = tree.flask_inner_diameter_mm / 2 - tree.wall_clearance_mm - inner
     around = 2 * PI * inner
 
     def count(outward: Decimal, along: Decimal, sideways: Decimal) -> int:
-        if outward > room:
+        if outward > clearance_mm:
             return 0
         rings = (tree.usable_height_mm + tree.gap_mm) / max(along + tree.gap_mm, ONE)
         ring = around / max(sideways + tree.gap_mm, ONE)
@@ -63,48 +63,48 @@ def tree_capacity(box_mm: tuple[Decimal, Decimal, Decimal], tree: Tree) -> int:
 
 @dataclass(frozen=True, slots=True)
 class CastingPlan(ProcessPlan):
-    """A part on the pattern printer and the tree; both are the same for every alloy."""
+    """A part placed on the pattern printer and the tree; both are the same for every alloy."""
 
     part: PricedPart
     rates: Casting
     fine_metals: Mapping[str, FineMetal]
     run: ResinRun
-    by_room: int
+    by_space: int
     sprues: int
 
-    def by_melt(self, material: CastingMaterial) -> int:
-        """Return the pieces whose metal, with sprues and trunk, the crucible melts at once."""
+    def by_metal(self, material: CastingMaterial) -> int:
+        """Return the number of pieces whose metal, with sprues and trunk, fits into the crucible."""
         tree, grams = self.rates.tree, material.density_g_cm3 / 1000
         piece = (self.part.volume_mm3 * material.cast_volume_fraction + self.sprues * tree.sprue_volume_mm3) * grams
-        room = material.melt_limit_g - tree.trunk_volume_mm3 * grams
-        return max(0, int((room / piece).to_integral_value(ROUND_FLOOR)))
+        available_g = material.melt_limit_g - tree.trunk_volume_mm3 * grams
+        return max(0, int((available_g / piece).to_integral_value(ROUND_FLOOR)))
 
     def reasons(self, material: str) -> list[VerdictReason]:
-        """Return whether pattern, flask and crucible hold the piece."""
+        """Return a reason for each of pattern printer, flask and crucible that is too small for the piece."""
         found = []
         if not self.run.capacity:
             found.append(VerdictReason("pattern_too_large", "error", "the pattern does not fit on the pattern printer"))
-        if not self.by_room:
+        if not self.by_space:
             found.append(
                 VerdictReason("flask_too_small", "error", "the piece does not fit into the flask, however turned")
             )
-        if not self.by_melt(self.rates.materials[material]):
+        if not self.by_metal(self.rates.materials[material]):
             limit = self.rates.materials[material].melt_limit_g
             found.append(
                 VerdictReason("melt_too_heavy", "error", f"piece and tree need more than {limit:f} g of metal")
             )
         return found
 
-    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> ProcessCost:
-        """Return the order's lines, from set-up to extras; a piece too large is priced as one a tree."""
+    def cost(self, material: str, finish: str, quantity: int, extras: Extras) -> ProcessCost:
+        """Return the order's lines, from set-up to extras; an oversized piece is priced as one per tree."""
         rates, part, tree = self.rates, self.part, self.rates.tree
         alloy, surface = rates.materials[material], rates.finishes[finish]
         key = f"casting.materials.{material}"
         platforms = shared_runs(quantity, self.run.capacity or 1, rates.printer.least_share)
-        trees = shared_runs(quantity, min(self.by_room, self.by_melt(alloy)) or 1, tree.least_share)
+        trees = shared_runs(quantity, min(self.by_space, self.by_metal(alloy)) or 1, tree.least_share)
         cast_mm3 = part.volume_mm3 * alloy.cast_volume_fraction
-        left_mm3 = max(cast_mm3 - part.area_mm2 * surface.removal_mm, ZERO)
-        masses = cast_masses(part.volume_mm3, alloy.density_g_cm3, alloy.cast_volume_fraction, left_mm3 / cast_mm3)
+        finished_mm3 = max(cast_mm3 - part.area_mm2 * surface.removal_mm, ZERO)
+        masses = cast_masses(part.volume_mm3, alloy.density_g_cm3, alloy.cast_volume_fraction, finished_mm3 / cast_mm3)
         gating_mm3 = quantity * self.sprues * tree.sprue_volume_mm3 + trees * tree.trunk_volume_mm3
         gating_g = gating_mm3 * alloy.density_g_cm3 / 1000
         cast_g = masses.cast_g * quantity
@@ -129,7 +129,7 @@ class CastingPlan(ProcessPlan):
         return ProcessCost(items.lines, days, masses.finished_g, metal_g / quantity)
 
     def _add_metal(self, items: LineItems, material: str, alloy: CastingMaterial, metal_g: Decimal) -> None:
-        """Add the metal by fine content where the book has a fine price for it, by the gram of alloy otherwise."""
+        """Add the metal by fine content if the book has a fine price for it, by the gram of alloy otherwise."""
         key = f"casting.materials.{material}"
         if alloy.price_per_g is not None:
             items.add("metal", alloy.label, metal_g, "g", alloy.price_per_g, f"{key}.price_per_g")
@@ -173,13 +173,13 @@ def casting_plan(part: PricedPart, rates: Casting, fine_metals: Mapping[str, Fin
         rates=rates,
         fine_metals=fine_metals,
         run=resin_run(part, rates.printer, rates.pattern),
-        by_room=tree_capacity(part.box_mm, rates.tree),
+        by_space=tree_capacity(part.box_mm, rates.tree),
         sprues=int((part.volume_mm3 / per_sprue).to_integral_value(ROUND_CEILING)),
     )
 
 
 def check_casting_extras(rates: Casting, extras: Extras) -> None:
-    """Raise UnknownPlating or UnknownSetting for what the book does not offer."""
+    """Raise UnknownPlating or UnknownSetting for extras that the book does not offer."""
     if extras.plating is not None and extras.plating not in rates.platings:
         raise UnknownPlating(extras.plating, rates.platings)
     for name in sorted(extras.stones or {}):

@@ -1,4 +1,4 @@
-"""What can go wrong when pricing; the command line turns these into exit code 2 and one line."""
+"""Pricing errors; the command line maps them to exit code 2 and one line."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Iterable
 
 
 class PricingError(ValueError):
-    """Wrong usage. ``str(error)`` says in one line what is wrong and what would be right."""
+    """Wrong usage. ``str(error)`` is one line with the problem and the remedy."""
 
 
 class PriceBookError(PricingError):
-    """The price book can't be used: unreadable, an unknown or missing key, a figure out of range or without basis."""
+    """The price book is invalid: unreadable, an unknown or missing key, a figure out of range or without basis."""
 
 
 class UnknownEntry(PricingError):
-    """Something asked for by name that the price book does not offer."""
+    """A requested name that the price book does not offer."""
 
     kind = "entry"
 
     def __init__(self, name: str, offered: Iterable[str]) -> None:
         self.name, self.offered = name, tuple(offered)
-        super().__init__(name, self.offered)  # these arguments, so that a worker can send the error on
+        super().__init__(name, self.offered)  # the arguments of __init__, so that the error can be pickled
 
     def __str__(self) -> str:
         return f"unknown {self.kind} {self.name!r}: the price book offers {', '.join(self.offered) or 'none'}"

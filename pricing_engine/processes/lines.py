@@ -1,4 +1,4 @@
-"""Line items: quantity x unit x rate = amount, each with the price-book key it came from."""
+"""Line items: quantity x rate = amount, each with the price-book key of its rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pricing_engine.processes.money import ZERO, amount, billed, plain
 
 
 class PriceLine(NamedTuple):
-    """One line, for the whole order. ``quantity`` has three decimals, ``amount`` two; ``source`` is a dotted key."""
+    """One line of an order. ``quantity`` has three decimals, ``amount`` two; ``source`` is a dotted key."""
 
     code: str
     label: str
@@ -33,17 +33,17 @@ class PriceLine(NamedTuple):
 
 
 class LineItems:
-    """Collects the lines of one option, in the order of the work; what costs nothing is left out."""
+    """Collects the lines of one option, in the order of the work, without zero amounts."""
 
     def __init__(self) -> None:
         self.lines: list[PriceLine] = []
 
     def add(self, code: str, label: str, quantity: Decimal | int, unit: str, rate: Decimal, source: str) -> None:
         """Append ``quantity`` (rounded to three decimals) x ``rate``; nothing if either is zero."""
-        shown = billed(Decimal(quantity))
-        if shown and rate:
-            self.lines.append(PriceLine(code, label, shown, unit, rate, amount(shown, rate), source))
+        rounded = billed(Decimal(quantity))
+        if rounded and rate:
+            self.lines.append(PriceLine(code, label, rounded, unit, rate, amount(rounded, rate), source))
 
-    def total(self, without: tuple[str, ...] = ()) -> Decimal:
-        """Return the sum of amounts, lines with a code in ``without`` left out."""
-        return sum((line.amount for line in self.lines if line.code not in without), ZERO)
+    def total(self, excluded_codes: tuple[str, ...] = ()) -> Decimal:
+        """Return the sum of amounts, without lines of ``excluded_codes``."""
+        return sum((line.amount for line in self.lines if line.code not in excluded_codes), ZERO)

@@ -1,9 +1,9 @@
-"""Exact decimals: the one way floats become quantities and quantities become money.
+"""Exact decimals: the only conversion of floats to quantities and of quantities to money.
 
-Everything is rounded half up (away from zero at the tie). A measured float enters by its exact binary value rounded to
-six decimals, which wipes out the last bits that summation order leaves, so the same part gives the same digits. Billed
+Everything is rounded half up (ties away from zero). A measured float is converted by its exact binary value rounded to
+six decimals, which removes the last bits that depend on summation order, so the same part gives the same digits. Billed
 quantities have three decimals, amounts two. All arithmetic runs inside ``exact()``, so a caller's decimal context
-can't change a price; 60 digits hold every product of measures up to 1e9 mm without rounding a figure that is billed.
+can't change a price; 60 digits hold every product of measures up to 1e9 mm without rounding a billed figure.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def measured(value: float) -> Decimal:
 
 
 def billed(quantity: Decimal) -> Decimal:
-    """Round a quantity to the three decimals a line shows."""
+    """Round a quantity to the three decimals of a line."""
     return quantity.quantize(MILLI, ROUND_HALF_UP)
 
 
@@ -48,13 +48,13 @@ def amount(quantity: Decimal, rate: Decimal) -> Decimal:
 
 
 @lru_cache(maxsize=4096)
-def plain(value: Decimal, least_places: int = 2) -> str:
-    """Write a rate without exponent, with at least ``least_places`` decimals and no needless zeros."""
+def plain(value: Decimal, min_places: int = 2) -> str:
+    """Format a rate without exponent, with at least ``min_places`` decimals and no trailing zeros beyond."""
     digits = f"{value.normalize(_CONTEXT):f}"
     places = len(digits.partition(".")[2])
-    return digits if places >= least_places else f"{value:.{least_places}f}"
+    return digits if places >= min_places else f"{value:.{min_places}f}"
 
 
-def canonical_digest(tree: Any) -> str:
-    """Return ``sha256:...`` of the tree as canonical JSON: sorted keys, no blanks, UTF-8, NaN refused."""
-    return f"sha256:{hashlib.sha256(_CANONICAL.encode(tree).encode()).hexdigest()}"
+def canonical_digest(document: Any) -> str:
+    """Return ``sha256:...`` of the document as canonical JSON: sorted keys, no spaces, UTF-8, NaN rejected."""
+    return f"sha256:{hashlib.sha256(_CANONICAL.encode(document).encode()).hexdigest()}"

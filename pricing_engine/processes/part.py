@@ -1,4 +1,4 @@
-"""What a process needs to know of one piece, as exact decimals."""
+"""Measures of one piece that processes price, as exact decimals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pricing_engine.processes.money import ZERO, measured
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """Work beside the process, a piece: letters engraved, stones by setting, a plating; and the partner who orders."""
+    """Extras per piece: letters engraved, stones by setting, a plating; and the ordering partner."""
 
     engraving_letters: int = 0
     stones: Mapping[str, int] | None = None
@@ -23,7 +23,7 @@ class Extras:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One way to stand on a platform: height and footprint box (mm), space under overhangs (mm3)."""
+    """An orientation on a platform: height and footprint box (mm), space under overhangs (mm3)."""
 
     height_mm: Decimal
     footprint_mm: tuple[Decimal, Decimal]
@@ -32,7 +32,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class PricedPart:
-    """One piece: volume (mm3), area (mm2), box (mm), reach by ball radius, and its placements, the preferred first."""
+    """One piece: volume (mm3), area (mm2), box (mm), reach by ball radius, and its placements, preferred first."""
 
     volume_mm3: Decimal
     area_mm2: Decimal
@@ -43,24 +43,24 @@ class PricedPart:
 
     @property
     def volume_cm3(self) -> Decimal:
-        """Volume in cm3."""
+        """Return the volume in cm3."""
         return self.volume_mm3 / 1000
 
     @property
     def area_cm2(self) -> Decimal:
-        """Area in cm2."""
+        """Return the area in cm2."""
         return self.area_mm2 / 100
 
 
-def known(value: float | None) -> float | None:
-    """Return a measured value, None where it is missing or not finite."""
+def finite_or_none(value: float | None) -> float | None:
+    """Return the value, or None if it is missing or not finite."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def part_of(analysis: Analysis) -> PricedPart | None:
-    """Return the piece, or None where it can't be priced: no volume, area or box, or a volume of zero or less."""
+    """Return the piece, or None if it can't be priced: no volume, area or box, or a volume of zero or less."""
     geometry = analysis.geometry
-    volume, area = known(geometry.volume_mm3), known(geometry.surface_area_mm2)
+    volume, area = finite_or_none(geometry.volume_mm3), finite_or_none(geometry.surface_area_mm2)
     low, high = geometry.bbox_min_mm, geometry.bbox_max_mm
     if volume is None or area is None or low is None or high is None or not all(map(math.isfinite, (*low, *high))):
         return None
@@ -71,7 +71,7 @@ def part_of(analysis: Analysis) -> PricedPart | None:
     reach = {
         Decimal(radius).normalize(): measured(share)
         for radius, share in analysis.finishing.reach_area_fraction.items()
-        if known(share) is not None and share is not None
+        if finite_or_none(share) is not None and share is not None
     }
     return PricedPart(
         volume_mm3=exact_volume,
@@ -79,29 +79,29 @@ def part_of(analysis: Analysis) -> PricedPart | None:
         box_mm=(measured(sides[0]), measured(sides[1]), measured(sides[2])),
         reach=reach,
         placements=_placements(analysis, sides),
-        trapped_mm3=max(ZERO, measured(known(analysis.slices.trapped_volume_mm3) or 0.0)),
+        trapped_mm3=max(ZERO, measured(finite_or_none(analysis.slices.trapped_volume_mm3) or 0.0)),
     )
 
 
 def _placements(analysis: Analysis, sides: Point) -> tuple[Placement, ...]:
-    """Return the best orientation where it was found, then the model as given."""
+    """Return the best orientation, if any, then the model as given."""
     best, given = analysis.orientation.best, analysis.orientation.as_given
     as_given = Placement(
         measured(sides[2]),
         (measured(sides[0]), measured(sides[1])),
-        measured(known(given.support_volume_mm3) or 0.0),
+        measured(finite_or_none(given.support_volume_mm3) or 0.0),
     )
-    height = known(best.height_mm)
+    height = finite_or_none(best.height_mm)
     if best.down is None or height is None:
         return (as_given,)
     footprint = _footprint(best.down, sides)
-    return Placement(measured(height), footprint, measured(known(best.support_volume_mm3) or 0.0)), as_given
+    return Placement(measured(height), footprint, measured(finite_or_none(best.support_volume_mm3) or 0.0)), as_given
 
 
 def _footprint(down: Point, sides: Point) -> tuple[Decimal, Decimal]:
-    """Return the footprint of the box turned so that ``down`` points at the platform: never less than the part's.
+    """Return the footprint of the box rotated so that ``down`` points at the platform: never less than the part's.
 
-    The Analysis keeps no turned box of the part itself, so this is exact for the axes and safe for others.
+    The Analysis has no rotated box of the part itself, so this is exact for the axes and an upper bound for others.
     """
     axis = min(range(3), key=lambda i: abs(down[i]))
     x, y, z = down

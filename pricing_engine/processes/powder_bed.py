@@ -1,7 +1,7 @@
-"""Powder bed (SLS, MJF, LPBF): pieces of all orders share a build, so room in the build is what a piece takes.
+"""Powder bed (SLS, MJF, LPBF): pieces of all orders share a build, so a piece pays for its space in the build.
 
 A piece is charged by its volume, but at least for ``packing_density`` of its box: a lattice fills a build as a solid of
-its size does. Materials whose machine time counts beside that (metal) also pay for their share of the recoating.
+its size does. Materials with a rate for machine time (metal) also pay for their share of the recoating.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pricing_engine.processes.process import ProcessCost, ProcessPlan, VerdictRe
 
 @dataclass(frozen=True, slots=True)
 class PowderPlan(ProcessPlan):
-    """A part in the build box: the placement that takes, and pieces a layer of the build (0: it does not fit)."""
+    """A part placed in the build box: its placement, and pieces per layer of the build (0: it does not fit)."""
 
     part: PricedPart
     rates: PowderBed
@@ -28,14 +28,14 @@ class PowderPlan(ProcessPlan):
     box_mm3: Decimal
 
     def reasons(self, material: str) -> list[VerdictReason]:
-        """Return whether the machine holds the piece."""
+        """Return a reason if the piece is too large for the machine."""
         if self.capacity:
             return []
         sides = " x ".join(f"{side.normalize():f}" for side in self.rates.machine.build_box_mm)
         return [VerdictReason("part_too_large", "error", f"the piece does not fit into the build box of {sides} mm")]
 
-    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> ProcessCost:
-        """Return the order's lines; a piece too large is priced as one a build."""
+    def cost(self, material: str, finish: str, quantity: int, extras: Extras) -> ProcessCost:
+        """Return the order's lines; an oversized piece is priced as one per build."""
         rates, part, machine = self.rates, self.part, self.rates.machine
         powder, surface = rates.materials[material], rates.finishes[finish]
         key = f"powder-bed.materials.{material}"
@@ -63,13 +63,13 @@ def powder_plan(part: PricedPart, rates: PowderBed) -> PowderPlan:
     a, b, c = part.box_mm
     support = part.placements[-1].support_mm3
     lying = (Placement(c, (a, b), support), Placement(b, (a, c), support), Placement(a, (b, c), support))
-    capacity, taken = 0, part.placements[0]
+    capacity, chosen = 0, part.placements[0]
     for placement in (*part.placements, *lying):
         if placement.height_mm <= height:
             capacity = grid_capacity((width, depth), placement.footprint_mm, rates.machine.gap_mm)
         if capacity:
-            taken = placement
+            chosen = placement
             break
     gap = rates.machine.gap_mm
     box_mm3 = max(ZERO, (a + gap) * (b + gap) * (c + gap))
-    return PowderPlan(part, rates, taken, capacity, box_mm3)
+    return PowderPlan(part, rates, chosen, capacity, box_mm3)

@@ -1,8 +1,8 @@
-"""What a price book must say about each process: typed tables, checked when the book is loaded.
+"""Typed tables of the price book for each process, validated when the book is loaded.
 
-A field's annotation carries its range. Money is in the book's currency; rates ``per_h``, ``per_g``, ``per_cm3``,
-``per_cm2`` and ``per_piece`` say their unit. Every table states the ``basis`` of its figures (a source, or
-"illustrative"), which the loader checks and drops here.
+A field's annotation states its range. Money is in the book's currency; ``per_h``, ``per_g``, ``per_cm3``, ``per_cm2``
+and ``per_piece`` state a rate's unit. Every table has the ``basis`` of its figures (a source, or "illustrative"), which
+the loader checks and drops.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Size3 = tuple[Positive, Positive, Positive]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a person must look: share of thin area, enclosed empty space."""
+    """Limits beyond which a part needs a review: share of thin area, enclosed empty space."""
 
     thin_area_fraction: Fraction
     trapped_volume_mm3: NotNegative
@@ -31,7 +31,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Printer:
-    """A resin printer. An order pays for the share of the platform it fills, and never less than ``least_share``."""
+    """A resin printer. An order pays for the share of the platform it fills, at least ``least_share``."""
 
     platform_mm: Size2
     height_mm: Positive
@@ -45,7 +45,7 @@ class Printer:
 
 @dataclass(frozen=True)
 class Resin:
-    """A resin and how it is exposed; ``waste_fraction`` of it is lost in the vat and in washing."""
+    """A resin and its exposure; ``waste_fraction`` of it is lost in the vat and in washing."""
 
     layer_height_mm: Positive
     exposure_s: Positive
@@ -56,7 +56,7 @@ class Resin:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """A surface finish: what a ball of ``tool_radius_mm`` reaches goes by machine, the rest by hand."""
+    """A surface finish: the area that a ball of ``tool_radius_mm`` reaches by machine, the remainder by hand."""
 
     label: str
     tool_radius_mm: NotNegative
@@ -69,7 +69,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class Wall:
-    """Wall limits of a material: spots below ``min_wall_mm`` are reviewed, half below ``least_wall_mm`` refused."""
+    """Wall limits of a material: spots below ``min_wall_mm`` need a review, half below ``least_wall_mm`` rejects."""
 
     label: str
     density_g_cm3: Positive
@@ -87,7 +87,7 @@ class FineMetal:
 
 @dataclass(frozen=True, slots=True)
 class CastingMaterial(Wall):
-    """An alloy. Its metal costs ``fineness`` x the price of ``fine_metal``, or ``price_per_g`` where there is none."""
+    """An alloy. Its metal costs ``fineness`` x the price of ``fine_metal``, or ``price_per_g`` without one."""
 
     cast_volume_fraction: Share
     casting_loss: Fraction
@@ -120,7 +120,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Plating:
-    """A galvanic coat over the whole surface, with one bath set-up an order."""
+    """A galvanic coating of the entire surface, with one bath set-up per order."""
 
     label: str
     per_cm2: NotNegative
@@ -138,7 +138,7 @@ class StoneSetting:
 
 @dataclass(frozen=True, slots=True)
 class Engraving:
-    """Letters, with one set-up an order."""
+    """Engraved letters, with one set-up per order."""
 
     per_letter: NotNegative
     setup_per_order: NotNegative
@@ -197,7 +197,7 @@ class PowderMachine:
 
 @dataclass(frozen=True, slots=True)
 class PowderMaterial(Wall):
-    """A powder. ``packing_density``: the share of its box that a part is charged for at least."""
+    """A powder. ``packing_density``: the minimum share of its box that a part is charged for."""
 
     price_per_cm3: NotNegative
     packing_density: Fraction

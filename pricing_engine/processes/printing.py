@@ -1,4 +1,4 @@
-"""Printing on a platform, layer by layer: time a run, pieces a run, and the share of runs that an order pays for."""
+"""Printing on a platform, layer by layer: time per run, pieces per run, and the share of runs an order pays for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FADING_LAYERS = 10
 
 
 def whole_layers(height_mm: Decimal, layer_height_mm: Decimal) -> int:
-    """Return the layers that cover ``height_mm``, the last one perhaps in part."""
+    """Return the number of layers that cover ``height_mm``, rounded up."""
     return int((height_mm / layer_height_mm).to_integral_value(ROUND_CEILING))
 
 
@@ -35,7 +35,7 @@ def resin_print_seconds(height_mm: Decimal, resin: Resin) -> Decimal:
 
 
 def grid_capacity(platform: tuple[Decimal, Decimal], footprint: tuple[Decimal, Decimal], gap_mm: Decimal) -> int:
-    """Return how many footprints stand on the platform in rows, all turned the one or the other way."""
+    """Return how many footprints fit on the platform in rows, all in one of two rotations."""
 
     def rows(space: Decimal, side: Decimal) -> int:
         return max(0, int(((space + gap_mm) / max(side + gap_mm, Decimal("0.001"))).to_integral_value(ROUND_FLOOR)))
@@ -44,13 +44,13 @@ def grid_capacity(platform: tuple[Decimal, Decimal], footprint: tuple[Decimal, D
     return max(rows(width, x) * rows(depth, y), rows(width, y) * rows(depth, x))
 
 
-def shared_runs(quantity: int, capacity: int, least_share: Decimal) -> Decimal:
+def shared_runs(quantity: int, capacity: int, min_share: Decimal) -> Decimal:
     """Return the runs (platforms, trees, builds) that ``quantity`` pieces pay for.
 
-    Runs are shared between orders, so an order pays for the share it fills, and never for less than ``least_share`` of
-    one: cost a piece never rises with the quantity, and the break comes from the process.
+    Runs are shared between orders, so an order pays for the share it fills, at least ``min_share`` of one: the cost per
+    piece never rises with the quantity.
     """
-    return max(least_share, Decimal(quantity) / capacity)
+    return max(min_share, Decimal(quantity) / capacity)
 
 
 def extra_days(runs: Decimal, runs_per_day: Decimal) -> int:
@@ -60,7 +60,7 @@ def extra_days(runs: Decimal, runs_per_day: Decimal) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ResinRun:
-    """A part placed on a resin printer: pieces a run (0: it does not fit), hours a run, resin a piece (cm3)."""
+    """A part placed on a resin printer: pieces per run (0: it does not fit), hours per run, resin per piece (cm3)."""
 
     capacity: int
     hours: Decimal
@@ -68,7 +68,7 @@ class ResinRun:
 
 
 def resin_run(part: PricedPart, printer: Printer, resin: Resin) -> ResinRun:
-    """Place the part in the first of its placements that fits; the most favourable one is tried first."""
+    """Place the part in its first placement that fits; without one, in the first."""
     fallback = None
     for placement in part.placements:
         run = _run(part, placement, printer, resin)

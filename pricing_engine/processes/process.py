@@ -1,4 +1,4 @@
-"""What every process offers to a quote, and the finishing that all of them share."""
+"""Interface of a process to the quote, and the finishing that all processes share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pricing_engine.processes.price_tables import Finish
 
 
 class VerdictReason(NamedTuple):
-    """Why a verdict is what it is. ``error`` rejects, ``warning`` asks for a person, ``info`` only tells."""
+    """A reason of a verdict. ``error`` rejects, ``warning`` requires a review, ``info`` has no effect."""
 
     code: str
     severity: str
@@ -20,7 +20,7 @@ class VerdictReason(NamedTuple):
 
 
 class ProcessCost(NamedTuple):
-    """One option's work: the order's lines, and the masses (g) of one piece."""
+    """Cost of one option: the order's lines, and the masses (g) of one piece."""
 
     lines: list[PriceLine]
     lead_time_days: int
@@ -29,17 +29,17 @@ class ProcessCost(NamedTuple):
 
 
 class ProcessPlan(Protocol):
-    """A part planned on a process: measured against machines once, then priced for each material and quantity."""
+    """A part placed on a process's machines once, then priced for each material and quantity."""
 
     def reasons(self, material: str) -> list[VerdictReason]:
-        """Return what machines and material say against this part."""
+        """Return the reasons of machines and material against this part."""
 
-    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> ProcessCost:
+    def cost(self, material: str, finish: str, quantity: int, extras: Extras) -> ProcessCost:
         """Return the lines for ``quantity`` pieces."""
 
 
 def add_finishing(items: LineItems, part: PricedPart, finish: Finish, quantity: int, key: str) -> None:
-    """Add what a machine tool reaches at its rate, the rest by hand; all by hand where the reach is not known."""
+    """Add the area that the machine tool reaches, and the remainder by hand; all by hand if the reach is missing."""
     reached = min(part.reach.get(finish.tool_radius_mm.normalize(), ZERO), ONE)
     area = part.area_cm2 * quantity
     items.add("finish_machine", f"{finish.label}, by machine", area * reached, "cm2", finish.machine_per_cm2,
@@ -50,5 +50,5 @@ def add_finishing(items: LineItems, part: PricedPart, finish: Finish, quantity: 
 
 
 def finished_mass_g(cast_volume_mm3: Decimal, part: PricedPart, finish: Finish, density_g_cm3: Decimal) -> Decimal:
-    """Return the mass left after the finish has taken ``removal_mm`` off the whole surface."""
+    """Return the mass after the finish has removed ``removal_mm`` from the entire surface."""
     return max(ZERO, cast_volume_mm3 - part.area_mm2 * finish.removal_mm) * density_g_cm3 / 1000

@@ -1,4 +1,4 @@
-"""Direct resin print (DLP or MSLA): the run's time does not depend on how many pieces share the platform."""
+"""Direct resin print (DLP or MSLA): the time of a run does not depend on the number of pieces on the platform."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from pricing_engine.processes.process import ProcessCost, ProcessPlan, VerdictRe
 
 @dataclass(frozen=True, slots=True)
 class ResinPlan(ProcessPlan):
-    """A part on the platform; layer height and exposure, so the run, differ by resin."""
+    """A part placed on the platform; layer height and exposure, so the run, differ by resin."""
 
     part: PricedPart
     rates: ResinPrint
     runs: dict[str, ResinRun]
 
     def reasons(self, material: str) -> list[VerdictReason]:
-        """Return whether the machine holds the piece."""
+        """Return a reason if the piece is too large for the machine."""
         if self.runs[material].capacity:
             return []
         return [
             VerdictReason("part_too_large", "error", "the piece does not fit on the platform in its best orientation")
         ]
 
-    def work(self, material: str, finish: str, quantity: int, extras: Extras) -> ProcessCost:
-        """Return the order's lines; a piece too large is priced as one a platform."""
+    def cost(self, material: str, finish: str, quantity: int, extras: Extras) -> ProcessCost:
+        """Return the order's lines; an oversized piece is priced as one per platform."""
         rates, run = self.rates, self.runs[material]
         resin, surface = rates.materials[material], rates.finishes[finish]
         platforms = shared_runs(quantity, run.capacity or 1, rates.printer.least_share)

@@ -1,14 +1,20 @@
-"""The command line as its users run it: a process, its exit code, what it prints where."""
+"""The command line as a process: exit codes, stdout and stderr."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
+from pricing_engine import ENGINE_VERSION
+from pricing_engine.analysis.progress import Stage
+from pricing_engine.cli.main import build
 from pricing_engine.mesh.samples import SAMPLES
 
 
@@ -25,11 +31,19 @@ def band(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_inspect_prints_the_documented_json(band: Path) -> None:
     done = facet("inspect", band, "--layer-height", 0.2, "--json")
     assert done.returncode == 0, done.stderr
-    tree = json.loads(done.stdout)
-    assert tree["schema"] == "facet.analysis/1"
-    assert list(tree) == ["schema", "engine_version", "analysis_id", "model", "integrity", "geometry", "thickness",
+    document = json.loads(done.stdout)
+    assert document["schema"] == "facet.analysis/1"
+    assert list(document) == ["schema", "engine_version", "analysis_id", "model", "integrity", "geometry", "thickness",
                           "orientation", "slices", "finishing", "checks", "elapsed_s"]  # fmt: skip
-    assert set(tree["elapsed_s"]) >= {"load", "integrity", "geometry", "thickness", "orientation", "slices", "total"}
+    assert set(document["elapsed_s"]) >= {
+        "load",
+        "integrity",
+        "geometry",
+        "thickness",
+        "orientation",
+        "slices",
+        "total",
+    }
 
 
 def test_quote_replays_byte_for_byte(band: Path) -> None:
@@ -37,22 +51,22 @@ def test_quote_replays_byte_for_byte(band: Path) -> None:
     one, seven = facet(*arguments, "--threads", 1), facet(*arguments, "--threads", 7)
     assert one.returncode == 0, one.stderr
     assert one.stdout == seven.stdout
-    tree = json.loads(one.stdout)
-    assert tree["schema"] == "facet.quote/1"
-    assert [option["quantity"] for option in tree["options"]] == [1, 10]
+    document = json.loads(one.stdout)
+    assert document["schema"] == "facet.quote/1"
+    assert [option["quantity"] for option in document["options"]] == [1, 10]
 
 
 def test_without_a_material_all_are_quoted_cheapest_first(band: Path) -> None:
-    tree = json.loads(facet("quote", band, "--json").stdout)
-    totals = [float(option["total"]) for option in tree["options"]]
+    document = json.loads(facet("quote", band, "--json").stdout)
+    totals = [float(option["total"]) for option in document["options"]]
     assert totals == sorted(totals)
     assert len(totals) >= 10
 
 
 def test_a_cached_analysis_quotes_the_same(band: Path, tmp_path: Path) -> None:
     arguments = ("quote", band, "--material", "brass", "--json")
-    fresh, first, second = facet(*arguments), *(facet(*arguments, "--cache", tmp_path / "cache") for _ in range(2))
-    assert fresh.stdout == first.stdout == second.stdout
+    uncached, first, second = facet(*arguments), *(facet(*arguments, "--cache", tmp_path / "cache") for _ in range(2))
+    assert uncached.stdout == first.stdout == second.stdout
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
@@ -99,7 +113,7 @@ def test_wrong_usage_exits_2_in_one_message(arguments: tuple[str, ...], band: Pa
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n" + bytes(64), b"solid\n", bytes(80) + b"\xff" * 24])
-def test_what_is_no_model_exits_3_with_one_line(content: bytes, tmp_path: Path) -> None:
+def test_an_unreadable_model_exits_3_with_one_line(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.stl"
     path.write_bytes(content)
     done = facet("inspect", path)
@@ -124,10 +138,79 @@ def test_one_facet_is_rejected_with_exit_0(tmp_path: Path) -> None:
     assert {option["verdict"] for option in json.loads(done.stdout)["options"]} == {"rejected"}
 
 
-def test_a_suffix_that_disagrees_is_told(band: Path, tmp_path: Path) -> None:
+def test_a_wrong_suffix_is_reported(band: Path, tmp_path: Path) -> None:
     path = tmp_path / "band.obj"
     path.write_bytes(band.read_bytes())
     done = facet("quote", path, "--material", "brass", "--json")
     assert done.returncode == 0
     assert "STL" in done.stderr
     assert json.loads(done.stdout)["schema"] == "facet.quote/1"
+
+
+@pytest.mark.parametrize("command", [("inspect",), ("quote", "--material", "brass"), ("quote", "--csv", "{out}")])
+def test_an_unusable_cache_folder_exits_2_with_one_line(command: tuple[str, ...], band: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    name, *options = (argument.format(out=tmp_path / "out.csv") for argument in command)
+    done = facet(name, band, *options, "--cache", tmp_path / "file")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "name another folder" in done.stderr
+
+
+def test_the_cache_is_closed_after_many_models(band: Path, tmp_path: Path) -> None:
+    done = facet("quote", band, band, "--csv", tmp_path / "out.csv", "--cache", tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["analyses.sqlite"]
+
+
+def test_the_version_names_product_and_engine() -> None:
+    done = facet("--version")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("facet ")
+    assert done.stdout.endswith(f" (engine {ENGINE_VERSION})\n")
+
+
+def test_without_arguments_help_is_printed() -> None:
+    done = facet()
+    assert "Traceback" not in done.stderr
+    assert "inspect" in done.stdout + done.stderr
+
+
+def test_the_shell_completes_commands() -> None:
+    script = Path(sys.executable).with_name("facet")
+    completing = {"_FACET_COMPLETE": "complete_bash", "COMP_WORDS": "facet ins", "COMP_CWORD": "1"}
+    done = subprocess.run([script], env=os.environ | completing, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["inspect"]
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Yield the name and the epilog of every command, those of plug-ins included."""
+    groups = [("facet", typer.main.get_command(build()))]
+    while groups:
+        name, group = groups.pop()
+        for word, command in group.commands.items():
+            if hasattr(command, "commands"):
+                groups.append((f"{name} {word}", command))
+            else:
+                yield f"{name} {word}", command.epilog or ""
+
+
+@pytest.mark.parametrize(("name", "epilog"), list(commands()))
+def test_every_command_has_an_example(name: str, epilog: str) -> None:
+    assert "Example" in epilog
+    assert name in epilog
+
+
+def test_measuring_does_not_import_scipy_and_other_code_can(band: Path) -> None:
+    code = f"""
+import atexit, sys
+from pricing_engine.cli import main
+atexit.register(lambda: print([name for name in sys.modules if name.startswith("scipy")], "numba" in sys.modules))
+sys.argv = ["facet", "inspect", {str(band)!r}, "--json"]
+main.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[] True", done.stderr
+    code = "import pricing_engine.cli.main, scipy.spatial"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -35,12 +35,12 @@ def connected(ray_here: Cluster) -> Iterator[Cluster]:
     ray.shutdown()
 
 
-def analyse_or_swallow_memory(order: AnalysisTask) -> AnalysisResult:
+def analyse_or_swallow_memory(task: AnalysisTask) -> AnalysisResult:
     """The worker's task, but for models called greedy, whose analysis takes all memory there is."""
-    if "greedy" in order.model:
-        held = np.ones(GREED, np.uint8)
-        return AnalysisResult(None, "not_ended", f"{held.sum()} bytes were to be had")
-    return analyse(order)
+    if "greedy" in task.model:
+        block = np.ones(GREED, np.uint8)
+        return AnalysisResult(None, "not_ended", f"{block.sum()} bytes were to be had")
+    return analyse(task)
 
 
 def test_a_model_that_takes_all_memory_fails_alone(
@@ -81,9 +81,9 @@ def test_an_object_store_that_is_full_spills(connected: Cluster) -> None:
 
     @ray.remote(**options_for(JobPriority.STANDARD))
     def measured() -> list[list[float]]:
-        with RayExecutor("blocks", 1, options_for(JobPriority.STANDARD)) as spread:
-            blocks = [spread.hold(np.full((8, 8 * MIB), number, np.float64)) for number in range(6)]
-            joins = [spread.start("sums", sums_of, 8, 1, block) for block in blocks]
+        with RayExecutor("blocks", 1, options_for(JobPriority.STANDARD)) as executor:
+            blocks = [executor.share(np.full((8, 8 * MIB), number, np.float64)) for number in range(6)]
+            joins = [executor.submit("sums", sums_of, 8, 1, block) for block in blocks]
             return [[part[0] for part in join()] for join in joins]
 
     assert ray.get(measured.remote()) == [[number * 8.0 * MIB] * 8 for number in range(6)]

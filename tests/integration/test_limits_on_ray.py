@@ -29,16 +29,16 @@ EVER = 600.0
 """CPU seconds: longer than the tests."""
 
 
-def work(order: AnalysisTask) -> AnalysisResult:
+def work(task: AnalysisTask) -> AnalysisResult:
     """The worker's task, but for files whose names say what they take."""
-    kind = Path(order.model).name.partition("-")[0]
+    kind = Path(task.model).name.partition("-")[0]
     if kind == "stuck":  # computes without the GIL and does not hear of an interrupt, like one long kernel
         hashlib.pbkdf2_hmac("sha256", b"", b"", (1 << 31) - 1)
     if kind == "hog":
-        kept = []
+        blocks = []
         while True:
-            kept.append(np.ones(8 << 20, np.uint8))
-    return analyse(order)
+            blocks.append(np.ones(8 << 20, np.uint8))
+    return analyse(task)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def processes(submitted: SubmittedJob) -> list[psutil.Process]:
     return [each for each in psutil.process_iter(["cmdline"]) if name in " ".join(each.info["cmdline"] or ())]
 
 
-def begun(client: Client, job: Job) -> tuple[SubmittedJob, psutil.Process]:
+def submit(client: Client, job: Job) -> tuple[SubmittedJob, psutil.Process]:
     """The job, and the process that works on it."""
     submitted = client.submit(job)
     while not (found := processes(submitted)):
@@ -81,7 +81,7 @@ def thread_nicenesses(process: psutil.Process) -> set[int]:
 
 
 def test_a_job_that_is_stuck_in_a_kernel_ends_at_its_deadline_with_its_process(client: Client, tmp_path: Path) -> None:
-    stuck, process = begun(client, job(tmp_path, "stuck", cpu_limit_s=1.0))
+    stuck, process = submit(client, job(tmp_path, "stuck", cpu_limit_s=1.0))
     outcome = stuck.outcome(120)
     assert (outcome.status, outcome.code, outcome.attempts) == (JobStatus.FAILED, "deadline", 1)
     assert outcome.message == "the model was not measured within 1 s of computing; repair or simplify it"
@@ -104,7 +104,7 @@ def test_a_job_that_takes_memory_ends_and_neither_the_node_nor_the_dispatcher_do
 
 
 def test_express_passes_stuck_express_jobs_of_another_owner(client: Client, tmp_path: Path) -> None:
-    greedy = [begun(client, job(tmp_path, "stuck", "greedy", priority="express", cpu_limit_s=EVER)) for _ in range(4)]
+    greedy = [submit(client, job(tmp_path, "stuck", "greedy", priority="express", cpu_limit_s=EVER)) for _ in range(4)]
     while any(max(thread_nicenesses(process)) < LONG_NICENESS for _, process in greedy):
         time.sleep(0.01)  # each gives way
     assert {os.getsid(process.pid) for _, process in greedy} == {process.pid for _, process in greedy}
@@ -119,7 +119,7 @@ def test_express_passes_stuck_express_jobs_of_another_owner(client: Client, tmp_
 
 
 def test_cancelling_beside_ten_thousand_jobs_ends_the_process(client: Client, tmp_path: Path) -> None:
-    stuck, process = begun(client, job(tmp_path, "stuck", priority="bulk", cpu_limit_s=EVER))
+    stuck, process = submit(client, job(tmp_path, "stuck", priority="bulk", cpu_limit_s=EVER))
     known = job(tmp_path, "ring", "flood", priority="bulk")
     flood = [Job(f"w{i}", "flood", known.model, f"{i:064x}", known.bytes, priority="bulk") for i in range(10_000)]
     outcomes = client._dispatcher.run_many.remote(flood)
@@ -144,7 +144,7 @@ def waiting(client: Client) -> int:
 def test_work_of_a_dispatcher_that_is_killed_ends_with_it_and_its_jobs_begin_again(
     client: Client, tmp_path: Path
 ) -> None:
-    stuck, orphan = begun(client, job(tmp_path, "stuck", cpu_limit_s=3.0))
+    stuck, orphan = submit(client, job(tmp_path, "stuck", cpu_limit_s=3.0))
     os.kill(ray.get(client.hello())["pid"], signal.SIGKILL)
     until_gone(orphan)
     outcome = stuck.outcome(200)

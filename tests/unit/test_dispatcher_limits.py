@@ -1,313 +1,313 @@
-"""The dispatcher without Ray: what runs long gives way, no owner takes all slots, and limits end a job."""
+"""The dispatcher without Ray: long-running jobs, fairness between owners, and limits."""
 
 from __future__ import annotations
 
 import asyncio
 
 from pricing_engine.distributed import dispatcher as module
-from pricing_engine.distributed.dispatcher import MOST_ATTEMPTS
+from pricing_engine.distributed.dispatcher import MAX_ATTEMPTS
 from pricing_engine.distributed.jobs import JobPriority, JobStatus
 from pricing_engine.distributed.limits import LONG_S
 from pricing_engine.distributed.resource_estimate import cpu_limit, limits_for, memory_needed
 from pricing_engine.distributed.slots import LONG_PER_CPU
 from pricing_engine.distributed.task_messages import AnalysisResult, WorkerLost
-from tests.unit.dispatching import Desk, job, running, scenario, settle
+from tests.unit.dispatcher_harness import Harness, job, running, scenario, settle
 
 OUT_OF_MEMORY = AnalysisResult(None, "out_of_memory", "the model needed more memory than its worker had")
 
 
-def long(desk: Desk, *names: str) -> None:
-    """The workers of these jobs say that they have run for LONG_S."""
-    for run in desk.workers.started:
+def long(harness: Harness, *names: str) -> None:
+    """Report that these jobs have run for LONG_S."""
+    for run in harness.workers.started:
         if run.job.job_id in names and not run.end.done():
-            desk.dispatcher.ran_long(run.attempt.run)
+            harness.dispatcher.mark_long(run.attempt.run)
 
 
 @scenario()
-async def test_a_long_express_job_leaves_its_slot_to_the_next_and_goes_on(desk) -> None:
-    slow, quick = desk.submit(job("slow", priority="express")), desk.submit(job("quick", priority="express"))
+async def test_a_long_express_job_frees_its_slot_and_continues(harness) -> None:
+    slow, quick = harness.submit(job("slow", priority="express")), harness.submit(job("quick", priority="express"))
     await settle()
-    assert running(desk) == ["slow"]
-    long(desk, "slow")
+    assert running(harness) == ["slow"]
+    long(harness, "slow")
     await settle()
-    assert running(desk) == ["slow", "quick"]
-    assert desk.workers.prepared == [(JobPriority.EXPRESS, 1)], "the next finds a warm worker"
-    for run in desk.workers.started:
-        run.done()
+    assert running(harness) == ["slow", "quick"]
+    assert harness.workers.prepared == [(JobPriority.EXPRESS, 1)], "the next finds a warm worker"
+    for run in harness.workers.started:
+        run.succeed()
     assert [(await task).status for task in (slow, quick)] == [JobStatus.DONE] * 2
-    assert desk.workers.started[0].cancelled == []
+    assert harness.workers.started[0].cancelled == []
 
 
 @scenario()
-async def test_the_next_job_of_an_owner_whose_jobs_run_long_gives_way_from_the_start(desk) -> None:
-    desk.submit(job("greedy-1", customer="greedy", priority="express"))
+async def test_the_next_job_of_an_owner_with_long_jobs_starts_with_low_priority(harness) -> None:
+    harness.submit(job("greedy-1", customer="greedy", priority="express"))
     await settle()
-    long = desk.workers.started[0]
-    desk.dispatcher.ran_long(long.attempt.run)
-    desk.submit(job("greedy-2", customer="greedy", priority="express"))
+    long = harness.workers.started[0]
+    harness.dispatcher.mark_long(long.attempt.run)
+    harness.submit(job("greedy-2", customer="greedy", priority="express"))
     await settle()
-    desk.workers.started[1].done()
-    desk.now = 100.0
-    long.done()
+    harness.workers.started[1].succeed()
+    harness.now = 100.0
+    long.succeed()
     await settle()
-    for moment, customer in ((109.0, "greedy"), (109.5, "other"), (111.0, "greedy")):
-        desk.now = moment
-        desk.submit(job(f"{customer}-{moment}", customer=customer, priority="express"))
+    for now, customer in ((109.0, "greedy"), (109.5, "other"), (111.0, "greedy")):
+        harness.now = now
+        harness.submit(job(f"{customer}-{now}", customer=customer, priority="express"))
         await settle()
-        desk.workers.started[-1].done()
+        harness.workers.started[-1].succeed()
         await settle()
-    assert [run.attempt.gives_way for run in desk.workers.started] == [False, True, True, False, False]
+    assert [run.attempt.low_priority for run in harness.workers.started] == [False, True, True, False, False]
 
 
 @scenario(slots=2)
-async def test_a_new_express_job_always_starts_and_what_runs_long_stays_bounded(desk) -> None:
+async def test_a_new_express_job_always_starts_and_long_ones_are_bounded(harness) -> None:
     for i in range(30):
-        desk.submit(job(f"e{i}", customer=f"c{i}", priority="express"))
+        harness.submit(job(f"e{i}", customer=f"c{i}", priority="express"))
         await settle()
-        assert f"e{i}" in running(desk)
-        long(desk, f"e{i}")
+        assert f"e{i}" in running(harness)
+        long(harness, f"e{i}")
         await settle()
-        assert len(running(desk)) <= 2 * LONG_PER_CPU + 4, "long ones, two ordinary ones and guests"
+        assert len(running(harness)) <= 2 * LONG_PER_CPU + 4, "long ones, two ordinary ones and reserved slots"
     for _ in range(200):
         await settle()
-        if not running(desk):
+        if not running(harness):
             break
-        next(run for run in desk.workers.started if not run.end.done()).done()
-    assert {outcome.status for outcome in desk.counts.outcomes} == {JobStatus.DONE}
-    assert len(desk.counts.outcomes) == 30
+        next(run for run in harness.workers.started if not run.end.done()).succeed()
+    assert {outcome.status for outcome in harness.counters.outcomes} == {JobStatus.DONE}
+    assert len(harness.counters.outcomes) == 30
 
 
 @scenario()
-async def test_one_long_job_too_many_starts_again_as_an_ordinary_one_and_only_once(desk) -> None:
+async def test_one_long_job_too_many_is_restarted_as_an_ordinary_one_only_once(harness) -> None:
     tasks = []
     for i in range(LONG_PER_CPU):
-        tasks.append(desk.submit(job(f"e{i}", customer=f"c{i}", priority="express")))
+        tasks.append(harness.submit(job(f"e{i}", customer=f"c{i}", priority="express")))
         await settle()
-        long(desk, f"e{i}")
-    desk.submit(job("bulk", priority="bulk"))
-    desk.submit(job("late", customer="late", priority="express"))
+        long(harness, f"e{i}")
+    harness.submit(job("bulk", priority="bulk"))
+    harness.submit(job("late", customer="late", priority="express"))
     await settle()
-    desk.now += 1
-    long(desk, "late")
+    harness.now += 1
+    long(harness, "late")
     await settle()
-    first, second = (run for run in desk.workers.started if run.job.job_id == "e0")
+    first, second = (run for run in harness.workers.started if run.job.job_id == "e0")
     assert first.cancelled[:1] == [False]
     assert (first.attempt.priority, second.attempt.priority) == (JobPriority.EXPRESS, JobPriority.STANDARD)
-    assert second.attempt.beside, "its owner has nothing else in flight"
-    desk.dispatcher.ran_long(second.attempt.run)
+    assert second.attempt.oversubscribed, "its owner has nothing else in flight"
+    harness.dispatcher.mark_long(second.attempt.run)
     await settle()
     assert second.cancelled == []
-    second.done()
+    second.succeed()
     outcome = await tasks[0]
     assert (outcome.status, outcome.attempts) == (JobStatus.DONE, 1)
 
 
 @scenario(slots=2)
-async def test_of_those_that_run_long_the_oldest_of_the_greediest_owner_ends(desk) -> None:
+async def test_the_oldest_long_job_of_the_greediest_owner_is_preempted(harness) -> None:
     for i in range(2 * LONG_PER_CPU):
-        desk.submit(job(f"greedy{i}", customer="greedy", priority="express"))
+        harness.submit(job(f"greedy{i}", customer="greedy", priority="express"))
         await settle()
-        long(desk, f"greedy{i}")
-    modest = desk.submit(job("modest", customer="modest", priority="express"))
+        long(harness, f"greedy{i}")
+    modest = harness.submit(job("modest", customer="modest", priority="express"))
     await settle()
-    long(desk, "modest")
+    long(harness, "modest")
     await settle()
-    stopped = [run.job.job_id for run in desk.workers.started if run.cancelled]
+    stopped = [run.job.job_id for run in harness.workers.started if run.cancelled]
     assert stopped == ["greedy0"]
-    next(run for run in desk.workers.started if run.job.job_id == "modest").done()
+    next(run for run in harness.workers.started if run.job.job_id == "modest").succeed()
     assert (await modest).status is JobStatus.DONE
 
 
 @scenario(slots=2)
-async def test_express_of_one_owner_never_takes_the_last_slot(desk) -> None:
+async def test_express_of_one_owner_never_takes_the_last_slot(harness) -> None:
     for i in range(5):
-        desk.submit(job(f"greedy{i}", customer="greedy", priority="express"))
+        harness.submit(job(f"greedy{i}", customer="greedy", priority="express"))
     await settle()
-    assert running(desk) == ["greedy0", "greedy1"]
+    assert running(harness) == ["greedy0", "greedy1"]
     for name in ("modest", "third"):
-        desk.submit(job(name, customer=name, priority="express"))
+        harness.submit(job(name, customer=name, priority="express"))
     await settle()
-    assert running(desk) == ["greedy0", "greedy1", "modest"], "one place is kept, not one for each owner"
-    assert desk.workers.started[2].attempt.beside
+    assert running(harness) == ["greedy0", "greedy1", "modest"], "one slot is reserved, not one per owner"
+    assert harness.workers.started[2].attempt.oversubscribed
 
 
 @scenario(slots=2)
-async def test_ordinary_work_of_one_owner_that_runs_long_does_not_keep_another_out(desk) -> None:
+async def test_long_ordinary_work_of_one_owner_does_not_block_another(harness) -> None:
     for i in range(5):
-        desk.submit(job(f"greedy{i}", customer="greedy"))
-    desk.submit(job("modest", customer="modest", priority="bulk"))
+        harness.submit(job(f"greedy{i}", customer="greedy"))
+    harness.submit(job("modest", customer="modest", priority="bulk"))
     await settle()
-    assert running(desk) == ["greedy0", "greedy1"], "a slot may be free soon"
-    desk.now += LONG_S
-    desk.dispatcher.fill()
+    assert running(harness) == ["greedy0", "greedy1"], "a slot may become free soon"
+    harness.now += LONG_S
+    harness.dispatcher.fill()
     await settle()
-    assert running(desk) == ["greedy0", "greedy1", "modest"]
-    desk.workers.started[2].done()
+    assert running(harness) == ["greedy0", "greedy1", "modest"]
+    harness.workers.started[2].succeed()
     await settle()
-    assert running(desk) == ["greedy0", "greedy1"], "the place is not the greedy owner's"
+    assert running(harness) == ["greedy0", "greedy1"], "the reserved slot is not for the greedy owner"
 
 
 @scenario()
-async def test_the_dispatcher_looks_again_by_itself_when_ordinary_work_may_run_long(desk) -> None:
-    desk.submit(job("greedy", customer="greedy"))
-    desk.submit(job("modest", customer="modest"))
+async def test_the_dispatcher_refills_by_itself_when_ordinary_work_may_run_long(harness) -> None:
+    harness.submit(job("greedy", customer="greedy"))
+    harness.submit(job("modest", customer="modest"))
     await settle()
-    desk.now += LONG_S
-    while running(desk) != ["greedy", "modest"]:
+    harness.now += LONG_S
+    while running(harness) != ["greedy", "modest"]:
         await asyncio.sleep(0.01)
 
 
 @scenario(slots=4)
-async def test_what_runs_long_takes_ordinary_slots_but_not_the_last(desk) -> None:
+async def test_long_jobs_take_ordinary_slots_but_not_the_last(harness) -> None:
     for i in range(6):
-        desk.submit(job(f"e{i}", customer=f"c{i}", priority="express"))
+        harness.submit(job(f"e{i}", customer=f"c{i}", priority="express"))
         await settle()
-        long(desk, f"e{i}")
+        long(harness, f"e{i}")
     for i in range(3):
-        desk.submit(job(f"b{i}", customer="b", priority="bulk"))
-    desk.now += 10
-    desk.dispatcher.fill()
+        harness.submit(job(f"b{i}", customer="b", priority="bulk"))
+    harness.now += 10
+    harness.dispatcher.fill()
     await settle()
-    assert [name for name in running(desk) if name.startswith("b")] == ["b0"]
+    assert [name for name in running(harness) if name.startswith("b")] == ["b0"]
 
 
 @scenario()
-async def test_a_job_whose_worker_ends_itself_at_the_deadline_fails_and_is_not_retried(desk) -> None:
-    task = desk.submit(job("stuck", priority="express"))
+async def test_a_job_whose_worker_kills_itself_at_the_deadline_fails_without_a_retry(harness) -> None:
+    task = harness.submit(job("stuck", priority="express"))
     await settle()
-    desk.dispatcher.ran_long(desk.workers.started[0].attempt.run)
-    desk.dispatcher.limit_exceeded(desk.workers.started[0].attempt.run, "deadline")
+    harness.dispatcher.mark_long(harness.workers.started[0].attempt.run)
+    harness.dispatcher.limit_exceeded(harness.workers.started[0].attempt.run, "deadline")
     outcome = await task
     assert (outcome.status, outcome.code, outcome.attempts) == (JobStatus.FAILED, "deadline", 1)
     assert "not measured within 15 s" in outcome.message
-    assert desk.workers.started[0].cancelled == [True]
+    assert harness.workers.started[0].cancelled == [True]
     await settle()
-    assert (len(desk.workers.started), desk.dispatcher.in_flight()) == (1, 0)
+    assert (len(harness.workers.started), harness.dispatcher.in_flight()) == (1, 0)
 
 
 @scenario()
-async def test_a_deadline_that_only_the_lost_worker_shows_is_one_too(desk) -> None:
-    task = desk.submit(job("stuck"))
+async def test_a_deadline_reported_only_by_the_lost_worker_counts(harness) -> None:
+    task = harness.submit(job("stuck"))
     await settle()
-    run = desk.workers.started[0]
-    run.stubborn = True  # Ray says that the worker crashed
-    desk.dispatcher.limit_exceeded(run.attempt.run, "deadline")
+    run = harness.workers.started[0]
+    run.ignores_cancel = True  # Ray reports a crashed worker
+    harness.dispatcher.limit_exceeded(run.attempt.run, "deadline")
     run.end.set_exception(WorkerLost("worker_lost", "gone"))
     assert (await task).code == "deadline"
-    assert desk.counts.reasons == []
+    assert harness.counters.reasons == []
 
 
 @scenario()
-async def test_attempts_share_one_deadline(desk) -> None:
-    desk.submit(job("a"))
+async def test_attempts_share_one_deadline(harness) -> None:
+    harness.submit(job("a"))
     await settle()
-    first = desk.workers.started[0]
-    desk.dispatcher.ran_long(first.attempt.run)
-    desk.now += 6.0
+    first = harness.workers.started[0]
+    harness.dispatcher.mark_long(first.attempt.run)
+    harness.now += 6.0
     first.end.set_exception(WorkerLost("worker_lost", "gone"))
     await settle()
-    whole = cpu_limit("a.stl", 1000)
-    assert first.attempt.limits == limits_for(whole, memory_needed("a.stl", 1000), 1 << 40)
-    assert desk.workers.started[1].attempt.limits.cpu_s == whole - 6.0 - LONG_S
+    total = cpu_limit("a.stl", 1000)
+    assert first.attempt.limits == limits_for(total, memory_needed("a.stl", 1000), 1 << 40)
+    assert harness.workers.started[1].attempt.limits.cpu_s == total - 6.0 - LONG_S
 
 
 @scenario()
-async def test_a_job_may_bring_a_deadline_of_its_own(desk) -> None:
-    desk.submit(job("a", cpu_limit_s=2.0))
+async def test_a_job_may_have_its_own_cpu_limit(harness) -> None:
+    harness.submit(job("a", cpu_limit_s=2.0))
     await settle()
-    assert desk.workers.started[0].attempt.limits.cpu_s == 2.0
+    assert harness.workers.started[0].attempt.limits.cpu_s == 2.0
 
 
 @scenario()
-async def test_out_of_memory_is_tried_again_with_more_and_not_for_ever(desk) -> None:
-    task = desk.submit(job("hog"))
-    for attempt in range(MOST_ATTEMPTS):
+async def test_out_of_memory_is_retried_with_more_a_limited_number_of_times(harness) -> None:
+    task = harness.submit(job("hog"))
+    for attempt in range(MAX_ATTEMPTS):
         await settle()
-        desk.workers.started[attempt].end.set_result(OUT_OF_MEMORY)
+        harness.workers.started[attempt].end.set_result(OUT_OF_MEMORY)
     outcome = await task
-    assert (outcome.code, outcome.attempts, len(desk.workers.started)) == (
+    assert (outcome.code, outcome.attempts, len(harness.workers.started)) == (
         "out_of_memory",
-        MOST_ATTEMPTS,
-        MOST_ATTEMPTS,
+        MAX_ATTEMPTS,
+        MAX_ATTEMPTS,
     )
-    growth = [run.attempt.limits.memory for run in desk.workers.started]
+    growth = [run.attempt.limits.memory for run in harness.workers.started]
     assert growth == sorted(growth)
     assert growth[-1] > 4 * growth[0]
-    assert desk.counts.reasons == ["out_of_memory"] * MOST_ATTEMPTS
+    assert harness.counters.reasons == ["out_of_memory"] * MAX_ATTEMPTS
 
 
 @scenario()
-async def test_out_of_memory_with_all_of_the_largest_node_is_not_tried_again(desk) -> None:
-    desk.workers.most_memory = lambda: memory_needed("hog.stl", 1000)
-    task = desk.submit(job("hog"))
+async def test_out_of_memory_on_the_largest_node_is_not_retried(harness) -> None:
+    harness.workers.max_memory = lambda: memory_needed("hog.stl", 1000)
+    task = harness.submit(job("hog"))
     await settle()
-    desk.dispatcher.limit_exceeded(desk.workers.started[0].attempt.run, "out_of_memory")
+    harness.dispatcher.limit_exceeded(harness.workers.started[0].attempt.run, "out_of_memory")
     outcome = await task
     assert (outcome.code, outcome.attempts) == ("out_of_memory", 1)
     assert f"last with {memory_needed('hog.stl', 1000) >> 20} MiB" in outcome.message
 
 
 @scenario()
-async def test_a_cancelled_job_that_does_not_stop_is_ended_by_force(desk) -> None:
+async def test_a_cancelled_job_that_does_not_stop_is_killed(harness) -> None:
     module._FORCE_AFTER_S, before = 0.01, module._FORCE_AFTER_S
     try:
-        task = desk.submit(job("stuck"))
+        task = harness.submit(job("stuck"))
         await settle()
-        run = desk.workers.started[0]
-        run.stubborn = True
-        desk.dispatcher.cancel("stuck")
+        run = harness.workers.started[0]
+        run.ignores_cancel = True
+        harness.dispatcher.cancel("stuck")
         assert (await task).status is JobStatus.CANCELLED
         while run.cancelled != [False, True]:
             await asyncio.sleep(0.01)
-        assert desk.dispatcher.in_flight() == 1, "its process still runs"
+        assert harness.dispatcher.in_flight() == 1, "its process still runs"
         run.end.set_exception(WorkerLost("worker_lost", "gone"))
         await settle()
-        assert desk.dispatcher.in_flight() == 0
-        assert [(priority, busy()) for priority, busy in desk.workers.restored] == [(JobPriority.STANDARD, 0)]
-        assert desk.counts.reasons == [], "nobody waits for it: it is no retry"
+        assert harness.dispatcher.in_flight() == 0
+        assert [(priority, busy()) for priority, busy in harness.workers.restored] == [(JobPriority.STANDARD, 0)]
+        assert harness.counters.reasons == [], "no job waits for it: it is not a retry"
     finally:
         module._FORCE_AFTER_S = before
 
 
 @scenario()
-async def test_cancelling_beside_ten_thousand_that_wait_ends_one_and_starts_the_next(desk) -> None:
-    tasks = [desk.submit(job(str(i), priority="bulk")) for i in range(10_000)]
+async def test_cancelling_ten_thousand_waiting_jobs_starts_no_other(harness) -> None:
+    tasks = [harness.submit(job(str(i), priority="bulk")) for i in range(10_000)]
     await settle()
-    ended = []
+    cancelled = []
     for i in range(10_000):
-        ended.append(desk.dispatcher.cancel(str(i)))
-    assert all(ended)
+        cancelled.append(harness.dispatcher.cancel(str(i)))
+    assert all(cancelled)
     assert {(await task).status for task in tasks} == {JobStatus.CANCELLED}
     await settle()
-    assert len(desk.workers.started) == 1
-    assert desk.dispatcher.waiting(JobPriority.BULK)[0] == 0
+    assert len(harness.workers.started) == 1
+    assert harness.dispatcher.waiting(JobPriority.BULK)[0] == 0
 
 
 @scenario()
-async def test_messages_of_attempts_that_are_over_are_ignored(desk) -> None:
-    task = desk.submit(job("a", priority="express"))
+async def test_messages_of_finished_attempts_are_ignored(harness) -> None:
+    task = harness.submit(job("a", priority="express"))
     await settle()
-    run = desk.workers.started[0]
-    run.done()
+    run = harness.workers.started[0]
+    run.succeed()
     await task
-    desk.dispatcher.ran_long(run.attempt.run)
-    desk.dispatcher.limit_exceeded(run.attempt.run, "deadline")
+    harness.dispatcher.mark_long(run.attempt.run)
+    harness.dispatcher.limit_exceeded(run.attempt.run, "deadline")
     assert run.cancelled == []
-    assert desk.workers.prepared == desk.workers.restored == []
+    assert harness.workers.prepared == harness.workers.restored == []
 
 
 @scenario()
-async def test_an_equal_express_job_does_not_bring_a_set_back_one_forward_again(desk) -> None:
+async def test_an_equal_express_job_does_not_promote_a_demoted_one(harness) -> None:
     for i in range(LONG_PER_CPU):
-        desk.submit(job(f"e{i}", model=f"m{i}", customer="greedy", priority="express"))
+        harness.submit(job(f"e{i}", model=f"m{i}", customer="greedy", priority="express"))
         await settle()
-        long(desk, f"e{i}")
-    desk.submit(job("bulk", customer="greedy", priority="bulk"))
-    desk.submit(job("late", customer="greedy", priority="express"))
+        long(harness, f"e{i}")
+    harness.submit(job("bulk", customer="greedy", priority="bulk"))
+    harness.submit(job("late", customer="greedy", priority="express"))
     await settle()
-    long(desk, "late")
+    long(harness, "late")
     await settle()
-    assert "e0" not in running(desk)
-    desk.submit(job("again", model="m0", customer="greedy", priority="express"))
+    assert "e0" not in running(harness)
+    harness.submit(job("again", model="m0", customer="greedy", priority="express"))
     await settle()
-    assert [run.job.sha256 for run in desk.workers.started].count("m0") == 1
+    assert [run.job.sha256 for run in harness.workers.started].count("m0") == 1

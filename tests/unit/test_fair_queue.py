@@ -1,4 +1,4 @@
-"""The order in which jobs start."""
+"""The order of jobs in the fair queue."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def filled(*tickets: Ticket) -> FairQueue:
     return queue
 
 
-def test_express_passes_standard_passes_bulk() -> None:
+def test_express_precedes_standard_precedes_bulk() -> None:
     assert drain(filled(ticket("b", BULK), ticket("s"), ticket("e", EXPRESS))) == ["e", "s", "b"]
 
 
-def test_age_lets_bulk_pass_express() -> None:
+def test_old_bulk_precedes_express() -> None:
     head_start = HEAD_START_S[BULK]
     old, young = ticket("old", BULK, at=0.0), ticket("young", EXPRESS, at=head_start + 1)
     assert drain(filled(young, old)) == ["old", "young"]
@@ -75,7 +75,7 @@ def test_idle_time_earns_no_credit() -> None:
     assert 4 <= first.count("a") <= 6
 
 
-def test_new_customers_do_not_starve_one_who_comes_back() -> None:
+def test_new_customers_do_not_starve_a_returning_one() -> None:
     queue = filled(ticket("first", customer="back"), ticket("second", customer="back"))
     started = [queue.pop().key]
     for number in range(50):
@@ -85,7 +85,7 @@ def test_new_customers_do_not_starve_one_who_comes_back() -> None:
     assert "second" in started
 
 
-def test_one_old_ticket_does_not_lift_the_others_of_its_priority() -> None:
+def test_one_old_ticket_does_not_promote_the_others_of_its_priority() -> None:
     late = HEAD_START_S[BULK]
     queue = filled(ticket("old", BULK, "a"), *(ticket(f"young{i}", BULK, "b", at=late) for i in range(5)))
     for i in range(5):
@@ -93,21 +93,21 @@ def test_one_old_ticket_does_not_lift_the_others_of_its_priority() -> None:
     assert drain(queue)[:6] == ["old", *(f"e{i}" for i in range(5))]
 
 
-def test_many_single_jobs_cost_little_memory() -> None:
+def test_single_jobs_of_many_customers_take_little_memory() -> None:
     queue = FairQueue()
     for number in range(5000):
         queue.push(ticket(f"k{number}", customer=f"c{number}"))
         queue.push(ticket(f"l{number}", customer=f"d{number}"))
         queue.pop()
         queue.pop()
-    assert len(queue._lanes[STANDARD].finish) < 200
+    assert len(queue._queues[STANDARD].finish_of) < 200
 
 
 def test_withdrawn_tickets_never_start() -> None:
-    gone, kept = ticket("gone"), ticket("kept", customer="b")
-    queue = filled(gone, kept)
-    queue.withdraw(gone)
-    queue.withdraw(gone)
+    withdrawn, other = ticket("gone"), ticket("kept", customer="b")
+    queue = filled(withdrawn, other)
+    queue.withdraw(withdrawn)
+    queue.withdraw(withdrawn)
     assert (len(queue), queue.oldest(STANDARD), drain(queue), len(queue)) == (1, 0.0, ["kept"], 0)
 
 
@@ -130,18 +130,18 @@ def test_allowed_priorities_only() -> None:
     )
 )
 def test_every_ticket_starts_once_or_was_withdrawn(steps) -> None:
-    queue, open_, started = FairQueue(), {}, []
-    for number, (priority, customer, weight, then) in enumerate(steps):
+    queue, waiting, started = FairQueue(), {}, []
+    for number, (priority, customer, weight, action) in enumerate(steps):
         new = ticket(str(number), priority, customer, float(number), weight)
         queue.push(new)
-        open_[new.key] = new
-        if then == "pop":
-            started.append(open_.pop(queue.pop().key).key)
-        elif then == "withdraw":
-            queue.withdraw(open_.pop(min(open_)))
-        assert len(queue) == len(open_)
-    rest = drain(queue)
-    assert sorted(rest) == sorted(open_)
-    assert len(set(started + rest)) == len(started + rest)
-    of_one = [key for key in rest if open_[key].customer == "a" and open_[key].priority is BULK]
+        waiting[new.key] = new
+        if action == "pop":
+            started.append(waiting.pop(queue.pop().key).key)
+        elif action == "withdraw":
+            queue.withdraw(waiting.pop(min(waiting)))
+        assert len(queue) == len(waiting)
+    remaining = drain(queue)
+    assert sorted(remaining) == sorted(waiting)
+    assert len(set(started + remaining)) == len(started + remaining)
+    of_one = [key for key in remaining if waiting[key].customer == "a" and waiting[key].priority is BULK]
     assert of_one == sorted(of_one, key=int), "a customer's jobs of one priority keep their order"

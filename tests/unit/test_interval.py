@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pricing_engine.analysis.executor import ThreadExecutor
 from pricing_engine.analysis.measure import measure
-from pricing_engine.analysis.progress import PRICED, PartialAnalysis, partial_of
+from pricing_engine.analysis.progress import PRICED_STAGES, PartialAnalysis, partial_of
 from pricing_engine.analysis.schema import Analysis, BestOrientation, Finishing, OrientationScore
 from pricing_engine.analysis.schema import Orientation as Poses
 from pricing_engine.analysis.settings import Settings
@@ -39,7 +39,7 @@ BOOK = load_price_book()
 SETTINGS = Settings()
 STAGES = ("integrity", "geometry", "thickness", "orientation", "slices", "finishing")
 ONE = Request(materials=("gold-18k-yellow",))
-BEGUN = PartialAnalysis(1000, 537.29, 900.0, 0.0, None, (0.0, 0.0, 0.0), (20.0, 22.0, 6.0), {"1.5": None, "3.0": None})
+FIRST = PartialAnalysis(1000, 537.29, 900.0, 0.0, None, (0.0, 0.0, 0.0), (20.0, 22.0, 6.0), {"1.5": None, "3.0": None})
 """What is known of make_analysis() after loading."""
 
 shares = st.floats(0.0, 1.0)
@@ -72,8 +72,8 @@ def analyses(draw: st.DrawFn) -> Analysis:
 
 
 @st.composite
-def beginnings(draw: st.DrawFn, analysis: Analysis) -> PartialAnalysis:
-    """What could be known of ``analysis`` after loading, right or wrong."""
+def first_partials(draw: st.DrawFn, analysis: Analysis) -> PartialAnalysis:
+    """Draw a partial analysis of ``analysis`` after loading, accurate or not."""
     geometry = analysis.geometry
     assert geometry.volume_mm3 is not None
     assert geometry.surface_area_mm2 is not None
@@ -91,8 +91,8 @@ def beginnings(draw: st.DrawFn, analysis: Analysis) -> PartialAnalysis:
     )
 
 
-def end(partial: PartialAnalysis, stage: str, analysis: Analysis, clean: bool = False) -> PartialAnalysis:
-    """``partial`` after a stage whose results are those of ``analysis``."""
+def after_stage(partial: PartialAnalysis, stage: str, analysis: Analysis, clean: bool = False) -> PartialAnalysis:
+    """Return ``partial`` after a stage with the results of ``analysis``."""
     best, geometry = analysis.orientation.best, analysis.geometry
     found: dict[str, dict[str, object]] = {
         "integrity": {"clean": clean},
@@ -110,13 +110,13 @@ def end(partial: PartialAnalysis, stage: str, analysis: Analysis, clean: bool = 
         "slices": {"trapped_mm3": analysis.slices.trapped_volume_mm3},
         "finishing": {"reach": analysis.finishing.reach_area_fraction},
     }
-    return replace(partial, ended=partial.ended | {stage}, **found.get(stage, {}))  # type: ignore[arg-type]
+    return replace(partial, finished=partial.finished | {stage}, **found.get(stage, {}))  # type: ignore[arg-type]
 
 
-def complete(analysis: Analysis, begun: PartialAnalysis) -> PartialAnalysis:
-    for stage in PRICED:
-        begun = end(begun, stage, analysis)
-    return begun
+def complete(analysis: Analysis, partial: PartialAnalysis) -> PartialAnalysis:
+    for stage in PRICED_STAGES:
+        partial = after_stage(partial, stage, analysis)
+    return partial
 
 
 def totals(analysis: Analysis, request: Request) -> dict[Key, Decimal]:
@@ -128,11 +128,11 @@ def soup(*shells: tuple[Floats, Ints]) -> Mesh:
 
 
 def stages_of(mesh: Mesh) -> Iterator[PartialAnalysis]:
-    """What is known of a real mesh after each stage."""
+    """Yield the partial analysis of a real mesh after each stage."""
     partial = partial_of(mesh, mass_properties(mesh, 1), SETTINGS, 1)
     yield partial
     found = run_stages(mesh, SETTINGS, ThreadExecutor(1), Stopwatch())
-    partial = partial.after_integrity(found.sound)
+    partial = partial.after_integrity(found.repaired)
     yield partial
     partial = partial.after_geometry(found.solid)
     yield partial
@@ -149,11 +149,11 @@ def stages_of(mesh: Mesh) -> Iterator[PartialAnalysis]:
 @settings(max_examples=25, deadline=None)
 def test_nested_ordered_finite_in_any_order_of_stages(data: st.DataObject, process: str, order: list[str]) -> None:
     analysis = data.draw(analyses())
-    partial = data.draw(beginnings(analysis))
+    partial = data.draw(first_partials(analysis))
     request = Request(process, quantities=(1, 7, 5000))
     clean, before = data.draw(st.booleans()), None
     for stage in ("load", *order):
-        partial = partial if stage == "load" else end(partial, stage, analysis, clean)
+        partial = partial if stage == "load" else after_stage(partial, stage, analysis, clean)
         now = price_intervals(partial, BOOK, request, before)
         assert now is not None
         assert set(now) == set(totals(analysis, request))
@@ -181,9 +181,9 @@ def test_open_reach_runs_from_all_by_machine_to_the_price_or_beyond(
 ) -> None:
     all_reached = replace(analysis, finishing=Finishing({"1.5": 1.0, "3.0": 1.0}))
     none_reached = replace(analysis, finishing=Finishing({"1.5": 0.0, "3.0": 0.0}))
-    partial = replace(data.draw(beginnings(analysis)), reach={"1.5": None, "3.0": None})
+    partial = replace(data.draw(first_partials(analysis)), reach={"1.5": None, "3.0": None})
     for stage in ("integrity", "geometry", "orientation", "slices"):
-        partial = end(partial, stage, analysis)
+        partial = after_stage(partial, stage, analysis)
     request = Request(process, quantities=(1, 40))
     found = price_intervals(partial, BOOK, request, None)
     assert found is not None
@@ -196,10 +196,10 @@ def test_open_reach_runs_from_all_by_machine_to_the_price_or_beyond(
 @settings(max_examples=25, deadline=None)
 def test_more_volume_never_costs_less(analysis: Analysis, data: st.DataObject, process: str, times: float) -> None:
     """Whatever else is open, short of the reach, which a thicker part may gain."""
-    partial = data.draw(beginnings(analysis))
+    partial = data.draw(first_partials(analysis))
     for stage in ("finishing", *data.draw(st.sets(st.sampled_from(["orientation", "slices"])))):
-        partial = end(partial, stage, analysis)
-    partial = end(partial, "geometry", analysis)
+        partial = after_stage(partial, stage, analysis)
+    partial = after_stage(partial, "geometry", analysis)
     assert partial.volume_mm3 is not None
     heavier = replace(partial, volume_mm3=partial.volume_mm3 * times)
     request = Request(process, quantities=(1, 13))
@@ -213,20 +213,20 @@ def test_more_volume_never_costs_less(analysis: Analysis, data: st.DataObject, p
 
 def test_first_interval_covers_overlaps_in_proportion_to_the_signed_volume() -> None:
     analysis = make_analysis()
-    first = price_interval(BEGUN, BOOK, Request(materials=("gold-18k-yellow",)), None)
-    later = price_interval(end(BEGUN, "integrity", analysis, clean=True), BOOK, ONE, first)
+    first = price_interval(FIRST, BOOK, Request(materials=("gold-18k-yellow",)), None)
+    later = price_interval(after_stage(FIRST, "integrity", analysis, clean=True), BOOK, ONE, first)
     assert first is not None
     assert later is not None
     assert later.low > first.low
     assert later.high <= first.high
 
 
-def test_a_price_that_the_first_interval_missed_ends_at_its_nearest_point() -> None:
+def test_a_price_outside_the_first_interval_gives_its_nearest_bound() -> None:
     analysis = make_analysis()
     total = totals(analysis, ONE)["gold-18k-yellow", 1]
     for low, high, nearest in ((1, 2, 2), (10**6, 10**6 + 1, 10**6)):
         before = Interval(Decimal(low), Decimal(high))
-        now = price_interval(complete(analysis, BEGUN), BOOK, ONE, before)
+        now = price_interval(complete(analysis, FIRST), BOOK, ONE, before)
         assert now == Interval(Decimal(nearest), Decimal(nearest))
         assert now.low != total
 
@@ -234,7 +234,7 @@ def test_a_price_that_the_first_interval_missed_ends_at_its_nearest_point() -> N
 def test_unit_prices_are_the_quotes() -> None:
     analysis = make_analysis()
     request = Request("resin", quantities=(3, 7), extras=Extras(partner="example-partner"))
-    intervals = price_intervals(complete(analysis, BEGUN), BOOK, request, None)
+    intervals = price_intervals(complete(analysis, FIRST), BOOK, request, None)
     assert intervals is not None
     for option in quote(analysis, BOOK, request).options:
         each = intervals[option.material, option.quantity].per_piece(option.quantity)
@@ -247,7 +247,7 @@ def test_width_is_a_share_of_the_middle() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))
-def test_samples_begin_around_the_price_and_end_on_it(name: str) -> None:
+def test_intervals_of_samples_start_around_the_price_and_end_on_it(name: str) -> None:
     partials = list(stages_of(soup(*SAMPLES[name]().shells)))
     assert not any(partial.complete for partial in partials[:-1])
     assert partials[-1].complete
@@ -293,27 +293,27 @@ def test_models_without_volume_have_no_interval() -> None:
     sheet = soup((vertices, facets[[0, 6]]))
     assert all(price_interval(partial, BOOK, ONE, None) is None for partial in stages_of(sheet))
     analysis = make_analysis()
-    assert price_interval(BEGUN, BOOK, ONE, None) is not None
+    assert price_interval(FIRST, BOOK, ONE, None) is not None
     for volume in (None, 0.0, -5.0, math.nan, 1e-9):  # a tangle, and volumes that round to none
-        ended = end(BEGUN, "geometry", make_analysis(volume=volume))
-        assert price_interval(ended, BOOK, ONE, Interval(Decimal(1), Decimal(9))) is None
-        assert price_interval(complete(make_analysis(volume=volume), BEGUN), BOOK, ONE, None) is None
-    tangle = replace(end(BEGUN, "geometry", make_analysis(volume=None)), surface_area_mm2=None)
+        finished = after_stage(FIRST, "geometry", make_analysis(volume=volume))
+        assert price_interval(finished, BOOK, ONE, Interval(Decimal(1), Decimal(9))) is None
+        assert price_interval(complete(make_analysis(volume=volume), FIRST), BOOK, ONE, None) is None
+    tangle = replace(after_stage(FIRST, "geometry", make_analysis(volume=None)), surface_area_mm2=None)
     assert tangle.complete
-    assert not end(BEGUN, "geometry", analysis).complete
+    assert not after_stage(FIRST, "geometry", analysis).complete
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_numbers_that_are_none_give_no_interval(bad: float) -> None:
     for broken in (
-        replace(BEGUN, signed_volume_mm3=bad),
-        replace(BEGUN, area_mm2=bad),
-        replace(BEGUN, open_area_mm2=bad),
-        replace(BEGUN, bbox_max_mm=(20.0, bad, 6.0)),
+        replace(FIRST, signed_volume_mm3=bad),
+        replace(FIRST, area_mm2=bad),
+        replace(FIRST, open_area_mm2=bad),
+        replace(FIRST, bbox_max_mm=(20.0, bad, 6.0)),
     ):
         assert price_interval(broken, BOOK, ONE, None) is None
     unknown = replace(
-        complete(make_analysis(), BEGUN), best_height_mm=bad, best_support_mm3=bad, trapped_mm3=bad, reach={"3.0": bad}
+        complete(make_analysis(), FIRST), best_height_mm=bad, best_support_mm3=bad, trapped_mm3=bad, reach={"3.0": bad}
     )
     found = price_interval(unknown, BOOK, ONE, None)
     assert found is not None
@@ -330,7 +330,7 @@ def test_requests_that_the_book_does_not_offer_are_named() -> None:
         (Request(materials=("brass",), quantities=(1, 2)), PricingError),
     ):
         with pytest.raises(error):
-            price_interval(BEGUN, BOOK, request, None)
+            price_interval(FIRST, BOOK, request, None)
 
 
 def naive_look(mesh: Mesh, rest: float) -> tuple[Floats, Floats]:

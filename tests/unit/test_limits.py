@@ -1,4 +1,4 @@
-"""A job under limits in this process, and, where it takes its process along, in one of its own."""
+"""A job under limits in this process, or in a separate one if it is killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from pricing_engine.distributed import limits as module
 from pricing_engine.distributed.limits import LimitExceeded, Limits, run_limited
-from pricing_engine.distributed.niceness import LONG_NICENESS, ORDINARY_NICENESS, give_way
+from pricing_engine.distributed.niceness import LONG_NICENESS, ORDINARY_NICENESS, raise_niceness
 
 MIB = 1 << 20
 WIDE = Limits(1e6, 1e6, 1 << 40)
@@ -24,43 +24,43 @@ CPU, WALL, MEMORY = Limits(0.2, 1e6, 1 << 40), Limits(1e6, 0.2, 1 << 40), Limits
 
 
 def compute() -> None:
-    """Python code that never ends."""
+    """Run Python code for ever."""
     while True:
         pass
 
 
 def hang() -> None:
-    """A call that never comes back and, like a kernel, does not hold the GIL."""
+    """Block for ever without holding the GIL, like a kernel."""
     lock = threading.Lock()
     lock.acquire()
     lock.acquire()
 
 
 def hold_gil() -> None:
-    """Foreign code that computes for ever and never gives the GIL away."""
+    """Run foreign code for ever that never releases the GIL."""
     re.match("(a+)+$", 64 * "a" + "b")
 
 
 def collect() -> None:
-    """Small blocks without end."""
-    kept = []
+    """Allocate small blocks for ever."""
+    blocks = []
     while True:
-        kept.append(np.ones(MIB, np.uint8))
+        blocks.append(np.ones(MIB, np.uint8))
 
 
 def niceness() -> int:
-    """Of the calling thread."""
+    """Return the niceness of the calling thread."""
     return os.getpriority(os.PRIO_PROCESS, 0)
 
 
-def test_the_result_and_the_error_of_a_job_come_back() -> None:
+def test_the_result_and_the_error_of_a_job_are_returned() -> None:
     assert run_limited(lambda: 7, WIDE) == 7
     with pytest.raises(ZeroDivisionError):
         run_limited(lambda: 1 // 0, WIDE)
 
 
 @pytest.mark.parametrize("limits", [CPU, WALL], ids=["cpu", "wall"])
-def test_a_job_that_computes_too_long_stops_and_the_process_goes_on(limits: Limits) -> None:
+def test_a_job_beyond_its_time_stops_and_the_process_continues(limits: Limits) -> None:
     with pytest.raises(LimitExceeded) as stopped:
         run_limited(compute, limits, on_kill=lambda code: pytest.fail("the process need not end"))
     assert stopped.value.code == "deadline"
@@ -68,14 +68,14 @@ def test_a_job_that_computes_too_long_stops_and_the_process_goes_on(limits: Limi
 
 
 @pytest.mark.parametrize("work", [lambda: np.ones(1 << 40, np.uint8), collect], ids=["one block", "many blocks"])
-def test_a_job_that_takes_too_much_memory_stops_and_the_process_goes_on(work: Callable[[], object]) -> None:
+def test_a_job_beyond_its_memory_stops_and_the_process_continues(work: Callable[[], object]) -> None:
     with pytest.raises(LimitExceeded) as stopped:
         run_limited(work, MEMORY, on_kill=lambda code: pytest.fail("the process need not end"))
     assert stopped.value.code == "out_of_memory"
     assert run_limited(lambda: np.ones(128 * MIB, np.uint8).sum(), WIDE) == 128 * MIB, "the limit is lifted again"
 
 
-def test_a_single_block_over_the_limit_takes_no_page() -> None:
+def test_a_single_block_over_the_limit_allocates_no_page() -> None:
     peak = []
 
     def work() -> None:
@@ -90,23 +90,23 @@ def test_a_single_block_over_the_limit_takes_no_page() -> None:
     assert peak[0] < 64 * MIB
 
 
-def test_a_job_gives_way_when_it_has_run_long_and_the_next_starts_at_full_priority() -> None:
-    before, said, found = niceness(), threading.Event(), []
+def test_a_long_job_becomes_nicer_and_the_next_starts_at_full_priority() -> None:
+    before, started, found = niceness(), threading.Event(), []
 
     def work() -> int:
         found.append(niceness())
-        said.wait()
+        started.wait()
         helper = threading.Thread(target=lambda: found.append(niceness()))
         helper.start()
         helper.join()
         return niceness()
 
-    assert run_limited(work, WIDE, on_long=said.set) == LONG_NICENESS
+    assert run_limited(work, WIDE, on_long=started.set) == LONG_NICENESS
     assert found == [before, LONG_NICENESS], "threads started later inherit it"
     assert run_limited(niceness, WIDE) == niceness() == before
 
 
-def test_a_job_gives_way_further_when_it_has_run_very_long() -> None:
+def test_a_very_long_job_becomes_even_nicer() -> None:
     found: list[int] = []
 
     def work() -> None:
@@ -119,25 +119,25 @@ def test_a_job_gives_way_further_when_it_has_run_very_long() -> None:
     assert list(dict.fromkeys(found)) == [before, LONG_NICENESS, ORDINARY_NICENESS]
 
 
-def test_threads_that_a_job_has_started_give_way_with_it_and_others_do_not() -> None:
-    said, finish, found = threading.Event(), threading.Event(), {}
+def test_only_threads_started_by_the_job_become_nicer_with_it() -> None:
+    started, finish, found = threading.Event(), threading.Event(), {}
 
-    def watch(name: str) -> None:
-        said.wait()
+    def usage(name: str) -> None:
+        started.wait()
         found[name] = niceness()
         finish.wait()
 
-    other = threading.Thread(target=watch, args=("other",))
+    other = threading.Thread(target=usage, args=("other",))
     other.start()
 
     def work() -> None:
-        mine = threading.Thread(target=watch, args=("mine",))
+        mine = threading.Thread(target=usage, args=("mine",))
         mine.start()
-        said.wait()
+        started.wait()
         finish.set()
         mine.join()
 
-    run_limited(work, WIDE, on_long=said.set)
+    run_limited(work, WIDE, on_long=started.set)
     other.join()
     assert found == {"mine": LONG_NICENESS, "other": niceness()}
 
@@ -147,72 +147,72 @@ def test_a_short_job_is_not_reported() -> None:
 
 
 @pytest.mark.parametrize(("cpu_s", "wall_s"), [(module.LONG_S, 0.0), (0.0, module.LONG_WALL_S)])
-def test_a_job_is_long_by_its_cpu_time_and_later_by_the_clock(
+def test_a_job_is_long_by_cpu_time_or_by_more_wall_clock_time(
     monkeypatch: pytest.MonkeyPatch, cpu_s: float, wall_s: float
 ) -> None:
-    reported, seen = threading.Event(), []
+    reported, observed = threading.Event(), []
 
-    class Watch(module._Watch):
+    class Usage(module._UsageMonitor):
         def exceeded(self) -> str:
             self.cpu_s, self.wall_s = readings.pop(0) if len(readings) > 1 else readings[0]
             return ""
 
     readings = [(0.9 * cpu_s, 0.9 * wall_s), (cpu_s, wall_s)]
-    monkeypatch.setattr(module, "_Watch", Watch)
-    run_limited(reported.wait, WIDE, on_long=lambda: (seen.extend(readings), reported.set()))
-    assert seen == [(cpu_s, wall_s)]
+    monkeypatch.setattr(module, "_Watch", Usage)
+    run_limited(reported.wait, WIDE, on_long=lambda: (observed.extend(readings), reported.set()))
+    assert observed == [(cpu_s, wall_s)]
 
 
-def test_giving_way_never_lowers_niceness_and_forgives_a_thread_that_has_ended() -> None:
-    ended = threading.Thread(target=lambda: None)
-    ended.start()
-    ended.join()
-    assert ended.native_id is not None
-    give_way(ended.native_id, LONG_NICENESS)
-    assert run_limited(lambda: (give_way(threading.get_native_id(), 3), niceness())[1], WIDE, niceness=7) == 7
+def test_niceness_is_never_lowered_and_a_finished_thread_is_ignored() -> None:
+    finished = threading.Thread(target=lambda: None)
+    finished.start()
+    finished.join()
+    assert finished.native_id is not None
+    raise_niceness(finished.native_id, LONG_NICENESS)
+    assert run_limited(lambda: (raise_niceness(threading.get_native_id(), 3), niceness())[1], WIDE, niceness=7) == 7
 
 
 def test_a_suspended_process_is_not_charged(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    watch = module._Watch(Limits(1e6, 20.0, 1 << 40))
+    usage = module._UsageMonitor(Limits(1e6, 20.0, 1 << 40))
     now[0] = 3600.0
-    assert watch.exceeded() == ""
+    assert usage.exceeded() == ""
     for _ in range(25):
         now[0] += 1.0
-        code = watch.exceeded()
+        code = usage.exceeded()
     assert code == "deadline"
 
 
 def in_process(work: Callable[[], None], limits: Limits, pipe: Connection) -> None:
-    """Run ``work``; what is known when the process ends goes through the pipe."""
+    """Run ``work``, sending the code of a kill through the pipe."""
     run_limited(work, limits, on_kill=pipe.send)
 
 
-def test_a_job_that_can_not_be_stopped_takes_its_process_along() -> None:
-    assert ended_with(hang, WALL) == ("deadline", -signal.SIGKILL)
+def test_the_process_of_a_job_that_does_not_stop_is_killed() -> None:
+    assert exit_of(hang, WALL) == ("deadline", -signal.SIGKILL)
 
 
-def test_a_job_that_holds_the_gil_for_ever_is_ended_by_the_kernel() -> None:
-    assert ended_with(hold_gil, WIDE, watchdog_s=0.5) == ("", -signal.SIGPROF)
+def test_a_job_that_holds_the_gil_for_ever_is_killed_by_the_kernel() -> None:
+    assert exit_of(hold_gil, WIDE, watchdog_s=0.5) == ("", -signal.SIGPROF)
 
 
 def interrupted(pipe: Connection) -> None:
-    """Be cancelled as Ray cancels: an interrupt of the main thread."""
+    """Cancel as Ray does: interrupt the main thread."""
     threading.Timer(0.1, _thread.interrupt_main).start()
     run_limited(hang, WIDE, on_kill=pipe.send)
 
 
-def test_a_cancelled_job_that_can_not_be_stopped_takes_its_process_along() -> None:
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=interrupted, args=(there,))
+def test_the_process_of_a_cancelled_job_that_does_not_stop_is_killed() -> None:
+    receiver, sender = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=interrupted, args=(sender,))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert not here.poll(), "nobody need be told why"
+    assert not receiver.poll(), "a cancellation is not reported"
 
 
-def test_a_cancelled_job_that_computes_stops_and_the_process_goes_on() -> None:
+def test_a_cancelled_job_stops_and_the_process_continues() -> None:
     timer = threading.Timer(0.1, _thread.interrupt_main)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
@@ -227,10 +227,10 @@ def patched(work: Callable[[], None], limits: Limits, pipe: Connection, watchdog
     in_process(work, limits, pipe)
 
 
-def ended_with(work: Callable[[], None], limits: Limits, watchdog_s: float = 30.0) -> tuple[str, int | None]:
-    """The code that a process gave, and how it ended."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=patched, args=(work, limits, there, watchdog_s))
+def exit_of(work: Callable[[], None], limits: Limits, watchdog_s: float = 30.0) -> tuple[str, int | None]:
+    """Return the code that a process sent, and its exit code."""
+    receiver, sender = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=patched, args=(work, limits, sender, watchdog_s))
     process.start()
     process.join()
-    return (here.recv() if here.poll() else ""), process.exitcode
+    return (receiver.recv() if receiver.poll() else ""), process.exitcode

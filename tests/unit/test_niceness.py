@@ -1,4 +1,4 @@
-"""A worker's session of its own and its niceness, in a process of its own."""
+"""Session and niceness of a worker, in a separate process."""
 
 from __future__ import annotations
 
@@ -17,87 +17,87 @@ from pricing_engine.distributed.niceness import (
     LONG_NICENESS,
     ORDINARY_NICENESS,
     SessionNiceness,
-    lead_session,
     session_niceness,
+    start_session,
 )
 
 WIDE = Limits(1e6, 1e6, 1 << 40)
 
 
 class Kernel:
-    """A fake of ``/proc/self/autogroup``. ``taken``: the initial niceness and every value written."""
+    """A fake of ``/proc/self/autogroup``. ``values``: the initial niceness and every value written."""
 
     def __init__(self, niceness: int = 0) -> None:
-        self.taken = [niceness]
+        self.values = [niceness]
         self.busy = False
 
     def exists(self) -> bool:
         return True
 
     def read_text(self) -> str:
-        return f"/autogroup-17 nice {self.taken[-1]}\n"
+        return f"/autogroup-17 nice {self.values[-1]}\n"
 
     def write_text(self, text: str) -> None:
         if self.busy:
             raise BlockingIOError(errno.EAGAIN, "changed a moment ago")
-        self.taken.append(int(text))
+        self.values.append(int(text))
 
 
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
-    stand_in = Kernel()
-    monkeypatch.setattr(module, "_AUTOGROUP", stand_in)
+    fake = Kernel()
+    monkeypatch.setattr(module, "_AUTOGROUP", fake)
     monkeypatch.setattr(module.os, "getsid", lambda _: os.getpid())
-    return stand_in
+    return fake
 
 
-def test_a_session_gives_way_and_comes_back(kernel: Kernel) -> None:
+def test_the_niceness_of_a_session_can_be_raised_and_lowered(kernel: Kernel) -> None:
     session = SessionNiceness()
     for niceness in (0, LONG_NICENESS, ORDINARY_NICENESS, 0):
-        session.give_way(niceness)
-    assert kernel.taken == [0, 10, 19, 0], "and what changes nothing is not written"
+        session.set_niceness(niceness)
+    assert kernel.values == [0, 10, 19, 0], "and an unchanged value is not written"
 
 
-def test_a_session_is_never_less_nice_than_it_was(kernel: Kernel) -> None:
-    kernel.taken = [15]
-    SessionNiceness().give_way(LONG_NICENESS)
-    assert kernel.taken == [15]
+def test_a_session_never_goes_below_its_initial_niceness(kernel: Kernel) -> None:
+    kernel.values = [15]
+    SessionNiceness().set_niceness(LONG_NICENESS)
+    assert kernel.values == [15]
 
 
-def test_what_a_busy_kernel_refuses_is_tried_again(kernel: Kernel) -> None:
+def test_a_change_refused_by_a_busy_kernel_is_retried(kernel: Kernel) -> None:
     session, kernel.busy = SessionNiceness(), True
-    session.give_way(LONG_NICENESS)
-    assert not session.settle()
+    session.set_niceness(LONG_NICENESS)
+    assert not session.apply()
     kernel.busy = False
-    assert session.settle()
-    assert session.settle(), "once"
-    assert kernel.taken == [0, 10]
+    assert session.apply()
+    assert session.apply(), "once"
+    assert kernel.values == [0, 10]
 
 
-def test_the_session_of_others_and_a_kernel_without_autogroups_are_left_alone(
+def test_foreign_sessions_and_kernels_without_autogroups_are_not_changed(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(module.os, "getsid", lambda _: 1)
-    SessionNiceness().give_way(ORDINARY_NICENESS)
-    assert kernel.taken == [0]
+    SessionNiceness().set_niceness(ORDINARY_NICENESS)
+    assert kernel.values == [0]
     monkeypatch.undo()
     monkeypatch.setattr(module, "_AUTOGROUP", tmp_path / "none")
-    SessionNiceness().give_way(ORDINARY_NICENESS)
+    SessionNiceness().set_niceness(ORDINARY_NICENESS)
     assert not (tmp_path / "none").exists()
 
 
 def sent_by(work: Callable[[Connection], None]) -> list[int]:
-    """What ``work`` sends from a process of its own, whose group it leads as a Ray worker does."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=as_worker, args=(work, there))
+    """Return what ``work`` sends from a separate process that leads its process group, as a Ray worker does."""
+    receiver, sender = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=as_worker, args=(work, sender))
     process.start()
-    there.close()
+    sender.close()
     process.join()
     assert process.exitcode == 0
     numbers = []
-    while here.poll():
+    while receiver.poll():
         try:
-            numbers.append(here.recv())
+            numbers.append(receiver.recv())
         except EOFError:
             break
     return numbers
@@ -105,7 +105,7 @@ def sent_by(work: Callable[[Connection], None]) -> list[int]:
 
 def as_worker(work: Callable[[Connection], None], pipe: Connection) -> None:
     os.setpgid(0, 0)
-    lead_session(0)
+    start_session(0)
     work(pipe)
 
 
@@ -119,20 +119,20 @@ def test_a_worker_leads_a_session_and_still_its_process_group() -> None:
 
 
 def nicenesses(pipe: Connection) -> None:
-    """The session's before a job, in one that has run long and in the next."""
+    """Send the session's niceness after a short, a very long and another short job."""
 
     def until_very_long() -> None:
-        while session._now < 19:
+        while session._current < 19:
             pass
 
     session = session_niceness()
     for work in (lambda: None, until_very_long, lambda: None):
         run_limited(work, WIDE)
-        while not session.settle():  # without privileges the kernel takes ten changes a second
+        while not session.apply():  # without privileges the kernel takes ten changes a second
             pass
         run_limited(lambda: pipe.send(int(module._AUTOGROUP.read_text().split()[-1])), WIDE)
 
 
 @pytest.mark.skipif(not module._AUTOGROUP.exists(), reason="this kernel does not share the CPU by sessions")
-def test_the_session_of_a_job_that_has_run_long_gives_way_and_the_next_starts_at_full_priority() -> None:
+def test_the_session_of_a_long_job_is_nicer_and_the_next_job_starts_at_full_priority() -> None:
     assert sent_by(nicenesses) == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""The guard of the unit tests itself."""
+"""The guard against Ray in unit tests."""
 
 from __future__ import annotations
 

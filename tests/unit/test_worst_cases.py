@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pricing_engine.analysis import stages
+from pricing_engine.analysis import findings, stages
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.solid import classify
 from pricing_engine.kernels.intersection import pair_search, self_intersection
@@ -45,19 +45,19 @@ def mesh_of(kind: str, n: int) -> Mesh:
     return canonical_indexed(*worst_cases.KINDS[kind](n), 2)
 
 
-def analyse(raw: Mesh, threads: int = 2) -> tuple[stages.RepairedMesh, stages.Solid, Counts]:
+def analyse(raw: Mesh, threads: int = 2) -> tuple[findings.RepairedMesh, findings.Solid, Counts]:
     """The integrity and geometry stages."""
     with counting() as counts:
         topology = measure_topology(raw, threads)
         mesh, repairs = repair(raw, topology, threads)
-        mended = topology if mesh is raw else measure_topology(mesh, threads)
+        repaired_topology = topology if mesh is raw else measure_topology(mesh, threads)
         bvh = build_bvh(mesh, threads)
         pairs = find_pairs(mesh, bvh, threads)
         crossing = stages._crossing(raw, mesh, bvh, pairs, threads)
-        sealed = mended.winding_consistent and mended.boundary_edges == 0
-        sound = stages.RepairedMesh(raw, topology, crossing, mesh, repairs, sealed)
-        solid = stages._enclose(sound, mass_properties(raw, threads), bvh, pairs, mended, threads)
-    return sound, solid, counts
+        sealed = repaired_topology.winding_consistent and repaired_topology.boundary_edges == 0
+        repaired = findings.RepairedMesh(raw, topology, crossing, mesh, repairs, sealed)
+        solid = stages._enclose(repaired, mass_properties(raw, threads), bvh, pairs, repaired_topology, threads)
+    return repaired, solid, counts
 
 
 def check(n: int, counts: Counts) -> None:
@@ -163,8 +163,8 @@ def test_facets_beside_one_another_without_end_are_not_measured(monkeypatch: pyt
     monkeypatch.setattr(self_intersection, "LEAST_WORK", 1000)
     monkeypatch.setattr(self_intersection, "WORK_PER_FACET", 1.0)
     for threads in (1, 3):
-        sound, solid, _ = analyse(mesh, threads)
-        assert sound.crossing is None
+        repaired, solid, _ = analyse(mesh, threads)
+        assert repaired.crossing is None
         assert solid.volume is None
 
 
@@ -204,8 +204,8 @@ def test_rays_through_a_stack_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_bodies_inside_out_in_a_stack_are_turned_or_told(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = mesh_of("inverted_stacked_plates", 1200)
-    sound, solid, _ = analyse(mesh)
-    assert [(r.code, r.count) for r in sound.repairs] == [("bodies_turned", 100)]
+    repaired, solid, _ = analyse(mesh)
+    assert [(r.code, r.count) for r in repaired.repairs] == [("bodies_turned", 100)]
     assert solid.volume == pytest.approx(4000)
     monkeypatch.setattr(nesting, "STEPS_PER_FACET", 0.0)
     monkeypatch.setattr(nesting, "LEAST_STEPS", 10)

@@ -172,7 +172,7 @@ class TestReach:
         soup = KINDS["stacked_plates"](1_000)
         assert self.shares(soup)[2][0] is not None
         for budget in ((0, 1 << 20), (1 << 20, 0)):
-            monkeypatch.setattr(finishing, "_MOST_TESTS", budget)
+            monkeypatch.setattr(finishing, "_MAX_TESTS", budget)
             assert self.shares(soup)[2] == [None]
 
 
@@ -221,7 +221,7 @@ class TestSlices:
         assert counts.pairs["slices"] > 1 << 26
         assert counts.pairs["contours"] == 0
 
-    @pytest.mark.parametrize(("name", "value"), [("_MOST_CONTOURS", (50, 0)), ("_MOST_TESTS", 0)])
+    @pytest.mark.parametrize(("name", "value"), [("_MAX_CONTOURS", (50, 0)), ("_MAX_TESTS", 0)])
     def test_ends_at_its_budgets(self, monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> None:
         mesh = mesh_of(row(1_000))
         boundary = Boundary.everything(mesh.facet_count)
@@ -268,11 +268,11 @@ class TestOrientation:
             search_support(mesh, build_bvh(mesh, 2), Boundary.everything(mesh.facet_count), 0.05, down, 2)
         given = counts.nodes["support"] + counts.pairs["support"]
         monkeypatch.setattr(support_scores, "_SHARE", 1)
-        monkeypatch.setattr(support_scores, "_MOST_TESTS", (given, 0))
+        monkeypatch.setattr(support_scores, "_MAX_TESTS", (given, 0))
         _, _, part = self.search(soup)
         assert part.best is None
         assert part.as_given.support_volume_mm3 == whole.as_given.support_volume_mm3
-        monkeypatch.setattr(support_scores, "_MOST_TESTS", (1, 0))
+        monkeypatch.setattr(support_scores, "_MAX_TESTS", (1, 0))
         assert self.search(soup)[2] is None
 
 
@@ -284,11 +284,11 @@ class TestWhatIsSaid:
         assert not codes(measure(path, None, settings, 2).analysis)
         monkeypatch.setattr(rays, "_MOST_VISITS", 0)
         monkeypatch.setattr(spheres, "_MOST_TESTS", 0)
-        monkeypatch.setattr(support_scores, "_MOST_TESTS", (0, 0))
-        monkeypatch.setattr(slices, "_MOST_SEGMENTS", (0, 0))
-        monkeypatch.setattr(finishing, "_MOST_TESTS", (0, 0))
-        heard: list[object] = []
-        found = measure(path, None, settings, 2, tell=heard.append).analysis
+        monkeypatch.setattr(support_scores, "_MAX_TESTS", (0, 0))
+        monkeypatch.setattr(slices, "_MAX_SEGMENTS", (0, 0))
+        monkeypatch.setattr(finishing, "_MAX_TESTS", (0, 0))
+        partials: list[object] = []
+        found = measure(path, None, settings, 2, on_progress=partials.append).analysis
         assert codes(found) == {
             f"{stage}_not_measured" for stage in ("thickness", "orientation", "slices", "finishing")
         }
@@ -297,7 +297,7 @@ class TestWhatIsSaid:
         assert found.orientation.best.down is None
         assert found.slices.layers is None
         assert set(found.finishing.reach_area_fraction.values()) == {None}
-        assert heard[-1].complete
+        assert partials[-1].complete
 
     def test_the_samples_stay_within_every_budget(self, tmp_path) -> None:
         for name in ("signet", "pendant"):

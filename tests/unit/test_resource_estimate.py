@@ -1,15 +1,15 @@
-"""What a model will need, told before it is read."""
+"""Estimates of a model's resources before it is read."""
 
 from __future__ import annotations
 
-from pricing_engine.distributed.resource_estimate import cpu_limit, facets_in, limits_for, memory_needed
+from pricing_engine.distributed.resource_estimate import cpu_limit, estimate_facets, limits_for, memory_needed
 
 
 def test_facets_follow_the_format() -> None:
-    assert facets_in("ring.stl", 84 + 50 * 1000) == 1001
-    assert facets_in("s3://bucket/ring.STL", 50_000) == 1000
-    assert facets_in("ring.3mf", 6_000) == 1000
-    assert facets_in("ring", 18_000) == 1000
+    assert estimate_facets("ring.stl", 84 + 50 * 1000) == 1001
+    assert estimate_facets("s3://bucket/ring.STL", 50_000) == 1000
+    assert estimate_facets("ring.3mf", 6_000) == 1000
+    assert estimate_facets("ring", 18_000) == 1000
 
 
 def test_memory_grows_with_the_model_and_parsing_costs_more() -> None:
@@ -27,7 +27,7 @@ def test_time_on_a_worker_grows_with_the_model_between_bounds() -> None:
     assert times[3] == cpu_limit("a.stl", 1 << 50) == 900.0
 
 
-def test_a_worker_may_grow_by_what_was_reserved_and_never_by_more_than_a_node_has() -> None:
+def test_a_worker_may_grow_by_its_reservation_and_never_beyond_the_node() -> None:
     small, large = memory_needed("a.stl", 1_000), memory_needed("a.stl", 300_000_000)
     assert small + limits_for(1.0, small, 1 << 40).memory < 1 << 30
     assert large < small + limits_for(1.0, large, 1 << 40).memory < 1.3 * large

@@ -1,4 +1,4 @@
-"""A dispatcher without Ray: workers, store and counters are stand-ins that a test holds in its hands."""
+"""A dispatcher without Ray: workers, store and counters are fakes that a test controls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pricing_engine.distributed.task_messages import AnalysisResult
 class Run:
     def __init__(self, job: Job, attempt: Attempt) -> None:
         self.job, self.attempt, self.cancelled = job, attempt, []
-        self.stubborn = False  # does not stop when it is cancelled
+        self.ignores_cancel = False  # does not stop on cancellation
         self.end: asyncio.Future[AnalysisResult] = asyncio.get_running_loop().create_future()
 
     async def result(self) -> AnalysisResult:
@@ -22,10 +22,10 @@ class Run:
 
     def cancel(self, force: bool) -> None:
         self.cancelled.append(force)
-        if not self.end.done() and not self.stubborn:
+        if not self.end.done() and not self.ignores_cancel:
             self.end.set_result(AnalysisResult(None, "cancelled", "the job was cancelled"))
 
-    def done(self) -> None:
+    def succeed(self) -> None:
         self.end.set_result(AnalysisResult(f'{{"model": "{self.job.sha256}"}}'.encode()))
 
 
@@ -36,7 +36,7 @@ class Workers:
     def cpus(self) -> int:
         return self.count
 
-    def most_memory(self) -> int:
+    def max_memory(self) -> int:
         return 1 << 40
 
     def start(self, job: Job, attempt: Attempt) -> Run:
@@ -55,41 +55,41 @@ class Store(dict):
         self[key] = analysis
 
 
-class Counts:
+class Counters:
     def __init__(self) -> None:
         self.outcomes, self.reasons = [], []
 
-    def ended(self, outcome, job, seconds) -> None:
+    def job_finished(self, outcome, job, seconds) -> None:
         self.outcomes.append(outcome)
 
     def retried(self, reason: str) -> None:
         self.reasons.append(reason)
 
 
-class Desk:
-    """A dispatcher and what it works with."""
+class Harness:
+    """A dispatcher with its fakes and a clock."""
 
     def __init__(self, slots: int = 1) -> None:
-        self.workers, self.store, self.counts = Workers(slots), Store(), Counts()
+        self.workers, self.store, self.counters = Workers(slots), Store(), Counters()
         self.now = 0.0
-        self.dispatcher = Dispatcher(self.workers, self.store, self.counts, lambda: self.now)
-        self.dispatcher.slots.most = self.workers.cpus  # none at hand: what runs is what a test has let in
+        self.dispatcher = Dispatcher(self.workers, self.store, self.counters, lambda: self.now)
+        self.dispatcher.slots.capacity = self.workers.cpus  # no prefetching: as many run as there are slots
 
     def submit(self, job: Job) -> asyncio.Task:
         return asyncio.ensure_future(self.dispatcher.run(job))
 
 
-def job(name: str, model: str = "", **rest) -> Job:
-    return Job(name, rest.pop("customer", "c"), f"/m/{model or name}.stl", model or name, 1000, **rest)
+def job(name: str, model: str = "", **options) -> Job:
+    return Job(name, options.pop("customer", "c"), f"/m/{model or name}.stl", model or name, 1000, **options)
 
 
-def scenario(slots: int = 1) -> Callable[[Callable[[Desk], Awaitable[None]]], Callable[[], None]]:
+def scenario(slots: int = 1) -> Callable[[Callable[[Harness], Awaitable[None]]], Callable[[], None]]:
     def wrap(body):
         def test() -> None:
-            async def play() -> None:
-                await asyncio.wait_for(body(Desk(slots)), 20)
+            async def run_body() -> None:
+                await asyncio.wait_for(body(Harness(slots)), 20)
 
-            asyncio.run(play())
+            asyncio.run(run_body())
 
         test.__name__, test.__doc__ = body.__name__, body.__doc__
         return test
@@ -97,8 +97,8 @@ def scenario(slots: int = 1) -> Callable[[Callable[[Desk], Awaitable[None]]], Ca
     return wrap
 
 
-def running(desk: Desk) -> list[str]:
-    return [run.job.job_id for run in desk.workers.started if not run.end.done()]
+def running(harness: Harness) -> list[str]:
+    return [run.job.job_id for run in harness.workers.started if not run.end.done()]
 
 
 async def settle() -> None:
