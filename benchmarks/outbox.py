@@ -40,7 +40,7 @@ from data.kit.ids import new_id
 from data.kit.relay import Relay
 from data.kit.settings import Settings
 from data.shop import repository as shop
-from serve_app.shop.service import begin
+from serve_app.shop.service import create_order
 from serve_app.status.handlers import handle_event
 
 CONNECTIONS, SECONDS, WARM_UP_S = 16, 8.0, 2.0
@@ -126,7 +126,7 @@ async def _orders_a_second(url: str, connections: int) -> float:
         nonlocal done
         while (now := time.perf_counter()) < begun + SECONDS:
             async with database.transaction() as connection:
-                await begin(connection, new_id(), OWNER, False, WISH)
+                await create_order(connection, new_id(), OWNER, False, WISH)
             done += now > begun
 
     async with Database(url, Settings(database_pool=connections)) as database:

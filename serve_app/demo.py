@@ -1,4 +1,4 @@
-"""What the local stack begins with: people who may sign in, a partner, services with credentials, and a catalogue."""
+"""The first rows of the local stack: accounts of people, a partner and a service, and a catalogue."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from data.shop import products
 from data.shop.products import Product
 
 PEOPLE = ("customer", "seller", "operator", "admin")
-"""Usernames, which are also the roles they have."""
-MORE_OPERATORS = tuple(f"operator-{number}" for number in range(2, 6))
+"""Usernames, each of which is also its role."""
+MORE_OPERATORS = tuple(f"operator-{n}" for n in range(2, 6))
 MES_CLIENT, PARTNER = "mes", "Sample jeweller"
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """``passwords``: by username, of PEOPLE and MORE_OPERATORS."""
+    """Credentials of all accounts. ``passwords``: by username, of PEOPLE and MORE_OPERATORS."""
 
     passwords: Mapping[str, str]
     mes_secret: str
     partner_api_key: str
 
-    def shown(self) -> dict[str, Any]:
-        """As ``facet status --json`` shows them."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the credentials as ``facet status --json`` prints them."""
         return {
             **{name: {"username": name, "password": self.passwords[name]} for name in PEOPLE},
             "mes_service": {"client_id": MES_CLIENT, "client_secret": self.mes_secret},
@@ -50,7 +50,7 @@ _CATALOGUE = (
 
 
 async def seed(settings: Settings, credentials: Credentials) -> None:
-    """Add what is missing."""
+    """Add the rows that are missing."""
     async with Database(settings.database_url("identity"), settings) as database, database.connection() as connection:
         for name in PEOPLE:
             await identity.add_user(connection, name, credentials.passwords[name], [name])

@@ -1,11 +1,11 @@
-"""The services, each where it is served: ``serve_app/<name>`` has its application in ``api.py`` (``build``) and, where
-something goes on behind it, that in ``events.py`` (``add_to``). A process imports only what it serves.
+"""All services by name: ``serve_app/<name>`` has its application in ``api.py`` (``build``) and, if it has background
+tasks, those in ``handlers.py`` (``register_background``). A process imports only the service that it runs.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -22,29 +22,28 @@ PREFIXES: Mapping[str, str] = {
     "status": "/status",
     "partners": "/partners",
 }
-"""Service -> the prefix of its paths. The root application, which has none, is not among them."""
-WITHOUT_BACKGROUND = frozenset({"identity"})
-"""Services behind which nothing goes on."""
+"""Service -> the prefix of its paths. The root application, which has none, is not listed."""
+WITH_BACKGROUND = frozenset(PREFIXES) - {"identity"}
+"""Services that have background tasks."""
 
 
 def application(name: str) -> FastAPI:
-    """The application of a service, not started."""
+    """Return the application of a service, not started."""
     built: FastAPI = _module(name, "api").build()
     return built
 
 
 def root() -> FastAPI:
-    """The application of the address itself, which knows all others."""
+    """Return the root application, which documents and checks all services."""
     from serve_app.root.api import build
 
     return build({name: (prefix, application(name)) for name, prefix in PREFIXES.items()})
 
 
-def background_of(name: str) -> Callable[[BackgroundTasks, Database], None]:
-    """What adds the work behind a service."""
-    add_to: Callable[[BackgroundTasks, Database], None] = _module(name, "events").add_to
-    return add_to
+def register_background(name: str, tasks: BackgroundTasks, database: Database) -> None:
+    """Add the background tasks of a service to ``tasks``."""
+    _module(name, "handlers").register_background(tasks, database)
 
 
-def _module(name: str, part: str) -> Any:
-    return importlib.import_module(f"serve_app.{name}.{part}")
+def _module(service: str, name: str) -> Any:
+    return importlib.import_module(f"serve_app.{service}.{name}")

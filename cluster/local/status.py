@@ -39,7 +39,7 @@ def report(folder: Folder, state: State | None) -> dict[str, Any]:
     if state.url:
         from cluster.local.demo_accounts import credentials
 
-        tree["demo"] = credentials(folder.data).shown()
+        tree["demo"] = credentials(folder.data).to_json()
     return tree
 
 

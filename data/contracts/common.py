@@ -36,16 +36,27 @@ class Verdict(StrEnum):
     REJECTED = "rejected"
 
 
-class OrderRequest(BaseModel):
-    """What somebody wants to have made. Events that tell it are one, so that its members are theirs."""
+Identifier = Annotated[str, Field(max_length=100)]
+"""An id of the price book."""
+Process = Annotated[Identifier, Field(description="Manufacturing process, an id of the price book")]
+Quantity = Annotated[int, Field(ge=1, le=1_000_000, description="Number of pieces")]
+
+
+class OrderSpecification(BaseModel):
+    """What to manufacture, and how soon: the fields that HTTP bodies and events share, with their limits."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    process: str
-    material: str
-    finish: str | None = None
-    quantity: int = Field(ge=1)
-    priority: Priority = Priority.STANDARD
+    process: Process
+    material: Identifier = Field(description="Material, an id of the price book that the process offers")
+    finish: Identifier | None = Field(default=None, description="Finish; null for the default of the process")
+    quantity: Quantity
+    priority: Priority = Field(default=Priority.STANDARD, description="How urgent pricing is")
+
+
+class OrderRequest(OrderSpecification):
+    """An order's specification in events, which inherit its fields."""
+
     product_id: UUID | None = None
 
 
@@ -54,14 +65,14 @@ class QuoteSummary(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    quote_id: UUID
-    unit_price: Money
-    total: Money
-    currency: str = Field(min_length=3, max_length=3)
-    expires_at: AwareDatetime
-    verdict: Verdict
-    lead_time_days: int | None = None
-    content_id: str | None = None
+    quote_id: UUID = Field(description="Id of the quote")
+    unit_price: Money = Field(description="Price of one piece, a decimal string with cents")
+    total: Money = Field(description="Price of the complete order, a decimal string with cents")
+    currency: str = Field(min_length=3, max_length=3, description="Currency of the amounts (ISO 4217)")
+    expires_at: AwareDatetime = Field(description="Until when the price is valid")
+    verdict: Verdict = Field(description="Whether the model can be made: `manufacturable`, `review` or `rejected`")
+    lead_time_days: int | None = Field(default=None, description="Days until shipment")
+    content_id: str | None = Field(default=None, description="Hash of everything that determined the price")
 
 
 class QuoteReason(BaseModel):
@@ -69,9 +80,9 @@ class QuoteReason(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    code: str
-    severity: str
-    message: str
+    code: str = Field(description="Stable code of the check")
+    severity: str = Field(description="`info`, `warning` or `error`")
+    message: str = Field(description="What was found, in words")
 
 
 class OrderEvent(EventData):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,10 +12,11 @@ from sqlalchemy import BigInteger, DateTime, Uuid, bindparam, case, cast, extrac
 
 from data.contracts import lifecycle
 from data.contracts.common import Priority, QuoteReason, QuoteSummary
+from data.contracts.envelope import EventData
 from data.contracts.lifecycle import Actor, OrderStatus, Step
 from data.contracts.shop import OrderSubmitted
 from data.crm.tables import ORDERS
-from data.kit import paging, sql, timers
+from data.kit import outbox, paging, sql, timers
 from data.kit.database import Connection
 from data.kit.errors import StaleVersion
 
@@ -69,7 +71,7 @@ EXPIRY_TIMER = "quote expiry"
 _operating_ms = timers.elapsed_ms(EXPIRY_TIMER)
 _new_expiry = bindparam("expires_at", type_=DateTime(timezone=True))
 _left_ms = cast(func.ceil(1000 * extract("epoch", _new_expiry - func.now())), BigInteger)
-_SAVE = sql.Statement(
+_save = (
     update(ORDERS)
     .where(_mine)
     .values(
@@ -84,6 +86,8 @@ _SAVE = sql.Statement(
         }
     )
 )
+_SAVE = sql.Statement(_save)
+_SAVE_AND_TELL = outbox.telling(_save)
 SHOWN = (
     "owner_id", "partner", "status", "process", "material", "finish", "quantity", "priority", "unit", "model_sha256",
     "quote", "reasons", "expires_at", "note", "created_at",
@@ -132,12 +136,14 @@ async def move(
     step: Step,
     actor: Actor | None = None,
     told: int | None = None,
+    tell: Callable[[CrmOrderRow], EventData] | None = None,
     **changes: Any,
 ) -> CrmOrderRow:
     """Take a step with an order that :func:`lock` gave; ``changes``: other columns that change with it.
 
-    ``actor`` as in :func:`data.contracts.lifecycle.move`; ``told``: the revision of the event that tells the step.
-    The quote's timer runs while a decision is awaited. Raises IllegalStep.
+    ``actor`` as in :func:`data.contracts.lifecycle.move`; ``told``: the revision of the event that tells the step;
+    ``tell``: makes the event of the step, written in the same statement. The quote's timer runs while a decision is
+    awaited. Raises IllegalStep.
     """
     status, held_from = lifecycle.move(order.status, order.held_from, step, actor)
     moved = order.model_copy(
@@ -151,22 +157,26 @@ async def move(
     )
     timer = moved.quote.expires_at if moved.quote and status in _AWAITING else None
     moved = moved.model_copy(update={"expires_at": timer})
-    await _save(connection, moved)
+    await _write(connection, moved, tell(moved) if tell else None)
     return moved
 
 
 async def annotate(connection: Connection, order: CrmOrderRow, note: str | None) -> CrmOrderRow:
     """A seller's note on an order that :func:`lock` gave."""
     noted = order.model_copy(update={"note": note, "version": order.version + 1})
-    await _save(connection, noted)
+    await _write(connection, noted)
     return noted
 
 
-async def _save(connection: Connection, order: CrmOrderRow) -> None:
+async def _write(connection: Connection, order: CrmOrderRow, event: EventData | None = None) -> None:
     kept: dict[str, Any] = {name: getattr(order, name) for name in _CHANGED}
     kept["quote"] = order.quote.model_dump(mode="json") if order.quote else None
     kept["reasons"] = None if order.reasons is None else Jsonb([each.model_dump() for each in order.reasons])
-    await sql.run(connection, _SAVE, {"order_id": order.id, **kept})
+    kept["order_id"] = order.id
+    if event is None:
+        await sql.run(connection, _SAVE, kept)
+    else:
+        await sql.run(connection, _SAVE_AND_TELL, {**kept, **outbox.parameters(event)})
 
 
 async def board(

@@ -1,18 +1,20 @@
-"""All SQL of the MES. A claim is one UPDATE that finds nobody's name on the task: of any number of racers one wins."""
+"""All SQL of the MES. A claim locks the task and finds it unclaimed: of any number of racers one wins."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Text, Uuid, bindparam, func, or_, select, update
+from sqlalchemy import Text, Uuid, bindparam, func, select, update
 
 from data.contracts import lifecycle
 from data.contracts.common import Priority
 from data.contracts.crm import OrderApproved
+from data.contracts.envelope import EventData
 from data.contracts.lifecycle import Actor, IllegalStep, OrderStatus, Step, legal_steps
-from data.kit import clock, paging, sql
+from data.kit import clock, outbox, paging, sql
 from data.kit.database import Connection
 from data.kit.errors import NotThere, StaleVersion
 from data.mes.tables import TASKS, WITHDRAWN
@@ -52,27 +54,13 @@ _IS_WITHDRAWN = sql.Statement(
 _WITHDRAW = sql.Statement(sql.insert_into(WITHDRAWN).on_conflict_do_nothing())
 _GET = sql.Statement(select(TASKS).where(_mine))
 _LOCK = sql.Statement(select(TASKS).where(_mine).with_for_update())
-_CLAIM = sql.Statement(
-    update(TASKS)
-    .where(
-        _mine,
-        TASKS.c.claimed_by.is_(None),
-        or_(TASKS.c.status == OrderStatus.MANUFACTURING_APPROVED, TASKS.c.status == OrderStatus.REWORK),
-    )
-    .values(
-        status=OrderStatus.MANUFACTURING_STARTED,
-        claimed_by=bindparam("operator", type_=Text),
-        claimed_at=bindparam("at", type_=DateTime(timezone=True)),
-        version=TASKS.c.version + 1,
-        revision=TASKS.c.revision + 1,
-    )
-    .returning(TASKS)
-)
-_SAVE = sql.Statement(
+_save = (
     update(TASKS)
     .where(_mine)
     .values({"version": TASKS.c.version + 1, **{name: bindparam(name, type_=TASKS.c[name].type) for name in _CHANGED}})
 )
+_SAVE = sql.Statement(_save)
+_SAVE_AND_TELL = outbox.telling(_save)
 SHOWN = (
     "status", "process", "material", "finish", "quantity", "priority", "unit", "model_sha256", "claimed_by",
     "claimed_at", "tracking", "reason", "created_at",
@@ -103,15 +91,21 @@ async def withdraw(connection: Connection, ident: UUID, told: int | None = None)
     return await move(connection, task, Step.CANCEL, told=told)
 
 
-async def claim(connection: Connection, ident: UUID, operator: str) -> Task:
-    """The task is this operator's; raises IllegalStep where somebody else has it or it can't be claimed, NotThere."""
-    task = await sql.one(connection, _CLAIM, {"task_id": ident, "operator": operator, "at": clock.now()}, Task)
-    if task is not None:
-        return task
-    there = await get(connection, ident)
-    if there is None:
+async def claim(
+    connection: Connection, ident: UUID, operator: str, tell: Callable[[Task], EventData] | None = None
+) -> Task:
+    """The task is this operator's; raises IllegalStep where somebody else has it or it can't be claimed, NotThere.
+
+    ``tell`` as in :func:`move`.
+    """
+    task = await lock(connection, ident)
+    if task is None:
         raise NotThere("there is no such order on the board")
-    raise IllegalStep(there.status, Step.CLAIM, legal_steps(there.status, Actor.OPERATOR))
+    if task.claimed_by is not None:
+        raise IllegalStep(task.status, Step.CLAIM, legal_steps(task.status, Actor.OPERATOR))
+    return await move(
+        connection, task, Step.CLAIM, Actor.OPERATOR, tell=tell, claimed_by=operator, claimed_at=clock.now()
+    )
 
 
 async def get(connection: Connection, ident: UUID) -> Task | None:
@@ -131,12 +125,18 @@ async def lock(connection: Connection, ident: UUID, version: int | None = None) 
 
 
 async def move(
-    connection: Connection, task: Task, step: Step, actor: Actor | None = None, told: int | None = None, **changes: Any
+    connection: Connection,
+    task: Task,
+    step: Step,
+    actor: Actor | None = None,
+    told: int | None = None,
+    tell: Callable[[Task], EventData] | None = None,
+    **changes: Any,
 ) -> Task:
     """Take a step with a task that :func:`lock` gave; what is to be made again is nobody's.
 
-    ``actor`` as in :func:`data.contracts.lifecycle.move`; ``told``: the revision of the event that tells the step.
-    Raises IllegalStep.
+    ``actor`` as in :func:`data.contracts.lifecycle.move`; ``told``: the revision of the event that tells the step;
+    ``tell``: makes the event of the step, written in the same statement. Raises IllegalStep.
     """
     status, held_from = lifecycle.move(task.status, task.held_from, step, actor)
     nobodys = {"claimed_by": None, "claimed_at": None} if step is Step.REWORK else {}
@@ -150,7 +150,11 @@ async def move(
             "revision": max(task.revision + 1, told or 0),
         }
     )
-    await sql.run(connection, _SAVE, {"task_id": task.id, **{name: getattr(moved, name) for name in _CHANGED}})
+    kept = {"task_id": task.id, **{name: getattr(moved, name) for name in _CHANGED}}
+    if tell is None:
+        await sql.run(connection, _SAVE, kept)
+    else:
+        await sql.run(connection, _SAVE_AND_TELL, {**kept, **outbox.parameters(tell(moved))})
     return moved
 
 

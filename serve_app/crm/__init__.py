@@ -1,1 +1,1 @@
-"""The CRM: sellers release, approve, reject and close orders; quotes that nobody approves run out."""
+"""The CRM: sellers release, approve, reject and close orders; quotes that are not approved in time expire."""

@@ -1,197 +1,257 @@
-"""The CRM over HTTP."""
+"""HTTP API of the CRM."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
 from data.contracts.common import QuoteReason, QuoteSummary
-from data.contracts.crm import (
-    CrmEvent,
-    OrderApproved,
-    OrderClosed,
-    OrderHeld,
-    OrderRejected,
-    OrderReleased,
-    OrderResumed,
-    OrderWithdrawn,
-)
-from data.contracts.lifecycle import OrderStatus, Step
+from data.contracts.lifecycle import OrderStatus
 from data.crm import repository
 from data.crm.repository import CrmOrderRow
-from data.kit import outbox
-from serve_app.kit.answers import IfMatchVersion, Page, PageParams, json_response, page_response
-from serve_app.kit.app import build_service, database, no_resources, state
+from serve_app.crm import service
+from serve_app.kit.app import build_service, no_resources
 from serve_app.kit.authentication import RequireRole
-from serve_app.kit.order_schemas import StepReason
+from serve_app.kit.dependencies import ListCache, ServiceDatabase
+from serve_app.kit.order_schemas import StepReason, Text
+from serve_app.kit.order_steps import StepRequest
+from serve_app.kit.pagination import Page, PageParams, page_response
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
-from serve_app.kit.texts import Text
+from serve_app.kit.responses import IfMatchVersion, json_response
 
 routes = APIRouter(tags=["crm"])
 Seller = Annotated[Principal, Depends(RequireRole(Role.SELLER))]
+_AFTER = "The order after the step; its version is the `ETag`"
 
 
 class CrmOrder(BaseModel):
-    """An order as sellers see it. ``reasons``: what pricing wants looked at."""
+    """An order as sellers see it."""
 
-    order_id: UUID
-    owner_id: str
-    partner: bool
-    status: OrderStatus
-    process: str
-    material: str
-    finish: str | None
-    quantity: int
-    priority: str
-    unit: str
-    model_sha256: str
-    quote: QuoteSummary | None
-    reasons: tuple[QuoteReason, ...] | None
-    expires_at: AwareDatetime | None
-    note: str | None
-    created_at: AwareDatetime
+    order_id: UUID = Field(description="Id of the order")
+    owner_id: str = Field(description="Id of the customer or partner who placed it")
+    partner: bool = Field(description="Whether a partner placed it")
+    status: OrderStatus = Field(description="Current status")
+    process: str = Field(description="Manufacturing process")
+    material: str = Field(description="Material")
+    finish: str | None = Field(description="Finish; null for the default of the process")
+    quantity: int = Field(description="Number of pieces")
+    priority: str = Field(description="How urgent pricing is: `standard`, `express` or `bulk`")
+    unit: str = Field(description="Unit of the model's coordinates")
+    model_sha256: str = Field(description="SHA-256 of the model's file")
+    quote: QuoteSummary | None = Field(description="The current price; null until one is calculated")
+    reasons: tuple[QuoteReason, ...] | None = Field(description="Why pricing asks for a review, or rejected the model")
+    expires_at: AwareDatetime | None = Field(description="When the quote expires, while a decision is awaited")
+    note: str | None = Field(description="The sellers' note")
+    created_at: AwareDatetime = Field(description="When the order reached the CRM")
 
 
 class Note(BaseModel):
     """A seller's note on an order."""
 
-    note: Text | None = Field(max_length=2000)
+    note: Text | None = Field(max_length=2000, description="The note in free text; null removes it")
 
 
-@routes.get("/orders", response_model=Page[CrmOrder])
-async def board(
-    request: Request, asked: PageParams, _who: Seller, status: Annotated[OrderStatus | None, Query()] = None
+async def _step_request(order_id: UUID, caller: Seller, expected_version: IfMatchVersion) -> StepRequest:
+    return StepRequest(order_id, caller, expected_version)
+
+
+OrderStep = Annotated[StepRequest, Depends(_step_request)]
+
+
+@routes.get(
+    "/orders",
+    summary="List orders of all customers",
+    response_description="A page of orders",
+    response_model=Page[CrmOrder],
+)
+async def list_orders(
+    page: PageParams,
+    _caller: Seller,
+    status: Annotated[OrderStatus | None, Query(description="Only orders in this status")] = None,
 ) -> Response:
-    """Orders, of one status or of all, newest first."""
+    """Return orders that were submitted, of one status or of all, newest first.
 
+    Requires the role seller. A page may be a tenth of a second old.
+    """
     return await page_response(
-        request,
+        page,
         f"crm orders {status}",
-        asked,
-        lambda connection, place, limit: repository.board(connection, status, place, limit),
-        kept=True,
+        lambda connection, position, limit: repository.board(connection, status, position, limit),
+        cached=True,
     )
 
 
-@routes.get("/orders/{order_id}", response_model=CrmOrder)
-async def order(request: Request, order_id: UUID, _who: Seller) -> Response:
-    """An order; its version is the ETag."""
-    async with database(request).connection() as connection:
-        found = await repository.get(connection, order_id)
-    if found is None:
+@routes.get(
+    "/orders/{order_id}",
+    summary="Get one order",
+    response_description="The order; its version is the `ETag`",
+    response_model=CrmOrder,
+)
+async def get_order(database: ServiceDatabase, order_id: UUID, _caller: Seller) -> Response:
+    """Return an order that was submitted, with its price and the reasons for a review.
+
+    Requires the role seller. Send the `ETag` as `If-Match` with a step, so that it fails if the order has changed.
+    Problems: `not-found` until the order is submitted.
+    """
+    async with database.connection() as connection:
+        order = await repository.get(connection, order_id)
+    if order is None:
         raise not_found("order")
-    return json_response(_to_body(found), version=found.version)
+    return _to_response(order)
 
 
-@routes.put("/orders/{order_id}/note", response_model=CrmOrder)
-async def annotate(request: Request, order_id: UUID, note: Note, _who: Seller, seen: IfMatchVersion) -> Response:
-    """Write a note on an order; with If-Match, unless somebody else has changed it meanwhile."""
-    async with database(request).transaction() as connection:
-        found = await repository.lock(connection, order_id, seen)
-        if found is None:
-            raise not_found("order")
-        after = await repository.annotate(connection, found, note.note)
-    state(request, "lists").forget()
-    return json_response(_to_body(after), version=after.version)
+@routes.put(
+    "/orders/{order_id}/note",
+    summary="Replace the note on an order",
+    response_description="The order with the note; its version is the `ETag`",
+    response_model=CrmOrder,
+)
+async def annotate_order(database: ServiceDatabase, lists: ListCache, step: OrderStep, note: Note) -> Response:
+    """Write a note that all sellers see, in place of the present one; the status stays.
+
+    Requires the role seller. Problems: `not-found`, and `stale-version` if `If-Match` names an older version.
+    """
+    async with database.transaction() as connection:
+        order = await service.annotate(connection, step, note.note)
+    lists.clear()
+    return _to_response(order)
 
 
-@routes.post("/orders/{order_id}/release", response_model=CrmOrder)
-async def release(request: Request, order_id: UUID, who: Seller, seen: IfMatchVersion) -> Response:
-    """Reviewed: the price holds."""
-    return await _step(request, order_id, who, seen, Step.RELEASE, lambda _, told: OrderReleased(**told))
+@routes.post(
+    "/orders/{order_id}/release",
+    summary="Release an order after review",
+    response_description=_AFTER,
+    response_model=CrmOrder,
+)
+async def release_order(database: ServiceDatabase, lists: ListCache, step: OrderStep) -> Response:
+    """Confirm the price of an order in REVIEW_REQUIRED; it becomes PRICE_CALCULATED and can be approved.
+
+    Requires the role seller. Problems: `not-found`, `illegal-step` in another status (with the legal steps),
+    `stale-version`.
+    """
+    async with database.transaction() as connection:
+        order = await service.release(connection, step)
+    lists.clear()
+    return _to_response(order)
 
 
-@routes.post("/orders/{order_id}/approve", response_model=CrmOrder)
-async def approve(request: Request, order_id: UUID, who: Seller, seen: IfMatchVersion) -> Response:
-    """To be made: it goes onto the board of the MES."""
-    return await _step(
-        request, order_id, who, seen, Step.APPROVE, lambda order, told: OrderApproved(**{**order.model_dump(), **told})
-    )
+@routes.post(
+    "/orders/{order_id}/approve",
+    summary="Approve an order for manufacturing",
+    response_description=_AFTER,
+    response_model=CrmOrder,
+)
+async def approve_order(database: ServiceDatabase, lists: ListCache, step: OrderStep) -> Response:
+    """Approve an order in PRICE_CALCULATED; it becomes MANUFACTURING_APPROVED and appears on the board of the MES.
+
+    Requires the role seller. Problems: `not-found`, `illegal-step` in another status, such as after the quote has
+    expired (with the legal steps), `stale-version`.
+    """
+    async with database.transaction() as connection:
+        order = await service.approve(connection, step)
+    lists.clear()
+    return _to_response(order)
 
 
-@routes.post("/orders/{order_id}/reject", response_model=CrmOrder)
-async def reject(request: Request, order_id: UUID, why: StepReason, who: Seller, seen: IfMatchVersion) -> Response:
-    """It won't be made."""
-    return await _step(
-        request, order_id, who, seen, Step.REJECT, lambda _, told: OrderRejected(**told, reason=why.reason)
-    )
+@routes.post(
+    "/orders/{order_id}/reject",
+    summary="Reject an order for good",
+    response_description=_AFTER,
+    response_model=CrmOrder,
+)
+async def reject_order(database: ServiceDatabase, lists: ListCache, step: OrderStep, body: StepReason) -> Response:
+    """Decline to manufacture an order; it becomes REJECTED, which is final, and the customer sees the status.
+
+    Requires the role seller. Problems: `not-found`, `illegal-step` once the order was approved (with the legal steps),
+    `stale-version`.
+    """
+    async with database.transaction() as connection:
+        order = await service.reject(connection, step, body.reason)
+    lists.clear()
+    return _to_response(order)
 
 
-@routes.post("/orders/{order_id}/close", response_model=CrmOrder)
-async def close(request: Request, order_id: UUID, who: Seller, seen: IfMatchVersion) -> Response:
-    """Delivered and paid."""
-    return await _step(request, order_id, who, seen, Step.CLOSE, lambda _, told: OrderClosed(**told))
+@routes.post(
+    "/orders/{order_id}/close",
+    summary="Close a shipped order",
+    response_description=_AFTER,
+    response_model=CrmOrder,
+)
+async def close_order(database: ServiceDatabase, lists: ListCache, step: OrderStep) -> Response:
+    """Close an order in SHIPPED that was delivered and paid; it becomes CLOSED, which is final.
+
+    Requires the role seller. Problems: `not-found`, `illegal-step` in another status (with the legal steps),
+    `stale-version`.
+    """
+    async with database.transaction() as connection:
+        order = await service.close(connection, step)
+    lists.clear()
+    return _to_response(order)
 
 
-@routes.post("/orders/{order_id}/cancel", response_model=CrmOrder)
-async def cancel(request: Request, order_id: UUID, why: StepReason, who: Seller, seen: IfMatchVersion) -> Response:
-    """Call it off for the customer, also while it is being made."""
-    return await _step(
-        request, order_id, who, seen, Step.CANCEL, lambda _, told: OrderWithdrawn(**told, reason=why.reason)
-    )
+@routes.post(
+    "/orders/{order_id}/cancel",
+    summary="Cancel an order for the customer",
+    response_description=_AFTER,
+    response_model=CrmOrder,
+)
+async def cancel_order(database: ServiceDatabase, lists: ListCache, step: OrderStep, body: StepReason) -> Response:
+    """Cancel an order, also during production, which customers can't; it becomes CANCELLED, which is final.
+
+    Requires the role seller. Problems: `not-found`, `illegal-step` once the order was shipped (with the legal steps),
+    `stale-version`.
+    """
+    async with database.transaction() as connection:
+        order = await service.cancel(connection, step, body.reason)
+    lists.clear()
+    return _to_response(order)
 
 
-@routes.post("/orders/{order_id}/hold", response_model=CrmOrder)
-async def hold(request: Request, order_id: UUID, why: StepReason, who: Seller, seen: IfMatchVersion) -> Response:
-    """Nothing happens to it for now."""
-    return await _step(
-        request,
-        order_id,
-        who,
-        seen,
-        Step.HOLD,
-        lambda before, told: OrderHeld(**told, reason=why.reason, held_from=before.status),
-    )
+@routes.post(
+    "/orders/{order_id}/hold",
+    summary="Put an order on hold",
+    response_description=_AFTER,
+    response_model=CrmOrder,
+)
+async def hold_order(database: ServiceDatabase, lists: ListCache, step: OrderStep, body: StepReason) -> Response:
+    """Suspend an order between its price and its shipment; it becomes ON_HOLD until it is resumed.
+
+    Requires the role seller. Problems: `not-found`, `illegal-step` in another status (with the legal steps),
+    `stale-version`.
+    """
+    async with database.transaction() as connection:
+        order = await service.hold(connection, step, body.reason)
+    lists.clear()
+    return _to_response(order)
 
 
-@routes.post("/orders/{order_id}/resume", response_model=CrmOrder)
-async def resume(request: Request, order_id: UUID, who: Seller, seen: IfMatchVersion) -> Response:
-    """It goes on where it was."""
-    return await _step(
-        request,
-        order_id,
-        who,
-        seen,
-        Step.RESUME,
-        lambda before, told: OrderResumed(**{**told, "held_from": before.held_from}),
-    )
+@routes.post(
+    "/orders/{order_id}/resume",
+    summary="Resume an order on hold",
+    response_description=_AFTER,
+    response_model=CrmOrder,
+)
+async def resume_order(database: ServiceDatabase, lists: ListCache, step: OrderStep) -> Response:
+    """Return an order in ON_HOLD to the status that it had before.
+
+    Requires the role seller. Problems: `not-found`, `illegal-step` in another status (with the legal steps),
+    `stale-version`.
+    """
+    async with database.transaction() as connection:
+        order = await service.resume(connection, step)
+    lists.clear()
+    return _to_response(order)
 
 
-async def _step(
-    request: Request,
-    ident: UUID,
-    who: Principal,
-    seen: int | None,
-    step: Step,
-    event: Callable[[CrmOrderRow, dict[str, Any]], CrmEvent],
-) -> Response:
-    """Take a step and tell it, in one transaction; ``event`` makes the event of the order before the step."""
-    async with database(request).transaction() as connection:
-        before = await repository.lock(connection, ident, seen)
-        if before is None:
-            raise not_found("order")
-        after = await repository.move(connection, before, step, who.acting_as(Role.SELLER))
-        told: dict[str, Any] = {
-            "order_id": ident,
-            "by": who.id,
-            "revision": after.revision,
-            "quote_id": before.quote_id,
-        }
-        await outbox.append(connection, event(before, told))
-    state(request, "lists").forget()
-    return json_response(_to_body(after), version=after.version)
-
-
-def _to_body(order: CrmOrderRow) -> CrmOrder:
-    return CrmOrder(order_id=order.id, **order.model_dump())
+def _to_response(order: CrmOrderRow) -> Response:
+    return json_response(CrmOrder(order_id=order.id, **order.model_dump()), version=order.version)
 
 
 def build() -> FastAPI:
-    """The application, to be served under ``/crm``."""
-    return build_service("crm", [routes], no_resources, "Sellers decide about orders.")
+    """Return the application, to be served under ``/crm``."""
+    return build_service("crm", [routes], no_resources, "Sellers review, approve, hold, cancel and close orders.")

@@ -1,4 +1,4 @@
-"""What the CRM hears: submitted orders, their prices, and how production goes; and the timer of quotes."""
+"""Events that the CRM handles (submitted orders, prices and production), and the timer that expires quotes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from data.contracts.mes import ProductionEvent
 from data.contracts.pricing import QuoteEvent, QuoteNeedsReview, QuotePriced, QuoteRejected
 from data.contracts.shop import OrderSubmitted
 from data.crm import repository
-from data.kit import outbox
+from data.crm.repository import CrmOrderRow
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.timers import Timer
@@ -24,26 +24,26 @@ _TIMER_INTERVAL_S = 5.0
 
 
 async def handle_event(connection: Connection, _event: CloudEvent, data: EventData) -> None:
-    """Open an order, or take the step that an event means; raises PredecessorMissing where it is early."""
+    """Open an order, or apply the step of an event; raises PredecessorMissing if an earlier event is missing."""
     if isinstance(data, OrderSubmitted) and await repository.open_order(connection, data):
         return
-    ident = order_id_of(data)
-    order = await repository.lock(connection, ident) if ident else None
+    order_id = order_id_of(data)
+    order = await repository.lock(connection, order_id) if order_id else None
     if order is None:
-        if ident and isinstance(data, QuoteEvent | ProductionEvent):
-            raise PredecessorMissing(f"order {ident} has not been submitted here yet")
-        return  # not submitted yet, so no business of sellers
+        if order_id and isinstance(data, QuoteEvent | ProductionEvent):
+            raise PredecessorMissing(f"order {order_id} has not been submitted yet")
+        return  # sellers see orders once they are submitted
     step = next_step(order.status, order.revision, order.quote_id, data, order.held_from)
     if step is None:
         return
-    _, told = actor_and_revision(data)
-    await repository.move(connection, order, step, told=told, **_changes(data))
+    _, revision = actor_and_revision(data)
+    await repository.move(connection, order, step, told=revision, **_changes(data))
 
 
 def _changes(data: EventData) -> dict[str, Any]:
     if isinstance(data, OrderSubmitted):
-        asked = {"quote_id": data.quote_id, "unit": data.unit, "model_sha256": data.model_sha256}
-        return {**asked, "quote": None, "reasons": None}
+        submitted = {"quote_id": data.quote_id, "unit": data.unit, "model_sha256": data.model_sha256}
+        return {**submitted, "quote": None, "reasons": None}
     if isinstance(data, QuotePriced):
         return {"quote": data.quote, "reasons": None}
     if isinstance(data, QuoteNeedsReview):
@@ -54,16 +54,19 @@ def _changes(data: EventData) -> dict[str, Any]:
 
 
 async def expire(connection: Connection) -> None:
-    """Expire quotes that nobody approved in time."""
+    """Expire quotes that were not approved in time."""
     for order in await repository.expired(connection):
-        after = await repository.move(connection, order, Step.EXPIRE, Actor.TIMER)
-        if order.quote_id is not None:
-            told: dict[str, Any] = {"order_id": order.id, "by": Actor.TIMER.value, "revision": after.revision}
-            await outbox.append(connection, QuoteExpired(**told, quote_id=order.quote_id))
+        event_of = None if order.quote_id is None else _expired
+        await repository.move(connection, order, Step.EXPIRE, Actor.TIMER, tell=event_of)
 
 
-def register_background(work: BackgroundTasks, database: Database) -> None:
-    """The CRM's relay, consumer and timer."""
-    add_messaging(work, "crm", database, Consumer("crm", handle_event, database, settings().needed("kafka_url")))
+def _expired(order: CrmOrderRow) -> QuoteExpired:
+    assert order.quote_id is not None
+    return QuoteExpired(order_id=order.id, by=Actor.TIMER.value, revision=order.revision, quote_id=order.quote_id)
+
+
+def register_background(tasks: BackgroundTasks, database: Database) -> None:
+    """Add the CRM's relay, consumer and timer."""
+    add_messaging(tasks, "crm", database, Consumer("crm", handle_event, database, settings().needed("kafka_url")))
     timer = Timer(repository.EXPIRY_TIMER, _TIMER_INTERVAL_S)
-    work.add("crm timer", timer.run(database, expire))
+    tasks.add("crm timer", timer.run(database, expire))

@@ -1,107 +1,101 @@
-"""Tokens over HTTP: OAuth2's password grant for people, client credentials for services, and the keys to check them."""
+"""HTTP API of the token issuer: OAuth2's password grant for people, client credentials for services, public keys."""
 
 from __future__ import annotations
 
 import json
 from contextlib import AsyncExitStack
-from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, FastAPI, Form, Request
+from fastapi import APIRouter, Depends, FastAPI, Form
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from joserfc.jwk import OKPKey
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
-from data.identity import repository
 from data.kit.database import Database
-from serve_app.kit.app import build_service, state
-from serve_app.kit.authentication import unauthorized
-from serve_app.kit.problems import Problem
+from serve_app.identity import service
+from serve_app.kit.app import build_service
+from serve_app.kit.dependencies import ServiceDatabase, from_state
 from serve_app.kit.settings import settings
-from serve_app.kit.tokens import Issuer, known_roles
+from serve_app.kit.tokens import Issuer
 
 routes = APIRouter(tags=["auth"])
 Basic = Annotated[HTTPBasicCredentials | None, Depends(HTTPBasic(auto_error=False))]
-Text = Annotated[str | None, Form(max_length=500)]
+LocalIssuer = Annotated[Issuer, Depends(from_state("issuer"))]
 
 
 class Token(BaseModel):
-    """A token: send it as `Authorization: Bearer ...`."""
+    """An access token: send it as `Authorization: Bearer ...`."""
 
-    access_token: str
-    token_type: Literal["Bearer"] = "Bearer"
-    expires_in: int
+    access_token: str = Field(description="The token, a signed JWT")
+    token_type: Literal["Bearer"] = Field(default="Bearer", description="How the token is sent")
+    expires_in: int = Field(description="Seconds until the token expires")
 
 
 class KeySet(BaseModel):
-    """Public keys (JWKS)."""
+    """Public keys (JWKS, RFC 7517)."""
 
-    keys: list[dict[str, Any]]
+    keys: list[dict[str, Any]] = Field(description="The keys as JSON Web Keys")
 
 
-@routes.post("/token", response_model=Token)
-async def token(
-    request: Request,
-    grant_type: Annotated[Literal["password", "client_credentials"], Form()],
+@routes.post(
+    "/token",
+    summary="Get an access token",
+    response_description="The token, which must not be cached",
+    response_model=Token,
+)
+async def create_token(
+    database: ServiceDatabase,
+    issuer: LocalIssuer,
+    grant_type: Annotated[
+        Literal["password", "client_credentials"], Form(description="`password` for people, else `client_credentials`")
+    ],
     basic: Basic,
-    username: Text = None,
-    password: Text = None,
-    client_id: Text = None,
-    client_secret: Text = None,
+    username: Annotated[str | None, Form(max_length=500, description="Of the grant `password`")] = None,
+    password: Annotated[str | None, Form(max_length=500, description="Of the grant `password`")] = None,
+    client_id: Annotated[str | None, Form(max_length=500, description="Of the grant `client_credentials`")] = None,
+    client_secret: Annotated[str | None, Form(max_length=500, description="Of the grant `client_credentials`")] = None,
 ) -> JSONResponse:
-    """A token for who knows the password (people) or the secret (services; also by HTTP Basic)."""
-    database: Database = state(request, "database")
+    """Exchange a user's password, or a service's secret, for a token to be sent as `Authorization: Bearer ...`.
+
+    OAuth2 (RFC 6749): the grant `password` is for people, `client_credentials` for services, which may send their
+    credentials by HTTP Basic too. Partners need no token: they send `X-API-Key`. Problems: `unauthorized` for wrong
+    credentials, `incomplete-grant` for missing fields.
+    """
     if grant_type == "password":
-        if username is None or password is None:
-            raise _incomplete("username and password")
-        async with database.connection() as connection:
-            user = await repository.sign_in(connection, username, password)
-        if user is None:
-            raise unauthorized("username or password is wrong")
-        return _answer(request, user.username, user.roles)
-    name, secret = (basic.username, basic.password) if basic else (client_id, client_secret)
-    if name is None or secret is None:
-        raise _incomplete("client_id and client_secret")
-    async with database.connection() as connection:
-        client = await repository.client(connection, name, secret)
-    if client is None:
-        raise unauthorized("client_id or client_secret is wrong")
-    return _answer(request, client.client_id, client.roles)
+        token = await service.token_for_user(database, issuer, username, password)
+    else:
+        token = await service.token_for_client(database, issuer, basic, client_id, client_secret)
+    body = Token(access_token=token, expires_in=issuer.lifetime_s)
+    return JSONResponse(body.model_dump(), headers={"Cache-Control": "no-store"})
 
 
-@routes.get("/jwks.json", response_model=KeySet)
-async def keys(request: Request) -> JSONResponse:
-    """The public keys that tokens are checked with."""
-    return JSONResponse(_issuer(request).public_keys())
+@routes.get(
+    "/jwks.json",
+    summary="Get the keys that verify tokens",
+    response_description="The public keys",
+    response_model=KeySet,
+)
+async def get_keys(issuer: LocalIssuer) -> JSONResponse:
+    """Return the public keys (JWKS) with which services verify the signatures of tokens. Needs no credentials."""
+    return JSONResponse(issuer.public_keys())
 
 
-@routes.get("/.well-known/openid-configuration")
-async def discovery(request: Request) -> dict[str, Any]:
-    """Where what is (OpenID Connect Discovery)."""
-    issuer = _issuer(request).name
+@routes.get(
+    "/.well-known/openid-configuration",
+    summary="Get the configuration of the issuer",
+    response_description="The discovery document",
+)
+async def get_configuration(issuer: LocalIssuer) -> dict[str, Any]:
+    """Return the addresses and capabilities of the issuer (OpenID Connect Discovery). Needs no credentials."""
     return {
-        "issuer": issuer,
-        "token_endpoint": f"{issuer}/token",
-        "jwks_uri": f"{issuer}/jwks.json",
+        "issuer": issuer.name,
+        "token_endpoint": f"{issuer.name}/token",
+        "jwks_uri": f"{issuer.name}/jwks.json",
         "grant_types_supported": ["password", "client_credentials"],
         "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
         "id_token_signing_alg_values_supported": ["Ed25519"],
     }
-
-
-def _answer(request: Request, subject: str, roles: tuple[str, ...]) -> JSONResponse:
-    issuer = _issuer(request)
-    made = Token(access_token=issuer.token(subject, known_roles(roles)), expires_in=issuer.lifetime_s)
-    return JSONResponse(made.model_dump(), headers={"Cache-Control": "no-store"})
-
-
-def _incomplete(what: str) -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, "incomplete-grant", f"this grant needs the form fields {what}")
-
-
-def _issuer(request: Request) -> Issuer:
-    return state(request, "issuer")  # type: ignore[no-any-return]
 
 
 async def _open(app: FastAPI, _database: Database, _stack: AsyncExitStack) -> None:
@@ -110,5 +104,5 @@ async def _open(app: FastAPI, _database: Database, _stack: AsyncExitStack) -> No
 
 
 def build() -> FastAPI:
-    """The application, to be served under ``/auth``."""
-    return build_service("identity", [routes], _open, "Tokens for people and services.")
+    """Return the application, to be served under ``/auth``."""
+    return build_service("identity", [routes], _open, "Access tokens for people and services.")

@@ -1,9 +1,9 @@
-"""How many requests a replica works on at once, and how many may wait; health checks need no place among them.
+"""Bounds on the requests that a replica runs and queues; health checks are not counted.
 
-Ray Serve bounds what a replica works on (``max_ongoing_requests``) before the application sees a request, without
-regard to its path: with streams in all places a health check would wait like everything else. So this bounds requests
-within the application, where a health check is known as such, and Serve's own bound lies so far above that it is not
-reached (docs/decisions/0017-clocks.md).
+Ray Serve bounds the requests of a replica (``max_ongoing_requests``) before the application sees them, without regard
+to their paths: with streams in all slots a health check would wait like everything else. So this bounds requests within
+the application, which recognises health checks, and Serve's own bound is so much higher that it is not reached
+(docs/decisions/0017-clocks.md).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from serve_app.kit import problems
 
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 RESERVED = 64
-"""Places that Serve must have above all those here: for health checks, and for requests that are being turned away."""
+"""Slots that Serve must have beyond the limits here, for health checks and for requests being refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``running``: requests that a replica works on at once, streams among them. ``waiting``: those that wait."""
+    """``running``: requests that a replica runs at once, including streams. ``waiting``: requests that may queue."""
 
     running: int
     waiting: int
@@ -31,18 +31,18 @@ class Limits:
 
 REQUESTS = Limits(64, 256)
 STREAMS = Limits(256, 256)
-"""Of a service whose requests are often streams or long waits."""
+"""For a service whose requests are often streams or long waits."""
 
 
 class Admission:
-    """ASGI middleware: requests beyond ``limits`` wait in the order they came, then are refused with a 503.
+    """ASGI middleware: requests beyond ``limits`` queue in order of arrival, then are refused with a 503.
 
-    Health checks pass at any time.
+    Health checks always pass.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app, self._limits = app, limits
-        self._places = asyncio.Semaphore(limits.running)
+        self._slots = asyncio.Semaphore(limits.running)
         self.waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,25 +50,25 @@ class Admission:
         if scope["type"] != "http" or _path(scope) in HEALTH_PATHS:
             await self._app(scope, receive, send)
             return
-        if self._places.locked():
+        if self._slots.locked():
             if self.waiting >= self._limits.waiting:
-                refusal = problems.answer(Request(scope), problems.unavailable("too many requests wait already"))
+                refusal = problems.to_response(Request(scope), problems.unavailable("too many requests are queued"))
                 await refusal(scope, receive, send)
                 return
             self.waiting += 1
             try:
-                await self._places.acquire()
+                await self._slots.acquire()
             finally:
                 self.waiting -= 1
         else:
-            await self._places.acquire()
+            await self._slots.acquire()
         try:
             await self._app(scope, receive, send)
         finally:
-            self._places.release()
+            self._slots.release()
 
 
 def _path(scope: Scope) -> str:
-    """The path within the application, without the prefix that it is served under."""
+    """Return the path within the application, without the prefix that it is served under."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))

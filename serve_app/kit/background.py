@@ -1,4 +1,4 @@
-"""Work that goes on behind a service's back: its relay, its consumers and its timers, in one process of their own."""
+"""Background tasks of a service: its relay, its consumers and its timers, in one process of their own."""
 
 from __future__ import annotations
 
@@ -16,56 +16,56 @@ from data.kit.relay import Relay
 from serve_app.kit import metrics
 from serve_app.kit.settings import settings
 
-_SWEEP_EVERY_S = 3600.0
-_STOP_AGAIN_S = 1.0
+_SWEEP_INTERVAL_S = 3600.0
+_CANCEL_INTERVAL_S = 1.0
 _LOG = structlog.get_logger(__name__)
 
 
 class BackgroundTasks:
-    """Tasks that run until they are stopped. A task that ends is a fault: :meth:`check` raises what ended it."""
+    """Tasks that run until they are stopped. A task that finishes is a fault, which :meth:`check` raises."""
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
 
-    def add(self, name: str, task: Coroutine[Any, Any, None]) -> None:
-        """Begin ``task``, which has no end."""
-        begun = asyncio.get_running_loop().create_task(task, name=name)
-        begun.add_done_callback(_log_end)
-        self._tasks.append(begun)
+    def add(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Start a task that never finishes."""
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        task.add_done_callback(_log_failure)
+        self._tasks.append(task)
 
     def check(self) -> None:
-        """Raise RuntimeError where a task has ended."""
+        """Raise RuntimeError if a task has finished."""
         for task in self._tasks:
             if task.done():
-                why = None if task.cancelled() else task.exception()
-                raise RuntimeError(f"{task.get_name()} ended: {why!r}") from why
+                cause = None if task.cancelled() else task.exception()
+                raise RuntimeError(f"{task.get_name()} stopped: {cause!r}") from cause
 
     async def stop(self) -> None:
-        """End all tasks; a cancellation is repeated, since ``asyncio.wait_for`` can swallow one before Python 3.12."""
+        """Cancel all tasks, repeatedly: ``asyncio.wait_for`` can swallow a cancellation before Python 3.12."""
         pending = set(self._tasks)
         while pending:
             for task in pending:
                 task.cancel()
-            _, pending = await asyncio.wait(pending, timeout=_STOP_AGAIN_S)
+            _, pending = await asyncio.wait(pending, timeout=_CANCEL_INTERVAL_S)
 
 
-def _log_end(task: asyncio.Task[None]) -> None:
-    """Where it came from: whoever checks is told what it was, but Serve drops the cause of a failed check."""
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Log the traceback, since Serve drops the cause of a failed health check."""
     if not task.cancelled():
-        _LOG.error("work ended", task=task.get_name(), exc_info=task.exception())
+        _LOG.error("background task stopped", task=task.get_name(), exc_info=task.exception())
 
 
-def add_messaging(work: BackgroundTasks, name: str, database: Database, *consumers: Consumer) -> None:
-    """The service's relay and consumers, what they tell of themselves, and the sweeping of what they need no longer."""
+def add_messaging(tasks: BackgroundTasks, name: str, database: Database, *consumers: Consumer) -> None:
+    """Add the service's relay and consumers, their metrics, and the deletion of rows that they need no longer."""
     relay = Relay(database, settings().needed("kafka_url"), name)
-    counts = {"published": lambda: relay.published}
-    work.add(f"{name} relay", relay.run())
+    totals = {"published": lambda: relay.published}
+    tasks.add(f"{name} relay", relay.run())
     for consumer in consumers:
-        work.add(f"{consumer.name} consumer", consumer.run())
+        tasks.add(f"{consumer.name} consumer", consumer.run())
     for count in ("applied", "parked", "buried"):
-        counts[count] = partial(_sum, consumers, count)
-    work.add(f"{name} metrics", metrics.tell(name, database, counts, [consumer.name for consumer in consumers]))
-    work.add(f"{name} sweep", run_periodically(_SWEEP_EVERY_S, database, inbox.sweep, idempotency.sweep))
+        totals[count] = partial(_sum, consumers, count)
+    tasks.add(f"{name} metrics", metrics.export(name, database, totals, [consumer.name for consumer in consumers]))
+    tasks.add(f"{name} sweep", run_periodically(_SWEEP_INTERVAL_S, database, inbox.sweep, idempotency.sweep))
 
 
 def _sum(consumers: Sequence[Consumer], count: str) -> int:
@@ -73,7 +73,7 @@ def _sum(consumers: Sequence[Consumer], count: str) -> int:
 
 
 async def run_periodically(seconds: float, database: Database, *steps: Callable[[Connection], Awaitable[Any]]) -> None:
-    """Run ``steps`` for ever, each in a transaction of its own; a database that is away is tried the next time."""
+    """Run ``steps`` for ever, each in a transaction of its own; if the database is down, the next run retries them."""
     while True:
         for step in steps:
             try:

@@ -1,7 +1,7 @@
-"""Questions asked together: while one look is under way, those who come meanwhile wait and make the next one at once.
+"""Loads batched: keys requested while one load is running wait and are loaded together by the next.
 
-Alone, one is asked at once; many, asked at a time, cost one statement for all instead of one for each. Nobody is told
-what was true before the question came.
+A single key is loaded at once; many keys at a time cost one statement instead of one each. No request gets a value that
+was read before the request was made.
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
-Answer = TypeVar("Answer")
+Value = TypeVar("Value")
 
 
-class BatchLoader(Generic[Key, Answer]):
-    """Asks ``look`` about many keys at a time; it gives answers to those that have one."""
+class BatchLoader(Generic[Key, Value]):
+    """Calls ``load_many`` with many keys at a time; it returns the values of those that exist."""
 
-    def __init__(self, look: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Answer]]]) -> None:
-        self._look = look
-        self._waiting: dict[Key, asyncio.Future[Answer | None]] = {}
-        self._looking: asyncio.Task[None] | None = None
+    def __init__(self, load_many: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value]]]) -> None:
+        self._load_many = load_many
+        self._waiting: dict[Key, asyncio.Future[Value | None]] = {}
+        self._task: asyncio.Task[None] | None = None
 
-    async def ask(self, key: Key) -> Answer | None:
-        """The answer to ``key``, None where there is none; raises as the look does, for all who are part of it."""
-        answer = self._waiting.get(key)
-        if answer is None:
-            answer = self._waiting[key] = asyncio.get_running_loop().create_future()
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._work())
-        return await asyncio.shield(answer)
+    async def load(self, key: Key) -> Value | None:
+        """Return the value of ``key``, None if there is none; raises as ``load_many`` does, to the whole batch."""
+        future = self._waiting.get(key)
+        if future is None:
+            future = self._waiting[key] = asyncio.get_running_loop().create_future()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        return await asyncio.shield(future)
 
-    async def _work(self) -> None:
+    async def _run(self) -> None:
         try:
             while self._waiting:
-                asked, self._waiting = self._waiting, {}
+                batch, self._waiting = self._waiting, {}
                 try:
-                    found = await self._look(list(asked))
+                    values = await self._load_many(list(batch))
                 except Exception as error:
-                    for answer in asked.values():
-                        answer.set_exception(error)
+                    for future in batch.values():
+                        future.set_exception(error)
                 else:
-                    for key, answer in asked.items():
-                        answer.set_result(found.get(key))
+                    for key, future in batch.items():
+                        future.set_result(values.get(key))
         finally:
-            self._looking = None
+            self._task = None

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on stderr, which Ray keeps with the process's other output."""
+"""Logs: one JSON object a line on stderr, which Ray stores with the process's other output."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ import time
 
 import structlog
 
-WAITING = ("aiokafka", "psycopg.pool")
-"""Loggers of clients that tell of every attempt to reach a server that is away."""
-_SELDOM_S, _MOST_KINDS = 10.0, 1000
+CLIENT_LOGGERS = ("aiokafka", "psycopg.pool")
+"""Loggers of clients that log every attempt to reach a server that is down."""
+_INTERVAL_S, _MAX_KINDS = 10.0, 1000
 
 
 class RateLimitFilter(logging.Filter):
-    """Lets messages of one kind pass once in ``every_s``: in a short outage Kafka's clients wrote megabytes."""
+    """Passes messages of one kind once in ``interval_s``: in a short outage Kafka's clients wrote megabytes."""
 
-    def __init__(self, every_s: float = _SELDOM_S) -> None:
+    def __init__(self, interval_s: float = _INTERVAL_S) -> None:
         super().__init__()
-        self._every_s = every_s
+        self._interval_s = interval_s
         self._passed: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it is time for another one of this kind."""
+        """Return whether another message of this kind is due."""
         kind, now = (record.name, str(record.msg)), time.monotonic()
-        if now < self._passed.get(kind, -self._every_s) + self._every_s:
+        if now < self._passed.get(kind, -self._interval_s) + self._interval_s:
             return False
-        if len(self._passed) >= _MOST_KINDS:
+        if len(self._passed) >= _MAX_KINDS:
             self._passed.clear()
         self._passed[kind] = now
         return True
 
 
 class _Stderr:
-    """Writes to the stderr of the moment: Serve puts another one in place when a replica begins."""
+    """Writes to the current ``sys.stderr``: Serve replaces it when a replica starts."""
 
     def msg(self, message: str) -> None:
         sys.stderr.write(f"{message}\n")
@@ -43,13 +43,13 @@ class _Stderr:
 
 
 def configure_logging() -> None:
-    """Let structlog write so in this process, and those who wait for servers write seldom."""
-    seldom = logging.StreamHandler()
-    seldom.setLevel(logging.WARNING)
-    seldom.addFilter(RateLimitFilter())
-    for name in WAITING:
+    """Configure structlog in this process, and limit the rate of clients that wait for servers."""
+    limited = logging.StreamHandler()
+    limited.setLevel(logging.WARNING)
+    limited.addFilter(RateLimitFilter())
+    for name in CLIENT_LOGGERS:
         logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [seldom], False
+        logger.handlers, logger.propagate = [limited], False
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -1,39 +1,63 @@
-"""What the work behind a service tells of itself, through Ray's metrics, which end at ``/metrics``."""
+"""Metrics of a service's background tasks, exported by Ray's metrics agent and read at ``/metrics``."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
-from ray.util.metrics import Gauge
+from ray.util.metrics import Counter, Gauge
 
 from data.kit import parking, sql
 from data.kit.database import AWAY, Database
 from data.kit.outbox import WAITING
 
-EVERY_S = 5.0
+EXPORT_INTERVAL_S = 5.0
 
 
-async def tell(
-    service: str, database: Database, counts: Mapping[str, Callable[[], int]], consumers: Sequence[str] = ()
+class CounterLike(Protocol):
+    """The part of Ray's counter that is used here."""
+
+    def inc(self, value: float, tags: dict[str, str]) -> None: ...
+
+
+async def export(
+    service: str, database: Database, totals: Mapping[str, Callable[[], int]], consumers: Sequence[str] = ()
 ) -> None:
-    """Publish for ever how many events wait in the outbox and are parked by ``consumers``, and ``counts``: of each
-    kind, how many since the start.
+    """Export for ever how many events wait in the outbox and are parked by ``consumers``, and ``totals`` by outcome.
+
+    ``totals``: how many events have had an outcome since the process started. A count that can't be read is left out.
     """
-    waiting = Gauge("facet_outbox_waiting", "Events that wait to be published", ("service",))
-    parked = Gauge("facet_events_parked", "Events that wait for another event", ("consumer",))
+    waiting = Gauge("facet_outbox_waiting", "Events waiting to be published", ("service",))
+    parked = Gauge("facet_events_parked", "Events waiting for another event", ("consumer",))
     unreachable = Gauge("facet_events_unreachable", "Parked events that wait in vain: alert above 0", ("consumer",))
-    done = Gauge("facet_events", "Events since the process began, by what became of them", ("service", "what"))
+    events = Counter("facet_events", "Events since the process started, by outcome", ("service", "what"))
+    exported = TotalsExporter(events, service, totals)
     while True:
         try:
             async with database.connection() as connection:
                 waiting.set(await sql.value(connection, WAITING, {}), {"service": service})
                 for consumer in consumers:
-                    all_of_them, in_vain = await parking.counts(connection, consumer)
-                    parked.set(all_of_them, {"consumer": consumer})
+                    total, in_vain = await parking.counts(connection, consumer)
+                    parked.set(total, {"consumer": consumer})
                     unreachable.set(in_vain, {"consumer": consumer})
         except AWAY:
-            waiting.set(-1, {"service": service})  # not known
-        for what, count in counts.items():
-            done.set(count(), {"service": service, "what": what})
-        await asyncio.sleep(EVERY_S)
+            pass  # unknown for now
+        exported.update()
+        await asyncio.sleep(EXPORT_INTERVAL_S)
+
+
+class TotalsExporter:
+    """Adds to a counter what running totals have grown by since the last update."""
+
+    def __init__(self, counter: CounterLike, service: str, totals: Mapping[str, Callable[[], int]]) -> None:
+        self._counter, self._service, self._totals = counter, service, totals
+        self._exported = dict.fromkeys(totals, 0)
+
+    def update(self) -> None:
+        """Export the growth of every total."""
+        for outcome, total in self._totals.items():
+            now = total()
+            if (growth := now - self._exported[outcome]) > 0:
+                self._counter.inc(growth, {"service": self._service, "what": outcome})
+            self._exported[outcome] = now

@@ -1,4 +1,4 @@
-"""What can be made at all: the price book, asked before anything is measured or kept."""
+"""The price book of a process, and the check of orders against it before anything is measured or stored."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ UNITS = ("mm", "cm", "m", "in")
 
 @cache
 def price_book() -> PriceBook:
-    """The price book of this process."""
+    """Return the price book of this process."""
     return load_price_book(settings().price_book)
 
 
 @cache
 def offered_options() -> dict[str, Any]:
-    """What it offers, as JSON."""
+    """Return what the price book offers, as JSON."""
     return offer(price_book())
 
 
 def check_order_request(process: str, material: str, finish: str | None, quantity: int) -> None:
-    """Raise a 422 that says what is offered instead, where the price book does not have what is wished for."""
+    """Raise a 422 that lists what is offered, if the price book does not have the requested option."""
     try:
         check_request(price_book(), Request(process, (material,), finish, (quantity,)))
     except PricingError as error:

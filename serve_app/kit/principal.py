@@ -1,4 +1,4 @@
-"""Who calls: a name, the roles it has, and what those may do."""
+"""An authenticated caller: an id, roles, and what those permit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from data.contracts.lifecycle import Actor
 
 
 class Role(StrEnum):
-    """What somebody may do; one may have several."""
+    """What a caller may do; one may have several."""
 
     CUSTOMER = "customer"
     PARTNER = "partner"
@@ -17,24 +17,24 @@ class Role(StrEnum):
     OPERATOR = "operator"
     ADMIN = "admin"
     PRICING_CLIENT = "pricing-client"
-    """A service that asks for prices: the MES."""
+    """A service that requests prices: the MES."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who was recognised. ``id``: what rows that are theirs bear as owner."""
+    """An authenticated caller. ``id``: the owner id of the caller's rows."""
 
     id: str
     roles: frozenset[Role]
 
     def may(self, *roles: Role) -> bool:
-        """Whether one of ``roles`` is theirs; an administrator may all."""
+        """Return whether the caller has one of ``roles``; an administrator may do everything."""
         return Role.ADMIN in self.roles or not self.roles.isdisjoint(roles)
 
     def owns(self, owner_id: str) -> bool:
-        """Whether a row is theirs to see; an administrator sees all."""
+        """Return whether the caller may see a row of this owner; an administrator sees all."""
         return self.id == owner_id or Role.ADMIN in self.roles
 
     def acting_as(self, *roles: Role) -> Actor:
-        """In which of ``roles`` they take a step; an administrator who has none of them acts as such."""
+        """Return the first of ``roles`` that the caller has, in which a step is taken; otherwise administrator."""
         return Actor(next((role for role in roles if role in self.roles), Role.ADMIN))

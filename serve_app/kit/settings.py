@@ -4,48 +4,55 @@ from __future__ import annotations
 
 from functools import cache
 
-from pydantic import SecretStr
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from data.kit.settings import Settings
 from serve_app.kit.tokens import AUDIENCE, ROLES_CLAIM
 
 
 class ServiceSettings(Settings):
-    """Where services find each other, and how long they wait."""
+    """Addresses, credentials, limits and time-outs of the services."""
+
+    model_config = SettingsConfigDict(populate_by_name=True)
 
     api_url: str = "http://127.0.0.1:8000"
-    """Where all services answer; they reach each other there too."""
+    """The address of all services, which they also use to reach each other."""
     issuer: str | None = None
-    """An OIDC issuer's URL; without one it is the local issuer, ``<api_url>/auth``."""
+    """URL of an OIDC issuer; by default the local one, ``<api_url>/auth``."""
     audience: str = AUDIENCE
-    """What the issuer calls us: the ``aud`` of its tokens for us."""
+    """The audience that tokens must have (``aud``)."""
     roles_claim: str = ROLES_CLAIM
-    """Where the issuer writes roles: the name of a claim, or a path such as ``realm_access.roles``."""
+    """The claim that contains roles: its name, or a path such as ``realm_access.roles``."""
     signing_key: SecretStr | None = None
-    """The local issuer's private key, an Ed25519 JWK in JSON; only the service ``identity`` needs it."""
+    """Private key of the local issuer, an Ed25519 JWK in JSON; only the service ``identity`` needs it."""
     token_lifetime_s: int = 3600
 
     largest_model_mib: int = 512
-    upload_patience_s: float = 30.0
-    """How long an upload may send nothing before it is given up."""
+    upload_idle_timeout_s: float = Field(
+        default=30.0,
+        # The second name is deprecated: it will be removed in the next release.
+        validation_alias=AliasChoices("FACET_UPLOAD_IDLE_TIMEOUT_S", "FACET_UPLOAD_PATIENCE_S"),
+    )
+    """Seconds that an upload may send nothing before it is refused."""
 
     price_book: str | None = None
-    """A price book's file; without one, the one that comes with the engine."""
+    """File of the price book; by default the one of the engine."""
     quote_valid_days: float = 14.0
     pricing_overdue_s: float = 900.0
-    """After how long an order that has no price yet is told that there is none."""
+    """Seconds after which pricing of a submitted order has failed."""
 
     webhook_private_addresses: bool = False
-    """Whether webhooks may lead into private networks: for trying them on one machine."""
+    """Whether webhooks may lead into private networks, for tests on one machine."""
     webhook_timeout_s: float = 10.0
 
     @property
     def issuer_url(self) -> str:
-        """The issuer whose tokens are accepted."""
+        """Return the issuer whose tokens are accepted."""
         return self.issuer or f"{self.api_url}/auth"
 
 
 @cache
 def settings() -> ServiceSettings:
-    """The settings of this process, read once."""
+    """Return the settings of this process, read once."""
     return ServiceSettings()

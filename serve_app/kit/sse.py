@@ -1,4 +1,8 @@
-"""Server-sent events that end nothing they should not, resume where a browser stopped, and tell what a proxy needs."""
+"""Server-sent events that a browser can resume, with keep-alive comments and the headers that proxies need.
+
+The wire format is FastAPI's, its ``EventSourceResponse`` is not used: a generator endpoint can't answer 204 to end the
+reconnecting of browsers, runs two tasks for each stream, and documents ``itemSchema`` of OpenAPI 3.2 in a 3.1 document.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import Header
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
@@ -16,57 +21,63 @@ RETRY_MS = 1000
 _SCHEMAS = "#/components/schemas/"
 
 LastEventId = Annotated[
-    int | None, Header(alias="Last-Event-ID", ge=0, le=2**31 - 1, description="Go on after this event")
+    int | None,
+    Header(
+        alias="Last-Event-ID",
+        ge=0,
+        le=2**31 - 1,
+        description="Id of the last event that was received; the stream continues after it",
+    ),
 ]
 
 
-def event(ident: int, kind: str, data: BaseModel) -> str:
-    """One event; ``ident`` comes back as Last-Event-ID."""
-    return f"id: {ident}\nevent: {kind}\ndata: {data.model_dump_json()}\n\n"
+def event(event_id: int, kind: str, data: BaseModel) -> bytes:
+    """Return one event; a client that reconnects sends ``event_id`` as Last-Event-ID."""
+    return format_sse_event(id=str(event_id), event=kind, data_str=data.model_dump_json())
 
 
 class EventStream(StreamingResponse):
-    """A stream of :func:`event` texts; None among them is a comment that keeps the connection open."""
+    """A stream of :func:`event` blocks; None among them is a comment that keeps the connection open."""
 
     media_type = "text/event-stream"
 
-    # FastAPI reads the documented status from this signature, and makes no document at all where there is none.
-    def __init__(self, events: AsyncIterator[str | None], status_code: int = 200) -> None:
-        super().__init__(_texts(events), status_code, {"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    # FastAPI reads the documented status from this signature, and documents no response where there is none.
+    def __init__(self, events: AsyncIterator[bytes | None], status_code: int = 200) -> None:
+        super().__init__(_blocks(events), status_code, {"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
-async def _texts(events: AsyncIterator[str | None]) -> AsyncIterator[str]:
-    yield f"retry: {RETRY_MS}\n\n"
-    async for text in events:
-        yield ": still here\n\n" if text is None else text
+async def _blocks(events: AsyncIterator[bytes | None]) -> AsyncIterator[bytes]:
+    yield format_sse_event(retry=RETRY_MS)
+    async for block in events:
+        yield KEEPALIVE_COMMENT if block is None else block
 
 
 class KeepAlive:
-    """Tells when a stream that has nothing to say must say that it is there."""
+    """Decides when an idle stream must send a comment."""
 
-    def __init__(self, news: Subscription) -> None:
-        self._news, self._silent_s = news, 0.0
+    def __init__(self, subscription: Subscription) -> None:
+        self._subscription, self._idle_s = subscription, 0.0
 
     async def wait(self, timeout_s: float) -> bool:
-        """Wait for news at most ``timeout_s``; True when a comment is due."""
-        await self._news.wait(timeout_s)
-        self._silent_s += timeout_s
-        if self._silent_s < KEEP_ALIVE_S:
+        """Wait for a notification at most ``timeout_s``; return True when a comment is due."""
+        await self._subscription.wait(timeout_s)
+        self._idle_s += timeout_s
+        if self._idle_s < KEEP_ALIVE_S:
             return False
-        self._silent_s = 0.0
+        self._idle_s = 0.0
         return True
 
 
-def documented(data: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
-    """``responses=`` of a stream whose events bear ``data``, which another answer of the service has too.
+def documented(data: type[BaseModel], description: str) -> dict[int | str, dict[str, Any]]:
+    """Return ``responses=`` of a stream whose events carry ``data``, which another response of the service has too.
 
-    The schema is an event's, as OpenAPI before 3.2 has it: there is none for a stream as a whole.
+    The schema is that of one event: OpenAPI before 3.2 has none for a stream as a whole.
     """
-    told = {
+    content = {
         "type": "string",
         "contentMediaType": "application/json",
         "contentSchema": {"$ref": f"{_SCHEMAS}{data.__name__}"},
     }
-    members = {"id": {"type": "string"}, "event": {"type": "string"}, "data": told}
+    members = {"id": {"type": "string"}, "event": {"type": "string"}, "data": content}
     schema = {"type": "object", "required": list(members), "properties": members}
-    return {200: {"content": {EventStream.media_type: {"schema": schema}}, "description": "Server-sent events"}}
+    return {200: {"content": {EventStream.media_type: {"schema": schema}}, "description": description}}

@@ -1,7 +1,7 @@
-"""Answers kept for a moment: many who ask the same at once cost one look at the database.
+"""Values cached for a short time: many equal requests at once cost one database query.
 
-Nobody is told what was true before a change that this process has made: :meth:`TtlCache.forget` drops what is kept, and
-what was being looked up meanwhile is not kept either. Changes made elsewhere show after the time that it was made with.
+No request gets a value from before a change that this process has made: :meth:`TtlCache.clear` drops the cached values,
+and values being loaded meanwhile are not cached either. Changes of other processes show once a value has expired.
 """
 
 from __future__ import annotations
@@ -11,41 +11,41 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-Answer = TypeVar("Answer")
-MOST = 10_000
-"""Answers kept at most; beyond, all are forgotten."""
+Value = TypeVar("Value")
+MAX_ENTRIES = 10_000
+"""Values cached at most; beyond, all are dropped."""
 
 
-class TtlCache(Generic[Answer]):
-    """Keeps answers for ``seconds``."""
+class TtlCache(Generic[Value]):
+    """Caches values for ``ttl_s``."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._kept: dict[Hashable, tuple[Answer, float]] = {}
-        self._asking: dict[Hashable, asyncio.Future[Answer]] = {}
+    def __init__(self, ttl_s: float) -> None:
+        self._ttl_s = ttl_s
+        self._entries: dict[Hashable, tuple[Value, float]] = {}
+        self._loading: dict[Hashable, asyncio.Future[Value]] = {}
 
-    async def answer(self, key: Hashable, look: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The kept answer to ``key``, else what ``look`` finds; raises as ``look`` does, for all who wait for it."""
-        kept = self._kept.get(key)
-        if kept is not None and time.monotonic() < kept[1]:
-            return kept[0]
-        asking = self._asking.get(key)
-        if asking is None:
-            asking = self._asking[key] = asyncio.ensure_future(look())
-            asking.add_done_callback(lambda done: self._keep(key, done))
-        return await asyncio.shield(asking)
+    async def get_or_load(self, key: Hashable, load: Callable[[], Awaitable[Value]]) -> Value:
+        """Return the cached value of ``key``, else what ``load`` returns; raises as ``load`` does, to all waiters."""
+        entry = self._entries.get(key)
+        if entry is not None and time.monotonic() < entry[1]:
+            return entry[0]
+        loading = self._loading.get(key)
+        if loading is None:
+            loading = self._loading[key] = asyncio.ensure_future(load())
+            loading.add_done_callback(lambda done: self._store(key, done))
+        return await asyncio.shield(loading)
 
-    def forget(self) -> None:
-        """Something has changed."""
-        self._kept.clear()
-        self._asking.clear()
+    def clear(self) -> None:
+        """Drop all values, since something has changed."""
+        self._entries.clear()
+        self._loading.clear()
 
-    def _keep(self, key: Hashable, done: asyncio.Future[Answer]) -> None:
-        if self._asking.get(key) is not done:
-            return  # it was forgotten while it was looked up
-        del self._asking[key]
+    def _store(self, key: Hashable, done: asyncio.Future[Value]) -> None:
+        if self._loading.get(key) is not done:
+            return  # cleared while it was loading
+        del self._loading[key]
         if done.cancelled() or done.exception() is not None:
             return
-        if len(self._kept) >= MOST:
-            self._kept.clear()
-        self._kept[key] = done.result(), time.monotonic() + self._seconds
+        if len(self._entries) >= MAX_ENTRIES:
+            self._entries.clear()
+        self._entries[key] = done.result(), time.monotonic() + self._ttl_s

@@ -1,1 +1,1 @@
-"""The MES: the board of approved orders; whoever claims one first makes it."""
+"""The MES: the board of approved orders, which operators claim and make."""

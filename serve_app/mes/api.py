@@ -1,205 +1,241 @@
-"""The MES over HTTP."""
+"""HTTP API of the MES."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Body, Depends, FastAPI, Query
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
-from data.contracts.lifecycle import OrderStatus, Step
-from data.contracts.mes import (
-    ProductionCompleted,
-    ProductionEvent,
-    ProductionHeld,
-    ProductionPackaged,
-    ProductionResumed,
-    ProductionShipped,
-    ProductionStarted,
-    ReworkOrdered,
-)
-from data.kit import outbox
+from data.contracts.lifecycle import OrderStatus
 from data.mes import repository
 from data.mes.repository import Task
-from serve_app.kit.answers import IfMatchVersion, Page, PageParams, json_response, page_response
-from serve_app.kit.app import build_service, database, no_resources, state
+from serve_app.kit.app import build_service, no_resources
 from serve_app.kit.authentication import RequireRole
-from serve_app.kit.order_schemas import StepReason
+from serve_app.kit.dependencies import ListCache, ServiceDatabase
+from serve_app.kit.order_schemas import StepReason, Text
+from serve_app.kit.order_steps import StepRequest
+from serve_app.kit.pagination import Page, PageParams, page_response
 from serve_app.kit.principal import Principal, Role
-from serve_app.kit.problems import Problem, not_found
-from serve_app.kit.texts import Text
+from serve_app.kit.problems import not_found
+from serve_app.kit.responses import IfMatchVersion, json_response
+from serve_app.mes import service
 
 routes = APIRouter(tags=["mes"])
 Operator = Annotated[Principal, Depends(RequireRole(Role.OPERATOR))]
+_AFTER = "The order after the step; its version is the `ETag`"
 
 
 class MesOrder(BaseModel):
     """An order as operators see it."""
 
-    order_id: UUID
-    status: OrderStatus
-    process: str
-    material: str
-    finish: str | None
-    quantity: int
-    priority: str
-    unit: str
-    model_sha256: str
-    claimed_by: str | None
-    claimed_at: AwareDatetime | None
-    tracking: str | None
-    reason: str | None
-    created_at: AwareDatetime
+    order_id: UUID = Field(description="Id of the order")
+    status: OrderStatus = Field(description="Current status")
+    process: str = Field(description="Manufacturing process")
+    material: str = Field(description="Material")
+    finish: str | None = Field(description="Finish; null for the default of the process")
+    quantity: int = Field(description="Number of pieces")
+    priority: str = Field(description="Priority that the order was placed with")
+    unit: str = Field(description="Unit of the model's coordinates")
+    model_sha256: str = Field(description="SHA-256 of the model's file")
+    claimed_by: str | None = Field(description="Id of the operator who claimed the order; null if unclaimed")
+    claimed_at: AwareDatetime | None = Field(description="When it was claimed")
+    tracking: str | None = Field(description="Tracking number of the shipment")
+    reason: str | None = Field(description="Why the order was last put on hold or returned for rework")
+    created_at: AwareDatetime = Field(description="When the order reached the board")
 
 
 class Shipment(BaseModel):
-    """How to follow what was sent."""
+    """A shipment."""
 
-    tracking: Text | None = Field(default=None, max_length=200)
+    tracking: Text | None = Field(default=None, max_length=200, description="Tracking number of the carrier")
 
 
-@routes.get("/orders", response_model=Page[MesOrder])
-async def board(
-    request: Request, asked: PageParams, _who: Operator, status: Annotated[OrderStatus | None, Query()] = None
+async def _step_request(order_id: UUID, caller: Operator, expected_version: IfMatchVersion) -> StepRequest:
+    return StepRequest(order_id, caller, expected_version)
+
+
+OrderStep = Annotated[StepRequest, Depends(_step_request)]
+
+
+@routes.get(
+    "/orders",
+    summary="List orders on the board",
+    response_description="A page of orders",
+    response_model=Page[MesOrder],
+)
+async def list_orders(
+    page: PageParams,
+    _caller: Operator,
+    status: Annotated[OrderStatus | None, Query(description="Only orders in this status")] = None,
 ) -> Response:
-    """The board: orders of one status or of all, newest first."""
+    """Return orders that were approved, of one status or of all, newest first.
 
+    Requires the role operator. A page may be a tenth of a second old.
+    """
     return await page_response(
-        request,
+        page,
         f"mes orders {status}",
-        asked,
-        lambda connection, place, limit: repository.board(connection, status, place, limit),
-        kept=True,
+        lambda connection, position, limit: repository.board(connection, status, position, limit),
+        cached=True,
     )
 
 
-@routes.get("/orders/{order_id}", response_model=MesOrder)
-async def order(request: Request, order_id: UUID, _who: Operator) -> Response:
-    """An order on the board; its version is the ETag."""
-    async with database(request).connection() as connection:
-        found = await repository.get(connection, order_id)
-    if found is None:
+@routes.get(
+    "/orders/{order_id}",
+    summary="Get one order on the board",
+    response_description="The order; its version is the `ETag`",
+    response_model=MesOrder,
+)
+async def get_order(database: ServiceDatabase, order_id: UUID, _caller: Operator) -> Response:
+    """Return an order that was approved, with the operator who claimed it.
+
+    Requires the role operator. Problems: `not-found` until the order is approved.
+    """
+    async with database.connection() as connection:
+        task = await repository.get(connection, order_id)
+    if task is None:
         raise not_found("order")
-    return json_response(_to_body(found), version=found.version)
+    return _to_response(task)
 
 
-@routes.post("/orders/{order_id}/claim", response_model=MesOrder)
-async def claim(request: Request, order_id: UUID, who: Operator) -> Response:
-    """Take an order to make it: of any number who try, one gets it, and the others a 409."""
-    if Role.OPERATOR not in who.roles:
-        raise Problem(HTTPStatus.FORBIDDEN, "forbidden", "only who makes an order may claim it: an operator")
-    async with database(request).transaction() as connection:
-        task = await repository.claim(connection, order_id, who.id)
-        told = ProductionStarted(order_id=order_id, by=who.id, revision=task.revision)
-        await outbox.append(connection, told)
-    state(request, "lists").forget()
-    return json_response(_to_body(task), version=task.version)
+@routes.post(
+    "/orders/{order_id}/claim",
+    summary="Claim an order for production",
+    response_description=_AFTER,
+    response_model=MesOrder,
+)
+async def claim_order(database: ServiceDatabase, lists: ListCache, order_id: UUID, caller: Operator) -> Response:
+    """Assign an order to the caller; it becomes MANUFACTURING_STARTED. Of any number of simultaneous claims one wins.
+
+    Requires the role operator itself: an administrator can't claim. The order must be unclaimed, in
+    MANUFACTURING_APPROVED or REWORK. Problems: `not-found`, `illegal-step` for all claims but the first.
+    """
+    async with database.transaction() as connection:
+        task = await service.claim(connection, StepRequest(order_id, caller))
+    lists.clear()
+    return _to_response(task)
 
 
-@routes.post("/orders/{order_id}/complete", response_model=MesOrder)
-async def complete(request: Request, order_id: UUID, who: Operator, seen: IfMatchVersion) -> Response:
-    """Made."""
-    return await _step(request, order_id, who, seen, Step.COMPLETE, lambda _, told: ProductionCompleted(**told))
+@routes.post(
+    "/orders/{order_id}/complete",
+    summary="Report manufacturing as complete",
+    response_description=_AFTER,
+    response_model=MesOrder,
+)
+async def complete_order(database: ServiceDatabase, lists: ListCache, step: OrderStep) -> Response:
+    """Report that the pieces are made; an order in MANUFACTURING_STARTED becomes MANUFACTURING_COMPLETED.
+
+    Requires the operator who claimed the order. Problems: `not-found`, `claimed` by another operator, `illegal-step`
+    in another status (with the legal steps), `stale-version`.
+    """
+    async with database.transaction() as connection:
+        task = await service.complete(connection, step)
+    lists.clear()
+    return _to_response(task)
 
 
-@routes.post("/orders/{order_id}/package", response_model=MesOrder)
-async def package(request: Request, order_id: UUID, who: Operator, seen: IfMatchVersion) -> Response:
-    """Being packed."""
-    return await _step(request, order_id, who, seen, Step.PACKAGE, lambda _, told: ProductionPackaged(**told))
+@routes.post(
+    "/orders/{order_id}/package",
+    summary="Start packaging an order",
+    response_description=_AFTER,
+    response_model=MesOrder,
+)
+async def package_order(database: ServiceDatabase, lists: ListCache, step: OrderStep) -> Response:
+    """Report that packaging has started; an order in MANUFACTURING_COMPLETED becomes PACKAGING.
+
+    Requires the operator who claimed the order. Problems: `not-found`, `claimed` by another operator, `illegal-step`
+    in another status (with the legal steps), `stale-version`.
+    """
+    async with database.transaction() as connection:
+        task = await service.package(connection, step)
+    lists.clear()
+    return _to_response(task)
 
 
-@routes.post("/orders/{order_id}/ship", response_model=MesOrder)
-async def ship(
-    request: Request,
-    order_id: UUID,
-    who: Operator,
-    seen: IfMatchVersion,
-    shipment: Annotated[Shipment | None, Body()] = None,
+@routes.post(
+    "/orders/{order_id}/ship",
+    summary="Report an order as shipped",
+    response_description=_AFTER,
+    response_model=MesOrder,
+)
+async def ship_order(
+    database: ServiceDatabase,
+    lists: ListCache,
+    step: OrderStep,
+    shipment: Annotated[Shipment | None, Body(description="The shipment; may be left out")] = None,
 ) -> Response:
-    """On its way."""
-    tracking = shipment.tracking if shipment else None
-    return await _step(
-        request,
-        order_id,
-        who,
-        seen,
-        Step.SHIP,
-        lambda _, told: ProductionShipped(**told, tracking=tracking),
-        tracking=tracking,
-    )
+    """Report that the order has left the house, with a tracking number if there is one; PACKAGING becomes SHIPPED.
+
+    Requires the operator who claimed the order. Problems: `not-found`, `claimed` by another operator, `illegal-step`
+    in another status (with the legal steps), `stale-version`.
+    """
+    async with database.transaction() as connection:
+        task = await service.ship(connection, step, shipment.tracking if shipment else None)
+    lists.clear()
+    return _to_response(task)
 
 
-@routes.post("/orders/{order_id}/rework", response_model=MesOrder)
-async def rework(request: Request, order_id: UUID, why: StepReason, who: Operator, seen: IfMatchVersion) -> Response:
-    """To be made again: it is on the board for whoever claims it."""
-    return await _step(
-        request,
-        order_id,
-        who,
-        seen,
-        Step.REWORK,
-        lambda _, told: ReworkOrdered(**told, reason=why.reason),
-        reason=why.reason,
-    )
+@routes.post(
+    "/orders/{order_id}/rework",
+    summary="Return an order for rework",
+    response_description=_AFTER,
+    response_model=MesOrder,
+)
+async def rework_order(database: ServiceDatabase, lists: ListCache, step: OrderStep, body: StepReason) -> Response:
+    """Have an order made again; it becomes REWORK and is unclaimed, so that any operator may claim it.
+
+    Requires the operator who claimed the order, which must not be shipped. Problems: `not-found`, `claimed` by another
+    operator, `illegal-step` in another status (with the legal steps), `stale-version`.
+    """
+    async with database.transaction() as connection:
+        task = await service.rework(connection, step, body.reason)
+    lists.clear()
+    return _to_response(task)
 
 
-@routes.post("/orders/{order_id}/hold", response_model=MesOrder)
-async def hold(request: Request, order_id: UUID, why: StepReason, who: Operator, seen: IfMatchVersion) -> Response:
-    """Work on it rests."""
-    return await _step(
-        request,
-        order_id,
-        who,
-        seen,
-        Step.HOLD,
-        lambda before, told: ProductionHeld(**told, reason=why.reason, held_from=before.status),
-        reason=why.reason,
-    )
+@routes.post(
+    "/orders/{order_id}/hold",
+    summary="Put production of an order on hold",
+    response_description=_AFTER,
+    response_model=MesOrder,
+)
+async def hold_order(database: ServiceDatabase, lists: ListCache, step: OrderStep, body: StepReason) -> Response:
+    """Suspend work on an order, for instance when material is missing; it becomes ON_HOLD until it is resumed.
+
+    Requires the operator who claimed the order, or any while it is unclaimed. Problems: `not-found`, `claimed` by
+    another operator, `illegal-step` in another status (with the legal steps), `stale-version`.
+    """
+    async with database.transaction() as connection:
+        task = await service.hold(connection, step, body.reason)
+    lists.clear()
+    return _to_response(task)
 
 
-@routes.post("/orders/{order_id}/resume", response_model=MesOrder)
-async def resume(request: Request, order_id: UUID, who: Operator, seen: IfMatchVersion) -> Response:
-    """Work on it goes on where it was."""
-    return await _step(
-        request,
-        order_id,
-        who,
-        seen,
-        Step.RESUME,
-        lambda before, told: ProductionResumed(**{**told, "held_from": before.held_from}),
-    )
+@routes.post(
+    "/orders/{order_id}/resume",
+    summary="Resume production of an order on hold",
+    response_description=_AFTER,
+    response_model=MesOrder,
+)
+async def resume_order(database: ServiceDatabase, lists: ListCache, step: OrderStep) -> Response:
+    """Return an order in ON_HOLD to the status that it had before.
+
+    Requires the operator who claimed the order, or any while it is unclaimed. Problems: `not-found`, `claimed` by
+    another operator, `illegal-step` in another status (with the legal steps), `stale-version`.
+    """
+    async with database.transaction() as connection:
+        task = await service.resume(connection, step)
+    lists.clear()
+    return _to_response(task)
 
 
-async def _step(
-    request: Request,
-    ident: UUID,
-    who: Principal,
-    seen: int | None,
-    step: Step,
-    event: Callable[[Task, dict[str, Any]], ProductionEvent],
-    **changes: Any,
-) -> Response:
-    """Take a step of an order that is the caller's, and tell it; ``event`` makes the event of the task before it."""
-    async with database(request).transaction() as connection:
-        before = await repository.lock(connection, ident, seen)
-        if before is None:
-            raise not_found("order")
-        if before.claimed_by not in (None, who.id) and Role.ADMIN not in who.roles:
-            raise Problem(HTTPStatus.CONFLICT, "claimed", "another operator has claimed this order")
-        after = await repository.move(connection, before, step, who.acting_as(Role.OPERATOR), **changes)
-        await outbox.append(connection, event(before, {"order_id": ident, "by": who.id, "revision": after.revision}))
-    state(request, "lists").forget()
-    return json_response(_to_body(after), version=after.version)
-
-
-def _to_body(task: Task) -> MesOrder:
-    return MesOrder(order_id=task.id, **task.model_dump())
+def _to_response(task: Task) -> Response:
+    return json_response(MesOrder(order_id=task.id, **task.model_dump()), version=task.version)
 
 
 def build() -> FastAPI:
-    """The application, to be served under ``/mes``."""
-    return build_service("mes", [routes], no_resources, "The board: operators claim orders and make them.")
+    """Return the application, to be served under ``/mes``."""
+    return build_service("mes", [routes], no_resources, "The board of approved orders, which operators claim and make.")

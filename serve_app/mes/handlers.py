@@ -1,4 +1,4 @@
-"""What the MES hears: orders to be made, and orders that are off or rest."""
+"""Events that the MES handles: approved orders, and orders that are cancelled or put on hold."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from serve_app.kit.told import next_step
 
 
 async def handle_event(connection: Connection, _event: CloudEvent, data: EventData) -> None:
-    """Put an order onto the board, take it away, or let it rest."""
+    """Add an order to the board, withdraw it, or put it on hold."""
     if isinstance(data, OrderApproved):
         await repository.receive(connection, data)
     elif isinstance(data, OrderCancelled | OrderWithdrawn):
         await repository.withdraw(connection, data.order_id, data.revision)
     elif isinstance(data, OrderHeld | OrderResumed):
-        await _rest(connection, data)
+        await _apply(connection, data)
 
 
-async def _rest(connection: Connection, data: OrderEvent) -> None:
+async def _apply(connection: Connection, data: OrderEvent) -> None:
     task = await repository.lock(connection, data.order_id)
     if task is None:
-        return  # it was held before it came here
+        return  # it was put on hold before it was approved
     step = next_step(task.status, task.revision, None, data)
     if step is not None:
         await repository.move(connection, task, step, told=data.revision)
 
 
-def register_background(work: BackgroundTasks, database: Database) -> None:
-    """The relay and the consumer of the MES."""
-    add_messaging(work, "mes", database, Consumer("mes", handle_event, database, settings().needed("kafka_url")))
+def register_background(tasks: BackgroundTasks, database: Database) -> None:
+    """Add the relay and the consumer of the MES."""
+    add_messaging(tasks, "mes", database, Consumer("mes", handle_event, database, settings().needed("kafka_url")))

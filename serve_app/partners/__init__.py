@@ -1,1 +1,1 @@
-"""Partners: jewellers who order through an API of their own, and are told by webhooks how their orders go on."""
+"""Partners: jewellers who order through an API of their own, and get the progress of orders by webhooks."""

@@ -1,4 +1,4 @@
-"""The partners' API."""
+"""HTTP API of partners: the routers of orders, webhooks and API keys in one application."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from serve_app.partners.ssrf_guard import SsrfGuard
 async def _open(app: FastAPI, database: Database, stack: AsyncExitStack) -> None:
     use_api_keys(app, DatabaseApiKeys(database))
     app.state.models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
-    app.state.guard = SsrfGuard(settings().webhook_private_addresses)
-    app.state.neighbours = OrderClient(settings().api_url)
-    stack.push_async_callback(app.state.neighbours.close)
+    app.state.ssrf_guard = SsrfGuard(settings().webhook_private_addresses)
+    app.state.order_client = OrderClient(settings().api_url)
+    stack.push_async_callback(app.state.order_client.close)
 
 
-async def _as_it_is(_request: Request, error: Exception) -> Response:
+async def _pass_on(_request: Request, error: Exception) -> Response:
     assert isinstance(error, UpstreamProblem)
-    said = error.answer
-    kept = {name: said.headers[name] for name in ("retry-after", "www-authenticate") if name in said.headers}
-    return Response(said.content, said.status_code, kept, said.headers["content-type"])
+    upstream = error.response
+    headers = {name: upstream.headers[name] for name in ("retry-after", "www-authenticate") if name in upstream.headers}
+    return Response(upstream.content, upstream.status_code, headers, upstream.headers["content-type"])
 
 
 def build() -> FastAPI:
-    """The application, to be served under ``/partners``."""
+    """Return the application, to be served under ``/partners``."""
     routers = [api_keys.routes, orders.routes, webhooks.routes]
-    app = build_service("partners", routers, _open, "Orders and webhooks of partners, who sign in with an API key.")
-    app.add_exception_handler(UpstreamProblem, _as_it_is)
+    app = build_service("partners", routers, _open, "Orders, webhooks and API keys of partners.")
+    app.add_exception_handler(UpstreamProblem, _pass_on)
     return app

@@ -1,4 +1,4 @@
-"""A lane for each webhook, so that a slow or dead one takes neither the room nor the time of the others."""
+"""A bulkhead for each webhook, so that a slow or dead one takes neither capacity nor time of the others."""
 
 from __future__ import annotations
 
@@ -8,46 +8,51 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-SHARE = 4
-"""A lane with so many deliveries under way is full."""
-FAILURES, REST_S = 5, 30.0
-"""After so many deliveries in a row without an answer of the webhook's own, nothing is tried there for so long."""
+MAX_IN_FLIGHT = 4
+"""Deliveries to one webhook at the same time."""
+FAILURE_THRESHOLD, OPEN_S = 5, 30.0
+"""After so many deliveries in a row without a response of the webhook, none is attempted for ``OPEN_S``."""
 
 
 @dataclass(slots=True)
 class _Bulkhead:
-    under_way: int = 0
+    in_flight: int = 0
     failures: int = 0
-    rests_until: float = 0.0
+    open_until: float = 0.0
 
 
 class Bulkheads:
-    """Who is served now. In memory alone: each sender learns by itself who does not answer."""
+    """The bulkheads of all webhooks, in memory: each sender finds out by itself which ones do not respond."""
 
-    def __init__(self, rest_s: float = REST_S) -> None:
-        self._rest_s = rest_s
-        self._lanes: dict[UUID, _Bulkhead] = {}
+    def __init__(self, open_s: float = OPEN_S) -> None:
+        self._open_s = open_s
+        self._bulkheads: dict[UUID, _Bulkhead] = {}
 
-    def busy(self) -> list[UUID]:
-        """Webhooks that nothing more is to be sent to for now: those that are full, and those that rest."""
+    def unavailable(self) -> list[UUID]:
+        """Return the webhooks that get no delivery for now: full ones, and ones that do not respond."""
         now = time.monotonic()
-        return [webhook for webhook, lane in self._lanes.items() if lane.under_way >= SHARE or now < lane.rests_until]
+        return [
+            webhook_id
+            for webhook_id, bulkhead in self._bulkheads.items()
+            if bulkhead.in_flight >= MAX_IN_FLIGHT or now < bulkhead.open_until
+        ]
 
     @contextmanager
-    def using(self, webhook: UUID) -> Iterator[None]:
-        """A delivery to it is under way for the time of the block."""
-        lane = self._lanes.setdefault(webhook, _Bulkhead())
-        lane.under_way += 1
+    def occupy(self, webhook_id: UUID) -> Iterator[None]:
+        """Count a delivery as in flight for the duration of the block."""
+        bulkhead = self._bulkheads.setdefault(webhook_id, _Bulkhead())
+        bulkhead.in_flight += 1
         try:
             yield
         finally:
-            lane.under_way -= 1
-            if not lane.under_way and not lane.failures:
-                self._lanes.pop(webhook, None)
+            bulkhead.in_flight -= 1
+            if not bulkhead.in_flight and not bulkhead.failures:
+                self._bulkheads.pop(webhook_id, None)
 
-    def heard(self, webhook: UUID, answered: bool) -> None:
-        """Whether a delivery that is under way found somebody who answers."""
-        lane = self._lanes[webhook]
-        lane.failures = 0 if answered else lane.failures + 1
-        # Once it has rested, each further failure makes it rest again.
-        lane.rests_until = time.monotonic() + self._rest_s if lane.failures >= FAILURES else 0.0
+    def record(self, webhook_id: UUID, responded: bool) -> None:
+        """Record whether the webhook responded to a delivery in flight."""
+        bulkhead = self._bulkheads[webhook_id]
+        bulkhead.failures = 0 if responded else bulkhead.failures + 1
+        # Once the time is over, each further failure starts it again.
+        failing = bulkhead.failures >= FAILURE_THRESHOLD
+        bulkhead.open_until = time.monotonic() + self._open_s if failing else 0.0

@@ -1,11 +1,11 @@
-"""What the partners' service hears: everything about orders. What theirs go through, partners' webhooks are told."""
+"""Events that the partners' service handles: all events of orders, which become deliveries to partners' webhooks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 
 from data.contracts.common import QuoteSummary
 from data.contracts.envelope import CloudEvent, EventData
@@ -19,58 +19,58 @@ from data.partners import deliveries, repository
 from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
 from serve_app.kit.told import order_id_of
-from serve_app.partners.sender import MOST, Sender
+from serve_app.partners.sender import MAX_IN_FLIGHT, Sender
 from serve_app.partners.ssrf_guard import GuardedTransport, SsrfGuard
 
-TYPES = tuple(kind for kind, entry in EVENTS.items() if entry.step is not None or entry.model is OrderInitiated)
-"""The events that webhooks can be told of: those that give an order another status."""
+EVENT_TYPES = tuple(kind for kind, entry in EVENTS.items() if entry.step is not None or entry.model is OrderInitiated)
+"""The events that webhooks can subscribe to: those after which an order has another status."""
 
 
 class OrderUpdate(BaseModel):
-    """What happened to an order. ``quote``: as it was then."""
+    """A change of an order's status."""
 
-    order_id: UUID
-    status: OrderStatus
-    at: AwareDatetime
-    by: str
-    quote: QuoteSummary | None
+    order_id: UUID = Field(description="Id of the order")
+    status: OrderStatus = Field(description="The status that the order entered")
+    at: AwareDatetime = Field(description="When it entered the status")
+    by: str = Field(description="Who took the step: a user, a partner or a service")
+    quote: QuoteSummary | None = Field(description="The price at that time; null if there was none")
 
 
 class WebhookMessage(BaseModel):
-    """A webhook's body. ``type``: that of the event that caused the new status; ``timestamp``: when that was."""
+    """The body of a request to a webhook."""
 
-    type: str
-    timestamp: AwareDatetime
-    data: OrderUpdate
+    type: str = Field(description="Type of the event that changed the status")
+    timestamp: AwareDatetime = Field(description="When the status changed")
+    data: OrderUpdate = Field(description="The change")
 
 
 async def handle_event(connection: Connection, event: CloudEvent, data: EventData) -> None:
-    """Apply an event to its order, and send on what a partner's order goes through; raises PredecessorMissing."""
-    ident = order_id_of(data)
-    if ident is None:
+    """Apply an event to its order, and add deliveries if a partner placed it; raises PredecessorMissing."""
+    order_id = order_id_of(data)
+    if order_id is None:
         return
-    partner, entry = await repository.apply(connection, ident, event)
+    partner, entry = await repository.apply(connection, order_id, event)
     if partner is None or entry is None:
         return
-    body = message(ident, entry).model_dump_json()
+    body = webhook_message(order_id, entry).model_dump_json()
     for webhook in await repository.wanting(connection, partner, event.type):
-        await deliveries.add(connection, webhook.id, ident, event.id, event.type, body)
+        await deliveries.add(connection, webhook.id, order_id, event.id, event.type, body)
 
 
-def message(order: UUID, entry: HistoryEntry) -> WebhookMessage:
-    """What webhooks are told of a line of an order's history."""
-    news = OrderUpdate(order_id=order, status=entry.status, at=entry.at, by=entry.by, quote=entry.quote)
-    return WebhookMessage(type=entry.event.type, timestamp=entry.at, data=news)
+def webhook_message(order_id: UUID, entry: HistoryEntry) -> WebhookMessage:
+    """Return the message about an entry of an order's history."""
+    update = OrderUpdate(order_id=order_id, status=entry.status, at=entry.at, by=entry.by, quote=entry.quote)
+    return WebhookMessage(type=entry.event.type, timestamp=entry.at, data=update)
 
 
-def register_background(work: BackgroundTasks, database: Database) -> None:
-    """The consumer of the partners' service, and the sender of webhooks."""
+def register_background(tasks: BackgroundTasks, database: Database) -> None:
+    """Add the consumer of the partners' service, and the sender of webhooks."""
     guard = SsrfGuard(settings().webhook_private_addresses)
-    sender = Sender(database, GuardedTransport(guard, MOST), settings().webhook_timeout_s)
+    sender = Sender(database, GuardedTransport(guard, MAX_IN_FLIGHT), settings().webhook_timeout_s)
 
     async def after(_applied: Sequence[EventData]) -> None:
-        sender.look()
+        sender.wake()
 
     consumer = Consumer("partners", handle_event, database, settings().needed("kafka_url"), after=after)
-    add_messaging(work, "partners", database, consumer)
-    work.add("partners sender", sender.run())
+    add_messaging(tasks, "partners", database, consumer)
+    tasks.add("partners sender", sender.run())

@@ -1,4 +1,4 @@
-"""The shop and the status service, asked over HTTP in a partner's name."""
+"""A client of the shop and the status service, with a partner's API key."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ Content = Callable[[], AsyncIterator[bytes]]
 
 
 class UpstreamProblem(Exception):
-    """Another service's problem: it is the caller's to hear as it is."""
+    """Problem details of another service, to be passed on to the caller unchanged."""
 
-    def __init__(self, answer: httpx.Response) -> None:
-        super().__init__(f"{answer.status_code} of {answer.url.path}")
-        self.answer = answer
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__(f"{response.status_code} of {response.url.path}")
+        self.response = response
 
 
 class OrderClient:
-    """The services at ``api_url``. Every method raises Refused, and a 503 where a service is out of reach.
+    """The services at ``api_url``. Every method raises UpstreamProblem, and a 503 if a service can't be reached.
 
-    A question whose connection fails is asked again twice: each of them may be asked twice without harm.
+    A request whose connection fails is retried twice: all of them are idempotent.
     """
 
     def __init__(self, api_url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -45,55 +45,57 @@ class OrderClient:
         """Close the connections."""
         await self._client.aclose()
 
-    async def begin(self, key: str, idempotency_key: str, wish: Mapping[str, Any]) -> UUID:
-        """A new order at the shop, or the one that this idempotency key made."""
+    async def create_order(self, key: str, idempotency_key: str, order_request: Mapping[str, Any]) -> UUID:
+        """Create an order in the shop, or return the one that was created with this idempotency key."""
         headers = {"Idempotency-Key": idempotency_key}
-        answer = await self._ask("POST", "/shop/orders", key, [HTTPStatus.CREATED], headers=headers, json=wish)
-        return UUID(answer.json()["order_id"])
+        response = await self._request(
+            "POST", "/shop/orders", key, [HTTPStatus.CREATED], headers=headers, json=order_request
+        )
+        return UUID(response.json()["order_id"])
 
-    async def order(self, key: str, ident: UUID) -> OrderBody:
-        """An order as the shop knows it."""
-        return _order(await self._ask("GET", f"/shop/orders/{ident}", key))
+    async def get_order(self, key: str, order_id: UUID) -> OrderBody:
+        """Return an order as the shop stores it."""
+        return _order(await self._request("GET", f"/shop/orders/{order_id}", key))
 
-    async def put_model(self, key: str, ident: UUID, model: Stored, unit: str) -> OrderBody:
-        """Give the order its model; one that is beyond this comes back as it is."""
+    async def put_model(self, key: str, order_id: UUID, model: Stored, unit: str) -> OrderBody:
+        """Upload the order's model; an order that is past this step is returned unchanged."""
         boundary = secrets.token_hex(16)
-        begin = (
+        head = (
             f"--{boundary}\r\nContent-Disposition: form-data; name={FILE_FIELD}; filename={FILE_FIELD}\r\n"
             "Content-Type: application/octet-stream\r\n\r\n"
         ).encode()
-        end = f"\r\n--{boundary}--\r\n".encode()
+        tail = f"\r\n--{boundary}--\r\n".encode()
         headers = {
             "Content-Type": f"multipart/form-data; boundary={boundary}",
-            "Content-Length": str(len(begin) + model.bytes + len(end)),
+            "Content-Length": str(len(head) + model.bytes + len(tail)),
         }
 
         async def content() -> AsyncIterator[bytes]:
-            yield begin
+            yield head
             async for block in _blocks(model):
                 yield block
-            yield end
+            yield tail
 
-        path = f"/shop/orders/{ident}/model"
-        return await self._step("PUT", path, key, ident, content, headers=headers, params={"unit": unit})
+        path = f"/shop/orders/{order_id}/model"
+        return await self._step("PUT", path, key, order_id, content, headers=headers, params={"unit": unit})
 
-    async def submit(self, key: str, ident: UUID) -> OrderBody:
-        """Ask for its price; one that is beyond this comes back as it is."""
-        return await self._step("POST", f"/shop/orders/{ident}/submit", key, ident)
+    async def submit(self, key: str, order_id: UUID) -> OrderBody:
+        """Submit an order for pricing; an order that is past this step is returned unchanged."""
+        return await self._step("POST", f"/shop/orders/{order_id}/submit", key, order_id)
 
-    async def get_status(self, key: str, ident: UUID) -> OrderBody:
-        """An order as the status service knows it, or the shop where it has not been told yet."""
-        known = [HTTPStatus.OK, HTTPStatus.NOT_FOUND]
-        answer = await self._ask("GET", f"/status/orders/{ident}", key, known)
-        return _order(answer) if answer.status_code == HTTPStatus.OK else await self.order(key, ident)
+    async def get_status(self, key: str, order_id: UUID) -> OrderBody:
+        """Return an order from the status service, or from the shop until the status service has its events."""
+        expected = [HTTPStatus.OK, HTTPStatus.NOT_FOUND]
+        response = await self._request("GET", f"/status/orders/{order_id}", key, expected)
+        return _order(response) if response.status_code == HTTPStatus.OK else await self.get_order(key, order_id)
 
     async def _step(
-        self, method: str, path: str, key: str, ident: UUID, content: Content | None = None, **rest: Any
+        self, method: str, path: str, key: str, order_id: UUID, content: Content | None = None, **options: Any
     ) -> OrderBody:
-        answer = await self._ask(method, path, key, [HTTPStatus.OK, HTTPStatus.CONFLICT], content, **rest)
-        return _order(answer) if answer.status_code == HTTPStatus.OK else await self.order(key, ident)
+        response = await self._request(method, path, key, [HTTPStatus.OK, HTTPStatus.CONFLICT], content, **options)
+        return _order(response) if response.status_code == HTTPStatus.OK else await self.get_order(key, order_id)
 
-    async def _ask(
+    async def _request(
         self,
         method: str,
         path: str,
@@ -101,7 +103,7 @@ class OrderClient:
         expected: Collection[HTTPStatus] = (HTTPStatus.OK,),
         content: Content | None = None,
         headers: Mapping[str, str] | None = None,
-        **rest: Any,
+        **options: Any,
     ) -> httpx.Response:
         all_headers = {"X-API-Key": key, "traceparent": trace.traceparent(), **(headers or {})}
         try:
@@ -110,26 +112,26 @@ class OrderClient:
             ):
                 with attempt:
                     body = content() if content else None
-                    answer = await self._client.request(method, path, headers=all_headers, content=body, **rest)
+                    response = await self._client.request(method, path, headers=all_headers, content=body, **options)
         except httpx.HTTPError as error:
             raise unavailable(f"{_service(path)} can't be reached ({type(error).__name__})") from error
-        if answer.status_code in expected:
-            return answer
-        if answer.headers.get("content-type", "").startswith(MEDIA_TYPE):
-            raise UpstreamProblem(answer)
-        raise unavailable(f"{_service(path)} answers with HTTP {answer.status_code}")
+        if response.status_code in expected:
+            return response
+        if response.headers.get("content-type", "").startswith(MEDIA_TYPE):
+            raise UpstreamProblem(response)
+        raise unavailable(f"{_service(path)} answers with HTTP {response.status_code}")
 
 
 def _service(path: str) -> str:
     return f"the service {path.split('/')[1]}"
 
 
-def _order(answer: httpx.Response) -> OrderBody:
-    return OrderBody.model_validate_json(answer.content)
+def _order(response: httpx.Response) -> OrderBody:
+    return OrderBody.model_validate_json(response.content)
 
 
 async def _blocks(model: Stored) -> AsyncIterator[bytes]:
     folder, name = model.url.rsplit("/", 1)
-    found = await obstore.get_async(from_url(folder), name)
-    async for block in found.stream(min_chunk_size=_BLOCK_BYTES):
+    stored = await obstore.get_async(from_url(folder), name)
+    async for block in stored.stream(min_chunk_size=_BLOCK_BYTES):
         yield bytes(block)

@@ -1,4 +1,4 @@
-"""Sends webhooks: what is due is leased, signed (Standard Webhooks) and posted, and what came of it written down."""
+"""Sends webhooks: due deliveries are leased, signed (Standard Webhooks) and posted, and their outcomes recorded."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ from data.kit.database import AWAY, Database
 from data.partners import deliveries, repository
 from data.partners.deliveries import LEASE, Due
 from data.version import PRODUCT_VERSION
-from serve_app.partners.bulkhead import SHARE, Bulkheads
+from serve_app.partners import bulkhead
+from serve_app.partners.bulkhead import Bulkheads
 from serve_app.partners.retry_policy import RetryPolicy
 from serve_app.partners.ssrf_guard import AddressRefused, GuardedTransport
 
-MOST = 200
-"""Deliveries under way at once, of all webhooks together."""
-LOOK_EVERY_S = 1.0
-_MOST_ANSWER_BYTES, _PATIENCE_S = 1 << 16, 1.0
-_LARGEST_MS = 2**31 - 1
-SUSPENDED_AFTER_S = 5.0
-"""An attempt that took so much longer than it may was held up here: by a suspended process, machine or event loop."""
+MAX_IN_FLIGHT = 200
+"""Deliveries at the same time, of all webhooks."""
+POLL_INTERVAL_S = 1.0
+_MAX_RESPONSE_BYTES, _BODY_TIMEOUT_S = 1 << 16, 1.0
+_MAX_MS = 2**31 - 1
+SUSPENSION_S = 5.0
+"""An attempt that overruns its time-out by so much was suspended: the process, the machine or the event loop."""
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an attempt went. ``answer``: the HTTP status, None where none came; ``error``: None where it arrived."""
+class AttemptOutcome:
+    """The outcome of an attempt. ``status``: the HTTP status, None without a response; ``error``: None on success."""
 
-    answer: int | None
+    status: int | None
     error: str | None
 
     @property
-    def answered(self) -> bool:
-        """Whether somebody is there and well, even if they don't want this."""
-        return self.answer is not None and self.answer < 500 and self.answer != HTTPStatus.TOO_MANY_REQUESTS
+    def responded(self) -> bool:
+        """Return whether the receiver is up, even if it refused the delivery."""
+        return self.status is not None and self.status < 500 and self.status != HTTPStatus.TOO_MANY_REQUESTS
 
 
 class Sender:
-    """Sends the deliveries of one database. Any number of senders may; each delivery is at one of them.
+    """Sends the deliveries of one database. Any number of senders may run; each delivery is leased by one of them.
 
-    ``timeout_s``: for all of an attempt, from the name's look-up to the answer's status.
+    ``timeout_s``: for a complete attempt, from name resolution to the status of the response.
     """
 
     def __init__(
@@ -55,13 +56,13 @@ class Sender:
         database: Database,
         transport: GuardedTransport,
         timeout_s: float,
-        backoff: RetryPolicy | None = None,
-        lanes: Bulkheads | None = None,
-        look_every_s: float = LOOK_EVERY_S,
+        retry_policy: RetryPolicy | None = None,
+        bulkheads: Bulkheads | None = None,
+        poll_interval_s: float = POLL_INTERVAL_S,
     ) -> None:
-        self._database, self._backoff, self._lanes = database, backoff or RetryPolicy(), lanes or Bulkheads()
-        self._look_every_s = look_every_s
-        # An attempt ends well before its lease does: else another sender would send it a second time.
+        self._database, self._poll_interval_s = database, poll_interval_s
+        self._retry_policy, self._bulkheads = retry_policy or RetryPolicy(), bulkheads or Bulkheads()
+        # An attempt finishes well before its lease expires: else another sender would send it a second time.
         self._timeout_s = min(timeout_s, LEASE.total_seconds() / 2)
         self._client = httpx.AsyncClient(
             transport=transport,
@@ -70,72 +71,76 @@ class Sender:
             trust_env=False,
             headers={"User-Agent": f"facet-webhooks/{PRODUCT_VERSION}", "Content-Type": "application/json"},
         )
-        self._look, self._under_way = asyncio.Event(), 0
+        self._wake, self._in_flight = asyncio.Event(), 0
 
-    def look(self) -> None:
-        """There may be something to send: look now, not only at the next turn."""
-        self._look.set()
+    def wake(self) -> None:
+        """Poll now instead of at the next interval, since there may be deliveries."""
+        self._wake.set()
 
     async def run(self) -> None:
-        """Send for ever; cancel it to end it. What is under way then is sent again when its lease ends."""
+        """Send until cancelled. Deliveries in flight are then sent again when their leases expire."""
         async with self._client, asyncio.TaskGroup() as group:
             while True:
-                self._look.clear()
+                self._wake.clear()
                 for due in await self._lease():
-                    self._under_way += 1
+                    self._in_flight += 1
                     group.create_task(self._deliver(due), name=f"delivery {due.id}")
                 try:
-                    async with asyncio.timeout(self._look_every_s):
-                        await self._look.wait()
+                    async with asyncio.timeout(self._poll_interval_s):
+                        await self._wake.wait()
                 except TimeoutError:
                     continue
 
     async def _lease(self) -> list[Due]:
-        room = MOST - self._under_way
-        if room <= 0:
+        capacity = MAX_IN_FLIGHT - self._in_flight
+        if capacity <= 0:
             return []
         try:
             async with self._database.transaction() as connection:
-                return await deliveries.lease(connection, room, share=SHARE, busy=self._lanes.busy())
+                return await deliveries.lease(
+                    connection, capacity, share=bulkhead.MAX_IN_FLIGHT, busy=self._bulkheads.unavailable()
+                )
         except AWAY as error:
             _log.warning("webhooks wait for the database", error=str(error))
             return []
 
     async def _deliver(self, due: Due) -> None:
         try:
-            with self._lanes.using(due.webhook_id):
-                began = clock.instant()
+            with self._bulkheads.occupy(due.webhook_id):
+                started_at = clock.instant()
                 outcome = await self._post(due)
-                took_s = clock.longest_since(began)
-                if outcome.answer is None and took_s > self._timeout_s + SUSPENDED_AFTER_S:
+                took_s = clock.longest_since(started_at)
+                if outcome.status is None and took_s > self._timeout_s + SUSPENSION_S:
                     await self._save_interrupted(due, took_s)
                 else:
-                    self._lanes.heard(due.webhook_id, outcome.answered)
-                    await self._write_down(due, outcome, round(1000 * took_s))
+                    self._bulkheads.record(due.webhook_id, outcome.responded)
+                    await self._save(due, outcome, round(1000 * took_s))
         finally:
-            self._under_way -= 1
-            self.look()  # the next delivery of the order may go now
+            self._in_flight -= 1
+            self.wake()  # the order's next delivery may be sent now
 
-    async def _post(self, due: Due) -> Outcome:
+    async def _post(self, due: Due) -> AttemptOutcome:
         try:
             async with asyncio.timeout(self._timeout_s):
-                request = self._client.build_request("POST", due.url, content=due.body.encode(), headers=_signed(due))
-                answer = await self._client.send(request, stream=True)
+                request = self._client.build_request(
+                    "POST", due.url, content=due.body.encode(), headers=_signed_headers(due)
+                )
+                response = await self._client.send(request, stream=True)
         except TimeoutError:
-            return Outcome(None, f"no answer in {self._timeout_s:g} s")
+            return AttemptOutcome(None, f"no response within {self._timeout_s:g} s")
         except AddressRefused as error:
-            return Outcome(None, str(error))
-        except Exception as error:  # what one webhook's address, secret or server causes must not stop the others
-            return Outcome(None, f"{type(error).__name__}: {error}"[:500])
-        await _end(answer)
-        return Outcome(answer.status_code, None if answer.is_success else f"HTTP {answer.status_code}")
+            return AttemptOutcome(None, str(error))
+        except Exception as error:  # a fault of one webhook's address, secret or server must not stop the others
+            return AttemptOutcome(None, f"{type(error).__name__}: {error}"[:500])
+        await _drain(response)
+        return AttemptOutcome(response.status_code, None if response.is_success else f"HTTP {response.status_code}")
 
-    async def _write_down(self, due: Due, outcome: Outcome, took_ms: int) -> None:
-        gone = outcome.answer == HTTPStatus.GONE
-        wait = None if gone else self._backoff.after(due.tries)
+    async def _save(self, due: Due, outcome: AttemptOutcome, took_ms: int) -> None:
+        gone = outcome.status == HTTPStatus.GONE
+        delay = None if gone else self._retry_policy.delay_after(due.tries)
         try:
             async with self._database.transaction() as connection:
-                await deliveries.record(connection, due, outcome.answer, outcome.error, took_ms, wait)
+                await deliveries.record(connection, due, outcome.status, outcome.error, took_ms, delay)
                 if gone:
                     await repository.deactivate_webhook(connection, due.webhook_id)
         except ForeignKeyViolation:
@@ -144,34 +149,34 @@ class Sender:
             _log.warning("a delivery will be sent again", delivery=str(due.id), error=str(error))
 
     async def _save_interrupted(self, due: Due, took_s: float) -> None:
-        """No answer came because this sender stood still: no failure of the receiver's, and no try of its budget."""
+        """Record that this sender was suspended: not a failure of the receiver, and not one of its attempts."""
         error = f"the sender was suspended for about {took_s:.0f} s; this does not count"
         try:
             async with self._database.transaction() as connection:
-                await deliveries.record_interrupted(connection, due, error, min(round(1000 * took_s), _LARGEST_MS))
+                await deliveries.record_interrupted(connection, due, error, min(round(1000 * took_s), _MAX_MS))
         except ForeignKeyViolation:
             return  # the webhook was removed meanwhile
         except AWAY as failure:
             _log.warning("a delivery will be sent again", delivery=str(due.id), error=str(failure))
 
 
-def _signed(due: Due) -> dict[str, str]:
-    """The headers of Standard Webhooks; the time is that of this attempt, for receivers refuse old ones."""
-    now, ident = clock.now(), str(due.event_id)
+def _signed_headers(due: Due) -> dict[str, str]:
+    """Return the headers of Standard Webhooks; the time is that of this attempt, since receivers refuse old ones."""
+    now, message_id = clock.now(), str(due.event_id)
     return {
-        "webhook-id": ident,
+        "webhook-id": message_id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(due.secret).sign(ident, now, due.body),
+        "webhook-signature": Webhook(due.secret).sign(message_id, now, due.body),
     }
 
 
-async def _end(answer: httpx.Response) -> None:
-    """Read a little of what the answer says, so that most connections end in order; its status is all that counts."""
+async def _drain(response: httpx.Response) -> None:
+    """Read a little of the body, so that most connections close in order; only the status counts."""
     with suppress(TimeoutError, httpx.HTTPError):
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
             read = 0
-            async for block in answer.aiter_raw():
+            async for block in response.aiter_raw():
                 read += len(block)
-                if read > _MOST_ANSWER_BYTES:
+                if read > _MAX_RESPONSE_BYTES:
                     break
-    await answer.aclose()
+    await response.aclose()

@@ -1,198 +1,239 @@
-"""A partner's webhooks, and what was delivered to them."""
+"""HTTP API of a partner's webhooks and their deliveries."""
 
 from __future__ import annotations
 
-import base64
-import secrets
 from http import HTTPStatus
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
 from data.kit.database import Connection
 from data.partners import deliveries, repository
-from data.partners.deliveries import Attempt, Delivery, DeliveryState
+from data.partners.deliveries import Delivery, DeliveryState
 from data.partners.repository import Webhook
-from serve_app.kit.answers import (
-    Created,
-    IdempotencyKey,
-    IfMatchVersion,
-    Page,
-    PageParams,
-    create_once,
-    json_response,
-    page_response,
-)
-from serve_app.kit.app import database, state
-from serve_app.kit.problems import Problem, not_found
+from serve_app.kit.dependencies import ServiceDatabase, from_state
+from serve_app.kit.idempotency import Created, IdempotencyKey, create_once
+from serve_app.kit.pagination import Page, PageParams, page_response
+from serve_app.kit.problems import not_found
+from serve_app.kit.responses import IfMatchVersion, json_response
+from serve_app.partners import service
 from serve_app.partners.authentication import Partner
-from serve_app.partners.handlers import TYPES
-from serve_app.partners.ssrf_guard import AddressRefused, SsrfGuard
+from serve_app.partners.handlers import EVENT_TYPES
+from serve_app.partners.ssrf_guard import SsrfGuard
 
 routes = APIRouter(tags=["webhooks"])
-MOST_WEBHOOKS = 20
-"""Of one partner: each event is sent to every one of them."""
-Types = Annotated[
-    list[Literal[TYPES]],  # type: ignore[valid-type]
-    Field(min_length=1, max_length=len(TYPES), description="The events to be told of; null: all of them"),
+Guard = Annotated[SsrfGuard, Depends(from_state("ssrf_guard"))]
+EventTypes = Annotated[
+    list[Literal[EVENT_TYPES]],  # type: ignore[valid-type]
+    Field(min_length=1, max_length=len(EVENT_TYPES)),
 ]
+_WEBHOOK = "The webhook; its version is the `ETag`"
 
 
 class NewWebhook(BaseModel):
-    """Where a partner wants to be told, and of what."""
+    """A webhook to register."""
 
-    url: str = Field(max_length=2000)
-    types: Types | None = None
+    url: str = Field(max_length=2000, description="HTTPS URL on the internet that messages are sent to by POST")
+    types: EventTypes | None = Field(default=None, description="The types of events to send; null for all")
 
 
 class EditedWebhook(NewWebhook):
-    """The same later. What happened while it was not active is sent when it is again."""
+    """A webhook to change."""
 
-    active: bool = True
+    active: bool = Field(default=True, description="Whether messages are sent; otherwise they wait until it is active")
 
 
 class WebhookBody(BaseModel):
     """A webhook."""
 
-    webhook_id: UUID
-    url: str
-    types: list[str] | None
-    active: bool
-    created_at: AwareDatetime
+    webhook_id: UUID = Field(description="Id of the webhook")
+    url: str = Field(description="URL that messages are sent to")
+    types: list[str] | None = Field(description="The types of events that are sent; null for all")
+    active: bool = Field(description="Whether messages are sent; a response 410 deactivates a webhook")
+    created_at: AwareDatetime = Field(description="When the webhook was registered")
 
 
 class WebhookWithSecret(WebhookBody):
-    """A new webhook. ``secret``: to check signatures with, shown this once."""
+    """A new webhook."""
 
-    secret: str
+    secret: str = Field(description="Secret to verify signatures with; it is returned only this once")
 
 
 class DeliveryBody(BaseModel):
-    """An event on its way to a webhook. ``event_id``: the header ``webhook-id``, the same in all attempts."""
+    """The delivery of an event to a webhook."""
 
-    delivery_id: UUID
-    webhook_id: UUID
-    event_id: UUID
-    order_id: UUID
-    type: str
-    state: DeliveryState
-    attempts: int
-    next_attempt_at: AwareDatetime | None
-    ended_at: AwareDatetime | None
-    created_at: AwareDatetime
-
-
-@routes.post("/v1/webhooks", status_code=HTTPStatus.CREATED, response_model=WebhookWithSecret)
-async def register(request: Request, new: NewWebhook, who: Partner, key: IdempotencyKey = None) -> Response:
-    """A new webhook; its secret is shown in this answer alone."""
-    await _check(request, new.url)
-
-    async def work(connection: Connection) -> Created:
-        if await repository.count_webhooks(connection, who.partner_id) >= MOST_WEBHOOKS:
-            raise Problem(HTTPStatus.CONFLICT, "too-many-webhooks", f"a partner may have {MOST_WEBHOOKS} webhooks")
-        secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-        made = await repository.add_webhook(connection, who.partner_id, new.url, secret, new.types)
-        headers = {"Location": f"/partners/v1/webhooks/{made.id}", "ETag": f'"{made.version}"'}
-        body = WebhookWithSecret(secret=secret, **_to_body(made).model_dump())
-        return Created(HTTPStatus.CREATED, body, {**headers, "Cache-Control": "no-store"})
-
-    same = [new.model_dump_json().encode()]
-    return await create_once(database(request), key, str(who.partner_id), request, same, work)
+    delivery_id: UUID = Field(description="Id of the delivery")
+    webhook_id: UUID = Field(description="Id of the webhook")
+    event_id: UUID = Field(description="Id of the event: the header `webhook-id`, the same in all attempts")
+    order_id: UUID = Field(description="Id of the order that the event is about")
+    type: str = Field(description="Type of the event")
+    state: DeliveryState = Field(description="`pending`, `delivered`, or `failed` after the last attempt")
+    attempts: int = Field(description="Number of attempts so far")
+    next_attempt_at: AwareDatetime | None = Field(description="When the next attempt is due; null if none is")
+    ended_at: AwareDatetime | None = Field(description="When it was delivered or given up; null while it is pending")
+    created_at: AwareDatetime = Field(description="When the delivery was created")
 
 
-@routes.get("/v1/webhooks", response_model=Page[WebhookBody])
-async def webhooks(request: Request, who: Partner) -> Response:
-    """One's own webhooks, oldest first, all on one page."""
-    async with database(request).connection() as connection:
-        found = await repository.webhooks(connection, who.partner_id)
-    return json_response(Page[WebhookBody](items=[_to_body(each) for each in found], next=None))
+class DeliveryAttempt(BaseModel):
+    """An attempt to send a delivery."""
+
+    n: int = Field(description="Number of the attempt, from 1")
+    at: AwareDatetime = Field(description="When it was made")
+    answer: int | None = Field(description="HTTP status of the response; null without a response")
+    error: str | None = Field(description="Why it failed; null if the delivery arrived")
+    took_ms: int = Field(description="Duration in milliseconds")
 
 
-@routes.get("/v1/webhooks/{webhook_id}", response_model=WebhookBody)
-async def webhook(request: Request, webhook_id: UUID, who: Partner) -> Response:
-    """A webhook; its version is the ETag."""
-    found = await _mine(request, webhook_id, who)
-    return json_response(_to_body(found), version=found.version)
-
-
-@routes.put("/v1/webhooks/{webhook_id}", response_model=WebhookBody)
-async def edit(
-    request: Request, webhook_id: UUID, edited: EditedWebhook, who: Partner, seen: IfMatchVersion
+@routes.post(
+    "/v1/webhooks",
+    status_code=HTTPStatus.CREATED,
+    summary="Register a webhook",
+    response_description="The new webhook with its secret; its version is the `ETag`",
+    response_model=WebhookWithSecret,
+)
+async def register_webhook(
+    request: Request,
+    database: ServiceDatabase,
+    guard: Guard,
+    body: NewWebhook,
+    caller: Partner,
+    key: IdempotencyKey = None,
 ) -> Response:
-    """Change a webhook; with If-Match, unless somebody else has meanwhile. Its secret stays."""
-    known = await _mine(request, webhook_id, who)
-    if edited.url != known.url or (edited.active and not known.active):
-        await _check(request, edited.url)
-    types = None if edited.types is None else tuple(edited.types)
-    changes = {"url": edited.url, "types": types, "active": edited.active}
-    version = known.version if seen is None else seen
-    async with database(request).transaction() as connection:
-        saved = await repository.edit_webhook(connection, known.model_copy(update={**changes, "version": version}))
-    return json_response(_to_body(saved), version=saved.version)
+    """Have messages about the partner's orders sent to a URL, signed after the Standard Webhooks specification.
+
+    Requires an API key. A message that fails is sent again for three days. Problems: `webhook-address` if the URL does
+    not lead to the internet by HTTPS, `too-many-webhooks`, `key-reused` for an Idempotency-Key sent with another body.
+    """
+    await service.check_url(guard, body.url)
+
+    async def create(connection: Connection) -> Created:
+        webhook, secret = await service.register_webhook(connection, caller.partner_id, body.url, body.types)
+        headers = {"Location": f"/partners/v1/webhooks/{webhook.id}", "ETag": f'"{webhook.version}"'}
+        created = WebhookWithSecret(secret=secret, **_to_body(webhook).model_dump())
+        return Created(HTTPStatus.CREATED, created, {**headers, "Cache-Control": "no-store"})
+
+    return await create_once(database, key, str(caller.partner_id), request, [body.model_dump_json().encode()], create)
 
 
-@routes.delete("/v1/webhooks/{webhook_id}", status_code=HTTPStatus.NO_CONTENT)
-async def remove(request: Request, webhook_id: UUID, who: Partner, seen: IfMatchVersion) -> Response:
-    """Forget a webhook with its deliveries, those under way too."""
-    async with database(request).transaction() as connection:
-        if not await repository.remove_webhook(connection, who.partner_id, webhook_id, seen):
+@routes.get(
+    "/v1/webhooks",
+    summary="List the partner's webhooks",
+    response_description="All webhooks on one page",
+    response_model=Page[WebhookBody],
+)
+async def list_webhooks(database: ServiceDatabase, caller: Partner) -> Response:
+    """Return all webhooks of the partner, oldest first, without their secrets. Requires an API key."""
+    async with database.connection() as connection:
+        webhooks = await repository.webhooks(connection, caller.partner_id)
+    return json_response(Page[WebhookBody](items=[_to_body(webhook) for webhook in webhooks], next=None))
+
+
+@routes.get(
+    "/v1/webhooks/{webhook_id}",
+    summary="Get one webhook",
+    response_description=_WEBHOOK,
+    response_model=WebhookBody,
+)
+async def get_webhook(database: ServiceDatabase, webhook_id: UUID, caller: Partner) -> Response:
+    """Return a webhook of the partner, without its secret. Requires an API key. Problems: `not-found`."""
+    webhook = await service.get_webhook(database, caller.partner_id, webhook_id)
+    return json_response(_to_body(webhook), version=webhook.version)
+
+
+@routes.put(
+    "/v1/webhooks/{webhook_id}",
+    summary="Edit a webhook",
+    response_description=_WEBHOOK,
+    response_model=WebhookBody,
+)
+async def edit_webhook(
+    database: ServiceDatabase,
+    guard: Guard,
+    webhook_id: UUID,
+    body: EditedWebhook,
+    caller: Partner,
+    expected_version: IfMatchVersion,
+) -> Response:
+    """Replace the URL, the types of events and the active state of a webhook; its secret stays.
+
+    Requires an API key. Messages of the time when it was not active are sent when it becomes active. Problems:
+    `not-found`, `webhook-address`, `stale-version` if `If-Match` names an older version.
+    """
+    webhook = await service.get_webhook(database, caller.partner_id, webhook_id)
+    edited = await service.edit_webhook(database, guard, webhook, expected_version, body.url, body.types, body.active)
+    return json_response(_to_body(edited), version=edited.version)
+
+
+@routes.delete(
+    "/v1/webhooks/{webhook_id}",
+    status_code=HTTPStatus.NO_CONTENT,
+    summary="Delete a webhook",
+    response_description="The webhook is deleted",
+)
+async def delete_webhook(
+    database: ServiceDatabase, webhook_id: UUID, caller: Partner, expected_version: IfMatchVersion
+) -> Response:
+    """Delete a webhook with its deliveries, including pending ones.
+
+    Requires an API key. Problems: `not-found`, `stale-version` if `If-Match` names an older version.
+    """
+    async with database.transaction() as connection:
+        if not await repository.remove_webhook(connection, caller.partner_id, webhook_id, expected_version):
             raise not_found("webhook")
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-@routes.get("/v1/webhooks/{webhook_id}/deliveries", response_model=Page[DeliveryBody])
-async def sent(request: Request, webhook_id: UUID, asked: PageParams, who: Partner) -> Response:
-    """What was and is to be sent to a webhook, newest first."""
-    await _mine(request, webhook_id, who)
+@routes.get(
+    "/v1/webhooks/{webhook_id}/deliveries",
+    summary="List deliveries of a webhook",
+    response_description="A page of deliveries",
+    response_model=Page[DeliveryBody],
+)
+async def list_deliveries(database: ServiceDatabase, webhook_id: UUID, page: PageParams, caller: Partner) -> Response:
+    """Return what was sent to a webhook and what is pending, newest first.
+
+    Requires an API key. Problems: `not-found` for an unknown webhook.
+    """
+    await service.get_webhook(database, caller.partner_id, webhook_id)
     return await page_response(
-        request,
+        page,
         f"deliveries {webhook_id}",
-        asked,
-        lambda connection, place, limit: deliveries.of_webhook(connection, webhook_id, place, limit),
-        lambda delivery: _delivery_to_body(delivery).model_dump_json(),
+        lambda connection, position, limit: deliveries.of_webhook(connection, webhook_id, position, limit),
+        lambda delivery: _to_delivery(delivery).model_dump_json(),
     )
 
 
-@routes.get("/v1/deliveries/{delivery_id}/attempts", response_model=Page[Attempt])
-async def attempts(request: Request, delivery_id: UUID, who: Partner) -> Response:
-    """How often a delivery was tried and what came of it, oldest first, all on one page."""
-    async with database(request).connection() as connection:
-        if await deliveries.get(connection, who.partner_id, delivery_id) is None:
-            raise not_found("delivery")
-        tried = await deliveries.attempts(connection, delivery_id)
-    return json_response(Page[Attempt](items=tried, next=None))
+@routes.get(
+    "/v1/deliveries/{delivery_id}/attempts",
+    summary="List attempts of a delivery",
+    response_description="All attempts on one page",
+    response_model=Page[DeliveryAttempt],
+)
+async def list_attempts(database: ServiceDatabase, delivery_id: UUID, caller: Partner) -> Response:
+    """Return every attempt to send a delivery with its outcome, oldest first.
+
+    Requires an API key. Problems: `not-found`, also for a delivery of another partner.
+    """
+    attempts = await service.delivery_attempts(database, caller.partner_id, delivery_id)
+    items = [DeliveryAttempt(**attempt.model_dump()) for attempt in attempts]
+    return json_response(Page[DeliveryAttempt](items=items, next=None))
 
 
-@routes.post("/v1/deliveries/{delivery_id}/replay", response_model=DeliveryBody)
-async def replay(request: Request, delivery_id: UUID, who: Partner) -> Response:
-    """Send once more what has arrived or was given up; it bears the same `webhook-id`."""
-    async with database(request).transaction() as connection:
-        again = await deliveries.replay(connection, who.partner_id, delivery_id)
-        known = again or await deliveries.get(connection, who.partner_id, delivery_id)
-    if known is None:
-        raise not_found("delivery")
-    if again is None:
-        raise Problem(HTTPStatus.CONFLICT, "pending", "this delivery is still being sent")
-    return json_response(_delivery_to_body(again))
+@routes.post(
+    "/v1/deliveries/{delivery_id}/replay",
+    summary="Send a delivery again",
+    response_description="The delivery, which is pending again",
+    response_model=DeliveryBody,
+)
+async def replay_delivery(database: ServiceDatabase, delivery_id: UUID, caller: Partner) -> Response:
+    """Send a message again that was delivered or given up, with the same `webhook-id` and a new series of attempts.
 
-
-async def _check(request: Request, url: str) -> None:
-    guard: SsrfGuard = state(request, "guard")
-    try:
-        await guard.check(url)
-    except AddressRefused as error:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "webhook-address", str(error)) from error
-
-
-async def _mine(request: Request, ident: UUID, who: Partner) -> Webhook:
-    async with database(request).connection() as connection:
-        found = await repository.webhook(connection, who.partner_id, ident)
-    if found is None:
-        raise not_found("webhook")
-    return found
+    Requires an API key. Problems: `not-found`, `pending` while it is still being sent.
+    """
+    return json_response(_to_delivery(await service.replay_delivery(database, caller.partner_id, delivery_id)))
 
 
 def _to_body(webhook: Webhook) -> WebhookBody:
@@ -200,5 +241,5 @@ def _to_body(webhook: Webhook) -> WebhookBody:
     return WebhookBody(webhook_id=webhook.id, types=types, **webhook.model_dump(exclude={"id", "types"}))
 
 
-def _delivery_to_body(delivery: Delivery) -> DeliveryBody:
+def _to_delivery(delivery: Delivery) -> DeliveryBody:
     return DeliveryBody(delivery_id=delivery.id, **delivery.model_dump(exclude={"id"}))

@@ -1,284 +1,236 @@
-"""Pricing over HTTP: for the MES, and for partners."""
+"""HTTP API of pricing."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import JSONResponse, Response
 
-from data.contracts.common import Money, Priority, Sha256
-from data.contracts.shop import QuoteRequested
-from data.kit import outbox
+from data.contracts.common import Priority
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from data.model_store.store import ModelStore, Stored
 from data.notifications.channels import DESK, QUOTES, WORK
 from data.notifications.pubsub import Listener, Publisher
 from data.pricing import repository
-from data.pricing.repository import Quote, QuoteStatus
+from data.pricing.repository import QuoteStatus
 from serve_app.kit import sse, upload
 from serve_app.kit.admission import STREAMS
-from serve_app.kit.answers import Created, IdempotencyKey, Page, PageParams, create_once, json_response, page_response
-from serve_app.kit.app import build_service, database, state
+from serve_app.kit.app import build_service
 from serve_app.kit.authentication import RequireRole
-from serve_app.kit.price_book import UNITS, check_order_request, offered_options
+from serve_app.kit.dependencies import ChangeListener, ChangePublisher, Models, ServiceDatabase
+from serve_app.kit.idempotency import Created, IdempotencyKey, create_once
+from serve_app.kit.pagination import Page, PageParams, page_response
+from serve_app.kit.price_book import check_order_request, offered_options
 from serve_app.kit.principal import Principal, Role
-from serve_app.kit.problems import Problem, not_found
+from serve_app.kit.responses import json_response
 from serve_app.kit.settings import settings
-from serve_app.kit.sse import EventStream, KeepAlive, LastEventId
-from serve_app.pricing.outcomes import cancelled
+from serve_app.kit.sse import EventStream, LastEventId
+from serve_app.pricing import service
+from serve_app.pricing.service import QuoteBody, QuoteRequest, QuoteRequestByHash
 
 routes = APIRouter(tags=["pricing"])
 Caller = Annotated[Principal, Depends(RequireRole(Role.PRICING_CLIENT, Role.PARTNER))]
-_OVER = frozenset({QuoteStatus.DONE, QuoteStatus.REVIEW, QuoteStatus.FAILED, QuoteStatus.CANCELLED})
-_TOLD_A_CHANGE, _TOLD_ITS_END = 1, 2
-"""Ids of events: what a browser that comes again was told last."""
-_LONGEST_WAIT_S = 60.0
+_MAX_WAIT_S = 60.0
 _PREFER = re.compile(r"wait=(\d+(?:\.\d+)?)")
 
 
-class QuoteRequest(BaseModel):
-    """What is to be priced."""
+class AcceptedQuote(BaseModel):
+    """A quote that was queued."""
 
-    unit: Literal[UNITS] = "mm"  # type: ignore[valid-type]
-    process: str = Field(default="casting", max_length=100)
-    material: str = Field(max_length=100)
-    finish: str | None = Field(default=None, max_length=100)
-    quantity: int = Field(default=1, ge=1, le=1_000_000)
-    priority: Priority = Priority.STANDARD
+    quote_id: UUID = Field(description="Id of the quote")
+    status: QuoteStatus = Field(description="Its status, `queued`")
 
 
-class QuoteRequestByHash(QuoteRequest):
-    """The same of a model that the caller has sent before."""
-
-    model_sha256: Sha256
-
-
-class PriceInterval(BaseModel):
-    """Where the total lies while the model is being measured."""
-
-    low: Money
-    high: Money
-
-
-class QuoteBody(BaseModel):
-    """A quote that somebody asked for. ``quote``: as `facet quote --json` prints it, when it is done."""
-
-    quote_id: UUID
-    status: QuoteStatus
-    progress: float
-    interval: PriceInterval | None
-    currency: str | None
-    quote: dict[str, Any] | None
-    error: str | None
-    expires_at: AwareDatetime | None
-    created_at: AwareDatetime
-
-
-class Accepted(BaseModel):
-    """A quote that has been taken up."""
-
-    quote_id: UUID
-    status: QuoteStatus
-
-
-_AGAIN = QuoteRequestByHash.model_json_schema()
-del _AGAIN["$defs"]  # the document has no place for definitions within a schema
-_AGAIN["properties"]["priority"] = {"type": "string", "enum": list(Priority), "default": Priority.STANDARD}
-_FIELDS = {name: dict(schema) for name, schema in _AGAIN["properties"].items() if name in QuoteRequest.model_fields}
+_JSON_SCHEMA = QuoteRequestByHash.model_json_schema()
+del _JSON_SCHEMA["$defs"]  # the document has no place for definitions within a schema
+_JSON_SCHEMA["properties"]["priority"] = {
+    "type": "string",
+    "enum": list(Priority),
+    "default": Priority.STANDARD,
+    "description": "How urgent pricing is",
+}
+_FIELDS = {
+    name: dict(schema) for name, schema in _JSON_SCHEMA["properties"].items() if name in QuoteRequest.model_fields
+}
 _FIELDS["material"]["required"] = True
 _BODIES = upload.documented(**_FIELDS)
-_BODIES["requestBody"]["content"]["application/json"] = {"schema": _AGAIN}
+_BODIES["requestBody"]["content"]["application/json"] = {"schema": _JSON_SCHEMA}
 
 
 @routes.post(
     "/quotes",
     status_code=HTTPStatus.ACCEPTED,
-    response_model=Accepted,
-    responses={200: {"model": QuoteBody}},
+    summary="Request a quote for a model",
+    response_description="The quote was queued; `Location` is its address",
+    response_model=AcceptedQuote,
+    responses={200: {"model": QuoteBody, "description": "The finished quote, in time for `Prefer: wait=N`"}},
     openapi_extra=_BODIES,
     max_body_size=upload.UNBOUNDED,
 )
-async def ask(
+async def request_quote(
     request: Request,
-    who: Caller,
+    database: ServiceDatabase,
+    models: Models,
+    listener: ChangeListener,
+    publisher: ChangePublisher,
+    caller: Caller,
     key: IdempotencyKey = None,
-    prefer: Annotated[str | None, Header(max_length=100, description="wait=N: answer when it is done")] = None,
+    prefer: Annotated[
+        str | None,
+        Header(max_length=100, description="`wait=N`: wait for at most N seconds (60 at most) for the finished quote"),
+    ] = None,
 ) -> Response:
-    """Ask for a price: multipart with the file `model`, or JSON with the hash of a model sent before."""
-    began = time.monotonic()
-    wanted, model = await _wanted(request, who)
-    check_order_request(wanted.process, wanted.material, wanted.finish, wanted.quantity)
+    """Queue the pricing of a 3D model: `multipart/form-data` with the file `model`, or JSON with the hash of a model
+    that the caller has uploaded before.
 
-    async def work(connection: Connection) -> Created:
-        ident = new_id()
-        asked = QuoteRequested(quote_id=ident, owner_id=who.id, model_sha256=model.sha256, **wanted.model_dump())
-        await repository.create(connection, asked)
-        body = Accepted(quote_id=ident, status=QuoteStatus.QUEUED)
-        return Created(HTTPStatus.ACCEPTED, body, {"Location": f"/pricing/quotes/{ident}"})
+    Requires the role pricing-client or partner. Follow the quote at its address, or send `Prefer: wait=N`. Problems:
+    `not-offered` if the price book lacks the option, `not-found` for an unknown hash, `malformed-upload`,
+    `model-too-large`, `slow-upload`, `key-reused` for an Idempotency-Key sent with another body.
+    """
+    started_at = time.monotonic()
+    quote_request, model = await _read(request, database, models, caller)
+    check_order_request(quote_request.process, quote_request.material, quote_request.finish, quote_request.quantity)
 
-    same = [model.sha256.encode(), wanted.model_dump_json().encode()]
-    accepted = await create_once(database(request), key, who.id, request, same, work)
-    await state(request, "desk").tell([WORK])
-    wait_s = min(_LONGEST_WAIT_S, _preferred_wait(prefer)) - (time.monotonic() - began)
+    async def create(connection: Connection) -> Created:
+        quote_id = new_id()
+        await service.request_quote(connection, quote_id, caller.id, model.sha256, quote_request)
+        body = AcceptedQuote(quote_id=quote_id, status=QuoteStatus.QUEUED)
+        return Created(HTTPStatus.ACCEPTED, body, {"Location": f"/pricing/quotes/{quote_id}"})
+
+    body = [model.sha256.encode(), quote_request.model_dump_json().encode()]
+    accepted = await create_once(database, key, caller.id, request, body, create)
+    await publisher.tell([WORK])
+    wait_s = min(_MAX_WAIT_S, _preferred_wait_s(prefer)) - (time.monotonic() - started_at)
     if wait_s <= 0:
         return accepted
-    quote = await _done(request, Accepted.model_validate_json(bytes(accepted.body)).quote_id, wait_s)
+    quote_id = AcceptedQuote.model_validate_json(bytes(accepted.body)).quote_id
+    quote = await service.wait_finished(database, listener, quote_id, wait_s)
     if quote is None:
         return accepted
-    applied = f"wait={_preferred_wait(prefer):g}"
-    return json_response(_to_body(quote), preference_applied=applied, location=f"/pricing/quotes/{quote.id}")
+    applied = f"wait={_preferred_wait_s(prefer):g}"
+    return json_response(service.to_body(quote), preference_applied=applied, location=f"/pricing/quotes/{quote.id}")
 
 
-@routes.get("/quotes", response_model=Page[QuoteBody])
-async def quotes(request: Request, asked: PageParams, who: Caller) -> Response:
-    """One's own quotes, newest first."""
+@routes.get(
+    "/quotes",
+    summary="List the caller's quotes",
+    response_description="A page of quotes",
+    response_model=Page[QuoteBody],
+)
+async def list_quotes(page: PageParams, caller: Caller) -> Response:
+    """Return the quotes that the caller requested, newest first. Requires the role pricing-client or partner."""
     return await page_response(
-        request,
-        f"quotes {who.id}",
-        asked,
-        lambda connection, place, limit: repository.of_owner(connection, who.id, place, limit),
-        lambda quote: _to_body(quote).model_dump_json(),
+        page,
+        f"quotes {caller.id}",
+        lambda connection, position, limit: repository.of_owner(connection, caller.id, position, limit),
+        lambda quote: service.to_body(quote).model_dump_json(),
     )
 
 
-@routes.get("/quotes/{quote_id}", response_model=QuoteBody)
-async def quote(request: Request, quote_id: UUID, who: Caller) -> Response:
-    """How far a quote is, and the quote itself when it is done."""
-    return json_response(_to_body(await _mine(request, quote_id, who)))
+@routes.get(
+    "/quotes/{quote_id}",
+    summary="Get one quote",
+    response_description="The quote and its progress",
+    response_model=QuoteBody,
+)
+async def get_quote(database: ServiceDatabase, quote_id: UUID, caller: Caller) -> Response:
+    """Return a quote with its progress and the bounds of its price while it runs, and its lines when it is done.
+
+    Requires the quote's owner. Problems: `not-found`, also for a quote of another client.
+    """
+    return json_response(service.to_body(await service.get_owned(database, quote_id, caller)))
 
 
 @routes.get(
     "/quotes/{quote_id}/events",
+    summary="Follow a quote",
     response_class=EventStream,
-    responses={**sse.documented(QuoteBody), 204: {"description": "The quote is over, and that was told"}},
+    responses={
+        **sse.documented(QuoteBody, "Server-sent events of type `quote`, one for each change"),
+        204: {"description": "The quote is finished and its last event was received: stop reconnecting"},
+    },
 )
-async def events(request: Request, quote_id: UUID, who: Caller, after: LastEventId = None) -> Response:
-    """The same as it changes, until it is over; who comes again is told how it is now."""
-    found = await _mine(request, quote_id, who)
-    if found.status in _OVER and after == _TOLD_ITS_END:
-        return Response(status_code=HTTPStatus.NO_CONTENT)  # a browser comes again after any other end
-    return EventStream(_changes(request, quote_id))
+async def follow_quote(
+    database: ServiceDatabase, listener: ChangeListener, quote_id: UUID, caller: Caller, after: LastEventId = None
+) -> Response:
+    """Stream a quote as server-sent events, one for each change, beginning with its current state, until it finishes.
+
+    Requires the quote's owner. A client that reconnects gets the current state first. Problems: `not-found`.
+    """
+    quote = await service.get_owned(database, quote_id, caller)
+    if quote.status in service.FINISHED and after == service.FINISHED_EVENT_ID:
+        return Response(status_code=HTTPStatus.NO_CONTENT)  # a browser would reconnect after any other status
+    return EventStream(service.stream(database, listener, quote_id))
 
 
-@routes.delete("/quotes/{quote_id}", response_model=QuoteBody)
-async def withdraw(request: Request, quote_id: UUID, who: Caller) -> Response:
-    """Cancel it; an equal one that others wait for goes on."""
-    await _mine(request, quote_id, who)
-    async with database(request).transaction() as connection:
-        ended = await repository.finish(connection, quote_id, QuoteStatus.CANCELLED)
-        if ended is not None:
-            await outbox.append(connection, cancelled().event(ended))
-    if ended is None:
-        ended = await _mine(request, quote_id, who)
-        if ended.status is not QuoteStatus.CANCELLED:
-            raise Problem(HTTPStatus.CONFLICT, "over", f"the quote is {ended.status}: there is nothing to cancel")
-    await state(request, "desk").tell([WORK])
-    return json_response(_to_body(ended))
+@routes.delete(
+    "/quotes/{quote_id}",
+    summary="Cancel a quote",
+    response_description="The cancelled quote",
+    response_model=QuoteBody,
+)
+async def cancel_quote(
+    database: ServiceDatabase, publisher: ChangePublisher, quote_id: UUID, caller: Caller
+) -> Response:
+    """Cancel a quote that is queued or running; an equal one of another client continues.
+
+    Requires the quote's owner. Problems: `not-found`, `over` if the quote is finished.
+    """
+    quote = await service.cancel(database, quote_id, caller)
+    await publisher.tell([WORK])
+    return json_response(service.to_body(quote))
 
 
-@routes.get("/materials")
-async def materials() -> JSONResponse:
-    """What the price book offers."""
+@routes.get(
+    "/materials",
+    summary="List processes and materials",
+    response_description="The offer of the price book",
+)
+async def get_materials() -> JSONResponse:
+    """Return the processes, materials and finishes that the price book offers, with their ids. Needs no credentials."""
     return JSONResponse(offered_options())
 
 
-async def _wanted(request: Request, who: Principal) -> tuple[QuoteRequest, Stored]:
+async def _read(
+    request: Request, database: Database, models: ModelStore, caller: Principal
+) -> tuple[QuoteRequest, Stored]:
+    """Return the request and its model, from either kind of body."""
     if not request.headers.get("content-type", "").startswith("application/json"):
-        came = await upload.receive(request, _models(request))
-        return upload.checked(QuoteRequest, came.fields), came.model
+        uploaded = await upload.receive(request, models)
+        return upload.validate_fields(QuoteRequest, uploaded.fields), uploaded.model
     try:
-        again = QuoteRequestByHash.model_validate_json(await request.body())
+        by_hash = QuoteRequestByHash.model_validate_json(await request.body())
     except ValidationError as error:
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from error
-    async with database(request).connection() as connection:
-        known = await repository.has_model(connection, who.id, again.model_sha256)
-    model = await _models(request).find(again.model_sha256) if known else None
-    if model is None:
-        raise not_found("model")
-    return QuoteRequest.model_validate(again.model_dump()), model
+    model = await service.find_uploaded(database, models, caller.id, by_hash.model_sha256)
+    return QuoteRequest.model_validate(by_hash.model_dump()), model
 
 
-def _preferred_wait(prefer: str | None) -> float:
-    found = _PREFER.search(prefer or "")
-    return float(found.group(1)) if found else 0.0
-
-
-async def _done(request: Request, ident: UUID, wait_s: float) -> Quote | None:
-    """The quote when it is over; None where that takes longer than ``wait_s``."""
-    news: Listener = state(request, "news")
-    deadline = time.monotonic() + wait_s
-    with news.subscribe(str(ident)) as subscription:
-        while True:
-            async with database(request).connection() as connection:
-                quote = await repository.get(connection, ident)
-            if quote is not None and quote.status in _OVER:
-                return quote
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return None
-            await subscription.wait(min(left, 1.0 if news.connected else 0.1))
-
-
-async def _changes(request: Request, ident: UUID) -> AsyncIterator[str | None]:
-    news: Listener = state(request, "news")
-    said = ""
-    with news.subscribe(str(ident)) as subscription:
-        patience = KeepAlive(subscription)
-        while True:
-            async with database(request).connection() as connection:
-                quote = await repository.get(connection, ident)
-            if quote is None:
-                return
-            body = _to_body(quote)
-            if body.model_dump_json() != said:
-                said = body.model_dump_json()
-                yield sse.event(_TOLD_ITS_END if quote.status in _OVER else _TOLD_A_CHANGE, "quote", body)
-            if quote.status in _OVER:
-                return
-            if await patience.wait(1.0 if news.connected else 0.1):
-                yield None
-
-
-async def _mine(request: Request, ident: UUID, who: Principal) -> Quote:
-    async with database(request).connection() as connection:
-        found = await repository.get(connection, ident)
-    if found is None or not who.owns(found.owner_id):
-        raise not_found("quote")
-    return found
-
-
-def _to_body(quote: Quote) -> QuoteBody:
-    running = quote.status not in _OVER and quote.interval_low is not None and quote.interval_high is not None
-    between = PriceInterval(low=quote.interval_low, high=quote.interval_high) if running else None  # type: ignore[arg-type]
-    told = quote.model_dump(exclude={"id", "result"})
-    return QuoteBody(quote_id=quote.id, interval=between, quote=quote.result, **told)
-
-
-def _models(request: Request) -> ModelStore:
-    return state(request, "models")  # type: ignore[no-any-return]
+def _preferred_wait_s(prefer: str | None) -> float:
+    match = _PREFER.search(prefer or "")
+    return float(match.group(1)) if match else 0.0
 
 
 async def _open(app: FastAPI, _database: Database, stack: AsyncExitStack) -> None:
     redis = settings().needed("redis_url")
     app.state.models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
-    app.state.desk = Publisher(redis, DESK)
-    stack.push_async_callback(app.state.desk.close)
-    app.state.news = Listener(redis, QUOTES)
-    listening = asyncio.create_task(app.state.news.run(), name="quotes' news")
+    app.state.publisher = Publisher(redis, DESK)
+    stack.push_async_callback(app.state.publisher.close)
+    app.state.listener = Listener(redis, QUOTES)
+    listening = asyncio.create_task(app.state.listener.run(), name="listener of quotes")
     stack.callback(listening.cancel)
 
 
 def build() -> FastAPI:
-    """The application, to be served under ``/pricing``."""
-    return build_service("pricing", [routes], _open, "Quotes for models: for the MES, and for partners.", STREAMS)
+    """Return the application, to be served under ``/pricing``."""
+    return build_service("pricing", [routes], _open, "Quotes for 3D models, for the MES and for partners.", STREAMS)

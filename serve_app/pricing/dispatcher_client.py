@@ -1,4 +1,4 @@
-"""The dispatcher on the cluster, from asyncio: jobs are sent, followed and cancelled without a thread for each."""
+"""An asyncio client of the dispatcher on the cluster: submits, follows and cancels jobs without threads."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from pricing_engine.distributed.jobs import Job, JobOutcome, JobUpdate
 
 
 class FollowedJob(Protocol):
-    """A job that was sent."""
+    """A submitted job."""
 
     async def outcome(self) -> JobOutcome:
-        """How it ends; raises DistributedError where that can't be known now."""
+        """Return the outcome; raises DistributedError if it can't be found out now."""
 
     def updates(self) -> AsyncIterator[JobUpdate]:
-        """How far it is, until it has ended; of several at once, the last."""
+        """Yield progress until the job is finished; of several updates at once, the last."""
 
 
 class DispatcherClient(Protocol):
-    """Where jobs are sent."""
+    """Submits jobs."""
 
     def follow(self, job: Job) -> FollowedJob:
-        """Send a job; sending it again is harmless. Raises ClusterUnreachable."""
+        """Submit a job; submitting it again is harmless. Raises ClusterUnreachable."""
 
     async def cancel(self, job_id: str) -> None:
-        """End a job, if it is under way."""
+        """Cancel a job, if it is unfinished."""
 
     async def unfinished(self) -> list[str]:
-        """The ids of the jobs under way; none where that can't be known now."""
+        """Return the ids of unfinished jobs; none if that can't be found out now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +50,16 @@ class _FollowedRayJob:
             raise ClusterUnreachable(f"the dispatcher does not answer ({type(error).__name__})") from error
 
     async def updates(self) -> AsyncIterator[JobUpdate]:
-        seen = 0
+        sequence = 0
         while True:
             try:
-                news: list[JobUpdate] = await self.dispatcher.watch.remote(self.job.job_id, seen)
+                updates: list[JobUpdate] = await self.dispatcher.watch.remote(self.job.job_id, sequence)
             except RayError:
                 return
-            if not news:
+            if not updates:
                 return
-            yield news[-1]
-            seen = news[-1].sequence
+            yield updates[-1]
+            sequence = updates[-1].sequence
 
 
 class RayDispatcherClient:
@@ -75,19 +75,19 @@ class RayDispatcherClient:
         try:
             await self._dispatcher().cancel.remote(job_id)
         except (RayError, ClusterUnreachable):
-            return  # the dispatcher is gone, and with it the job
+            return  # the job is gone with the dispatcher
 
     async def unfinished(self) -> list[str]:
         """See :class:`DispatcherClient`."""
         try:
-            found: list[str] = await self._dispatcher().unfinished.remote()
+            job_ids: list[str] = await self._dispatcher().unfinished.remote()
         except (RayError, ClusterUnreachable, AttributeError):
-            return []  # a dispatcher that begins anew has no jobs; one of an older version can't say
-        return found
+            return []  # a restarted dispatcher has no jobs; an older version lacks the method
+        return job_ids
 
     @staticmethod
     def _dispatcher() -> Any:
         try:
             return ray.get_actor(DISPATCHER, NAMESPACE)
         except (ValueError, RayError) as error:
-            raise ClusterUnreachable("the cluster has no dispatcher; `facet dispatcher` begins one") from error
+            raise ClusterUnreachable("the cluster has no dispatcher; `facet dispatcher` starts one") from error

@@ -1,4 +1,4 @@
-"""What pricing hears: requests of the shop, by priority; and the desk that works them off."""
+"""Events that pricing handles (requests of the shop, by priority), and the worker that prices the queue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from serve_app.pricing.quote_worker import QuoteWorker
 
 
 async def handle_event(connection: Connection, _event: CloudEvent, data: EventData) -> None:
-    """Put a request into the queue, or take it away."""
+    """Queue a quote, or cancel it."""
     if isinstance(data, QuoteRequested):
         quote = await repository.create(connection, data)
     elif isinstance(data, QuoteWithdrawn):
@@ -33,26 +33,26 @@ async def handle_event(connection: Connection, _event: CloudEvent, data: EventDa
         await outbox.append(connection, cancelled().event(quote))
 
 
-def register_background(work: BackgroundTasks, database: Database, dispatchers: DispatcherClient | None = None) -> None:
-    """Pricing's relay, a consumer for each priority, and the desk; ``dispatchers``: another than the cluster's."""
+def register_background(tasks: BackgroundTasks, database: Database, dispatcher: DispatcherClient | None = None) -> None:
+    """Add pricing's relay, a consumer for each priority, and the worker; ``dispatcher``: by default the cluster's."""
     redis, kafka = settings().needed("redis_url"), settings().needed("kafka_url")
     models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
-    desk = QuoteWorker(database, models, dispatchers or RayDispatcherClient(), Publisher(redis, QUOTES))
+    worker = QuoteWorker(database, models, dispatcher or RayDispatcherClient(), Publisher(redis, QUOTES))
 
     async def after(applied: Sequence[EventData]) -> None:
-        desk.withdraw([data.quote_id for data in applied if isinstance(data, QuoteWithdrawn)])
-        desk.wake()
+        worker.withdraw([data.quote_id for data in applied if isinstance(data, QuoteWithdrawn)])
+        worker.wake()
 
     consumers = [Consumer(f"pricing-{priority}", handle_event, database, kafka, after=after) for priority in Priority]
-    add_messaging(work, "pricing", database, *consumers)
+    add_messaging(tasks, "pricing", database, *consumers)
     listener = Listener(redis, DESK)
-    work.add("pricing listener", listener.run())
-    work.add("pricing bell", _ring(listener, desk))
-    work.add("pricing desk", desk.run())
+    tasks.add("pricing listener", listener.run())
+    tasks.add("pricing wake-up", _wake_on_notification(listener, worker))
+    tasks.add("pricing worker", worker.run())
 
 
-async def _ring(listener: Listener, desk: QuoteWorker) -> None:
-    with listener.subscribe(WORK) as news:
+async def _wake_on_notification(listener: Listener, worker: QuoteWorker) -> None:
+    with listener.subscribe(WORK) as subscription:
         while True:
-            await news.wait()
-            desk.wake()
+            await subscription.wait()
+            worker.wake()

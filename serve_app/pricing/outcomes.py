@@ -1,4 +1,4 @@
-"""How a job's outcome ends a quote: its status, what is kept of it, and the event that tells it."""
+"""The outcome of a job as the outcome of a quote: its status, what is stored, and its event."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from serve_app.kit.settings import settings
 
 @dataclass(frozen=True, slots=True)
 class QuoteOutcome:
-    """``result``: the engine's quote; ``error``: why there is none, with its code first."""
+    """The outcome of a quote. ``result``: the engine's quote; ``error``: code and message if there is none."""
 
     status: QuoteStatus
     result: dict[str, Any] | None = None
@@ -35,33 +35,37 @@ class QuoteOutcome:
     error: str | None = None
     expires_at: datetime | None = None
 
-    def event(self, ended: Quote) -> QuoteEvent:
-        """What the others are told."""
-        about: dict[str, Any] = {"quote_id": ended.id, "order_id": ended.order_id, "owner_id": ended.owner_id}
+    def event(self, finished: Quote) -> QuoteEvent:
+        """Return the event that publishes the outcome."""
+        ids: dict[str, Any] = {
+            "quote_id": finished.id,
+            "order_id": finished.order_id,
+            "owner_id": finished.owner_id,
+        }
         if self.status is QuoteStatus.CANCELLED:
-            return QuoteCancelled(**about)
+            return QuoteCancelled(**ids)
         if self.result is None:
-            return QuoteFailed(**about, error=self.error or "no reason was given")
+            return QuoteFailed(**ids, error=self.error or "no reason was given")
         option = self.result["options"][0]
         reasons = tuple(QuoteReason.model_validate(each) for each in option["reasons"])
         if option["verdict"] == Verdict.REJECTED:
-            return QuoteRejected(**about, reasons=reasons)
+            return QuoteRejected(**ids, reasons=reasons)
         summary = QuoteSummary.model_validate(
-            {**option, "quote_id": ended.id, "expires_at": self.expires_at, "content_id": self.content_id}
+            {**option, "quote_id": finished.id, "expires_at": self.expires_at, "content_id": self.content_id}
         )
         if option["verdict"] == Verdict.REVIEW:
-            return QuoteNeedsReview(**about, quote=summary, reasons=reasons)
-        return QuotePriced(**about, quote=summary)
+            return QuoteNeedsReview(**ids, quote=summary, reasons=reasons)
+        return QuotePriced(**ids, quote=summary)
 
 
-def outcome_of(asked: Quote, outcome: JobOutcome) -> QuoteOutcome:
-    """Price what was measured: arithmetic, some milliseconds, most of them for reading the analysis."""
+def outcome_of(requested: Quote, outcome: JobOutcome) -> QuoteOutcome:
+    """Price the analysis of a job; takes some milliseconds, mostly for parsing the analysis."""
     if outcome.status is JobStatus.CANCELLED:
         return cancelled()
     if outcome.analysis is None:
         return failed(outcome.code, outcome.message)
     analysis = Analysis.from_dict(json.loads(outcome.analysis))
-    request = Request(asked.process, (asked.material,), asked.finish, (asked.quantity,))
+    request = Request(requested.process, (requested.material,), requested.finish, (requested.quantity,))
     priced = quote(analysis, price_book(), request)
     under_review = priced.options[0].verdict == Verdict.REVIEW
     return QuoteOutcome(
@@ -73,10 +77,10 @@ def outcome_of(asked: Quote, outcome: JobOutcome) -> QuoteOutcome:
 
 
 def failed(code: str, message: str) -> QuoteOutcome:
-    """No price could be found."""
+    """Return the outcome of a quote without a price."""
     return QuoteOutcome(QuoteStatus.FAILED, error=f"{code}: {message}")
 
 
 def cancelled() -> QuoteOutcome:
-    """Nobody wants it any more."""
+    """Return the outcome of a cancelled quote."""
     return QuoteOutcome(QuoteStatus.CANCELLED)

@@ -1,8 +1,8 @@
-"""The desk: takes queued quotes to the dispatcher on the cluster, follows them, and writes down how they end.
+"""The worker that submits queued quotes to the dispatcher on the cluster, follows them, and stores their outcomes.
 
-The table of quotes is the queue: what is not over is at hand here or will be taken up, after a restart too. A job is
-submitted under its quote's id, so submitting it again is harmless, and a quote ends once, in the transaction that also
-writes its event.
+The table of quotes is the queue: an unfinished quote is tracked or will be started, also after a restart. A job has the
+id of its quote, so submitting it again is harmless, and a quote finishes once, in the transaction that also writes its
+event.
 """
 
 from __future__ import annotations
@@ -32,103 +32,102 @@ from serve_app.pricing.outcomes import QuoteOutcome, failed, outcome_of
 
 POLL_INTERVAL_S = 0.5
 _RETRY_DELAY_S = 2.0
-_QUICK_S = 0.1
-"""What ends sooner than this is not followed on its way."""
+_WATCH_AFTER_S = 0.1
+"""Progress of jobs that finish sooner is not stored."""
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class QuoteWorker:
-    """Follows every unfinished quote of ``database``; run :meth:`run`, and :meth:`wake` it when there are new ones."""
+    """Follows every unfinished quote of ``database``; :meth:`wake` it when there are new ones."""
 
     database: Database
     models: ModelStore
-    dispatchers: DispatcherClient
-    announcer: Publisher
+    dispatcher: DispatcherClient
+    publisher: Publisher
     _tracked: dict[UUID, asyncio.Task[None]] = field(default_factory=dict, init=False)
-    _withdrawals: set[asyncio.Task[None]] = field(default_factory=set, init=False)
-    _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _cancellations: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
-        """Take up what is queued, for ever; cancel it to end it."""
-        orphans_ended = False
+        """Price the queue until cancelled."""
+        orphans_cancelled = False
         try:
             while True:
-                self._news.clear()
+                self._wake.clear()
                 try:
-                    if not orphans_ended:
-                        await self._end_orphans()
-                        orphans_ended = True
-                    await self._take_up()
+                    if not orphans_cancelled:
+                        await self._cancel_orphans()
+                        orphans_cancelled = True
+                    await self._start_queued()
                 except AWAY as error:
-                    _log.warning("the desk waits for the database", error=str(error))
+                    _log.warning("the quote worker waits for the database", error=str(error))
                 try:
-                    await asyncio.wait_for(self._news.wait(), POLL_INTERVAL_S)
+                    await asyncio.wait_for(self._wake.wait(), POLL_INTERVAL_S)
                 except TimeoutError:
                     continue
         finally:
-            for task in (*self._tracked.values(), *self._withdrawals):
+            for task in (*self._tracked.values(), *self._cancellations):
                 task.cancel()
 
-    async def _end_orphans(self) -> None:
-        """End the jobs of quotes that are over: a desk that was killed may have had no time to do so."""
-        for job_id in await self.dispatchers.unfinished():
+    async def _cancel_orphans(self) -> None:
+        """Cancel the jobs of finished quotes: a worker that was killed may have had no time to do so."""
+        for job_id in await self.dispatcher.unfinished():
             try:
-                ident = UUID(job_id)
+                quote_id = UUID(job_id)
             except ValueError:
                 continue  # not a job of ours
             async with self.database.connection() as connection:
-                quote = await repository.get(connection, ident)
+                quote = await repository.get(connection, quote_id)
             if quote is not None and quote.finished_at is not None:
-                await self.dispatchers.cancel(job_id)
+                await self.dispatcher.cancel(job_id)
 
-    def withdraw(self, quotes: Iterable[UUID]) -> None:
-        """These quotes were cancelled: end their jobs on the cluster at once."""
-        for quote in quotes:
-            following = self._tracked.get(quote)
-            if following is not None:
-                following.cancel()
-                ending = asyncio.create_task(self.dispatchers.cancel(str(quote)), name=f"withdraw {quote}")
-                self._withdrawals.add(ending)
-                ending.add_done_callback(self._withdrawals.discard)
+    def withdraw(self, quote_ids: Iterable[UUID]) -> None:
+        """Cancel the jobs of quotes that were cancelled."""
+        for quote_id in quote_ids:
+            task = self._tracked.get(quote_id)
+            if task is not None:
+                task.cancel()
+                cancellation = asyncio.create_task(self.dispatcher.cancel(str(quote_id)), name=f"cancel {quote_id}")
+                self._cancellations.add(cancellation)
+                cancellation.add_done_callback(self._cancellations.discard)
 
     def wake(self) -> None:
-        """There are new quotes, or some were cancelled."""
-        self._news.set()
+        """Poll the queue now: there are new or cancelled quotes."""
+        self._wake.set()
 
-    async def _take_up(self) -> None:
+    async def _start_queued(self) -> None:
         unfinished: set[UUID] = set()
         async with self.database.connection() as connection:
-            for priority in Priority:  # each its own window: what waits of bulk work never hides express work
+            for priority in Priority:  # a window each: waiting bulk work never hides express work
                 unfinished.update(await repository.unfinished(connection, priority))
-            for ident, task in [each for each in self._tracked.items() if each[0] not in unfinished]:
-                quote = await repository.get(connection, ident)  # meanwhile tasks end and leave ``_at_hand``
+            for quote_id, task in [each for each in self._tracked.items() if each[0] not in unfinished]:
+                quote = await repository.get(connection, quote_id)  # meanwhile tasks finish and leave ``_tracked``
                 if not task.done() and (quote is None or quote.status is QuoteStatus.CANCELLED):
-                    self.withdraw([ident])
-            new = [await repository.get(connection, ident) for ident in sorted(unfinished - self._tracked.keys())]
+                    self.withdraw([quote_id])
+            new = [await repository.get(connection, quote_id) for quote_id in sorted(unfinished - self._tracked.keys())]
         for quote in new:
             if quote is not None and quote.finished_at is None:
-                self._begin(quote)
+                self._start(quote)
 
-    def _begin(self, quote: Quote) -> None:
-        def over(_task: asyncio.Task[None]) -> None:
+    def _start(self, quote: Quote) -> None:
+        def forget(_task: asyncio.Task[None]) -> None:
             del self._tracked[quote.id]
 
         self._tracked[quote.id] = task = asyncio.create_task(self._follow(quote), name=f"quote {quote.id}")
-        task.add_done_callback(over)
+        task.add_done_callback(forget)
 
     async def _follow(self, quote: Quote) -> None:
-        """Bring one quote to its end; one that can't be followed now is taken up again."""
+        """Finish one quote; one that can't be followed now is started again."""
         try:
-            end = await self._end(quote)
-            await self._finish(quote, end)
+            await self._finish(quote, await self._outcome(quote))
         except AWAY as error:
             _log.warning("a quote waits for the database", quote=str(quote.id), error=str(error))
         except Exception:
             _log.exception("a quote could not be followed", quote=str(quote.id))
             await self._finish(quote, failed("internal_error", "the fault is ours and was logged"))
 
-    async def _end(self, quote: Quote) -> QuoteOutcome:
+    async def _outcome(self, quote: Quote) -> QuoteOutcome:
         model = await self.models.find(quote.model_sha256)
         if model is None:
             return failed("model_vanished", "the model is not in the store any more; upload it again")
@@ -143,42 +142,48 @@ class QuoteWorker:
         )
         while True:
             try:
-                outcome = await self._watched(quote, self.dispatchers.follow(job))
+                outcome = await self._run_job(quote, self.dispatcher.follow(job))
             except DistributedError as error:
                 _log.warning("a quote waits for the dispatcher", quote=str(quote.id), error=str(error))
                 await asyncio.sleep(_RETRY_DELAY_S)
                 continue
             return await asyncio.to_thread(outcome_of, quote, outcome)
 
-    async def _watched(self, quote: Quote, following: FollowedJob) -> JobOutcome:
-        """The outcome of the job; meanwhile its progress and price interval are written down."""
-        watching = asyncio.create_task(self._watch(quote, following))
+    async def _run_job(self, quote: Quote, job: FollowedJob) -> JobOutcome:
+        """Return the outcome of the job, and store its progress and price interval meanwhile."""
+        progress = asyncio.create_task(self._store_progress(quote, job))
         try:
-            return await following.outcome()
+            return await job.outcome()
         finally:
-            watching.cancel()
+            progress.cancel()
 
-    async def _watch(self, quote: Quote, following: FollowedJob) -> None:
-        before: Interval | None = None
+    async def _store_progress(self, quote: Quote, job: FollowedJob) -> None:
+        interval: Interval | None = None
         currency = price_book().tables.currency
-        asked = Request(quote.process, (quote.material,), quote.finish, (quote.quantity,))
-        await asyncio.sleep(_QUICK_S)
-        async for update in following.updates():
+        request = Request(quote.process, (quote.material,), quote.finish, (quote.quantity,))
+        await asyncio.sleep(_WATCH_AFTER_S)
+        async for update in job.updates():
             if update.status is not JobStatus.RUNNING:
                 continue
             if update.partial is not None:
-                before = await asyncio.to_thread(price_interval, update.partial, price_book(), asked, before)
-            low, high = (before.low, before.high) if before else (None, None)
+                interval = await asyncio.to_thread(price_interval, update.partial, price_book(), request, interval)
+            low, high = (interval.low, interval.high) if interval else (None, None)
             async with self.database.connection() as connection:
-                told = await repository.progress(connection, quote.id, update.progress, low, high, currency)
-            if told:
-                await self.announcer.tell([str(quote.id)])
+                changed = await repository.progress(connection, quote.id, update.progress, low, high, currency)
+            if changed:
+                await self.publisher.tell([str(quote.id)])
 
-    async def _finish(self, quote: Quote, end: QuoteOutcome) -> None:
+    async def _finish(self, quote: Quote, outcome: QuoteOutcome) -> None:
         async with self.database.transaction() as connection:
-            ended = await repository.finish(
-                connection, quote.id, end.status, end.result, end.content_id, end.error, end.expires_at
+            finished = await repository.finish(
+                connection,
+                quote.id,
+                outcome.status,
+                outcome.result,
+                outcome.content_id,
+                outcome.error,
+                outcome.expires_at,
             )
-            if ended is not None:
-                await outbox.append(connection, end.event(ended))
-        await self.announcer.tell([str(quote.id)])
+            if finished is not None:
+                await outbox.append(connection, outcome.event(finished))
+        await self.publisher.tell([str(quote.id)])

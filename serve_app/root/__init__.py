@@ -1,1 +1,1 @@
-"""What belongs to no service: the documents of all APIs and events, health, and metrics."""
+"""The root address: the API documents of all services, health, and metrics."""

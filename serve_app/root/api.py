@@ -1,4 +1,4 @@
-"""The address itself: `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/asyncapi.json`."""
+"""HTTP API of the root address: `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/asyncapi.json`."""
 
 from __future__ import annotations
 
@@ -22,65 +22,95 @@ from serve_app.kit.settings import settings
 from serve_app.kit.ttl_cache import TtlCache
 from serve_app.root import metrics, openapi
 
-_TIMEOUT_S, _READINESS_S = 3.0, 1.0
+_TIMEOUT_S, _READINESS_TTL_S = 3.0, 1.0
 Services = Mapping[str, tuple[str, FastAPI]]
 
 
 def routes(services: Services, document: Callable[[], dict[str, Any]]) -> APIRouter:
-    """The routes; ``services``: a service's name -> its prefix and application, neither started."""
+    """Return the routes; ``services``: a service's name -> its prefix and application, neither started."""
     router = APIRouter(tags=["operations"])
-    readiness: TtlCache[Readiness] = TtlCache(_READINESS_S)
+    cache: TtlCache[Readiness] = TtlCache(_READINESS_TTL_S)
 
-    async def ask_all() -> Readiness:
+    async def check_all() -> Readiness:
         async with httpx.AsyncClient(timeout=_TIMEOUT_S, base_url=settings().api_url) as client:
-            asked = [_ailment(client, f"{prefix}/readyz") for prefix, _ in services.values()]
-            found = dict(zip(services, await asyncio.gather(*asked), strict=True))
-        return Readiness(ready=not any(found.values()), dependencies=found)
+            checks = [_fault(client, f"{prefix}/readyz") for prefix, _ in services.values()]
+            dependencies = dict(zip(services, await asyncio.gather(*checks), strict=True))
+        return Readiness(ready=not any(dependencies.values()), dependencies=dependencies)
 
-    @router.get("/healthz", response_model=Health)
-    async def alive() -> Health:
-        """Whether the address answers."""
+    @router.get(
+        "/healthz",
+        summary="Check that the address is alive",
+        response_description="The replica that answered",
+        response_model=Health,
+    )
+    async def get_health() -> Health:
+        """Return the replica of the root application that answered, without a look at the services.
+
+        Needs no credentials: use it as a liveness probe.
+        """
         return Health(service="root", pid=os.getpid(), version=PRODUCT_VERSION)
 
-    @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
-    async def ready() -> JSONResponse:
-        """Which services are ready."""
-        body = await readiness.answer("services", ask_all)
+    @router.get(
+        "/readyz",
+        summary="Check that all services are ready",
+        response_description="Every service is ready",
+        response_model=Readiness,
+        responses={503: {"model": Readiness, "description": "A service is not ready; `dependencies` says which"}},
+    )
+    async def get_readiness() -> JSONResponse:
+        """Return the state of every service, as its own `/readyz` reports it; at most a second old.
+
+        Needs no credentials: use it as a readiness probe.
+        """
+        body = await cache.get_or_load("services", check_all)
         return JSONResponse(body.model_dump(), HTTPStatus.OK if body.ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
-    @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-    async def prometheus() -> Response:
-        """Metrics of the whole cluster in Prometheus' format."""
+    @router.get(
+        "/metrics",
+        summary="Get metrics for Prometheus",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}, "description": "Metrics in Prometheus' text format"}},
+    )
+    async def get_metrics() -> Response:
+        """Return the metrics of Facet and of Ray Serve from all nodes of the cluster, in Prometheus' text format.
+
+        A node that does not answer is left out. Needs no credentials.
+        """
         return Response(await metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @router.get("/openapi.json", include_in_schema=False)
-    async def openapi_document() -> JSONResponse:
+    async def get_openapi() -> JSONResponse:
         return JSONResponse(document())
 
-    @router.get("/asyncapi.json")
-    async def asyncapi_document() -> JSONResponse:
-        """What the services say to each other through Kafka."""
+    @router.get(
+        "/asyncapi.json",
+        summary="Get the AsyncAPI document of all events",
+        response_description="The AsyncAPI document",
+    )
+    async def get_asyncapi() -> JSONResponse:
+        """Return the topics and schemas of all events that services publish to Kafka. Needs no credentials."""
         return JSONResponse(asyncapi.document(settings().kafka_url))
 
     return router
 
 
-async def _ailment(client: httpx.AsyncClient, path: str) -> str | None:
+async def _fault(client: httpx.AsyncClient, path: str) -> str | None:
+    """Return what is wrong with a service, None if it is ready."""
     try:
-        answer = await client.get(path)
+        response = await client.get(path)
     except httpx.HTTPError as error:
         return type(error).__name__
-    if answer.status_code == HTTPStatus.OK:
+    if response.status_code == HTTPStatus.OK:
         return None
     try:
-        wrong = [f"{name}: {what}" for name, what in answer.json()["dependencies"].items() if what]
+        faults = [f"{name}: {fault}" for name, fault in response.json()["dependencies"].items() if fault]
     except (ValueError, KeyError):
-        return f"answers {answer.status_code}"
-    return "; ".join(wrong)
+        return f"answers {response.status_code}"
+    return "; ".join(faults)
 
 
 def build(services: Services) -> FastAPI:
-    """The application, to be served under ``/``."""
+    """Return the application, to be served under ``/``."""
     app = FastAPI(
         title="Facet", version=PRODUCT_VERSION, openapi_url=None, docs_url=None, redoc_url=None,
         responses=problems.DOCUMENTED,

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the whole cluster on one page: each node's own page, fetched and put together."""
+"""Prometheus metrics of the whole cluster on one page: the pages of all nodes, merged."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector, CollectorRegistry
 
 _TIMEOUT_S = 3.0
-_OURS = ("ray_facet_", "ray_serve_", "serve_", "facet_")
+_PREFIXES = ("ray_facet_", "ray_serve_", "serve_", "facet_")
 
 
-class _Fetched(Collector):
+class _MergedFamilies(Collector):
     def __init__(self, families: dict[str, Metric]) -> None:
         self._families = families
 
@@ -24,20 +24,20 @@ class _Fetched(Collector):
 
 
 async def page() -> bytes:
-    """The metrics of Facet and of Serve from every living node; a node that does not answer is left out."""
-    pages = [f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics" for node in _alive()]
+    """Return the metrics of Facet and of Serve of every living node; a node that does not answer is left out."""
+    urls = [f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics" for node in _living_nodes()]
     async with httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
-        texts = await asyncio.gather(*(_fetch(client, page) for page in pages))
+        texts = await asyncio.gather(*(_fetch(client, url) for url in urls))
     return await asyncio.to_thread(_merge, texts)
 
 
-def _alive() -> list[dict[str, object]]:
+def _living_nodes() -> list[dict[str, object]]:
     return [node for node in ray.nodes() if node["Alive"] and node.get("MetricsExportPort")]
 
 
-async def _fetch(client: httpx.AsyncClient, page: str) -> str:
+async def _fetch(client: httpx.AsyncClient, url: str) -> str:
     try:
-        return (await client.get(page)).raise_for_status().text
+        return (await client.get(url)).raise_for_status().text
     except httpx.HTTPError:
         return ""
 
@@ -46,10 +46,10 @@ def _merge(texts: list[str]) -> bytes:
     families: dict[str, Metric] = {}
     for text in texts:
         for family in text_string_to_metric_families(text):
-            if family.name.startswith(_OURS):
+            if family.name.startswith(_PREFIXES):
                 families.setdefault(family.name, family).samples.extend(
                     [] if families[family.name] is family else family.samples
                 )
     registry = CollectorRegistry()
-    registry.register(_Fetched(families))
+    registry.register(_MergedFamilies(families))
     return generate_latest(registry)

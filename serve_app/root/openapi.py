@@ -13,7 +13,7 @@ _SCHEMAS = "#/components/schemas/"
 
 
 def build_openapi(services: Mapping[str, tuple[str, FastAPI]]) -> dict[str, Any]:
-    """The document; ``services``: a service's name -> its prefix and application."""
+    """Return the document; ``services``: a service's name -> its prefix and application."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     security: dict[str, Any] = {}
@@ -29,20 +29,20 @@ def build_openapi(services: Mapping[str, tuple[str, FastAPI]]) -> dict[str, Any]
         "info": {
             "title": "Facet",
             "version": PRODUCT_VERSION,
-            "description": "Prices 3D models, and carries each order from upload to shipped.",
+            "description": "Prices 3D models and processes orders from upload to shipment.",
         },
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": security},
     }
 
 
-def _renamed(tree: Any, name: str) -> Any:
-    """``tree`` with references to the service's own schemas, and operation ids that no other service has."""
-    if isinstance(tree, dict):
-        return {key: _value(key, value, name) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [_renamed(each, name) for each in tree]
-    return tree
+def _renamed(node: Any, name: str) -> Any:
+    """Return ``node`` with references to the service's own schemas, and operation ids that no other service has."""
+    if isinstance(node, dict):
+        return {key: _value(key, value, name) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_renamed(each, name) for each in node]
+    return node
 
 
 def _value(key: str, value: Any, name: str) -> Any:

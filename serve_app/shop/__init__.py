@@ -1,1 +1,1 @@
-"""The shop: the catalogue, and orders from their begin until a price is known."""
+"""The shop: the catalogue, and orders until a price is calculated."""

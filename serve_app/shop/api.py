@@ -1,8 +1,7 @@
-"""The shop over HTTP."""
+"""HTTP API of the shop."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from http import HTTPStatus
@@ -20,227 +19,291 @@ from data.kit.ids import new_id
 from data.model_store.store import ModelStore
 from data.shop import products, repository
 from data.shop.products import Product
-from data.shop.repository import HistoryRow, ShopOrderRow
+from data.shop.repository import ShopOrderRow
 from serve_app.kit import upload
-from serve_app.kit.answers import (
-    Created,
-    IdempotencyKey,
-    IfMatchVersion,
-    Page,
-    PageParams,
-    create_once,
-    json_response,
-    page_response,
-)
-from serve_app.kit.app import build_service, database, state
+from serve_app.kit.app import build_service
 from serve_app.kit.authentication import RequireRole
-from serve_app.kit.order_schemas import OrderBody, StepReason, history_of
+from serve_app.kit.dependencies import Models, ServiceDatabase
+from serve_app.kit.idempotency import Created, IdempotencyKey, create_once
+from serve_app.kit.order_schemas import CustomerOrderRequest, OrderBody, StepReason, Text, history_lines
+from serve_app.kit.order_steps import StepRequest
+from serve_app.kit.pagination import Page, PageParams, page_response
 from serve_app.kit.price_book import UNITS, check_order_request
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
+from serve_app.kit.responses import IfMatchVersion, json_response
 from serve_app.kit.settings import settings
-from serve_app.kit.texts import Text
 from serve_app.shop import service
 
 routes = APIRouter(tags=["shop"])
 Customer = Annotated[Principal, Depends(RequireRole(Role.CUSTOMER, Role.PARTNER))]
 Administrator = Annotated[Principal, Depends(RequireRole(Role.ADMIN))]
+_ORDER = "The order; its version is the `ETag`"
+_AFTER = "The order after the step; its version is the `ETag`"
+_PRODUCT = "The product; its version is the `ETag`"
 
 
-class NewOrder(BaseModel):
-    """What somebody wants to have made."""
+class NewOrder(CustomerOrderRequest):
+    """An order to create."""
 
-    process: str = Field(default="casting", max_length=100)
-    material: str = Field(max_length=100)
-    finish: str | None = Field(default=None, max_length=100)
-    quantity: int = Field(default=1, ge=1, le=1_000_000)
-    priority: Literal["standard", "express"] = "standard"
-    product_id: UUID | None = None
+    product_id: UUID | None = Field(default=None, description="The product of the catalogue that the order is based on")
 
 
 class ShopOrder(OrderBody):
-    """An order with what was wished for."""
+    """An order with what was ordered."""
 
-    process: str
-    material: str
-    finish: str | None
-    quantity: int
-    model_sha256: str | None
-    unit: str | None
-    created_at: AwareDatetime
+    process: str = Field(description="Manufacturing process")
+    material: str = Field(description="Material")
+    finish: str | None = Field(description="Finish; null for the default of the process")
+    quantity: int = Field(description="Number of pieces")
+    model_sha256: str | None = Field(description="SHA-256 of the model's file; null until one is uploaded")
+    unit: str | None = Field(description="Unit of the model's coordinates")
+    created_at: AwareDatetime = Field(description="When the order was created")
 
 
-class ListedOrder(BaseModel):
+class OrderSummary(BaseModel):
     """An order in a list."""
 
-    order_id: UUID
-    status: OrderStatus
-    process: str
-    material: str
-    quantity: int
-    priority: str
-    created_at: AwareDatetime
+    order_id: UUID = Field(description="Id of the order")
+    status: OrderStatus = Field(description="Current status")
+    process: str = Field(description="Manufacturing process")
+    material: str = Field(description="Material")
+    quantity: int = Field(description="Number of pieces")
+    priority: str = Field(description="How urgent pricing is")
+    created_at: AwareDatetime = Field(description="When the order was created")
 
 
 class ProductBody(BaseModel):
-    """A product as people see and edit it."""
+    """A product that an administrator edits."""
 
-    name: Text = Field(min_length=1, max_length=200)
-    category: Text = Field(min_length=1, max_length=100)
-    description: Text = Field(max_length=2000)
-    process: str
-    material: str
-    price: Annotated[Money, Field(ge=0)]
-    currency: str = Field(pattern="^[A-Z]{3}$")
-    in_stock: bool
-
-
-class ListedProduct(ProductBody):
-    """A product in the catalogue."""
-
-    product_id: UUID
-    sku: str
+    name: Text = Field(min_length=1, max_length=200, description="Name of the product")
+    category: Text = Field(min_length=1, max_length=100, description="Category, such as `rings`")
+    description: Text = Field(max_length=2000, description="Description for customers")
+    process: str = Field(description="Manufacturing process, an id of the price book")
+    material: str = Field(description="Material, an id of the price book that the process offers")
+    price: Annotated[Money, Field(ge=0)] = Field(description="Price of one piece, a decimal string with cents")
+    currency: str = Field(pattern="^[A-Z]{3}$", description="Currency of the price (ISO 4217)")
+    in_stock: bool = Field(description="Whether the product is in stock")
 
 
-class _Begun(BaseModel):
-    order_id: UUID
-    status: OrderStatus
+class CatalogueProduct(ProductBody):
+    """A product of the catalogue."""
+
+    product_id: UUID = Field(description="Id of the product")
+    sku: str = Field(description="Stock-keeping unit, unique in the catalogue")
 
 
-@routes.get("/products", response_model=Page[ListedProduct])
-async def catalogue(
-    request: Request,
-    asked: PageParams,
-    category: Annotated[str | None, Query(max_length=100)] = None,
-    in_stock: bool | None = None,
-    max_price: Annotated[Decimal | None, Query(ge=0, max_digits=14, decimal_places=2)] = None,
+class CreatedOrder(BaseModel):
+    """An order that was created."""
+
+    order_id: UUID = Field(description="Id of the order")
+    status: OrderStatus = Field(description="Its status, INITIATED")
+
+
+async def _step_request(order_id: UUID, caller: Customer, expected_version: IfMatchVersion) -> StepRequest:
+    return StepRequest(order_id, caller, expected_version)
+
+
+OrderStep = Annotated[StepRequest, Depends(_step_request)]
+
+
+@routes.get(
+    "/products",
+    summary="List products of the catalogue",
+    response_description="A page of products",
+    response_model=Page[CatalogueProduct],
+)
+async def list_products(
+    page: PageParams,
+    category: Annotated[str | None, Query(max_length=100, description="Only products of this category")] = None,
+    in_stock: Annotated[bool | None, Query(description="Only products that are, or are not, in stock")] = None,
+    max_price: Annotated[
+        Decimal | None, Query(ge=0, max_digits=14, decimal_places=2, description="Only products up to this price")
+    ] = None,
 ) -> Response:
-    """Products, newest first."""
-    scope = f"products {category} {in_stock} {max_price}"
+    """Return the products that match every filter, newest first. Needs no credentials."""
     return await page_response(
-        request,
-        scope,
-        asked,
-        lambda connection, place, limit: products.catalogue(connection, place, limit, category, in_stock, max_price),
-        lambda product: _listed_product(product).model_dump_json(),
+        page,
+        f"products {category} {in_stock} {max_price}",
+        lambda connection, position, limit: products.catalogue(
+            connection, position, limit, category, in_stock, max_price
+        ),
+        lambda product: _to_product(product).model_dump_json(),
     )
 
 
-@routes.get("/products/{product_id}", response_model=ListedProduct)
-async def product(request: Request, product_id: UUID) -> Response:
-    """A product; its version is the ETag."""
-    async with database(request).connection() as connection:
-        found = await products.get(connection, product_id)
-    if found is None:
+@routes.get(
+    "/products/{product_id}",
+    summary="Get one product",
+    response_description=_PRODUCT,
+    response_model=CatalogueProduct,
+)
+async def get_product(database: ServiceDatabase, product_id: UUID) -> Response:
+    """Return a product of the catalogue. Needs no credentials. Problems: `not-found`."""
+    async with database.connection() as connection:
+        product = await products.get(connection, product_id)
+    if product is None:
         raise not_found("product")
-    return json_response(_listed_product(found), version=found.version)
+    return json_response(_to_product(product), version=product.version)
 
 
-@routes.put("/products/{product_id}", response_model=ListedProduct)
+@routes.put(
+    "/products/{product_id}",
+    summary="Edit a product",
+    response_description=_PRODUCT,
+    response_model=CatalogueProduct,
+)
 async def edit_product(
-    request: Request, product_id: UUID, edited: ProductBody, seen: IfMatchVersion, _who: Administrator
+    database: ServiceDatabase,
+    product_id: UUID,
+    _caller: Administrator,
+    body: ProductBody,
+    expected_version: IfMatchVersion,
 ) -> Response:
-    """Change a product; with If-Match, unless somebody else has meanwhile."""
-    check_order_request(edited.process, edited.material, None, 1)
-    async with database(request).transaction() as connection:
-        known = await products.get(connection, product_id)
-        if known is None:
-            raise not_found("product")
-        changes = {**edited.model_dump(), "version": known.version if seen is None else seen}
-        saved = await products.edit(connection, known.model_copy(update=changes))
-    return json_response(_listed_product(saved), version=saved.version)
+    """Replace all editable fields of a product.
+
+    Requires the role admin. Send the `ETag` as `If-Match` so that no other change is overwritten. Problems:
+    `not-found`, `not-offered` if the price book lacks the process or material, `stale-version`.
+    """
+    check_order_request(body.process, body.material, None, 1)
+    async with database.transaction() as connection:
+        product = await service.edit_product(connection, product_id, expected_version, body.model_dump())
+    return json_response(_to_product(product), version=product.version)
 
 
-@routes.post("/orders", status_code=HTTPStatus.CREATED, response_model=_Begun)
-async def begin(request: Request, new: NewOrder, who: Customer, key: IdempotencyKey = None) -> Response:
-    """A new order, which needs a model next."""
-    check_order_request(new.process, new.material, new.finish, new.quantity)
-    wish = OrderRequest.model_validate(new.model_dump())
+@routes.post(
+    "/orders",
+    status_code=HTTPStatus.CREATED,
+    summary="Create an order",
+    response_description="The order was created; `Location` is its address",
+    response_model=CreatedOrder,
+)
+async def create_order(
+    request: Request, database: ServiceDatabase, body: NewOrder, caller: Customer, key: IdempotencyKey = None
+) -> Response:
+    """Create an order in INITIATED. Upload its model next, then submit it for pricing.
 
-    async def work(connection: Connection) -> Created:
-        ident = new_id()
-        if new.product_id is not None and await products.get(connection, new.product_id) is None:
-            raise not_found("product")
-        await service.begin(connection, ident, who.id, Role.PARTNER in who.roles, wish)
-        body = _Begun(order_id=ident, status=OrderStatus.INITIATED)
-        return Created(HTTPStatus.CREATED, body, {"Location": f"/shop/orders/{ident}"})
+    Requires the role customer or partner. Problems: `not-offered` if the price book lacks the option (with what is
+    offered instead), `not-found` for an unknown product, `key-reused` for an Idempotency-Key sent with another body.
+    """
+    check_order_request(body.process, body.material, body.finish, body.quantity)
+    order_request = OrderRequest.model_validate(body.model_dump())
 
-    return await create_once(database(request), key, who.id, request, [new.model_dump_json().encode()], work)
+    async def create(connection: Connection) -> Created:
+        order_id = new_id()
+        await service.create_order(connection, order_id, caller.id, Role.PARTNER in caller.roles, order_request)
+        created = CreatedOrder(order_id=order_id, status=OrderStatus.INITIATED)
+        return Created(HTTPStatus.CREATED, created, {"Location": f"/shop/orders/{order_id}"})
+
+    return await create_once(database, key, caller.id, request, [body.model_dump_json().encode()], create)
 
 
-@routes.get("/orders", response_model=Page[ListedOrder])
-async def orders(request: Request, asked: PageParams, who: Customer) -> Response:
-    """One's own orders, newest first."""
+@routes.get(
+    "/orders",
+    summary="List the caller's orders",
+    response_description="A page of orders",
+    response_model=Page[OrderSummary],
+)
+async def list_orders(page: PageParams, caller: Customer) -> Response:
+    """Return the orders that the caller placed, newest first. Requires the role customer or partner."""
     return await page_response(
-        request,
-        f"shop orders {who.id}",
-        asked,
-        lambda connection, place, limit: repository.of_owner(connection, who.id, place, limit),
-        lambda order: ListedOrder(order_id=order.id, **order.model_dump()).model_dump_json(),
+        page,
+        f"shop orders {caller.id}",
+        lambda connection, position, limit: repository.of_owner(connection, caller.id, position, limit),
+        lambda order: OrderSummary(order_id=order.id, **order.model_dump()).model_dump_json(),
     )
 
 
-@routes.get("/orders/{order_id}", response_model=ShopOrder)
-async def order(request: Request, order_id: UUID, who: Customer) -> Response:
-    """An order with its history; its version is the ETag."""
-    async with database(request).connection() as connection:
-        found = await repository.get(connection, order_id)
-        if found is None or not who.owns(found.owner_id):
+@routes.get("/orders/{order_id}", summary="Get one order", response_description=_ORDER, response_model=ShopOrder)
+async def get_order(database: ServiceDatabase, order_id: UUID, caller: Customer) -> Response:
+    """Return an order of the caller with its price and its history.
+
+    Requires the role customer or partner. Send the `ETag` as `If-Match` with a step, so that it fails if the order has
+    changed. Problems: `not-found`, also for an order of another customer.
+    """
+    async with database.connection() as connection:
+        order = await repository.get(connection, order_id)
+        if order is None or not caller.owns(order.owner_id):
             raise not_found("order")
-        history = await repository.history(connection, order_id)
-    return json_response(_to_body(found, history), version=found.version)
+        return await _to_response(connection, order)
 
 
 @routes.put(
     "/orders/{order_id}/model",
+    summary="Upload the model of an order",
+    response_description=_AFTER,
     response_model=ShopOrder,
     openapi_extra=upload.documented(),
     max_body_size=upload.UNBOUNDED,
 )
 async def put_model(
     request: Request,
-    order_id: UUID,
-    who: Customer,
-    seen: IfMatchVersion,
-    unit: Annotated[Literal[UNITS], Query()] = "mm",  # type: ignore[valid-type]
+    database: ServiceDatabase,
+    models: Models,
+    step: OrderStep,
+    unit: Annotated[
+        Literal[UNITS],  # type: ignore[valid-type]
+        Query(description="Unit of the model's coordinates; 3MF, STEP and GLB files have their own"),
+    ] = "mm",
 ) -> Response:
-    """The order's model, in place of any that it had: the file `model` of a multipart body."""
-    async with database(request).connection() as connection:  # nobody uploads a gigabyte to hear a 404
-        known = await repository.get(connection, order_id)
-    if known is None or not who.owns(known.owner_id):
-        raise not_found("order")
-    service.check_upload(known, who)
-    came = await upload.receive(request, state(request, "models"))
-    async with database(request).transaction() as connection:
-        after = await service.put_model(connection, order_id, who, seen, came.model, unit)
-        history = await repository.history(connection, order_id)
-    return json_response(_to_body(after, history), version=after.version)
+    """Set the 3D model of an order, in place of any earlier one; the order becomes FILE_UPLOADED.
+
+    Requires the order's owner and a `multipart/form-data` body with the file `model` (STL, OBJ, OFF, PLY, 3MF, GLB or
+    STEP). Problems: `not-found`, `illegal-step` once the order is submitted, `not-multipart`, `malformed-upload`,
+    `model-too-large`, `slow-upload` for a body that stalls, `stale-version`.
+    """
+    async with database.connection() as connection:  # before a large body is read
+        await service.check_upload(connection, step)
+    uploaded = await upload.receive(request, models)
+    async with database.transaction() as connection:
+        order = await service.put_model(connection, step, uploaded.model, unit)
+        return await _to_response(connection, order)
 
 
-@routes.post("/orders/{order_id}/submit", response_model=ShopOrder)
-async def submit(request: Request, order_id: UUID, who: Customer, seen: IfMatchVersion) -> Response:
-    """Ask for the price."""
-    async with database(request).transaction() as connection:
-        after = await service.submit(connection, order_id, who, seen)
-        history = await repository.history(connection, order_id)
-    return json_response(_to_body(after, history), version=after.version)
+@routes.post(
+    "/orders/{order_id}/submit",
+    summary="Submit an order for pricing",
+    response_description=_AFTER,
+    response_model=ShopOrder,
+)
+async def submit_order(database: ServiceDatabase, step: OrderStep) -> Response:
+    """Request the price of an order with a model; it becomes SUBMITTED, and later PRICE_CALCULATED, REVIEW_REQUIRED,
+    REJECTED or PRICE_FAILED.
+
+    Requires the order's owner, and FILE_UPLOADED, PRICE_FAILED or QUOTE_EXPIRED. Follow the status at
+    `GET /status/orders/{order_id}/events`. Problems: `not-found`, `illegal-step` in another status (with the legal
+    steps), `stale-version`.
+    """
+    async with database.transaction() as connection:
+        order = await service.submit(connection, step)
+        return await _to_response(connection, order)
 
 
-@routes.post("/orders/{order_id}/cancel", response_model=ShopOrder)
-async def cancel(request: Request, order_id: UUID, why: StepReason, who: Customer, seen: IfMatchVersion) -> Response:
-    """Call the order off, as long as nobody has begun to make it."""
-    async with database(request).transaction() as connection:
-        after = await service.cancel(connection, order_id, who, seen, why.reason)
-        history = await repository.history(connection, order_id)
-    return json_response(_to_body(after, history), version=after.version)
+@routes.post(
+    "/orders/{order_id}/cancel",
+    summary="Cancel an order",
+    response_description=_AFTER,
+    response_model=ShopOrder,
+)
+async def cancel_order(database: ServiceDatabase, step: OrderStep, body: StepReason) -> Response:
+    """Cancel an order before its manufacturing starts; it becomes CANCELLED, which is final, and pricing stops.
+
+    Requires the order's owner. Problems: `not-found`, `illegal-step` once manufacturing has started (with the legal
+    steps), `stale-version`.
+    """
+    async with database.transaction() as connection:
+        order = await service.cancel(connection, step, body.reason)
+        return await _to_response(connection, order)
 
 
-def _to_body(order: ShopOrderRow, history: Iterable[HistoryRow]) -> ShopOrder:
-    return ShopOrder(order_id=order.id, history=history_of(history), **order.model_dump())
+async def _to_response(connection: Connection, order: ShopOrderRow) -> Response:
+    history = await repository.history(connection, order.id)
+    body = ShopOrder(order_id=order.id, history=history_lines(history), **order.model_dump())
+    return json_response(body, version=order.version)
 
 
-def _listed_product(found: Product) -> ListedProduct:
-    return ListedProduct(product_id=found.id, **found.model_dump())
+def _to_product(product: Product) -> CatalogueProduct:
+    return CatalogueProduct(product_id=product.id, **product.model_dump())
 
 
 async def _open(app: FastAPI, _database: Database, _stack: AsyncExitStack) -> None:
@@ -248,5 +311,5 @@ async def _open(app: FastAPI, _database: Database, _stack: AsyncExitStack) -> No
 
 
 def build() -> FastAPI:
-    """The application, to be served under ``/shop``."""
-    return build_service("shop", [routes], _open, "The catalogue, and orders until a price is known.")
+    """Return the application, to be served under ``/shop``."""
+    return build_service("shop", [routes], _open, "The catalogue, and orders until a price is calculated.")

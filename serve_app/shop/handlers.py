@@ -1,4 +1,4 @@
-"""What the shop hears: prices, decisions and production of its orders; and the timer for prices that do not come."""
+"""Events that the shop handles (prices, decisions and production), and the timer that fails overdue prices."""
 
 from __future__ import annotations
 
@@ -26,41 +26,41 @@ _TIMER_INTERVAL_S = 5.0
 
 
 async def handle_event(connection: Connection, _event: CloudEvent, data: EventData) -> None:
-    """Take the step that an event of another service means; raises PredecessorMissing where it is early."""
-    ident = order_id_of(data)
-    order = await repository.lock(connection, ident) if ident else None
+    """Apply the step of another service's event; raises PredecessorMissing if an earlier event is missing."""
+    order_id = order_id_of(data)
+    order = await repository.lock(connection, order_id) if order_id else None
     if order is None:
         return
     step = next_step(order.status, order.revision, order.quote_id, data, order.held_from)
     if step is None:
         return
     changes: dict[str, Any] = {"quote": data.quote} if isinstance(data, QuotePriced | QuoteNeedsReview) else {}
-    by, told = actor_and_revision(data)
-    await repository.move(connection, order, step, by, told=told, **changes)
+    by, revision = actor_and_revision(data)
+    await repository.move(connection, order, step, by, told=revision, **changes)
     if isinstance(data, OrderWithdrawn):
         await withdraw_quote(connection, order)
 
 
-async def give_up_waiting(connection: Connection) -> None:
-    """Fail orders whose price is overdue, and withdraw it; a price that was found in the same moment still counts."""
+async def fail_overdue(connection: Connection) -> None:
+    """Fail orders whose price is overdue, and cancel its pricing; a price calculated meanwhile still counts."""
     for order in await repository.overdue(connection, timedelta(seconds=settings().pricing_overdue_s)):
         await repository.move(connection, order, Step.FAIL_PRICE, Actor.TIMER.value, Actor.TIMER, tell=_overdue)
         await withdraw_quote(connection, order)
 
 
 def _overdue(order: ShopOrderRow) -> PricingOverdue:
-    assert order.quote_id is not None  # it was submitted
+    assert order.quote_id is not None  # set when it was submitted
     return PricingOverdue(order_id=order.id, by=Actor.TIMER.value, revision=order.revision, quote_id=order.quote_id)
 
 
-def overdue_timer(bootstrap: str) -> Timer:
-    """The timer of overdue prices: time counts while the broker answers and the shop has handled the quotes it held."""
-    lag = GroupLag(bootstrap, "shop", [QUOTES])
+def overdue_timer(kafka_url: str) -> Timer:
+    """Return the timer of overdue prices; time counts while the broker answers and the shop has handled its quotes."""
+    lag = GroupLag(kafka_url, "shop", [QUOTES])
     return Timer(repository.OVERDUE_TIMER, _TIMER_INTERVAL_S, [lag.keeps_up])
 
 
-def register_background(work: BackgroundTasks, database: Database) -> None:
-    """The shop's relay, consumer and timer."""
-    kafka = settings().needed("kafka_url")
-    add_messaging(work, "shop", database, Consumer("shop", handle_event, database, kafka))
-    work.add("shop timer", overdue_timer(kafka).run(database, give_up_waiting))
+def register_background(tasks: BackgroundTasks, database: Database) -> None:
+    """Add the shop's relay, consumer and timer."""
+    kafka_url = settings().needed("kafka_url")
+    add_messaging(tasks, "shop", database, Consumer("shop", handle_event, database, kafka_url))
+    tasks.add("shop timer", overdue_timer(kafka_url).run(database, fail_overdue))

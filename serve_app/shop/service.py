@@ -1,13 +1,12 @@
-"""What customers do with an order: each step is a status, its event and its line of history in one transaction."""
+"""What customers do with orders: each step is a status, its history row and its event in one statement."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from data.contracts.common import OrderRequest
-from data.contracts.envelope import EventData
 from data.contracts.lifecycle import OrderStatus, Step, advance
 from data.contracts.shop import (
     ModelUploaded,
@@ -21,70 +20,95 @@ from data.kit import clock, outbox
 from data.kit.database import Connection
 from data.kit.ids import new_id_after
 from data.model_store.store import Stored
-from data.shop import repository
+from data.shop import products, repository
+from data.shop.products import Product
 from data.shop.repository import ShopOrderRow
+from serve_app.kit.order_steps import EventOf, StepRequest, lock_order, take_step
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.problems import not_found
 
-_OWNERS = (Role.CUSTOMER, Role.PARTNER)
+OWNER_ROLES = (Role.CUSTOMER, Role.PARTNER)
 
 
-async def begin(connection: Connection, ident: UUID, owner_id: str, partner: bool, wish: OrderRequest) -> None:
-    """A new order."""
-    told: dict[str, Any] = {"order_id": ident, "owner_id": owner_id, "partner": partner, "by": owner_id, "revision": 1}
-    await repository.create(connection, OrderInitiated(**told, **wish.model_dump()))
+async def create_order(
+    connection: Connection, order_id: UUID, owner_id: str, partner: bool, order_request: OrderRequest
+) -> None:
+    """Create an order; raises a 404 for an unknown product."""
+    if order_request.product_id is not None and await products.get(connection, order_request.product_id) is None:
+        raise not_found("product")
+    fields: dict[str, Any] = {"order_id": order_id, "owner_id": owner_id, "partner": partner, "by": owner_id}
+    await repository.create(connection, OrderInitiated(**fields, revision=1, **order_request.model_dump()))
 
 
-def check_upload(order: ShopOrderRow, who: Principal) -> None:
-    """Raise IllegalStep where the order takes no model now."""
-    advance(order.status, Step.UPLOAD, who.acting_as(*_OWNERS))
+async def edit_product(
+    connection: Connection, product_id: UUID, expected_version: int | None, changes: dict[str, Any]
+) -> Product:
+    """Change a product; raises a 404, StaleVersion."""
+    product = await products.get(connection, product_id)
+    if product is None:
+        raise not_found("product")
+    version = product.version if expected_version is None else expected_version
+    return await products.edit(connection, product.model_copy(update={**changes, "version": version}))
 
 
-async def put_model(
-    connection: Connection, ident: UUID, who: Principal, seen: int | None, model: Stored, unit: str
-) -> ShopOrderRow:
-    """The order has this model now; one it had already changes nothing. Raises IllegalStep, StaleVersion, a 404."""
-    order = await _mine(connection, ident, who, seen)
+async def check_upload(connection: Connection, request: StepRequest) -> None:
+    """Raise a 404 or IllegalStep if the order takes no model now, before a large body is read."""
+    order = await repository.get(connection, request.order_id)
+    if order is None or not request.principal.owns(order.owner_id):
+        raise not_found("order")
+    advance(order.status, Step.UPLOAD, request.principal.acting_as(*OWNER_ROLES))
+
+
+async def put_model(connection: Connection, request: StepRequest, model: Stored, unit: str) -> ShopOrderRow:
+    """Set the order's model; the same model again changes nothing. Raises IllegalStep, StaleVersion, a 404."""
+    order = await _get_owned(connection, request)
     if order.status is OrderStatus.FILE_UPLOADED and (order.model_sha256, order.unit) == (model.sha256, unit):
-        return order  # sent again by somebody who got no answer
+        return order  # repeated by a client that got no response
+    return await _take(
+        connection,
+        order,
+        Step.UPLOAD,
+        request.principal,
+        lambda _, fields: ModelUploaded(**fields, unit=unit, model_sha256=model.sha256, bytes=model.bytes),
+        model_sha256=model.sha256,
+        unit=unit,
+    )
 
-    def told(after: ShopOrderRow) -> ModelUploaded:
-        about: dict[str, Any] = {"order_id": ident, "by": who.id, "revision": after.revision, "unit": unit}
-        return ModelUploaded(**about, model_sha256=model.sha256, bytes=model.bytes)
 
-    return await _move(connection, order, Step.UPLOAD, who, told, model_sha256=model.sha256, unit=unit)
-
-
-async def submit(connection: Connection, ident: UUID, who: Principal, seen: int | None) -> ShopOrderRow:
-    """The order wants a price: the request goes to pricing in the topic of its priority."""
-    order = await _mine(connection, ident, who, seen)
-    asked = {name: getattr(order, name) for name in (*OrderRequest.model_fields, "owner_id", "model_sha256", "unit")}
-    # Of two submissions the later one has the greater id: by that, an answer to the earlier one is known as such.
-    asked |= {"order_id": ident, "quote_id": new_id_after(order.quote_id)}
-
-    def told(after: ShopOrderRow) -> OrderSubmitted:
-        return OrderSubmitted(**asked, partner=order.partner, by=who.id, revision=after.revision)
-
-    changes = {"quote_id": asked["quote_id"], "quote": None, "submitted_at": clock.now()}
-    after = await _move(connection, order, Step.SUBMIT, who, told, **changes)
-    await outbox.append(connection, QuoteRequested(**asked))
+async def submit(connection: Connection, request: StepRequest) -> ShopOrderRow:
+    """Submit an order for pricing, in the topic of its priority."""
+    order = await _get_owned(connection, request)
+    shared = {name: getattr(order, name) for name in (*OrderRequest.model_fields, "owner_id", "model_sha256", "unit")}
+    # Of two submissions the later one has the greater id, by which an answer to the earlier one is recognised.
+    quote_id = new_id_after(order.quote_id)
+    after = await _take(
+        connection,
+        order,
+        Step.SUBMIT,
+        request.principal,
+        lambda _, fields: OrderSubmitted.model_validate(
+            {**shared, **fields, "quote_id": quote_id, "partner": order.partner}
+        ),
+        quote_id=quote_id,
+        quote=None,
+        submitted_at=clock.now(),
+    )
+    await outbox.append(connection, QuoteRequested(**shared, order_id=order.id, quote_id=quote_id))
     return after
 
 
-async def cancel(connection: Connection, ident: UUID, who: Principal, seen: int | None, reason: str) -> ShopOrderRow:
-    """The order is off, and pricing stops if it has begun."""
-    order = await _mine(connection, ident, who, seen)
-
-    def told(after: ShopOrderRow) -> OrderCancelled:
-        return OrderCancelled(order_id=ident, by=who.id, revision=after.revision, reason=reason)
-
-    after = await _move(connection, order, Step.CANCEL, who, told)
+async def cancel(connection: Connection, request: StepRequest, reason: str) -> ShopOrderRow:
+    """Cancel an order, and its pricing if that has started."""
+    order = await _get_owned(connection, request)
+    after = await _take(
+        connection, order, Step.CANCEL, request.principal, lambda _, fields: OrderCancelled(**fields, reason=reason)
+    )
     await withdraw_quote(connection, order)
     return after
 
 
 async def withdraw_quote(connection: Connection, order: ShopOrderRow) -> None:
-    """Tell pricing that the price of ``order``, as it was before its last step, is not needed any more.
+    """Cancel the pricing of ``order``, as it was before its last step.
 
     An order whose price failed may still be in work there.
     """
@@ -94,19 +118,17 @@ async def withdraw_quote(connection: Connection, order: ShopOrderRow) -> None:
         )
 
 
-async def _mine(connection: Connection, ident: UUID, who: Principal, seen: int | None) -> ShopOrderRow:
-    order = await repository.lock(connection, ident, seen)
-    if order is None or not who.owns(order.owner_id):
-        raise not_found("order")
-    return order
+async def _get_owned(connection: Connection, request: StepRequest) -> ShopOrderRow:
+    return await lock_order(connection, repository.lock, request, lambda order: request.principal.owns(order.owner_id))
 
 
-async def _move(
+async def _take(
     connection: Connection,
     order: ShopOrderRow,
     step: Step,
-    who: Principal,
-    tell: Callable[[ShopOrderRow], EventData],
+    principal: Principal,
+    event_of: EventOf[ShopOrderRow],
     **changes: Any,
 ) -> ShopOrderRow:
-    return await repository.move(connection, order, step, who.id, who.acting_as(*_OWNERS), tell=tell, **changes)
+    move = partial(repository.move, by=principal.id)
+    return await take_step(connection, move, order, step, principal, OWNER_ROLES, event_of, **changes)

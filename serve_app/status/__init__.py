@@ -1,1 +1,1 @@
-"""Status: where every order is and how it came there, for whoever owns it, as it happens."""
+"""Status: the current status and history of every order, for its owner, as it changes."""

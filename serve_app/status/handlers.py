@@ -1,4 +1,4 @@
-"""What the status service hears: everything about orders; it builds their history and announces what is new."""
+"""Events that the status service handles: all events of orders, from which it builds and publishes their history."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from serve_app.kit.settings import settings
 from serve_app.kit.told import order_id_of
 
 ORDERS = "facet.orders"
-"""The Redis channel: an order has news."""
+"""The Redis channel of ids of orders that have changed."""
 
 
 async def handle_event(connection: Connection, event: CloudEvent, data: EventData) -> None:
     """Apply an event to its order."""
-    ident = order_id_of(data)
-    if ident is not None:
-        await repository.apply(connection, ident, event)
+    order_id = order_id_of(data)
+    if order_id is not None:
+        await repository.apply(connection, order_id, event)
 
 
-def register_background(work: BackgroundTasks, database: Database) -> None:
-    """The consumer of the status service, and what it announces."""
-    announcer = Publisher(settings().needed("redis_url"), ORDERS)
+def register_background(tasks: BackgroundTasks, database: Database) -> None:
+    """Add the consumer of the status service, which publishes the ids of changed orders."""
+    publisher = Publisher(settings().needed("redis_url"), ORDERS)
 
     async def after(applied: Sequence[EventData]) -> None:
-        await announcer.tell(str(ident) for ident in map(order_id_of, applied) if ident)
+        await publisher.tell(str(order_id) for order_id in map(order_id_of, applied) if order_id)
 
     consumer = Consumer("status", handle_event, database, settings().needed("kafka_url"), after=after)
-    add_messaging(work, "status", database, consumer)
+    add_messaging(tasks, "status", database, consumer)

@@ -16,7 +16,7 @@ from data.kit.group_lag import GroupLag
 from data.kit.ids import new_id
 from data.kit.timers import SETTLE_S, Timer
 from data.shop import repository
-from serve_app.shop.handlers import give_up_waiting, overdue_timer
+from serve_app.shop.handlers import fail_overdue, overdue_timer
 from tests.integration.data.running import initiated, run, until
 from tests.integration.data.test_shop import WISH
 from tests.unit.data.examples import SHA
@@ -121,7 +121,7 @@ def test_an_outage_makes_no_price_overdue(shop_url: str, outage_s: int) -> None:
             async def tick(times: int) -> None:
                 for _ in range(times):
                     steady.pass_s(interval_s)
-                    await ticking.tick(database, give_up_waiting)
+                    await ticking.tick(database, fail_overdue)
 
             async def status() -> OrderStatus:
                 async with database.connection() as connection:

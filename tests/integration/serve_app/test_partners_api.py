@@ -24,7 +24,7 @@ from data.kit.ids import new_id
 from data.partners import repository
 from serve_app.kit.principal import Principal, Role
 from serve_app.kit.settings import settings
-from serve_app.partners import api, webhooks
+from serve_app.partners import api, service
 from serve_app.partners.handlers import handle_event
 from serve_app.partners.retry_policy import RetryPolicy
 from serve_app.shop import api as shop_api
@@ -141,7 +141,7 @@ def test_who_calls(within: Callable[[Work], None]) -> None:
                 async def principal(self, _request: object) -> Principal:
                     return Principal("an administrator", frozenset({Role.ADMIN}))
 
-            here.front.partners.state.sign_in = Admin()
+            here.front.partners.state.authenticator = Admin()
             refused = await nobody.get("/v1/webhooks")
             assert (refused.status_code, refused.json()["type"]) == (403, "urn:facet:problem:forbidden")
 
@@ -291,7 +291,7 @@ def test_where_webhooks_may_not_lead(within: Callable[[Work], None], monkeypatch
         for types in ([], ["facet.Nothing.v1"], "all"):
             new = {"url": "https://93.184.215.14/", "types": types}
             assert (await here.a.post("/v1/webhooks", json=new)).json()["type"] == "urn:facet:problem:invalid"
-        monkeypatch.setattr(webhooks, "MOST_WEBHOOKS", 1)
+        monkeypatch.setattr(service, "MAX_WEBHOOKS", 1)
         assert (await here.a.post("/v1/webhooks", json={"url": "https://93.184.215.14/"})).status_code == 409
 
     within(work)

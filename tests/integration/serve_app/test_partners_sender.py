@@ -29,9 +29,10 @@ from data.kit.ids import new_id
 from data.kit.paging import START
 from data.partners import deliveries, repository
 from data.partners.deliveries import Attempt, Delivery, DeliveryState
-from serve_app.partners.bulkhead import SHARE, Bulkheads
+from serve_app.partners import bulkhead
+from serve_app.partners.bulkhead import Bulkheads
 from serve_app.partners.retry_policy import RetryPolicy
-from serve_app.partners.sender import MOST, Sender
+from serve_app.partners.sender import MAX_IN_FLIGHT, Sender
 from serve_app.partners.ssrf_guard import GuardedTransport, Resolve, SsrfGuard, resolve
 from tests.integration.data import conftest
 from tests.integration.data.running import run, until
@@ -98,14 +99,14 @@ class Receiver:
 
 def sender(
     database: Database,
-    backoff: RetryPolicy = FAST,
+    retry_policy: RetryPolicy = FAST,
     timeout_s: float = 25.0,
     resolve: Resolve = resolve,
     private_allowed: bool = True,
     trusted: ssl.SSLContext | bool = True,
 ) -> Sender:
-    transport = GuardedTransport(SsrfGuard(private_allowed, resolve), MOST, trusted)
-    return Sender(database, transport, timeout_s, backoff, Bulkheads(rest_s=0.02), look_every_s=0.02)
+    transport = GuardedTransport(SsrfGuard(private_allowed, resolve), MAX_IN_FLIGHT, trusted)
+    return Sender(database, transport, timeout_s, retry_policy, Bulkheads(open_s=0.02), poll_interval_s=0.02)
 
 
 @asynccontextmanager
@@ -157,10 +158,10 @@ def firsts(heard: Sequence[Heard]) -> dict[str, list[int]]:
     """For each order the numbers in the order in which they came first."""
     found: dict[str, list[int]] = {}
     for each in heard:
-        tree = json.loads(each.body)
-        numbers = found.setdefault(tree["order"], [])
-        if tree["n"] not in numbers:
-            numbers.append(tree["n"])
+        body = json.loads(each.body)
+        numbers = found.setdefault(body["order"], [])
+        if body["n"] not in numbers:
+            numbers.append(body["n"])
     return found
 
 
@@ -243,7 +244,7 @@ def test_what_is_given_up_holds_up_nobody_and_a_replay_is_as_patient_as_the_firs
     async def main() -> None:
         async with Database(migrated("partners")) as database, served(receiver) as at:
             webhook = await hook(database, f"http://{at}/", [new_id()], 2)
-            async with sending(sender(database, RetryPolicy(factor=500.0, tries=3))):
+            async with sending(sender(database, RetryPolicy(factor=500.0, max_attempts=3))):
 
                 async def over() -> bool:
                     states = [each.state for each in await all_of(database, webhook)]
@@ -283,7 +284,9 @@ def test_a_slow_webhook_a_dead_one_and_an_endless_answer_stop_no_other(migrated:
             served(endless) as at_endless,
             served(quick) as at_quick,
         ):
-            orders = [new_id() for _ in range(MOST)]  # in plain order of time, each alone would take all the room
+            orders = [
+                new_id() for _ in range(MAX_IN_FLIGHT)
+            ]  # in plain order of time, each alone would take all the room
             await hook(database, "http://dead.example/", orders, 1)
             await hook(database, f"http://{at_slow}/", orders, 1)
             await hook(database, f"http://{at_endless}/", orders[:30], 1)
@@ -294,8 +297,8 @@ def test_a_slow_webhook_a_dead_one_and_an_endless_answer_stop_no_other(migrated:
                 return time.monotonic() - began
 
     assert run(main()) < timeout_s, "nobody waited for those to be given up"
-    assert len(quick.heard) == MOST
-    assert 0 < len(slow.heard) < 2 * SHARE
+    assert len(quick.heard) == MAX_IN_FLIGHT
+    assert 0 < len(slow.heard) < 2 * bulkhead.MAX_IN_FLIGHT
 
 
 def test_a_webhook_that_does_not_answer_in_time_is_tried_again(migrated: Migrated) -> None:
@@ -312,7 +315,7 @@ def test_a_webhook_that_does_not_answer_in_time_is_tried_again(migrated: Migrate
                 (done,) = await ended(database, webhook)
             return await attempts(database, done.id)
 
-    assert [each.error for each in run(main())] == ["no answer in 0.2 s", None]
+    assert [each.error for each in run(main())] == ["no response within 0.2 s", None]
 
 
 def test_a_suspended_sender_is_not_the_receivers_failure(migrated: Migrated, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,7 +339,7 @@ def test_a_suspended_sender_is_not_the_receivers_failure(migrated: Migrated, mon
     async def main() -> list[Attempt]:
         async with Database(migrated("partners")) as database, served(receiver) as at:
             webhook = await hook(database, f"http://{at}/", [new_id()], 1)
-            async with sending(sender(database, RetryPolicy(tries=1), timeout_s=0.2)):
+            async with sending(sender(database, RetryPolicy(max_attempts=1), timeout_s=0.2)):
                 (done,) = await ended(database, webhook)
             return await attempts(database, done.id)
 
@@ -351,7 +354,7 @@ def test_an_address_that_became_private_is_not_connected_to(migrated: Migrated) 
     async def main() -> list[Attempt]:
         async with Database(migrated("partners")) as database, served(receiver) as at:
             webhook = await hook(database, f"https://localhost:{at.split(':')[1]}/", [new_id()], 1)
-            async with sending(sender(database, RetryPolicy(tries=1), private_allowed=False)):
+            async with sending(sender(database, RetryPolicy(max_attempts=1), private_allowed=False)):
                 (done,) = await ended(database, webhook, DeliveryState.FAILED)
             return await attempts(database, done.id)
 
@@ -424,7 +427,7 @@ def test_over_tls_the_certificate_is_that_of_the_name_and_not_of_the_address(
             port = at.split(":")[1]
             ours = await hook(database, f"https://jeweller.example:{port}/", [new_id()], 1)
             other = await hook(database, f"https://other.example:{port}/", [new_id()], 1)
-            async with sending(sender(database, RetryPolicy(tries=1), resolve=here, trusted=trusted)):
+            async with sending(sender(database, RetryPolicy(max_attempts=1), resolve=here, trusted=trusted)):
                 await ended(database, ours)
                 (done,) = await ended(database, other, DeliveryState.FAILED)
             return await attempts(database, done.id)

@@ -22,15 +22,16 @@ from data.pricing import repository as quotes
 from data.pricing.repository import QuoteStatus
 from data.shop import repository as orders
 from pricing_engine.distributed.jobs import JobOutcome, JobStatus
+from serve_app.kit.order_steps import StepRequest
 from serve_app.kit.principal import Principal, Role
-from serve_app.pricing import quote_worker as desk_module
+from serve_app.pricing import quote_worker as worker_module
 from serve_app.pricing.handlers import handle_event
 from serve_app.pricing.quote_worker import QuoteWorker
 from serve_app.shop import service
-from serve_app.shop.handlers import give_up_waiting
+from serve_app.shop.handlers import fail_overdue
 from tests.integration.data import conftest
 from tests.integration.data.running import initiated, run, set_operating_time, until, while_running
-from tests.integration.serve_app.test_pricing_desk import MODEL, SHA, Jobs, Slow, ask
+from tests.integration.serve_app.test_pricing_quote_worker import MODEL, SHA, Jobs, Slow, ask
 from tests.unit.data import examples
 
 migrated, service_urls, shop_url = conftest.migrated, conftest.service_urls, conftest.shop_url
@@ -139,7 +140,7 @@ def test_requests_and_withdrawals_at_once_leave_nothing_to_price(migrated: Migra
 def test_a_withdrawal_ends_the_job_without_waiting_for_the_next_poll(
     migrated: Migrated, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk_module, "LOOK_EVERY_S", 1e6)
+    monkeypatch.setattr(worker_module, "POLL_INTERVAL_S", 1e6)
     jobs = Jobs()
 
     async def main() -> None:
@@ -148,12 +149,12 @@ def test_a_withdrawal_ends_the_job_without_waiting_for_the_next_poll(
             await incoming.write(MODEL)
             await store.keep(incoming)
         async with Database(migrated("pricing")) as database:
-            desk = QuoteWorker(database, store, jobs, Slow())
+            worker = QuoteWorker(database, store, jobs, Slow())
             gone, stays = [await ask(database, SHA) for _ in range(2)]
 
             async def withdrawing() -> None:
                 await until(lambda: len(jobs.ends) == 2)
-                desk.withdraw([gone, new_id()])
+                worker.withdraw([gone, new_id()])
                 await until(lambda: jobs.cancelled == [str(gone)])
                 jobs.ends[str(stays)].set_result(
                     JobOutcome(str(stays), JobStatus.FAILED, code="deadline", message="slow")
@@ -166,7 +167,7 @@ def test_a_withdrawal_ends_the_job_without_waiting_for_the_next_poll(
 
                 await until(failed)
 
-            await while_running(desk.run(), work=withdrawing())
+            await while_running(worker.run(), work=withdrawing())
 
     run(main())
 
@@ -183,8 +184,8 @@ def test_a_desk_that_starts_ends_the_jobs_of_quotes_that_were_cancelled_without_
                 await take(database, event)
             jobs = Jobs()
             jobs.under_way = [str(over.quote_id), str(waiting.quote_id), "a job of somebody else"]
-            desk = QuoteWorker(database, ModelStore(tmp_path.as_uri(), 1 << 20), jobs, Slow())
-            await while_running(desk.run(), work=until(lambda: bool(jobs.cancelled)))
+            worker = QuoteWorker(database, ModelStore(tmp_path.as_uri(), 1 << 20), jobs, Slow())
+            await while_running(worker.run(), work=until(lambda: bool(jobs.cancelled)))
             assert jobs.cancelled == [str(over.quote_id)]
 
     run(main())
@@ -198,7 +199,7 @@ async def submitted(database: Database) -> UUID:
         order = await orders.lock(connection, ident)
         assert order is not None
         await orders.move(connection, order, Step.UPLOAD, ME.id, model_sha256=examples.SHA, unit="mm")
-        await service.submit(connection, ident, ME, None)
+        await service.submit(connection, StepRequest(ident, ME))
     return ident
 
 
@@ -213,12 +214,12 @@ def test_an_order_whose_price_is_overdue_withdraws_it(shop_url: str) -> None:
         async with Database(shop_url) as database:
             ident = await submitted(database)
             async with database.transaction() as connection:
-                await give_up_waiting(connection)
+                await fail_overdue(connection)
                 assert withdrawals(await sent(connection)) == [], "it has time"
             await set_operating_time(database, orders.OVERDUE_TIMER, 86_400_000)
             for _ in range(2):
                 async with database.transaction() as connection:
-                    await give_up_waiting(connection)
+                    await fail_overdue(connection)
             async with database.connection() as connection:
                 order = await orders.get(connection, ident)
                 assert order is not None
@@ -238,7 +239,7 @@ def test_cancelling_an_order_withdraws_a_price_that_may_still_be_in_work(shop_ur
                 assert order is not None
                 if status is OrderStatus.PRICE_FAILED:
                     await orders.move(connection, order, Step.FAIL_PRICE, "pricing")
-                await service.cancel(connection, ident, ME, None, "no need")
+                await service.cancel(connection, StepRequest(ident, ME), "no need")
                 assert withdrawals(await sent(connection)) == [(EXPRESS, str(order.quote_id))]
 
     run(main())

@@ -1,4 +1,4 @@
-"""A replica works on so many requests at once; health checks pass when all places are taken."""
+"""A replica runs a limited number of requests at once; health checks pass when all slots are taken."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LIMITS = Limits(3, 2)
 
 @dataclass
 class Gate:
-    """An application whose requests and streams go on while the gate is shut; behind Admission."""
+    """An application behind Admission, whose requests and streams run while the gate is shut."""
 
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    begun: list[int] = field(default_factory=list)
+    started: list[int] = field(default_factory=list)
 
     def app(self, root_path: str = "") -> FastAPI:
         app = FastAPI(root_path=root_path)
@@ -34,14 +34,14 @@ class Gate:
 
         @app.get("/rings/{n}")
         async def ring(n: int) -> int:
-            self.begun.append(n)
+            self.started.append(n)
             await self.gate.wait()
             return n
 
         @app.get("/streams/{n}")
         async def stream(n: int) -> StreamingResponse:
             async def texts() -> AsyncIterator[str]:
-                self.begun.append(n)
+                self.started.append(n)
                 await self.gate.wait()
                 yield str(n)
 
@@ -62,40 +62,40 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def idle() -> None:
-    """Return when everything that can go on has."""
+    """Return when every task that can run has run."""
     for _ in range(50):
         await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("kind", ["rings", "streams"])
 @pytest.mark.parametrize("root_path", ["", "/shop"])
-def test_a_health_check_passes_when_all_places_are_taken(kind: str, root_path: str) -> None:
+def test_a_health_check_passes_when_all_slots_are_taken(kind: str, root_path: str) -> None:
     async def main() -> None:
         gate = Gate()
         async with client(gate.app(root_path)) as http:
-            asked = [asyncio.create_task(http.get(f"{root_path}/{kind}/{n}")) for n in range(5)]
+            requests = [asyncio.create_task(http.get(f"{root_path}/{kind}/{n}")) for n in range(5)]
             await idle()
-            assert gate.begun == [0, 1, 2]
+            assert gate.started == [0, 1, 2]
             assert (await http.get(f"{root_path}/healthz")).json() == "well"
             refused = await http.get(f"{root_path}/{kind}/9")
             assert (refused.status_code, refused.headers["content-type"]) == (503, problems.MEDIA_TYPE)
             assert int(refused.headers["retry-after"]) > 0
             gate.gate.set()
-            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
-            assert gate.begun == [0, 1, 2, 3, 4]
+            assert {answer.status_code for answer in await asyncio.gather(*requests)} == {200}
+            assert gate.started == [0, 1, 2, 3, 4]
 
     asyncio.run(main())
 
 
-def test_who_gives_up_waiting_leaves_no_place_taken() -> None:
+def test_a_cancelled_request_frees_its_slot() -> None:
     async def main() -> None:
         gate = Gate()
         async with client(gate.app()) as http:
-            asked = [asyncio.create_task(http.get(f"/rings/{n}")) for n in range(5)]
+            requests = [asyncio.create_task(http.get(f"/rings/{n}")) for n in range(5)]
             await idle()
-            for each in asked:
+            for each in requests:
                 each.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+            await asyncio.gather(*requests, return_exceptions=True)
             gate.gate.set()
             answers = await asyncio.gather(*(http.get(f"/rings/{n}") for n in range(5)))
             assert {answer.status_code for answer in answers} == {200}
@@ -103,7 +103,7 @@ def test_who_gives_up_waiting_leaves_no_place_taken() -> None:
     asyncio.run(main())
 
 
-def test_a_request_that_fails_frees_its_place() -> None:
+def test_a_failed_request_frees_its_slot() -> None:
     async def fails(*_request: object) -> None:
         raise ZeroDivisionError
 
@@ -117,7 +117,7 @@ def test_a_request_that_fails_frees_its_place() -> None:
     asyncio.run(asyncio.wait_for(main(), 60))
 
 
-def test_serve_has_places_for_all_that_an_application_admits_and_for_health_checks() -> None:
+def test_serve_admits_more_requests_than_each_application() -> None:
     applications = {"root": root(), **{name: application(name) for name in PREFIXES}}
     served = {each["name"]: each["deployments"] for each in DOCUMENTS[SERVE]["applications"]}
     assert set(served) == set(applications)

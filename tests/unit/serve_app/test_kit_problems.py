@@ -1,4 +1,4 @@
-"""Errors: each becomes a problem of the right status, and none tells what nobody outside should know."""
+"""Errors: each becomes a problem of the right status, and none discloses internals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def app_that_raises(error: Exception | None = None) -> FastAPI:
     problems.install(app)
 
     @app.post("/rings", max_body_size=200_000)
-    async def make(ring: Ring) -> Ring:
+    async def create(ring: Ring) -> Ring:
         if error is not None:
             raise error
         return ring
@@ -39,12 +39,12 @@ def app_that_raises(error: Exception | None = None) -> FastAPI:
 
 
 def ask(app: FastAPI, method: str = "POST", path: str = "/rings", **body: Any) -> httpx.Response:
-    async def asked() -> httpx.Response:
+    async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.request(method, path, **(body or {"json": {"size": 17}}))
 
-    return asyncio.run(asked())
+    return asyncio.run(send())
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_every_error_is_a_problem(error: Exception, status: int, code: str) -> N
     assert "secret" not in answer.text
 
 
-def test_what_helps_to_go_on_is_told() -> None:
+def test_problems_contain_what_a_client_needs_to_continue() -> None:
     illegal = ask(app_that_raises(IllegalStep(OrderStatus.SHIPPED, Step.CANCEL, [Step.CLOSE])))
     assert (illegal.json()["order_status"], illegal.json()["legal_steps"]) == ("SHIPPED", ["close"])
     assert ask(app_that_raises(StaleVersion(4))).headers["etag"] == '"4"'
@@ -89,7 +89,7 @@ def test_what_helps_to_go_on_is_told() -> None:
     assert int(ask(app_that_raises(StoreUnavailable("full"))).headers["retry-after"]) > 0
 
 
-def test_what_is_wrong_with_a_body_is_named_and_not_repeated() -> None:
+def test_faults_of_a_body_are_named_and_values_not_repeated() -> None:
     answer = ask(app_that_raises(), json={"size": "wide"})
     assert answer.status_code == 422
     (wrong,) = answer.json()["errors"]
@@ -106,19 +106,19 @@ def test_what_is_wrong_with_a_body_is_named_and_not_repeated() -> None:
     ],
     ids=lambda each: repr(each[:12]) if isinstance(each, bytes) else None,
 )  # fmt: skip
-def test_bodies_that_are_no_json_of_ours(body: bytes, status: int) -> None:
+def test_invalid_json_bodies(body: bytes, status: int) -> None:
     answer = ask(app_that_raises(), content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.headers["content-type"]) == (status, MEDIA_TYPE), answer.text
 
 
-@pytest.mark.parametrize("said", [True, False])
-def test_a_body_that_is_too_large(said: bool) -> None:
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_body_that_is_too_large(declared: bool) -> None:
     async def in_blocks() -> AsyncIterator[bytes]:
         for _ in range(30):
             yield b" " * 10_000
 
     app = app_that_raises()
-    answer = ask(app, content=b" " * 300_000 if said else in_blocks(), headers={"Content-Type": "application/json"})
+    answer = ask(app, content=b" " * 300_000 if declared else in_blocks(), headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.headers["content-type"]) == (413, MEDIA_TYPE)
     assert (answer.json()["type"], answer.json()["status"]) == (TYPE_PREFIX + "body-too-large", 413)
     assert int(answer.headers["content-length"]) == len(answer.content)
@@ -131,7 +131,7 @@ def test_the_frameworks_own_errors(method: str, path: str, status: int) -> None:
     assert (answer.status_code, answer.headers["content-type"], answer.json()["status"]) == (status, MEDIA_TYPE, status)
 
 
-def test_the_document_says_so() -> None:
+def test_problems_are_documented() -> None:
     document = app_that_raises().openapi()
     answers = document["paths"]["/rings"]["post"]["responses"]
     assert set(answers) == {"200", "4XX", "5XX"}

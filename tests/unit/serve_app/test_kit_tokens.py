@@ -1,4 +1,4 @@
-"""Tokens: what the issuer signs is read as it was meant, and nothing else is believed."""
+"""Tokens: those that the issuer signed are accepted, and nothing else is."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def signed(key: OKPKey = KEY, kid: str | None = None, **changes: Any) -> str:
     return jwt.encode({"alg": "Ed25519", "kid": kid or key.thumbprint()}, claims, key, algorithms=ALGORITHMS)
 
 
-def coded(tree: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(tree).encode()).rstrip(b"=").decode()
+def coded(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
 def test_what_is_signed_is_read() -> None:
@@ -58,7 +58,7 @@ def test_what_is_signed_is_read() -> None:
     )
 
 
-def test_roles_that_nobody_knows_give_nothing() -> None:
+def test_unknown_roles_are_left_out() -> None:
     assert read(signed(roles=["root", "seller", 7, None])).roles == {Role.SELLER}
     assert read(signed(roles="admin")).roles == frozenset()
     assert read(signed(roles=None)).roles == frozenset()
@@ -96,7 +96,7 @@ def test_clocks_may_differ_by_the_leeway() -> None:
             read(ISSUER.token("ann", [], now + off))
 
 
-def test_a_token_that_was_good_ends_although_it_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cached_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     token = ISSUER.token("ann", [])
     assert read(token).id == "ann"
     later = time.time() + ISSUER.lifetime_s + LEEWAY_S + 1
@@ -106,10 +106,10 @@ def test_a_token_that_was_good_ends_although_it_is_remembered(monkeypatch: pytes
 
 
 def test_signatures_that_are_not_the_issuers(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nothing_new(_self: Verifier) -> None:
+    async def no_fetch(_self: Verifier) -> None:
         return
 
-    monkeypatch.setattr(Verifier, "_fetch", nothing_new)
+    monkeypatch.setattr(Verifier, "_fetch", no_fetch)
     head, claims, signature = signed().split(".")
     stranger = OKPKey.generate_key("Ed25519")
     public = json.dumps(KEY.as_dict(private=False))
@@ -142,13 +142,13 @@ JSON = st.recursive(
 
 @settings(deadline=None)
 @given(st.text() | st.builds(lambda *parts: ".".join(map(coded, parts)), JSON, JSON, JSON))
-def test_no_text_is_more_than_a_bad_token(token: str) -> None:
+def test_any_text_is_a_bad_token(token: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
 
-        async def nothing_new(_self: Verifier) -> None:
+        async def no_fetch(_self: Verifier) -> None:
             return
 
-        patch.setattr(Verifier, "_fetch", nothing_new)
+        patch.setattr(Verifier, "_fetch", no_fetch)
         with pytest.raises(BadToken):
             read(token)
 
@@ -170,26 +170,26 @@ def test_claims_of_any_shape_are_read_or_refused(claims: object) -> None:
 @given(JSON, JSON)
 def test_roles_and_subject_of_any_shape(roles: object, subject: object) -> None:
     try:
-        who = read(signed(roles=roles, sub=subject))
+        principal = read(signed(roles=roles, sub=subject))
     except BadToken:
         return
     named = {name for name in roles if isinstance(name, str)} if isinstance(roles, list) else set()
-    assert who.roles <= named
+    assert principal.roles <= named
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """An issuer's address. ``keys``: what it gives; None while it is away."""
+    """An issuer's address. ``keys``: its response; None while it is down."""
 
     def __init__(self, keys: dict[str, Any] | None) -> None:
-        self.keys, self.asked, self.tried = keys, 0, 0
+        self.keys, self.responses, self.attempts = keys, 0, 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.tried += 1
+        self.attempts += 1
         if self.keys is None:
             raise httpx.ConnectError("away")
         if request.url.path.endswith("/openid-configuration"):
             return httpx.Response(200, json={"jwks_uri": f"{NAME}/jwks.json"})
-        self.asked += 1
+        self.responses += 1
         return httpx.Response(200, json=self.keys)
 
 
@@ -201,22 +201,22 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     return wire
 
 
-def test_keys_are_read_once_and_again_for_a_new_one(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_fetched_once_and_again_for_a_new_one(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     verifier = Verifier(NAME)
     for _ in range(3):
         assert read(ISSUER.token("ann", []), verifier).id == "ann"
-    assert wire.asked == 1
+    assert wire.responses == 1
     new = Issuer(NAME, OKPKey.generate_key("Ed25519"), 60)
     wire.keys = new.public_keys()
-    with pytest.raises(BadToken):  # a moment ago: strangers' key ids must not make us ask for each
+    with pytest.raises(BadToken):  # fetched a moment ago: unknown key ids must not cause a fetch each
         read(new.token("bob", []), verifier)
-    monkeypatch.setattr(tokens, "_FETCH_AGAIN_S", 0.0)
+    monkeypatch.setattr(tokens, "_FETCH_INTERVAL_S", 0.0)
     assert read(new.token("bob", []), verifier).id == "bob"
-    with pytest.raises(BadToken):  # what the old key signed is not remembered
+    with pytest.raises(BadToken):  # tokens of the old key are not cached
         read(ISSUER.token("ann", []), verifier)
 
 
-def test_an_issuer_that_is_away_is_no_bad_token(wire: Wire) -> None:
+def test_an_unreachable_issuer_is_not_a_bad_token(wire: Wire) -> None:
     wire.keys = None
     with pytest.raises(IssuerUnreachable):
         read(ISSUER.token("ann", []), Verifier(NAME))
@@ -261,12 +261,12 @@ def test_a_key_that_was_withdrawn_is_forgotten_though_no_new_one_comes(wire: Wir
         wire.keys = ISSUER.public_keys()
         at[1] += KEYS_MAX_AGE_S - 1
         assert (await verifier.principal(token)).id == "ann"
-        assert wire.asked == 1
+        assert wire.responses == 1
         at[1] += 2
-        await verifier.principal(token)  # nobody waits for the issuer
+        await verifier.principal(token)  # no request waits for the issuer
         assert verifier._refresh_task is not None
         await verifier._refresh_task
-        assert wire.asked == 2
+        assert wire.responses == 2
         with pytest.raises(BadToken):
             await verifier.principal(token)
 
@@ -305,12 +305,12 @@ def test_while_the_issuer_is_away_its_keys_stay_and_it_is_asked_seldom(wire: Wir
             assert (await verifier.principal(token)).id == "ann"
             if verifier._refresh_task is not None:
                 await verifier._refresh_task
-        assert wire.tried <= 2 + 20
+        assert wire.attempts <= 2 + 20
         wire.keys = away
         at[1] += KEYS_MAX_AGE_S
         await verifier.principal(token)
         assert verifier._refresh_task is not None
         await verifier._refresh_task
-        assert wire.asked == 2
+        assert wire.responses == 2
 
     asyncio.run(main())

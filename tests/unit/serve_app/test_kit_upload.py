@@ -1,4 +1,4 @@
-"""Uploads: however a body is cut into blocks, the same file and fields arrive; what is no upload is told so."""
+"""Uploads: the same file and fields arrive however a body is cut into blocks; other bodies are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from serve_app.kit import problems, upload
 from serve_app.kit.settings import ServiceSettings
 
 BOUNDARY = b"----cut-here"
-MOST = 1 << 16
+MAX_BYTES = 1 << 16
 KIND = f"multipart/form-data; boundary={BOUNDARY.decode()}"
 Part = tuple[str, bytes]
 
@@ -41,19 +41,19 @@ SMALL = multipart((MODEL, b"solid"), ('name="material"', b"brass"))
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
-    return ModelStore(tmp_path_factory.mktemp("models").as_uri(), MOST)
+    return ModelStore(tmp_path_factory.mktemp("models").as_uri(), MAX_BYTES)
 
 
 @pytest.fixture(scope="module")
 def send(store: ModelStore) -> Callable[..., httpx.Response]:
-    """Sends blocks to an application that only receives uploads; a block may be the seconds for which nothing comes."""
+    """Sends blocks to an application that only receives uploads; a block may be seconds of silence."""
     app = FastAPI()
     problems.install(app)
 
     @app.put("/model", max_body_size=upload.UNBOUNDED)
     async def put(request: Request) -> dict[str, Any]:
-        came = await upload.receive(request, store)
-        return {"sha256": came.model.sha256, "bytes": came.model.bytes, "fields": came.fields}
+        uploaded = await upload.receive(request, store)
+        return {"sha256": uploaded.model.sha256, "bytes": uploaded.model.bytes, "fields": uploaded.fields}
 
     async def sent(blocks: Sequence[bytes | float], kind: str, headers: dict[str, str]) -> httpx.Response:
         async def content() -> AsyncIterator[bytes]:
@@ -63,7 +63,7 @@ def send(store: ModelStore) -> Callable[..., httpx.Response]:
                 else:
                     await asyncio.sleep(block)
 
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             return await client.put("/model", content=content(), headers={"Content-Type": kind, **headers})
 
     return lambda *blocks, kind=KIND, headers=None: asyncio.run(sent(blocks, kind, headers or {}))
@@ -106,7 +106,7 @@ def test_the_same_file_and_fields_however_it_is_cut(
 
 @settings(max_examples=150, deadline=None)
 @given(end=st.integers(0, len(SMALL) - 5), step=st.integers(1, 40))
-def test_a_body_that_ends_early_is_never_taken(send: Callable[..., httpx.Response], end: int, step: int) -> None:
+def test_a_truncated_body_is_refused(send: Callable[..., httpx.Response], end: int, step: int) -> None:
     body = SMALL[:end]
     refused(send(*(body[at : at + step] for at in range(0, end, step))), 400, "malformed-upload")
 
@@ -125,7 +125,7 @@ def test_any_other_kind_of_body_is_a_415(send: Callable[..., httpx.Response], ki
 
 
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data", "multipart/mixed; boundary=x", ""])
-def test_kinds_that_are_no_forms(send: Callable[..., httpx.Response], kind: str) -> None:
+def test_media_types_that_are_not_forms(send: Callable[..., httpx.Response], kind: str) -> None:
     assert "multipart/form-data" in refused(send(SMALL, kind=kind), 415, "not-multipart")
 
 
@@ -143,33 +143,29 @@ def test_kinds_that_are_no_forms(send: Callable[..., httpx.Response], kind: str)
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
-def test_forms_that_are_not_what_was_asked_for(
-    send: Callable[..., httpx.Response], parts: list[Part], why: str
-) -> None:
+def test_unusable_forms(send: Callable[..., httpx.Response], parts: list[Part], why: str) -> None:
     assert why in refused(send(multipart(*parts)), 400, "malformed-upload")
 
 
-def test_a_model_beyond_the_bound_is_refused_before_it_has_come(send: Callable[..., httpx.Response]) -> None:
+def test_a_model_above_the_limit_is_refused_while_it_arrives(send: Callable[..., httpx.Response]) -> None:
     block = b"x" * 4096
-    took = [part(MODEL, block)[:-2], *[block] * (MOST // 4096 + 1)]
-    # The rest would take an hour: nobody waits for it.
+    took = [part(MODEL, block)[:-2], *[block] * (MAX_BYTES // 4096 + 1)]
+    # The remaining blocks would take an hour.
     refused(send(*took, 3600.0), 413, "model-too-large")
 
 
-def test_a_body_that_says_how_large_it_is_is_refused_at_once(send: Callable[..., httpx.Response]) -> None:
-    size = MOST + (2 << 20)
+def test_a_body_with_too_large_a_content_length_is_refused_at_once(send: Callable[..., httpx.Response]) -> None:
+    size = MAX_BYTES + (2 << 20)
     refused(send(3600.0, headers={"Content-Length": str(size)}), 413, "model-too-large")
 
 
-def test_an_upload_that_stops_coming_is_given_up(
-    send: Callable[..., httpx.Response], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upload, "settings", lambda: ServiceSettings(upload_patience_s=0.1))
+def test_an_upload_that_stalls_is_refused(send: Callable[..., httpx.Response], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "settings", lambda: ServiceSettings(upload_idle_timeout_s=0.1))
     assert send(SMALL[:40], 0.02, SMALL[40:80], 0.02, SMALL[80:]).status_code == 200
     refused(send(SMALL[:40], 3600.0, SMALL[40:]), 408, "slow-upload")
 
 
-def test_nothing_of_what_was_refused_stays(send: Callable[..., httpx.Response], store: ModelStore) -> None:
+def test_nothing_of_a_refused_upload_is_stored(send: Callable[..., httpx.Response], store: ModelStore) -> None:
     folder = Path(store._folder or "")
     before = {path.name for path in folder.iterdir()}
     refused(send(multipart((MODEL, b"never kept"), (MODEL, b"nor this"))), 400, "malformed-upload")
@@ -178,7 +174,7 @@ def test_nothing_of_what_was_refused_stays(send: Callable[..., httpx.Response], 
     assert not [name for name in before if name.endswith((".part", ".kept"))]
 
 
-def test_a_full_disk_is_a_503_that_says_when_to_try_again(
+def test_a_full_disk_is_a_503_with_retry_after(
     send: Callable[..., httpx.Response], store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = Path(store._folder or "")
@@ -197,7 +193,7 @@ def test_a_full_disk_is_a_503_that_says_when_to_try_again(
     assert send(body).status_code == 200
 
 
-def test_a_disconnected_caller_leaves_nothing(store: ModelStore) -> None:
+def test_a_disconnected_client_leaves_nothing(store: ModelStore) -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 

@@ -1,4 +1,4 @@
-"""The desk between the queue of quotes and the dispatcher: it goes on whatever ends in whatever moment."""
+"""The worker between the queue of quotes and the dispatcher: it continues whatever finishes at whatever time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHA = hashlib.sha256(MODEL).hexdigest()
 
 
 class Slow(Publisher):
-    """Takes about as long as the desk takes to look into its queue."""
+    """Takes about as long as the worker takes to poll its queue."""
 
     def __init__(self) -> None:
         super().__init__("redis://127.0.0.1:1", "test")
@@ -84,27 +84,27 @@ async def ended(database: Database, quote: UUID) -> bool:
     return found is not None and found.finished_at is not None
 
 
-def test_quotes_that_end_while_the_desk_looks_do_not_end_the_desk(migrated: Migrated, tmp_path: Path) -> None:
+def test_quotes_that_finish_during_a_poll_do_not_stop_the_worker(migrated: Migrated, tmp_path: Path) -> None:
     async def main() -> None:
         async with Database(migrated("pricing")) as database:
-            desk = QuoteWorker(database, ModelStore(tmp_path.as_uri(), 1 << 20), Jobs(), Slow())
+            worker = QuoteWorker(database, ModelStore(tmp_path.as_uri(), 1 << 20), Jobs(), Slow())
 
             async def quotes() -> None:
                 for _ in range(20):  # of models that are not there: each ends in the same moment as it was taken up
                     asked = [await ask(database, "0" * 64) for _ in range(10)]
 
                     async def all_ended(asked: list[UUID] = asked) -> bool:
-                        desk.wake()
+                        worker.wake()
                         return all([await ended(database, quote) for quote in asked])
 
                     await until(all_ended, every_s=0.0)
 
-            await while_running(desk.run(), work=quotes())
+            await while_running(worker.run(), work=quotes())
 
     run(main())
 
 
-def test_a_quote_that_was_cancelled_takes_its_job_along(migrated: Migrated, tmp_path: Path) -> None:
+def test_the_job_of_a_cancelled_quote_is_cancelled(migrated: Migrated, tmp_path: Path) -> None:
     jobs = Jobs()
 
     async def main() -> None:
@@ -113,20 +113,20 @@ def test_a_quote_that_was_cancelled_takes_its_job_along(migrated: Migrated, tmp_
             await incoming.write(MODEL)
             await store.keep(incoming)
         async with Database(migrated("pricing")) as database:
-            desk = QuoteWorker(database, store, jobs, Slow())
+            worker = QuoteWorker(database, store, jobs, Slow())
 
             async def cancelling() -> None:
                 gone, stays = [await ask(database, SHA) for _ in range(2)]
                 await until(lambda: len(jobs.ends) == 2)
                 async with database.transaction() as connection:
                     await repository.finish(connection, gone, repository.QuoteStatus.CANCELLED)
-                desk.wake()
+                worker.wake()
                 await until(lambda: jobs.cancelled == [str(gone)])
                 failed = JobOutcome(str(stays), JobStatus.FAILED, code="worker_lost", message="as the test wants it")
                 jobs.ends[str(stays)].set_result(failed)
                 await until(lambda: ended(database, stays))
 
-            await while_running(desk.run(), work=cancelling())
+            await while_running(worker.run(), work=cancelling())
 
     run(main())
     assert len(jobs.cancelled) == 1

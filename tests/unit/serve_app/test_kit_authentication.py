@@ -1,4 +1,4 @@
-"""Sign-in: who is recognised, by what, and what they may; partners' keys are asked for rarely."""
+"""Authentication: tokens, API keys and roles; owners of API keys are cached."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class OneKey:
 
 
 def ask(verifier: Any = None, **headers: str | bytes) -> httpx.Response:
-    """Ask a route for sellers and partners."""
+    """Request a route for sellers and partners."""
     app = FastAPI()
     problems.install(app)
     known = Verifier(ISSUER.name, KeySet.import_key_set(ISSUER.public_keys()))  # type: ignore[arg-type]
-    app.state.sign_in = Authenticator(verifier or known, OneKey())
+    app.state.authenticator = Authenticator(verifier or known, OneKey())
 
     @app.get("/")
-    async def route(who: Annotated[Principal, Depends(RequireRole(Role.SELLER, Role.PARTNER))]) -> str:
-        return who.id
+    async def route(caller: Annotated[Principal, Depends(RequireRole(Role.SELLER, Role.PARTNER))]) -> str:
+        return caller.id
 
     async def asked() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             named = {name.replace("_", "-").encode(): value for name, value in headers.items()}
             return await client.get(
                 "/",
@@ -53,12 +53,12 @@ def ask(verifier: Any = None, **headers: str | bytes) -> httpx.Response:
 
 
 @pytest.mark.parametrize("role", [Role.SELLER, Role.ADMIN])
-def test_a_token_with_the_role_opens(role: Role) -> None:
+def test_a_token_with_the_role_is_accepted(role: Role) -> None:
     assert ask(authorization=f"Bearer {ISSUER.token('ann', [role])}").json() == "ann"
     assert ask(authorization=f"bearer {ISSUER.token('ann', [role])}").json() == "ann"
 
 
-def test_a_key_opens_before_a_token() -> None:
+def test_a_key_is_preferred_to_a_token() -> None:
     assert ask(x_api_key="good").json() == "jeweller"
     assert ask(x_api_key="good", authorization="Bearer nonsense").json() == "jeweller"
     assert ask(x_api_key="bad", authorization=f"Bearer {ISSUER.token('ann', [Role.SELLER])}").status_code == 401
@@ -78,14 +78,14 @@ def test_another_role_is_a_403_that_names_the_right_ones(roles: list[Role]) -> N
         {"authorization": "Basic YTpi"}, {"authorization": "Bearer a.b.c"}, {"authorization": b"Bearer \xe9.\xff.x"},
     ],
 )  # fmt: skip
-def test_who_is_not_recognised_is_told_how(headers: dict[str, Any]) -> None:
+def test_an_unauthenticated_request_is_a_401_that_says_how(headers: dict[str, Any]) -> None:
     answer = ask(**headers)
     assert (answer.status_code, answer.json()["type"]) == (401, "urn:facet:problem:unauthorized")
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-def test_an_issuer_that_is_away_is_a_503() -> None:
+def test_an_unreachable_issuer_is_a_503() -> None:
     class Away:
         async def principal(self, _token: str) -> Principal:
             raise IssuerUnreachable("away")
@@ -97,16 +97,16 @@ def test_an_issuer_that_is_away_is_a_503() -> None:
 Answers = Callable[[httpx.Request], httpx.Response]
 
 
-def asking(
+def owners_of(
     answer: Answers, keys: list[str], later_s: float = 0.0, wall_s: float | None = None
 ) -> list[str | int | None]:
-    """Whose ``keys`` are, as the partners' service answers; a problem is its status. Time passes between them.
+    """Return the owners of ``keys`` from the partners' service; a problem is its status. Time passes between them.
 
     ``wall_s``: how much passes by the wall clock, where that is not the same.
     """
 
-    async def asked() -> list[str | int | None]:
-        partners = PartnerKeyClient("http://here")
+    async def look_up() -> list[str | int | None]:
+        partners = PartnerKeyClient("http://test")
         await partners.close()
         partners._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
         found: list[str | int | None] = []
@@ -122,36 +122,36 @@ def asking(
         await partners.close()
         return found
 
-    return asyncio.run(asked())
+    return asyncio.run(look_up())
 
 
 class Partners:
-    """The partners' service: counts how often it is asked."""
+    """The partners' service: counts its requests."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.requests = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked += 1
+        self.requests += 1
         if request.headers["x-api-key"] == "good":
             return httpx.Response(200, json={"partner_id": "jeweller"})
         return httpx.Response(401)
 
 
-def test_an_answer_is_remembered_for_a_while() -> None:
+def test_an_owner_is_cached_for_a_while() -> None:
     service = Partners()
-    assert asking(service, ["good"] * 5) == ["jeweller"] * 5
-    assert service.asked == 1
-    assert asking(service, ["good", "good"], later_s=31) == ["jeweller"] * 2
-    assert service.asked == 3
+    assert owners_of(service, ["good"] * 5) == ["jeweller"] * 5
+    assert service.requests == 1
+    assert owners_of(service, ["good", "good"], later_s=31) == ["jeweller"] * 2
+    assert service.requests == 3
 
 
-def test_an_unknown_key_is_asked_for_again_sooner() -> None:
+def test_an_unknown_key_is_cached_for_a_shorter_time() -> None:
     service = Partners()
-    assert asking(service, ["bad", "bad", "é"], later_s=3) == [None] * 3
-    assert service.asked == 2
-    assert asking(service, ["bad", "bad"], later_s=6) == [None] * 2
-    assert service.asked == 4
+    assert owners_of(service, ["bad", "bad", "é"], later_s=3) == [None] * 3
+    assert service.requests == 2
+    assert owners_of(service, ["bad", "bad"], later_s=6) == [None] * 2
+    assert service.requests == 4
 
 
 @pytest.mark.parametrize(
@@ -161,44 +161,44 @@ def test_an_unknown_key_is_asked_for_again_sooner() -> None:
 )
 def test_a_revoked_key_does_not_outlive_a_suspension_or_a_clock_step(later_s: float, wall_s: float) -> None:
     answers = iter([httpx.Response(200, json={"partner_id": "jeweller"}), httpx.Response(401)])
-    assert asking(lambda _: next(answers), ["good", "good"], later_s, wall_s) == ["jeweller", None]
+    assert owners_of(lambda _: next(answers), ["good", "good"], later_s, wall_s) == ["jeweller", None]
 
 
-def test_an_answer_is_as_old_as_its_question() -> None:
+def test_the_age_of_a_response_counts_from_its_request() -> None:
     at = 0.0
 
     def slow(_request: httpx.Request) -> httpx.Response:
         nonlocal at
-        at += 31.0  # the key may be revoked while the answer is under way
+        at += 31.0  # the key may be revoked meanwhile
         return httpx.Response(200, json={"partner_id": "jeweller"})
 
     async def main() -> None:
-        partners = PartnerKeyClient("http://here")
+        partners = PartnerKeyClient("http://test")
         await partners.close()
         partners._client = httpx.AsyncClient(transport=httpx.MockTransport(slow))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(clock, "instant", lambda: Instant(at, at))
-            for asked in (1, 2):
+            for n in (1, 2):
                 assert await partners.partner_of("good") == "jeweller"
-                assert at == 31.0 * asked
+                assert at == 31.0 * n
 
     asyncio.run(main())
 
 
-def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authentication, "_MOST_KEYS", 3)
+def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authentication, "_MAX_KEYS", 3)
     service = Partners()
-    asking(service, ["1", "2", "3", "4", "4", "1"])
-    assert service.asked == 5
+    owners_of(service, ["1", "2", "3", "4", "4", "1"])
+    assert service.requests == 5
 
 
-def test_a_service_that_is_away_or_at_fault_is_a_503_and_not_remembered() -> None:
+def test_an_unavailable_service_is_a_503_and_not_cached() -> None:
     def away(_request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("away")
 
-    assert asking(away, ["good"]) == [503]
+    assert owners_of(away, ["good"]) == [503]
     states = iter([500, 503, 200])
-    assert asking(lambda _: httpx.Response(next(states), json={"partner_id": "jeweller"}), ["good"] * 3) == [
+    assert owners_of(lambda _: httpx.Response(next(states), json={"partner_id": "jeweller"}), ["good"] * 3) == [
         503, 503, "jeweller",
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Where webhooks may lead: nowhere into our own network, however the address is written or the name answers."""
+"""Webhooks never lead into our own network, however the address is written or the name resolves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PUBLIC = "93.184.215.14"
         "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1",
     ],
 )  # fmt: skip
-def test_of_the_internet(address: str) -> None:
+def test_public_addresses(address: str) -> None:
     assert is_public(address)
 
 
@@ -40,7 +40,7 @@ def test_of_the_internet(address: str) -> None:
         "2001:0:7f00:1::1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1",
     ],
 )  # fmt: skip
-def test_not_of_the_internet(address: str) -> None:
+def test_addresses_that_are_not_public(address: str) -> None:
     assert not is_public(address)
 
 
@@ -59,13 +59,13 @@ def test_this_host_by_any_name(url: str) -> None:
 
 
 class Names:
-    """A resolver that gives one answer after the other, and the last for ever."""
+    """A resolver that returns one answer after the other, and the last for ever."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
-        self.answers, self.asked = list(answers), 0
+        self.answers, self.calls = list(answers), 0
 
     async def __call__(self, host: str, port: int) -> list[str]:
-        self.asked += 1
+        self.calls += 1
         return list(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
 
 
@@ -77,13 +77,13 @@ class Names:
         "https://a.example:65536/", "https://", "", "https://a.example:x/",
     ],
 )  # fmt: skip
-def test_forms_that_are_refused(url: str) -> None:
+def test_urls_that_are_refused(url: str) -> None:
     with pytest.raises(AddressRefused):
         asyncio.run(SsrfGuard(False, Names([PUBLIC])).check(url))
 
 
 @pytest.mark.parametrize("url", ["https://a.example/", "https://a.example:8443/x?y=z", "https://пример.рф/"])
-def test_forms_that_are_taken(url: str) -> None:
+def test_urls_that_are_accepted(url: str) -> None:
     asyncio.run(SsrfGuard(False, Names([PUBLIC])).check(url))
 
 
@@ -98,7 +98,7 @@ def test_a_name_that_is_not_there_is_refused() -> None:
     async def nobody(host: str, port: int) -> list[str]:
         raise OSError("no such name")
 
-    with pytest.raises(AddressRefused, match=r"a\.example can't be found"):
+    with pytest.raises(AddressRefused, match=r"a\.example can't be resolved"):
         asyncio.run(SsrfGuard(False, nobody).check("https://a.example/"))
 
 
@@ -107,7 +107,7 @@ def test_private_addresses_and_plain_http_where_they_are_allowed() -> None:
 
 
 class Inner(httpx.AsyncBaseTransport):
-    """Says where it was sent, instead of going there; ``dead`` addresses can't be reached."""
+    """Records requests instead of sending them; ``dead`` addresses can't be reached."""
 
     def __init__(self, dead: Sequence[str] = ()) -> None:
         self.dead, self.requests = dead, list[httpx.Request]()
@@ -129,11 +129,11 @@ def sent(guard: SsrfGuard, inner: Inner, url: str = "https://a.example:8443/hook
     return asyncio.run(main())
 
 
-def test_the_connection_goes_to_the_address_that_was_judged_and_keeps_the_name() -> None:
+def test_the_connection_goes_to_the_address_that_was_checked_and_keeps_the_name() -> None:
     names, inner = Names([PUBLIC], ["127.0.0.1"]), Inner()
     sent(SsrfGuard(False, names), inner)
     (request,) = inner.requests
-    assert names.asked == 1, "no second look-up, which could answer otherwise"
+    assert names.calls == 1, "no second resolution, which could have another result"
     assert str(request.url) == f"https://{PUBLIC}:8443/hook?x=1"
     assert request.headers["host"] == "a.example:8443"
     assert request.extensions["sni_hostname"] == "a.example"

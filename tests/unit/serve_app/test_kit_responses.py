@@ -1,4 +1,4 @@
-"""Answers: ETags that come back as If-Match, pages that follow each other, POSTs that come twice."""
+"""Responses: ETags and If-Match, pages of lists, and POSTs that are repeated."""
 
 from __future__ import annotations
 
@@ -23,15 +23,9 @@ from data.kit import idempotency
 from data.kit.errors import KeyReused
 from data.kit.paging import Cursors, Position
 from serve_app.kit import problems
-from serve_app.kit.answers import (
-    Created,
-    IdempotencyKey,
-    IfMatchVersion,
-    PageParams,
-    create_once,
-    json_response,
-    page_response,
-)
+from serve_app.kit.idempotency import Created, IdempotencyKey, create_once
+from serve_app.kit.pagination import PageParams, page_response
+from serve_app.kit.responses import IfMatchVersion, json_response
 from serve_app.kit.ttl_cache import TtlCache
 
 CURSORS = Cursors(b"secret")
@@ -52,11 +46,11 @@ ROWS = [Row(UUID(int=n), datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=n)
 
 
 @dataclass
-class Kept:
-    """In place of a database: its transactions, and the table of idempotency keys."""
+class FakeDatabase:
+    """A database with transactions and a table of idempotency keys."""
 
     keys: dict[tuple[str, str], tuple[bytes, dict[str, Any]]] = field(default_factory=dict)
-    made: int = 0
+    created: int = 0
 
     @asynccontextmanager
     async def transaction(self) -> Any:
@@ -67,25 +61,25 @@ class Kept:
     async def once(
         self, _connection: Any, request: idempotency.Request, work: Callable[[], Awaitable[dict[str, Any]]]
     ) -> tuple[dict[str, Any], bool]:
-        known = self.keys.get((request.caller, request.key))
-        if known is None:
+        stored = self.keys.get((request.caller, request.key))
+        if stored is None:
             self.keys[request.caller, request.key] = request.body_sha256, await work()
             return self.keys[request.caller, request.key][1], False
-        if known[0] != request.body_sha256:
+        if stored[0] != request.body_sha256:
             raise KeyReused("another body")
-        return known[1], True
+        return stored[1], True
 
 
 @pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
-    kept = Kept()
-    monkeypatch.setattr(idempotency, "once", kept.once)
-    return kept
+def database(monkeypatch: pytest.MonkeyPatch) -> FakeDatabase:
+    database = FakeDatabase()
+    monkeypatch.setattr(idempotency, "once", database.once)
+    return database
 
 
-def application(kept: Kept) -> FastAPI:
+def application(database: FakeDatabase) -> FastAPI:
     app = FastAPI()
-    app.state.cursors, app.state.database, app.state.lists = CURSORS, kept, TtlCache(0)
+    app.state.cursors, app.state.database, app.state.lists = CURSORS, database, TtlCache(0)
     problems.install(app)
 
     @app.get("/rings/{size}")
@@ -93,37 +87,35 @@ def application(kept: Kept) -> FastAPI:
         return json_response(Ring(size=size), version=3, cache_control="no-store")
 
     @app.put("/rings/{size}")
-    async def seen(size: int, seen: IfMatchVersion) -> dict[str, int | None]:
-        return {"seen": seen}
+    async def edit(size: int, expected_version: IfMatchVersion) -> dict[str, int | None]:
+        return {"expected": expected_version}
 
     @app.get("/rings")
-    async def rings(request: Request, asked: PageParams, kind: str = "all") -> Response:
+    async def rings(page: PageParams, kind: str = "all") -> Response:
         async def fetch(_connection: Any, place: Position, limit: int) -> list[Row]:
             return [row for row in ROWS if (row.created_at, row.id) < (place.created_at, place.id)][: limit + 1]
 
-        return await page_response(
-            request, f"rings {kind}", asked, fetch, lambda row: Ring(size=row.size).model_dump_json()
-        )
+        return await page_response(page, f"rings {kind}", fetch, lambda row: Ring(size=row.size).model_dump_json())
 
     @app.post("/rings")
-    async def make(request: Request, ring: Ring, key: IdempotencyKey = None) -> Response:
-        async def work(_connection: Any) -> Created:
-            kept.made += 1
-            return Created(HTTPStatus.CREATED, Ring(size=kept.made), {"Location": f"/rings/{kept.made}"})
+    async def create(request: Request, ring: Ring, key: IdempotencyKey = None) -> Response:
+        async def create_ring(_connection: Any) -> Created:
+            database.created += 1
+            return Created(HTTPStatus.CREATED, Ring(size=database.created), {"Location": f"/rings/{database.created}"})
 
         body = [ring.model_dump_json().encode()]
-        return await create_once(kept, key, "ann", request, body, work)  # type: ignore[arg-type]
+        return await create_once(database, key, "ann", request, body, create_ring)  # type: ignore[arg-type]
 
     return app
 
 
-def ask(method: str, path: str, kept: Kept | None = None, **rest: Any) -> httpx.Response:
-    async def asked() -> httpx.Response:
-        transport = httpx.ASGITransport(application(kept or Kept()))
-        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-            return await client.request(method, path, **rest)
+def ask(method: str, path: str, database: FakeDatabase | None = None, **options: Any) -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(application(database or FakeDatabase()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, **options)
 
-    return asyncio.run(asked())
+    return asyncio.run(send())
 
 
 def test_a_version_is_the_etag_and_names_become_headers() -> None:
@@ -134,15 +126,15 @@ def test_a_version_is_the_etag_and_names_become_headers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "seen"), [(None, None), ("*", None), (" * ", None), ('"3"', 3), ('W/"3"', 3), (' "0" ', 0)]
+    ("sent", "expected"), [(None, None), ("*", None), (" * ", None), ('"3"', 3), ('W/"3"', 3), (' "0" ', 0)]
 )
-def test_if_match_is_the_version_that_was_seen(sent: str | None, seen: int | None) -> None:
+def test_if_match_is_the_expected_version(sent: str | None, expected: int | None) -> None:
     answer = ask("PUT", "/rings/17", headers={} if sent is None else {"If-Match": sent})
-    assert answer.json() == {"seen": seen}
+    assert answer.json() == {"expected": expected}
 
 
 @pytest.mark.parametrize("sent", ["3", '"three"', '"-3"', '"3', '"3", "4"', '"' + "9" * 10 + '"', "", '"٣"'])
-def test_an_etag_that_is_not_ours_fits_nothing(sent: str) -> None:
+def test_an_invalid_etag_matches_no_version(sent: str) -> None:
     answer = ask("PUT", "/rings/17", headers={"If-Match": sent.encode()})
     assert (answer.status_code, answer.json()["type"]) == (412, "urn:facet:problem:stale-version")
 
@@ -169,27 +161,27 @@ def test_a_page_token_is_for_its_list_alone() -> None:
         assert (answer.status_code, answer.json()["type"]) == (400, "urn:facet:problem:bad-page-token"), token
 
 
-@pytest.mark.parametrize("asked", [{"limit": 0}, {"limit": 201}, {"limit": "many"}, {"after": "x" * 201}])
-def test_pages_have_bounds(asked: dict[str, Any]) -> None:
-    assert ask("GET", "/rings", params=asked).status_code == 422
+@pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 201}, {"limit": "many"}, {"after": "x" * 201}])
+def test_pages_have_bounds(params: dict[str, Any]) -> None:
+    assert ask("GET", "/rings", params=params).status_code == 422
 
 
-def test_a_post_that_comes_twice_is_done_once(kept: Kept) -> None:
-    first = ask("POST", "/rings", kept, json={"size": 17}, headers={"Idempotency-Key": "k"})
-    again = ask("POST", "/rings", kept, json={"size": 17}, headers={"Idempotency-Key": "k"})
-    assert (first.status_code, again.status_code, kept.made) == (201, 201, 1)
+def test_a_repeated_post_returns_the_first_response(database: FakeDatabase) -> None:
+    first = ask("POST", "/rings", database, json={"size": 17}, headers={"Idempotency-Key": "k"})
+    again = ask("POST", "/rings", database, json={"size": 17}, headers={"Idempotency-Key": "k"})
+    assert (first.status_code, again.status_code, database.created) == (201, 201, 1)
     assert (again.content, again.headers["location"]) == (first.content, first.headers["location"])
     assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
-    other = ask("POST", "/rings", kept, json={"size": 18}, headers={"Idempotency-Key": "k"})
+    other = ask("POST", "/rings", database, json={"size": 18}, headers={"Idempotency-Key": "k"})
     assert (other.status_code, other.json()["type"]) == (422, "urn:facet:problem:key-reused")
 
 
-def test_without_a_key_each_post_counts(kept: Kept) -> None:
-    assert [ask("POST", "/rings", kept, json={"size": 17}).json()["size"] for _ in range(2)] == [1, 2]
-    assert kept.keys == {}
+def test_without_a_key_each_post_creates(database: FakeDatabase) -> None:
+    assert [ask("POST", "/rings", database, json={"size": 17}).json()["size"] for _ in range(2)] == [1, 2]
+    assert database.keys == {}
 
 
 @pytest.mark.parametrize("key", ["", "k" * 201])
-def test_keys_have_bounds(kept: Kept, key: str) -> None:
-    answer = ask("POST", "/rings", kept, json={"size": 17}, headers={"Idempotency-Key": key})
-    assert (answer.status_code, kept.made) == (422, 0)
+def test_keys_have_bounds(database: FakeDatabase, key: str) -> None:
+    answer = ask("POST", "/rings", database, json={"size": 17}, headers={"Idempotency-Key": key})
+    assert (answer.status_code, database.created) == (422, 0)

@@ -1,0 +1,76 @@
+"""Trace context: a valid traceparent is continued, anything else starts a new trace."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.kit import trace
+from serve_app.kit.trace_context import TraceContext, valid_traceparent
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+VALID = f"00-{TRACE}-{PARENT}-01"
+FORM = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def traces_of(*values: bytes) -> list[str]:
+    """Return the traces of two events that a request with these headers causes."""
+    app = FastAPI()
+    app.add_middleware(TraceContext)
+
+    @app.get("/")
+    async def events() -> list[str]:
+        return [trace.traceparent(), trace.traceparent()]
+
+    async def send() -> list[str]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            response = await client.get("/", headers=[(b"traceparent", value) for value in values])
+        found: list[str] = response.json()
+        return found
+
+    return asyncio.run(send())
+
+
+@pytest.mark.parametrize(
+    ("value", "continued"),
+    [
+        (VALID, VALID),
+        (f"00-{TRACE}-{PARENT}-00", f"00-{TRACE}-{PARENT}-00"),
+        (f"cc-{TRACE}-{PARENT}-01", VALID),
+        (f"cc-{TRACE}-{PARENT}-01-more", VALID),
+    ],
+)
+def test_a_valid_trace_is_continued(value: str, continued: str) -> None:
+    assert traces_of(value.encode()) == [continued] * 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"", b"x", b"\xe9\xff", VALID.encode() + b"\xe9", VALID.upper().encode(), VALID.encode() + b"-more",
+        f"ff-{TRACE}-{PARENT}-01".encode(), f"00-{'0' * 32}-{PARENT}-01".encode(), f"00-{TRACE}-{'0' * 16}-01".encode(),
+        f"00-{TRACE[:-1]}-{PARENT}-01".encode(), f"00-{TRACE}-{PARENT}".encode(), f"00-{TRACE}-{PARENT}-1".encode(),
+    ],
+)  # fmt: skip
+def test_an_invalid_trace_starts_a_new_one(value: bytes) -> None:
+    first, second = traces_of(value)
+    assert first == second, "events of one request share a trace"
+    assert FORM.fullmatch(first)
+    assert TRACE not in first
+
+
+def test_without_a_trace_or_with_two_a_new_one_starts() -> None:
+    assert FORM.fullmatch(traces_of()[0])
+    assert TRACE not in traces_of(VALID.encode(), VALID.encode())[0]
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_valid_trace_or_none(value: bytes) -> None:
+    found = valid_traceparent([value])
+    assert found is None or FORM.fullmatch(found)
