@@ -16,7 +16,7 @@ from pricing_engine.analysis.slices import Slices
 from pricing_engine.analysis.stages import Findings, RepairedMesh, Solid
 from pricing_engine.analysis.thickness import Percentiles
 from pricing_engine.mesh.load import LoadedModel
-from pricing_engine.mesh.places import MOST_PLACES, as_places, facet_places
+from pricing_engine.mesh.places import MAX_PLACES, as_places, facet_places
 from pricing_engine.mesh.repair import TURNED
 
 
@@ -101,7 +101,7 @@ def _places(found: Findings) -> dict[str, tuple[report.Point, ...]]:
     places = {
         **sound.places,
         "thin_walls": as_places(found.walls.thinnest_mm),
-        "islands": as_places(layers.island_points[:MOST_PLACES] if layers else nothing),
+        "islands": as_places(layers.island_points[:MAX_PLACES] if layers else nothing),
         "trapped_volume": as_places(layers.trapped_points if layers else nothing),
         "self_intersections": crossed,
         "overlapping_shells": crossed or sound.bodies.nested_places,

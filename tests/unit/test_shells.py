@@ -241,7 +241,7 @@ def test_thousands_of_shells_take_n_log_n_steps(monkeypatch: pytest.MonkeyPatch)
     (few, some), (many, more) = counts.items()
     assert more < 1.6 * some * many / few * np.log2(many) / np.log2(few)
     monkeypatch.setattr(nesting, "STEPS_PER_FACET", 0.0)
-    monkeypatch.setattr(nesting, "LEAST_STEPS", 10)
+    monkeypatch.setattr(nesting, "MIN_STEPS", 10)
     _, done, bodies = mend([outer, *balls])
     assert done[UNDECIDED].count == len(balls[::2])
     assert not bodies.complete
