@@ -1,4 +1,4 @@
-"""GLB: what glTF 2.0 and its extensions say about the shape is applied, or refused or reported by name."""
+"""GLB: glTF 2.0 and its extensions are applied, rejected or noted by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HALF_TURN = [0.0, 0.0, 1.0, 0.0]  # about z
 
 
 def accessors_of(content: bytes) -> list:
-    """The accessors that a GLB's description lists."""
+    """Return the accessors of a GLB."""
     length = struct.unpack_from("<I", content, 12)[0]
     return json.loads(content[20 : 20 + length])["accessors"]
 
@@ -40,7 +40,7 @@ def placed(node: dict, more: list = [], tree: dict | None = None, primitive: dic
 
 
 class TestSkins:
-    """x' = sum of weight * joint * inverse bind, the node's own transform aside."""
+    """x' = sum of weight * joint * inverse bind, without the node's own transform."""
 
     def skin(self, weights, joint_nodes, inverse=None, joints=None) -> RawMesh:
         names = np.zeros((8, 4)) if joints is None else joints
@@ -78,7 +78,7 @@ class TestSkins:
             assert mesh.vertices[v] == pytest.approx(expected / weights[v].sum(dtype=float), rel=1e-12)
 
     def test_equal_influences_in_another_order_give_equal_vertices(self):
-        """The same vertex twice, as at a texture's seam, with its joints listed in two orders: it must weld."""
+        """One vertex twice, as at a texture seam, with its joints in two orders, must weld."""
         random = np.random.default_rng(6)
         points = np.repeat(random.normal(size=(40, 3)), 2, axis=0)
         joints, weights = np.tile(np.arange(4), (80, 1)), np.repeat(random.uniform(0, 1, (40, 4)), 2, axis=0)
@@ -193,7 +193,7 @@ class TestInstances:
         with pytest.raises(CorruptModel, match="repeats its parts"):
             self.instances(many, {"TRANSLATION": 2})
         two = [(np.zeros((2, 3), "<f4"), "VEC3"), (np.ones((3, 3), "<f4"), "VEC3")]
-        with pytest.raises(CorruptModel, match="two ways"):
+        with pytest.raises(CorruptModel, match="two counts"):
             self.instances(two, {"TRANSLATION": 2, "SCALE": 3})
 
 
