@@ -6,7 +6,7 @@ removed. All other corners stay, also those within a straight edge: the adjacent
 surface stays closed.
 
 An ear is a corner b with neighbours a and c where the diagonal from c to a lies inside: b is convex, the diagonal
-leaves a and c between their edges (which tells copies of a repeated corner apart), and no other corner lies in the
+leaves a and c between their edges (which distinguishes copies of a repeated corner), and no other corner lies in the
 triangle. Each pass searches with a smaller margin: in the first no corner may lie on or close to the triangle, to
 avoid flat facets; in the last one may lie on its edge, and the ear may be flat. Ear clipping is O(n^2) to O(n^3) for n
 corners, so the work per model is bounded. Beyond the bound, or where a polygon crosses itself, the remainder becomes a

@@ -1,7 +1,7 @@
 """Stream a 3MF model part through expat: which elements count, and the numbers of vertices and triangles.
 
-An element counts where its name, namespace included, and its parent are as the core specification says; content of a
-foreign element is foreign too. O(bytes) time, memory for the arrays alone.
+An element counts where its name, namespace included, and its parent are as in the core specification (chapter 3 and 4);
+content of a foreign element is foreign too. O(bytes) time, memory for the arrays alone.
 """
 
 from __future__ import annotations
