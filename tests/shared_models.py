@@ -1,4 +1,4 @@
-"""Real models with reference values, used when their folder lies beside the checkout; the tests pass without it."""
+"""Real models with reference values, used if their folder is beside the checkout."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ FOLDER = Path(__file__).parents[2] / "shared" / "models"
 
 
 def reference() -> dict[str, dict[str, Any]]:
-    """Model file name -> peers' values; empty where the folder is missing."""
+    """Return peers' values by model file name; empty without the folder."""
     path = FOLDER / "reference.json"
     models: dict[str, dict[str, Any]] = json.loads(path.read_text())["models"] if path.exists() else {}
     return models
 
 
 def broken_reference() -> dict[str, dict[str, Any]]:
-    """The Thingi10K excerpt: file name below ``thingi10k`` -> peers' values; empty where the folder is missing."""
+    """Return peers' values by file name of the Thingi10K excerpt; empty without the folder."""
     path = FOLDER / "thingi10k" / "reference.json"
-    tree: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return tree.get("models", tree)
+    document: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return document.get("models", document)

@@ -17,7 +17,7 @@ from pricing_engine.analysis.settings import Settings
 from pricing_engine.analysis.slices import Slices
 from pricing_engine.analysis.thickness import Percentiles
 from pricing_engine.mesh.load import LoadedModel
-from pricing_engine.mesh.places import MOST_PLACES, as_places, facet_places
+from pricing_engine.mesh.places import MAX_PLACES, as_places, facet_places
 from pricing_engine.mesh.repair import TURNED
 
 
@@ -102,7 +102,7 @@ def _places(found: Findings) -> dict[str, tuple[report.Point, ...]]:
     places = {
         **repaired.places,
         "thin_walls": as_places(found.walls.thinnest_mm),
-        "islands": as_places(layers.island_points[:MOST_PLACES] if layers else empty),
+        "islands": as_places(layers.island_points[:MAX_PLACES] if layers else empty),
         "trapped_volume": as_places(layers.trapped_points if layers else empty),
         "self_intersections": crossed,
         "overlapping_shells": crossed or repaired.bodies.nested_places,

@@ -15,8 +15,8 @@ from pricing_engine.kernels.spatial.bvh import Bvh
 from pricing_engine.kernels.topology.patches import join_vertices
 from pricing_engine.mesh.integrity import Topology
 from pricing_engine.mesh.nesting import Nesting, nest
-from pricing_engine.mesh.places import MOST_PLACES, Places, facet_places, first_members, spread
-from pricing_engine.mesh.shells import CRUMB, Shells, find_shells
+from pricing_engine.mesh.places import MAX_PLACES, Places, evenly_spaced, facet_places, first_members
+from pricing_engine.mesh.shells import MIN_VOLUME_SHARE, Shells, find_shells
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ def relate_bodies(mesh: Mesh, topology: Topology, bvh: Bvh, pairs: Pairs, thread
     if topology.bodies == 1:
         return ONE_BODY
     volumes = np.abs(body_volumes(mesh, topology.facet_body, topology.bodies, threads))
-    if np.count_nonzero(volumes > CRUMB * volumes.max()) <= 1:
+    if np.count_nonzero(volumes > MIN_VOLUME_SHARE * volumes.max()) <= 1:
         return ONE_BODY
-    shells = find_shells(mesh, topology, threads).without_crumbs()
+    shells = find_shells(mesh, topology, threads).without_negligible()
     nesting = nest(mesh, shells, bvh, pairs, threads)
     if nesting is None:
         return Bodies(complete=False)
@@ -55,7 +55,7 @@ def relate_bodies(mesh: Mesh, topology: Topology, bvh: Bvh, pairs: Pairs, thread
     side = None
     if len(nested):
         side = np.where(np.isin(shells.of_facet, nested), shells.side[shells.of_facet], np.int8(0))
-    where = facet_places(mesh, first_members(shells.of_facet, shells.count)[spread(nested)])
+    where = facet_places(mesh, first_members(shells.of_facet, shells.count)[evenly_spaced(nested)])
     return Bodies(True, count, places, longest, len(nested), where, side)
 
 
@@ -86,6 +86,6 @@ def _pieces(mesh: Mesh, shells: Shells, nesting: Nesting) -> tuple[int, Places, 
     _, starts = np.unique(piece[order], return_index=True)
     low, high = np.minimum.reduceat(boxes[order, :3], starts), np.maximum.reduceat(boxes[order, 3:], starts)
     leading = order[starts]
-    leading = leading[np.argsort(-shells.size[leading], kind="stable")][:MOST_PLACES]
+    leading = leading[np.argsort(-shells.size[leading], kind="stable")][:MAX_PLACES]
     places = facet_places(mesh, first_members(shells.of_facet, shells.count)[leading])
     return len(starts), places, float((high - low).max())

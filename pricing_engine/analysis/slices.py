@@ -16,7 +16,7 @@ from pricing_engine.kernels.runtime.budget import log2_of
 from pricing_engine.kernels.runtime.search_counters import record, work_array
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
 from pricing_engine.kernels.solid.boundary import CAP, WHOLE, Boundary
-from pricing_engine.mesh.places import MOST_PLACES
+from pricing_engine.mesh.places import MAX_PLACES
 
 MAX_LAYERS = 200_000
 _GRAIN_VERTICES = 65_536
@@ -238,7 +238,7 @@ def _trapped_places(space: Ints, doubled: Doubles, closed_in: NDArray[np.int64])
     void = -np.bincount(group, doubled[closed_in], len(spaces))
     order = np.lexsort((doubled[closed_in], group))  # contours of voids have a negative area
     largest = closed_in[order[np.searchsorted(group[order], np.arange(len(spaces)))]]
-    return largest[np.argsort(-void, kind="stable")][:MOST_PLACES]
+    return largest[np.argsort(-void, kind="stable")][:MAX_PLACES]
 
 
 def _check_tests(search: str, work: NDArray[np.int64], start: NDArray[np.int64], grain: int, reach: int = 0) -> int:

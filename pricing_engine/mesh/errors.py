@@ -1,43 +1,43 @@
-"""What can go wrong with a model file; the command line turns these into exit code 3 and one line."""
+"""Errors of reading a model file. The command line prints one line and exits with code 3."""
 
 from __future__ import annotations
 
 
 class ModelError(Exception):
-    """The model can't be read. ``str(error)`` says what is wrong and what would mend it, in one line.
+    """The model cannot be read. ``str(error)`` is one line: what is wrong and what to do.
 
-    ``code`` is the same for programs.
+    ``code`` identifies the kind of error for programs.
     """
 
     code = "model_error"
 
 
 class UnreadableFile(ModelError):
-    """The file itself: missing, a directory, no permission, empty, too large."""
+    """The file itself is missing, a directory, not readable, empty or too large."""
 
     code = "unreadable_file"
 
 
 class UnknownFormat(ModelError):
-    """The content is no model format that Facet reads."""
+    """The content is not a model format that Facet reads."""
 
     code = "unknown_format"
 
 
 class CorruptModel(ModelError):
-    """The format is known but the content is broken: truncated, lying counts, indices out of range, bad XML."""
+    """The content is broken: truncated, wrong counts, indices out of range, bad XML."""
 
     code = "corrupt_model"
 
 
 class BadCoordinates(ModelError):
-    """NaN, infinite, or beyond 1e9 mm."""
+    """A coordinate is NaN, infinite or beyond 1e9 mm."""
 
     code = "bad_coordinates"
 
 
 class EmptyModel(ModelError):
-    """No facets."""
+    """The model has no facets."""
 
     code = "empty_model"
 

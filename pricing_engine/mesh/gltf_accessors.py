@@ -1,4 +1,7 @@
-"""Typed arrays out of a GLB's binary chunk: strides, normalized integers, sparse values; every offset is checked."""
+"""glTF accessors (glTF 2.0, section 3.6): strided, normalized and sparse arrays of a GLB's binary chunk.
+
+Every count and offset is checked; violations raise :class:`CorruptModel`.
+"""
 
 from __future__ import annotations
 
@@ -8,88 +11,100 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.gltf_extensions import MESHOPT, Json, compressed
+from pricing_engine.mesh.gltf_extensions import MESHOPT, Json, compression_error
 
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-_WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}
-_FREE_ITEMS, _READINGS = 1 << 22, 4  # each byte of a sane file is read once or twice
+_COMPONENT_COUNTS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+_MIN_ITEM_LIMIT, _MAX_READS_PER_BYTE = 1 << 22, 4  # a byte of a valid file is read once or twice
 
 
-def whole(value: object, low: int = 0, high: int = 1 << 40) -> int:
-    """``value`` as an index or a size; JSON may hold anything."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value < high:
-        raise CorruptModel(f"the GLB has {str(value)[:20]!a} where a whole number belongs; export the model again")
+def checked_integer(value: object, minimum: int = 0, limit: int = 1 << 40) -> int:
+    """Return ``value`` if it is an integer in ``[minimum, limit)``; otherwise raise :class:`CorruptModel`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value < limit:
+        raise CorruptModel(f"the GLB has {str(value)[:20]!a} where an integer is expected; export the model again")
     return value
 
 
-def pick(items: list[Any], index: object) -> Any:
-    """The item at ``index``, which must be one."""
-    return items[whole(index, 0, len(items))]
+def item_at(items: list[Any], index: object) -> Any:
+    """Return ``items[index]`` with ``index`` checked."""
+    return items[checked_integer(index, 0, len(items))]
 
 
 class Accessors:
-    """The accessors of one document. What they read together is bounded by the size of the binary chunk."""
+    """Accessors of one document. The total of items read is bounded by the size of the binary chunk."""
 
-    def __init__(self, tree: Json, binary: bytes) -> None:
-        self._tree, self._binary = tree, binary
-        self._items_left = _FREE_ITEMS + _READINGS * len(binary)
+    def __init__(self, document: Json, binary: bytes) -> None:
+        self._document, self._binary = document, binary
+        self._remaining_items = _MIN_ITEM_LIMIT + _MAX_READS_PER_BYTE * len(binary)
 
     def count(self, index: object) -> int:
-        """How many elements the accessor has."""
-        return whole(pick(self._tree["accessors"], index)["count"])
+        """Return the number of elements of an accessor."""
+        return checked_integer(item_at(self._document["accessors"], index)["count"])
 
     def has_data(self, index: object) -> bool:
-        """Whether the accessor names data; without them its values are zero, or only in a compressed copy."""
-        return "bufferView" in pick(self._tree["accessors"], index)
+        """Return whether the accessor has a buffer view; without one its values are zero or only stored compressed."""
+        return "bufferView" in item_at(self._document["accessors"], index)
 
-    def read(self, index: object, kind: str) -> NDArray[np.float64]:
-        """The values of an accessor of type ``kind`` (VEC3, ...), (count, width) float64."""
-        accessor, width = pick(self._tree["accessors"], index), _WIDTHS[kind]
-        if accessor["type"] != kind or accessor["componentType"] not in _COMPONENTS:
-            raise CorruptModel(f"the GLB's accessor {whole(index)} is of the wrong type; export the model again")
-        item = np.dtype(_COMPONENTS[accessor["componentType"]])
-        count = whole(accessor["count"])
-        self._items_left -= count * width
-        if self._items_left < 0:
-            raise CorruptModel("the GLB's accessors count more than the file holds; it is broken: export it again")
+    def read(self, index: object, accessor_type: str) -> NDArray[np.float64]:
+        """Return the values of an accessor of type ``accessor_type`` (VEC3, ...), (count, width) float64."""
+        accessor, width = item_at(self._document["accessors"], index), _COMPONENT_COUNTS[accessor_type]
+        if accessor["type"] != accessor_type or accessor["componentType"] not in _COMPONENTS:
+            raise CorruptModel(
+                f"the GLB's accessor {checked_integer(index)} is of the wrong type; export the model again"
+            )
+        component = np.dtype(_COMPONENTS[accessor["componentType"]])
+        count = checked_integer(accessor["count"])
+        self._remaining_items -= count * width
+        if self._remaining_items < 0:
+            raise CorruptModel("the GLB's accessors count more items than the file holds; export the model again")
         if "bufferView" in accessor:
-            place = whole(accessor.get("byteOffset", 0))
-            values = self._strided(accessor["bufferView"], place, item, count, width).astype(np.float64)
+            offset = checked_integer(accessor.get("byteOffset", 0))
+            values = self._strided(accessor["bufferView"], offset, component, count, width).astype(np.float64)
         else:
             values = np.zeros((count, width))
         if "sparse" in accessor:
-            self._put_sparse(accessor["sparse"], item, values)
-        if accessor.get("normalized") and item.kind != "f":
-            values = np.maximum(values / np.iinfo(item).max, -1.0)
+            self._apply_sparse(accessor["sparse"], component, values)
+        if accessor.get("normalized") and component.kind != "f":
+            values = np.maximum(values / np.iinfo(component).max, -1.0)
         return values
 
-    def _put_sparse(self, sparse: Json, item: np.dtype[Any], values: NDArray[np.float64]) -> None:
-        """Replace the rows that the accessor lists."""
-        count, rows, new = whole(sparse["count"]), sparse["indices"], sparse["values"]
+    def _apply_sparse(self, sparse: Json, component: np.dtype[Any], values: NDArray[np.float64]) -> None:
+        """Replace the rows that a sparse accessor lists (section 3.6.2.3)."""
+        count, rows, replacements = checked_integer(sparse["count"]), sparse["indices"], sparse["values"]
         row_type = np.dtype(_COMPONENTS[rows["componentType"]])
         if row_type.kind != "u":
             raise CorruptModel("the GLB has a sparse accessor with broken indices; export the model again")
-        where = self._strided(rows["bufferView"], whole(rows.get("byteOffset", 0)), row_type, count, 1).ravel()
-        if count and int(where.max()) >= len(values):
-            raise CorruptModel("a sparse accessor of the GLB names an element that is not there; export it again")
+        targets = self._strided(
+            rows["bufferView"], checked_integer(rows.get("byteOffset", 0)), row_type, count, 1
+        ).ravel()
+        if count and int(targets.max()) >= len(values):
+            raise CorruptModel(
+                "a sparse accessor of the GLB refers to an element that does not exist; export the model again"
+            )
         width = values.shape[1]
-        values[where] = self._strided(new["bufferView"], whole(new.get("byteOffset", 0)), item, count, width)
+        values[targets] = self._strided(
+            replacements["bufferView"], checked_integer(replacements.get("byteOffset", 0)), component, count, width
+        )
 
-    def _strided(self, view_index: object, place: int, item: np.dtype[Any], count: int, width: int) -> NDArray[Any]:
-        """A view of ``count`` rows in a buffer view, ``place`` bytes from its begin."""
-        view = pick(self._tree["bufferViews"], view_index)
-        buffer = whole(view["buffer"])
+    def _strided(
+        self, view_index: object, offset: int, component: np.dtype[Any], count: int, width: int
+    ) -> NDArray[Any]:
+        """Return a view of ``count`` rows, ``offset`` bytes after the start of a buffer view."""
+        view = item_at(self._document["bufferViews"], view_index)
+        buffer = checked_integer(view["buffer"])
         for name in MESHOPT:
-            fallback = pick(self._tree["buffers"], buffer).get("extensions", {}).get(name, {}).get("fallback")
+            fallback = item_at(self._document["buffers"], buffer).get("extensions", {}).get(name, {}).get("fallback")
             if name in view.get("extensions", {}) and (buffer != 0 or fallback):
-                raise compressed(name)
-        if buffer != 0 or "uri" in self._tree["buffers"][0]:
-            raise CorruptModel("the GLB keeps its mesh in another file; export it with everything embedded")
-        stride = whole(view.get("byteStride", 0)) or item.itemsize * width
-        first = whole(view.get("byteOffset", 0)) + place
-        end = min(len(self._binary), whole(view.get("byteOffset", 0)) + whole(view["byteLength"]))
-        if count and first + (count - 1) * stride + item.itemsize * width > end:
-            raise CorruptModel("an accessor of the GLB passes its end; it is cut off or broken: export it again")
+                raise compression_error(name)
+        if buffer != 0 or "uri" in self._document["buffers"][0]:
+            raise CorruptModel("the GLB refers to another file for its mesh; export it with all data embedded")
+        stride = checked_integer(view.get("byteStride", 0)) or component.itemsize * width
+        first = checked_integer(view.get("byteOffset", 0)) + offset
+        end = min(len(self._binary), checked_integer(view.get("byteOffset", 0)) + checked_integer(view["byteLength"]))
+        if count and first + (count - 1) * stride + component.itemsize * width > end:
+            raise CorruptModel(
+                "an accessor of the GLB extends beyond its data: it is cut off or broken; export or upload it again"
+            )
         if count == 0:
-            return np.empty((0, width), item)
-        return np.ndarray((count, width), item, self._binary, first, (stride, item.itemsize))
+            return np.empty((0, width), component)
+        return np.ndarray((count, width), component, self._binary, first, (stride, component.itemsize))

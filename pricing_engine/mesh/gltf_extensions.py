@@ -1,4 +1,4 @@
-"""Which glTF extensions are applied, which do not change the shape, and which name a compression."""
+"""glTF extensions (glTF 2.0, section 3.12): which are applied, which keep the shape, which compress the mesh."""
 
 from __future__ import annotations
 
@@ -12,55 +12,57 @@ Json = dict[str, Any]
 
 INSTANCING = "EXT_mesh_gpu_instancing"
 VISIBILITY = "KHR_node_visibility"
-LEVELS = "MSFT_lod"
+LEVEL_OF_DETAIL = "MSFT_lod"
 DRACO = "KHR_draco_mesh_compression"
 MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")
 _COMPRESSIONS = {DRACO: "Draco", **dict.fromkeys(MESHOPT, "meshopt")}
-_APPLIED = {INSTANCING, VISIBILITY, LEVELS, "KHR_mesh_quantization"}
-# What they add is no shape, or (the last lines) describes the triangles that are there anyway.
-_HARMLESS_PARTS = ("_materials_", "_texture_", "_lights_", "_xmp", "_audio", "_animation", "_metadata")
-_HARMLESS = {
+_APPLIED = {INSTANCING, VISIBILITY, LEVEL_OF_DETAIL, "KHR_mesh_quantization"}
+# These add no shape or, in the last line, describe triangles that the file stores anyway.
+_NEUTRAL_PARTS = ("_materials_", "_texture_", "_lights_", "_xmp", "_audio", "_animation", "_metadata")
+_NEUTRAL = {
     "EXT_instance_features", "EXT_mesh_features", "EXT_property_animation", "GRIFFEL_bim_data", "KHR_environment_map",
     "KHR_implicit_shapes", "KHR_interactivity", "KHR_node_hoverability", "KHR_node_selectability",
     "KHR_physics_rigid_bodies", "KHR_techniques_webgl", "MSFT_packing_normalRoughnessMetallic",
     "MSFT_packing_occlusionRoughnessMetallic", "VRM", "VRMC_springBone", "VRMC_vrm",
     "CESIUM_primitive_outline", "EXT_bmesh_encoding", "EXT_mesh_manifold", "FB_ngon_encoding",
 }  # fmt: skip
-_HOLDERS = ("scenes", "nodes", "meshes", "skins", "accessors", "bufferViews", "buffers")
+_EXTENSIBLE = ("scenes", "nodes", "meshes", "skins", "accessors", "bufferViews", "buffers")
 
 
-def compressed(name: str) -> CorruptModel:
-    """The refusal of a mesh that the extension ``name`` compresses."""
+def compression_error(name: str) -> CorruptModel:
+    """Return the error for a mesh that the extension ``name`` compresses."""
     return CorruptModel(f"the GLB's mesh is compressed with {_COMPRESSIONS[name]} ({name}); export it uncompressed")
 
 
-def check_extensions(tree: Json) -> tuple[Note, ...]:
-    """Refuse what the file requires and Facet does not know; report what it uses without requiring it.
+def check_extensions(document: Json) -> tuple[Note, ...]:
+    """Reject unsupported required extensions; return a note about unsupported optional ones.
 
-    Compressions that are not required may come with the data as they are: see :mod:`.gltf_accessors`.
+    An optional compression may have an uncompressed fallback: see :mod:`.gltf_accessors`.
     """
-    for name in map(str, tree.get("extensionsRequired", [])):
+    for name in map(str, document.get("extensionsRequired", [])):
         if name in _COMPRESSIONS:
-            raise compressed(name)
-        if not _is_known(name):
-            raise CorruptModel(f"the GLB needs {name[:40]!a}, which Facet does not read; export it without")
-    used = {*map(str, tree.get("extensionsUsed", [])), *_found(tree)}
-    unknown = sorted(name for name in used if name not in _COMPRESSIONS and not _is_known(name))
+            raise compression_error(name)
+        if not _is_supported(name):
+            raise CorruptModel(
+                f"the GLB requires {name[:40]!a}, which Facet does not read; export it without that extension"
+            )
+    used = {*map(str, document.get("extensionsUsed", [])), *_names_in_use(document)}
+    unknown = sorted(name for name in used if name not in _COMPRESSIONS and not _is_supported(name))
     if not unknown:
         return ()
     names = ", ".join(f"{name[:40]!a}" for name in unknown[:3]) + (" and others" if len(unknown) > 3 else "")
-    return (Note("unknown_extension", f"the GLB uses {names}, which Facet does not know: the shape may be another"),)
+    return (Note("unknown_extension", f"the GLB uses {names}, which Facet does not read: the shape may differ"),)
 
 
-def _is_known(name: str) -> bool:
-    return name in _APPLIED or name in _HARMLESS or any(part in name for part in _HARMLESS_PARTS)
+def _is_supported(name: str) -> bool:
+    return name in _APPLIED or name in _NEUTRAL or any(part in name for part in _NEUTRAL_PARTS)
 
 
-def _found(tree: Json) -> Iterator[str]:
-    """Names of the extensions of everything that makes the shape, listed in the file's head or not."""
-    yield from tree.get("extensions", {})
-    for holder in _HOLDERS:
-        for thing in tree.get(holder, []):
-            yield from thing.get("extensions", {})
-            for primitive in thing.get("primitives", []) if holder == "meshes" else []:
+def _names_in_use(document: Json) -> Iterator[str]:
+    """Yield extensions of all objects that define the shape, also those that ``extensionsUsed`` omits."""
+    yield from document.get("extensions", {})
+    for collection in _EXTENSIBLE:
+        for item in document.get(collection, []):
+            yield from item.get("extensions", {})
+            for primitive in item.get("primitives", []) if collection == "meshes" else []:
                 yield from primitive.get("extensions", {})

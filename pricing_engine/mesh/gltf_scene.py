@@ -1,7 +1,7 @@
-"""The triangles of a glTF scene, placed by its nodes: morphed, skinned and instanced as the file says.
+"""The triangles of a glTF scene (glTF 2.0, sections 3.5 to 3.7): placed, morphed, skinned and instanced.
 
-Coordinates stay as the scene has them: glTF's axes are not turned. Animations are not played: the shape is the one at
-rest. Cost: O(JSON + binary chunk + placed facets), each bounded before anything is placed.
+Coordinates keep the scene's axes; animations are ignored. O(JSON + binary chunk + placed facets), each bounded before
+anything is placed.
 """
 
 from __future__ import annotations
@@ -14,104 +14,109 @@ from numpy.typing import NDArray
 
 from pricing_engine.mesh import gltf_deform
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.gltf_accessors import Accessors, pick, whole
+from pricing_engine.mesh.gltf_accessors import Accessors, checked_integer, item_at
 from pricing_engine.mesh.gltf_extensions import (
     DRACO,
     INSTANCING,
     Json,
     check_extensions,
-    compressed,
+    compression_error,
 )
-from pricing_engine.mesh.gltf_nodes import Nodes
+from pricing_engine.mesh.gltf_nodes import SceneGraph
 from pricing_engine.mesh.instances import Instance, PartMesh, assemble, check_facet_count
-from pricing_engine.mesh.raw_mesh import Note, Parsed, check_indices
+from pricing_engine.mesh.raw_mesh import Note, RawMesh, check_indices
+from pricing_engine.mesh.strips import cut_strips
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
-_MOST_INSTANCES = 100_000
+_MAX_INSTANCES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Primitive:
-    """``part`` of a mesh primitive; ``used``: which of the file's vertices it keeps (None: all)."""
+    """``part`` of a mesh primitive; ``used_vertices``: indices of its vertices in the file (None: all)."""
 
     source: Json
     part: PartMesh
-    used: NDArray[np.int64] | None
+    used_vertices: NDArray[np.int64] | None
 
 
 class Scene:
-    """One glTF document and its binary chunk."""
+    """One glTF document with its binary chunk."""
 
-    def __init__(self, tree: Json, binary: bytes) -> None:
-        self._tree, self._stored_bytes = tree, len(binary)
-        self._notes = check_extensions(tree)
-        self._accessors = Accessors(tree, binary)
-        self._nodes = Nodes(tree)
+    def __init__(self, document: Json, binary: bytes) -> None:
+        self._document, self._stored_bytes = document, len(binary)
+        self._notes = check_extensions(document)
+        self._accessors = Accessors(document, binary)
+        self._graph = SceneGraph(document)
         self._meshes: dict[int, list[_Primitive]] = {}
         self._skins: dict[int, NDArray[np.float64]] = {}
 
-    def parsed(self) -> Parsed:
-        """Place the meshes of the scene; each node may be in it once, as glTF demands, so this ends."""
-        nodes = self._nodes.visible()
-        notes = (*self._notes, *self._nodes.notes, *self._check_size(nodes))
+    def to_raw_mesh(self) -> RawMesh:
+        """Return all placed meshes in metres; glTF allows each node once, so the work is finite."""
+        nodes = self._graph.visible()
+        notes = (*self._notes, *self._graph.notes, *self._check_size(nodes))
         instances = [instance for index in nodes for instance in self._place(index)]
-        return Parsed(*assemble(instances), "m", notes)
+        return RawMesh(*assemble(instances), "m", notes)
 
     def _check_size(self, nodes: list[int]) -> tuple[Note, ...]:
-        """Refuse what would place facets out of all proportion to the file, from the counts alone.
+        """Reject a scene that multiplies its facets beyond the limits, from the counts alone.
 
-        Returns a note where a mesh has what is no facet.
+        Returns a note where primitives are not triangles.
         """
-        stored: dict[tuple[int, int, int], int] = {}
+        stored_facets: dict[tuple[int, int, int], int] = {}
         sizes: dict[int, tuple[int, int]] = {}
-        left_out: dict[int, int] = {}
+        skipped: dict[int, int] = {}
         facets, instances = 0, 0
         for index in nodes:
-            mesh = whole(self._tree["nodes"][index]["mesh"])
+            mesh = checked_integer(self._document["nodes"][index]["mesh"])
             if mesh not in sizes:
                 counts = []
-                for primitive in pick(self._tree["meshes"], mesh)["primitives"]:
+                for primitive in item_at(self._document["meshes"], mesh)["primitives"]:
                     mode, position = primitive.get("mode", _TRIANGLES), primitive["attributes"].get("POSITION")
                     if mode not in (_TRIANGLES, _STRIP, _FAN) or position is None:
-                        left_out[mesh] = left_out.get(mesh, 0) + 1
+                        skipped[mesh] = skipped.get(mesh, 0) + 1
                         continue
-                    corners = whole(primitive.get("indices", position))
+                    corners = checked_integer(primitive.get("indices", position))
                     count = self._accessors.count(corners)
                     counts.append(count // 3 if mode == _TRIANGLES else max(count - 2, 0))
-                    stored[whole(position), corners, mode] = counts[-1]
+                    stored_facets[checked_integer(position), corners, mode] = counts[-1]
                 sizes[mesh] = sum(counts), len(counts)
-            facets += sizes[mesh][0] * self._copies(self._tree["nodes"][index])
+            facets += sizes[mesh][0] * self._instance_count(self._document["nodes"][index])
             instances += sizes[mesh][1]
-        check_facet_count(facets, min(sum(stored.values()), self._stored_bytes))
-        if instances > _MOST_INSTANCES:
-            raise CorruptModel(f"the GLB places over {_MOST_INSTANCES} parts, too many to read; export fewer copies")
-        text = f"{sum(left_out.values())} sets of points or lines were left out"
-        return (Note("not_triangles", text),) if left_out else ()
+        check_facet_count(facets, min(sum(stored_facets.values()), self._stored_bytes))
+        if instances > _MAX_INSTANCES:
+            raise CorruptModel(f"the GLB places more than {_MAX_INSTANCES} parts; export fewer copies")
+        text = f"{sum(skipped.values())} sets of points or lines were skipped"
+        return (Note("not_triangles", text),) if skipped else ()
 
-    def _copies(self, node: Json) -> int:
+    def _instance_count(self, node: Json) -> int:
         attributes = node.get("extensions", {}).get(INSTANCING, {}).get("attributes")
         return self._accessors.count(next(iter(attributes.values()))) if attributes else 1
 
     def _place(self, index: int) -> list[Instance]:
-        """The parts of one node."""
-        node = self._tree["nodes"][index]
-        primitives = self._mesh(whole(node["mesh"]))
-        weights = node.get("weights", self._tree["meshes"][node["mesh"]].get("weights", []))
+        """Return the placed parts of one node."""
+        node = self._document["nodes"][index]
+        primitives = self._mesh(checked_integer(node["mesh"]))
+        weights = node.get("weights", self._document["meshes"][node["mesh"]].get("weights", []))
         parts = [self._morph(primitive, weights) for primitive in primitives]
         instancing = node.get("extensions", {}).get(INSTANCING, {}).get("attributes")
         if "skin" in node:
             if instancing:
-                raise CorruptModel("the GLB has instances of a skinned mesh, which is not read; export it unskinned")
-            matrices = self._skin(whole(node["skin"]))
-            placed = [self._bend(part, primitive, matrices) for part, primitive in zip(parts, primitives, strict=True)]
-            return [Instance(part, np.eye(4)) for part in placed]  # the joints place it, not the node
+                raise CorruptModel(
+                    "the GLB has instances of a skinned mesh, which Facet does not read; export it unskinned"
+                )
+            matrices = self._joint_matrices(checked_integer(node["skin"]))
+            deformed = [
+                self._deform(part, primitive, matrices) for part, primitive in zip(parts, primitives, strict=True)
+            ]
+            return [Instance(part, np.eye(4)) for part in deformed]  # a skinned mesh ignores the transform of its node
         if instancing:
-            parts = [gltf_deform.repeated(part, *self._instances(instancing)) for part in parts]
-        return [Instance(part, self._nodes.world(index)) for part in parts]
+            parts = [gltf_deform.instantiate(part, *self._instances(instancing)) for part in parts]
+        return [Instance(part, self._graph.world_transform(index)) for part in parts]
 
     def _mesh(self, index: int) -> list[_Primitive]:
         if index not in self._meshes:
-            primitives = self._tree["meshes"][index]["primitives"]
+            primitives = self._document["meshes"][index]["primitives"]
             self._meshes[index] = [found for p in primitives if (found := self._primitive(p)) is not None]
         return self._meshes[index]
 
@@ -121,7 +126,7 @@ class Scene:
             return None
         sources = [position, *([primitive["indices"]] if "indices" in primitive else [])]
         if DRACO in primitive.get("extensions", {}) and not all(map(self._accessors.has_data, sources)):
-            raise compressed(DRACO)
+            raise compression_error(DRACO)
         vertices = self._accessors.read(position, "VEC3")
         if "indices" in primitive:
             corners = self._accessors.read(primitive["indices"], "SCALAR").ravel().astype(np.int64)
@@ -133,12 +138,14 @@ class Scene:
             return None
         if len(vertices) <= 3 * len(facets):
             return _Primitive(primitive, PartMesh(vertices, facets), None)
-        used, renamed = np.unique(facets, return_inverse=True)  # copies of what no facet names would cost memory
-        return _Primitive(primitive, PartMesh(vertices[used], renamed.reshape(-1, 3)), used)
+        used_vertices, renumbered = np.unique(
+            facets, return_inverse=True
+        )  # instances of unused vertices would waste memory
+        return _Primitive(primitive, PartMesh(vertices[used_vertices], renumbered.reshape(-1, 3)), used_vertices)
 
     def _attribute(self, primitive: _Primitive, accessor: object, kind: str) -> NDArray[np.float64]:
         values = self._accessors.read(accessor, kind)
-        return values if primitive.used is None else values[primitive.used]
+        return values if primitive.used_vertices is None else values[primitive.used_vertices]
 
     def _morph(self, primitive: _Primitive, weights: list[Any]) -> PartMesh:
         targets = [
@@ -147,10 +154,10 @@ class Scene:
             if weight and "POSITION" in target
         ]
         part = primitive.part
-        return replace(part, vertices=gltf_deform.morphed(part.vertices, targets)) if targets else part
+        return replace(part, vertices=gltf_deform.morph(part.vertices, targets)) if targets else part
 
     def _instances(self, attributes: Json) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Translation (N, 3), rotation (N, 4) and scale (N, 3) of each copy."""
+        """Return translation (N, 3), rotation (N, 4) and scale (N, 3) of each instance."""
         count = self._accessors.count(next(iter(attributes.values())))
         kinds = ("TRANSLATION", "VEC3", (0, 0, 0)), ("ROTATION", "VEC4", (0, 0, 0, 1)), ("SCALE", "VEC3", (1, 1, 1))
         found = []
@@ -158,16 +165,16 @@ class Scene:
             row = np.array(default, np.float64)
             values = self._accessors.read(attributes[name], kind) if name in attributes else np.tile(row, (count, 1))
             if len(values) != count:
-                raise CorruptModel("the GLB counts its instances in two ways; export the model again")
+                raise CorruptModel("the GLB gives two counts of instances; export the model again")
             found.append(values)
         return found[0], found[1], found[2]
 
-    def _skin(self, index: int) -> NDArray[np.float64]:
-        """The matrices (J, 4, 4) that bring a vertex from its place at binding to where each joint has it."""
+    def _joint_matrices(self, index: int) -> NDArray[np.float64]:
+        """Return each joint's matrix (J, 4, 4): its world transform times its inverse bind matrix."""
         if index not in self._skins:
-            skin = pick(self._tree["skins"], index)
-            joints = [whole(joint, 0, len(self._tree["nodes"])) for joint in skin["joints"]]
-            matrices = np.array([self._nodes.world(joint) for joint in joints]).reshape(-1, 4, 4)
+            skin = item_at(self._document["skins"], index)
+            joints = [checked_integer(joint, 0, len(self._document["nodes"])) for joint in skin["joints"]]
+            matrices = np.array([self._graph.world_transform(joint) for joint in joints]).reshape(-1, 4, 4)
             if "inverseBindMatrices" in skin:
                 inverse = self._accessors.read(skin["inverseBindMatrices"], "MAT4").reshape(-1, 4, 4)
                 if len(inverse) < len(joints):
@@ -175,11 +182,11 @@ class Scene:
                 with np.errstate(all="ignore"):
                     matrices = matrices @ np.swapaxes(inverse[: len(joints)], 1, 2)
             if not np.all(np.isfinite(matrices)):
-                raise CorruptModel("a skin of the GLB is not finite; export the model again")
+                raise CorruptModel("a joint transform of the GLB is not finite; export the model again")
             self._skins[index] = matrices
         return self._skins[index]
 
-    def _bend(self, part: PartMesh, primitive: _Primitive, matrices: NDArray[np.float64]) -> PartMesh:
+    def _deform(self, part: PartMesh, primitive: _Primitive, matrices: NDArray[np.float64]) -> PartMesh:
         attributes = primitive.source["attributes"]
         sets = 0
         while f"JOINTS_{sets}" in attributes and f"WEIGHTS_{sets}" in attributes:
@@ -190,21 +197,16 @@ class Scene:
             np.hstack([self._attribute(primitive, attributes[f"{name}_{i}"], "VEC4") for i in range(sets)])
             for name in ("JOINTS", "WEIGHTS")
         )
-        return gltf_deform.skinned(part, joints, weights, matrices)
+        return gltf_deform.skin(part, joints, weights, matrices)
 
 
 def _facets(corners: NDArray[np.int64], mode: int) -> NDArray[np.int64]:
     if mode == _TRIANGLES:
         if len(corners) % 3:
-            raise CorruptModel("the GLB's triangles have a corner too few; export the model again")
+            raise CorruptModel("the GLB's last triangle has fewer than three corners; export the model again")
         return corners.reshape(-1, 3)
     if len(corners) < 3:
         return np.empty((0, 3), np.int64)
     if mode == _FAN:
         return np.stack([np.full(len(corners) - 2, corners[0]), corners[1:-1], corners[2:]], axis=1)
-    k = np.arange(len(corners) - 2)
-    odd = k & 1
-    cut: NDArray[np.int64] = np.stack([corners[k + odd], corners[k + 1 - odd], corners[k + 2]], axis=1)
-    stitch = (cut[:, 0] == cut[:, 1]) | (cut[:, 1] == cut[:, 2]) | (cut[:, 2] == cut[:, 0])
-    kept: NDArray[np.int64] = cut[~stitch]
-    return kept
+    return cut_strips(np.array([0, len(corners)]), corners)

@@ -1,4 +1,4 @@
-"""What the welded mesh is like before anything is mended: the ``integrity`` section of an Analysis."""
+"""Topology of the welded mesh before repair: the ``integrity`` section of an Analysis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pricing_engine.kernels.topology.edge_matching import match_edges
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Facts about edges and bodies. An edge is an undirected pair of vertices; every facet uses three, flat ones too.
+    """Counts of edges and bodies. An edge is an undirected pair of vertices; every facet, also a flat one, has three.
 
     ``watertight``: every edge is used exactly twice. ``winding_consistent``: every edge used more than once is used
     as many times in each direction. ``bodies``: components connected by shared edges. ``euler_number``: V - E + F.
@@ -38,7 +38,7 @@ class Topology:
 
 
 def measure_topology(mesh: Mesh, threads: int) -> Topology:
-    """Measure all of it: O(n), about 40 bytes a facet while it runs, 16 of them kept in the result."""
+    """Measure the topology in O(n); about 40 bytes a facet, of which the result has 16."""
     tallies, neighbours = match_edges(mesh.vertices, mesh.facets, threads)
     facet_body, bodies = label_bodies(neighbours, threads)
     boundary, non_manifold = int(tallies[tally.BOUNDARY]), int(tallies[tally.NON_MANIFOLD])
@@ -54,3 +54,9 @@ def measure_topology(mesh: Mesh, threads: int) -> Topology:
         facet_body=facet_body,
         neighbours=neighbours,
     )
+
+
+def edge_keys(mesh: Mesh, facet: NDArray[np.int64], corner: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a key (n,) of the undirected edge from each ``corner`` of ``facet`` to the next corner."""
+    start, end = mesh.facets[facet, corner].astype(np.int64), mesh.facets[facet, (corner + 1) % 3]
+    return np.minimum(start, end) * len(mesh.vertices) + np.maximum(start, end)

@@ -1,8 +1,8 @@
-"""A file in, a canonical mesh out: the one door for every model format.
+"""Load a model file of any format into a canonical mesh.
 
-The format is found by content, the unit comes from the file where its format has one and from the caller otherwise,
-and whatever is wrong leaves as a :class:`pricing_engine.mesh.errors.ModelError` with one line. Readers are imported
-when their format comes, so a cold start pays for one.
+The content decides the format; the unit is the file's own or, where the format has none, the caller's. Every fault of
+a file is a :class:`pricing_engine.mesh.errors.ModelError` with one line. Readers are imported on first use, which
+keeps cold starts short.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ from pathlib import Path
 import numpy as np
 
 from pricing_engine.kernels.mesh import Mesh
-from pricing_engine.mesh.errors import BadCoordinates, CorruptModel, EmptyModel, UnreadableFile
+from pricing_engine.mesh.errors import CorruptModel, EmptyModel, UnreadableFile
 from pricing_engine.mesh.number_scanner import BOM
-from pricing_engine.mesh.raw_mesh import UNIT_MM, Note, Parsed
+from pricing_engine.mesh.raw_mesh import UNIT_MM, Note, RawMesh
 from pricing_engine.mesh.sniff import FORMATS, HEAD_BYTES, sniff
 
 __all__ = ["LoadedModel", "Note", "load_model"]
 
 UNITS = ("mm", "cm", "m", "in")
-MOST_BYTES = 8 << 30
-_MOST_BYTES_IN_MEMORY = 2 << 30
+MAX_BYTES = 8 << 30
+_MAX_BYTES_IN_MEMORY = 2 << 30
 _BLOCK = 1 << 20
 _BLOCK_FACETS = 1 << 12
-_FARTHEST_MM = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """``mesh`` in mm, canonical order; ``sha256`` (hex) and ``bytes`` of the file; ``unit`` its numbers were in."""
+    """``mesh`` in mm, canonical order; ``sha256`` (hex) and size in ``bytes`` of the file; its ``unit``."""
 
     mesh: Mesh
     sha256: str
@@ -45,10 +44,10 @@ class LoadedModel:
 
 
 def load_model(path: str | os.PathLike[str], unit: str | None, threads: int) -> LoadedModel:
-    """Read, weld and order a model. ``unit`` (mm, cm, m, in) is for the formats that carry none; None means mm.
+    """Read, weld and order a model. ``unit`` (mm, cm, m, in) applies to formats without units; None means mm.
 
-    Raises a :class:`ModelError` for whatever can't be read and ``ValueError`` for an unknown ``unit``. Time O(bytes);
-    other formats than binary STL are held in memory while they are parsed.
+    Raises a :class:`ModelError` for an unreadable file and ``ValueError`` for an unknown ``unit``. O(bytes) time; all
+    formats but binary STL are in memory while they are parsed.
     """
     if unit is not None and unit not in UNITS:
         raise ValueError(f"unknown unit {unit!r}; one of {', '.join(UNITS)}")
@@ -58,76 +57,76 @@ def load_model(path: str | os.PathLike[str], unit: str | None, threads: int) -> 
         size = before.st_size
         if size == 0:
             raise UnreadableFile("the file is empty; export or upload it again")
-        if size > MOST_BYTES:
-            raise UnreadableFile(f"the file has {size} bytes, more than {MOST_BYTES}; decimate the model")
+        if size > MAX_BYTES:
+            raise UnreadableFile(f"the file has {size} bytes, more than {MAX_BYTES}; decimate the model")
         try:
             head = os.pread(descriptor, HEAD_BYTES, 0)
-            mesh, digest, kind, used, notes = _read(path, descriptor, head, size, unit, threads)
+            mesh, digest, format_name, applied_unit, notes = _read(path, descriptor, head, size, unit, threads)
             after = os.fstat(descriptor)
         except OSError as error:
-            raise UnreadableFile(f"the file can't be read ({error.strerror}); copy it again") from error
+            raise UnreadableFile(f"the file cannot be read ({error.strerror}); copy it again") from error
         except MemoryError as error:
-            raise CorruptModel("the model needs more memory than there is; decimate it") from error
+            raise CorruptModel("the model needs more memory than is available; decimate it") from error
     finally:
         os.close(descriptor)
     if (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):
         raise UnreadableFile("the file changed while it was read; wait until it is complete and try again")
-    _refuse_flat(mesh)
-    return LoadedModel(mesh, digest, kind, used, size, (*_suffix_note(path, kind), *notes))
+    _check_area(mesh)
+    return LoadedModel(mesh, digest, format_name, applied_unit, size, (*_suffix_note(path, format_name), *notes))
 
 
 def _read(
     path: str | os.PathLike[str], descriptor: int, head: bytes, size: int, unit: str | None, threads: int
 ) -> tuple[Mesh, str, str, str, tuple[Note, ...]]:
     """``(mesh, sha256, format, unit, notes)``."""
-    kind = sniff(head, size)
-    if kind == "stl-binary":
+    format_name = sniff(head, size)
+    if format_name == "stl-binary":
         from pricing_engine.mesh.stl import count_facets, read_binary_stl
 
-        used = unit or "mm"
-        notes = count_facets(lambda length, at: os.pread(descriptor, length, at), size)[1]
-        with ThreadPoolExecutor(max_workers=1) as pool:  # hashing needs no GIL, so it costs little beside the reading
-            digest = pool.submit(_digest, descriptor)
-            mesh = read_binary_stl(path, UNIT_MM[used], threads)
-            return mesh, digest.result(), "stl", used, notes
-    if size > _MOST_BYTES_IN_MEMORY:
-        raise UnreadableFile(f"the file has {size} bytes, more than {_MOST_BYTES_IN_MEMORY}; export it as binary STL")
-    data = _content(descriptor, size)
-    digest_of_data = hashlib.sha256(data).hexdigest()
-    parsed = _parse(kind, data.removeprefix(BOM))
+        applied_unit = unit or "mm"
+        notes = count_facets(lambda length, offset: os.pread(descriptor, length, offset), size)[1]
+        with ThreadPoolExecutor(max_workers=1) as pool:  # hashing releases the GIL and runs beside the reading
+            digest_task = pool.submit(_digest, descriptor)
+            mesh = read_binary_stl(path, UNIT_MM[applied_unit], threads)
+            return mesh, digest_task.result(), "stl", applied_unit, notes
+    if size > _MAX_BYTES_IN_MEMORY:
+        raise UnreadableFile(f"the file has {size} bytes, more than {_MAX_BYTES_IN_MEMORY}; export it as binary STL")
+    data = _read_all(descriptor, size)
+    digest = hashlib.sha256(data).hexdigest()
+    raw = _parse(format_name, data.removeprefix(BOM))
     del data
-    used = parsed.unit or unit or "mm"
-    mesh = _canonical(parsed, UNIT_MM[used], threads)
-    told = parsed.stated_unit or used
-    notes = parsed.notes
-    if parsed.unit and unit and unit != told:
-        notes += (Note("unit_in_file", f"the file says that it is in {told}, so the unit {unit} was not used"),)
-    return mesh, digest_of_data, kind, told, notes
+    applied_unit = raw.unit or unit or "mm"
+    mesh = _to_mesh(raw, UNIT_MM[applied_unit], threads)
+    stated = raw.stated_unit or applied_unit
+    notes = raw.notes
+    if raw.unit and unit and unit != stated:
+        notes += (Note("unit_in_file", f"the file states its unit {stated}, so the unit {unit} was ignored"),)
+    return mesh, digest, format_name, stated, notes
 
 
-def _parse(kind: str, data: bytes) -> Parsed:
-    """Hand the bytes to the reader of their format."""
-    if kind == "3mf":
+def _parse(format_name: str, data: bytes) -> RawMesh:
+    """Parse the bytes with the reader of their format."""
+    if format_name == "3mf":
         from pricing_engine.mesh.threemf import read_3mf
 
         return read_3mf(data)
-    if kind == "glb":
+    if format_name == "glb":
         from pricing_engine.mesh.glb import read_glb
 
         return read_glb(data)
-    if kind == "step":
+    if format_name == "step":
         from pricing_engine.mesh.step import read_step
 
         return read_step(data)
-    if kind == "ply":
+    if format_name == "ply":
         from pricing_engine.mesh.ply import read_ply
 
         return read_ply(data)
-    if kind == "off":
+    if format_name == "off":
         from pricing_engine.mesh.off import read_off
 
         return read_off(data)
-    if kind == "obj":
+    if format_name == "obj":
         from pricing_engine.mesh.obj import read_obj
 
         return read_obj(data)
@@ -136,26 +135,19 @@ def _parse(kind: str, data: bytes) -> Parsed:
     return read_ascii_stl(data)
 
 
-def _canonical(parsed: Parsed, scale: float, threads: int) -> Mesh:
-    """Scale to mm, check, weld and order. Every vertex is checked, also those that no facet names."""
+def _to_mesh(raw: RawMesh, scale: float, threads: int) -> Mesh:
+    """Scale to mm, weld and order. The weld checks every vertex, also those without facets."""
     from pricing_engine.mesh.weld import canonical_indexed
 
-    if len(parsed.facets) == 0:
-        raise EmptyModel("the model has no facets; export it again with its surface")
-    vertices = parsed.vertices
+    vertices = raw.vertices
     if scale != 1.0:
         with np.errstate(over="ignore", invalid="ignore"):
             vertices = vertices * scale
-    for lo in range(0, len(vertices), _BLOCK):
-        if not bool(np.all(np.abs(vertices[lo : lo + _BLOCK]) <= _FARTHEST_MM)):
-            raise BadCoordinates(
-                "coordinates are not numbers, infinite or beyond 1e9 mm; repair the model or check its unit"
-            )
-    return canonical_indexed(vertices, parsed.facets, threads)
+    return canonical_indexed(vertices, raw.facets, threads)
 
 
-def _refuse_flat(mesh: Mesh) -> None:
-    """Raise :class:`EmptyModel` when every facet has zero area. Ends at the first block that holds a real one."""
+def _check_area(mesh: Mesh) -> None:
+    """Raise :class:`EmptyModel` if every facet has zero area; stop at the first block with a proper facet."""
     for lo in range(0, mesh.facet_count, _BLOCK_FACETS):
         a, b, c = (mesh.vertices[mesh.facets[lo : lo + _BLOCK_FACETS, i]] for i in range(3))
         if bool(np.any(np.cross(b - a, c - a))):
@@ -163,45 +155,45 @@ def _refuse_flat(mesh: Mesh) -> None:
     raise EmptyModel("every facet of the model has zero area; export it again with its surface")
 
 
-def _content(descriptor: int, size: int) -> bytes:
-    """The whole file; a file that grew or shrank meanwhile is caught by the caller."""
+def _read_all(descriptor: int, size: int) -> bytes:
+    """Return the file's content; the caller detects a change of size."""
     with open(os.dup(descriptor), "rb") as file:
         return file.read(size)
 
 
 def _digest(descriptor: int) -> str:
-    """SHA-256 of the file, streamed through one block."""
-    digest, at = hashlib.sha256(), 0
-    while block := os.pread(descriptor, _BLOCK, at):
+    """Return the SHA-256 of the file, read block by block."""
+    digest, offset = hashlib.sha256(), 0
+    while block := os.pread(descriptor, _BLOCK, offset):
         digest.update(block)
-        at += len(block)
+        offset += len(block)
     return digest.hexdigest()
 
 
-def _suffix_note(path: str | os.PathLike[str], kind: str) -> tuple[Note, ...]:
+def _suffix_note(path: str | os.PathLike[str], format_name: str) -> tuple[Note, ...]:
     suffix = Path(os.fsdecode(path)).suffix.lower()
-    if suffix in FORMATS[kind]:
+    if suffix in FORMATS[format_name]:
         return ()
-    named = f"the suffix is {suffix!a}" if suffix else "the name has no suffix"
-    return (Note("suffix_disagrees", f"{named}, but the content is {kind.upper()}; it was read as that"),)
+    reason = f"the suffix is {suffix!a}" if suffix else "the name has no suffix"
+    return (Note("suffix_disagrees", f"{reason}, but the content is {format_name.upper()} and was read as such"),)
 
 
 def _open(path: str | os.PathLike[str]) -> int:
-    """A descriptor of a regular file. Opening never waits: a FIFO or a device is refused, not read."""
+    """Open a regular file without blocking; FIFOs and devices are rejected. Raises :class:`UnreadableFile`."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: to open a device may already do something
-            what = "a directory" if os.path.isdir(path) else "no regular file"
-            raise UnreadableFile(f"it is {what}; give the model file itself")
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: opening a device may have effects
+            description = "a directory" if os.path.isdir(path) else "not a regular file"
+            raise UnreadableFile(f"the path is {description}; give the path of the model file")
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
-        raise UnreadableFile("there is no such file; check the path") from error
+        raise UnreadableFile("the file does not exist; check the path") from error
     except PermissionError as error:
         raise UnreadableFile("no permission to read the file; change its permissions") from error
     except (OSError, ValueError) as error:
         raise UnreadableFile(
-            f"the file can't be opened ({getattr(error, 'strerror', None) or error}); check the path"
+            f"the file cannot be opened ({getattr(error, 'strerror', None) or error}); check the path"
         ) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise UnreadableFile("it is no regular file; give the model file itself")
+        raise UnreadableFile("the path is not a regular file; give the path of the model file")
     return descriptor

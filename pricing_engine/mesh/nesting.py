@@ -1,10 +1,10 @@
-"""Which shells cross, touch and hold one another, wherever the model lies and however it is turned.
+"""Determine which shells cross, touch and enclose one another, independent of position and rotation.
 
-A shell lies in another if all of its surface that is not on the other's is inside. Shells with nothing near them need
-one point to tell. Of those that come near another, each patch that stays clear of it has a point, and each facet next
-to it has four; those on the other's surface, within 1e-6 of the model's size, say nothing, so that rounding decides
-nothing where shells touch. Shells run through each other where facets do by more than that, or where points of the
-smaller lie on both sides of the larger. Holes are closed first.
+A shell lies in another if all of its surface that is not on the other's is inside. One point decides for a shell
+without others near it. Of shells near another, each patch clear of it has one witness point and each facet next to it
+four; points within 1e-6 of the model's size of the other surface do not count, so that rounding decides nothing where
+shells touch. Shells cross where facets intersect by more than that, or where points of the smaller shell lie on both
+sides of the larger. Holes are closed first.
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
 from pricing_engine.kernels.topology.caps import close_rims
 from pricing_engine.kernels.topology.connected_components import label_bodies
 from pricing_engine.kernels.topology.patches import largest_members
+from pricing_engine.mesh.integrity import edge_keys
 from pricing_engine.mesh.places import first_members
 from pricing_engine.mesh.shells import Shells
 
-STEPS_PER_FACET, LEAST_STEPS = 16.0, 20_000_000
-"""Boxes opened and facets tried, 20 to 90 ns each: n log2 n times the first, at least the second."""
+STEPS_PER_FACET, MIN_STEPS = 16.0, 20_000_000
+"""Limit of boxes and facets tested, 20 to 90 ns each: n log2 n times the first, at least the second."""
 
 _GRAIN_PAIRS = 16384
-_SAMPLES = np.array([[1, 1, 1], [2.8, 0.1, 0.1], [0.1, 2.8, 0.1], [0.1, 0.1, 2.8]]) / 3
-_CHUNK_SHARE = 8
+_SAMPLE_WEIGHTS = np.array([[1, 1, 1], [2.8, 0.1, 0.1], [0.1, 2.8, 0.1], [0.1, 0.1, 2.8]]) / 3
+_CHUNK_LIMIT_DIVISOR = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Nesting:
-    """``holder`` (S,) int32: the smallest shell that a shell lies wholly in, -1 where there is none. ``crosses`` (S,)
-    bool: whether it runs through another. ``near`` (K, 2): pairs of shells that cross or touch.
+    """``holder`` (S,) int32: the smallest shell that encloses a shell, -1 where there is none. ``crosses`` (S,)
+    bool: whether it intersects another. ``near`` (K, 2): pairs of shells that cross or touch.
     """
 
     holder: Ints
@@ -56,85 +57,96 @@ class Nesting:
 
     @property
     def enclosed(self) -> NDArray[np.bool_]:
-        """Which shells (S,) lie wholly in another and cross none."""
+        """Return for each shell (S,) whether another encloses it and it crosses none."""
         return (self.holder >= 0) & ~self.crosses
 
 
 class _Witnesses(NamedTuple):
-    """Points (N, 3) mm on facets of shells ``own`` (N,); ``row`` (N,) of the facets next to theirs, -1 for none."""
+    """Points (N, 3) mm on facets of ``shell`` (N,); ``near_row`` (N,): row of near facets, -1 for none."""
 
     points: Floats
-    own: NDArray[np.int64]
-    row: NDArray[np.int64]
+    shell: NDArray[np.int64]
+    near_row: NDArray[np.int64]
 
 
 def nest(mesh: Mesh, shells: Shells, bvh: Bvh, pairs: Pairs, threads: int) -> Nesting | None:
-    """How the shells of a mesh lie to one another; None where it takes more than :data:`STEPS_PER_FACET` to tell.
+    """Determine how the shells of a mesh enclose one another; None beyond the limit :data:`STEPS_PER_FACET`.
 
-    ``pairs``: of facets that may meet, from ``find_pairs`` over the same mesh. Expected O(n log n + pairs).
+    ``pairs``: facets that may intersect, from ``find_pairs`` on the same mesh. Expected O(n log n + pairs).
     """
     if not pairs.complete:
         return None
     first, second = _between_shells(shells, pairs)
-    one, other = shells.of_facet[first].astype(np.int64), shells.of_facet[second].astype(np.int64)
+    first_shell, second_shell = shells.of_facet[first].astype(np.int64), shells.of_facet[second].astype(np.int64)
     keys = np.unique(
-        np.minimum(one, other) * shells.count + np.maximum(one, other)
-    )  # rows would sort fifty times slower
+        np.minimum(first_shell, second_shell) * shells.count + np.maximum(first_shell, second_shell)
+    )  # np.unique over rows is fifty times slower
     near = np.stack(np.divmod(keys, shells.count), axis=1)
     solid = shells.side != 0
-    kept = solid[shells.of_facet[first]] & solid[shells.of_facet[second]]
-    first, second = first[kept], second[kept]
-    reach = NEAR * float(np.abs(mesh.vertices - bvh.centre).max(initial=0.0))
-    crosses = _piercing_shells(mesh, shells, first, second, reach, threads)
-    asked_start, asked = _asked(shells, first, second)
-    facets, near_start, near_facets = _grouped(first, second)
-    witnesses = _witnesses(mesh, shells, crosses, facets, threads)
-    most = work_limit(mesh.facet_count, STEPS_PER_FACET, LEAST_STEPS)
-    found = _locate(mesh, shells, bvh, witnesses, (near_start, near_facets), (asked_start, asked), reach, most, threads)
-    if found is None:
+    selected = solid[shells.of_facet[first]] & solid[shells.of_facet[second]]
+    first, second = first[selected], second[selected]
+    tolerance = NEAR * float(np.abs(mesh.vertices - bvh.centre).max(initial=0.0))
+    crosses = _piercing_shells(mesh, shells, first, second, tolerance, threads)
+    candidate_start, candidates = _possible_holders(shells, first, second)
+    facets, near_start, near_facets = _group_pairs(first, second)
+    witnesses = _choose_witnesses(mesh, shells, crosses, facets, threads)
+    max_steps = work_limit(mesh.facet_count, STEPS_PER_FACET, MIN_STEPS)
+    located = _locate(
+        mesh,
+        shells,
+        bvh,
+        witnesses,
+        (near_start, near_facets),
+        (candidate_start, candidates),
+        tolerance,
+        max_steps,
+        threads,
+    )
+    if located is None:
         return None
-    state, state_start, held_by = found
-    holder = _relate(shells, witnesses, state, state_start, held_by, asked_start, asked, crosses)
+    state, state_start, point_holder = located
+    holder = _find_holders(shells, witnesses, state, state_start, point_holder, candidate_start, candidates, crosses)
     return Nesting(holder, crosses, near)
 
 
-def pairs_about(mesh: Mesh, shells: Shells, bvh: Bvh, which: NDArray[np.bool_], threads: int) -> Pairs:
-    """The pairs of facets that may meet in or near the boxes of the shells ``which`` (S,): enough to determine what
-    holds, crosses or touches these and what they hold.
+def pairs_near(mesh: Mesh, shells: Shells, bvh: Bvh, selected_shells: NDArray[np.bool_], threads: int) -> Pairs:
+    """Return the pairs of facets that may intersect in or near the boxes of ``selected_shells`` (S,).
+
+    They suffice to determine what encloses, crosses or touches these shells, and what these enclose.
     """
     boxes = np.empty((shells.count, 6))
     measure_boxes(mesh.vertices, mesh.facets, shells.of_facet, boxes)  # type: ignore[no-untyped-call]
-    tree = box_tree(boxes[which], threads)
+    tree = box_tree(boxes[selected_shells], threads)
     size = float(np.abs(mesh.vertices - bvh.centre).max(initial=0.0))
     marked, local = np.zeros(mesh.facet_count, np.bool_), mesh.vertices - tree.centre
     arguments = (local, mesh.facets, NEAR * size, tree.boxes, tree.level_start, marked)
     run_ranges(mark_overlapping, mesh.facet_count, _GRAIN_PAIRS, threads, *arguments)
-    kept = np.flatnonzero(marked).astype(np.int32)
-    part = Mesh(mesh.vertices, mesh.facets[kept])
+    selected = np.flatnonzero(marked).astype(np.int32)
+    part = Mesh(mesh.vertices, mesh.facets[selected])
     low, high = (mesh.vertices[part.facets].min(axis=(0, 1)), mesh.vertices[part.facets].max(axis=(0, 1)))
-    its_bvh = build_bvh(part, threads)
-    its_size = float(np.maximum(high - its_bvh.centre, its_bvh.centre - low).max())
-    pairs = find_pairs(part, its_bvh, threads, NEAR * max(1.0, size / its_size))
-    same = None if pairs.same is None else kept[pairs.same]
-    return Pairs(kept[pairs.first], kept[pairs.second], pairs.complete, same)
+    part_bvh = build_bvh(part, threads)
+    part_size = float(np.maximum(high - part_bvh.centre, part_bvh.centre - low).max())
+    pairs = find_pairs(part, part_bvh, threads, NEAR * max(1.0, size / part_size))
+    equal_facets = None if pairs.same is None else selected[pairs.same]
+    return Pairs(selected[pairs.first], selected[pairs.second], pairs.complete, equal_facets)
 
 
 def box_tree(boxes: Floats, threads: int) -> Bvh:
-    """A tree over boxes (n, 6), lowest and highest corners."""
+    """Build a BVH over boxes (n, 6), lowest and highest corners."""
     corners = np.arange(2 * len(boxes), dtype=np.int32).reshape(-1, 2)
     return build_bvh(Mesh(boxes.reshape(-1, 3), corners[:, [0, 1, 0]]), threads)
 
 
 def _between_shells(shells: Shells, pairs: Pairs) -> tuple[Ints, Ints]:
-    apart = shells.of_facet[pairs.first] != shells.of_facet[pairs.second]
-    return pairs.first[apart], pairs.second[apart]
+    separate = shells.of_facet[pairs.first] != shells.of_facet[pairs.second]
+    return pairs.first[separate], pairs.second[separate]
 
 
 def _piercing_shells(
-    mesh: Mesh, shells: Shells, first: Ints, second: Ints, reach: float, threads: int
+    mesh: Mesh, shells: Shells, first: Ints, second: Ints, tolerance: float, threads: int
 ) -> NDArray[np.bool_]:
     piercing = np.zeros(len(first), np.bool_)
-    arguments = (mesh.vertices, mesh.facets, first, second, reach, piercing)
+    arguments = (mesh.vertices, mesh.facets, first, second, tolerance, piercing)
     run_ranges(mark_piercing, len(first), _GRAIN_PAIRS, threads, *arguments)
     record("piercing", np.array([[0, len(first)]]))
     crosses = np.zeros(shells.count, np.bool_)
@@ -143,28 +155,28 @@ def _piercing_shells(
     return crosses
 
 
-def _asked(shells: Shells, first: Ints, second: Ints) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The shells that come near each and are not smaller, so that they may hold it: offsets (S + 1,) and shells."""
-    one, two = shells.of_facet[first].astype(np.int64), shells.of_facet[second].astype(np.int64)
-    small, large = np.concatenate([one, two]), np.concatenate([two, one])
-    kept = shells.size[small] <= shells.size[large]
-    keys = np.unique(small[kept] * shells.count + large[kept])
+def _possible_holders(shells: Shells, first: Ints, second: Ints) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return for each shell the near shells that are not smaller and may enclose it: offsets (S + 1,) and shells."""
+    first_shell, second_shell = shells.of_facet[first].astype(np.int64), shells.of_facet[second].astype(np.int64)
+    small, large = np.concatenate([first_shell, second_shell]), np.concatenate([second_shell, first_shell])
+    selected = shells.size[small] <= shells.size[large]
+    keys = np.unique(small[selected] * shells.count + large[selected])
     start = np.searchsorted(keys, np.arange(shells.count + 1) * shells.count)
     return start, keys % max(shells.count, 1)
 
 
-def _grouped(first: Ints, second: Ints) -> tuple[NDArray[np.int64], NDArray[np.int64], Ints]:
-    """The facets next to other shells, offsets into, and the list of, the facets next to each."""
-    one, two = np.concatenate([first, second]), np.concatenate([second, first])
-    order = np.argsort(one, kind="stable")
-    facets, start = np.unique(one[order], return_index=True)
-    return facets.astype(np.int64), np.append(start, len(one)).astype(np.int64), two[order]
+def _group_pairs(first: Ints, second: Ints) -> tuple[NDArray[np.int64], NDArray[np.int64], Ints]:
+    """Return the facets near other shells, offsets, and the list of near facets of each."""
+    facet, neighbour = np.concatenate([first, second]), np.concatenate([second, first])
+    order = np.argsort(facet, kind="stable")
+    facets, start = np.unique(facet[order], return_index=True)
+    return facets.astype(np.int64), np.append(start, len(facet)).astype(np.int64), neighbour[order]
 
 
-def _witnesses(
+def _choose_witnesses(
     mesh: Mesh, shells: Shells, crosses: NDArray[np.bool_], near: NDArray[np.int64], threads: int
 ) -> _Witnesses:
-    """A point of each patch clear of other shells and four of each facet ``near`` one; one point where that crosses."""
+    """Choose one point of each patch clear of other shells, four of each ``near`` facet, one of each crossing shell."""
     clear = np.ones(mesh.facet_count, np.bool_)
     clear[near] = False
     patch, count = shells.of_facet, shells.count
@@ -173,16 +185,18 @@ def _witnesses(
         patch, count = label_bodies(links, threads)
     best, area = np.empty(count, np.int64), np.empty(count)
     largest_members(mesh.facets, mesh.vertices, patch, best, area)  # type: ignore[no-untyped-call]
-    wanted = ~crosses & (shells.side != 0)
-    best = best[clear[best] & wanted[shells.of_facet[best]]]
+    is_relevant = ~crosses & (shells.side != 0)
+    best = best[clear[best] & is_relevant[shells.of_facet[best]]]
     best = np.concatenate([best, first_members(shells.of_facet, shells.count)[crosses]])
-    rows = np.flatnonzero(wanted[shells.of_facet[near]])
-    middles = mesh.vertices[mesh.facets[best]].mean(axis=1)
-    around = np.einsum("sc,ncx->nsx", _SAMPLES, mesh.vertices[mesh.facets[near[rows]]]).reshape(-1, 3)
-    each = len(_SAMPLES)
-    own = np.concatenate([shells.of_facet[best], np.repeat(shells.of_facet[near[rows]], each)]).astype(np.int64)
-    row = np.concatenate([np.full(len(best), -1), np.repeat(rows, each)])
-    return _Witnesses(np.concatenate([middles, around]), own, row)
+    rows = np.flatnonzero(is_relevant[shells.of_facet[near]])
+    centroids = mesh.vertices[mesh.facets[best]].mean(axis=1)
+    samples = np.einsum("sc,ncx->nsx", _SAMPLE_WEIGHTS, mesh.vertices[mesh.facets[near[rows]]]).reshape(-1, 3)
+    sample_count = len(_SAMPLE_WEIGHTS)
+    shell = np.concatenate([shells.of_facet[best], np.repeat(shells.of_facet[near[rows]], sample_count)]).astype(
+        np.int64
+    )
+    near_row = np.concatenate([np.full(len(best), -1), np.repeat(rows, sample_count)])
+    return _Witnesses(np.concatenate([centroids, samples]), shell, near_row)
 
 
 def _locate(
@@ -191,76 +205,75 @@ def _locate(
     bvh: Bvh,
     witnesses: _Witnesses,
     near: tuple[NDArray[np.int64], Ints],
-    asked: tuple[NDArray[np.int64], NDArray[np.int64]],
-    reach: float,
-    most: int,
+    candidates: tuple[NDArray[np.int64], NDArray[np.int64]],
+    tolerance: float,
+    max_steps: int,
     threads: int,
 ) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]] | None:
-    """``state`` of each point to the shells asked for it, its offsets (N + 1,), and the shell that holds each (N,)."""
-    count = len(witnesses.own)
+    """Return each point's ``state`` to its candidate shells, offsets (N + 1,), and the shell around each point (N,)."""
+    count = len(witnesses.shell)
     of_facet = shells.of_facet
     if not shells.closed.all():
-        mesh, of_facet = _capped(mesh, shells)
+        mesh, of_facet = _close_holes(mesh, shells)
         bvh = build_bvh(mesh, threads)
     boxes = np.empty((shells.count, 6))
     measure_boxes(mesh.vertices, mesh.facets, of_facet, boxes)  # type: ignore[no-untyped-call]
     tree = box_tree(boxes, threads)
     by_shell = np.argsort(of_facet, kind="stable")
     shell_start = np.searchsorted(of_facet[by_shell], np.arange(shells.count + 1))
-    state_start = np.concatenate([[0], np.cumsum(np.diff(asked[0])[witnesses.own])])
-    if state_start[-1] > most:
+    state_start = np.concatenate([[0], np.cumsum(np.diff(candidates[0])[witnesses.shell])])
+    if state_start[-1] > max_steps:
         return None
     state, holder = np.full(int(state_start[-1]), OUTSIDE, np.int8), np.full(count, -1, np.int64)
     work = work_array(count, GRAIN_POINTS)
-    within = run_bounded(
-        locate_points, count, threads, most, work,
-        witnesses.points - bvh.centre, witnesses.own, witnesses.row, *near, *asked, reach,
+    completed = run_bounded(
+        locate_points, count, threads, max_steps, work,
+        witnesses.points - bvh.centre, witnesses.shell, witnesses.near_row, *near, *candidates, tolerance,
         mesh.vertices - bvh.centre, general_position(mesh, bvh, 0.0, threads), mesh.facets, bvh.boxes, bvh.level_start,
         of_facet, by_shell, shell_start, shells.size, boxes - np.tile(bvh.centre, 2), tree.boxes, tree.level_start,
-        state_start, most // _CHUNK_SHARE, state, holder, work, search="nesting",
+        state_start, max_steps // _CHUNK_LIMIT_DIVISOR, state, holder, work, search="nesting",
     )  # fmt: skip
-    return (state, state_start, holder) if within else None
+    return (state, state_start, holder) if completed else None
 
 
-def _capped(mesh: Mesh, shells: Shells) -> tuple[Mesh, Ints]:
-    """The mesh with its holes closed, and each facet's shell: a cap belongs to the shell of its rim's edge."""
+def _close_holes(mesh: Mesh, shells: Shells) -> tuple[Mesh, Ints]:
+    """Close the holes; return the mesh and each facet's shell: a cap belongs to the shell of its rim's edge."""
     closed = close_rims(mesh)
     caps = closed.facets[mesh.facet_count :]
     facet, corner = np.nonzero(shells.links < 0)
-    start, end = mesh.facets[facet, corner].astype(np.int64), mesh.facets[facet, (corner + 1) % 3]
-    keys = np.minimum(start, end) * len(mesh.vertices) + np.maximum(start, end)
+    keys = edge_keys(mesh, facet, corner)
     order = np.argsort(keys, kind="stable")
-    wanted = caps[:, :2].min(axis=1).astype(np.int64) * len(mesh.vertices) + caps[:, :2].max(axis=1)
-    at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
-    return closed, np.concatenate([shells.of_facet, shells.of_facet[facet[order[at]]]])
+    cap_keys = caps[:, :2].min(axis=1).astype(np.int64) * len(mesh.vertices) + caps[:, :2].max(axis=1)
+    position = np.minimum(np.searchsorted(keys[order], cap_keys), len(keys) - 1)
+    return closed, np.concatenate([shells.of_facet, shells.of_facet[facet[order[position]]]])
 
 
-def _relate(
+def _find_holders(
     shells: Shells,
     witnesses: _Witnesses,
     state: NDArray[np.int8],
     state_start: NDArray[np.int64],
-    held_by: NDArray[np.int64],
-    asked_start: NDArray[np.int64],
-    asked: NDArray[np.int64],
+    point_holder: NDArray[np.int64],
+    candidate_start: NDArray[np.int64],
+    candidates: NDArray[np.int64],
     crosses: NDArray[np.bool_],
 ) -> Ints:
-    """Each shell's holder; marks in ``crosses`` those that lie on both sides of another, or all on its surface."""
-    entry_point = np.repeat(np.arange(len(witnesses.own)), np.diff(state_start))
+    """Return each shell's holder; mark in ``crosses`` shells on both sides of another, or completely on its surface."""
+    entry_point = np.repeat(np.arange(len(witnesses.shell)), np.diff(state_start))
     rank = np.arange(len(state)) - state_start[entry_point]
-    entry = asked_start[witnesses.own[entry_point]] + rank  # each point's answer belongs to one asked pair of shells
-    inside = np.bincount(entry[state == INSIDE], minlength=len(asked)) > 0
-    outside = np.bincount(entry[state == OUTSIDE], minlength=len(asked)) > 0
-    small = np.repeat(np.arange(shells.count), np.diff(asked_start))
-    open_question = ~crosses[small]
-    both = open_question & (inside == outside)
-    crosses[small[both]] = True
-    crosses[asked[both]] = True
+    entry = candidate_start[witnesses.shell[entry_point]] + rank  # each state belongs to one pair of shells
+    inside = np.bincount(entry[state == INSIDE], minlength=len(candidates)) > 0
+    outside = np.bincount(entry[state == OUTSIDE], minlength=len(candidates)) > 0
+    small = np.repeat(np.arange(shells.count), np.diff(candidate_start))
+    undecided = ~crosses[small]
+    ambiguous = undecided & (inside == outside)
+    crosses[small[ambiguous]] = True
+    crosses[candidates[ambiguous]] = True
     size = np.append(shells.size, np.inf)
     holder = np.full(shells.count, -1, np.int32)
-    seen, point = np.unique(witnesses.own, return_index=True)
-    holder[seen] = held_by[point]
-    for pair in np.flatnonzero(open_question & inside & ~outside):
-        if size[asked[pair]] < size[holder[small[pair]]]:
-            holder[small[pair]] = asked[pair]
+    shell_ids, point = np.unique(witnesses.shell, return_index=True)
+    holder[shell_ids] = point_holder[point]
+    for pair in np.flatnonzero(undecided & inside & ~outside):
+        if size[candidates[pair]] < size[holder[small[pair]]]:
+            holder[small[pair]] = candidates[pair]
     return holder

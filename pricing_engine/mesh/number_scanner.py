@@ -1,9 +1,9 @@
-"""Numbers out of text, at memory speed: the byte scanner that the ASCII formats share.
+"""Scan numbers in text: the byte scanner of the ASCII formats.
 
-A decimal is read as an integer of up to 19 digits times a power of ten, the product taken in double-double arithmetic
-(Dekker 1971) with a table of powers good to 107 bits. So the result is the nearest double for all but about one in
-2**40 inputs, and always the same double for the same text, which is what a bitwise weld needs. Digits beyond the
-nineteenth are dropped. One pass, O(bytes), no allocation.
+A decimal is an integer of up to 19 digits times a power of ten, multiplied in double-double arithmetic (Dekker 1971)
+with a table of powers exact to 107 bits. The result is the nearest double for all but about one in 2**40 inputs, and
+always the same double for the same text, as a bitwise weld requires. Digits after the nineteenth are dropped. One
+pass, O(bytes), no allocation.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from pricing_engine.mesh.errors import CorruptModel
 from pricing_engine.mesh.raw_mesh import excerpt, line_of
 
 BOM = b"\xef\xbb\xbf"
-"""UTF-8's byte order mark: no content. :func:`pricing_engine.mesh.load.load_model` drops it for every format."""
+"""UTF-8's byte order mark; :func:`pricing_engine.mesh.load.load_model` drops it for every format."""
 
 _PADDING = np.frombuffer(b"\0\x1a \t\n\v\f\r", np.uint8)  # NUL and ctrl-Z fill the last block of old file systems
-_TAIL = 1 << 12
-_LOWEST, _HIGHEST = -290, 290
+_TAIL_BLOCK = 1 << 12
+_MIN_EXPONENT, _MAX_EXPONENT = -290, 290
 
 
 def _power_table() -> NDArray[np.float64]:
-    table = np.empty((_HIGHEST - _LOWEST + 1, 2))
-    for row, exponent in enumerate(range(_LOWEST, _HIGHEST + 1)):
+    table = np.empty((_MAX_EXPONENT - _MIN_EXPONENT + 1, 2))
+    for row, exponent in enumerate(range(_MIN_EXPONENT, _MAX_EXPONENT + 1)):
         exact = Fraction(10) ** exponent
         high = float(exact)
         table[row] = high, float(exact - Fraction(high))
@@ -39,11 +39,11 @@ _SPLITTER = 134217729.0  # 2**27 + 1
 
 
 def text_bytes(data: bytes) -> NDArray[np.uint8]:
-    """The bytes of a text without the NULs, ctrl-Zs and white space at its end; a view, no copy."""
+    """Return a view of a text's bytes without trailing NULs, ctrl-Zs and white space."""
     raw = np.frombuffer(data, np.uint8)
     end = len(raw)
     while end > 0:
-        block = raw[max(0, end - _TAIL) : end]
+        block = raw[max(0, end - _TAIL_BLOCK) : end]
         content = np.flatnonzero(~np.isin(block, _PADDING))
         if len(content):
             return raw[: end - len(block) + int(content[-1]) + 1]
@@ -53,22 +53,22 @@ def text_bytes(data: bytes) -> NDArray[np.uint8]:
 
 @inlined
 def is_space(byte):  # type: ignore[no-untyped-def]
-    """Blank, tab, line ends, and the other ASCII white space."""
+    """Return whether a byte is ASCII white space, line ends included."""
     return byte == 32 or 9 <= byte <= 13
 
 
 @inlined
-def _scaled(mantissa, exponent):  # type: ignore[no-untyped-def]
-    """``mantissa * 10**exponent``, nearest double; 0 and inf beyond the table (both absurd as lengths)."""
-    if mantissa == 0 or exponent < _LOWEST:
+def _scale(mantissa, exponent):  # type: ignore[no-untyped-def]
+    """Return ``mantissa * 10**exponent`` as the nearest double; 0 and inf beyond the table."""
+    if mantissa == 0 or exponent < _MIN_EXPONENT:
         return 0.0
-    if exponent > _HIGHEST - 20:
+    if exponent > _MAX_EXPONENT - 20:
         return np.inf
     high = float(mantissa >> np.uint64(32)) * 4294967296.0
     low = float(mantissa & np.uint64(0xFFFFFFFF))
     a = high + low
     a_low = low - (a - high)
-    b, b_low = _POWERS[exponent - _LOWEST, 0], _POWERS[exponent - _LOWEST, 1]
+    b, b_low = _POWERS[exponent - _MIN_EXPONENT, 0], _POWERS[exponent - _MIN_EXPONENT, 1]
     product = a * b
     if product < 1e-250 or b > 1e250:  # Dekker's split would underflow or overflow
         return product
@@ -83,7 +83,7 @@ def _scaled(mantissa, exponent):  # type: ignore[no-untyped-def]
 
 @inlined
 def read_number(data, at, end):  # type: ignore[no-untyped-def]
-    """``(value, after)`` of the token at ``data[at]``; ``after == at`` if it is no number. nan and inf are numbers."""
+    """Return ``(value, end)`` of the number at ``data[at]``; end is ``at`` if there is none. Accepts nan and inf."""
     start = at
     negative = at < end and data[at] == 45
     if at < end and (data[at] == 45 or data[at] == 43):
@@ -109,10 +109,10 @@ def read_number(data, at, end):  # type: ignore[no-untyped-def]
             break
         at += 1
     if not any_digit:
-        return (np.nan, _word_end(data, at, end)) if _is_nan_word(data, at, end) else (np.nan, start)
+        return (np.nan, _token_end(data, at, end)) if _is_nan_word(data, at, end) else (np.nan, start)
     if at < end and (data[at] | 32) == 101:
         at += 1
-        down = at < end and data[at] == 45
+        negative_exponent = at < end and data[at] == 45
         if at < end and (data[at] == 45 or data[at] == 43):
             at += 1
         power, first = 0, at
@@ -121,10 +121,10 @@ def read_number(data, at, end):  # type: ignore[no-untyped-def]
             at += 1
         if at == first:
             return np.nan, start
-        exponent += -power if down else power
+        exponent += -power if negative_exponent else power
     if at < end and data[at] == 35 and data[at - 1] == 46:  # 1.#QNAN, 1.#INF: Microsoft's printf
-        return np.nan, _word_end(data, at + 1, end)
-    value = _scaled(mantissa, exponent)
+        return np.nan, _token_end(data, at + 1, end)
+    value = _scale(mantissa, exponent)
     return (-value if negative else value), at
 
 
@@ -137,7 +137,7 @@ def _is_nan_word(data, at, end):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _word_end(data, at, end):  # type: ignore[no-untyped-def]
+def _token_end(data, at, end):  # type: ignore[no-untyped-def]
     while at < end and not is_space(data[at]) and data[at] != 35:
         at += 1
     return at
@@ -147,60 +147,62 @@ def _word_end(data, at, end):  # type: ignore[no-untyped-def]
 def _numbers(data, at, end, values, lines):  # type: ignore[no-untyped-def]
     """Fill ``values`` with every number up to ``end`` and ``lines`` with the first of each line that has one.
 
-    ``#`` starts a comment. Returns ``(bad, numbers, lines)``, bad the place of
-    a token that is no number or -1. With empty outputs it only counts.
+    ``#`` starts a comment. Returns ``(bad, numbers, lines)``, bad the position of a token that is not a number, or -1.
+    With empty outputs it only counts.
     """
     count, line_count = 0, 0
-    fresh = True
+    at_line_start = True
     while at < end:
         byte = data[at]
         if is_space(byte):
-            fresh = fresh or byte in (10, 13)
+            at_line_start = at_line_start or byte in (10, 13)
             at += 1
             continue
         if byte == 35:
             while at < end and data[at] != 10 and data[at] != 13:
                 at += 1
             continue
-        if fresh:
+        if at_line_start:
             if line_count < len(lines):
                 lines[line_count] = count
             line_count += 1
-            fresh = False
+            at_line_start = False
         if len(values) > 0:
             value, after = read_number(data, at, end)
-            word = is_space(data[after]) or data[after] == 35 if after < end else True
-            if after == at or not word or count >= len(values):
+            delimited = is_space(data[after]) or data[after] == 35 if after < end else True
+            if after == at or not delimited or count >= len(values):
                 return at, count, line_count
             values[count] = value
             at = after
         else:
-            at = _word_end(data, at, end)
+            at = _token_end(data, at, end)
             if at > 0 and at < end and data[at] == 35 and data[at - 1] == 46:  # as read_number does
-                at = _word_end(data, at + 1, end)
+                at = _token_end(data, at + 1, end)
         count += 1
     return -1, count, line_count
 
 
 def read_numbers(data: bytes, start: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """All numbers of ``data[start:]``, and for each line that has numbers the index of its first; plus the total.
+    """Return all numbers of ``data[start:]`` and the index of the first number of each line that has any.
 
-    The second array has one more entry than there are such lines: the count of numbers. Raises :class:`CorruptModel`.
+    The second array ends with the count of numbers. Raises :class:`CorruptModel` for a token that is not a number.
     """
     raw = text_bytes(data)
-    nothing = np.empty(0), np.empty(0, np.int64)
-    _, count, line_count = _numbers(raw, start, len(raw), *nothing)
+    empty = np.empty(0), np.empty(0, np.int64)
+    _, count, line_count = _numbers(raw, start, len(raw), *empty)
     values, lines = np.empty(count), np.empty(line_count + 1, np.int64)
     lines[line_count] = count
     if count:
         bad, filled, filled_lines = _numbers(raw, start, len(raw), values, lines)
         if bad >= 0 or filled != count or filled_lines != line_count:
-            raise CorruptModel(f"line {line_of(data, bad)}: {excerpt(data, bad)} is no number; export the model again")
+            raise CorruptModel(
+                f"line {line_of(data, bad)}: {excerpt(data, bad)} is not a number; export the model again"
+            )
     return values, lines
 
 
-def whole_numbers(values: NDArray[np.float64], what: str) -> NDArray[np.int64]:
-    """``values`` as integers; raises :class:`CorruptModel` where one is not whole or beyond 2**53."""
+def to_integers(values: NDArray[np.float64], description: str) -> NDArray[np.int64]:
+    """Return ``values`` as int64; raises :class:`CorruptModel` where one is not an integer or beyond 2**53."""
     if not bool(np.all((np.abs(values) < 2.0**53) & (values == np.floor(values)))):
-        raise CorruptModel(f"{what} must be whole numbers; export the model again")
+        raise CorruptModel(f"{description} must be integers; export the model again")
     return values.astype(np.int64)

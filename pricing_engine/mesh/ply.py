@@ -1,4 +1,4 @@
-"""PLY (Stanford): ASCII and both binary orders, polygon lists and triangle strips; other elements are passed over."""
+"""PLY (Stanford, Turk 1994): ASCII and both binary orders, polygon lists, strips; other elements are skipped."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.ply_body import AsciiBody, BinaryBody, Element, Lists, Property
+from pricing_engine.mesh.ply_body import AsciiBody, BinaryBody, Body, ListColumn, PlyElement, PlyProperty
 from pricing_engine.mesh.polygons import triangulate
-from pricing_engine.mesh.raw_mesh import Note, Parsed, check_indices
+from pricing_engine.mesh.raw_mesh import Note, RawMesh, check_indices
+from pricing_engine.mesh.strips import cut_strips
 
 _CODES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4",
           "float": "f4", "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4",
@@ -20,30 +21,34 @@ _CODES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _LAST_LINE = re.compile(rb"[\r\n]end_header[ \t]*(\r\n|\n|\r)")
 _MAX_HEADER = 1 << 20
-_LINE_END_BYTES = 2  # may end a binary file, or be a number too many in a text: less than any row
+_MAX_LINE_END_BYTES = 2  # extra line end of a binary file; shorter than any row
 
 
-def read_ply(data: bytes) -> Parsed:
-    """Read a PLY; strips are cut into facets (a -1 ends a strip, every other facet turned as strips are)."""
-    order, elements, starts = _header(data)
-    for start in starts[:-1]:
-        body = BinaryBody(data, start, order)
-        with suppress(CorruptModel):  # raised again for the last place
-            found = _read_body(body, elements)
-            if body.left == 0:
-                return found
-    return _read_body(BinaryBody(data, starts[-1], order) if order else AsciiBody(data, starts[-1]), elements)
+def read_ply(data: bytes) -> RawMesh:
+    """Read vertices, faces and strips. Raises :class:`CorruptModel`, also for point clouds."""
+    byte_order, elements, body_starts = _header(data)
+    for start in body_starts[:-1]:
+        body = BinaryBody(data, start, byte_order)
+        with suppress(CorruptModel):  # the last start raises it again
+            mesh = _read_body(body, elements)
+            if body.remaining == 0:
+                return mesh
+    return _read_body(
+        BinaryBody(data, body_starts[-1], byte_order) if byte_order else AsciiBody(data, body_starts[-1]), elements
+    )
 
 
-def _read_body(body: AsciiBody | BinaryBody, elements: list[Element]) -> Parsed:
+def _read_body(body: Body, elements: list[PlyElement]) -> RawMesh:
     vertices = np.empty((0, 3))
-    faces: Lists | None = None
-    strips: Lists | None = None
+    faces: ListColumn | None = None
+    strips: ListColumn | None = None
     for element in elements:
         lists = {p.name for p in element.properties if p.counter}
         if element.name == "vertex":
             if lists:
-                raise CorruptModel("the PLY's vertices hold lists, which is not read; export the model again")
+                raise CorruptModel(
+                    "the PLY's vertices have list properties, which Facet does not read; export the model again"
+                )
             vertices = body.scalars(element, ("x", "y", "z"))
         elif element.name == "face" and lists & {"vertex_indices", "vertex_index"}:
             faces = body.lists(element, "vertex_indices" if "vertex_indices" in lists else "vertex_index")
@@ -52,7 +57,7 @@ def _read_body(body: AsciiBody | BinaryBody, elements: list[Element]) -> Parsed:
         else:
             body.skip(element)
     if faces is None and strips is None:
-        raise CorruptModel("the PLY has points but no faces; export a surface, not a point cloud")
+        raise CorruptModel("the PLY has no faces; export a surface, not a point cloud")
     parts: list[NDArray[np.int32]] = []
     notes: tuple[Note, ...] = ()
     if faces is not None:
@@ -60,75 +65,58 @@ def _read_body(body: AsciiBody | BinaryBody, elements: list[Element]) -> Parsed:
         facets, notes = triangulate(vertices, *faces)
         parts.append(facets)
     if strips is not None:
-        parts.append(_cut_strips(*strips, len(vertices)))
-    if body.left > _LINE_END_BYTES:
-        text = f"{body.left:,} {body.unit} follow what the header counts and were left out"
-        notes += (Note("data_left_out", text),)
-    return Parsed(vertices, parts[0] if len(parts) == 1 else np.concatenate(parts), None, notes)
+        starts, corners = strips
+        check_indices(corners[corners != -1], len(vertices), "strip")
+        parts.append(cut_strips(starts, corners).astype(np.int32))
+    if body.remaining > _MAX_LINE_END_BYTES:
+        message = f"{body.remaining:,} {body.unit} after the rows that the header counts were skipped"
+        notes += (Note("data_left_out", message),)
+    return RawMesh(vertices, parts[0] if len(parts) == 1 else np.concatenate(parts), None, notes)
 
 
-def _header(data: bytes) -> tuple[str, list[Element], tuple[int, ...]]:
-    """``(byte order or "" for ASCII, elements, places where the body may begin)``."""
-    last = _LAST_LINE.search(data, 0, _MAX_HEADER)
-    if last is None:
-        raise CorruptModel("the PLY header has no end; the file is cut off: export or upload it again")
-    order: str | None = None
-    elements: list[Element] = []
-    for line in _LINE_END.split(data[: last.start()].decode("latin-1"))[1:]:
-        words = line.split()
-        if not words or words[0] in ("comment", "obj_info"):
+def _header(data: bytes) -> tuple[str, list[PlyElement], tuple[int, ...]]:
+    """Parse the header: ``(byte order or "" for ASCII, elements, possible starts of the body)``."""
+    header_end = _LAST_LINE.search(data, 0, _MAX_HEADER)
+    if header_end is None:
+        raise CorruptModel("the PLY is cut off: its header has no end; export or upload it again")
+    byte_order: str | None = None
+    elements: list[PlyElement] = []
+    for line in _LINE_END.split(data[: header_end.start()].decode("latin-1"))[1:]:
+        fields = line.split()
+        if not fields or fields[0] in ("comment", "obj_info"):
             continue
-        if words[0] == "format" and len(words) >= 2:
-            order = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}.get(words[1])
+        if fields[0] == "format" and len(fields) >= 2:
+            byte_order = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}.get(fields[1])
         elif (
-            words[0] == "element"
-            and len(words) == 3
-            and words[2].isascii()
-            and words[2].isdigit()
-            and len(words[2]) < 19
+            fields[0] == "element"
+            and len(fields) == 3
+            and fields[2].isascii()
+            and fields[2].isdigit()
+            and len(fields[2]) < 19
         ):
-            elements.append(Element(words[1], int(words[2])))
-        elif words[0] == "property" and elements and len(words) == 3 and words[1] in _CODES:
-            elements[-1].properties.append(Property(words[2], _CODES[words[1]]))
+            elements.append(PlyElement(fields[1], int(fields[2])))
+        elif fields[0] == "property" and elements and len(fields) == 3 and fields[1] in _CODES:
+            elements[-1].properties.append(PlyProperty(fields[2], _CODES[fields[1]]))
         elif (
-            words[:2] == ["property", "list"]
+            fields[:2] == ["property", "list"]
             and elements
-            and len(words) == 5
-            and _integers(words[2])
-            and words[3] in _CODES
+            and len(fields) == 5
+            and _is_integer_type(fields[2])
+            and fields[3] in _CODES
         ):
-            elements[-1].properties.append(Property(words[4], _CODES[words[3]], _CODES[words[2]]))
+            elements[-1].properties.append(PlyProperty(fields[4], _CODES[fields[3]], _CODES[fields[2]]))
         else:
-            raise CorruptModel(f"the PLY header has the line {line[:40]!a}, which is no PLY; export the model again")
-    if order is None:
-        raise CorruptModel("the PLY header names no format that is read; export it as binary or ASCII PLY")
+            raise CorruptModel(f"the PLY header has the line {line[:40]!a}, which is not PLY; export the model again")
+    if byte_order is None:
+        raise CorruptModel("the PLY header states no known format; export it as binary or ASCII PLY")
     for element in elements:
         names = [p.name for p in element.properties]
         if len(set(names)) != len(names) or sum(e.name == element.name for e in elements) > 1:
-            raise CorruptModel(f"the PLY header has two of a name in or as {element.name[:40]!a}; export it again")
-    end = last.end()
-    # Of CR and LF, the latter may be the first byte of a binary body: the place from which the rows fill the file.
-    return order, elements, (end, end - 1, end) if order and last.group(1) == b"\r\n" else (end,)
+            raise CorruptModel(f"the PLY header repeats a name in or as {element.name[:40]!a}; export the model again")
+    end = header_end.end()
+    # After CR, the LF may be the first byte of a binary body: take the start from which the rows fill the file.
+    return byte_order, elements, (end, end - 1, end) if byte_order and header_end.group(1) == b"\r\n" else (end,)
 
 
-def _integers(name: str) -> bool:
+def _is_integer_type(name: str) -> bool:
     return _CODES.get(name, "f")[0] != "f"
-
-
-def _cut_strips(starts: NDArray[np.int64], corners: NDArray[np.int64], vertex_count: int) -> NDArray[np.int32]:
-    """Facets of the strips; within a strip facet k is (k, k+1, k+2), turned for odd k. O(corners).
-
-    Facets with a repeated corner only stitch strips together (they are notation, not geometry) and are left out.
-    """
-    first = np.zeros(len(corners), bool)
-    first[starts[:-1][np.diff(starts) > 0]] = True
-    ends = corners == -1
-    first[1:] |= ends[:-1]
-    check_indices(corners[~ends], vertex_count, "strip")
-    place = np.arange(len(corners))
-    within = place - np.maximum.accumulate(np.where(first, place, 0))
-    third = np.flatnonzero((within >= 2) & ~ends)
-    odd = (within[third] & 1).astype(np.int64)
-    cut = np.stack([corners[third - 2 + odd], corners[third - 1 - odd], corners[third]], axis=1).astype(np.int32)
-    stitch = (cut[:, 0] == cut[:, 1]) | (cut[:, 1] == cut[:, 2]) | (cut[:, 2] == cut[:, 0])
-    return np.ascontiguousarray(cut[~stitch])

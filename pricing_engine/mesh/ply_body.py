@@ -1,7 +1,8 @@
-"""The rows of a PLY, by what its header says of them: out of numbers (ASCII) or out of bytes, in either order."""
+"""The body of a PLY: rows of the header's elements, as ASCII numbers or bytes in either order."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,14 +10,14 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.number_scanner import read_numbers, whole_numbers
+from pricing_engine.mesh.number_scanner import read_numbers, to_integers
 
-Lists = tuple[NDArray[np.int64], NDArray[np.int64]]
+ListColumn = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Property:
-    """``code`` is a numpy type; ``counter`` that of a list's length, empty for a scalar."""
+class PlyProperty:
+    """A property: ``code`` is its numpy type, ``counter`` that of a list's length, empty for a scalar."""
 
     name: str
     code: str
@@ -24,23 +25,47 @@ class Property:
 
 
 @dataclass(frozen=True, slots=True)
-class Element:
+class PlyElement:
     """An element of the header: ``rows`` rows of ``properties``."""
 
     name: str
     rows: int
-    properties: list[Property] = field(default_factory=list)
+    properties: list[PlyProperty] = field(default_factory=list)
 
 
-def _too_short(element: Element) -> CorruptModel:
+def _truncated(element: PlyElement) -> CorruptModel:
     return CorruptModel(
-        f"the PLY header counts {element.rows} of {element.name[:40]!a}, more than the file holds; it is "
-        "cut off or its header is wrong: export or upload it again"
+        f"the PLY header counts {element.rows} of {element.name[:40]!a}, more than the file holds: it is "
+        "cut off or its header is wrong; export or upload it again"
     )
 
 
-class AsciiBody:
-    """The rows of an ASCII PLY as one run of numbers."""
+class Body(ABC):
+    """The rows of a PLY, read one element after the other."""
+
+    unit: str
+
+    @property
+    @abstractmethod
+    def remaining(self) -> int:
+        """Return how many of ``unit`` are unread."""
+
+    @abstractmethod
+    def scalars(self, element: PlyElement, names: tuple[str, ...]) -> NDArray[np.float64]:
+        """Read the columns ``names`` of an element without lists, (rows, names) float64."""
+
+    @abstractmethod
+    def lists(self, element: PlyElement, name: str) -> ListColumn:
+        """Read the list ``name`` of each row: (starts (rows + 1), items) int64."""
+
+    def skip(self, element: PlyElement) -> None:
+        """Skip an element."""
+        if element.properties:
+            self.lists(element, "") if any(p.counter for p in element.properties) else self.scalars(element, ())
+
+
+class AsciiBody(Body):
+    """The body of an ASCII PLY as one array of numbers."""
 
     unit = "numbers"
 
@@ -49,59 +74,49 @@ class AsciiBody:
         self._at = 0
 
     @property
-    def left(self) -> int:
-        """How many numbers follow what was read."""
+    def remaining(self) -> int:
         return len(self._values) - self._at
 
-    def scalars(self, element: Element, names: tuple[str, ...]) -> NDArray[np.float64]:
-        """The columns ``names`` of an element without lists, (rows, names) float64."""
+    def scalars(self, element: PlyElement, names: tuple[str, ...]) -> NDArray[np.float64]:
         width = len(element.properties)
         columns = _columns(element, names)
         if element.rows * width > len(self._values) - self._at:
-            raise _too_short(element)
+            raise _truncated(element)
         block = self._values[self._at : self._at + element.rows * width].reshape(-1, width)
         self._at += element.rows * width
         return np.ascontiguousarray(block[:, columns])
 
-    def lists(self, element: Element, name: str) -> Lists:
-        """The list ``name`` of each row: (starts (rows + 1), items) int64."""
+    def lists(self, element: PlyElement, name: str) -> ListColumn:
         if element.rows * len(element.properties) > len(self._values) - self._at:
-            raise _too_short(element)
+            raise _truncated(element)
         is_list = np.array([bool(p.counter) for p in element.properties])
         target = next((i for i, p in enumerate(element.properties) if p.name == name), -1)
-        places, sizes = np.zeros(element.rows, np.int64), np.zeros(element.rows, np.int64)
-        self._at = int(_walk_numbers(self._values, self._at, is_list, target, places, sizes))
+        positions, sizes = np.zeros(element.rows, np.int64), np.zeros(element.rows, np.int64)
+        self._at = int(_walk_numbers(self._values, self._at, is_list, target, positions, sizes))
         if self._at < 0:
-            raise _too_short(element)
+            raise _truncated(element)
         starts = np.concatenate(([0], np.cumsum(sizes)))
-        items = self._values[np.arange(starts[-1]) + np.repeat(places - starts[:-1], sizes)]
-        return starts, whole_numbers(items, "the corners of PLY faces")
-
-    def skip(self, element: Element) -> None:
-        """Pass over an element."""
-        if element.properties:
-            self.lists(element, "") if any(p.counter for p in element.properties) else self.scalars(element, ())
+        items = self._values[np.arange(starts[-1]) + np.repeat(positions - starts[:-1], sizes)]
+        return starts, to_integers(items, "the corners of PLY faces")
 
 
-class BinaryBody:
-    """The rows of a binary PLY."""
+class BinaryBody(Body):
+    """The body of a binary PLY."""
 
     unit = "bytes"
 
-    def __init__(self, data: bytes, start: int, order: str) -> None:
-        self._data, self._at, self._order = data, start, order
+    def __init__(self, data: bytes, start: int, byte_order: str) -> None:
+        self._data, self._at, self._byte_order = data, start, byte_order
 
     @property
-    def left(self) -> int:
-        """How many bytes follow what was read."""
+    def remaining(self) -> int:
         return len(self._data) - self._at
 
-    def scalars(self, element: Element, names: tuple[str, ...]) -> NDArray[np.float64]:
-        """The columns ``names`` of an element without lists, (rows, names) float64."""
+    def scalars(self, element: PlyElement, names: tuple[str, ...]) -> NDArray[np.float64]:
         _columns(element, names)
-        row = np.dtype([(p.name or "_", self._order + p.code) for p in element.properties])
+        row = np.dtype([(p.name or "_", self._byte_order + p.code) for p in element.properties])
         if element.rows * row.itemsize > len(self._data) - self._at:
-            raise _too_short(element)
+            raise _truncated(element)
         block = np.frombuffer(self._data, row, element.rows, self._at)
         self._at += element.rows * row.itemsize
         out = np.empty((element.rows, len(names)))
@@ -109,40 +124,40 @@ class BinaryBody:
             out[:, column] = block[name]
         return out
 
-    def lists(self, element: Element, name: str) -> Lists:
-        """The list ``name`` of each row: (starts (rows + 1), items) int64."""
+    def lists(self, element: PlyElement, name: str) -> ListColumn:
         properties = element.properties
-        least = sum(np.dtype(p.counter or p.code).itemsize for p in properties)
-        if element.rows * least > len(self._data) - self._at:
-            raise _too_short(element)
+        min_row_bytes = sum(np.dtype(p.counter or p.code).itemsize for p in properties)
+        if element.rows * min_row_bytes > len(self._data) - self._at:
+            raise _truncated(element)
         target = next((i for i, p in enumerate(properties) if p.name == name), -1)
         if target >= 0 and properties[target].code[0] == "f":
-            raise CorruptModel("the PLY's faces name their corners by fractions; export the model again")
-        quick = self._triangles(element, target) if target >= 0 else None
-        if quick is not None:
-            return quick
-        raw = np.frombuffer(self._data, np.uint8)
+            raise CorruptModel("the PLY's faces have fractional corner indices; export the model again")
+        triangles = self._triangle_lists(element, target) if target >= 0 else None
+        if triangles is not None:
+            return triangles
+        bytes_ = np.frombuffer(self._data, np.uint8)
         counters = np.array([np.dtype(p.counter).itemsize if p.counter else 0 for p in properties])
         signed = np.array([p.counter[:1] == "i" for p in properties])
         widths = np.array([np.dtype(p.code).itemsize for p in properties])
-        places, sizes = np.zeros(element.rows, np.int64), np.zeros(element.rows, np.int64)
-        big = self._order == ">"
-        self._at = int(_walk_bytes(raw, self._at, counters, signed, widths, big, target, places, sizes))
+        positions, sizes = np.zeros(element.rows, np.int64), np.zeros(element.rows, np.int64)
+        big = self._byte_order == ">"
+        self._at = int(_walk_bytes(bytes_, self._at, counters, signed, widths, big, target, positions, sizes))
         if self._at < 0:
-            raise _too_short(element)
+            raise _truncated(element)
         starts = np.concatenate(([0], np.cumsum(sizes)))
         items = np.empty(int(starts[-1]), np.int64)
         if target >= 0:
-            _gather(raw, places, sizes, widths[target], properties[target].code[0] == "i", big, items)
+            _gather(bytes_, positions, sizes, widths[target], properties[target].code[0] == "i", big, items)
         return starts, items
 
-    def _triangles(self, element: Element, target: int) -> Lists | None:
-        """The same where every list has three items, as most files do: one strided copy. Otherwise None."""
+    def _triangle_lists(self, element: PlyElement, target: int) -> ListColumn | None:
+        """Read lists of three items each, the common case, as one strided copy; None for other lists."""
         fields: list[tuple[str, str] | tuple[str, str, int]] = []
         for i, p in enumerate(element.properties):
-            fields += [(f"n{i}", self._order + p.counter), (f"p{i}", self._order + p.code, 3)] if p.counter else [
-                (f"p{i}", self._order + p.code)
-            ]  # fmt: skip
+            if p.counter:
+                fields += [(f"n{i}", self._byte_order + p.counter), (f"p{i}", self._byte_order + p.code, 3)]
+            else:
+                fields.append((f"p{i}", self._byte_order + p.code))
         row = np.dtype(fields)
         if element.rows * row.itemsize > len(self._data) - self._at:
             return None
@@ -152,13 +167,8 @@ class BinaryBody:
         self._at += element.rows * row.itemsize
         return np.arange(0, 3 * element.rows + 1, 3), block[f"p{target}"].astype(np.int64).ravel()
 
-    def skip(self, element: Element) -> None:
-        """Pass over an element."""
-        if element.properties:
-            self.lists(element, "") if any(p.counter for p in element.properties) else self.scalars(element, ())
 
-
-def _columns(element: Element, names: tuple[str, ...]) -> list[int]:
+def _columns(element: PlyElement, names: tuple[str, ...]) -> list[int]:
     have = [p.name for p in element.properties]
     missing = [name for name in names if name not in have]
     if missing:
@@ -167,9 +177,9 @@ def _columns(element: Element, names: tuple[str, ...]) -> list[int]:
 
 
 @kernel
-def _walk_numbers(values, at, is_list, target, places, sizes):  # type: ignore[no-untyped-def]
-    """Find the target list of each row; returns where the rows end, or -1 if they pass the end of the file."""
-    for row in range(len(places)):
+def _walk_numbers(values, at, is_list, target, positions, sizes):  # type: ignore[no-untyped-def]
+    """Find the target list of each row; return the end of the rows, or -1 beyond the end of the data."""
+    for row in range(len(positions)):
         for i in range(len(is_list)):
             if at >= len(values):
                 return -1
@@ -180,7 +190,7 @@ def _walk_numbers(values, at, is_list, target, places, sizes):  # type: ignore[n
             if not (0 <= size <= len(values) - at - 1) or size != np.floor(size):
                 return -1
             if i == target:
-                places[row], sizes[row] = at + 1, int(size)
+                positions[row], sizes[row] = at + 1, int(size)
             at += 1 + int(size)
     return at
 
@@ -197,10 +207,10 @@ def _integer(data, at, width, signed, big):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _walk_bytes(data, at, counters, signed, widths, big, target, places, sizes):  # type: ignore[no-untyped-def]
-    """As :func:`_walk_numbers`, over bytes."""
+def _walk_bytes(data, at, counters, signed, widths, big, target, positions, sizes):  # type: ignore[no-untyped-def]
+    """Find the target list of each row as :func:`_walk_numbers` does, over bytes."""
     end = len(data)
-    for row in range(len(places)):
+    for row in range(len(positions)):
         for i in range(len(counters)):
             if at + max(counters[i], 1) > end:
                 return -1
@@ -212,15 +222,15 @@ def _walk_bytes(data, at, counters, signed, widths, big, target, places, sizes):
             if size < 0 or size > (end - at) // widths[i]:
                 return -1
             if i == target:
-                places[row], sizes[row] = at, size
+                positions[row], sizes[row] = at, size
             at += size * widths[i]
     return at if at <= end else -1
 
 
 @kernel
-def _gather(data, places, sizes, width, signed, big, items):  # type: ignore[no-untyped-def]
-    done = 0
-    for row in range(len(places)):
+def _gather(data, positions, sizes, width, signed, big, items):  # type: ignore[no-untyped-def]
+    filled = 0
+    for row in range(len(positions)):
         for i in range(sizes[row]):
-            items[done] = _integer(data, places[row] + i * width, width, signed, big)
-            done += 1
+            items[filled] = _integer(data, positions[row] + i * width, width, signed, big)
+            filled += 1

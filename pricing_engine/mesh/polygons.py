@@ -1,16 +1,16 @@
-"""Polygons to triangles: a fan where the polygon is strictly convex, ear clipping (Meisters 1975) where it is not.
+"""Triangulate polygons: a fan for strictly convex ones, ear clipping (Meisters 1975) for the others.
 
-A polygon is judged in the plane of its Newell normal. It may touch itself: holes are joined to the outline by a cut of
-no width (a keyhole), so corners repeat and edges run both ways. A corner that repeats its neighbour is one corner, and
-a spike (there and back by the same edge) is none. All other corners stay corners of facets, also those within a
-straight edge: the next polygon may have them too, and the surface stays closed.
+A polygon lies in the plane of its Newell normal. It may touch itself: cuts of no width (keyholes) join holes to the
+outline, so corners repeat and edges run both ways. Repeated neighbours merge, and spikes (an edge there and back) are
+removed. All other corners stay, also those within a straight edge: the adjacent polygon may have them too, and the
+surface stays closed.
 
 An ear is a corner b with neighbours a and c where the diagonal from c to a lies inside: b is convex, the diagonal
-leaves a and c between their edges (so copies of a repeated corner are distinct), and no other corner lies in the
-triangle. Several passes look for one, each with a smaller margin: first no corner may lie on or close to the triangle,
-so that no facet is flat without need; last one may lie on its edge, and the ear may be flat. Ear clipping is O(n^2) to
-O(n^3) for n corners, so the work over the whole model is bounded; what is left of a polygon beyond the bound, or of one
-that crosses itself, gets a fan, and how many did is returned.
+leaves a and c between their edges (which distinguishes copies of a repeated corner), and no other corner lies in the
+triangle. Each pass searches with a smaller margin: in the first no corner may lie on or close to the triangle, to
+avoid flat facets; in the last one may lie on its edge, and the ear may be flat. Ear clipping is O(n^2) to O(n^3) for n
+corners, so the work per model is bounded. Beyond the bound, or where a polygon crosses itself, the remainder becomes a
+fan, and the count of such polygons is returned.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.mesh.errors import CorruptModel
 from pricing_engine.mesh.raw_mesh import MAX_FACETS, Note
 
-_CLIP_BUDGET = 1_000_000_000  # about two seconds of corner tests
-_CLOSE = 1e-6  # of the polygon's size: how far rounding to float32 moves a corner off its straight edge
+_MAX_CLIP_TESTS = 1_000_000_000  # about two seconds of corner tests
+_COLLINEAR_TOLERANCE = 1e-6  # of the polygon's size: float32 rounding moves corners this far off a straight edge
 _PASSES = 4
-_LAST = _PASSES - 1
+_LAST_PASS = _PASSES - 1
 
 
 def triangulate(
     vertices: NDArray[np.float64], starts: NDArray[np.int64], corners: NDArray[np.int64]
 ) -> tuple[NDArray[np.int32], tuple[Note, ...]]:
-    """Facets (F, 3) int32 of the polygons ``corners[starts[i]:starts[i + 1]]`` (indices already checked).
+    """Return facets (F, 3) int32 of the polygons ``corners[starts[i]:starts[i + 1]]`` (indices checked), and notes.
 
-    Triangles pass unchanged. Polygons of fewer than three different corners have no area; they are left out and noted.
+    Triangles stay unchanged. Polygons of fewer than three different corners have no area and are skipped with a note.
+    Raises :class:`CorruptModel` for too many facets.
     """
     sizes = np.diff(starts)
     if len(sizes) == 0:
@@ -47,19 +48,19 @@ def triangulate(
     largest = int(sizes.max())
     points = np.empty((largest, 2))
     names, after, before = np.empty((3, largest), np.int64)
-    count, flat, fanned = _triangulate(vertices, starts, corners, facets, points, names, after, before, _CLIP_BUDGET)
+    count, flat, fanned = _triangulate(vertices, starts, corners, facets, points, names, after, before, _MAX_CLIP_TESTS)
     notes: tuple[Note, ...] = ()
     if flat:
-        notes += (Note("faces_without_area", f"{flat} faces have fewer than three corners and were left out"),)
+        notes += (Note("faces_without_area", f"{flat} faces have fewer than three corners and were skipped"),)
     if fanned:
-        text = f"{fanned} concave polygons could not be cut into ears and became fans"
+        text = f"{fanned} concave polygons could not be triangulated exactly and became fans"
         notes += (Note("concave_fan", text),)
     return facets[:count], notes
 
 
 @inlined
 def _turn(points, a, b, c):  # type: ignore[no-untyped-def]
-    """Twice the signed area of a, b, c in the polygon's plane."""
+    """Return twice the signed area of a, b, c in the polygon's plane."""
     return (points[b, 0] - points[a, 0]) * (points[c, 1] - points[a, 1]) - (points[b, 1] - points[a, 1]) * (
         points[c, 0] - points[a, 0]
     )
@@ -67,7 +68,7 @@ def _turn(points, a, b, c):  # type: ignore[no-untyped-def]
 
 @inlined
 def _span(points, a, b, c):  # type: ignore[no-untyped-def]
-    """The longer side of the box around a, b, c."""
+    """Return the longer side of the box around a, b, c."""
     return max(
         max(points[a, 0], points[b, 0], points[c, 0]) - min(points[a, 0], points[b, 0], points[c, 0]),
         max(points[a, 1], points[b, 1], points[c, 1]) - min(points[a, 1], points[b, 1], points[c, 1]),
@@ -75,8 +76,8 @@ def _span(points, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _same(vertices, names, i, j):  # type: ignore[no-untyped-def]
-    """Whether corners ``i`` and ``j`` are one: welding makes one vertex of equal places."""
+def _same_position(vertices, names, i, j):  # type: ignore[no-untyped-def]
+    """Return whether corners ``i`` and ``j`` are at one position, which the weld merges."""
     p, q = names[i], names[j]
     return p == q or (
         vertices[p, 0] == vertices[q, 0] and vertices[p, 1] == vertices[q, 1] and vertices[p, 2] == vertices[q, 2]
@@ -84,23 +85,23 @@ def _same(vertices, names, i, j):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _clean(vertices, corners, names):  # type: ignore[no-untyped-def]
-    """Put the vertices of the corners into ``names``, without repeated neighbours and spikes; returns how many."""
+def _remove_spikes(vertices, corners, names):  # type: ignore[no-untyped-def]
+    """Copy the corners' vertices into ``names`` without repeated neighbours and spikes; return their count."""
     n = 0
     for corner in corners:
         names[n] = corner
         n += 1
-        if n > 1 and _same(vertices, names, n - 1, n - 2):
+        if n > 1 and _same_position(vertices, names, n - 1, n - 2):
             n -= 1
-        elif n > 2 and _same(vertices, names, n - 1, n - 3):
+        elif n > 2 and _same_position(vertices, names, n - 1, n - 3):
             n -= 2
     first = 0
-    while n - first > 1:  # the same where the end meets the beginning
-        if _same(vertices, names, first, n - 1):
+    while n - first > 1:  # the same across the start of the ring
+        if _same_position(vertices, names, first, n - 1):
             n -= 1
-        elif n - first > 2 and _same(vertices, names, first, n - 2):
+        elif n - first > 2 and _same_position(vertices, names, first, n - 2):
             n -= 2
-        elif n - first > 2 and _same(vertices, names, first + 1, n - 1):
+        elif n - first > 2 and _same_position(vertices, names, first + 1, n - 1):
             first += 2
         else:
             break
@@ -110,8 +111,8 @@ def _clean(vertices, corners, names):  # type: ignore[no-untyped-def]
 
 @kernel
 def _project(vertices, names, n, points):  # type: ignore[no-untyped-def]
-    """Drop the largest axis of the Newell normal, keeping counter-clockwise. Returns ``(whether the ring is strictly
-    convex, how far from a straight edge a corner still lies on it)``."""
+    """Project along the largest axis of the Newell normal, counter-clockwise. Returns ``(whether the ring is strictly
+    convex, distance at which a corner still counts as on a straight edge)``."""
     nx, ny, nz = 0.0, 0.0, 0.0
     o = names[0]
     for i in range(n):
@@ -134,8 +135,8 @@ def _project(vertices, names, n, points):  # type: ignore[no-untyped-def]
         if flip:
             points[i, 0] = -points[i, 0]
         extent = max(extent, abs(points[i, 0]), abs(points[i, 1]))
-    close = _CLOSE * extent
-    for i in range(n - 2):  # a fan from corner 0 is right if none of its triangles is turned over or flat ...
+    close = _COLLINEAR_TOLERANCE * extent
+    for i in range(n - 2):  # a fan from corner 0 is valid if none of its triangles is reversed or flat ...
         if _turn(points, 0, i + 1, i + 2) <= close * _span(points, 0, i + 1, i + 2):
             return False, close
     for i in range(n):  # ... and no corner is reflex (a star may wind twice)
@@ -147,9 +148,9 @@ def _project(vertices, names, n, points):  # type: ignore[no-untyped-def]
 
 @kernel
 def _is_ear(vertices, names, points, after, before, b, distance, flat):  # type: ignore[no-untyped-def]
-    """``(whether b is an ear, how many corners were tested)``.
+    """Return ``(whether b is an ear, corners tested)``.
 
-    ``distance``: how far other corners must be; negative: how deep they may be in. ``flat``: one without area is one.
+    ``distance``: minimum distance of other corners; negative: depth allowed inside. ``flat``: allow ears without area.
     """
     a, c = before[b], after[b]
     margin = distance * _span(points, a, b, c)
@@ -159,8 +160,10 @@ def _is_ear(vertices, names, points, after, before, b, distance, flat):  # type:
     outer_a, outer_c = before[a], after[c]
     inside_a = _turn(points, outer_a, a, b) <= 0 or _turn(points, a, c, outer_a) > margin
     inside_c = _turn(points, b, c, outer_c) <= 0 or _turn(points, c, outer_c, a) > margin
-    # where the next corner lies at the diagonal's other end, its edge goes with the ear
-    if not (inside_a or _same(vertices, names, outer_a, c)) or not (inside_c or _same(vertices, names, outer_c, a)):
+    # where the next corner is at the diagonal's other end, its edge is removed with the ear
+    if not (inside_a or _same_position(vertices, names, outer_a, c)) or not (
+        inside_c or _same_position(vertices, names, outer_c, a)
+    ):
         return False, 1
     low_x, high_x = min(points[a, 0], points[b, 0], points[c, 0]), max(points[a, 0], points[b, 0], points[c, 0])
     low_y, high_y = min(points[a, 1], points[b, 1], points[c, 1]), max(points[a, 1], points[b, 1], points[c, 1])
@@ -171,7 +174,9 @@ def _is_ear(vertices, names, points, after, before, b, distance, flat):  # type:
         if low_x <= points[p, 0] <= high_x and low_y <= points[p, 1] <= high_y:
             depth = min(_turn(points, a, b, p), _turn(points, b, c, p), _turn(points, c, a, p))
             if depth >= -margin and not (
-                _same(vertices, names, p, a) or _same(vertices, names, p, b) or _same(vertices, names, p, c)
+                _same_position(vertices, names, p, a)
+                or _same_position(vertices, names, p, b)
+                or _same_position(vertices, names, p, c)
             ):
                 return False, tested
         p = after[p]
@@ -179,53 +184,51 @@ def _is_ear(vertices, names, points, after, before, b, distance, flat):  # type:
 
 
 @inlined
-def _drop_spikes(vertices, names, after, before, a, c, left):  # type: ignore[no-untyped-def]
-    """Unlink repeated neighbours and spikes where ``a`` and ``c`` have just become neighbours; ``(c, left)``."""
-    while left > 2:
-        if _same(vertices, names, a, c):
+def _drop_spikes(vertices, names, after, before, a, c, remaining):  # type: ignore[no-untyped-def]
+    """Unlink repeated neighbours and spikes at the new neighbours ``a`` and ``c``; return ``(c, remaining)``."""
+    while remaining > 2:
+        if _same_position(vertices, names, a, c):
             c = after[c]
-            left -= 1
-        elif _same(vertices, names, before[a], c):
+            remaining -= 1
+        elif _same_position(vertices, names, before[a], c):
             a, c = before[a], after[c]
-            left -= 2
-        elif _same(vertices, names, a, after[c]):
+            remaining -= 2
+        elif _same_position(vertices, names, a, after[c]):
             c = after[after[c]]
-            left -= 2
+            remaining -= 2
         else:
             break
         after[a], before[c] = c, a
-    return c, left
+    return c, remaining
 
 
 @kernel
 def _clip(vertices, names, points, n, close, after, before, facets, done, budget):  # type: ignore[no-untyped-def]
-    """Cut the ears off a ring of ``n`` corners. Returns ``(facets so far, budget left, whether a fan was needed)``."""
+    """Clip the ears of a ring of ``n`` corners; return ``(facet count, remaining budget, fan needed)``."""
     for i in range(n):
         after[i], before[i] = (i + 1) % n, (i + n - 1) % n
-    left, b, misses, tries = n, 0, 0, 0
-    while left > 3 and tries < _PASSES and budget > 0:
-        distance = close if tries == 0 else 0.0 if tries == 1 else -close
-        ear, tested = _is_ear(vertices, names, points, after, before, b, distance, tries == _LAST)
+    remaining, b, failures, search_pass = n, 0, 0, 0
+    while remaining > 3 and search_pass < _PASSES and budget > 0:
+        distance = close if search_pass == 0 else 0.0 if search_pass == 1 else -close
+        ear, tested = _is_ear(vertices, names, points, after, before, b, distance, search_pass == _LAST_PASS)
         budget -= tested
         if not ear:
             b = before[b]
-            misses += 1
-            if misses == left:
-                misses = 0
-                tries += 1
+            failures += 1
+            if failures == remaining:
+                failures = 0
+                search_pass += 1
             continue
         a, c = before[b], after[b]
         facets[done, 0], facets[done, 1], facets[done, 2] = names[a], names[b], names[c]
         done += 1
         after[a], before[c] = c, a
-        c, left = _drop_spikes(vertices, names, after, before, a, c, left - 1)
-        b = after[
-            c
-        ]  # ears side by side are slivers; where this is none, the way back tries c and a, whose edges are new
-        misses = tries = 0
-    fanned = left > 3
+        c, remaining = _drop_spikes(vertices, names, after, before, a, c, remaining - 1)
+        b = after[c]  # adjacent ears are slivers; if this is none, c and a follow, whose edges are new
+        failures = search_pass = 0
+    fanned = remaining > 3
     first, second = b, after[b]
-    for _ in range(left - 2):
+    for _ in range(remaining - 2):
         third = after[second]
         facets[done, 0], facets[done, 1], facets[done, 2] = names[first], names[second], names[third]
         done += 1
@@ -235,7 +238,7 @@ def _clip(vertices, names, points, n, close, after, before, facets, done, budget
 
 @kernel
 def _triangulate(vertices, starts, corners, facets, points, names, after, before, budget):  # type: ignore[no-untyped-def]
-    """Returns ``(facets, polygons without area, polygons that got a fan)``."""
+    """Triangulate all polygons; return ``(facets, polygons without area, polygons that became a fan)``."""
     done, flat, fans = 0, 0, 0
     for polygon in range(len(starts) - 1):
         start, end = starts[polygon], starts[polygon + 1]
@@ -247,8 +250,8 @@ def _triangulate(vertices, starts, corners, facets, points, names, after, before
             continue
         names[:n] = corners[start:end]
         convex, close = _project(vertices, names, n, points) if n > 3 else (False, 0.0)
-        if not convex:  # a strictly convex ring has neither repeated corners nor spikes
-            n = _clean(vertices, corners[start:end], names)
+        if not convex:  # a strictly convex ring has no repeated corners or spikes
+            n = _remove_spikes(vertices, corners[start:end], names)
             if n < 3:
                 flat += 1
                 continue

@@ -1,4 +1,4 @@
-"""What every format's reader hands over: vertices and facets as the file has them, before units and welding."""
+"""The result of every format's reader, before units and welding, and the limits and notes readers share."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from numpy.typing import NDArray
 from pricing_engine.mesh.errors import CorruptModel
 
 UNIT_MM = {"um": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1000.0, "in": 25.4, "ft": 304.8}
-"""Millimetres in each unit that a file may carry."""
+"""Millimetres in each unit that a file may state."""
+
+MAX_COORDINATE_MM = 1e9
+"""Largest absolute coordinate."""
 
 MAX_FACETS = 1 << 26
-"""Facets of one model, so that a small file can't ask for all memory (ten times the largest jewellery export seen)."""
+"""Most facets of one model, a bound on memory (ten times the largest known jewellery export)."""
 
 MAX_INSTANCED_FACETS = 1 << 24
-"""Facets that a file may ask for by repeating its parts, when that is more than it stores."""
+"""Most facets of a file that repeats its parts, where that is more than it stores."""
 
-MAX_COPIES, FREE_COPIES = 16, 1 << 21
-"""How many times what it stores a file may ask for by repeating its parts, beyond the latter number of facets.
+MAX_REPEAT_RATIO, REPEAT_ALLOWANCE = 16, 1 << 21
+"""Largest ratio of placed to stored facets; it applies above the second number of placed facets.
 
-A kilobyte of nested components is then a model of at most 2 M facets, and not of 16 M.
+So a kilobyte of nested components is a model of at most 2 M facets, not of 16 M.
 """
 
 
@@ -63,25 +66,25 @@ WARNING_NOTES = {
     "unknown_lines",
     "unknown_slicer_parts",
 }
-"""Codes of notes about what may have changed the shape: a person looks before the model is made."""
+"""Codes of notes about a possibly changed shape, which lead to a manual review."""
 
 READER_NOTES = INFO_NOTES | WARNING_NOTES
-"""Codes of all notes, so that a command line can tell them apart from findings about the model."""
+"""Codes of all notes, to distinguish them from findings about the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something about the file that is reported and stops nothing; its code decides whether a person looks."""
+    """A remark about the file that does not stop the analysis; its code decides about a manual review."""
 
     code: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class RawMesh:
     """``vertices`` (V, 3) float64 in ``unit``; ``facets`` (F, 3) integer, every index within the vertices.
 
-    ``unit`` is None where the format carries none. ``stated_unit`` is what to tell where the numbers were converted.
+    ``unit`` is None where the format has none. ``stated_unit`` is the file's own unit where the reader converted it.
     """
 
     vertices: NDArray[np.float64]
@@ -91,24 +94,31 @@ class Parsed:
     stated_unit: str | None = None
 
 
-def check_indices(indices: NDArray[np.integer], vertex_count: int, what: str = "facet") -> None:
+def check_indices(indices: NDArray[np.integer], vertex_count: int, element: str = "facet") -> None:
     """Raise :class:`CorruptModel` unless every index is within ``[0, vertex_count)``."""
     if len(indices) == 0:
         return
     low, high = int(indices.min()), int(indices.max())
     if low < 0 or high >= vertex_count:
         raise CorruptModel(
-            f"a {what} names vertex {low if low < 0 else high} (from 0), but there are {vertex_count} vertices; "
-            "export the model again"
+            f"a {element} refers to vertex {low if low < 0 else high} (from 0), but the file has {vertex_count} "
+            "vertices; export the model again"
         )
 
 
+def has_distinct_corners(facets: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return for each facet (F,) whether its three corners are different vertices."""
+    a, b, c = facets.T
+    distinct: NDArray[np.bool_] = (a != b) & (b != c) & (c != a)
+    return distinct
+
+
 def line_of(data: bytes, position: int) -> int:
-    """The number (from 1) of the line that holds byte ``position``."""
+    """Return the line number (from 1) of byte ``position``."""
     return data.count(b"\n", 0, max(0, position)) + 1
 
 
 def excerpt(data: bytes, position: int, length: int = 24) -> str:
-    """The token at ``position``, printable and short, for an error message."""
+    """Return the token at ``position``, printable and short, for an error message."""
     token = data[position : position + length].split(maxsplit=1)
     return ascii(token[0].decode("latin-1")) if token else "the end of the file"

@@ -1,4 +1,4 @@
-"""Sample jewellery that the project makes itself, each with a volume known independently of the engine."""
+"""Generated sample jewellery, each with a volume computed independently of the engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Shell = tuple[Floats, Ints]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A model with its true volume in mm3 and where that number comes from."""
+    """A model with its true volume in mm3 and the source of that number."""
 
     name: str
     title: str
@@ -25,7 +25,7 @@ class Sample:
     source: str
 
     def write_stl(self, folder: Path) -> Path:
-        """Write all shells as one binary STL named after the sample; the folder is made when missing."""
+        """Write all shells as one binary STL named after the sample; create the folder if missing."""
         folder.mkdir(parents=True, exist_ok=True)
         corners = np.concatenate([vertices[facets] for vertices, facets in self.shells]).astype("<f4")
         record = np.zeros(
@@ -53,18 +53,18 @@ def lathe(profile: Floats, segments: int) -> Shell:
 
 
 def lathe_volume(profile: Floats, segments: int) -> float:
-    """Exact volume of :func:`lathe`: (n / 2) sin(2 pi / n) times the integral of r^2 dz around the profile."""
+    """Return the volume of :func:`lathe`: (n / 2) sin(2 pi / n) times the integral of r^2 dz along the profile."""
     (r, z), (s, y) = profile.T, np.roll(profile, -1, axis=0).T
     return float(segments / 2 * np.sin(2 * np.pi / segments) * ((r * r + r * s + s * s) / 3 * (y - z)).sum())
 
 
 def sphere(centre: Floats, radius: float, columns: int = 24, rows: int = 12) -> Shell:
-    """A closed ball of latitude rows and longitude columns."""
+    """Return a closed ball of latitude rows and longitude columns."""
     polar = np.pi * np.arange(1, rows) / rows
-    turn = 2 * np.pi * np.arange(columns) / columns
+    angle = 2 * np.pi * np.arange(columns) / columns
     rim = np.stack(
         np.broadcast_arrays(
-            np.sin(polar)[:, None] * np.cos(turn), np.sin(polar)[:, None] * np.sin(turn), np.cos(polar)[:, None]
+            np.sin(polar)[:, None] * np.cos(angle), np.sin(polar)[:, None] * np.sin(angle), np.cos(polar)[:, None]
         ),
         -1,
     )
@@ -84,17 +84,17 @@ def sphere(centre: Floats, radius: float, columns: int = 24, rows: int = 12) -> 
 
 
 def box(low: Floats, high: Floats) -> Shell:
-    """An axis-aligned box of twelve facets."""
+    """Return an axis-aligned box of twelve facets."""
     corner = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
     quads = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]], np.int32)
     return low + corner * (high - low), np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
 
 
 def openwork_plate(cells: int, pitch: float, hole_radius: float, thickness: float, quarter: int = 8) -> Shell:
-    """A square plate of ``cells`` x ``cells`` round holes, each of ``4 * quarter`` sides."""
+    """Return a square plate of ``cells`` x ``cells`` round holes, each of ``4 * quarter`` sides."""
     count = 4 * quarter
-    turn = 2 * np.pi * (np.arange(count) + 0.5 * quarter) / count - np.pi / 2
-    hole = hole_radius * np.stack([np.cos(turn), np.sin(turn)], 1)
+    angle = 2 * np.pi * (np.arange(count) + 0.5 * quarter) / count - np.pi / 2
+    hole = hole_radius * np.stack([np.cos(angle), np.sin(angle)], 1)
     step = np.arange(quarter) / quarter * pitch
     zero, full = np.zeros(quarter), np.full(quarter, pitch)
     rim = (
@@ -116,7 +116,7 @@ def openwork_plate(cells: int, pitch: float, hole_radius: float, thickness: floa
     following = np.roll(np.arange(count), -1)
     for x in range(cells):
         for y in range(cells):
-            # Corners are computed from whole pitches so that neighbouring cells share them bit for bit.
+            # Compute corners from multiples of the pitch, so that neighbour cells share them bit for bit.
             shift = np.array([x, y]) * pitch
             inner, outer = hole + shift, np.round(rim * 2**20) / 2**20 + shift
             for height, turned in ((thickness, False), (0.0, True)):
@@ -134,14 +134,14 @@ def openwork_plate(cells: int, pitch: float, hole_radius: float, thickness: floa
     return soup.reshape(-1, 3), np.arange(3 * len(soup), dtype=np.int32).reshape(-1, 3)
 
 
-def _band() -> Sample:
+def _make_band() -> Sample:
     profile = np.array([[8.5, -2.0], [10.0, -1.6], [10.3, 0.0], [10.0, 1.6], [8.5, 2.0], [8.4, 0.0]])
     return Sample(
         "band", "Plain band", (lathe(profile, 256),), lathe_volume(profile, 256), "closed form of the 256-sided lathe"
     )
 
 
-def _signet() -> Sample:
+def _make_signet() -> Sample:
     profile = np.array([[8.5, -2.5], [10.2, -2.5], [10.2, 2.5], [8.5, 2.5]])
     table = box(np.array([8.75, -5.0, -4.0]), np.array([12.0, 5.0, 4.0]))
     return Sample(
@@ -153,7 +153,7 @@ def _signet() -> Sample:
     )
 
 
-def _pendant() -> Sample:
+def _make_pendant() -> Sample:
     cells, pitch, radius, thickness, sides = 7, 3.0, 1.1, 1.4, 32
     hole = sides / 2 * np.sin(2 * np.pi / sides) * radius**2
     volume = cells**2 * (pitch**2 - hole) * thickness
@@ -162,13 +162,13 @@ def _pendant() -> Sample:
     )
 
 
-def _pave() -> Sample:
+def _make_pave() -> Sample:
     profile = np.array([[8.5, -2.0], [10.0, -2.0], [10.0, 2.0], [8.5, 2.0]])
     beads = []
     for row, height in enumerate((-1.2, 0.0, 1.2)):
         for k in range(44):
-            turn = 2 * np.pi * (k + row / 2) / 44
-            beads.append(sphere(np.array([10.0 * np.cos(turn), 10.0 * np.sin(turn), height]), 0.75))
+            angle = 2 * np.pi * (k + row / 2) / 44
+            beads.append(sphere(np.array([10.0 * np.cos(angle), 10.0 * np.sin(angle), height]), 0.75))
     return Sample(
         "pave",
         "Pave ring, 133 overlapping shells",
@@ -178,8 +178,13 @@ def _pave() -> Sample:
     )
 
 
-# Independently computed once with manifold3d from the float32 shells; tests compute them again.
+# Computed with manifold3d from the float32 shells; a test recomputes them.
 SIGNET_VOLUME = 708.0476263998612
 PAVE_VOLUME = 462.77070350521967
 
-SAMPLES: dict[str, Callable[[], Sample]] = {"band": _band, "signet": _signet, "pendant": _pendant, "pave": _pave}
+SAMPLES: dict[str, Callable[[], Sample]] = {
+    "band": _make_band,
+    "signet": _make_signet,
+    "pendant": _make_pendant,
+    "pave": _make_pave,
+}

@@ -1,9 +1,9 @@
-"""A coverage-guided fuzzer (atheris, libFuzzer) over every loader: only a ModelError may come out of ``load_model``.
+"""A coverage-guided fuzzer (atheris, libFuzzer) of all readers: ``load_model`` may raise ModelError alone.
 
-``python -m tests.badinput.fuzz_loaders --seconds 20 [--corpus DIR] [--seed N] [-- FILE]``; with FILE it runs that one
-input again. Inputs are files as they are, except that XML is put into a 3MF package and JSON into a GLB, so that
-checksums and lengths do not keep the fuzzer out. The Python of the readers is instrumented in place; compiled kernels
-are not, since instrumented bytecode would not compile. STEP is left out: its kernel runs in a process of its own.
+``python -m tests.badinput.fuzz_loaders --seconds 20 [--corpus DIR] [--seed N] [-- FILE]``; with FILE it repeats that
+one input. Inputs are files, except that XML is wrapped in a 3MF package and JSON in a GLB, so that checksums and
+lengths do not stop the fuzzer. The readers' Python is instrumented in place; compiled kernels are not, since
+instrumented bytecode does not compile. STEP is skipped: its kernel runs in another process.
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ READERS = (
     "off",
     "ply",
     "ply_body",
+    "strips",
     "threemf",
     "threemf_faults",
     "threemf_model",
+    "threemf_package",
     "threemf_resources",
     "threemf_solid",
+    "threemf_xml",
     "slicer_project",
-    "package",
     "instances",
     "glb",
     "gltf_accessors",
@@ -49,7 +51,7 @@ READERS = (
     "gltf_nodes",
     "gltf_scene",
     "polygons",
-    "text",
+    "number_scanner",
 )
 TOKENS = (
     "solid", "facet", "vertex", "endloop", "endsolid", "OFF", "COFF", "ply", "element", "property", "list",
@@ -66,11 +68,11 @@ TOKENS = (
 
 
 SETTINGS = b"<!--settings-->"
-"""Between the model and the slicers' settings in one input."""
+"""Separates the model and the slicers' settings in one input."""
 
 
 def slicer_seeds() -> list[bytes]:
-    """Slicer projects and whatever else goes by namespace, a few hundred bytes each."""
+    """Return slicer projects and extensions by namespace, a few hundred bytes each."""
     v, f = writers.box()
     mesh = writers.mesh_xml(v[:4] + 0.5, f[:1])
     spaces = (
@@ -96,7 +98,7 @@ def slicer_seeds() -> list[bytes]:
 
 
 def seeds() -> list[bytes]:
-    """A small valid file of each kind."""
+    """Return a small valid file of each kind."""
     v, f = writers.box()
     v, f = v[:4] + 0.5, f[:1]
     mesh = writers.mesh_xml(v, f)
@@ -138,9 +140,8 @@ def seeds() -> list[bytes]:
     ]  # fmt: skip
 
 
-def wrapped(data: bytes) -> bytes:
-    """XML as the model part of a 3MF, with the slicers' settings where a second document follows; JSON as the
-    description of a GLB; anything else as it is."""
+def wrap(data: bytes) -> bytes:
+    """Wrap XML as the model part of a 3MF, with a second document as the slicers' settings, and JSON as a GLB."""
     if data.startswith(b"<?xml"):
         model, mark, settings = data.partition(SETTINGS)
         parts = {"3D/3dmodel.model": model}
@@ -155,8 +156,8 @@ def wrapped(data: bytes) -> bytes:
 
 
 def load_bytes(data: bytes) -> None:
-    """Load ``data`` as a file in memory; raises whatever is no ModelError."""
-    content = wrapped(data)
+    """Load ``data`` as a file in memory; raise any error that is not a ModelError."""
+    content = wrap(data)
     if b"ISO-10303-21" in content[:4096]:
         return
     descriptor = os.memfd_create("model")
@@ -172,7 +173,7 @@ def load_bytes(data: bytes) -> None:
 
 
 def instrument() -> None:
-    """Count branches in the Python functions of the readers."""
+    """Instrument the Python functions of the readers."""
     for name in READERS:
         module = importlib.import_module(f"pricing_engine.mesh.{name}")
         owners = [module, *(thing for thing in vars(module).values() if isinstance(thing, type))]
@@ -195,7 +196,7 @@ def main() -> None:
     if arguments.file:
         return
     for seed in seeds():
-        load_bytes(seed)  # compiles the kernels before the clock runs
+        load_bytes(seed)  # compile the kernels before the time limit starts
     instrument()
     with tempfile.TemporaryDirectory(prefix="facet-fuzz-") as folder:
         corpus = arguments.corpus or Path(folder, "corpus")

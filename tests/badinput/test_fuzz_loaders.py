@@ -1,4 +1,4 @@
-"""The fuzzer runs, for a bounded time, and finds nothing: 10 s in ``make test``, 5 minutes in ``make chaos``."""
+"""Run the fuzzer: 10 s in ``make test``, 5 minutes in ``make chaos``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SECONDS = 300 if os.environ.get("FACET_CHAOS") == "long" else 10
 @pytest.mark.timeout(300 + 2 * SECONDS)
 def test_fuzzing_finds_nothing(tmp_path):
     command = [sys.executable, "-m", "tests.badinput.fuzz_loaders", "--seconds", str(SECONDS)]
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # libFuzzer leaves without tidying up
-    done = subprocess.run(
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # libFuzzer does not remove its files
+    process = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240 + 2 * SECONDS, check=False
     )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert "DONE" in done.stderr or "Done" in done.stderr
+    assert process.returncode == 0, process.stderr[-4000:]
+    assert "DONE" in process.stderr or "Done" in process.stderr

@@ -1,4 +1,4 @@
-"""Tiny writers of every format, a few obvious lines each: what the tests feed to the readers."""
+"""Minimal writers of every format, the input of the readers' tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Thingi10K excerpt: holes, fragments, non-manifold edges, self-intersections. Each must be measured, sanely."""
+"""The Thingi10K excerpt: holes, fragments, non-manifold edges, self-intersections; each has plausible results."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests import shared_models
 REFERENCE = shared_models.broken_reference()
 
 
-def floats(tree: Any) -> Iterator[float]:
-    """All floats of a nest of dicts and lists."""
-    if isinstance(tree, float):
-        yield tree
-    elif isinstance(tree, dict | list):
-        for part in tree.values() if isinstance(tree, dict) else tree:
+def floats(value: Any) -> Iterator[float]:
+    """Yield all floats of nested dicts and lists."""
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
             yield from floats(part)
 
 
@@ -48,6 +48,6 @@ def test_broken_models_are_measured(name: str) -> None:
         assert layers.area_sum_mm2 == pytest.approx(geometry.volume_mm3 / 0.2, rel=0.03)
     if integrity.watertight and integrity.winding_consistent:
         assert geometry.signed_volume_mm3 == pytest.approx(expected["volume"], rel=1e-6)
-        one_solid = integrity.bodies == 1 and not integrity.self_intersecting_facets
-        if one_solid:
+        single_solid = integrity.bodies == 1 and not integrity.self_intersecting_facets
+        if single_solid:
             assert geometry.volume_mm3 == pytest.approx(abs(expected["volume"]), rel=1e-7)

@@ -1,4 +1,4 @@
-"""Every format's reader: the same box out of each, units, polygons, placements; real 3MF files where they are."""
+"""Every format's reader: the same box from each, units, polygons, placements, real 3MF files if present."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def signed_volume(vertices: np.ndarray, facets: np.ndarray) -> float:
 
 
 def facet_set(vertices: np.ndarray, facets: np.ndarray) -> list[tuple]:
-    """Facets as coordinates, each begun at its least corner, sorted: equal for equal oriented soups."""
+    """Return facets as sorted coordinates, each from its lowest corner: equal for equal oriented soups."""
     out = []
     for facet in facets:
         corners = [tuple(vertices[v]) for v in facet]
@@ -76,7 +76,7 @@ def test_box_is_read_from_every_format(load, kind, content):
 
 
 @pytest.mark.parametrize("kind", ["stl", "stl_ascii", "obj", "ply", "off", "glb"])
-def test_what_trimesh_writes(load, kind):
+def test_files_of_trimesh(load, kind):
     random = np.random.default_rng(7)
     vertices = random.normal(size=(60, 3)).astype(np.float32).astype(float)
     facets = np.array([random.choice(60, 3, replace=False) for _ in range(200)])
@@ -103,17 +103,17 @@ def test_unit_of_unitless_formats(load, kind, unit, scale):
     assert loaded.mesh.vertices.max(axis=0) == pytest.approx(np.array([10, 20, 30]) * scale)
 
 
-def test_unknown_unit_is_the_callers_fault(load):
+def test_unknown_unit_raises_value_error(load):
     with pytest.raises(ValueError, match="furlong"):
         load(SAME_BOX["stl"][0], unit="furlong")
 
 
-def test_suffix_that_disagrees_is_told(load):
+def test_wrong_suffix_is_noted(load):
     assert [n.code for n in load(SAME_BOX["ply"][1], "box.stl").notes] == ["suffix_disagrees"]
     assert [n.code for n in load(SAME_BOX["stl"][1], "BOX.STL").notes] == []
 
 
-def test_trailing_bytes_of_a_binary_stl_are_told(load):
+def test_trailing_bytes_of_binary_stl_are_noted(load):
     assert [n.code for n in load(SAME_BOX["stl"][0] + b"xyz", "a.stl").notes] == ["trailing_bytes"]
 
 
@@ -122,7 +122,7 @@ def test_one_facet(load):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
-def test_threads_leave_no_trace(load, threads):
+def test_result_is_independent_of_threads(load, threads):
     sphere = trimesh.creation.icosphere(4)
     content = writers.stl_ascii(sphere.vertices, sphere.faces)
     one, many = load(content, threads=1), load(content, threads=threads)
@@ -137,9 +137,7 @@ class TestNumbers:
     )
     @settings(max_examples=25, deadline=None)
     def test_nearest_double(self, values, form):
-        values = [
-            0.0 if abs(v) < 1e-250 else v for v in values
-        ]  # below, the last bit may differ: no length is so small
+        values = [0.0 if abs(v) < 1e-250 else v for v in values]  # below, the last bit may differ
         words = [repr(v) if form == "r" else format(v, form) for v in values]
         assert read_numbers(" ".join(words).encode(), 0)[0].tolist() == [float(w) for w in words]
 
@@ -274,7 +272,7 @@ class TestStep:
         ],
     )
     def test_round_shapes_are_closed_and_within_a_thousandth(self, load, content, exact):
-        """Faces are meshed one by one; their edges must agree bit for bit, or nothing would be watertight."""
+        """Faces are meshed one by one; their edges must agree bit for bit to be watertight."""
         loaded = load(content, "round.stp")
         mesh = loaded.mesh
         facets = mesh.facets[np.diff(np.sort(mesh.facets, axis=1), axis=1).all(axis=1)]  # poles have flat facets
@@ -283,10 +281,10 @@ class TestStep:
         assert exact * (1 - 1e-3) < signed_volume(mesh.vertices, mesh.facets) < exact
         assert loaded.notes == ()
 
-    def test_a_detailed_file_is_meshed_coarsely_and_says_so(self, load, monkeypatch, tmp_path):
+    def test_detailed_file_is_meshed_coarsely_with_a_note(self, load, monkeypatch, tmp_path):
         coarse = tmp_path / "step_mesher.py"
         text = Path(step_mesher.__file__).read_text()
-        coarse.write_text(text.replace("MOST_COARSE_FACETS = 60_000", "MOST_COARSE_FACETS = 1000"))
+        coarse.write_text(text.replace("MAX_COARSE_FACETS = 60_000", "MAX_COARSE_FACETS = 1000"))
         monkeypatch.setattr(step_mesher, "__file__", str(coarse))
         loaded = load(writers.step_sphere(0.5), "round.stp")
         exact = 4 / 3 * np.pi * 0.5**3

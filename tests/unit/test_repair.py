@@ -1,4 +1,4 @@
-"""Light repair: each kind, together, and left alone."""
+"""Light repair: each kind, combinations, and meshes that need none."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pricing_engine.mesh.shells import find_shells
 from pricing_engine.mesh.weld import canonical_indexed
 
 
-def mended(vertices, facets):
+def repair_counts(vertices, facets):
     mesh = canonical_indexed(vertices, np.asarray(facets), 1)
-    result, told = repair(mesh, measure_topology(mesh, 1), 2)
+    result, counts = repair(mesh, measure_topology(mesh, 1), 2)
     again, _ = repair(result, measure_topology(result, 1), 1)
-    assert again is result  # one repair is enough
-    return mesh, result, {done.code: done.count for done in told}
+    assert again is result  # repair is idempotent
+    return mesh, result, {step.code: step.count for step in counts}
 
 
 def sphere(subdivisions=3, radius=1.0, at=(0, 0, 0), inside_out=False):
@@ -32,17 +32,17 @@ def sphere(subdivisions=3, radius=1.0, at=(0, 0, 0), inside_out=False):
 
 def test_clean_mesh_is_returned_as_it_is():
     solid = sphere()
-    mesh, result, told = mended(solid.vertices, solid.faces)
+    mesh, result, counts = repair_counts(solid.vertices, solid.faces)
     assert result is mesh
-    assert told == {}
+    assert counts == {}
 
 
-def test_repeated_vertices_and_duplicates_go():
+def test_repeated_vertices_and_duplicates_are_removed():
     solid = sphere()
     faces = solid.faces
     extra = [[0, 0, 5], [7, 7, 7], faces[3], faces[3][[1, 2, 0]], faces[9]]
-    _, result, told = mended(solid.vertices, np.vstack((faces, extra)))
-    assert told == {"degenerate_facets_removed": 2, "duplicate_facets_removed": 3}
+    _, result, counts = repair_counts(solid.vertices, np.vstack((faces, extra)))
+    assert counts == {"degenerate_facets_removed": 2, "duplicate_facets_removed": 3}
     assert measure_topology(result, 1).watertight
     assert result.facet_count == len(faces)
 
@@ -51,8 +51,8 @@ def test_a_facet_and_its_reverse_cancel():
     solid = sphere()
     flap = np.array([solid.vertices[0], [2, 0, 0], [2, 1, 0]])
     vertices, n = np.vstack((solid.vertices, flap[1:])), len(solid.vertices)
-    _, result, told = mended(vertices, np.vstack((solid.faces, [[0, n, n + 1], [0, n + 1, n]])))
-    assert told == {"opposite_facets_removed": 2}
+    _, result, counts = repair_counts(vertices, np.vstack((solid.faces, [[0, n, n + 1], [0, n + 1, n]])))
+    assert counts == {"opposite_facets_removed": 2}
     assert len(result.vertices) == n
 
 
@@ -62,26 +62,26 @@ def test_random_flips_are_undone(seed, share):
     solid = sphere(2)
     flip = np.random.default_rng(seed).random(len(solid.faces)) < share
     faces = np.where(flip[:, None], solid.faces[:, ::-1], solid.faces)
-    _, result, _ = mended(solid.vertices, faces)
+    _, result, _ = repair_counts(solid.vertices, faces)
     topology = measure_topology(result, 1)
     assert topology.winding_consistent
     assert topology.watertight
     assert mass_properties(result, 1).volume == pytest.approx(solid.volume)
 
 
-def test_inside_out_bodies_are_turned_and_cavities_stay():
+def test_inside_out_bodies_are_flipped_and_cavities_stay():
     parts = [
         sphere(radius=10),
         sphere(radius=8, inside_out=True),  # a cavity
         sphere(radius=2, at=(30, 0, 0), inside_out=True),  # inside out
         sphere(radius=2, at=(40, 0, 0)),
     ]
-    both = trimesh.util.concatenate(parts)
-    mesh, result, told = mended(both.vertices, both.faces)
-    assert told == {"bodies_turned": 1}
+    model = trimesh.util.concatenate(parts)
+    mesh, result, counts = repair_counts(model.vertices, model.faces)
+    assert counts == {"bodies_turned": 1}
     expected = parts[0].volume + parts[1].volume - parts[2].volume + parts[3].volume
     assert mass_properties(result, 1).volume == pytest.approx(expected)
-    assert inverted_shells(mesh, find_shells(mesh, measure_topology(mesh, 1), 1), 1).turn.sum() == 1
+    assert inverted_shells(mesh, find_shells(mesh, measure_topology(mesh, 1), 1), 1).flip.sum() == 1
 
 
 def test_many_inside_out_bodies():
@@ -89,31 +89,31 @@ def test_many_inside_out_bodies():
     places = places[np.abs(np.linalg.norm(places, axis=1) - 50) > 2]  # none touches the large sphere
     outside = np.linalg.norm(places, axis=1) > 50
     balls = [sphere(1, 0.01, at, inside_out=True) for at in places]
-    both = trimesh.util.concatenate([sphere(radius=50), *balls])
-    _, _, told = mended(both.vertices, both.faces)
-    assert told == {"bodies_turned": int(outside.sum())}
+    model = trimesh.util.concatenate([sphere(radius=50), *balls])
+    _, _, counts = repair_counts(model.vertices, model.faces)
+    assert counts == {"bodies_turned": int(outside.sum())}
 
 
-def test_open_bodies_by_their_volume_sheets_never():
+def test_open_bodies_flip_by_volume_and_sheets_never():
     solid = sphere(inside_out=True)
-    _, result, told = mended(solid.vertices, solid.faces[1:])
-    assert told == {"bodies_turned": 1}
+    _, result, counts = repair_counts(solid.vertices, solid.faces[1:])
+    assert counts == {"bodies_turned": 1}
     assert mass_properties(result, 1).volume > 0
     for facets in ([[0, 1, 2]], [[0, 2, 1]], [[0, 1, 2], [1, 3, 2]]):
-        assert mended([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.01]], facets)[2] == {}
+        assert repair_counts([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.01]], facets)[2] == {}
 
 
 def test_degenerate_facets_that_repeat_one_another():
     solid = sphere()
-    _, result, told = mended(solid.vertices, np.vstack((solid.faces, [[0, 0, 5], [0, 0, 5], [0, 5, 0]])))
-    assert told == {"degenerate_facets_removed": 3}
+    _, result, counts = repair_counts(solid.vertices, np.vstack((solid.faces, [[0, 0, 5], [0, 0, 5], [0, 5, 0]])))
+    assert counts == {"degenerate_facets_removed": 3}
     assert result.facet_count == len(solid.faces)
 
 
-def test_nothing_but_degenerate_facets_is_left_alone():
-    mesh, result, told = mended(np.eye(3), [[0, 0, 1], [2, 2, 2]])
+def test_only_degenerate_facets_stay_unchanged():
+    mesh, result, counts = repair_counts(np.eye(3), [[0, 0, 1], [2, 2, 2]])
     assert result is mesh
-    assert told == {}
+    assert counts == {}
 
 
 @settings(max_examples=25, deadline=None)
@@ -121,6 +121,6 @@ def test_nothing_but_degenerate_facets_is_left_alone():
 def test_any_soup_survives(seed, count):
     rng = np.random.default_rng(seed)
     mesh = canonical_indexed(rng.normal(size=(12, 3)), rng.integers(0, 12, (count, 3)), 1)
-    result, told = repair(mesh, measure_topology(mesh, 1), 1)
+    result, counts = repair(mesh, measure_topology(mesh, 1), 1)
     assert result.facet_count > 0
-    assert (result is mesh) == (told == ())
+    assert (result is mesh) == (counts == ())

@@ -1,4 +1,4 @@
-"""Small files that were once read wrongly, used when their folder lies beside the checkout: what each must say."""
+"""Regression files, used if their folder is beside the checkout: the expected result of each."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from pricing_engine.pricing.quote import Request, quote
 from tests.shared_models import FOLDER
 
 CASES = FOLDER.parent / "cases"
-LISTED: dict[str, dict[str, Any]] = (
+EXPECTED: dict[str, dict[str, Any]] = (
     json.loads((CASES / "expected.json").read_text()) if (CASES / "expected.json").exists() else {}
 )
 
 
-@pytest.mark.parametrize("name", sorted(LISTED))
+@pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_case(name: str) -> None:
-    """As README.md beside the cases says: volume, area, checks and verdict, or a refusal with its reason."""
-    expected = LISTED[name]
-    refused = expected.get("refuse") or expected.get("or_refuse") or (".*" if expected.get("doubtful") else None)
+    """Compare volume, area, checks and verdict, or the error, with expected.json."""
+    expected = EXPECTED[name]
+    error_pattern = expected.get("refuse") or expected.get("or_refuse") or (".*" if expected.get("doubtful") else None)
     try:
         analysis = measure(CASES / name, None, Settings(), threads=2).analysis
     except ModelError as error:
-        if refused is None or not re.search(refused, str(error)):
+        if error_pattern is None or not re.search(error_pattern, str(error)):
             raise
         return
     assert "refuse" not in expected
@@ -44,8 +44,8 @@ def test_case(name: str) -> None:
     for part in expected.get("no_check", ()):
         assert not any(part in code for code in codes)
     if "note" in expected:
-        said = [f"{check.code} {check.message}" for check in analysis.checks]
-        assert any(expected["note"] in text for text in said), said
+        texts = [f"{check.code} {check.message}" for check in analysis.checks]
+        assert any(expected["note"] in text for text in texts), texts
     if "verdict" in expected:
         (option,) = quote(analysis, load_price_book(), Request(materials=["silver-925"])).options
         assert option.verdict == expected["verdict"]

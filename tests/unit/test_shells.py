@@ -1,4 +1,4 @@
-"""Reversed shells: which are turned and which are cavities, in any position, against exact booleans and voxels."""
+"""Inverted shells: which are flipped and which are cavities, in any position, against exact booleans and voxels."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ from pricing_engine.mesh.shells import find_shells
 from pricing_engine.mesh.weld import canonical_indexed
 from tests.naive.shells import Solid, sides_meant, solid_of, volume_meant
 
-Turn = NDArray[np.float64]
+Rotation = NDArray[np.float64]
 
 
-def random_turn(random: np.random.Generator) -> Turn:
+def random_rotation(random: np.random.Generator) -> Rotation:
     return np.asarray(trimesh.transformations.random_rotation_matrix(random.random(3))[:3, :3])
 
 
-def mend(parts: Sequence[trimesh.Trimesh], turn: Turn | None = None) -> tuple[float, dict[str, Repair], Bodies]:
-    """Volume of the parts as one model, what was repaired, and how its bodies lie to one another."""
+def repair_parts(
+    parts: Sequence[trimesh.Trimesh], rotation: Rotation | None = None
+) -> tuple[float, dict[str, Repair], Bodies]:
+    """Return the volume of the parts as one model, the repairs, and the relations of its bodies."""
     model = trimesh.util.concatenate(parts)
-    vertices = model.vertices if turn is None else model.vertices @ turn.T
+    vertices = model.vertices if rotation is None else model.vertices @ rotation.T
     mesh = canonical_indexed(np.ascontiguousarray(vertices), np.asarray(model.faces), 2)
-    mended, done = repair(mesh, measure_topology(mesh, 2), 2)
-    again, _ = repair(mended, measure_topology(mended, 2), 1)
-    assert again is mended
-    topology, bvh = measure_topology(mended, 2), build_bvh(mended, 2)
-    pairs = find_pairs(mended, bvh, 2)
+    repaired, steps = repair(mesh, measure_topology(mesh, 2), 2)
+    again, _ = repair(repaired, measure_topology(repaired, 2), 1)
+    assert again is repaired
+    topology, bvh = measure_topology(repaired, 2), build_bvh(repaired, 2)
+    pairs = find_pairs(repaired, bvh, 2)
     closed = topology.watertight and topology.winding_consistent
-    boundary = classify(mended, bvh, pairs, closed, topology.facet_body, 2)
+    boundary = classify(repaired, bvh, pairs, closed, topology.facet_body, 2)
     assert boundary is not None
-    volume = true_volume(mended, boundary, 2)[0]
-    return volume, {entry.code: entry for entry in done}, relate_bodies(mended, topology, bvh, pairs, 2)
+    volume = true_volume(repaired, boundary, 2)[0]
+    return volume, {step.code: step for step in steps}, relate_bodies(repaired, topology, bvh, pairs, 2)
 
 
 def box(lo: Sequence[float], hi: Sequence[float], side: int = 1) -> trimesh.Trimesh:
@@ -80,19 +82,19 @@ CASES: dict[str, tuple[list[trimesh.Trimesh], float, int]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_turned_does_not_depend_on_the_position(name: str) -> None:
-    parts, volume, turned = CASES[name]
+def test_flips_are_independent_of_position(name: str) -> None:
+    parts, volume, flip_count = CASES[name]
     random = np.random.default_rng(len(name))
-    for turn in (None, random_turn(random), random_turn(random)):
-        found, done, bodies = mend(parts, turn)
+    for rotation in (None, random_rotation(random), random_rotation(random)):
+        found, steps, bodies = repair_parts(parts, rotation)
         assert found == pytest.approx(volume, rel=1e-6)
-        assert done.get(TURNED, Repair(TURNED, 0)).count == turned
-        assert len(done.get(TURNED, Repair(TURNED, 0)).where) == turned
+        assert steps.get(TURNED, Repair(TURNED, 0)).count == flip_count
+        assert len(steps.get(TURNED, Repair(TURNED, 0)).where) == flip_count
         assert bodies.complete
 
 
-def some_shape(random: np.random.Generator, size: float, at: NDArray[np.float64]) -> trimesh.Trimesh:
-    """A ball, a box or a prism of about ``size``, turned at random."""
+def random_shape(random: np.random.Generator, size: float, at: NDArray[np.float64]) -> trimesh.Trimesh:
+    """Return a ball, a box or a prism of about ``size``, rotated at random."""
     kind = int(random.integers(3))
     if kind == 0:
         solid = trimesh.creation.icosphere(1, size)
@@ -100,40 +102,40 @@ def some_shape(random: np.random.Generator, size: float, at: NDArray[np.float64]
         solid = trimesh.creation.box(size * random.uniform(1.2, 1.8, 3))
     else:
         solid = trimesh.creation.cylinder(size * 0.9, 1.6 * size, sections=int(random.integers(3, 9)))
-    turn = np.eye(4)
-    turn[:3, :3] = random_turn(random)
-    solid.apply_transform(turn).apply_translation(at)
+    rotation = np.eye(4)
+    rotation[:3, :3] = random_rotation(random)
+    solid.apply_transform(rotation).apply_translation(at)
     return solid
 
 
 def nested(random: np.random.Generator) -> tuple[list[trimesh.Trimesh], list[int]]:
-    """A solid, its cavity, what lies in that and so on up to four deep; as meant, its outside inside out, or all."""
+    """Return nested solids and cavities up to four deep; correct, with the outside inverted, or all inverted."""
     at, parts = random.uniform(-6, 6, 3), []
     for level in range(int(random.integers(1, 5))):
-        parts.append(some_shape(random, 3 * 0.4**level, at + random.uniform(-1, 1, 3) * 0.1 * 0.4**level))
+        parts.append(random_shape(random, 3 * 0.4**level, at + random.uniform(-1, 1, 3) * 0.1 * 0.4**level))
     sides = [1 if level % 2 == 0 else -1 for level in range(len(parts))]
-    how = int(random.integers(3))
-    return parts, [-side if how == 2 or (how == 1 and level == 0) else side for level, side in enumerate(sides)]
+    variant = int(random.integers(3))
+    return parts, [-side if variant == 2 or (variant == 1 and level == 0) else side for level, side in enumerate(sides)]
 
 
 def random_model(random: np.random.Generator) -> tuple[list[trimesh.Trimesh], list[int]]:
-    """Nests, and bodies that overlap them or one another, each on a random side."""
+    """Return nests and bodies that overlap them or one another, each with a random orientation."""
     parts, sides = list[trimesh.Trimesh](), list[int]()
     for _ in range(int(random.integers(1, 4))):
         more, their = nested(random)
         parts, sides = parts + more, sides + their
     for _ in range(int(random.integers(0, 5))):
-        parts.append(some_shape(random, random.uniform(0.3, 2.5), random.uniform(-6, 6, 3)))
+        parts.append(random_shape(random, random.uniform(0.3, 2.5), random.uniform(-6, 6, 3)))
         sides.append(int(random.choice([-1, 1])))
     return parts, sides
 
 
-def given_sides(parts: Sequence[trimesh.Trimesh], sides: Sequence[int]) -> list[trimesh.Trimesh]:
-    given = [part.copy() for part in parts]
-    for part, side in zip(given, sides, strict=True):
+def with_sides(parts: Sequence[trimesh.Trimesh], sides: Sequence[int]) -> list[trimesh.Trimesh]:
+    copies = [part.copy() for part in parts]
+    for part, side in zip(copies, sides, strict=True):
         if side < 0:
             part.invert()
-    return given
+    return copies
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -142,16 +144,16 @@ def test_random_nests_and_overlaps_agree_with_exact_booleans(seed: int) -> None:
     parts, sides = random_model(random)
     solids = [solid_of(part) for part in parts]
     meant, alike = sides_meant(solids, sides, Solid.volume)
-    found, done, bodies = mend(given_sides(parts, sides), random_turn(random))
+    found, steps, bodies = repair_parts(with_sides(parts, sides), random_rotation(random))
     assert found == pytest.approx(volume_meant(solids, meant), rel=1e-6)
-    turned = sum(one != other for one, other in zip(meant, sides, strict=True))
-    assert done.get(TURNED, Repair(TURNED, 0)).count == turned
+    flip_count = sum(one != other for one, other in zip(meant, sides, strict=True))
+    assert steps.get(TURNED, Repair(TURNED, 0)).count == flip_count
     assert (bodies.nested > 0) == alike
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_boxes_on_a_grid_that_share_planes_edges_and_faces(seed: int) -> None:
-    """Each is a set of voxels; no two are the same, so a box lies in another where its voxels do."""
+    """Each box is a set of voxels, no two are equal, so a box lies in another where its voxels do."""
     random = np.random.default_rng([15, seed])
     corners = {tuple(np.concatenate([lo, lo + random.integers(1, 4, 3)])) for lo in random.integers(0, 3, (5, 3))}
     boxes = [np.array(corner) for corner in sorted(corners)]
@@ -162,8 +164,8 @@ def test_boxes_on_a_grid_that_share_planes_edges_and_faces(seed: int) -> None:
     meant, _ = sides_meant(cells, sides, np.count_nonzero)
     winding = sum(cell * side for cell, side in zip(cells, meant, strict=True))
     parts = [box(corner[:3], corner[3:], side) for corner, side in zip(boxes, sides, strict=True)]
-    for turn in (None, random_turn(random)):
-        assert mend(parts, turn)[0] == pytest.approx(np.count_nonzero(winding >= 1), rel=1e-6)
+    for rotation in (None, random_rotation(random)):
+        assert repair_parts(parts, rotation)[0] == pytest.approx(np.count_nonzero(winding >= 1), rel=1e-6)
 
 
 def holed(side: int) -> trimesh.Trimesh:
@@ -180,30 +182,30 @@ def test_a_cavity_stays_where_its_holder_has_a_hole(seed: int) -> None:
     beside = trimesh.creation.icosphere(2, 0.4).apply_translation((3, 0, 0))
     inner.invert()
     beside.invert()
-    turn = random_turn(np.random.default_rng(seed))
-    for side, turned in ((1, 1), (-1, 2)):
-        _, done, bodies = mend([holed(side), inner, beside], turn)
-        assert done[TURNED].count == turned
+    rotation = random_rotation(np.random.default_rng(seed))
+    for side, flip_count in ((1, 1), (-1, 2)):
+        _, steps, bodies = repair_parts([holed(side), inner, beside], rotation)
+        assert steps[TURNED].count == flip_count
         assert bodies.pieces == 2
 
 
-def test_what_is_turned_and_may_be_meant_otherwise_is_doubtful() -> None:
+def test_ambiguous_flips_are_doubtful() -> None:
     for name, doubtful in (("overlapping", True), ("hollow part inside out", False), ("edge in common", False),
                            ("hollow part with its outside inside out", True)):  # fmt: skip
-        assert mend(CASES[name][0])[1][TURNED].doubtful == doubtful
+        assert repair_parts(CASES[name][0])[1][TURNED].doubtful == doubtful
 
 
 class TestBodies:
     def test_nested_with_the_same_side_out(self) -> None:
-        _, _, bodies = mend([cube(0, 10), cube(2, 8)])
+        _, _, bodies = repair_parts([cube(0, 10), cube(2, 8)])
         assert (bodies.nested, bodies.pieces) == (1, 1)
         assert bodies.side is not None
         assert sorted(bodies.side) == [0] * 12 + [1] * 12
         ((x, y, z),) = bodies.nested_places
         assert 2 <= min(x, y, z) <= max(x, y, z) <= 8
-        assert mend([cube(0, 10), cube(2, 8, -1)])[2].nested == 0
-        assert mend([cube(0, 10), cube(2, 8, -1), cube(4, 6, -1)])[2].nested == 1
-        assert mend([cube(0, 10), cube(5, 15)])[2].nested == 0
+        assert repair_parts([cube(0, 10), cube(2, 8, -1)])[2].nested == 0
+        assert repair_parts([cube(0, 10), cube(2, 8, -1), cube(4, 6, -1)])[2].nested == 1
+        assert repair_parts([cube(0, 10), cube(5, 15)])[2].nested == 0
 
     @pytest.mark.parametrize(
         ("name", "pieces"),
@@ -213,11 +215,11 @@ class TestBodies:
         ],
     )  # fmt: skip
     def test_pieces(self, name: str, pieces: int) -> None:
-        bodies = mend(CASES[name][0])[2]
+        bodies = repair_parts(CASES[name][0])[2]
         assert bodies.pieces == pieces
 
     def test_pieces_are_counted_and_placed_the_largest_first(self) -> None:
-        _, _, bodies = mend([cube(0, 1), cube(20, 30), cube(25, 35), cube(50, 52)])
+        _, _, bodies = repair_parts([cube(0, 1), cube(20, 30), cube(25, 35), cube(50, 52)])
         assert bodies.pieces == 3
         assert [min(place) // 20 * 20 for place in bodies.piece_places] == [20, 40, 0]
         assert bodies.longest_mm == pytest.approx(15)
@@ -234,16 +236,16 @@ def test_thousands_of_shells_take_n_log_n_steps(monkeypatch: pytest.MonkeyPatch)
             ball.invert()
         outer = cube(-5, 3 * side + 5)
         with counting() as work:
-            _, done, bodies = mend([outer, *balls])
-        assert TURNED not in done
+            _, steps, bodies = repair_parts([outer, *balls])
+        assert TURNED not in steps
         assert bodies.nested == len(balls) - len(balls[::2])
         counts[len(balls)] = work.nodes["nesting"] + work.pairs["nesting"]
     (few, some), (many, more) = counts.items()
     assert more < 1.6 * some * many / few * np.log2(many) / np.log2(few)
     monkeypatch.setattr(nesting, "STEPS_PER_FACET", 0.0)
-    monkeypatch.setattr(nesting, "LEAST_STEPS", 10)
-    _, done, bodies = mend([outer, *balls])
-    assert done[UNDECIDED].count == len(balls[::2])
+    monkeypatch.setattr(nesting, "MIN_STEPS", 10)
+    _, steps, bodies = repair_parts([outer, *balls])
+    assert steps[UNDECIDED].count == len(balls[::2])
     assert not bodies.complete
 
 

@@ -1,4 +1,4 @@
-"""3MF as slicers mean it: roles of parts, negative volumes, broken settings."""
+"""Slicer projects in a 3MF: roles of parts, negative volumes, broken settings."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tests.unit.threemf_files import (
     bambu,
     box,
     codes,
+    inside_out,
     item,
     joined,
     loader,
     model,
     objects,
     prusa,
-    turned,
     volume,
 )
 
@@ -94,7 +94,7 @@ class TestSlicerProjects:
         assert codes(loaded) == ["plates"]
         assert "'left': object 9; '2': object 9" in loaded.notes[0].message
 
-    def test_what_is_not_known_leads_to_review(self, tmp_path, load):
+    def test_unknown_parts_need_review(self, tmp_path, load):
         unknown = prusa([BIG, box(2, (20, 0, 0))], ["ModelPart", "Mystery"])
         assert (volume(load(unknown)), codes(load(unknown))) == (pytest.approx(1008), ["unknown_slicer_parts"])
         (tmp_path / "u.3mf").write_bytes(unknown)
@@ -124,13 +124,13 @@ class TestNegativeVolumes:
          (BIG, box(10, (10, 0, 0)), 1000), (BIG, box(3, (40, 0, 0)), 1000),
          (BIG, box((4, 4, 5), (3, 3, 5)), 1000 - 80),
          (BIG, joined(box(2, (1, 1, 1)), box(3, (9, 4, 4)), box(2, (2, 2, 2))), 1000 - 15 - 9),
-         (BIG, turned(SMALL), 1000 - 64),
-         (BIG, joined(box(8, (1, 1, 1)), turned(box(4, (3, 3, 3)))), 1000 - 512 + 64),
-         (joined(BIG, turned(box(8, (1, 1, 1)))), box((4, 4, 20), (3, 3, -5)), 488 - 32),
+         (BIG, inside_out(SMALL), 1000 - 64),
+         (BIG, joined(box(8, (1, 1, 1)), inside_out(box(4, (3, 3, 3)))), 1000 - 512 + 64),
+         (joined(BIG, inside_out(box(8, (1, 1, 1)))), box((4, 4, 20), (3, 3, -5)), 488 - 32),
          (joined(BIG, box(2, (30, 0, 0))), SMALL, 1008 - 64),
          (BIG, joined(box(2, (1, 1, 1)), box(2, (3, 1, 1)), box(2, (3, 3, 1))), 1000 - 24)],
     )  # fmt: skip
-    def test_are_taken_away(self, load, solid, negative, expected):
+    def test_are_subtracted(self, load, solid, negative, expected):
         loaded = load(prusa([solid, negative], ["ModelPart", "NegativeVolume"]))
         assert volume(loaded) == pytest.approx(expected, rel=1e-9)
         assert codes(loaded) == ["negative_parts_subtracted"]
@@ -147,7 +147,7 @@ class TestNegativeVolumes:
         assert volume(both) == pytest.approx(936 + 500)
 
     def test_random_boxes_agree_with_manifold(self, tmp_path):
-        """Parts that overlap each other too, so it is the measured volume that counts, and not the signed one."""
+        """The parts overlap, so compare the measured volume, not the signed one."""
         random, union = np.random.default_rng(5), manifold3d.Manifold.batch_boolean
         for _ in range(3):
             solids = [box(random.uniform(1, 8, 3), random.uniform(0, 5, 3)) for _ in range(6)]
@@ -158,16 +158,16 @@ class TestNegativeVolumes:
             measured = measure(tmp_path / "r.3mf", None, Settings(), 1).analysis.geometry.volume_mm3
             assert measured == pytest.approx(expected.volume(), rel=1e-7)
 
-    def test_what_is_not_closed_is_refused_by_name(self, load):
+    def test_open_meshes_are_rejected(self, load):
         holed = SMALL[0], SMALL[1][:11]
         pulled = SMALL[0].copy()
-        pulled[7] = (-20.0, 4.0, 4.0)  # one corner drawn out through the opposite face
+        pulled[7] = (-20.0, 4.0, 4.0)  # one corner moved through the opposite face
         for parts in ([BIG, holed], [BIG, (pulled, SMALL[1])], [holed, box(2, (4, 4, 4))]):
             with pytest.raises(CorruptModel, match="negative volume"):
                 load(prusa(parts, ["ModelPart", "NegativeVolume"]))
 
-    def test_nothing_left(self, load):
-        with pytest.raises(EmptyModel, match="taken away"):
+    def test_nothing_remains(self, load):
+        with pytest.raises(EmptyModel, match="subtracted"):
             load(prusa([SMALL, BIG], ["ModelPart", "NegativeVolume"]))
 
 
@@ -183,7 +183,7 @@ class TestBrokenSettings:
          "<!DOCTYPE c [<!ENTITY a 'b'>]><config/>"],
     )  # fmt: skip
     @pytest.mark.parametrize("name", [PRUSA, BAMBU])
-    def test_are_refused(self, load, name, config):
+    def test_are_rejected(self, load, name, config):
         with pytest.raises(CorruptModel):
             load(writers.package({MODEL: writers.model_xml(objects(BIG), item(1)), name: config}))
 

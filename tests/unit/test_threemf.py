@@ -70,14 +70,14 @@ class TestNamespaces:
          ("</resources>", '<x:more><object id="7"><mesh/></object></x:more>'),
          ("</build>", '<x:item objectid="1"/>'), ("</build>", '<x:more><item objectid="1"/></x:more>')],
     )  # fmt: skip
-    def test_foreign_elements_are_not_cores(self, load, place, foreign):
+    def test_foreign_elements_do_not_count(self, load, place, foreign):
         xml = writers.model_xml(objects(BIG), item(1), MM + ' xmlns:x="http://example.org/x"')
         loaded = load(writers.package({MODEL: xml.replace(place, foreign + place, 1)}))
         assert (volume(loaded), loaded.mesh.facet_count) == (pytest.approx(1000), 12)
         assert codes(loaded) == ["extension_not_read"]
         assert "example.org/x" in loaded.notes[0].message
 
-    def test_a_foreign_attribute_is_told_and_slicers_own_are_not(self, load):
+    def test_foreign_attribute_is_noted_unless_of_a_slicer(self, load):
         spaces = ' xmlns:x="urn:x" xmlns:slic3rpe="http://schemas.slic3r.org/3mf/2017/06"'
         xml = writers.model_xml(objects(BIG), item(1), MM + spaces)
         painted = xml.replace("<triangle ", '<triangle slic3rpe:mmu_segmentation="4" ', 1)
@@ -98,16 +98,16 @@ class TestNamespaces:
         with pytest.raises(CorruptModel, match="needs the extension"):
             load(model(objects(BIG), item(1), f"{MM} {attributes}"))
 
-    def test_a_beam_lattice_that_is_not_required_is_told(self, load):
+    def test_optional_beam_lattice_is_noted(self, load):
         lattice = '<b:beamlattice radius="2" minlength="0.1"><b:beams><b:beam v1="0" v2="7"/></b:beams></b:beamlattice>'
         xml = writers.model_xml(objects(BIG), item(1), f"{MM} {BEAMS}").replace("</mesh>", lattice + "</mesh>")
         loaded = load(writers.package({MODEL: xml}))
         assert volume(loaded) == pytest.approx(1000)
         assert "beam" in loaded.notes[0].message
 
-    def test_no_model_at_the_root(self, load):
+    def test_root_is_not_a_model(self, load):
         for xml in ("<model/>", '<model xmlns="http://example.org"/>', f'<object xmlns="{writers.CORE}"/>'):
-            with pytest.raises(CorruptModel, match="no 3MF model"):
+            with pytest.raises(CorruptModel, match="not a 3MF model"):
                 load(writers.package({MODEL: xml}))
 
 
@@ -120,7 +120,7 @@ class TestTypes:
 
     @pytest.mark.parametrize(("kind", "code"), [("support", "not_model_objects"), ("solidsupport", "not_model_objects"),
                                                 ("other", "other_objects_left_out")])  # fmt: skip
-    def test_leaves_that_are_no_material(self, load, kind, code):
+    def test_objects_that_are_not_material(self, load, kind, code):
         other = f'<object id="2" type="{kind}">{writers.mesh_xml(*SMALL)}</object>'
         loaded = load(model(objects(BIG) + other, item(1, 2)))
         assert (volume(loaded), codes(loaded)) == (pytest.approx(1000), [code])
@@ -205,18 +205,18 @@ class TestPackage:
     )
     def test_names_that_differ(self, load, stored, target):
         rels = writers.RELS.replace("/3D/3dmodel.model", target)
-        with pytest.raises(CorruptModel, match="not in it"):
+        with pytest.raises(CorruptModel, match="does not exist"):
             load(writers.package({"_rels/.rels": rels, stored: "<x/>"}))
 
     @pytest.mark.parametrize(
         "names",
         [("3D/a%2fb.model",), ("3D/a%5Cb.model",), ("/3D/x.model",), ("3D/a b", "3D/a%20B"), ("3D/%2e%2e/%2e%2e/x",)],
     )
-    def test_names_that_are_refused(self, load, names):
+    def test_names_that_are_rejected(self, load, names):
         with pytest.raises(CorruptModel, match=r"outside the package|two parts"):
             load(model(objects(BIG), item(1), **{name.replace("/", "__"): "x" for name in names}))
 
-    def test_faults_of_the_packaging_are_told(self, load):
+    def test_packaging_faults_are_noted(self, load):
         types = writers.CONTENT_TYPES.replace("vnd.ms-package.3dmanufacturing-3dmodel+xml", "xml")
         loaded = load(model(objects(BIG), item(1), **{"[Content_Types].xml": types}))
         assert (volume(loaded), codes(loaded)) == (pytest.approx(1000), ["breaks_3mf"])

@@ -175,7 +175,7 @@ def test_what_is_not_measured_is_said_in_the_analysis(tmp_path: Path, monkeypatc
     assert not codes & {"self_intersections_unknown", "inside_out_unknown"}
     monkeypatch.setattr(stages, "self_intersections", lambda *_: None)
     monkeypatch.setattr(nesting, "STEPS_PER_FACET", 0.0)
-    monkeypatch.setattr(nesting, "LEAST_STEPS", 10)
+    monkeypatch.setattr(nesting, "MIN_STEPS", 10)
     analysis = measure(path, None, Settings(), 2).analysis
     found = {check.code: check.severity for check in analysis.checks}
     assert analysis.integrity.self_intersecting_facets is None
@@ -208,7 +208,7 @@ def test_bodies_inside_out_in_a_stack_are_turned_or_told(monkeypatch: pytest.Mon
     assert [(r.code, r.count) for r in repaired.repairs] == [("bodies_turned", 100)]
     assert solid.volume == pytest.approx(4000)
     monkeypatch.setattr(nesting, "STEPS_PER_FACET", 0.0)
-    monkeypatch.setattr(nesting, "LEAST_STEPS", 10)
+    monkeypatch.setattr(nesting, "MIN_STEPS", 10)
     assert [(r.code, r.count) for r in analyse(mesh)[0].repairs] == [(UNDECIDED, 100)]
 
 

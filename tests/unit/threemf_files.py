@@ -1,4 +1,4 @@
-"""Packages for the tests of 3MF: objects, items, and what slicers write beside them."""
+"""Packages for the tests of 3MF: objects, items and slicers' settings."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ MM = 'unit="millimeter"'
 
 
 def box(size, at=(0, 0, 0)):
-    """A box with its least corner ``at``."""
+    """Return a box with its lowest corner ``at``."""
     vertices, facets = writers.box(np.broadcast_to(np.array(size, float), 3))
     return vertices + np.array(at, float), facets
 
 
 def joined(*solids):
-    """Several meshes as one, vertices kept apart."""
+    """Join meshes into one without sharing vertices."""
     starts = np.cumsum([0, *(len(v) for v, _ in solids)])
     return np.concatenate([v for v, _ in solids]), np.concatenate(
         [f + s for (_, f), s in zip(solids, starts, strict=False)]
     )
 
 
-def turned(solid):
-    """Inside out."""
+def inside_out(solid):
+    """Return the solid inside out."""
     return solid[0], solid[1][:, ::-1]
 
 
@@ -56,7 +56,7 @@ def model(resources, build, attributes=MM, **parts):
 
 
 def prusa(solids, roles, key="volume_type", copies=""):
-    """One object whose volumes are ``solids``, with PrusaSlicer's settings."""
+    """Return one object whose volumes are ``solids``, with PrusaSlicer's settings."""
     volumes, first = "", 0
     for (_, facets), role in zip(solids, roles, strict=True):
         last = first + len(facets) - 1
@@ -71,7 +71,7 @@ def prusa(solids, roles, key="volume_type", copies=""):
 
 
 def bambu(solids, subtypes, transform="", plates=""):
-    """One object of components in a part of their own, with Bambu's settings."""
+    """Return one object with components in another model part, with Bambu's settings."""
     child = writers.model_xml(
         "".join(
             f'<object id="{i}" type="{"model" if s == "normal_part" else "other"}">{writers.mesh_xml(*solid)}</object>'
@@ -103,7 +103,7 @@ BIG, SMALL = box(10), box(4, (3, 3, 3))
 
 
 def loader(folder: Path) -> Callable[[bytes], LoadedModel]:
-    """A function that reads a package; its notes must be known ones."""
+    """Return a function that loads a package and checks the codes of its notes."""
 
     def load_bytes(content: bytes) -> LoadedModel:
         path = folder / "a.3mf"
