@@ -69,7 +69,7 @@ def _in(name: str, work: Callable[[Connection], Awaitable[Result]]) -> Result:
     """What ``work`` does in the database of a service."""
     from psycopg.errors import UndefinedTable
 
-    from data.kit.database import AWAY, Database
+    from data.kit.database import UNAVAILABLE_ERRORS, Database
     from data.kit.errors import SettingMissing
     from data.kit.settings import Settings
 
@@ -84,5 +84,5 @@ def _in(name: str, work: Callable[[Connection], Awaitable[Result]]) -> Result:
         raise WrongUsage(str(error)) from error
     except UndefinedTable as error:
         raise ServiceUnhealthy(f"the database of {name} has no tables; `facet migrate {name}` makes them") from error
-    except AWAY as error:
+    except UNAVAILABLE_ERRORS as error:
         raise ServiceUnhealthy(f"the database of {name} can't be reached: {error}") from error

@@ -15,10 +15,9 @@ from data.kit import outbox
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.timers import Timer
-from data.orders.sequencing import PredecessorMissing
+from data.orders.sequencing import PredecessorMissing, actor_and_revision, next_step, order_id_of
 from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
-from serve_app.kit.told import actor_and_revision, next_step, order_id_of
 
 _TIMER_INTERVAL_S = 5.0
 
@@ -37,7 +36,7 @@ async def handle_event(connection: Connection, _event: CloudEvent, data: EventDa
     if step is None:
         return
     _, told = actor_and_revision(data)
-    await repository.move(connection, order, step, told=told, **_changes(data))
+    await repository.move(connection, order, step, event_revision=told, **_changes(data))
 
 
 def _changes(data: EventData) -> dict[str, Any]:

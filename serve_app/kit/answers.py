@@ -76,7 +76,7 @@ async def page_response(
 
     async def look() -> Response:
         async with app.database.connection() as connection:
-            rows = await fetch(connection, cursors.place(asked.after, scope), asked.limit)
+            rows = await fetch(connection, cursors.position(asked.after, scope), asked.limit)
         page = cursors.page(rows, asked.limit, scope)
         items = ",".join(map(text, page.items))
         return Response(f'{{"items":[{items}],"next":{json.dumps(page.next)}}}', media_type="application/json")
@@ -132,8 +132,8 @@ async def create_once(
         async def kept() -> dict[str, Any]:
             return _kept(await work(connection))
 
-        same = idempotency.Request.of(caller, key, request.method.encode(), request.url.path.encode(), *body)
-        answer, again = await idempotency.once(connection, same, kept)
+        same = idempotency.IdempotentRequest.of(caller, key, request.method.encode(), request.url.path.encode(), *body)
+        answer, again = await idempotency.run_once(connection, same, kept)
     response = _replayed(answer)
     if again:
         response.headers["Idempotent-Replayed"] = "true"

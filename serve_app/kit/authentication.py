@@ -39,7 +39,7 @@ class PartnerKeyClient:
     async def partner_of(self, key: str) -> str | None:
         """See :class:`ApiKeyLookup`. A key that was revoked may open doors for half a minute more."""
         known = self._known.get(key)
-        if known and clock.longest_since(known[1]) < (_KNOWN_S if known[0] else _UNKNOWN_S):
+        if known and clock.elapsed_since(known[1]) < (_KNOWN_S if known[0] else _UNKNOWN_S):
             return known[0]
         asked_at = clock.instant()
         try:

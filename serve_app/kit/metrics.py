@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from ray.util.metrics import Gauge
 
 from data.kit import parking, sql
-from data.kit.database import AWAY, Database
-from data.kit.outbox import WAITING
+from data.kit.database import UNAVAILABLE_ERRORS, Database
+from data.kit.outbox import COUNT_UNPUBLISHED
 
 EVERY_S = 5.0
 
@@ -27,12 +27,12 @@ async def tell(
     while True:
         try:
             async with database.connection() as connection:
-                waiting.set(await sql.value(connection, WAITING, {}), {"service": service})
+                waiting.set(await sql.value(connection, COUNT_UNPUBLISHED, {}), {"service": service})
                 for consumer in consumers:
                     all_of_them, in_vain = await parking.counts(connection, consumer)
                     parked.set(all_of_them, {"consumer": consumer})
                     unreachable.set(in_vain, {"consumer": consumer})
-        except AWAY:
+        except UNAVAILABLE_ERRORS:
             waiting.set(-1, {"service": service})  # not known
         for what, count in counts.items():
             done.set(count(), {"service": service, "what": what})

@@ -78,7 +78,7 @@ class _Known:
         if self.valid_at is None:
             self.valid_at = clock.instant()
         left_s = float(self.claims["exp"]) + LEEWAY_S - self.valid_at.wall_s
-        if clock.instant().steady_s - self.valid_at.steady_s > left_s:
+        if clock.instant().monotonic_s - self.valid_at.monotonic_s > left_s:
             raise BadToken("expired_token: The token is expired")
 
 
@@ -110,7 +110,7 @@ class Verifier:
         """Whose token it is; raises BadToken, IssuerUnreachable. Roles that we don't know are left out."""
         if self._keys is None:
             await self._fetch()
-        elif self._fetched is not None and clock.longest_since(self._fetched) > KEYS_MAX_AGE_S:
+        elif self._fetched is not None and clock.elapsed_since(self._fetched) > KEYS_MAX_AGE_S:
             await self._renew_keys()
         try:
             try:
@@ -134,7 +134,7 @@ class Verifier:
 
         They wait where nobody tried for long (the process was suspended, or idle): what it holds may be long withdrawn.
         """
-        idle_s = _FETCH_AGAIN_S if self._tried is None else clock.longest_since(self._tried)
+        idle_s = _FETCH_AGAIN_S if self._tried is None else clock.elapsed_since(self._tried)
         if idle_s > KEYS_MAX_AGE_S + _REFRESH_WITHIN_S:
             await self._try_to_fetch()
         elif idle_s >= _FETCH_AGAIN_S and (self._refresh_task is None or self._refresh_task.done()):
@@ -150,7 +150,7 @@ class Verifier:
         """Read the issuer's keys, unless that was done a moment ago."""
         async with self._fetching:
             fetched = self._fetched
-            if fetched is not None and self._keys is not None and clock.longest_since(fetched) < _FETCH_AGAIN_S:
+            if fetched is not None and self._keys is not None and clock.elapsed_since(fetched) < _FETCH_AGAIN_S:
                 return
             self._tried = began = clock.instant()
             try:

@@ -24,7 +24,7 @@ from data.contracts.mes import (
 )
 from data.kit import outbox
 from data.mes import repository
-from data.mes.repository import Task
+from data.mes.repository import MesTaskRow
 from serve_app.kit.answers import IfMatchVersion, Page, PageParams, json_response, page_response
 from serve_app.kit.app import build_service, database, no_resources, state
 from serve_app.kit.authentication import RequireRole
@@ -180,7 +180,7 @@ async def _step(
     who: Principal,
     seen: int | None,
     step: Step,
-    event: Callable[[Task, dict[str, Any]], ProductionEvent],
+    event: Callable[[MesTaskRow, dict[str, Any]], ProductionEvent],
     **changes: Any,
 ) -> Response:
     """Take a step of an order that is the caller's, and tell it; ``event`` makes the event of the task before it."""
@@ -196,7 +196,7 @@ async def _step(
     return json_response(_to_body(after), version=after.version)
 
 
-def _to_body(task: Task) -> MesOrder:
+def _to_body(task: MesTaskRow) -> MesOrder:
     return MesOrder(order_id=task.id, **task.model_dump())
 
 

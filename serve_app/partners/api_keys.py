@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel
 from starlette.responses import Response
 
 from data.partners import repository
-from data.partners.repository import Key
+from data.partners.repository import ApiKey
 from serve_app.kit.answers import Page, PageParams, json_response, page_response
 from serve_app.kit.app import database
 from serve_app.kit.problems import not_found
@@ -62,7 +62,7 @@ async def keys(request: Request, asked: PageParams, who: Partner) -> Response:
 async def make(request: Request, who: Partner) -> Response:
     """One key more. Takes no Idempotency-Key: to answer again with the same key, we would have to keep it."""
     async with database(request).transaction() as connection:
-        kept, key = await repository.make_key(connection, who.partner_id)
+        kept, key = await repository.create_key(connection, who.partner_id)
     body = NewKey(api_key=key, **_shown(kept).model_dump())
     return json_response(body, HTTPStatus.CREATED, cache_control="no-store")
 
@@ -76,5 +76,5 @@ async def revoke(request: Request, key_id: UUID, who: Partner) -> Response:
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def _shown(key: Key) -> KeyBody:
+def _shown(key: ApiKey) -> KeyBody:
     return KeyBody(key_id=key.id, hint=key.hint, revoked_at=key.revoked_at, created_at=key.created_at)

@@ -14,7 +14,7 @@ import stamina
 from obstore.store import from_url
 
 from data.kit import trace
-from data.model_store.store import Stored
+from data.model_store.store import StoredModel
 from serve_app.kit.order_schemas import OrderBody
 from serve_app.kit.problems import MEDIA_TYPE, unavailable
 from serve_app.kit.upload import FILE_FIELD
@@ -55,7 +55,7 @@ class OrderClient:
         """An order as the shop knows it."""
         return _order(await self._ask("GET", f"/shop/orders/{ident}", key))
 
-    async def put_model(self, key: str, ident: UUID, model: Stored, unit: str) -> OrderBody:
+    async def put_model(self, key: str, ident: UUID, model: StoredModel, unit: str) -> OrderBody:
         """Give the order its model; one that is beyond this comes back as it is."""
         boundary = secrets.token_hex(16)
         begin = (
@@ -128,7 +128,7 @@ def _order(answer: httpx.Response) -> OrderBody:
     return OrderBody.model_validate_json(answer.content)
 
 
-async def _blocks(model: Stored) -> AsyncIterator[bytes]:
+async def _blocks(model: StoredModel) -> AsyncIterator[bytes]:
     folder, name = model.url.rsplit("/", 1)
     found = await obstore.get_async(from_url(folder), name)
     async for block in found.stream(min_chunk_size=_BLOCK_BYTES):

@@ -14,7 +14,7 @@ from data.contracts.lifecycle import OrderStatus
 from data.kit import idempotency
 from data.kit.database import Connection
 from data.kit.ids import new_id
-from data.model_store.store import Stored
+from data.model_store.store import StoredModel
 from data.partners import repository
 from data.partners.repository import PartnerOrder
 from serve_app.kit import upload
@@ -95,13 +95,13 @@ async def _shop_key(request: Request, caller: str, key: str | None, same: list[b
     async def chosen() -> dict[str, Any]:
         return {"shop_key": fresh}
 
-    asked = idempotency.Request.of(caller, key, request.method.encode(), request.url.path.encode(), *same)
+    asked = idempotency.IdempotentRequest.of(caller, key, request.method.encode(), request.url.path.encode(), *same)
     async with database(request).transaction() as connection:
-        kept, _ = await idempotency.once(connection, asked, chosen)
+        kept, _ = await idempotency.run_once(connection, asked, chosen)
     return str(kept["shop_key"])
 
 
-async def _placed(shop: OrderClient, key: str, shop_key: str, wanted: Wanted, model: Stored) -> OrderBody:
+async def _placed(shop: OrderClient, key: str, shop_key: str, wanted: Wanted, model: StoredModel) -> OrderBody:
     """The order with its model, its price asked for; an order that an earlier try began goes on where that ended."""
     ident = await shop.begin(key, shop_key, wanted.model_dump(exclude={"unit"}))
     order = await shop.order(key, ident)

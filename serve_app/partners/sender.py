@@ -13,9 +13,9 @@ from psycopg.errors import ForeignKeyViolation
 from standardwebhooks import Webhook
 
 from data.kit import clock
-from data.kit.database import AWAY, Database
+from data.kit.database import UNAVAILABLE_ERRORS, Database
 from data.partners import deliveries, repository
-from data.partners.deliveries import LEASE, Due
+from data.partners.deliveries import LEASE, DueDelivery
 from pricing_engine import ENGINE_VERSION
 from serve_app.partners.bulkhead import SHARE, Bulkheads
 from serve_app.partners.retry_policy import RetryPolicy
@@ -90,23 +90,23 @@ class Sender:
                 except TimeoutError:
                     continue
 
-    async def _lease(self) -> list[Due]:
+    async def _lease(self) -> list[DueDelivery]:
         room = MOST - self._under_way
         if room <= 0:
             return []
         try:
             async with self._database.transaction() as connection:
-                return await deliveries.lease(connection, room, share=SHARE, busy=self._lanes.busy())
-        except AWAY as error:
+                return await deliveries.lease(connection, room, per_webhook=SHARE, busy=self._lanes.busy())
+        except UNAVAILABLE_ERRORS as error:
             _log.warning("webhooks wait for the database", error=str(error))
             return []
 
-    async def _deliver(self, due: Due) -> None:
+    async def _deliver(self, due: DueDelivery) -> None:
         try:
             with self._lanes.using(due.webhook_id):
                 began = clock.instant()
                 outcome = await self._post(due)
-                took_s = clock.longest_since(began)
+                took_s = clock.elapsed_since(began)
                 if outcome.answer is None and took_s > self._timeout_s + SUSPENDED_AFTER_S:
                     await self._save_interrupted(due, took_s)
                 else:
@@ -116,7 +116,7 @@ class Sender:
             self._under_way -= 1
             self.look()  # the next delivery of the order may go now
 
-    async def _post(self, due: Due) -> Outcome:
+    async def _post(self, due: DueDelivery) -> Outcome:
         try:
             async with asyncio.timeout(self._timeout_s):
                 request = self._client.build_request("POST", due.url, content=due.body.encode(), headers=_signed(due))
@@ -130,7 +130,7 @@ class Sender:
         await _end(answer)
         return Outcome(answer.status_code, None if answer.is_success else f"HTTP {answer.status_code}")
 
-    async def _write_down(self, due: Due, outcome: Outcome, took_ms: int) -> None:
+    async def _write_down(self, due: DueDelivery, outcome: Outcome, took_ms: int) -> None:
         gone = outcome.answer == HTTPStatus.GONE
         wait = None if gone else self._backoff.after(due.tries)
         try:
@@ -140,10 +140,10 @@ class Sender:
                     await repository.deactivate_webhook(connection, due.webhook_id)
         except ForeignKeyViolation:
             return  # the webhook was removed meanwhile, and its deliveries with it
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             _log.warning("a delivery will be sent again", delivery=str(due.id), error=str(error))
 
-    async def _save_interrupted(self, due: Due, took_s: float) -> None:
+    async def _save_interrupted(self, due: DueDelivery, took_s: float) -> None:
         """No answer came because this sender stood still: no failure of the receiver's, and no try of its budget."""
         error = f"the sender was suspended for about {took_s:.0f} s; this does not count"
         try:
@@ -151,11 +151,11 @@ class Sender:
                 await deliveries.record_interrupted(connection, due, error, min(round(1000 * took_s), _LARGEST_MS))
         except ForeignKeyViolation:
             return  # the webhook was removed meanwhile
-        except AWAY as failure:
+        except UNAVAILABLE_ERRORS as failure:
             _log.warning("a delivery will be sent again", delivery=str(due.id), error=str(failure))
 
 
-def _signed(due: Due) -> dict[str, str]:
+def _signed(due: DueDelivery) -> dict[str, str]:
     """The headers of Standard Webhooks; the time is that of this attempt, for receivers refuse old ones."""
     now, ident = clock.now(), str(due.event_id)
     return {

@@ -21,11 +21,11 @@ from data.contracts.shop import QuoteRequested
 from data.kit import outbox
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
-from data.model_store.store import ModelStore, Stored
-from data.notifications.channels import DESK, QUOTES, WORK
+from data.model_store.store import ModelStore, StoredModel
+from data.notifications.channels import QUOTE_WORKER_CHANNEL, QUOTES_CHANNEL, WORK_KEY
 from data.notifications.pubsub import Listener, Publisher
 from data.pricing import repository
-from data.pricing.repository import Quote, QuoteStatus
+from data.pricing.repository import QuoteRow, QuoteStatus
 from serve_app.kit import sse, upload
 from serve_app.kit.admission import STREAMS
 from serve_app.kit.answers import Created, IdempotencyKey, Page, PageParams, create_once, json_response, page_response
@@ -129,7 +129,7 @@ async def ask(
 
     same = [model.sha256.encode(), wanted.model_dump_json().encode()]
     accepted = await create_once(database(request), key, who.id, request, same, work)
-    await state(request, "desk").tell([WORK])
+    await state(request, "desk").publish([WORK_KEY])
     wait_s = min(_LONGEST_WAIT_S, _preferred_wait(prefer)) - (time.monotonic() - began)
     if wait_s <= 0:
         return accepted
@@ -183,7 +183,7 @@ async def withdraw(request: Request, quote_id: UUID, who: Caller) -> Response:
         ended = await _mine(request, quote_id, who)
         if ended.status is not QuoteStatus.CANCELLED:
             raise Problem(HTTPStatus.CONFLICT, "over", f"the quote is {ended.status}: there is nothing to cancel")
-    await state(request, "desk").tell([WORK])
+    await state(request, "desk").publish([WORK_KEY])
     return json_response(_to_body(ended))
 
 
@@ -193,7 +193,7 @@ async def materials() -> JSONResponse:
     return JSONResponse(offered_options())
 
 
-async def _wanted(request: Request, who: Principal) -> tuple[QuoteRequest, Stored]:
+async def _wanted(request: Request, who: Principal) -> tuple[QuoteRequest, StoredModel]:
     if not request.headers.get("content-type", "").startswith("application/json"):
         came = await upload.receive(request, _models(request))
         return upload.checked(QuoteRequest, came.fields), came.model
@@ -214,7 +214,7 @@ def _preferred_wait(prefer: str | None) -> float:
     return float(found.group(1)) if found else 0.0
 
 
-async def _done(request: Request, ident: UUID, wait_s: float) -> Quote | None:
+async def _done(request: Request, ident: UUID, wait_s: float) -> QuoteRow | None:
     """The quote when it is over; None where that takes longer than ``wait_s``."""
     news: Listener = state(request, "news")
     deadline = time.monotonic() + wait_s
@@ -250,7 +250,7 @@ async def _changes(request: Request, ident: UUID) -> AsyncIterator[str | None]:
                 yield None
 
 
-async def _mine(request: Request, ident: UUID, who: Principal) -> Quote:
+async def _mine(request: Request, ident: UUID, who: Principal) -> QuoteRow:
     async with database(request).connection() as connection:
         found = await repository.get(connection, ident)
     if found is None or not who.owns(found.owner_id):
@@ -258,7 +258,7 @@ async def _mine(request: Request, ident: UUID, who: Principal) -> Quote:
     return found
 
 
-def _to_body(quote: Quote) -> QuoteBody:
+def _to_body(quote: QuoteRow) -> QuoteBody:
     running = quote.status not in _OVER and quote.interval_low is not None and quote.interval_high is not None
     between = PriceInterval(low=quote.interval_low, high=quote.interval_high) if running else None  # type: ignore[arg-type]
     told = quote.model_dump(exclude={"id", "result"})
@@ -272,9 +272,9 @@ def _models(request: Request) -> ModelStore:
 async def _open(app: FastAPI, _database: Database, stack: AsyncExitStack) -> None:
     redis = settings().needed("redis_url")
     app.state.models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
-    app.state.desk = Publisher(redis, DESK)
+    app.state.desk = Publisher(redis, QUOTE_WORKER_CHANNEL)
     stack.push_async_callback(app.state.desk.close)
-    app.state.news = Listener(redis, QUOTES)
+    app.state.news = Listener(redis, QUOTES_CHANNEL)
     listening = asyncio.create_task(app.state.news.run(), name="quotes' news")
     stack.callback(listening.cancel)
 

@@ -11,7 +11,7 @@ from data.kit import outbox
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.model_store.store import ModelStore
-from data.notifications.channels import DESK, QUOTES, WORK
+from data.notifications.channels import QUOTE_WORKER_CHANNEL, QUOTES_CHANNEL, WORK_KEY
 from data.notifications.pubsub import Listener, Publisher
 from data.pricing import repository
 from serve_app.kit.background import BackgroundTasks, add_messaging
@@ -37,22 +37,24 @@ def register_background(work: BackgroundTasks, database: Database, dispatchers: 
     """Pricing's relay, a consumer for each priority, and the desk; ``dispatchers``: another than the cluster's."""
     redis, kafka = settings().needed("redis_url"), settings().needed("kafka_url")
     models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
-    desk = QuoteWorker(database, models, dispatchers or RayDispatcherClient(), Publisher(redis, QUOTES))
+    desk = QuoteWorker(database, models, dispatchers or RayDispatcherClient(), Publisher(redis, QUOTES_CHANNEL))
 
     async def after(applied: Sequence[EventData]) -> None:
         desk.withdraw([data.quote_id for data in applied if isinstance(data, QuoteWithdrawn)])
         desk.wake()
 
-    consumers = [Consumer(f"pricing-{priority}", handle_event, database, kafka, after=after) for priority in Priority]
+    consumers = [
+        Consumer(f"pricing-{priority}", handle_event, database, kafka, after_commit=after) for priority in Priority
+    ]
     add_messaging(work, "pricing", database, *consumers)
-    listener = Listener(redis, DESK)
+    listener = Listener(redis, QUOTE_WORKER_CHANNEL)
     work.add("pricing listener", listener.run())
     work.add("pricing bell", _ring(listener, desk))
     work.add("pricing desk", desk.run())
 
 
 async def _ring(listener: Listener, desk: QuoteWorker) -> None:
-    with listener.subscribe(WORK) as news:
+    with listener.subscribe(WORK_KEY) as news:
         while True:
             await news.wait()
             desk.wake()

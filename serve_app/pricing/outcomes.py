@@ -17,7 +17,7 @@ from data.contracts.pricing import (
     QuoteRejected,
 )
 from data.kit import clock
-from data.pricing.repository import Quote, QuoteStatus
+from data.pricing.repository import QuoteRow, QuoteStatus
 from pricing_engine.analysis.schema import Analysis
 from pricing_engine.distributed.jobs import JobOutcome, JobStatus
 from pricing_engine.pricing.quote import Request, quote
@@ -35,7 +35,7 @@ class QuoteOutcome:
     error: str | None = None
     expires_at: datetime | None = None
 
-    def event(self, ended: Quote) -> QuoteEvent:
+    def event(self, ended: QuoteRow) -> QuoteEvent:
         """What the others are told."""
         about: dict[str, Any] = {"quote_id": ended.id, "order_id": ended.order_id, "owner_id": ended.owner_id}
         if self.status is QuoteStatus.CANCELLED:
@@ -54,7 +54,7 @@ class QuoteOutcome:
         return QuotePriced(**about, quote=summary)
 
 
-def outcome_of(asked: Quote, outcome: JobOutcome) -> QuoteOutcome:
+def outcome_of(asked: QuoteRow, outcome: JobOutcome) -> QuoteOutcome:
     """Price what was measured: arithmetic, some milliseconds, most of them for reading the analysis."""
     if outcome.status is JobStatus.CANCELLED:
         return cancelled()

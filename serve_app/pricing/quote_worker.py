@@ -16,11 +16,11 @@ import structlog
 
 from data.contracts.common import Priority
 from data.kit import outbox
-from data.kit.database import AWAY, Database
+from data.kit.database import UNAVAILABLE_ERRORS, Database
 from data.model_store.store import ModelStore
 from data.notifications.pubsub import Publisher
 from data.pricing import repository
-from data.pricing.repository import Quote, QuoteStatus
+from data.pricing.repository import QuoteRow, QuoteStatus
 from pricing_engine.distributed import jobs
 from pricing_engine.distributed.errors import DistributedError
 from pricing_engine.distributed.jobs import Job, JobOutcome, JobStatus
@@ -60,7 +60,7 @@ class QuoteWorker:
                         await self._end_orphans()
                         orphans_ended = True
                     await self._take_up()
-                except AWAY as error:
+                except UNAVAILABLE_ERRORS as error:
                     _log.warning("the desk waits for the database", error=str(error))
                 try:
                     await asyncio.wait_for(self._news.wait(), POLL_INTERVAL_S)
@@ -110,25 +110,25 @@ class QuoteWorker:
             if quote is not None and quote.finished_at is None:
                 self._begin(quote)
 
-    def _begin(self, quote: Quote) -> None:
+    def _begin(self, quote: QuoteRow) -> None:
         def over(_task: asyncio.Task[None]) -> None:
             del self._tracked[quote.id]
 
         self._tracked[quote.id] = task = asyncio.create_task(self._follow(quote), name=f"quote {quote.id}")
         task.add_done_callback(over)
 
-    async def _follow(self, quote: Quote) -> None:
+    async def _follow(self, quote: QuoteRow) -> None:
         """Bring one quote to its end; one that can't be followed now is taken up again."""
         try:
             end = await self._end(quote)
             await self._finish(quote, end)
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             _log.warning("a quote waits for the database", quote=str(quote.id), error=str(error))
         except Exception:
             _log.exception("a quote could not be followed", quote=str(quote.id))
             await self._finish(quote, failed("internal_error", "the fault is ours and was logged"))
 
-    async def _end(self, quote: Quote) -> QuoteOutcome:
+    async def _end(self, quote: QuoteRow) -> QuoteOutcome:
         model = await self.models.find(quote.model_sha256)
         if model is None:
             return failed("model_vanished", "the model is not in the store any more; upload it again")
@@ -150,7 +150,7 @@ class QuoteWorker:
                 continue
             return await asyncio.to_thread(outcome_of, quote, outcome)
 
-    async def _watched(self, quote: Quote, following: FollowedJob) -> JobOutcome:
+    async def _watched(self, quote: QuoteRow, following: FollowedJob) -> JobOutcome:
         """The outcome of the job; meanwhile its progress and price interval are written down."""
         watching = asyncio.create_task(self._watch(quote, following))
         try:
@@ -158,7 +158,7 @@ class QuoteWorker:
         finally:
             watching.cancel()
 
-    async def _watch(self, quote: Quote, following: FollowedJob) -> None:
+    async def _watch(self, quote: QuoteRow, following: FollowedJob) -> None:
         before: Interval | None = None
         currency = price_book().tables.currency
         asked = Request(quote.process, (quote.material,), quote.finish, (quote.quantity,))
@@ -172,13 +172,13 @@ class QuoteWorker:
             async with self.database.connection() as connection:
                 told = await repository.progress(connection, quote.id, update.progress, low, high, currency)
             if told:
-                await self.announcer.tell([str(quote.id)])
+                await self.announcer.publish([str(quote.id)])
 
-    async def _finish(self, quote: Quote, end: QuoteOutcome) -> None:
+    async def _finish(self, quote: QuoteRow, end: QuoteOutcome) -> None:
         async with self.database.transaction() as connection:
             ended = await repository.finish(
                 connection, quote.id, end.status, end.result, end.content_id, end.error, end.expires_at
             )
             if ended is not None:
                 await outbox.append(connection, end.event(ended))
-        await self.announcer.tell([str(quote.id)])
+        await self.announcer.publish([str(quote.id)])

@@ -20,7 +20,7 @@ from data.kit.ids import new_id
 from data.model_store.store import ModelStore
 from data.shop import products, repository
 from data.shop.products import Product
-from data.shop.repository import HistoryRow, ShopOrderRow
+from data.shop.repository import ShopHistoryRow, ShopOrderRow
 from serve_app.kit import upload
 from serve_app.kit.answers import (
     Created,
@@ -235,7 +235,7 @@ async def cancel(request: Request, order_id: UUID, why: StepReason, who: Custome
     return json_response(_to_body(after, history), version=after.version)
 
 
-def _to_body(order: ShopOrderRow, history: Iterable[HistoryRow]) -> ShopOrder:
+def _to_body(order: ShopOrderRow, history: Iterable[ShopHistoryRow]) -> ShopOrder:
     return ShopOrder(order_id=order.id, history=history_of(history), **order.model_dump())
 
 

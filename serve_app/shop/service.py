@@ -20,7 +20,7 @@ from data.contracts.shop import (
 from data.kit import clock, outbox
 from data.kit.database import Connection
 from data.kit.ids import new_id_after
-from data.model_store.store import Stored
+from data.model_store.store import StoredModel
 from data.shop import repository
 from data.shop.repository import ShopOrderRow
 from serve_app.kit.principal import Principal, Role
@@ -41,7 +41,7 @@ def check_upload(order: ShopOrderRow, who: Principal) -> None:
 
 
 async def put_model(
-    connection: Connection, ident: UUID, who: Principal, seen: int | None, model: Stored, unit: str
+    connection: Connection, ident: UUID, who: Principal, seen: int | None, model: StoredModel, unit: str
 ) -> ShopOrderRow:
     """The order has this model now; one it had already changes nothing. Raises IllegalStep, StaleVersion, a 404."""
     order = await _mine(connection, ident, who, seen)
@@ -109,4 +109,4 @@ async def _move(
     tell: Callable[[ShopOrderRow], EventData],
     **changes: Any,
 ) -> ShopOrderRow:
-    return await repository.move(connection, order, step, who.id, who.acting_as(*_OWNERS), tell=tell, **changes)
+    return await repository.move(connection, order, step, who.id, who.acting_as(*_OWNERS), make_event=tell, **changes)

@@ -8,10 +8,10 @@ from data.contracts.envelope import CloudEvent, EventData
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.notifications.pubsub import Publisher
+from data.orders.sequencing import order_id_of
 from data.status import repository
 from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
-from serve_app.kit.told import order_id_of
 
 ORDERS = "facet.orders"
 """The Redis channel: an order has news."""
@@ -29,7 +29,7 @@ def register_background(work: BackgroundTasks, database: Database) -> None:
     announcer = Publisher(settings().needed("redis_url"), ORDERS)
 
     async def after(applied: Sequence[EventData]) -> None:
-        await announcer.tell(str(ident) for ident in map(order_id_of, applied) if ident)
+        await announcer.publish(str(ident) for ident in map(order_id_of, applied) if ident)
 
-    consumer = Consumer("status", handle_event, database, settings().needed("kafka_url"), after=after)
+    consumer = Consumer("status", handle_event, database, settings().needed("kafka_url"), after_commit=after)
     add_messaging(work, "status", database, consumer)

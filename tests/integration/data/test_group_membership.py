@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaConnectionError
 from data.contracts.topics import dead_letters
 from data.kit import group_membership, kafka
 from data.kit.consumer import Consumer
-from data.kit.database import RETRY_EVERY_S, Database
+from data.kit.database import RETRY_DELAY_S, Database
 from data.kit.group_membership import GroupMembership
 from data.kit.ids import new_id
 from tests.integration.data.running import cancelled, run, until, while_running
@@ -143,7 +143,7 @@ def test_a_lock_that_a_former_session_still_holds_is_waited_for(
     async def main() -> None:
         async with Database(shop_url) as database, AsyncExitStack() as former:
             connection = await former.enter_async_context(database.session())
-            await connection.execute("SELECT pg_advisory_lock(%s, 42)", [group_membership.LOCKS])
+            await connection.execute("SELECT pg_advisory_lock(%s, 42)", [group_membership.LOCK_NAMESPACE])
             membership = GroupMembership(MEMBERSHIP, database, "")
 
             async def join() -> str:
@@ -151,7 +151,7 @@ def test_a_lock_that_a_former_session_still_holds_is_waited_for(
                     return client_id
 
             joining = asyncio.create_task(join())
-            await asyncio.sleep(3 * RETRY_EVERY_S)
+            await asyncio.sleep(3 * RETRY_DELAY_S)
             assert not joining.done()
             await former.aclose()
             assert await joining == f"{MEMBERSHIP}-0000002a"
@@ -181,8 +181,8 @@ def test_members_that_kafka_knows(bootstrap: str, topic: str) -> None:
         name = f"test-{new_id().hex}"
         async with (
             kafka.started(kafka.consumer(bootstrap, name, [topic], "a-client")),
-            kafka.started(kafka.Group(bootstrap, name)) as group,
-            kafka.started(kafka.Group(bootstrap, "no-such-group")) as missing,
+            kafka.started(kafka.GroupClient(bootstrap, name)) as group,
+            kafka.started(kafka.GroupClient(bootstrap, "no-such-group")) as missing,
         ):
             ((member, client),) = (await group.members()).items()
             assert client == "a-client"
@@ -200,7 +200,7 @@ def test_a_living_member_that_was_removed_joins_again(shop_url: str, bootstrap: 
 
     async def main() -> None:
         await kafka.ensure_topics(bootstrap, [dead_letters(name)], partitions=1)
-        async with Database(shop_url) as database, kafka.started(kafka.Group(bootstrap, name)) as group:
+        async with Database(shop_url) as database, kafka.started(kafka.GroupClient(bootstrap, name)) as group:
             consumer = Consumer(name, note, database, bootstrap, [topic])
 
             async def work() -> None:

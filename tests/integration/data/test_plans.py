@@ -25,7 +25,7 @@ from data.contracts.lifecycle import OrderStatus
 from data.contracts.topics import CONSUMERS
 from data.kit import clock, idempotency, inbox, relay
 from data.kit.paging import START
-from data.kit.parking import MOST_COUNTED
+from data.kit.parking import MAX_COUNTED
 from data.kit.settings import SERVICES
 from data.kit.sql import Statement
 from data.shop import products
@@ -119,8 +119,8 @@ PLANS: dict[str, Expected] = {
     "shop.products._catalogue(category, out_of_stock, max_price)": by("ix_products_category", blocks=10),
     "kit.idempotency._FIRST": by("pk_idempotency_keys"),
     "kit.idempotency._ANSWER": by("pk_idempotency_keys"),
-    "kit.idempotency._SWEEP": by("ix_idempotency_keys_created_at", now=[OLD + idempotency.KEEP]),
-    "kit.inbox._SWEEP": by("ix_inbox_received_at", "pk_inbox", now=[OLD + inbox.KEEP]),
+    "kit.idempotency._SWEEP": by("ix_idempotency_keys_created_at", now=[OLD + idempotency.RETENTION]),
+    "kit.inbox._SWEEP": by("ix_inbox_received_at", "pk_inbox", now=[OLD + inbox.RETENTION]),
     # It stops at the first row that the consumer has parked, here the first of all.
     "kit.inbox._RECORD": by("ix_parked_subject", "ix_parked_undecided", "pk_parked", whole="parked"),
     "kit.parking._AMONG": by("ix_parked_subject"),
@@ -134,13 +134,13 @@ PLANS: dict[str, Expected] = {
     "kit.parking._UNREACHABLE": by("ix_parked_subject", blocks=16),
     # It counts no further than MOST_COUNTED.
     "kit.parking._COUNT": by(
-        *("ix_parked_subject", "ix_parked_unreachable", "ix_parked_undecided"), whole="parked", blocks=MOST_COUNTED
+        *("ix_parked_subject", "ix_parked_unreachable", "ix_parked_undecided"), whole="parked", blocks=MAX_COUNTED
     ),
     "kit.parking._LIST": by("pk_parked", after=[0]),
     # A view over the server's own memory.
     "kit.group_membership._HELD": by(whole="pg_locks"),
     "kit.relay._FIRST": by("pk_outbox"),
-    "kit.relay._TAKE": by("pk_outbox", blocks=7, most=[relay.BATCH]),
+    "kit.relay._TAKE": by("pk_outbox", blocks=7, most=[relay.BATCH_SIZE]),
     "pricing.repository._GET": by("pk_quotes"),
     "pricing.repository._START": by("pk_quotes"),
     "pricing.repository._PROGRESS": by("pk_quotes"),
@@ -226,7 +226,7 @@ def plans(connection: psycopg.Connection, statement: Statement, given: Mapping[s
     text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", str(statement))
     connection.execute("DEALLOCATE ALL")
     connection.execute(f"PREPARE tried AS {text}".encode())
-    fixed = {name: [value] for name, value in statement.given.items()}
+    fixed = {name: [value] for name, value in statement.constants.items()}
     combinations = itertools.product(*({**given, **fixed}.get(name, [None]) for name in names))
     writes = text.startswith("UPDATE") or "INSERT INTO" in text
     explain = SQL("EXPLAIN (FORMAT JSON) {}" if writes else "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}")

@@ -56,8 +56,8 @@ def test_who_has_gone_leaves_nothing() -> None:
 def test_nothing_fails_without_redis() -> None:
     async def work() -> None:
         announcer, listener = Publisher(NOWHERE, "orders"), Listener(NOWHERE, "orders")
-        await announcer.tell([])
-        await announcer.tell(["a", "b", "a"])
+        await announcer.publish([])
+        await announcer.publish(["a", "b", "a"])
         assert announcer.lost == 2
         listening = asyncio.create_task(listener.run())
         await asyncio.sleep(0.1)

@@ -65,7 +65,7 @@ class Kept:
     connection = transaction
 
     async def once(
-        self, _connection: Any, request: idempotency.Request, work: Callable[[], Awaitable[dict[str, Any]]]
+        self, _connection: Any, request: idempotency.IdempotentRequest, work: Callable[[], Awaitable[dict[str, Any]]]
     ) -> tuple[dict[str, Any], bool]:
         known = self.keys.get((request.caller, request.key))
         if known is None:
