@@ -35,7 +35,7 @@ ORDERS = Table(
     jsonb_column("seen", server_default=text("'{}'::jsonb")),
     created_at_column(),
 )
-"""``status`` is null until the order's first event arrives; the columns are :class:`data.orders.projection.OrderState`."""
+"""``status`` is null until the order's first event arrives; see :class:`data.orders.projection.OrderState`."""
 Index("ix_orders_owner", ORDERS.c.owner_id, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 Index("ix_orders_status", ORDERS.c.status, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 

@@ -34,9 +34,9 @@ class FakeGroup:
         self.removed: list[str] = []
         self.checks = 0
         self.away = False
-        monkeypatch.setattr(kafka, "Group", lambda _bootstrap, _group: self)
-        monkeypatch.setattr(group_membership, "CHECK_EVERY_S", 0.02)
-        monkeypatch.setattr(group_membership, "CONFIRM_AFTER_S", 0.02)
+        monkeypatch.setattr(kafka, "GroupClient", lambda _bootstrap, _group: self)
+        monkeypatch.setattr(group_membership, "CHECK_INTERVAL_S", 0.02)
+        monkeypatch.setattr(group_membership, "CONFIRM_DELAY_S", 0.02)
 
     async def start(self) -> None:
         """Nothing to begin."""
@@ -109,7 +109,7 @@ def test_both_members_of_a_client_that_has_joined_twice_are_removed(shop_url: st
 def test_a_member_that_takes_its_lock_again_stays(
     shop_url: str, group: FakeGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_membership, "CONFIRM_AFTER_S", 30.0)
+    monkeypatch.setattr(group_membership, "CONFIRM_DELAY_S", 30.0)
 
     async def main() -> None:
         async with Database(shop_url) as database:

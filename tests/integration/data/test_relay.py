@@ -133,7 +133,7 @@ def test_a_database_that_throws_the_relay_out_is_waited_for(shop_url: str, boots
 def test_a_commit_wakes_a_relay_that_would_sleep_on(
     shop_url: str, bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "ASLEEP_S", 3600.0)
+    monkeypatch.setattr(relay_module, "SLEEP_POLL_INTERVAL_S", 3600.0)
     subject = new_id()
 
     async def main() -> int:

@@ -46,9 +46,9 @@ def test_who_has_gone_leaves_nothing() -> None:
         with listener.subscribe("a"):
             with listener.subscribe("a"):
                 pass
-            assert len(listener._waiting["a"]) == 1
+            assert len(listener._events["a"]) == 1
         listener._wake(["a", "b"])
-        assert not listener._waiting
+        assert not listener._events
 
     run(work())
 
