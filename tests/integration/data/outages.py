@@ -130,7 +130,7 @@ def consumer_of_shop(database: Database) -> Consumer:
     return Consumer("shop", handle_event, database, "", check_interval_s=0.0)
 
 
-async def ended(*tasks: asyncio.Task[None]) -> None:
+async def cancel_all(*tasks: asyncio.Task[None]) -> None:
     """Cancel tasks until they end: before Python 3.12 ``wait_for`` can swallow a cancellation."""
     pending = set(tasks)
     while pending:
@@ -145,10 +145,10 @@ async def running(*services: Coroutine[Any, Any, None]) -> AsyncIterator[list[as
     try:
         yield tasks
     finally:
-        await ended(*tasks)
+        await cancel_all(*tasks)
 
 
-async def reached(database: Database, order: UUID, status: OrderStatus) -> bool:
+async def has_status(database: Database, order: UUID, status: OrderStatus) -> bool:
     return await status_of(database, order) is status
 
 

@@ -20,12 +20,12 @@ from data.kit import kafka
 from data.kit.database import Database
 
 Result = TypeVar("Result")
-LONGEST_S = 60.0
+MAX_WAIT_S = 60.0
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Its result, in an event loop of its own."""
-    return asyncio.run(asyncio.wait_for(work, 4 * LONGEST_S))
+    return asyncio.run(asyncio.wait_for(work, 4 * MAX_WAIT_S))
 
 
 def cancelled(topic: str, order: UUID, reason: str = "test") -> EventData:
@@ -69,7 +69,7 @@ async def set_operating_time(database: Database, name: str, elapsed_ms: int) -> 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], every_s: float = 0.02) -> None:
     """Return when ``condition`` holds; raises TimeoutError after a minute."""
-    async with asyncio.timeout(LONGEST_S):
+    async with asyncio.timeout(MAX_WAIT_S):
         while True:
             held = condition()
             if await held if isinstance(held, Awaitable) else held:
@@ -93,7 +93,7 @@ async def while_running(*services: Coroutine[Any, Any, None], work: Coroutine[An
                 await task
 
 
-async def everything(bootstrap: str, topic: str) -> Sequence[kafka.Message]:
+async def read_topic(bootstrap: str, topic: str) -> Sequence[kafka.Message]:
     """All messages of a topic, each partition in its order."""
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     async with kafka.started(reader):
@@ -108,7 +108,7 @@ async def everything(bootstrap: str, topic: str) -> Sequence[kafka.Message]:
         return found
 
 
-def numbers(messages: Sequence[kafka.Message]) -> dict[str, list[int]]:
+def sequences(messages: Sequence[kafka.Message]) -> dict[str, list[int]]:
     """For each subject the sequence numbers in the order of the topic."""
     found: dict[str, list[int]] = {}
     for message in messages:

@@ -29,7 +29,7 @@ class Odd:
     key, value, headers = b"an-order", b"odd", ()
 
 
-def test_migrate_says_the_version(
+def test_migrate_prints_the_version(
     app: typer.Typer, monkeypatch: pytest.MonkeyPatch, service_urls: dict[str, str]
 ) -> None:
     monkeypatch.setenv("FACET_SHOP_DATABASE_URL", service_urls["shop"])
@@ -47,13 +47,13 @@ def test_migrate_says_the_version(
         (["events", "parked", "nobody"], "no such consumer: nobody"),
     ],
 )
-def test_wrong_usage_is_told(app: typer.Typer, arguments: list[str], says: str) -> None:
+def test_wrong_usage_is_reported(app: typer.Typer, arguments: list[str], says: str) -> None:
     done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200"}).invoke(app, arguments)
     assert done.exit_code == 2
     assert says in done.output
 
 
-def test_what_is_away_is_code_4(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_servers_exit_with_4(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACET_SHOP_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     monkeypatch.setenv("FACET_KAFKA_URL", "127.0.0.1:1")
     assert CliRunner().invoke(app, ["migrate", "shop"]).exit_code == 4
@@ -80,7 +80,7 @@ def test_parked_events_are_listed_with_what_they_wait_for(
     assert second.endswith("crm.orders.v1 another #unreadable waits for another event")
 
 
-def test_dead_letters_are_counted_shown_and_sent_again(
+def test_dead_letters_are_counted_printed_and_replayed(
     app: typer.Typer, monkeypatch: pytest.MonkeyPatch, bootstrap: str
 ) -> None:
     monkeypatch.setenv("FACET_KAFKA_URL", bootstrap)

@@ -25,7 +25,7 @@ from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from data.orders.sequencing import PredecessorMissing
-from tests.integration.data.running import cancelled, everything, run, until, while_running
+from tests.integration.data.running import cancelled, read_topic, run, until, while_running
 
 
 def written(event: EventData, sequence: int = 1) -> bytes:
@@ -65,7 +65,7 @@ async def publish(bootstrap: str, topic: str, messages: Sequence[tuple[str, byte
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.lists(st.integers(1, 7), min_size=1))
-def test_the_inbox_takes_each_event_once(shop_url: str, arrivals: list[int], batches: list[int]) -> None:
+def test_the_inbox_records_each_event_once(shop_url: str, arrivals: list[int], batches: list[int]) -> None:
     ids = [new_id() for _ in range(10)]
 
     async def main() -> list[UUID]:
@@ -122,7 +122,7 @@ class Unlucky(Exception):
     """A handler's own fault."""
 
 
-def test_what_is_refused_goes_to_the_dead_letters_with_its_reason_and_comes_back_on_request(
+def test_refused_messages_go_to_the_dead_letters_and_are_replayed_on_request(
     shop_url: str, bootstrap: str, topic: str, name: str
 ) -> None:
     order, unlucky = new_id(), new_id()
@@ -174,10 +174,10 @@ def test_what_is_refused_goes_to_the_dead_letters_with_its_reason_and_comes_back
             await while_running(consumer.run(), work=work())
 
     run(main())
-    assert len(run(everything(bootstrap, topic))) == len(messages) + 4
+    assert len(run(read_topic(bootstrap, topic))) == len(messages) + 4
 
 
-def test_an_early_event_is_parked_with_those_behind_it_and_its_partition_goes_on(
+def test_an_early_event_is_parked_with_its_successors_and_the_partition_continues(
     shop_url: str, bootstrap: str, topic: str, name: str
 ) -> None:
     early, free = new_id(), new_id()
@@ -214,7 +214,7 @@ def test_an_early_event_is_parked_with_those_behind_it_and_its_partition_goes_on
     assert noted(shop_url) == [(str(free), 1), (str(early), 1), (str(early), 2), (str(early), 3)]
 
 
-def test_a_database_that_goes_away_is_waited_for(shop_url: str, bootstrap: str, topic: str, name: str) -> None:
+def test_a_lost_database_connection_is_retried(shop_url: str, bootstrap: str, topic: str, name: str) -> None:
     order = new_id()
     times = 0
 

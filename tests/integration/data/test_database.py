@@ -13,11 +13,11 @@ from tests.integration.data.running import run
 AWAY_S, BACK_WITHIN_S = 8.0, 3.0
 
 
-def test_after_a_longer_outage_the_database_is_used_as_soon_as_it_is_back(shop_url: str) -> None:
-    run(away_and_back(shop_url))
+def test_after_a_long_outage_the_database_is_used_at_once(shop_url: str) -> None:
+    run(close_and_reopen(shop_url))
 
 
-async def away_and_back(url: str) -> None:
+async def close_and_reopen(url: str) -> None:
     door = Door(url)
     await door.open()
     loop = asyncio.get_running_loop()

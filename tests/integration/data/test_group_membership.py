@@ -89,7 +89,7 @@ def test_only_dead_members_are_removed(shop_url: str, group: FakeGroup) -> None:
     run(main())
 
 
-def test_both_members_of_a_client_that_has_joined_twice_are_removed(shop_url: str, group: FakeGroup) -> None:
+def test_both_members_of_a_client_that_joined_twice_are_removed(shop_url: str, group: FakeGroup) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
             watching, living = GroupMembership(MEMBERSHIP, database, ""), GroupMembership(MEMBERSHIP, database, "")
@@ -106,7 +106,7 @@ def test_both_members_of_a_client_that_has_joined_twice_are_removed(shop_url: st
     run(main())
 
 
-def test_a_member_that_takes_its_lock_again_stays(
+def test_a_member_that_reacquires_its_lock_is_not_removed(
     shop_url: str, group: FakeGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_membership, "CONFIRM_DELAY_S", 30.0)
@@ -135,7 +135,7 @@ def test_a_member_that_takes_its_lock_again_stays(
     run(main())
 
 
-def test_a_lock_that_a_former_session_still_holds_is_waited_for(
+def test_a_member_waits_for_a_lock_of_a_former_session(
     shop_url: str, group: FakeGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secrets, "randbelow", lambda _below: 41)
@@ -159,7 +159,7 @@ def test_a_lock_that_a_former_session_still_holds_is_waited_for(
     run(main())
 
 
-def test_kafka_that_is_away_is_asked_again(shop_url: str, group: FakeGroup) -> None:
+def test_an_unavailable_kafka_is_retried(shop_url: str, group: FakeGroup) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
             gone, watching = GroupMembership(MEMBERSHIP, database, ""), GroupMembership(MEMBERSHIP, database, "")
@@ -176,7 +176,7 @@ def test_kafka_that_is_away_is_asked_again(shop_url: str, group: FakeGroup) -> N
     run(main())
 
 
-def test_members_that_kafka_knows(bootstrap: str, topic: str) -> None:
+def test_members_are_listed_and_removed_at_a_real_broker(bootstrap: str, topic: str) -> None:
     async def main() -> None:
         name = f"test-{new_id().hex}"
         async with (

@@ -18,7 +18,7 @@ from data.kit.ids import new_id
 from data.shop import repository
 from tests.integration.data.running import initiated, run
 
-WISH = OrderRequest(process="casting", material="brass", quantity=1)
+ORDER_REQUEST = OrderRequest(process="casting", material="brass", quantity=1)
 
 
 async def order(database: Database, request: IdempotentRequest) -> tuple[dict[str, Any], bool]:
@@ -27,7 +27,7 @@ async def order(database: Database, request: IdempotentRequest) -> tuple[dict[st
 
         async def work() -> dict[str, Any]:
             ident = new_id()
-            await repository.create(connection, initiated(ident, request.caller, WISH))
+            await repository.create(connection, initiated(ident, request.caller, ORDER_REQUEST))
             return {"order_id": str(ident)}
 
         return await idempotency.run_once(connection, request, work)
@@ -40,7 +40,7 @@ def orders(url: str) -> int:
         return int(row[0])
 
 
-def test_a_thousand_at_once_make_one_order(shop_url: str) -> None:
+def test_a_thousand_concurrent_requests_create_one_order(shop_url: str) -> None:
     async def main() -> list[tuple[dict[str, Any], bool]]:
         async with Database(shop_url) as database:
             waiting = asyncio.Semaphore(50)
@@ -69,7 +69,7 @@ def test_another_body_is_refused_and_another_caller_is_not(shop_url: str) -> Non
     assert orders(shop_url) == 2
 
 
-def test_a_request_that_failed_left_no_answer(shop_url: str) -> None:
+def test_a_failed_request_stores_no_response(shop_url: str) -> None:
     async def main() -> bool:
         async with Database(shop_url) as database:
 
@@ -86,7 +86,7 @@ def test_a_request_that_failed_left_no_answer(shop_url: str) -> None:
     assert orders(shop_url) == 1
 
 
-def test_parts_of_a_body_do_not_run_together() -> None:
+def test_different_splits_of_a_body_have_different_hashes() -> None:
     assert (
         IdempotentRequest.of("me", "k", b"ab", b"c").body_sha256
         != IdempotentRequest.of("me", "k", b"a", b"bc").body_sha256
@@ -94,7 +94,7 @@ def test_parts_of_a_body_do_not_run_together() -> None:
 
 
 @pytest.mark.parametrize("ahead", [timedelta(days=-30), timedelta(0), timedelta(days=30)], ids=str)
-def test_a_sweep_forgets_old_keys_whatever_the_clock_of_its_process_shows(
+def test_old_keys_are_deleted_despite_a_wrong_process_clock(
     shop_url: str, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
 ) -> None:
     fresh, old = IdempotentRequest.of("me", "fresh", b"body"), IdempotentRequest.of("me", "old", b"body")

@@ -30,7 +30,7 @@ async def left(database: Database, ages: dict[str, timedelta]) -> set[str]:
         return {ids[event] for (event,) in await cursor.fetchall()}
 
 
-def test_what_is_old_is_forgotten(shop_url: str) -> None:
+def test_old_rows_are_deleted(shop_url: str) -> None:
     async def main() -> set[str]:
         async with Database(shop_url) as database:
             return await left(
@@ -40,7 +40,7 @@ def test_what_is_old_is_forgotten(shop_url: str) -> None:
     assert run(main()) == {"young", "new"}
 
 
-def test_after_a_long_outage_what_the_broker_may_deliver_again_is_known(shop_url: str) -> None:
+def test_after_a_long_outage_deliverable_events_are_still_recorded(shop_url: str) -> None:
     async def main() -> set[str]:
         away = inbox.RETENTION + 10 * DAY
         async with Database(shop_url) as database:
@@ -50,7 +50,7 @@ def test_after_a_long_outage_what_the_broker_may_deliver_again_is_known(shop_url
 
 
 @pytest.mark.parametrize("ahead", [-30 * DAY, 30 * DAY], ids=str)
-def test_the_clock_of_the_process_alone_forgets_nothing(
+def test_the_process_clock_alone_deletes_nothing(
     shop_url: str, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
 ) -> None:
     now = clock.now()

@@ -19,14 +19,14 @@ from data.kit.paging import START
 from data.kit.settings import Settings
 from data.mes import repository
 from tests.integration.data.running import run
-from tests.unit.data.examples import SHA, SUMMARY, WISH
+from tests.unit.data.examples import ORDER_REQUEST, SHA, SUMMARY
 
 S = OrderStatus
 
 
 def approved(ident: UUID, revision: int = 5) -> OrderApproved:
     whose = {"order_id": ident, "by": "seller", "owner_id": "me"}
-    return OrderApproved(**whose, revision=revision, model_sha256=SHA, unit="mm", quote=SUMMARY, **WISH)
+    return OrderApproved(**whose, revision=revision, model_sha256=SHA, unit="mm", quote=SUMMARY, **ORDER_REQUEST)
 
 
 async def received(database: Database, count: int) -> list[UUID]:
@@ -72,7 +72,7 @@ def test_two_operators_race_for_a_thousand_tasks_and_each_has_one_owner(migrated
     run(main())
 
 
-def test_a_claim_that_fails_says_why(migrated: Callable[[str], str]) -> None:
+def test_a_failed_claim_raises_the_reason(migrated: Callable[[str], str]) -> None:
     async def main() -> None:
         async with Database(migrated("mes")) as database:
             (ident,) = await received(database, 1)
@@ -87,9 +87,7 @@ def test_a_claim_that_fails_says_why(migrated: Callable[[str], str]) -> None:
 
 
 @pytest.mark.parametrize("cancelled_first", [True, False])
-def test_a_cancelled_order_leaves_the_board_or_never_comes_onto_it(
-    migrated: Callable[[str], str], cancelled_first: bool
-) -> None:
+def test_a_cancelled_order_has_no_open_task(migrated: Callable[[str], str], cancelled_first: bool) -> None:
     ident = new_id()
 
     async def main() -> None:
@@ -105,7 +103,7 @@ def test_a_cancelled_order_leaves_the_board_or_never_comes_onto_it(
     run(main())
 
 
-def test_approval_and_cancellation_at_once_leave_no_task(migrated: Callable[[str], str]) -> None:
+def test_concurrent_approval_and_cancellation_leave_no_open_task(migrated: Callable[[str], str]) -> None:
     async def main() -> None:
         async with Database(migrated("mes")) as database:
 
@@ -127,7 +125,7 @@ def test_approval_and_cancellation_at_once_leave_no_task(migrated: Callable[[str
     run(main())
 
 
-def test_what_is_made_again_is_nobodys_and_a_hold_remembers(migrated: Callable[[str], str]) -> None:
+def test_rework_is_unclaimed_and_a_hold_restores_its_status(migrated: Callable[[str], str]) -> None:
     async def main() -> None:
         async with Database(migrated("mes")) as database:
             (ident,) = await received(database, 1)

@@ -48,7 +48,7 @@ def keep(store: ModelStore, model: bytes) -> StoredModel:
 
 
 @pytest.mark.parametrize("size", [1000, 20 << 20], ids=["in one piece", "in parts"])
-def test_what_is_kept_is_found_and_reaches_a_worker(bucket: str, size: int) -> None:
+def test_a_stored_model_is_found_and_read_by_a_worker(bucket: str, size: int) -> None:
     store, model = ModelStore(bucket, MOST), hashlib.shake_256(b"a model").digest(size)
     kept = keep(store, model)
     assert keep(store, model) == kept == asyncio.run(store.find(kept.sha256))
@@ -57,7 +57,7 @@ def test_what_is_kept_is_found_and_reaches_a_worker(bucket: str, size: int) -> N
         assert path.read_bytes() == model
 
 
-def test_what_is_not_there_is_told(bucket: str) -> None:
+def test_a_missing_model_is_reported(bucket: str) -> None:
     assert asyncio.run(ModelStore(bucket, MOST).find("0" * 64)) is None
     with pytest.raises(ModelVanished, match="upload it again"), local_file(f"{bucket}/{'0' * 64}"):
         pass

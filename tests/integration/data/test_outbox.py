@@ -26,7 +26,7 @@ WRITES = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, 3))
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(WRITES)
-def test_numbers_have_no_gap_whoever_races_and_rolls_back(shop_url: str, writes: list[tuple[int, bool, int]]) -> None:
+def test_sequences_have_no_gap_under_concurrent_rollbacks(shop_url: str, writes: list[tuple[int, bool, int]]) -> None:
     subjects = [new_id() for _ in range(3)]
 
     async def write(database: Database, subject: UUID, commits: bool, count: int) -> int:
@@ -53,7 +53,7 @@ def test_numbers_have_no_gap_whoever_races_and_rolls_back(shop_url: str, writes:
         assert got == list(range(1, expected + 1))
 
 
-def test_an_error_that_nobody_fetched_commits_nothing(shop_url: str) -> None:
+def test_the_error_of_an_unfetched_statement_commits_nothing(shop_url: str) -> None:
     async def twice() -> None:
         from data.contracts.common import OrderRequest
         from data.shop import repository

@@ -29,7 +29,7 @@ from tests.unit.data.test_projection import life
 Migrated = Callable[[str], str]
 
 
-def test_a_key_opens_until_it_is_revoked_and_is_kept_nowhere(migrated: Migrated) -> None:
+def test_a_key_is_valid_until_revoked_and_is_not_stored(migrated: Migrated) -> None:
     url = migrated("partners")
 
     async def main() -> str:
@@ -52,7 +52,7 @@ def test_a_key_opens_until_it_is_revoked_and_is_kept_nowhere(migrated: Migrated)
     assert key not in str(rows)
 
 
-def test_webhooks_are_edited_with_versions_and_want_what_they_name(migrated: Migrated) -> None:
+def test_webhooks_are_edited_with_versions_and_filter_by_type(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database, database.connection() as connection:
             partner = await repository.add(connection, "jeweller")
@@ -87,7 +87,7 @@ async def with_deliveries(database: Database, orders: list[UUID], each: int) -> 
     return partner, hook.id
 
 
-def test_those_of_an_order_go_one_after_the_other(migrated: Migrated) -> None:
+def test_deliveries_of_an_order_are_leased_one_after_the_other(migrated: Migrated) -> None:
     orders = [new_id() for _ in range(5)]
 
     async def main() -> None:
@@ -108,7 +108,7 @@ def test_those_of_an_order_go_one_after_the_other(migrated: Migrated) -> None:
     run(main())
 
 
-def test_senders_at_once_never_have_the_same_one(migrated: Migrated) -> None:
+def test_concurrent_senders_lease_disjoint_deliveries(migrated: Migrated) -> None:
     orders = [new_id() for _ in range(60)]
 
     async def main() -> None:
@@ -127,7 +127,7 @@ def test_senders_at_once_never_have_the_same_one(migrated: Migrated) -> None:
     run(main())
 
 
-def test_what_failed_is_tried_again_given_up_and_sent_again_on_request(migrated: Migrated) -> None:
+def test_a_failed_delivery_is_retried_given_up_and_replayed(migrated: Migrated) -> None:
     order = new_id()
 
     async def main() -> None:
@@ -156,7 +156,7 @@ def test_what_failed_is_tried_again_given_up_and_sent_again_on_request(migrated:
     run(main())
 
 
-def test_what_a_dead_sender_had_is_due_when_its_lease_ends(migrated: Migrated) -> None:
+def test_a_delivery_of_a_dead_sender_is_due_when_its_lease_expires(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database:
             await with_deliveries(database, [new_id()], 1)
@@ -179,9 +179,7 @@ def of_partner(events: list[CloudEvent], partner: object) -> list[CloudEvent]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_partners_order_tells_its_true_history_whatever_order_its_events_come_in(
-    migrated: Migrated, seed: int
-) -> None:
+def test_any_order_of_events_gives_the_true_history(migrated: Migrated, seed: int) -> None:
     choose, ident = random.Random(seed), new_id()
     events, history = life(choose, 20)
 
@@ -211,9 +209,7 @@ def test_a_partners_order_tells_its_true_history_whatever_order_its_events_come_
 
 
 @pytest.mark.parametrize("partner", [False, True])
-def test_of_orders_that_are_no_partners_nothing_is_told_and_next_to_nothing_kept(
-    migrated: Migrated, partner: bool
-) -> None:
+def test_orders_without_a_partner_return_no_entries_and_store_only_a_status(migrated: Migrated, partner: bool) -> None:
     choose, ident = random.Random(7), new_id()
     events, _ = life(choose, 20)
     if partner:
@@ -236,7 +232,7 @@ def test_of_orders_that_are_no_partners_nothing_is_told_and_next_to_nothing_kept
     assert kept == (OrderState(status=OrderStatus(kept[0]["status"])).model_dump(mode="json"),)
 
 
-def test_an_order_that_the_api_tells_of_first_and_one_that_events_do_are_listed_alike(migrated: Migrated) -> None:
+def test_orders_recorded_by_the_api_or_by_events_are_listed_equally(migrated: Migrated) -> None:
     events, _ = life(random.Random(2), 1)
 
     async def main() -> None:
@@ -254,7 +250,7 @@ def test_an_order_that_the_api_tells_of_first_and_one_that_events_do_are_listed_
     run(main())
 
 
-def test_a_busy_webhook_is_left_alone_and_none_takes_more_than_its_share(migrated: Migrated) -> None:
+def test_busy_webhooks_are_skipped_and_each_is_limited(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database:
             partner, hook = await with_deliveries(database, [new_id() for _ in range(9)], 1)
@@ -269,7 +265,7 @@ def test_a_busy_webhook_is_left_alone_and_none_takes_more_than_its_share(migrate
     run(main())
 
 
-def test_who_comes_back_after_its_lease_does_not_say_when_the_next_try_is(migrated: Migrated) -> None:
+def test_a_sender_after_its_lease_does_not_set_the_next_attempt(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database:
             await with_deliveries(database, [new_id()], 1)
@@ -292,7 +288,7 @@ async def state_of(database: Database, partner: UUID, ident: UUID) -> DeliverySt
     return found.state
 
 
-def test_a_sender_that_was_suspended_does_not_give_up_what_another_has_taken_over(migrated: Migrated) -> None:
+def test_a_suspended_sender_does_not_give_up_a_taken_over_delivery(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database:
             partner, _hook = await with_deliveries(database, [new_id()], 2)
@@ -311,7 +307,7 @@ def test_a_sender_that_was_suspended_does_not_give_up_what_another_has_taken_ove
     run(main())
 
 
-def test_a_late_success_counts_though_another_has_taken_over_but_ends_no_replay(migrated: Migrated) -> None:
+def test_a_late_success_counts_after_a_takeover_but_not_after_a_replay(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database:
             partner, _hook = await with_deliveries(database, [new_id()], 1)
@@ -328,7 +324,7 @@ def test_a_late_success_counts_though_another_has_taken_over_but_ends_no_replay(
     run(main())
 
 
-def test_an_attempt_that_its_sender_interrupted_is_due_at_once_and_no_try_of_the_budget(migrated: Migrated) -> None:
+def test_an_interrupted_attempt_is_due_at_once_and_not_counted(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database:
             await with_deliveries(database, [new_id()], 1)
@@ -349,7 +345,7 @@ def test_an_attempt_that_its_sender_interrupted_is_due_at_once_and_no_try_of_the
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_a_senders_own_clock_decides_nothing(migrated: Migrated, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+def test_the_clock_of_a_sender_changes_nothing(migrated: Migrated, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
     wrong = clock.now() + timedelta(hours=hours)
 
     async def main() -> None:

@@ -17,7 +17,7 @@ from data.kit import relay as relay_module
 from data.kit.database import Database
 from data.kit.ids import new_id
 from data.kit.relay import Relay
-from tests.integration.data.running import cancelled, everything, numbers, run, until, while_running
+from tests.integration.data.running import cancelled, read_topic, run, sequences, until, while_running
 
 
 async def fill(database: Database, topic: str, subjects: list[UUID], each: int) -> None:
@@ -51,8 +51,8 @@ def test_events_arrive_in_order_while_writers_write(shop_url: str, bootstrap: st
             return relay.published
 
     assert run(main()) == 400
-    messages = run(everything(bootstrap, topic))
-    assert numbers(messages) == {str(subject): list(range(1, 21)) for subject in subjects}
+    messages = run(read_topic(bootstrap, topic))
+    assert sequences(messages) == {str(subject): list(range(1, 21)) for subject in subjects}
     assert all((message.key or b"").decode() == json.loads(message.value or b"")["subject"] for message in messages)
 
 
@@ -71,7 +71,7 @@ def test_of_several_relays_each_event_is_published_once(shop_url: str, bootstrap
             return [relay.published for relay in relays]
 
     assert sum(run(main())) == 200
-    assert numbers(run(everything(bootstrap, topic))) == {str(subject): list(range(1, 21)) for subject in subjects}
+    assert sequences(run(read_topic(bootstrap, topic))) == {str(subject): list(range(1, 21)) for subject in subjects}
 
 
 def test_a_relay_killed_in_a_batch_loses_nothing(shop_url: str, bootstrap: str, topic: str) -> None:
@@ -98,16 +98,16 @@ def test_a_relay_killed_in_a_batch_loses_nothing(shop_url: str, bootstrap: str, 
             assert kills == 3
 
     run(main())
-    messages = run(everything(bootstrap, topic))
+    messages = run(read_topic(bootstrap, topic))
     ids = [json.loads(message.value or b"")["id"] for message in messages]
     assert len(set(ids)) == 500
     assert len(ids) > 500, "no batch was published twice, so none was killed between publishing and committing"
-    for seen in numbers(messages).values():
+    for seen in sequences(messages).values():
         first = list(dict.fromkeys(seen))
         assert first == list(range(1, 51)), "by first appearance every subject keeps its order"
 
 
-def test_a_database_that_throws_the_relay_out_is_waited_for(shop_url: str, bootstrap: str, topic: str) -> None:
+def test_a_relay_reconnects_after_its_session_is_terminated(shop_url: str, bootstrap: str, topic: str) -> None:
     subjects = [new_id() for _ in range(5)]
 
     async def main() -> None:
@@ -126,11 +126,11 @@ def test_a_database_that_throws_the_relay_out_is_waited_for(shop_url: str, boots
             await while_running(Relay(relays, bootstrap, "shop", batch_size=10).run(), work=work())
 
     run(main())
-    for seen in numbers(run(everything(bootstrap, topic))).values():
+    for seen in sequences(run(read_topic(bootstrap, topic))).values():
         assert list(dict.fromkeys(seen)) == list(range(1, 51))
 
 
-def test_a_commit_wakes_a_relay_that_would_sleep_on(
+def test_a_commit_wakes_a_sleeping_relay(
     shop_url: str, bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay_module, "SLEEP_POLL_INTERVAL_S", 3600.0)

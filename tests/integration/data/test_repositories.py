@@ -28,7 +28,7 @@ from data.pricing import repository as pricing
 from data.pricing.repository import QuoteStatus
 from data.status import repository as status
 from tests.integration.data.running import message_of, run, set_operating_time
-from tests.unit.data.examples import SHA, SUMMARY, WISH
+from tests.unit.data.examples import ORDER_REQUEST, SHA, SUMMARY
 from tests.unit.data.test_projection import life
 
 S = OrderStatus
@@ -36,8 +36,8 @@ Migrated = Callable[[str], str]
 
 
 class TestPricing:
-    def test_a_quote_ends_once(self, migrated: Migrated) -> None:
-        asked = QuoteRequested(quote_id=new_id(), owner_id="mes", model_sha256=SHA, unit="mm", **WISH)
+    def test_a_quote_is_finished_once(self, migrated: Migrated) -> None:
+        asked = QuoteRequested(quote_id=new_id(), owner_id="mes", model_sha256=SHA, unit="mm", **ORDER_REQUEST)
 
         async def main() -> None:
             async with Database(migrated("pricing")) as database:
@@ -68,13 +68,11 @@ class TestPricing:
 
 class TestCrm:
     @pytest.mark.parametrize("jump", [timedelta(0), timedelta(hours=1), timedelta(days=400)], ids=str)
-    def test_a_quote_expires_when_the_wall_clock_and_operating_time_say_so(
-        self, migrated: Migrated, jump: timedelta
-    ) -> None:
+    def test_a_quote_expires_by_the_wall_clock_and_operating_time(self, migrated: Migrated, jump: timedelta) -> None:
         left = timedelta(days=14)
         quote = SUMMARY.model_copy(update={"expires_at": clock.now() + left})
         mine = {"order_id": new_id(), "by": "me", "owner_id": "me", "quote_id": new_id()}
-        told = OrderSubmitted(**mine, revision=3, model_sha256=SHA, unit="mm", **WISH)
+        told = OrderSubmitted(**mine, revision=3, model_sha256=SHA, unit="mm", **ORDER_REQUEST)
 
         async def main() -> None:
             async with Database(migrated("crm")) as database:
@@ -100,9 +98,9 @@ class TestCrm:
 
         run(main())
 
-    def test_an_order_waits_for_a_decision_until_its_quote_runs_out(self, migrated: Migrated) -> None:
+    def test_an_order_awaits_a_decision_until_its_quote_expires(self, migrated: Migrated) -> None:
         mine = {"order_id": new_id(), "by": "me", "owner_id": "me", "quote_id": new_id()}
-        told = OrderSubmitted(**mine, revision=3, model_sha256=SHA, unit="mm", **WISH)
+        told = OrderSubmitted(**mine, revision=3, model_sha256=SHA, unit="mm", **ORDER_REQUEST)
 
         async def main() -> None:
             async with Database(migrated("crm")) as database:
@@ -145,7 +143,7 @@ class TestCrm:
 
 
 class TestStatus:
-    def test_events_at_once_in_any_order_give_one_history(self, migrated: Migrated) -> None:
+    def test_concurrent_events_in_any_order_give_one_history(self, migrated: Migrated) -> None:
         """Every arrival is a transaction of its own beside the others: no early event misses its predecessor."""
 
         async def main() -> None:
@@ -169,7 +167,7 @@ class TestStatus:
 
         run(main())
 
-    def test_an_order_of_which_only_later_events_came_is_not_shown(self, migrated: Migrated) -> None:
+    def test_an_order_without_its_first_event_is_not_returned(self, migrated: Migrated) -> None:
         async def main() -> None:
             ident = new_id()
             events = next(events for events, _ in (life(random.Random(n), 6) for n in range(99)) if len(events) == 6)
@@ -197,7 +195,7 @@ def applies_to(ident: UUID) -> Handler:
 
 
 class TestIdentity:
-    def test_a_person_signs_in_with_their_password_alone(self, migrated: Migrated) -> None:
+    def test_a_user_signs_in_with_the_right_password_only(self, migrated: Migrated) -> None:
         async def main() -> None:
             async with Database(migrated("identity")) as database, database.connection() as connection:
                 await identity.add_user(connection, "Ann", "correct horse", ["seller", "operator"])
@@ -214,7 +212,7 @@ class TestIdentity:
 
         run(main())
 
-    def test_a_service_signs_in_with_its_secret_alone(self, migrated: Migrated) -> None:
+    def test_a_service_signs_in_with_its_secret_only(self, migrated: Migrated) -> None:
         async def main() -> None:
             async with Database(migrated("identity")) as database, database.connection() as connection:
                 secret = secrets.new("facet")

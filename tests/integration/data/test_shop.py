@@ -18,16 +18,18 @@ from data.shop import products, repository
 from tests.integration.data.running import initiated, run, set_operating_time
 from tests.unit.data.examples import SHA, SUMMARY
 
-WISH = OrderRequest(process="casting", material="brass", finish="polished", quantity=2, priority=Priority.EXPRESS)
+ORDER_REQUEST = OrderRequest(
+    process="casting", material="brass", finish="polished", quantity=2, priority=Priority.EXPRESS
+)
 S = OrderStatus
 
 
-def test_an_order_keeps_what_it_was_told_and_its_history(shop_url: str) -> None:
+def test_an_order_stores_its_changes_and_its_history(shop_url: str) -> None:
     async def main() -> None:
         ident, quote_id = new_id(), new_id()
         async with Database(shop_url) as database:
             async with database.transaction() as connection:
-                await repository.create(connection, initiated(ident, "me", WISH))
+                await repository.create(connection, initiated(ident, "me", ORDER_REQUEST))
             async with database.transaction() as connection:
                 order = await repository.lock(connection, ident)
                 assert order is not None
@@ -58,7 +60,7 @@ def test_an_illegal_step_and_a_stale_version_change_nothing(shop_url: str) -> No
         ident = new_id()
         async with Database(shop_url) as database:
             async with database.transaction() as connection:
-                await repository.create(connection, initiated(ident, "me", WISH))
+                await repository.create(connection, initiated(ident, "me", ORDER_REQUEST))
 
             async def submit() -> None:
                 async with database.transaction() as connection:
@@ -77,14 +79,14 @@ def test_an_illegal_step_and_a_stale_version_change_nothing(shop_url: str) -> No
     run(main())
 
 
-def test_lists_go_on_where_they_were(shop_url: str) -> None:
+def test_pages_continue_after_the_last_row(shop_url: str) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
             idents = [new_id() for _ in range(7)]
             for ident in idents:
                 async with database.transaction() as connection:
-                    await repository.create(connection, initiated(ident, "me", WISH))
-                    await repository.create(connection, initiated(new_id(), "you", WISH))
+                    await repository.create(connection, initiated(ident, "me", ORDER_REQUEST))
+                    await repository.create(connection, initiated(new_id(), "you", ORDER_REQUEST))
             async with database.connection() as connection:
                 seen, place = [], START
                 while rows := await repository.of_owner(connection, "me", place, 3):
@@ -95,13 +97,13 @@ def test_lists_go_on_where_they_were(shop_url: str) -> None:
     run(main())
 
 
-def test_orders_that_wait_too_long_are_found_once(shop_url: str) -> None:
+def test_overdue_orders_are_locked_once(shop_url: str) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
             idents = [new_id(), new_id()]
             for ident in idents:  # the second is submitted 90 s of operating time after the first
                 async with database.transaction() as connection:
-                    await repository.create(connection, initiated(ident, "me", WISH))
+                    await repository.create(connection, initiated(ident, "me", ORDER_REQUEST))
                     order = await repository.lock(connection, ident)
                     assert order is not None
                     order = await repository.move(connection, order, Step.UPLOAD, "me", model_sha256=SHA, unit="mm")
@@ -117,12 +119,12 @@ def test_orders_that_wait_too_long_are_found_once(shop_url: str) -> None:
     run(main())
 
 
-def test_a_submission_waits_from_its_own_moment_and_other_steps_change_nothing_of_it(shop_url: str) -> None:
+def test_overdue_time_counts_from_the_last_submission(shop_url: str) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
             ident = new_id()
             async with database.transaction() as connection:
-                await repository.create(connection, initiated(ident, "me", WISH))
+                await repository.create(connection, initiated(ident, "me", ORDER_REQUEST))
                 order = await repository.lock(connection, ident)
                 assert order is not None
                 order = await repository.move(connection, order, Step.UPLOAD, "me", model_sha256=SHA, unit="mm")

@@ -18,7 +18,7 @@ from data.kit.timers import SETTLE_S, Timer
 from data.shop import repository
 from serve_app.shop.handlers import give_up_waiting, overdue_timer
 from tests.integration.data.running import initiated, run, until
-from tests.integration.data.test_shop import WISH
+from tests.integration.data.test_shop import ORDER_REQUEST
 from tests.unit.data.examples import SHA
 
 TICK_S = 5.0
@@ -60,7 +60,7 @@ async def nothing(_connection: Connection) -> None:
     """Decide nothing."""
 
 
-def test_two_processes_that_tick_at_once_count_no_time_twice(shop_url: str) -> None:
+def test_concurrent_ticks_of_two_processes_count_time_once(shop_url: str) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
             timers = [timer(steady), timer(steady)]
@@ -98,7 +98,7 @@ def test_a_step_of_the_databases_clock_adds_no_more_than_a_tick(shop_url: str, s
 async def submitted(database: Database) -> UUID:
     ident = new_id()
     async with database.transaction() as connection:
-        await repository.create(connection, initiated(ident, "me", WISH))
+        await repository.create(connection, initiated(ident, "me", ORDER_REQUEST))
         order = await repository.lock(connection, ident)
         assert order is not None
         order = await repository.move(connection, order, Step.UPLOAD, "me", model_sha256=SHA, unit="mm")
@@ -144,7 +144,7 @@ def test_an_outage_makes_no_price_overdue(shop_url: str, outage_s: int) -> None:
         run(main())
 
 
-def test_a_group_keeps_up_when_it_has_committed_what_was_there(bootstrap: str, topic: str) -> None:
+def test_a_group_keeps_up_once_it_has_committed_earlier_messages(bootstrap: str, topic: str) -> None:
     async def main() -> None:
         group = f"group-{topic}"
         lag = GroupLag(bootstrap, group, [topic], timeout_s=20.0)
@@ -172,7 +172,7 @@ def test_a_group_keeps_up_when_it_has_committed_what_was_there(bootstrap: str, t
     run(main())
 
 
-def test_the_shops_timer_counts_while_the_broker_is_there(migrated: Callable[[str], str], bootstrap: str) -> None:
+def test_the_shops_timer_counts_while_the_broker_is_available(migrated: Callable[[str], str], bootstrap: str) -> None:
     async def main() -> None:
         await kafka.ensure_topics(bootstrap, ["pricing.quotes.v1"])
         url = migrated("shop")

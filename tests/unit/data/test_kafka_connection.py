@@ -57,7 +57,7 @@ async def closed_connection(on_close: Callable[..., None]) -> AIOKafkaConnection
     return connection
 
 
-def test_a_request_on_a_closed_transport_is_a_lost_connection() -> None:
+def test_a_request_on_a_closed_transport_raises_a_connection_error() -> None:
     assert kafka.PARTITIONS  # its import has installed the repair
 
     async def main() -> None:
@@ -72,7 +72,7 @@ def test_a_request_on_a_closed_transport_is_a_lost_connection() -> None:
     on_uvloop(main)
 
 
-def test_an_update_of_the_metadata_fails_without_an_error_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_metadata_update_fails_without_ending_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AIOKafkaConnection, "connected", lambda _self: True)
 
     async def main() -> None:

@@ -50,7 +50,7 @@ def files(folder: Path) -> list[str]:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
 @given(model=st.binary(min_size=1, max_size=MAX_BYTES) | st.integers(0, 18).map(stl), cut=st.integers(1, 100))
-def test_what_is_kept_is_found_by_its_hash(store: ModelStore, folder: Path, model: bytes, cut: int) -> None:
+def test_a_stored_model_is_found_by_its_hash(store: ModelStore, folder: Path, model: bytes, cut: int) -> None:
     kept = keep(store, *(model[at : at + cut] for at in range(0, len(model), cut)))
     assert (kept.sha256, kept.bytes) == (hashlib.sha256(model).hexdigest(), len(model))
     assert asyncio.run(store.find(kept.sha256)) == kept
@@ -63,7 +63,7 @@ def test_equal_bytes_are_one_object(store: ModelStore, folder: Path) -> None:
     assert files(folder) == [hashlib.sha256(b"solid ring").hexdigest()]
 
 
-def test_many_at_once_are_one_object_too(store: ModelStore, folder: Path) -> None:
+def test_concurrent_uploads_of_equal_bytes_are_one_object(store: ModelStore, folder: Path) -> None:
     async def one() -> StoredModel:
         async with store.receive() as incoming:
             await incoming.write(b"solid ring")
@@ -85,12 +85,12 @@ def test_many_at_once_are_one_object_too(store: ModelStore, folder: Path) -> Non
     ids=lambda each: f"{len(each)} bytes" if isinstance(each, bytes) else None,
 )  # fmt: skip
 @pytest.mark.parametrize("cut", [1, 50, 1000])
-def test_a_binary_stl_bears_its_suffix(store: ModelStore, model: bytes, is_stl: bool, cut: int) -> None:
+def test_a_binary_stl_has_its_suffix(store: ModelStore, model: bytes, is_stl: bool, cut: int) -> None:
     kept = keep(store, *(model[at : at + cut] for at in range(0, len(model), cut)))
     assert kept.url.endswith(kept.sha256 + (".stl" if is_stl else ""))
 
 
-def test_no_model_is_larger_than_it_may_be(store: ModelStore, folder: Path) -> None:
+def test_a_model_over_the_limit_is_refused(store: ModelStore, folder: Path) -> None:
     assert keep(store, bytes(MAX_BYTES)).bytes == MAX_BYTES
     before = files(folder)
     for blocks in ([bytes(MAX_BYTES + 1)], [bytes(MAX_BYTES), b"x"]):
@@ -100,7 +100,7 @@ def test_no_model_is_larger_than_it_may_be(store: ModelStore, folder: Path) -> N
     assert files(folder) == before
 
 
-def test_what_was_not_kept_is_gone(store: ModelStore, folder: Path) -> None:
+def test_an_unsaved_upload_is_deleted(store: ModelStore, folder: Path) -> None:
     async def begun() -> None:
         async with store.receive() as incoming:
             await incoming.write(b"solid ring")
@@ -132,7 +132,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, fails_at: str) -> None:
 
 @pytest.mark.parametrize("fails_at", ["mkstemp", "write", "fsync", "link", "replace"])
 @pytest.mark.parametrize("size", [10, 200_000], ids=["in the buffer", "beyond the buffer"])
-def test_a_full_disk_keeps_nothing_and_says_so(
+def test_a_full_disk_stores_nothing_and_raises(
     folder: Path, monkeypatch: pytest.MonkeyPatch, fails_at: str, size: int
 ) -> None:
     store, model = ModelStore(folder.as_uri(), 1 << 20), bytes(size)
@@ -152,11 +152,11 @@ def store_with(folder: Path, model: bytes) -> list[str]:
     return files(folder)
 
 
-def test_what_is_not_there_is_not_found(store: ModelStore) -> None:
+def test_an_unknown_hash_is_not_found(store: ModelStore) -> None:
     assert asyncio.run(store.find("0" * 64)) is None
 
 
-def test_a_store_that_is_no_folder_keeps_and_finds_too() -> None:
+def test_a_store_without_a_folder_saves_and_finds() -> None:
     store = ModelStore("memory:///models", MAX_BYTES)
     kept = keep(store, b"solid ring")
     assert keep(store, b"solid ", b"ring") == kept
@@ -164,7 +164,7 @@ def test_a_store_that_is_no_folder_keeps_and_finds_too() -> None:
     assert asyncio.run(store.find(hashlib.sha256(b"another").hexdigest())) is None
 
 
-def test_who_is_cancelled_at_any_moment_leaves_no_file(store: ModelStore, folder: Path) -> None:
+def test_a_cancelled_upload_leaves_no_file(store: ModelStore, folder: Path) -> None:
     async def upload() -> None:
         async with store.receive() as incoming:
             for _ in range(50):
@@ -183,7 +183,7 @@ def test_who_is_cancelled_at_any_moment_leaves_no_file(store: ModelStore, folder
     assert files(folder) == []
 
 
-def test_what_a_killed_process_left_is_swept_after_a_day(folder: Path) -> None:
+def test_files_of_killed_processes_are_removed_after_a_day(folder: Path) -> None:
     folder.mkdir(parents=True)
     for name, age_s in (("incoming-old.part", 100_000), ("incoming-new.part", 10), ("a" * 64, 100_000)):
         (folder / name).touch()

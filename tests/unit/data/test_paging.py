@@ -20,12 +20,12 @@ PLACES = st.builds(
 
 
 @given(PLACES, st.text(max_size=20))
-def test_a_token_leads_back_to_its_place(place: Position, scope: str) -> None:
+def test_a_token_decodes_to_its_position(place: Position, scope: str) -> None:
     assert CURSORS.position(CURSORS.token(place, scope), scope) == place
 
 
 @given(PLACES, st.integers(min_value=0), st.integers(1, 255))
-def test_a_token_that_was_changed_is_refused(place: Position, at: int, by: int) -> None:
+def test_a_changed_token_is_refused(place: Position, at: int, by: int) -> None:
     raw = bytearray(base64.urlsafe_b64decode(CURSORS.token(place, "orders")))
     raw[at % len(raw)] ^= by
     with pytest.raises(BadCursor):
@@ -47,11 +47,11 @@ def test_a_token_is_for_one_list_and_one_secret(place: Position) -> None:
         Cursors(b"other").position(token, "orders?status=SHIPPED")
 
 
-def test_without_a_token_a_list_begins_at_its_beginning() -> None:
+def test_without_a_token_a_list_starts_at_its_first_row() -> None:
     assert CURSORS.position(None, "orders") == START
 
 
-def test_the_last_page_has_no_next() -> None:
+def test_the_last_page_has_no_next_token() -> None:
     rows = [Position(datetime(2026, 1, 1, tzinfo=UTC), UUID(int=n)) for n in range(3)]
     assert CURSORS.page(rows, 3, "x").next is None
     page = CURSORS.page(rows, 2, "x")

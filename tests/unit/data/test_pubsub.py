@@ -23,7 +23,7 @@ async def waited(subscription: Any, timeout_s: float) -> float:
     return time.monotonic() - began
 
 
-def test_news_ends_a_wait_also_when_it_came_before() -> None:
+def test_a_notification_ends_the_current_or_the_next_wait() -> None:
     async def work() -> None:
         listener = Listener(NOWHERE, "orders")
         with listener.subscribe("a") as one, listener.subscribe("a") as other, listener.subscribe("b") as third:
@@ -40,7 +40,7 @@ def test_news_ends_a_wait_also_when_it_came_before() -> None:
     run(work())
 
 
-def test_who_has_gone_leaves_nothing() -> None:
+def test_a_closed_subscription_leaves_nothing() -> None:
     async def work() -> None:
         listener = Listener(NOWHERE, "orders")
         with listener.subscribe("a"):

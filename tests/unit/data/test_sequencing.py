@@ -48,7 +48,7 @@ def lives(draw: st.DrawFn) -> list[tuple[Step, OrderStatus]]:
 
 @settings(deadline=None)
 @given(lives(), st.randoms(use_true_random=False), st.integers(0, 5))
-def test_steps_are_taken_in_their_order_whatever_the_order_of_arrival(
+def test_steps_are_applied_in_their_order_whatever_the_order_of_arrival(
     life: list[tuple[Step, OrderStatus]], random: Random, begin: int
 ) -> None:
     waiting = [(begin + n, step) for n, (step, _) in enumerate(life, 1)]
@@ -83,31 +83,31 @@ def test_steps_are_taken_in_their_order_whatever_the_order_of_arrival(
         (S.CANCELLED, BEFORE, Decision.SKIP),
     ],
 )
-def test_an_answer_of_pricing_is_for_its_submission(
+def test_an_outcome_of_pricing_applies_to_its_submission_only(
     name: str, status: OrderStatus, quote_id: UUID | None, decision: Decision
 ) -> None:
     assert decide(status, 3, quote_id, BY_TYPE[name]) is decision
 
 
-def test_a_price_that_comes_after_the_timer_gave_it_up_is_taken() -> None:
+def test_a_price_after_the_overdue_timer_is_applied() -> None:
     assert decide(S.PRICE_FAILED, 4, QUOTE, BY_TYPE["QuotePriced"]) is Decision.APPLY
     assert decide(S.PRICE_FAILED, 4, QUOTE, BY_TYPE["QuoteFailed"]) is Decision.SKIP
 
 
 @pytest.mark.parametrize("name", ["OrderInitiated", "QuoteRequested", "QuoteWithdrawn", "QuoteCancelled"])
 @pytest.mark.parametrize("status", list(OrderStatus))
-def test_what_is_no_step_is_left(name: str, status: OrderStatus) -> None:
+def test_an_event_without_a_step_is_skipped(name: str, status: OrderStatus) -> None:
     assert decide(status, 1, QUOTE, BY_TYPE[name]) is Decision.SKIP
 
 
 @pytest.mark.parametrize("status", sorted(FINAL))
 @pytest.mark.parametrize("step", sorted(OF_ORDERS))
-def test_what_has_ended_stays_so(status: OrderStatus, step: Step) -> None:
+def test_a_final_status_never_changes(status: OrderStatus, step: Step) -> None:
     for revision in (None, 1, 5, 6, 99):
         assert decide(status, 5, QUOTE, told(step, revision)) is Decision.SKIP
 
 
-def test_steps_that_crossed() -> None:
+def test_crossing_steps_are_applied_or_skipped() -> None:
     # The customer cancelled while the seller approved: here the approval is known, and the cancellation holds.
     assert decide(S.MANUFACTURING_APPROVED, 5, QUOTE, told(Step.CANCEL, 5)) is Decision.APPLY
     # An old step that the order has left behind.
@@ -151,7 +151,7 @@ class Service:
 
 @settings(deadline=None)
 @given(st.integers(0, 4), st.integers(0, 4), st.randoms(use_true_random=False))
-def test_production_that_crosses_a_hold_splits_no_order(before: int, crossing: int, random: Random) -> None:
+def test_production_that_crosses_a_hold_leaves_services_consistent(before: int, crossing: int, random: Random) -> None:
     """The CRM puts an order on hold while the MES goes on: all agree afterwards, and the order goes on where it is."""
     production = [Step.CLAIM, Step.COMPLETE, Step.PACKAGE, Step.SHIP]
     crm, mes, shop = (Service(S.MANUFACTURING_APPROVED, 5) for _ in range(3))

@@ -75,7 +75,7 @@ def settled(world: World) -> Timer:
     return ticking
 
 
-def test_time_counts_once_it_has_settled_and_decisions_are_taken(world: World) -> None:
+def test_time_counts_and_actions_run_once_it_has_settled(world: World) -> None:
     ticking = settled(world)
     assert all(tick(world, ticking, 12))
     assert (world.elapsed_ms, world.decided) == (60_000, 12)
@@ -99,7 +99,7 @@ def test_an_outage_of_any_length_adds_nothing(world: World, away: tuple[str, ...
     assert 15_000 <= world.elapsed_ms <= 25_000
 
 
-def test_a_suspended_process_adds_nothing_and_decides_nothing_in_its_first_moment(world: World) -> None:
+def test_a_suspended_process_adds_no_time_and_runs_no_action_on_resume(world: World) -> None:
     ticking = settled(world)
     tick(world, ticking, 2)
     assert tick(world, ticking, every_s=300.0) == [False]
@@ -107,13 +107,13 @@ def test_a_suspended_process_adds_nothing_and_decides_nothing_in_its_first_momen
     assert (world.elapsed_ms, world.decided) == (10_000, 2)
 
 
-def test_ticks_that_are_a_little_late_lose_nothing(world: World) -> None:
+def test_slightly_late_ticks_count_in_full(world: World) -> None:
     ticking = settled(world)
     assert all(tick(world, ticking, 10, every_s=2 * TICK_S))
     assert world.elapsed_ms == 100_000
 
 
-def test_outages_that_come_again_and_again_never_let_it_count(world: World) -> None:
+def test_repeated_outages_add_nothing(world: World) -> None:
     ticking = settled(world)
     for _ in range(20):
         world.broker_answers = False
@@ -129,7 +129,7 @@ def test_a_new_process_settles_first(world: World) -> None:
     assert world.elapsed_ms == 20_000
 
 
-def test_a_database_that_goes_away_between_tick_and_decision_is_no_fault(world: World) -> None:
+def test_an_outage_between_tick_and_action_is_no_error(world: World) -> None:
     async def fails(_connection: Any) -> None:
         raise psycopg.OperationalError("away")
 
