@@ -1,6 +1,6 @@
-"""A relay as a process of its own: ``python -m ... URL BOOTSTRAP dies|lives``; the first kind waits for its death.
+"""A relay as a separate process: ``python -m ... URL BOOTSTRAP dies|lives``; the first kind waits to be killed.
 
-It dies between publishing its second batch and committing it: the worst moment.
+It stops between publishing its second batch and committing it, the worst case.
 """
 
 from __future__ import annotations

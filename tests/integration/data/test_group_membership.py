@@ -1,7 +1,7 @@
-"""Dead members leave their group at once; living ones, and those of other programs, stay.
+"""Dead members are removed from their group at once; living ones, and those of other programs, are not.
 
-That a successor of a killed process takes over long before the session of the dead one ends is shown in
-`test_consumer.py`, where killed consumers have sessions of five minutes.
+`test_consumer.py` shows that a successor of a killed process takes over long before the session of the dead one
+expires: its consumers have sessions of five minutes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MEMBERSHIP = "test-membership"
 
 
 class FakeGroup:
-    """A consumer group in the place of Kafka's: client ids by member id, and who was removed, in that order."""
+    """A fake consumer group: client ids by member id, and the removed members in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clients: dict[str, str] = {}
@@ -39,10 +39,10 @@ class FakeGroup:
         monkeypatch.setattr(group_membership, "CONFIRM_DELAY_S", 0.02)
 
     async def start(self) -> None:
-        """Nothing to begin."""
+        """Do nothing."""
 
     async def stop(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
     async def members(self) -> dict[str, str]:
         self.checks += 1
@@ -58,7 +58,7 @@ class FakeGroup:
         return True
 
     def checked(self, times: int) -> Callable[[], bool]:
-        """A condition: the group was looked at so many times more."""
+        """Return a condition: the group was checked ``times`` more."""
         goal = self.checks + times
         return lambda: self.checks >= goal
 
@@ -188,7 +188,7 @@ def test_members_are_listed_and_removed_at_a_real_broker(bootstrap: str, topic: 
             assert client == "a-client"
             assert await group.remove(member)
             assert member not in await group.members()
-            assert not await group.remove(member), "it has gone already"
+            assert not await group.remove(member), "it has left already"
             assert await missing.members() == {}
 
     run(main())

@@ -1,4 +1,4 @@
-"""Idempotency keys: a thousand equal requests at once have one effect and one answer."""
+"""Idempotency keys: a thousand equal concurrent requests have one effect and one response."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ORDER_REQUEST = OrderRequest(process="casting", material="brass", quantity=1)
 
 
 async def order(database: Database, request: IdempotentRequest) -> tuple[dict[str, Any], bool]:
-    """An order per request."""
+    """Create an order once per request."""
     async with database.transaction() as connection:
 
         async def work() -> dict[str, Any]:
-            ident = new_id()
-            await repository.create(connection, initiated(ident, request.caller, ORDER_REQUEST))
-            return {"order_id": str(ident)}
+            order_id = new_id()
+            await repository.create(connection, initiated(order_id, request.caller, ORDER_REQUEST))
+            return {"order_id": str(order_id)}
 
         return await idempotency.run_once(connection, request, work)
 
@@ -97,18 +97,18 @@ def test_different_splits_of_a_body_have_different_hashes() -> None:
 def test_old_keys_are_deleted_despite_a_wrong_process_clock(
     shop_url: str, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
 ) -> None:
-    fresh, old = IdempotentRequest.of("me", "fresh", b"body"), IdempotentRequest.of("me", "old", b"body")
+    recent, old = IdempotentRequest.of("me", "recent", b"body"), IdempotentRequest.of("me", "old", b"body")
     now = clock.now()
 
     async def main() -> tuple[bool, bool]:
         async with Database(shop_url) as database:
-            for request in (fresh, old):
+            for request in (recent, old):
                 await order(database, request)
             async with database.connection() as connection:
-                made = "UPDATE idempotency_keys SET created_at = now() - %s WHERE key = 'old'"
-                await connection.execute(made, [idempotency.RETENTION + timedelta(hours=1)])
+                make_old = "UPDATE idempotency_keys SET created_at = now() - %s WHERE key = 'old'"
+                await connection.execute(make_old, [idempotency.RETENTION + timedelta(hours=1)])
                 monkeypatch.setattr(clock, "now", lambda: now + ahead)
                 await idempotency.delete_expired(connection)
-            return (await order(database, fresh))[1], (await order(database, old))[1]
+            return (await order(database, recent))[1], (await order(database, old))[1]
 
-    assert run(main()) == (True, ahead < timedelta(0)), "in doubt a key is kept"
+    assert run(main()) == (True, ahead < timedelta(0)), "if in doubt, a key is retained"

@@ -1,4 +1,4 @@
-"""What the inbox forgets, and what it must not."""
+"""The inbox deletes old rows, and none that the broker may still deliver."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.integration.data.running import run
 DAY = timedelta(days=1)
 
 
-async def left(database: Database, ages: dict[str, timedelta]) -> set[str]:
-    """Which events a sweep leaves; of each the name and how long ago it was recorded, oldest first."""
+async def remaining(database: Database, ages: dict[str, timedelta]) -> set[str]:
+    """Return the names of the events that remain; ``ages``: how long ago each was recorded, oldest first."""
     ids = {new_id(): name for name in ages}
     async with database.transaction() as connection:
         for event, name in ids.items():
@@ -33,7 +33,7 @@ async def left(database: Database, ages: dict[str, timedelta]) -> set[str]:
 def test_old_rows_are_deleted(shop_url: str) -> None:
     async def main() -> set[str]:
         async with Database(shop_url) as database:
-            return await left(
+            return await remaining(
                 database, {"old": inbox.RETENTION + DAY, "young": inbox.RETENTION - DAY, "new": timedelta(0)}
             )
 
@@ -44,7 +44,7 @@ def test_after_a_long_outage_deliverable_events_are_still_recorded(shop_url: str
     async def main() -> set[str]:
         away = inbox.RETENTION + 10 * DAY
         async with Database(shop_url) as database:
-            return await left(database, {"old": away + inbox.RETENTION + DAY, "before": away + DAY, "last": away})
+            return await remaining(database, {"old": away + inbox.RETENTION + DAY, "before": away + DAY, "last": away})
 
     assert run(main()) == {"before", "last"}
 
@@ -58,6 +58,6 @@ def test_the_process_clock_alone_deletes_nothing(
 
     async def main() -> set[str]:
         async with Database(shop_url) as database:
-            return await left(database, {"young": inbox.RETENTION - DAY, "new": timedelta(0)})
+            return await remaining(database, {"young": inbox.RETENTION - DAY, "new": timedelta(0)})
 
     assert run(main()) == {"young", "new"}

@@ -1,4 +1,4 @@
-"""Migrations: up, down and up again; they make what the code believes; a service sees its own database alone."""
+"""Migrations: up, down and up again; tables match the code; a service can access its own database only."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_concurrent_migrations_run_one_after_the_other(service_urls: dict[str, s
 def test_a_role_can_connect_to_its_own_database_only(service_urls: dict[str, str], service: str) -> None:
     own = make_url(service_urls[service])
     for other in SERVICES:
-        there = own.set(drivername="postgresql", database=make_url(service_urls[other]).database)
-        url = there.render_as_string(hide_password=False)
+        target = own.set(drivername="postgresql", database=make_url(service_urls[other]).database)
+        url = target.render_as_string(hide_password=False)
         if other == service:
             psycopg.connect(url).close()
         else:

@@ -1,4 +1,4 @@
-"""Two topics around outages of the database, the broker or both: no order of arrival and no length makes poison."""
+"""Two topics around outages of the database, the broker or both: no order of arrival and no length loses an event."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_any_order_of_two_topics_around_an_outage_is_applied(
             elif arrival == "approval first":
                 published.approval()
                 published.production()
-            outage.begin(*away)
+            outage.start(*away)
             if middle == "restart":
                 await cancel_all(tasks[0])
                 tasks[0] = asyncio.create_task(consumer_of_shop(database).run())

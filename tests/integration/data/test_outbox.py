@@ -1,4 +1,4 @@
-"""The outbox's numbers: no gap, no double, under writers that race and roll back."""
+"""The outbox's sequences: no gap and no duplicate under concurrent writers and rollbacks."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def test_the_error_of_an_unfetched_statement_commits_nothing(shop_url: str) -> N
         from data.contracts.common import OrderRequest
         from data.shop import repository
 
-        wish, ident = OrderRequest(process="casting", material="brass", quantity=1), new_id()
+        request, order_id = OrderRequest(process="casting", material="brass", quantity=1), new_id()
         async with Database(shop_url) as database:
             for _ in range(2):
                 async with database.transaction() as connection:
-                    await repository.create(connection, initiated(ident, "me", wish))
-                    await outbox.append(connection, cancelled("anywhere", ident))
+                    await repository.create(connection, initiated(order_id, "me", request))
+                    await outbox.append(connection, cancelled("anywhere", order_id))
 
     try:
         run(twice())
     except psycopg.errors.UniqueViolation:
         pass
     else:
-        raise AssertionError("the second order with the same id was taken")
+        raise AssertionError("the second order with the same id was created")
     with psycopg.connect(shop_url) as connection:
-        told = connection.execute("SELECT count(*) FROM outbox").fetchone()
-    assert told == (2,), "the first order and its cancellation, and nothing of the second"
+        count = connection.execute("SELECT count(*) FROM outbox").fetchone()
+    assert count == (2,), "the first order and its cancellation, and nothing of the second"

@@ -1,4 +1,4 @@
-"""Parked events: taken up in order, reported where nothing can come, replayed from the dead letters; never lost."""
+"""Parked events: applied in order, reported if unreachable, replayed from the dead letters; never lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from serve_app.shop.handlers import handle_event
-from serve_app.status.handlers import handle_event as hear_status
+from serve_app.status.handlers import handle_event as handle_status_event
 from tests.integration.data.fake_kafka import Broker, FakeConsumer
 from tests.integration.data.outages import (
     Migrated,
@@ -63,7 +63,7 @@ class TestUnreachable:
     def test_an_event_is_not_reported_while_its_topic_lags(
         self, migrated: Migrated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The consumer has not read the topic that carries the predecessor: however often the check runs, it waits."""
+        """The consumer has not read the predecessor's topic: the check never reports the event."""
         url, broker = migrated("shop"), Broker(partitions=1)
         broker.install(monkeypatch)
 
@@ -108,13 +108,13 @@ class TestRefused:
                     Published(broker, order, quote).approval()
                     await until(lambda: one.dead_lettered == 1)
                     await until(lambda: has_status(database, order, S.MANUFACTURING_APPROVED))
-                    await until(lambda: parked(url) == 4)  # the one in the dead letters, and three behind it
-                    replay(broker)  # in vain
+                    await until(lambda: parked(url) == 4)  # the one in the dead letters, and three successors
+                    replay(broker)  # refused again
                     await until(lambda: one.dead_lettered == 2)
                     assert parked(url) == 4
                     refusing.discard(mes.ProductionStarted)
                     replay(broker)
-                    await until(lambda: one.dead_lettered == 3)  # the packaging, taken up and refused
+                    await until(lambda: one.dead_lettered == 3)  # the packaging, retried and refused
                     await until(lambda: has_status(database, order, S.MANUFACTURING_COMPLETED))
                     refusing.clear()
                     replay(broker)
@@ -144,7 +144,9 @@ class TestRefused:
                     assert one.dead_lettered == 1
                     await until(lambda: has_status(database, order, S.MANUFACTURING_APPROVED))
                     broken = broker.topic(dead_letters("shop"))[sum(str(order).encode()) % 2].pop()
-                    broken.value = written(of_type(mes.ReworkOrdered, order, quote, 1), 1)  # mended; it changes nothing
+                    broken.value = written(
+                        of_type(mes.ReworkOrdered, order, quote, 1), 1
+                    )  # repaired; it changes nothing
                     resend(broker, broken)
                     await until(lambda: has_status(database, order, S.SHIPPED))
                     assert parked(url) == 0
@@ -153,7 +155,7 @@ class TestRefused:
 
 
 def replay(broker: Broker) -> None:
-    """What :func:`data.kit.dead_letters.replay` does, on the broker in memory."""
+    """Do as :func:`data.kit.dead_letters.replay`, on the broker in memory."""
     for log in broker.topic(dead_letters("shop")):
         while log:
             resend(broker, log.pop(0))
@@ -168,7 +170,7 @@ def resend(broker: Broker, record: Any) -> None:
 def test_added_partitions_and_a_recreated_topic_lose_nothing(
     migrated: Migrated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keys move to other partitions: an order's later events may come before earlier ones of the same topic."""
+    """Keys move to other partitions: an order's later events may arrive before earlier ones of the same topic."""
     url, broker = migrated("shop"), Broker(partitions=1)
     broker.install(monkeypatch)
 
@@ -237,19 +239,19 @@ def test_thousands_of_parked_orders_do_not_block_others(migrated: Migrated, monk
                     " %s, false FROM generate_series(1, %s) AS n",
                     [written(of_type(mes.ProductionStarted, new_id(), new_id(), 6), 1), many],
                 )
-            one = Consumer("status", hear_status, database, "", check_interval_s=0.0)
+            one = Consumer("status", handle_status_event, database, "", check_interval_s=0.0)
             order, quote = new_id(), new_id()
-            told = [
+            events = [
                 *(of_type(kind, order, quote, n) for n, kind in enumerate((shop.OrderInitiated, shop.ModelUploaded,
                                                                           shop.OrderSubmitted), 1)),
                 of_type(pricing.QuotePriced, order, quote, None),
             ]  # fmt: skip
             async with running(one.run()):
-                for n, event in enumerate(told, 1):
+                for n, event in enumerate(events, 1):
                     broker.publish(
                         event.topic, event.subject, written(event, n if event.topic != "pricing.quotes.v1" else 1)
                     )
-                await until(lambda: one.applied == len(told))
+                await until(lambda: one.applied == len(events))
                 await until(lambda: one.unreachable >= 300)  # some hundreds at a time
             assert parked(url) == many
 

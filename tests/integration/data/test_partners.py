@@ -1,4 +1,4 @@
-"""Partners: keys that are kept as hashes alone, and deliveries in order, leased, tried again, sent again."""
+"""Partners: keys stored as hashes only, and deliveries in order, leased, retried, replayed."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def test_a_key_is_valid_until_revoked_and_is_not_stored(migrated: Migrated) -> N
             key = await repository.add_key(connection, partner)
             assert await repository.partner_of_key(connection, key) == partner
             assert await repository.partner_of_key(connection, key + "x") is None
-            (shown,) = await repository.keys(connection, partner, START, 9)
-            assert key.startswith(shown.hint)
-            assert not await repository.revoke(connection, new_id(), shown.id), "another partner's key"
-            assert await repository.revoke(connection, partner, shown.id)
+            (row,) = await repository.keys(connection, partner, START, 9)
+            assert key.startswith(row.hint)
+            assert not await repository.revoke(connection, new_id(), row.id), "another partner's key"
+            assert await repository.revoke(connection, partner, row.id)
             assert await repository.partner_of_key(connection, key) is None
             return key
 
@@ -74,7 +74,7 @@ def test_webhooks_are_edited_with_versions_and_filter_by_type(migrated: Migrated
 
 
 async def with_deliveries(database: Database, orders: list[UUID], each: int) -> tuple[UUID, UUID]:
-    """A partner with a webhook that is to hear ``each`` events of every order."""
+    """Add a partner with a webhook and ``each`` deliveries of every order."""
     async with database.transaction() as connection:
         partner = await repository.add(connection, "jeweller")
         hook = await repository.add_webhook(connection, partner, "https://a.example", "whsec_x")
@@ -121,7 +121,7 @@ def test_concurrent_senders_lease_disjoint_deliveries(migrated: Migrated) -> Non
                     await asyncio.sleep(0.01)
                     return [each.id for each in due]
 
-            taken = [ident for each in await asyncio.gather(*(take() for _ in range(8))) for ident in each]
+            taken = [order_id for each in await asyncio.gather(*(take() for _ in range(8))) for order_id in each]
             assert len(taken) == len(set(taken)) == 60
 
     run(main())
@@ -141,7 +141,7 @@ def test_a_failed_delivery_is_retried_given_up_and_replayed(migrated: Migrated) 
                 assert due.attempts == 2
                 await deliveries.record(connection, due, None, "no answer", 9, None)
                 (second,) = await deliveries.lease(connection, 9)
-                assert second.type == "event-1", "what was given up holds up nobody"
+                assert second.type == "event-1", "a delivery that was given up blocks no other"
                 assert await deliveries.replay(connection, new_id(), due.id) is None
                 again = await deliveries.replay(connection, partner, due.id)
                 assert again is not None
@@ -150,8 +150,8 @@ def test_a_failed_delivery_is_retried_given_up_and_replayed(migrated: Migrated) 
                 assert [(each.n, each.answer, each.error) for each in tries] == [
                     (1, 503, "HTTP 503"), (2, None, "no answer"),
                 ]  # fmt: skip
-                listed = await deliveries.of_webhook(connection, hook, START, 10)
-                assert [each.type for each in listed] == ["event-1", "event-0"]
+                page = await deliveries.of_webhook(connection, hook, START, 10)
+                assert [each.type for each in page] == ["event-1", "event-0"]
 
     run(main())
 
@@ -169,7 +169,7 @@ def test_a_delivery_of_a_dead_sender_is_due_when_its_lease_expires(migrated: Mig
 
 
 def of_partner(events: list[CloudEvent], partner: object) -> list[CloudEvent]:
-    """The same order, a partner's."""
+    """Return the events as those of a partner's order."""
     return [
         event.model_copy(update={"data": {**event.data, "owner_id": str(partner), "partner": True}})
         if event.type == OrderInitiated.event_type()
@@ -180,7 +180,7 @@ def of_partner(events: list[CloudEvent], partner: object) -> list[CloudEvent]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_any_order_of_events_gives_the_true_history(migrated: Migrated, seed: int) -> None:
-    choose, ident = random.Random(seed), new_id()
+    choose, order_id = random.Random(seed), new_id()
     events, history = life(choose, 20)
 
     async def main() -> None:
@@ -192,8 +192,8 @@ def test_any_order_of_events_gives_the_true_history(migrated: Migrated, seed: in
             entries = []
 
             async def apply(connection: Connection, event: CloudEvent, _data: EventData) -> None:
-                whose, entry = await repository.apply(connection, ident, event)
-                assert whose in (None, partner)
+                owner, entry = await repository.apply(connection, order_id, event)
+                assert owner in (None, partner)
                 entries.extend([entry] if entry else [])
 
             applier = Applier("partners", apply, database)
@@ -201,8 +201,8 @@ def test_any_order_of_events_gives_the_true_history(migrated: Migrated, seed: in
                 await applier.apply([message_of(event)])
             assert [entry.status for entry in entries] == history
             async with database.connection() as connection:
-                (listed,) = await repository.orders(connection, partner, START, 9)
-                assert listed.state.status is history[-1]
+                (page,) = await repository.orders(connection, partner, START, 9)
+                assert page.state.status is history[-1]
                 assert await parking.counts(connection, "partners") == (0, 0)
 
     run(main())
@@ -210,7 +210,7 @@ def test_any_order_of_events_gives_the_true_history(migrated: Migrated, seed: in
 
 @pytest.mark.parametrize("partner", [False, True])
 def test_orders_without_a_partner_return_no_entries_and_store_only_a_status(migrated: Migrated, partner: bool) -> None:
-    choose, ident = random.Random(7), new_id()
+    choose, order_id = random.Random(7), new_id()
     events, _ = life(choose, 20)
     if partner:
         events = of_partner(events, choose.choice([new_id(), "somebody"]))
@@ -220,7 +220,7 @@ def test_orders_without_a_partner_return_no_entries_and_store_only_a_status(migr
         async with Database(url) as database:
 
             async def apply(connection: Connection, event: CloudEvent, _data: EventData) -> None:
-                assert await repository.apply(connection, ident, event) == (None, None)
+                assert await repository.apply(connection, order_id, event) == (None, None)
 
             applier = Applier("partners", apply, database)
             for event in sorted(events, key=lambda _event: choose.random()):
@@ -228,8 +228,8 @@ def test_orders_without_a_partner_return_no_entries_and_store_only_a_status(migr
 
     run(main())
     with psycopg.connect(url) as connection:
-        (kept,) = connection.execute("SELECT state FROM orders").fetchall()
-    assert kept == (OrderState(status=OrderStatus(kept[0]["status"])).model_dump(mode="json"),)
+        (stored,) = connection.execute("SELECT state FROM orders").fetchall()
+    assert stored == (OrderState(status=OrderStatus(stored[0]["status"])).model_dump(mode="json"),)
 
 
 def test_orders_recorded_by_the_api_or_by_events_are_listed_equally(migrated: Migrated) -> None:
@@ -240,12 +240,12 @@ def test_orders_recorded_by_the_api_or_by_events_are_listed_equally(migrated: Mi
             partner, first, second = await repository.add(connection, "jeweller"), new_id(), new_id()
             await repository.add_order(connection, first, partner)
             assert await repository.partner_of_order(connection, first) == partner
-            for ident in (first, second):
-                await repository.apply(connection, ident, of_partner(events, partner)[0])
+            for order_id in (first, second):
+                await repository.apply(connection, order_id, of_partner(events, partner)[0])
             await repository.add_order(connection, second, partner)
-            listed = await repository.orders(connection, partner, START, 9)
-            assert {each.id for each in listed} == {first, second}
-            assert {each.state.status for each in listed} == {OrderStatus.INITIATED}
+            page = await repository.orders(connection, partner, START, 9)
+            assert {each.id for each in page} == {first, second}
+            assert {each.state.status for each in page} == {OrderStatus.INITIATED}
 
     run(main())
 
@@ -281,9 +281,9 @@ def test_a_sender_after_its_lease_does_not_set_the_next_attempt(migrated: Migrat
     run(main())
 
 
-async def state_of(database: Database, partner: UUID, ident: UUID) -> DeliveryState:
+async def state_of(database: Database, partner: UUID, order_id: UUID) -> DeliveryState:
     async with database.connection() as connection:
-        found = await deliveries.get(connection, partner, ident)
+        found = await deliveries.get(connection, partner, order_id)
     assert found is not None
     return found.state
 

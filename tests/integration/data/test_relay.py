@@ -1,4 +1,4 @@
-"""The relay: in order, nothing lost, whoever runs beside it or dies."""
+"""The relay: events are published in order and none is lost, with concurrent relays and kills."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.integration.data.running import cancelled, read_topic, run, sequences
 
 
 async def fill(database: Database, topic: str, subjects: list[UUID], each: int) -> None:
-    """``each`` events for every subject, by writers at once."""
+    """Write ``each`` events for every subject, by concurrent writers."""
 
     async def write(subject: UUID) -> None:
         for _ in range(each):
@@ -87,7 +87,7 @@ def test_a_relay_killed_in_a_batch_loses_nothing(shop_url: str, bootstrap: str, 
                     *command, "dies" if kills < 3 else "lives", stdout=asyncio.subprocess.PIPE
                 )
                 assert process.stdout is not None
-                if kills < 3:  # it says so when it has published a batch and not committed it
+                if kills < 3:  # it prints this when it has published a batch and not committed it
                     assert await process.stdout.readline() == b"published\n"
                     os.kill(process.pid, signal.SIGKILL)
                     kills += 1
@@ -102,8 +102,8 @@ def test_a_relay_killed_in_a_batch_loses_nothing(shop_url: str, bootstrap: str, 
     ids = [json.loads(message.value or b"")["id"] for message in messages]
     assert len(set(ids)) == 500
     assert len(ids) > 500, "no batch was published twice, so none was killed between publishing and committing"
-    for seen in sequences(messages).values():
-        first = list(dict.fromkeys(seen))
+    for published in sequences(messages).values():
+        first = list(dict.fromkeys(published))
         assert first == list(range(1, 51)), "by first appearance every subject keeps its order"
 
 
@@ -111,7 +111,7 @@ def test_a_relay_reconnects_after_its_session_is_terminated(shop_url: str, boots
     subjects = [new_id() for _ in range(5)]
 
     async def main() -> None:
-        async with Database(shop_url) as database, Database(shop_url, name="thrown-out") as relays:
+        async with Database(shop_url) as database, Database(shop_url, name="terminated") as relays:
 
             async def work() -> None:
                 for _ in range(5):
@@ -119,15 +119,15 @@ def test_a_relay_reconnects_after_its_session_is_terminated(shop_url: str, boots
                     with psycopg.connect(shop_url, autocommit=True) as connection:
                         connection.execute(
                             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                            " WHERE application_name = 'thrown-out'"
+                            " WHERE application_name = 'terminated'"
                         )
                 await until(lambda: is_empty(database))
 
             await while_running(Relay(relays, bootstrap, "shop", batch_size=10).run(), work=work())
 
     run(main())
-    for seen in sequences(run(read_topic(bootstrap, topic))).values():
-        assert list(dict.fromkeys(seen)) == list(range(1, 51))
+    for published in sequences(run(read_topic(bootstrap, topic))).values():
+        assert list(dict.fromkeys(published)) == list(range(1, 51))
 
 
 def test_a_commit_wakes_a_sleeping_relay(
@@ -144,7 +144,7 @@ def test_a_commit_wakes_a_sleeping_relay(
                 for _ in range(3):
                     await fill(database, topic, [subject], 1)
                     await until(lambda: is_empty(database))
-                    await asyncio.sleep(5 * relay_module.BUSY_POLL_INTERVAL_S)  # it has looked again, and sleeps
+                    await asyncio.sleep(5 * relay_module.BUSY_POLL_INTERVAL_S)  # it has polled again, and sleeps
 
             await while_running(relay.run(), work=work())
             return relay.published

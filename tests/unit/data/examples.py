@@ -1,4 +1,4 @@
-"""One event of every type, and how an envelope is made of it without a database."""
+"""One event of every type, and its envelope without a database."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ EVENTS: tuple[EventData, ...] = (
 
 
 def message(event: EventData, sequence: int = 1) -> str:
-    """The message that the outbox would hold."""
+    """Return the message as the outbox stores it."""
     text = f'{{"sequence":{sequence}{parameters(event)["members"]}'
     assert json.loads(text)
     return text

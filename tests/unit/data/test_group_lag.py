@@ -1,4 +1,4 @@
-"""When a consumer group counts as keeping up."""
+"""The lag of a consumer group: when it counts as keeping up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order's state machine: no way leaves the graph, and an illegal step names the legal ones."""
+"""The order's state machine: no step leaves the graph, and an illegal step names the legal ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ S = OrderStatus
 
 
 class Walk(RuleBasedStateMachine):
-    """Any steps in any order: legal ones lead along an edge, others change nothing."""
+    """Any steps in any order: legal ones follow an edge, others change nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,11 +56,11 @@ TestWalk = Walk.TestCase
 
 def test_an_order_passes_from_upload_to_closed() -> None:
     status = S.INITIATED
-    seen = [status]
+    statuses = [status]
     for step in ("upload", "submit", "price", "approve", "claim", "complete", "package", "ship", "close"):
         status = advance(status, Step(step))
-        seen.append(status)
-    assert seen == [
+        statuses.append(status)
+    assert statuses == [
         "INITIATED", "FILE_UPLOADED", "SUBMITTED", "PRICE_CALCULATED", "MANUFACTURING_APPROVED",
         "MANUFACTURING_STARTED", "MANUFACTURING_COMPLETED", "PACKAGING", "SHIPPED", "CLOSED",
     ]  # fmt: skip

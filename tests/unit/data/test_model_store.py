@@ -1,4 +1,4 @@
-"""The model store: equal bytes are one object, none is larger than it may be, and what was not kept is gone."""
+"""The model store: equal bytes are one object, the size is limited, and unsaved uploads are deleted."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def store(folder: Path) -> ModelStore:
     return ModelStore(folder.as_uri(), MAX_BYTES)
 
 
-def keep(store: ModelStore, *blocks: bytes) -> StoredModel:
-    async def kept() -> StoredModel:
+def save(store: ModelStore, *blocks: bytes) -> StoredModel:
+    async def save_model() -> StoredModel:
         async with store.receive() as incoming:
             for block in blocks:
                 await incoming.write(block)
             return await store.save(incoming)
 
-    return asyncio.run(kept())
+    return asyncio.run(save_model())
 
 
 def files(folder: Path) -> list[str]:
@@ -51,15 +51,15 @@ def files(folder: Path) -> list[str]:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
 @given(model=st.binary(min_size=1, max_size=MAX_BYTES) | st.integers(0, 18).map(stl), cut=st.integers(1, 100))
 def test_a_stored_model_is_found_by_its_hash(store: ModelStore, folder: Path, model: bytes, cut: int) -> None:
-    kept = keep(store, *(model[at : at + cut] for at in range(0, len(model), cut)))
-    assert (kept.sha256, kept.bytes) == (hashlib.sha256(model).hexdigest(), len(model))
-    assert asyncio.run(store.find(kept.sha256)) == kept
-    assert (folder / kept.url.rpartition("/")[2]).read_bytes() == model
-    assert kept.url.startswith(folder.as_uri())
+    stored = save(store, *(model[at : at + cut] for at in range(0, len(model), cut)))
+    assert (stored.sha256, stored.bytes) == (hashlib.sha256(model).hexdigest(), len(model))
+    assert asyncio.run(store.find(stored.sha256)) == stored
+    assert (folder / stored.url.rpartition("/")[2]).read_bytes() == model
+    assert stored.url.startswith(folder.as_uri())
 
 
 def test_equal_bytes_are_one_object(store: ModelStore, folder: Path) -> None:
-    assert keep(store, b"solid ", b"ring") == keep(store, b"solid ring")
+    assert save(store, b"solid ", b"ring") == save(store, b"solid ring")
     assert files(folder) == [hashlib.sha256(b"solid ring").hexdigest()]
 
 
@@ -86,28 +86,28 @@ def test_concurrent_uploads_of_equal_bytes_are_one_object(store: ModelStore, fol
 )  # fmt: skip
 @pytest.mark.parametrize("cut", [1, 50, 1000])
 def test_a_binary_stl_has_its_suffix(store: ModelStore, model: bytes, is_stl: bool, cut: int) -> None:
-    kept = keep(store, *(model[at : at + cut] for at in range(0, len(model), cut)))
-    assert kept.url.endswith(kept.sha256 + (".stl" if is_stl else ""))
+    stored = save(store, *(model[at : at + cut] for at in range(0, len(model), cut)))
+    assert stored.url.endswith(stored.sha256 + (".stl" if is_stl else ""))
 
 
 def test_a_model_over_the_limit_is_refused(store: ModelStore, folder: Path) -> None:
-    assert keep(store, bytes(MAX_BYTES)).bytes == MAX_BYTES
+    assert save(store, bytes(MAX_BYTES)).bytes == MAX_BYTES
     before = files(folder)
     for blocks in ([bytes(MAX_BYTES + 1)], [bytes(MAX_BYTES), b"x"]):
         with pytest.raises(ModelTooLarge) as caught:
-            keep(store, *blocks)
+            save(store, *blocks)
         assert caught.value.max_bytes == MAX_BYTES
     assert files(folder) == before
 
 
 def test_an_unsaved_upload_is_deleted(store: ModelStore, folder: Path) -> None:
-    async def begun() -> None:
+    async def start_upload() -> None:
         async with store.receive() as incoming:
             await incoming.write(b"solid ring")
             raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        asyncio.run(begun())
+        asyncio.run(start_upload())
     assert files(folder) == []
 
 
@@ -118,10 +118,10 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, fails_at: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/secret/path")
 
     if fails_at == "write":
-        made = tempfile.mkstemp
+        make_file = tempfile.mkstemp
 
         def onto_full_device(*arguments: object) -> tuple[int, str]:
-            descriptor, name = made(*arguments)  # type: ignore[call-overload]
+            descriptor, name = make_file(*arguments)  # type: ignore[call-overload]
             os.dup2(os.open("/dev/full", os.O_WRONLY), descriptor)  # the kernel's own ENOSPC
             return descriptor, name
 
@@ -140,15 +140,15 @@ def test_a_full_disk_stores_nothing_and_raises(
     with monkeypatch.context() as disk:
         full_disk(disk, fails_at)
         with pytest.raises(StoreUnavailable, match="No space left on device") as caught:
-            keep(store, model)
+            save(store, model)
         assert "secret" not in str(caught.value)
         assert files(folder) == before
         assert asyncio.run(store.find(hashlib.sha256(model).hexdigest())) is None
-    assert asyncio.run(store.find(keep(store, model).sha256)) is not None
+    assert asyncio.run(store.find(save(store, model).sha256)) is not None
 
 
 def store_with(folder: Path, model: bytes) -> list[str]:
-    keep(ModelStore(folder.as_uri(), MAX_BYTES), model)
+    save(ModelStore(folder.as_uri(), MAX_BYTES), model)
     return files(folder)
 
 
@@ -158,9 +158,9 @@ def test_an_unknown_hash_is_not_found(store: ModelStore) -> None:
 
 def test_a_store_without_a_folder_saves_and_finds() -> None:
     store = ModelStore("memory:///models", MAX_BYTES)
-    kept = keep(store, b"solid ring")
-    assert keep(store, b"solid ", b"ring") == kept
-    assert asyncio.run(store.find(kept.sha256)) == kept
+    stored = save(store, b"solid ring")
+    assert save(store, b"solid ", b"ring") == stored
+    assert asyncio.run(store.find(stored.sha256)) == stored
     assert asyncio.run(store.find(hashlib.sha256(b"another").hexdigest())) is None
 
 

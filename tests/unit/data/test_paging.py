@@ -1,4 +1,4 @@
-"""Page tokens: they lead back to their place, and nobody else can make one."""
+"""Page tokens: they decode to their position, and cannot be forged."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from data.kit.errors import BadCursor
 from data.kit.paging import START, Cursors, Position
 
 CURSORS = Cursors(b"secret")
-PLACES = st.builds(
+POSITIONS = st.builds(
     Position, st.datetimes(datetime(1900, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC)), st.uuids()
 )
 
 
-@given(PLACES, st.text(max_size=20))
-def test_a_token_decodes_to_its_position(place: Position, scope: str) -> None:
-    assert CURSORS.position(CURSORS.token(place, scope), scope) == place
+@given(POSITIONS, st.text(max_size=20))
+def test_a_token_decodes_to_its_position(position: Position, scope: str) -> None:
+    assert CURSORS.position(CURSORS.token(position, scope), scope) == position
 
 
-@given(PLACES, st.integers(min_value=0), st.integers(1, 255))
-def test_a_changed_token_is_refused(place: Position, at: int, by: int) -> None:
-    raw = bytearray(base64.urlsafe_b64decode(CURSORS.token(place, "orders")))
+@given(POSITIONS, st.integers(min_value=0), st.integers(1, 255))
+def test_a_changed_token_is_refused(position: Position, at: int, by: int) -> None:
+    raw = bytearray(base64.urlsafe_b64decode(CURSORS.token(position, "orders")))
     raw[at % len(raw)] ^= by
     with pytest.raises(BadCursor):
         CURSORS.position(base64.urlsafe_b64encode(raw).decode(), "orders")
@@ -38,9 +38,9 @@ def test_any_other_text_is_refused(text: str) -> None:
         CURSORS.position(text, "orders")
 
 
-@given(PLACES)
-def test_a_token_is_for_one_list_and_one_secret(place: Position) -> None:
-    token = CURSORS.token(place, "orders?status=SHIPPED")
+@given(POSITIONS)
+def test_a_token_is_for_one_list_and_one_secret(position: Position) -> None:
+    token = CURSORS.token(position, "orders?status=SHIPPED")
     with pytest.raises(BadCursor):
         CURSORS.position(token, "orders?status=CLOSED")
     with pytest.raises(BadCursor):

@@ -1,4 +1,4 @@
-"""Settings: from FACET_* alone, named when missing, and never shown."""
+"""Settings: read from FACET_* only, named if missing, and never printed."""
 
 from __future__ import annotations
 
