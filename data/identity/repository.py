@@ -111,4 +111,4 @@ def _hasher() -> PasswordHash:
 
 @cache
 def _dummy_hash() -> str:
-    return _hasher().hash("nobody's password")
+    return _hasher().hash("a dummy password")

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-# Unlike the plain monotonic clock this one goes on while the machine sleeps (Linux).
+# Unlike the plain monotonic clock this one continues while the machine sleeps (Linux).
 _MONOTONIC_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 

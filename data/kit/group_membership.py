@@ -93,7 +93,7 @@ class GroupMembership:
                             held.set_result(None)
                         await self._remove_dead(connection)
             except UNAVAILABLE_ERRORS as error:
-                _log.warning("group membership waits for the database", consumer=self._group, error=str(error))
+                _log.warning("group membership retries the database", consumer=self._group, error=str(error))
             await asyncio.sleep(RETRY_DELAY_S)
 
     async def _remove_dead(self, connection: Connection) -> None:
@@ -112,7 +112,7 @@ class GroupMembership:
             except (KafkaError, OSError) as error:  # a time-out is an OSError
                 backoff_s = min(MAX_BACKOFF_S, 2 * backoff_s + CONFIRM_DELAY_S)
                 _log.warning(
-                    "group membership waits for kafka", consumer=self._group, error=str(error), seconds=backoff_s
+                    "group membership retries kafka", consumer=self._group, error=str(error), seconds=backoff_s
                 )
             await asyncio.sleep(backoff_s)
 

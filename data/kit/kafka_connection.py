@@ -2,7 +2,7 @@
 
 uvloop raises RuntimeError on a write to a closed transport; asyncio does not, and aiokafka handles OSError alone
 (aio-libs/aiokafka#1038). The error ended the task that refreshes the metadata, and from then on every call that
-waits for new metadata waited for ever: the consumer received no message until its process was restarted.
+waits for new metadata blocked for ever: the consumer received no message until its process was restarted.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def _flush(file: IO[bytes]) -> None:
 
 def _give_final_name(path: Path, final: Path) -> None:
     """Give the file its final name, durably; its first name is removed at the end of the block in any case."""
-    second = path.with_suffix(".kept")
+    second = path.with_suffix(".link")
     try:
         os.link(path, second)
         os.replace(second, final)

@@ -175,7 +175,7 @@ def test_nothing_of_what_was_refused_stays(send: Callable[..., httpx.Response], 
     refused(send(multipart((MODEL, b"never kept"), (MODEL, b"nor this"))), 400, "malformed-upload")
     refused(send(part(MODEL, b"cut off")), 400, "malformed-upload")
     assert {path.name for path in folder.iterdir()} == before
-    assert not [name for name in before if name.endswith((".part", ".kept"))]
+    assert not [name for name in before if name.endswith((".part", ".link"))]
 
 
 def test_a_full_disk_is_a_503_that_says_when_to_try_again(
