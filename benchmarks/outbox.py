@@ -138,7 +138,7 @@ def pgbench_rate(bench: Bench, at_once: bool) -> float:
     """Transactions a second of the statements of a new order; ``at_once``: in pipeline mode, for one round trip."""
     empty(bench)
     bench.tell("pgbench" + ", pipelining" * at_once)
-    given = {**shop.CREATE.given, **shop.creation(order_event(new_id()))}
+    given = {**shop.CREATE.constants, **shop.creation_parameters(order_event(new_id()))}
     ident = "lpad(to_hex(:n::bigint * 1000 + :client_id::int), 32, '0')"  # ascending, as ours are
     varying = {"id": ident, "order_id": ident, "subject": ident}
     fixed = {name: value for name, value in given.items() if name not in varying and value is not None}
@@ -218,12 +218,12 @@ def fill(bench: Bench, count: int) -> None:
     bench.tell(f"{count:,} events into the outbox")
     order = new_id()
     given = outbox.parameters(order_event(order))
-    ident = given["rest"].partition('"id":"')[2][:36]
+    ident = given["members"].partition('"id":"')[2][:36]
     with psycopg.connect(bench.urls["shop"], autocommit=True) as connection:
         connection.execute(
             """INSERT INTO outbox (topic, subject, value)
             SELECT %(topic)s, made,
-                '{"sequence":1' || replace(replace(%(rest)s, %(order)s, made), %(id)s, gen_random_uuid()::text)
+                '{"sequence":1' || replace(replace(%(members)s, %(order)s, made), %(id)s, gen_random_uuid()::text)
             FROM (SELECT gen_random_uuid()::text AS made FROM generate_series(1, %(count)s)) AS orders""",
             {**given, "order": str(order), "id": ident, "count": count},
         )

@@ -15,10 +15,9 @@ from data.crm.repository import CrmOrderRow
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.timers import Timer
-from data.orders.sequencing import PredecessorMissing
+from data.orders.sequencing import PredecessorMissing, actor_and_revision, next_step, order_id_of
 from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
-from serve_app.kit.told import actor_and_revision, next_step, order_id_of
 
 _TIMER_INTERVAL_S = 5.0
 

@@ -11,7 +11,7 @@ import structlog
 
 from data.kit import idempotency, inbox
 from data.kit.consumer import Consumer
-from data.kit.database import AWAY, Connection, Database
+from data.kit.database import UNAVAILABLE_ERRORS, Connection, Database
 from data.kit.relay import Relay
 from serve_app.kit import metrics
 from serve_app.kit.settings import settings
@@ -65,7 +65,9 @@ def add_messaging(tasks: BackgroundTasks, name: str, database: Database, *consum
     for count in ("applied", "parked", "buried"):
         totals[count] = partial(_sum, consumers, count)
     tasks.add(f"{name} metrics", metrics.export(name, database, totals, [consumer.name for consumer in consumers]))
-    tasks.add(f"{name} sweep", run_periodically(_SWEEP_INTERVAL_S, database, inbox.sweep, idempotency.sweep))
+    tasks.add(
+        f"{name} sweep", run_periodically(_SWEEP_INTERVAL_S, database, inbox.delete_expired, idempotency.delete_expired)
+    )
 
 
 def _sum(consumers: Sequence[Consumer], count: str) -> int:
@@ -79,6 +81,6 @@ async def run_periodically(seconds: float, database: Database, *steps: Callable[
             try:
                 async with database.transaction() as connection:
                     await step(connection)
-            except AWAY as error:
+            except UNAVAILABLE_ERRORS as error:
                 _LOG.warning("timer waits for the database", step=step.__name__, error=str(error))
         await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""``kill -9`` at random over workers, dispatcher and a node while jobs run: each job ends once, with the same bytes.
+"""Random ``kill -9`` of workers, dispatcher and a node while jobs run: each job finishes once, with the same bytes.
 
 The short form runs with all tests; ``make chaos`` sets FACET_CHAOS=long for 500 jobs under 100 kills. FACET_CHAOS_SEED
 repeats a run.
@@ -32,19 +32,19 @@ from tests.services.seed import chaos_seed, stream
 
 LONG = os.environ.get("FACET_CHAOS") == "long"
 JOBS, KILLS, EVERY_S = (500, 100, 1.0) if LONG else (48, 10, 0.7)
-# A job may begin anew with each kill, and a killed worker costs its CPU two seconds: slow is not what is looked for.
-HANGS_AFTER_S = 1000 if LONG else 120
+# A job may restart with each kill, and a killed worker costs its CPU two seconds: speed is not tested.
+JOB_TIMEOUT_S = 1000 if LONG else 120
 AHEAD = 12
-"""Jobs under way beyond those that the kills so far have let in."""
+"""Jobs submitted in addition to the share that corresponds to the kills so far."""
 KINDS = ["worker", "dispatcher", "node"]
 STATED = {"worker_lost", "node_lost", "out_of_memory"}
 
 
 @pytest.mark.timeout(1500 if LONG else 280)
-def test_every_job_ends_once_with_the_same_bytes(tmp_path: Path) -> None:
+def test_every_job_finishes_once_with_the_same_bytes(tmp_path: Path) -> None:
     models = [write_ring(tmp_path / f"ring-{n}.stl", n, 64) for n in range(JOBS)]
     shared = shared_memory()
-    expected = [essence(measure(model, None, Settings(), 2).analysis) for model in models]
+    expected = [without_elapsed_time(measure(model, None, Settings(), 2).analysis) for model in models]
     with local_cluster(tmp_path / "ray", cpus=1) as cluster:
         speak_to(cluster)
         cluster.add_node(1)
@@ -61,9 +61,9 @@ def test_every_job_ends_once_with_the_same_bytes(tmp_path: Path) -> None:
     assert sum(kills.values()) == KILLS
     assert set(kills) == set(KINDS)
     assert len({outcome.job_id for outcome in outcomes}) == JOBS
-    for outcome, bytes_here in zip(outcomes, expected, strict=True):
+    for outcome, local in zip(outcomes, expected, strict=True):
         if outcome.status is JobStatus.DONE:
-            assert essence(Analysis.from_dict(json.loads(outcome.analysis))) == bytes_here
+            assert without_elapsed_time(Analysis.from_dict(json.loads(outcome.analysis))) == local
         else:
             assert outcome.code in STATED, outcome
     assert counts[JobStatus.DONE] >= 0.95 * JOBS
@@ -73,7 +73,7 @@ def test_every_job_ends_once_with_the_same_bytes(tmp_path: Path) -> None:
 
 
 def disturbed(cluster: Cluster, client: Client, models: list[Path]) -> tuple[list[JobOutcome], Counter[str]]:
-    """Outcomes of a job for each model while processes are killed, and how many of each kind were."""
+    """Return the outcomes of a job for each model while processes are killed, and the kills by kind."""
     chance, kills = stream(chaos_seed(), "cluster"), Counter()
     failures: list[BaseException] = []
 
@@ -90,18 +90,18 @@ def disturbed(cluster: Cluster, client: Client, models: list[Path]) -> tuple[lis
     striker.start()
     submitted = []
     for number, model in enumerate(models):
-        # Jobs come until the last kill, and some are always there to be hit.
+        # Jobs are submitted until the last kill, so that some are always running.
         while sum(kills.values()) < KILLS * (number - AHEAD) / (JOBS - AHEAD) and striker.is_alive():
             time.sleep(0.02)
         submitted.append(client.submit(job_for(model, uuid.uuid4().hex, f"customer-{number % 5}")))
-    outcomes = [each.outcome(HANGS_AFTER_S) for each in submitted]
+    outcomes = [each.outcome(JOB_TIMEOUT_S) for each in submitted]
     striker.join()
     assert not failures, failures
     return outcomes, kills
 
 
 def hit(kind: str, cluster: Cluster, client: Client, chance: random.Random) -> int:
-    """Kill one process, or one node, which comes back; 1 if there was one to kill."""
+    """Kill one process, or one node, which is replaced; return 1 if there was one to kill."""
     if kind == "node":
         cluster.remove_node(cluster.nodes.pop())
         cluster.add_node(1)
@@ -119,12 +119,12 @@ def hit(kind: str, cluster: Cluster, client: Client, chance: random.Random) -> i
 
 
 def started_by(cluster: Cluster) -> list[int]:
-    """Pids of the cluster's processes."""
+    """Return the pids of the cluster's processes."""
     return [process.pid for node in cluster.nodes for process in sessions.members(node.session)]
 
 
 def shared_memory() -> set[str]:
-    """Names of the machine's shared-memory objects."""
+    """Return the names of the machine's shared-memory objects."""
     return set(os.listdir("/dev/shm"))
 
 
@@ -135,8 +135,8 @@ def title(pid: int) -> str:
         return ""
 
 
-def essence(analysis: Analysis) -> str:
-    """All but the time it took."""
-    tree = analysis.to_dict()
-    del tree["elapsed_s"]
-    return json.dumps(tree)
+def without_elapsed_time(analysis: Analysis) -> str:
+    """Return the analysis as JSON without its elapsed time."""
+    values = analysis.to_dict()
+    del values["elapsed_s"]
+    return json.dumps(values)

@@ -1,4 +1,4 @@
-"""What must be true once a disturbed stack has come to rest, read from its databases and its topics."""
+"""Audit of a disturbed stack once it is idle: compare its databases and topics with what was acknowledged."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from tests.services.stack import Stack
 from tests.services.traffic import Ledger, Order, reached
 
 MESSAGING = tuple(service for service in SERVICES if service != "identity")
-LEAST_PRICED = 0.95
-"""Of the submitted orders: a run in which fewer could be priced says nothing about the others."""
-_QUIET_LOOKS = 3
+MIN_PRICED_SHARE = 0.95
+"""Of the submitted orders: a run in which fewer were priced proves nothing about the others."""
+_IDLE_POLLS = 3
 
 
 @dataclass
 class Audit:
-    """``findings``: what is wrong, a line each; none is well. ``counted``: figures for the report.
+    """``findings``: the faults, a line each. ``counted``: figures for the report.
 
-    ``waits``: from submission to price of each order, and how many seconds of it were no outage.
+    ``waits``: from submission to price of each order, and how many seconds of it were outside outages.
     """
 
     findings: list[str] = field(default_factory=list)
@@ -46,24 +46,24 @@ class Audit:
     waits: list[tuple[Interval, float]] = field(default_factory=list)
 
     def expect(self, holds: bool, finding: str) -> None:
-        """Note ``finding`` unless ``holds``."""
+        """Add ``finding`` unless ``holds``."""
         if not holds:
             self.findings.append(finding)
 
 
 class Databases:
-    """The services' databases, read as their owners."""
+    """The services' databases, read with the roles of their owners."""
 
     def __init__(self, stack: Stack) -> None:
         self._urls = stack.database_urls()
 
     def rows(self, service: str, query: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
-        """What a query gives."""
+        """Return the rows of a query."""
         with self._open(service) as connection:
             return connection.execute(query, parameters or None).fetchall()
 
     def count(self, service: str, query: LiteralString) -> int:
-        """A query's one number."""
+        """Return the single number of a query."""
         return int(self.rows(service, query)[0][0])
 
     @contextmanager
@@ -72,14 +72,14 @@ class Databases:
             yield connection
 
 
-def come_to_rest(stack: Stack, within_s: float) -> list[str]:
-    """Wait until nothing is under way and all parts are well; gives what still is when the time is over."""
+def wait_until_idle(stack: Stack, within_s: float) -> list[str]:
+    """Wait until no work is pending and all parts are healthy; return what is not at the deadline."""
     deadline, quiet = time.monotonic() + within_s, 0
-    while quiet < _QUIET_LOOKS:
+    while quiet < _IDLE_POLLS:
         try:
-            busy = _under_way(stack)
+            busy = _pending_work(stack)
         except (psycopg.OperationalError, KafkaError, OSError) as error:
-            busy = [f"not back yet: {type(error).__name__} {error}"]
+            busy = [f"not reachable yet: {type(error).__name__} {error}"]
         quiet = 0 if busy else quiet + 1
         if busy and time.monotonic() > deadline:
             return busy
@@ -87,13 +87,13 @@ def come_to_rest(stack: Stack, within_s: float) -> list[str]:
     status = stack.status()
     while not status["healthy"]:
         if time.monotonic() > deadline:
-            return [f"{part['name']} is not well" for part in status["parts"] if not part["healthy"]]
+            return [f"{part['name']} is not healthy" for part in status["parts"] if not part["healthy"]]
         time.sleep(0.5)
         status = stack.status()
     return []
 
 
-def _under_way(stack: Stack) -> list[str]:
+def _pending_work(stack: Stack) -> list[str]:
     databases = Databases(stack)
     counts = {f"outbox of {service}": databases.count(service, "SELECT count(*) FROM outbox") for service in MESSAGING}
     counts["unfinished quotes"] = databases.count("pricing", "SELECT count(*) FROM quotes WHERE finished_at IS NULL")
@@ -103,16 +103,16 @@ def _under_way(stack: Stack) -> list[str]:
 
 
 def audit(stack: Stack, ledger: Ledger, orders_before: int, outages: Sequence[Interval] = ()) -> Audit:
-    """Compare what was acknowledged with what is there.
+    """Compare what was acknowledged with what is stored.
 
-    ``orders_before``: how many the shop had when all began. ``outages``: disjoint times at which something that a
-    price needs was away; they are taken out of the waits for it.
+    ``orders_before``: how many orders the shop had at the start. ``outages``: disjoint times at which a part that a
+    price needs was unavailable; they are subtracted from the waits.
     """
     found, databases = Audit(), Databases(stack)
     _orders(found, databases, ledger, orders_before, outages)
     models(found, databases, ledger, Folder(stack.folder / ".facet" / "stack").data / "models")
     _topics(found, databases, asyncio.run(_messages(stack.kafka)))
-    letters = asyncio.run(dead_letters.waiting(stack.kafka, CONSUMERS))
+    letters = asyncio.run(dead_letters.count_pending(stack.kafka, CONSUMERS))
     found.counted["dead_letters"] = sum(letters.values())
     found.expect(not any(letters.values()), f"dead letters: {letters}")
     parked = parked_events(databases)
@@ -122,24 +122,26 @@ def audit(stack: Stack, ledger: Ledger, orders_before: int, outages: Sequence[In
 
 
 def parked_events(databases: Databases) -> dict[str, int]:
-    """Events that wait for another event, of each service."""
+    """Return the number of parked events of each service."""
     return {service: databases.count(service, "SELECT count(*) FROM parked") for service in MESSAGING}
 
 
 def models(found: Audit, databases: Databases, ledger: Ledger, store: Path) -> None:
-    """Every object is what its name says, and every model that an order was acknowledged to have is there."""
+    """Check that every object has the hash in its name, and that every model of an acknowledged order exists."""
     objects: dict[str, int] = {}
     for path in store.iterdir():
         if not path.name.startswith(("incoming-", BALLAST)):
             content = path.read_bytes()
             objects[path.stem] = len(content)
-            whole = hashlib.sha256(content).hexdigest() == path.stem
-            found.expect(whole, f"the object {path.name} of {len(content)} bytes is not what its name says")
+            complete = hashlib.sha256(content).hexdigest() == path.stem
+            found.expect(complete, f"the object {path.name} of {len(content)} bytes does not have the hash in its name")
     rows = databases.rows("shop", "SELECT id, model_sha256 FROM orders WHERE id = ANY(%s)", list(ledger.orders))
-    models = {str(ident): sha256 for ident, sha256 in rows}
-    for ident, order in ledger.orders.items():
+    models = {str(order_id): sha256 for order_id, sha256 in rows}
+    for order_id, order in ledger.orders.items():
         if reached(order.acknowledged, "FILE_UPLOADED"):
-            found.expect(models.get(ident) in objects, f"{ident}: its model {models.get(ident)} is not in the store")
+            found.expect(
+                models.get(order_id) in objects, f"{order_id}: its model {models.get(order_id)} is not in the store"
+            )
     used = Counter(sha256 for sha256 in models.values() if sha256)
     again = {sha256: count for sha256, count in used.items() if count > 1}
     found.expect(not again, f"orders share a model, so a cache may have priced them: {again}")
@@ -171,48 +173,48 @@ def _orders(
             "shop", "SELECT order_id, status, at, n FROM order_history WHERE order_id = ANY(%s) ORDER BY n", ours
         )
     )
-    made = databases.count("shop", "SELECT count(*) FROM orders") - orders_before
-    lost = [ident for ident in ours if ident not in in_shop]
-    found.counted |= {"orders_acknowledged": len(ours), "orders_lost": len(lost), "orders_in_shop": made}
-    found.expect(not lost, f"orders were acknowledged and are not there: {lost}")
-    # What was given up may have been made without its maker having heard of it.
+    created = databases.count("shop", "SELECT count(*) FROM orders") - orders_before
+    lost = [order_id for order_id in ours if order_id not in in_shop]
+    found.counted |= {"orders_acknowledged": len(ours), "orders_lost": len(lost), "orders_in_shop": created}
+    found.expect(not lost, f"acknowledged orders do not exist: {lost}")
+    # A request that was given up may have created its order without a response.
     spare = len(ledger.given_up)
     split: list[str] = []
     twice: list[str] = []
     given_up = " ".join(ledger.given_up)
-    found.expect(made <= len(ours) + spare, f"{made} orders were made, and {len(ours)} were asked for")
-    for ident, order in ledger.orders.items():
-        status = in_status.get(ident)
-        statuses = [status for status, *_ in lines[ident]]
-        told = {
-            name: where.get(ident)
+    found.expect(created <= len(ours) + spare, f"{created} orders were created, and {len(ours)} were requested")
+    for order_id, order in ledger.orders.items():
+        status = in_status.get(order_id)
+        statuses = [status for status, *_ in lines[order_id]]
+        by_service = {
+            name: where.get(order_id)
             for name, where in (
                 ("shop", in_shop),
                 ("crm", in_crm),
                 ("status", in_status),
-                # Of other people's orders the partners' service keeps no more than that they are not theirs.
+                # Of other customers' orders the partner service stores only that they have no partner.
                 *((("partners", in_partners),) if order.who == "partner" else ()),
                 *((("mes", in_mes),) if "MANUFACTURING_APPROVED" in statuses else ()),
             )
         }
-        complete = ident not in given_up
-        if len(set(told.values())) > 1 and "SUBMITTED" in statuses:
-            split.append(ident)
-            found.findings.append(f"{ident}: services disagree: {told}")
+        complete = order_id not in given_up
+        if len(set(by_service.values())) > 1 and "SUBMITTED" in statuses:
+            split.append(order_id)
+            found.findings.append(f"{order_id}: services disagree: {by_service}")
         found.expect(
             status is not None and reached(status, order.acknowledged),
-            f"{ident}: {order.acknowledged} was acknowledged, and it is {status}: {statuses}",
+            f"{order_id}: {order.acknowledged} was acknowledged, and it is {status}: {statuses}",
         )
-        found.expect(not complete or status == _goal(order), f"{ident}: should be {_goal(order)}, and is {status}")
+        found.expect(not complete or status == _goal(order), f"{order_id}: should be {_goal(order)}, and is {status}")
         found.expect(
-            quotes[ident] == statuses.count("SUBMITTED"),
-            f"{ident}: {statuses.count('SUBMITTED')} submissions, {quotes[ident]} quotes",
+            quotes[order_id] == statuses.count("SUBMITTED"),
+            f"{order_id}: {statuses.count('SUBMITTED')} submissions, {quotes[order_id]} quotes",
         )
-        if not _history(found, order, lines[ident]):
-            twice.append(ident)
+        if not _history(found, order, lines[order_id]):
+            twice.append(order_id)
         found.expect(
-            [status for status, *_ in shop_lines[ident]] == statuses,
-            f"{ident}: the shop's history differs: {[status for status, *_ in shop_lines[ident]]} and {statuses}",
+            [status for status, *_ in shop_lines[order_id]] == statuses,
+            f"{order_id}: the shop's history differs: {[status for status, *_ in shop_lines[order_id]]} and {statuses}",
         )
     found.counted |= {"orders_applied_twice": len(twice), "orders_split": len(split)}
     found.counted["status_of_orders"] = dict(Counter(str(status) for status in in_status.values()))
@@ -225,7 +227,7 @@ def _orders(
 
 
 def coverage(found: Audit, lines: Mapping[str, list[tuple[str, datetime, Any]]]) -> None:
-    """Count what the orders came through; a run that priced too few of them, or shipped none, is a finding.
+    """Count the statuses that the orders passed; a run that priced too few of them, or shipped none, is a finding.
 
     ``lines``: of each order its history.
     """
@@ -235,65 +237,68 @@ def coverage(found: Audit, lines: Mapping[str, list[tuple[str, datetime, Any]]])
     shipped = sum("SHIPPED" in each for each in histories)
     found.counted |= {"orders_submitted": submitted, "orders_priced": priced, "orders_shipped": shipped}
     found.expect(
-        submitted > 0 and priced >= LEAST_PRICED * submitted,
-        f"the run shows little: {priced} of {submitted} submitted orders were priced",
+        submitted > 0 and priced >= MIN_PRICED_SHARE * submitted,
+        f"low coverage: {priced} of {submitted} submitted orders were priced",
     )
-    found.expect(shipped > 0, "the run shows little: no order was carried on until it was shipped")
+    found.expect(shipped > 0, "low coverage: no order was shipped")
 
 
 def _history(found: Audit, order: Order, lines: list[tuple[str, datetime, Any]]) -> bool:
-    """Whether nothing of the order's history happened twice."""
+    """Return whether no entry of the order's history is repeated."""
     events = [event for *_, event in lines]
-    found.expect(len(set(events)) == len(events), f"{order.ident}: an event made two lines of the history: {lines}")
+    found.expect(len(set(events)) == len(events), f"{order.order_id}: an event has two entries in the history: {lines}")
     counts = Counter(status for status, *_ in lines)
-    most = {"SUBMITTED": 1 + counts["PRICE_FAILED"]}
-    again = {status: count for status, count in counts.items() if count > most.get(status, 1)}
-    found.expect(not again, f"{order.ident}: lines of the history came twice: {again}")
+    limits = {"SUBMITTED": 1 + counts["PRICE_FAILED"]}
+    again = {status: count for status, count in counts.items() if count > limits.get(status, 1)}
+    found.expect(not again, f"{order.order_id}: repeated entries in the history: {again}")
     return len(set(events)) == len(events) and not again
 
 
 def _topics(found: Audit, databases: Databases, messages: Mapping[str, list[tuple[CloudEvent, bytes]]]) -> None:
     contents: dict[str, bytes] = {}
-    numbers: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
+    sequences: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
     twice = 0
     for topic, events in messages.items():
         newest: dict[tuple[str, str], int] = {}
         for event, value in events:
-            ident, stream = str(event.id), (event.source, event.subject)
-            if ident in contents:
+            event_id, stream = str(event.id), (event.source, event.subject)
+            if event_id in contents:
                 twice += 1
-                found.expect(contents[ident] == value, f"event {ident} came twice with different content")
+                found.expect(
+                    contents[event_id] == value, f"event {event_id} was published twice with different content"
+                )
                 continue
-            contents[ident] = value
-            other = numbers[stream].setdefault(event.sequence, ident)
-            found.expect(other == ident, f"events {other} and {ident} of {stream} are both number {event.sequence}")
+            contents[event_id] = value
+            other = sequences[stream].setdefault(event.sequence, event_id)
+            found.expect(other == event_id, f"events {other} and {event_id} of {stream} both have {event.sequence}")
             found.expect(
                 event.sequence > newest.get(stream, 0),
-                f"{topic}: number {event.sequence} of {stream} came after number {newest.get(stream)}",
+                f"{topic}: sequence {event.sequence} of {stream} follows sequence {newest.get(stream)}",
             )
             newest[stream] = event.sequence
-    for stream, known in numbers.items():
-        missing = set(range(1, max(known) + 1)) - known.keys()
+    for stream, published in sequences.items():
+        missing = set(range(1, max(published) + 1)) - published.keys()
         found.expect(not missing, f"{stream} has gaps: {sorted(missing)}")
     for service in MESSAGING:
         for source, subject, last in databases.rows(service, "SELECT source, subject, last FROM outbox_sequences"):
-            published = max(numbers[source, subject], default=0)
-            found.expect(published == last, f"{(source, subject)}: {last} events were made and {published} published")
-    found.counted |= {"events": len(contents), "events_published_twice": twice, "event_streams": len(numbers)}
+            newest_sequence = max(sequences[source, subject], default=0)
+            finding = f"{(source, subject)}: {last} events were written and {newest_sequence} published"
+            found.expect(newest_sequence == last, finding)
+    found.counted |= {"events": len(contents), "events_published_twice": twice, "event_streams": len(sequences)}
 
 
 async def _messages(bootstrap: str) -> dict[str, list[tuple[CloudEvent, bytes]]]:
-    """All events by topic; each subject's in the order of the topic, for they share a partition."""
+    """Return all events by topic; those of a subject in the order of the topic, since they share a partition."""
     found: dict[str, list[tuple[CloudEvent, bytes]]] = {topic: [] for topic in TOPICS}
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     async with kafka.started(reader):
-        places = await kafka.partitions(bootstrap, TOPICS)
-        reader.assign(places)
-        await reader.seek_to_beginning(*places)
-        ends = await reader.end_offsets(places)
-        while any([await reader.position(place) < ends[place] for place in places]):
-            for place, messages in (await reader.getmany(timeout_ms=200)).items():
-                found[place.topic] += [
+        partitions = await kafka.partitions(bootstrap, TOPICS)
+        reader.assign(partitions)
+        await reader.seek_to_beginning(*partitions)
+        ends = await reader.end_offsets(partitions)
+        while any([await reader.position(partition) < ends[partition] for partition in partitions]):
+            for partition, messages in (await reader.getmany(timeout_ms=200)).items():
+                found[partition.topic] += [
                     (CloudEvent.model_validate_json(message.value), message.value) for message in messages
                 ]
     return found
@@ -304,18 +309,18 @@ def _goal(order: Order) -> str:
 
 
 def _statuses(rows: Iterable[tuple[Any, ...]]) -> dict[str, str]:
-    return {str(ident): status for ident, status in rows}
+    return {str(order_id): status for order_id, status in rows}
 
 
 def _lines(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[tuple[str, datetime, Any]]]:
     found: dict[str, list[tuple[str, datetime, Any]]] = defaultdict(list)
-    for ident, status, at, event in rows:
-        found[str(ident)].append((status, at, event))
+    for order_id, status, at, event in rows:
+        found[str(order_id)].append((status, at, event))
     return found
 
 
 def _waits(histories: Iterable[list[tuple[str, datetime, Any]]]) -> list[Interval]:
-    """From submission to price (seconds since the epoch), of all orders that have one."""
+    """Return the times from submission to price (seconds since the epoch) of all priced orders."""
     waits = []
     for lines in histories:
         at = {status: when for status, when, _ in lines}

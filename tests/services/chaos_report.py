@@ -1,4 +1,4 @@
-"""The report of a chaos run, as JSON and as a table, named by its seed so that runs keep theirs side by side."""
+"""The report of a chaos run, as JSON and as a table, named by its seed so that reports of several runs coexist."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 from cluster.local.state import Folder
 from tests.services.stack import Stack
 
-_SHOWN_FINDINGS = 30
+_MAX_FINDINGS = 30
 _NOT_IN_TABLE = frozenset({"findings", "course", "faults"})
 
 
 def write(report: Mapping[str, Any], stack: Stack, folder: Path) -> None:
-    """Write ``kills-<seed>.json`` and ``.md`` into ``folder``; with findings also the logs of replicas and parts."""
+    """Write ``kills-<seed>.json`` and ``.md`` into ``folder``; with findings, also the logs of replicas and parts."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"kills-{report['seed']}"
     if report["findings"]:
@@ -39,16 +39,16 @@ def keep_logs(stack: Stack, folder: Path) -> None:
 def markdown(report: Mapping[str, Any]) -> str:
     """Return the report as a table of its figures, a table of its long faults, and the first findings."""
     lines = ["| what | measured |", "|---|---|"]
-    lines += [f"| {name.replace('_', ' ')} | {_shown(value)} |" for name, value in report.items()
+    lines += [f"| {name.replace('_', ' ')} | {_cell(value)} |" for name, value in report.items()
               if name not in _NOT_IN_TABLE]  # fmt: skip
     lines += [f"| findings | {len(report['findings'])} |", ""]
     if report["faults"]:
         lines += ["| long fault | hit | s | outcome | parts ready after, s | partitions move after, s |",
                   "|---|---|---:|---|---:|---:|", *map(_row, report["faults"]), ""]  # fmt: skip
-    return "\n".join([*lines, *(f"- {each}" for each in report["findings"][:_SHOWN_FINDINGS])]) + "\n"
+    return "\n".join([*lines, *(f"- {each}" for each in report["findings"][:_MAX_FINDINGS])]) + "\n"
 
 
-def _shown(value: Any) -> Any:
+def _cell(value: Any) -> Any:
     if isinstance(value, dict):
         return ", ".join(f"{name} {each:g}" for name, each in value.items())
     return ", ".join(value) if isinstance(value, list) else value

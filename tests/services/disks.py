@@ -1,4 +1,4 @@
-"""Small disks that a test can fill: memory file systems mounted over folders of the stack before it comes up."""
+"""Small disks that a test can fill: memory file systems mounted over folders of the stack before it starts."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BALLAST = "ballast"
-"""Name of the file that fills a disk. Kafka's log folder and the model store pass over files of such a name."""
+"""Name of the file that fills a disk. Kafka's log folder and the model store ignore files of this name."""
 _BLOCK = 1 << 20
 
 
 class MountRefused(Exception):
-    """This process may not mount, or there is no command for it."""
+    """This process may not mount, or the command is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmallDisk:
-    """A file system of its own at ``folder``."""
+    """A separate file system at ``folder``."""
 
     folder: Path
 
     def fill(self) -> None:
-        """Write ballast until not a byte more fits; call it again to take what has become free since."""
+        """Write ballast until no byte fits; call it again to fill space freed since."""
         with (self.folder / BALLAST).open("ab", buffering=0) as file:
             size = _BLOCK
             while size:
@@ -37,15 +37,15 @@ class SmallDisk:
                     size //= 2
 
     def free(self) -> None:
-        """Take the ballast away."""
+        """Remove the ballast."""
         (self.folder / BALLAST).unlink(missing_ok=True)
 
 
 @contextmanager
 def mounted(folders: Mapping[str, tuple[Path, int]]) -> Iterator[dict[str, SmallDisk]]:
-    """Mount a file system over each of ``folders`` (name -> folder and its bytes), which is made, for the block.
+    """Mount a file system over each of ``folders`` (name -> folder and size in bytes; created) for the block.
 
-    Raises MountRefused where that is not permitted; nothing is mounted then.
+    Raises MountRefused if that is not permitted; nothing is mounted then.
     """
     with ExitStack() as unmounting:
         found = {}

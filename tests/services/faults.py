@@ -1,4 +1,4 @@
-"""Long faults in a running stack: outages, hangs and full disks, one after the other, each ended before the next."""
+"""Long faults in a running stack: outages, hangs and full disks, one after the other, without overlap."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ POLL_INTERVAL_S = 0.1
 READY_WITHIN_S = 180.0
 MOVED_WITHIN_S = 120.0
 KILL_FREE_S = 15.0
-"""No process is killed so long before the end of an outage, nor until every partition moves again after it: what is
-measured then is how the services come back from the outage, and not from a kill beside it."""
+"""No process is killed for this time before the end of an outage, nor until every partition moves again after it: so
+the recovery from the outage is measured, and not from a concurrent kill."""
 _VICTIM_WITHIN_S = 15.0
 _VICTIM_WITHIN_S = 60.0
 _GAP_S = (1.0, 4.0)
@@ -29,10 +29,10 @@ _GAP_S = (1.0, 4.0)
 
 @dataclass(slots=True)
 class Injected:
-    """A fault as it was: ``began`` and ``ended`` in seconds since the epoch, ``hit`` what was hit.
+    """An injected fault: ``began`` and ``ended`` in seconds since the epoch, ``hit`` what was hit.
 
-    ``ready_after_s``: from its end until the state file called every part of the stack ready. ``moved_after_s``: from
-    then until every partition had moved, ``moved_last`` at the end; None where that was not measured, or did not happen
+    ``ready_after_s``: from its end until the state file reported every part of the stack ready. ``moved_after_s``: from
+    then until every partition had moved, ``moved_last`` at the end; None if that was not measured, or did not happen
     in time (``stuck``).
     """
 
@@ -48,7 +48,7 @@ class Injected:
 
 
 class DownTimes:
-    """Watches the state file and keeps the times at which each server was not ready; a thread of its own."""
+    """Watch the state file in a thread and record the times at which each server was not ready."""
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
@@ -69,7 +69,7 @@ class DownTimes:
         self._pool.shutdown()
 
     def of(self, part: str) -> list[Interval]:
-        """Return the times at which ``part`` was not ready, the one that has not ended included."""
+        """Return the times at which ``part`` was not ready, the current one included."""
         since = self._since.get(part)
         return [*self._past[part], *([(since, time.time())] if since is not None else [])]
 
@@ -86,7 +86,7 @@ class DownTimes:
 
 @dataclass
 class Injector:
-    """Injects faults into the stack of ``folder``; ``disks``: those that can be filled."""
+    """Inject faults into the stack of ``folder``; ``disks``: those that can be filled."""
 
     folder: Folder
     bootstrap: str
@@ -96,10 +96,10 @@ class Injector:
     injected: list[Injected] = field(default_factory=list)
     not_hit: list[str] = field(default_factory=list)
     busy: frozenset[str] = frozenset()
-    """Servers that a fault holds now: kills choose other victims."""
+    """Servers that a fault affects now: kills choose other victims."""
     kills_allowed: threading.Event = field(default_factory=threading.Event)
     aborted: threading.Event = field(default_factory=threading.Event)
-    """Set by whoever will not wait: the fault of this moment ends at once, and no other begins."""
+    """Set to abort: the current fault ends at once, and no other starts."""
 
     def __post_init__(self) -> None:
         self.kills_allowed.set()
@@ -120,11 +120,11 @@ class Injector:
         try:
             inject = {OUTAGE: self._outage, HANG: self._hang, FULL_DISK: self._full_disk}[fault.kind]
             give_up = time.monotonic() + _VICTIM_WITHIN_S
-            # A kill may have ended the victim just now: it comes back.
+            # A kill may have ended the victim just now: it is restarted.
             while (found := inject(fault)) is None and time.monotonic() < give_up and not self.aborted.wait(0.5):
                 pass
             if found is None:
-                self.not_hit.append(f"{fault.name}: there was none to hit")
+                self.not_hit.append(f"{fault.name}: no victim was found")
                 return
             found.ended = found.ended or time.time()
             self.injected.append(found)
@@ -153,7 +153,7 @@ class Injector:
             self.kills_allowed.clear()
             self.aborted.wait(min(fault.seconds, KILL_FREE_S))
             back = [part for part in fault.parts if (state := strikes.part_state(self.folder, part)) and state.ready]
-            assert not back, f"{back} came back although they were held"
+            assert not back, f"{back} restarted although they were held"
         finally:
             for part in fault.parts:
                 self.folder.release(part)
@@ -196,10 +196,10 @@ class Injector:
         found.ended = time.time()
         if name == "kafka":
             ended = [end for _, end in self.down_times.of("kafka") if end >= found.began]
-            found.outcome = "the broker ended" if ended else "the broker went on"
+            found.outcome = "the broker ended" if ended else "the broker continued"
         else:
             unfinished = len(list(disk.folder.glob("incoming-*")))
-            found.outcome = f"{unfinished} uploads under way when it was freed"
+            found.outcome = f"{unfinished} unfinished uploads when it was freed"
         return found
 
     def _measure(self, found: Injected) -> None:
@@ -211,10 +211,10 @@ class Injector:
         found.ready_after_s = round(ready - began, 2)
         moved = progress.wait_until_moved(self.bootstrap, ready, MOVED_WITHIN_S)
         if moved.seconds is None:
-            found.stuck = _listed(moved.behind) or "the broker did not answer"
+            found.stuck = _describe(moved.behind) or "the broker did not answer"
         else:
             found.moved_after_s = round(moved.seconds, 2)
-            found.moved_last = _listed(moved.last)
+            found.moved_last = _describe(moved.last)
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + READY_WITHIN_S
@@ -227,11 +227,11 @@ class Injector:
         return ["the stack"] if state is None else [part.name for part in state.parts if not part.ready]
 
 
-def _listed(behind: progress.Behind) -> str:
+def _describe(behind: progress.Behind) -> str:
     return ", ".join(f"{group} at {topic}-{n}: {left}" for (group, (topic, n)), left in behind.items())
 
 
-def places(folder: Path, model_bytes: int) -> dict[str, tuple[Path, int]]:
+def disk_folders(folder: Path, model_bytes: int) -> dict[str, tuple[Path, int]]:
     """Return where the small disks of a stack in ``folder`` go, and how many bytes each has."""
     data = Folder(folder / ".facet" / "stack").data
     return {"kafka": (data / "kafka" / "data", 256 << 20), "models": (data / "models", model_bytes)}

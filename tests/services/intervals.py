@@ -1,4 +1,4 @@
-"""Arithmetic of time intervals: what is left of a wait once the time of outages is taken out."""
+"""Arithmetic of time intervals: a wait minus the time of outages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orders are placed while kills, outages, hangs and full disks hit the stack; then what was promised is looked for.
+"""Place orders while kills, outages, hangs and full disks hit the stack; then check every acknowledgement.
 
 The short form runs with the tests of the services, the long one with ``make chaos``.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from cluster.local.state import Folder
 from tests.services import schedule
-from tests.services.audit import Databases, audit, come_to_rest
+from tests.services.audit import Databases, audit, wait_until_idle
 from tests.services.faults import DownTimes, Injected, Injector
 from tests.services.intervals import Interval, percentiles, union
 from tests.services.schedule import FULL_DISK, HANG, OUTAGE
@@ -27,16 +27,16 @@ from tests.services.strikes import VICTIMS, WEIGHTS, kill
 from tests.services.traffic import Traffic
 
 SETTLE_WITHIN_S = 150.0
-LONG_SILENCE_S = 2.0
-OVERTIME_S = 60.0
-"""So much longer kills go on where a kind of victim has not been hit yet."""
+SILENCE_THRESHOLD_S = 2.0
+EXTRA_KILL_TIME_S = 60.0
+"""Extra time for kills if a kind of victim has not been hit yet."""
 NEEDED_FOR_A_PRICE = frozenset({"postgresql", "kafka", "dispatcher", "events of shop", "events of pricing"})
-"""What stands between a submission and its price, wherever there is one of it: the order waits while it is away."""
+"""The single parts between a submission and its price: the order waits while one of them is unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``seconds`` of faults, a kill every ``every_s`` on average; orders come at ``rate`` a second.
+    """``seconds`` of faults, a kill every ``every_s`` on average; ``rate`` orders are placed a second.
 
     ``long``: every kind of long fault, else one outage and one hang.
     """
@@ -50,7 +50,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """What was killed, and when (seconds since the epoch)."""
+    """A killed victim, and when (seconds since the epoch)."""
 
     kind: str
     victim: str
@@ -58,7 +58,7 @@ class Killed:
 
 
 def disturbed(stack: Stack, plan: Plan, folder: Path) -> dict[str, Any]:
-    """Do as ``plan`` says, let the stack become idle and audit it; gives the report, ``findings`` in it."""
+    """Run ``plan``, wait until the stack is idle and audit it; return the report with its ``findings``."""
     traffic = Traffic(stack, folder, plan.rate, plan.seed)
     orders_before = Databases(stack).count("shop", "SELECT count(*) FROM orders")
     place, began = Folder(stack.folder / ".facet" / "stack"), time.time()
@@ -70,7 +70,7 @@ def disturbed(stack: Stack, plan: Plan, folder: Path) -> dict[str, Any]:
             hit_s = time.time() - began
         finally:
             traffic.stop(SETTLE_WITHIN_S)
-        busy = come_to_rest(stack, SETTLE_WITHIN_S)
+        busy = wait_until_idle(stack, SETTLE_WITHIN_S)
         idle_s = time.time() - began - hit_s
         away = times_away({part: down_times.of(part) for part in schedule.SERVERS}, injector.injected)
     ledger = traffic.ledger
@@ -106,7 +106,7 @@ def disturbed(stack: Stack, plan: Plan, folder: Path) -> dict[str, Any]:
 
 
 def _faults(place: Folder, plan: Plan, injector: Injector) -> list[Killed]:
-    """Kill, and inject long faults beside, until the time is over and every kind of both was hit."""
+    """Kill processes and inject long faults concurrently, until the time has passed and every kind was hit."""
     until = time.monotonic() + plan.seconds
     chance = stream(plan.seed, "schedule")
     if plan.long:
@@ -130,10 +130,10 @@ def _kill(
     kills: list[Killed] = []
     missing = list(VICTIMS)
     chance.shuffle(missing)
-    time.sleep(plan.every_s / 2)  # so that there are orders under way
+    time.sleep(plan.every_s / 2)  # so that orders are in progress
     while True:
         now = time.monotonic()
-        if injecting.done() and (injecting.exception() or now > until + (OVERTIME_S if missing else 0)):
+        if injecting.done() and (injecting.exception() or now > until + (EXTRA_KILL_TIME_S if missing else 0)):
             return kills
         kind = missing[-1] if missing else chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         if kind in injector.busy or not injector.kills_allowed.wait(0.2):
@@ -152,7 +152,7 @@ def _kill(
 
 
 def times_away(down: Mapping[str, Sequence[Interval]], injected: Sequence[Injected]) -> list[Interval]:
-    """Return the disjoint times at which something that a price needs was away (docs/chaos.md has the definition).
+    """Return the disjoint times at which a part that a price needs was unavailable (defined in docs/chaos.md).
 
     ``down``: of each server, the times at which it was not ready.
     """
@@ -186,7 +186,7 @@ def _seconds(injected: Sequence[Injected]) -> dict[str, Any]:
 
 
 def recovery(injected: Sequence[Injected]) -> dict[str, Any]:
-    """How long every partition took to move again: after outages, and after the other faults of a server."""
+    """Return how long every partition took to move again: after outages, and after other faults of a server."""
     outages = [each for each in injected if each.fault.kind == OUTAGE]
     others = [each for each in injected if each.fault.kind != OUTAGE]
     return {
@@ -203,9 +203,9 @@ def _p50_and_max(values: Iterable[float | None]) -> dict[str, float]:
 
 
 def _silences(acknowledged: Sequence[float], began: float) -> dict[str, Any]:
-    """How often people heard nothing for long."""
+    """Return how often, and for how long, no request was acknowledged."""
     lengths = [after - before for before, after in pairwise([began, *sorted(acknowledged)])]
-    long = [length for length in lengths if length > LONG_SILENCE_S]
+    long = [length for length in lengths if length > SILENCE_THRESHOLD_S]
     return {
         "longest_time_without_acknowledgement_s": round(max(lengths, default=0.0), 2),
         "times_without_acknowledgement": len(long),
@@ -220,13 +220,13 @@ def timeline(
     began: float,
     waits: Sequence[tuple[Interval, float]] = (),
 ) -> list[tuple[float, str]]:
-    """Everything that happened, in order, in seconds since the beginning; of ``waits`` the longest fiftieth."""
+    """Return all events of the run in order, in seconds since its start; of ``waits`` the longest fiftieth."""
     course = [(each.at - began, f"kill {each.victim}") for each in kills]
     for each in injected:
         what = f"{each.fault.name}: {each.hit}, {each.ended - each.began:.1f} s, {each.outcome}"
         course.append((each.began - began, what))
     for before, after in pairwise([began, *sorted(acknowledged)]):
-        if after - before > LONG_SILENCE_S:
+        if after - before > SILENCE_THRESHOLD_S:
             course.append((before - began, f"no acknowledgement for {after - before:.1f} s"))
     for (begin, end), counted in sorted(waits, key=lambda wait: -wait[1])[: len(waits) // 50]:
         course.append((begin - began, f"order submitted, priced {end - begin:.1f} s later, {counted:.1f} s counted"))

@@ -1,4 +1,4 @@
-"""Whether consumers move: committed offsets of every group and partition against what the topics held at a moment."""
+"""Progress of consumers: committed offsets of every group and partition compared with the ends of the topics."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from data.kit import kafka
 
 POLL_INTERVAL_S = 0.2
 Behind = dict[tuple[str, TopicPartition], int]
-"""(group, partition) -> messages that the group has still to handle."""
+"""(group, partition) -> number of messages that the group has not handled yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """``seconds``: until every partition had moved; None where one had not in time, and ``behind`` says which.
+    """``seconds``: until every partition had moved; None if one had not in time: see ``behind``.
 
-    ``last``: those that moved last, as the poll before the end saw them.
+    ``last``: those that moved last, by the last poll before the end.
     """
 
     seconds: float | None
@@ -37,7 +37,7 @@ def wait_until_moved(
 ) -> Moved:
     """Wait until every group has committed all that its partitions hold now.
 
-    ``since``: the moment (monotonic seconds) from which ``seconds`` counts. What comes in later does not matter.
+    ``since``: the time (monotonic seconds) from which ``seconds`` counts. Later messages are ignored.
     ``consumers``: group -> its topics.
     """
     return asyncio.run(_wait_until_moved(bootstrap, since, within_s, consumers))
@@ -88,8 +88,10 @@ async def _ends(
     admin: AIOKafkaAdminClient, reader: AIOKafkaConsumer, consumers: Mapping[str, Iterable[str]]
 ) -> dict[TopicPartition, int]:
     described = await admin.describe_topics(sorted({topic for topics in consumers.values() for topic in topics}))
-    places = [TopicPartition(topic["topic"], each["partition"]) for topic in described for each in topic["partitions"]]
-    found: dict[TopicPartition, int] = await reader.end_offsets(places)
+    partitions = [
+        TopicPartition(topic["topic"], each["partition"]) for topic in described for each in topic["partitions"]
+    ]
+    found: dict[TopicPartition, int] = await reader.end_offsets(partitions)
     return found
 
 
@@ -99,8 +101,8 @@ async def _behind(
     behind: Behind = {}
     for group, topics in consumers.items():
         committed = await admin.list_consumer_group_offsets(group)
-        for place, end in ends.items():
-            done = committed[place].offset if place in committed else 0
-            if place.topic in topics and done < end:
-                behind[group, place] = end - max(done, 0)
+        for partition, end in ends.items():
+            done = committed[partition].offset if partition in committed else 0
+            if partition.topic in topics and done < end:
+                behind[group, partition] = end - max(done, 0)
     return behind

@@ -1,4 +1,4 @@
-"""Which long faults a chaos run has, in which order and how long each lasts: a pure function of its seed."""
+"""The long faults of a chaos run, their order and lengths: a pure function of its seed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ HANGING = ("replica", "worker", "dispatcher", "controller", *SERVERS)
 DISKS = ("kafka", "models")
 OUTAGE, HANG, FULL_DISK = "outage", "hang", "full disk"
 
-LONGEST_OUTAGE_S, SHORTEST_OUTAGE_S = 180.0, 5.0
-LONGEST_HANG_S, SHORTEST_HANG_S = 40.0, 2.0
-LONGEST_FULL_S, SHORTEST_FULL_S = 40.0, 10.0
+MAX_OUTAGE_S, MIN_OUTAGE_S = 180.0, 5.0
+MAX_HANG_S, MIN_HANG_S = 40.0, 2.0
+MAX_FULL_S, MIN_FULL_S = 40.0, 10.0
 OUTAGE_SHARE, HANG_SHARE = 1 / 3, 1 / 4
 """Bounds of the summed length of all outages, and of all required hangs, as shares of the run."""
 _HARMFUL = ("postgresql", "kafka")
@@ -31,7 +31,7 @@ class Fault:
 
     @property
     def name(self) -> str:
-        """What reports call it: "outage of one part", "outage of two parts", "hang of redis", "full disk of kafka"."""
+        """Return the name in reports: "outage of one part", "hang of redis", "full disk of kafka"."""
         if self.kind == OUTAGE:
             return f"{OUTAGE} of {'one part' if len(self.parts) == 1 else 'two parts'}"
         return f"{self.kind} of {self.parts[0]}"
@@ -48,33 +48,32 @@ def long_schedule(chance: random.Random, seconds: float, disks: Sequence[str]) -
     """Return the faults of a long run of ``seconds``: each of :func:`kinds` at least once, in random order.
 
     One outage of two parts lasts a tenth to three tenths of the run (60 to 180 s of ten minutes), and PostgreSQL and
-    Kafka are away together at least once. All outages together take a third of the run at most; a shorter run has
-    shorter faults, down to the shortest that are worth having.
+    Kafka are unavailable at the same time at least once. The outages take at most a third of the run; a shorter run has
+    shorter faults, down to the minimum of each kind.
     """
     budget = OUTAGE_SHARE * seconds
-    long_s = min(chance.uniform(0.1, 0.3) * seconds, LONGEST_OUTAGE_S)
+    long_s = min(chance.uniform(0.1, 0.3) * seconds, MAX_OUTAGE_S)
     pair = _HARMFUL if chance.random() < 2 / 3 else chance.choice(_PAIRS)
     others = [(chance.choice(SERVERS),), chance.choice(_PAIRS) if pair == _HARMFUL else _HARMFUL]
-    longest = min((budget - long_s) / len(others), LONGEST_OUTAGE_S)
-    faults = [Fault(OUTAGE, pair, max(long_s, SHORTEST_OUTAGE_S))]
-    faults += [Fault(OUTAGE, parts, _between(chance, SHORTEST_OUTAGE_S, longest)) for parts in others]
-    longest = min(seconds / 15, LONGEST_HANG_S)
-    lengths = [_between(chance, SHORTEST_HANG_S, longest) for _ in HANGING]
+    max_s = min((budget - long_s) / len(others), MAX_OUTAGE_S)
+    faults = [Fault(OUTAGE, pair, max(long_s, MIN_OUTAGE_S))]
+    faults += [Fault(OUTAGE, parts, _between(chance, MIN_OUTAGE_S, max_s)) for parts in others]
+    max_s = min(seconds / 15, MAX_HANG_S)
+    lengths = [_between(chance, MIN_HANG_S, max_s) for _ in HANGING]
     shrink = min(1.0, HANG_SHARE * seconds / sum(lengths))
     faults += [
-        Fault(HANG, (part,), max(length * shrink, SHORTEST_HANG_S))
-        for part, length in zip(HANGING, lengths, strict=True)
+        Fault(HANG, (part,), max(length * shrink, MIN_HANG_S)) for part, length in zip(HANGING, lengths, strict=True)
     ]
-    longest = min(seconds / 15, LONGEST_FULL_S)
-    faults += [Fault(FULL_DISK, (disk,), _between(chance, SHORTEST_FULL_S, longest)) for disk in disks]
+    max_s = min(seconds / 15, MAX_FULL_S)
+    faults += [Fault(FULL_DISK, (disk,), _between(chance, MIN_FULL_S, max_s)) for disk in disks]
     chance.shuffle(faults)
     return faults
 
 
 def more_hangs(chance: random.Random) -> Iterator[Fault]:
-    """Yield hangs without end, for the time that is left once the schedule is through."""
+    """Yield hangs without end, for the remaining time after the schedule."""
     while True:
-        yield Fault(HANG, (chance.choice(HANGING),), chance.uniform(SHORTEST_HANG_S, LONGEST_HANG_S / 2))
+        yield Fault(HANG, (chance.choice(HANGING),), chance.uniform(MIN_HANG_S, MAX_HANG_S / 2))
 
 
 def short_schedule(chance: random.Random) -> list[Fault]:
@@ -87,5 +86,5 @@ def short_schedule(chance: random.Random) -> list[Fault]:
     return faults
 
 
-def _between(chance: random.Random, shortest: float, longest: float) -> float:
-    return chance.uniform(shortest, max(shortest, longest))
+def _between(chance: random.Random, min_s: float, max_s: float) -> float:
+    return chance.uniform(min_s, max(min_s, max_s))

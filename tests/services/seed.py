@@ -12,7 +12,7 @@ VARIABLE = "FACET_CHAOS_SEED"
 
 @cache
 def chaos_seed() -> int:
-    """Return the seed of this process's runs, the same one at every call, and print how it is used again."""
+    """Return the seed of this process's runs, the same at every call, and print how to repeat it."""
     given = os.environ.get(VARIABLE)
     seed = int(given) if given else secrets.randbelow(1_000_000)
     print(f"chaos seed {seed}: set {VARIABLE}={seed} for the same faults", flush=True)
@@ -20,5 +20,5 @@ def chaos_seed() -> int:
 
 
 def stream(seed: int, name: str) -> random.Random:
-    """Return a random stream of its own for each ``name``: one that draws more does not shift the others."""
+    """Return a separate random stream for each ``name``: more draws from one do not shift the others."""
     return random.Random(f"{name} {seed}")

@@ -1,4 +1,4 @@
-"""The whole local stack for a test: brought up by `facet up`, spoken to over HTTP as users do, brought down after."""
+"""The complete local stack for a test: started by `facet up`, called over HTTP as users do, stopped afterwards."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.services.disks import MountRefused, SmallDisk, mounted
 UP_WITHIN_S = 400
 FACET = (sys.executable, "-m", "pricing_engine")
 OTHER_PARTNER = "another partner"
-"""Whom the tests add, since partners are strangers to each other."""
-Found = TypeVar("Found")
+"""A second partner, added by the tests to check isolation between partners."""
+ResultT = TypeVar("ResultT")
 
 
 @dataclass
 class Stack:
-    """A running stack; ``http`` reaches it, the rest is what `facet status --json` said when it was up."""
+    """A running stack; ``http`` is its client, other fields are from `facet status --json` after the start."""
 
     folder: Path
     url: str
@@ -42,17 +42,16 @@ class Stack:
     _keys: dict[str, str] = field(default_factory=dict)
 
     def status(self) -> dict[str, Any]:
-        """What `facet status --json` says now."""
-        said = _facet(self.folder, "status", "--json", check=False)
-        tree: dict[str, Any] = json.loads(said)
-        return tree
+        """Return the current output of `facet status --json`."""
+        status: dict[str, Any] = json.loads(_facet(self.folder, "status", "--json", check=False))
+        return status
 
     def part(self, name: str) -> dict[str, Any]:
-        """One part of :meth:`status`."""
+        """Return one part of :meth:`status`."""
         return next(part for part in self.status()["parts"] if part["name"] == name)
 
     def as_user(self, name: str) -> dict[str, str]:
-        """Headers of a demo account (customer, seller, operator, admin, mes, partner) or of an added partner."""
+        """Return headers of a demo account (customer, seller, operator, admin, mes, partner) or of an added partner."""
         if name == "partner":
             return {"X-API-Key": self.demo["partner_api_key"]}
         if name in self._keys:
@@ -62,13 +61,13 @@ class Stack:
         return {"Authorization": f"Bearer {self._tokens[name]}"}
 
     def database_urls(self) -> dict[str, str]:
-        """The URL of each service's database."""
+        """Return the URL of each service's database."""
         return postgres.urls(self.part("postgresql")["address"], passwords(self.folder / ".facet" / "stack" / "data"))
 
     def add_partner(self, name: str) -> None:
-        """One more partner, as operations add one."""
-        known = {"FACET_PARTNERS_DATABASE_URL": self.database_urls()["partners"]}
-        self._keys[name] = _facet(self.folder, "accounts", "partner", name, **known).strip()
+        """Add a partner by the command line."""
+        settings = {"FACET_PARTNERS_DATABASE_URL": self.database_urls()["partners"]}
+        self._keys[name] = _facet(self.folder, "accounts", "partner", name, **settings).strip()
 
     def _token(self, name: str) -> str:
         if name == "mes":
@@ -77,42 +76,42 @@ class Stack:
             grant = {"grant_type": "password", **self.demo[name]}
         return str(self.http.post("/auth/token", data=grant).raise_for_status().json()["access_token"])
 
-    def get(self, path: str, who: str, **rest: Any) -> httpx.Response:
-        """GET as somebody."""
-        return self.http.get(path, headers=self.as_user(who), **rest)
+    def get(self, path: str, who: str, **options: Any) -> httpx.Response:
+        """Send a GET request as ``who``."""
+        return self.http.get(path, headers=self.as_user(who), **options)
 
-    def post(self, path: str, who: str, **rest: Any) -> httpx.Response:
-        """POST as somebody."""
-        headers = {**self.as_user(who), **rest.pop("headers", {})}
-        return self.http.post(path, headers=headers, **rest)
+    def post(self, path: str, who: str, **options: Any) -> httpx.Response:
+        """Send a POST request as ``who``."""
+        headers = {**self.as_user(who), **options.pop("headers", {})}
+        return self.http.post(path, headers=headers, **options)
 
-    def put(self, path: str, who: str, **rest: Any) -> httpx.Response:
-        """PUT as somebody."""
-        headers = {**self.as_user(who), **rest.pop("headers", {})}
-        return self.http.put(path, headers=headers, **rest)
+    def put(self, path: str, who: str, **options: Any) -> httpx.Response:
+        """Send a PUT request as ``who``."""
+        headers = {**self.as_user(who), **options.pop("headers", {})}
+        return self.http.put(path, headers=headers, **options)
 
-    def order(self, model: bytes, who: str = "customer", **wish: Any) -> str:
-        """A submitted order for ``model``; gives its id."""
-        wanted = {"process": "casting", "material": "silver-925", **wish}
-        ident = str(self.post("/shop/orders", who, json=wanted).raise_for_status().json()["order_id"])
-        self.put(f"/shop/orders/{ident}/model", who, files={"model": ("model.stl", model)}).raise_for_status()
-        self.post(f"/shop/orders/{ident}/submit", who).raise_for_status()
-        return ident
+    def order(self, model: bytes, who: str = "customer", **fields: Any) -> str:
+        """Submit an order for ``model``; return its id."""
+        request = {"process": "casting", "material": "silver-925", **fields}
+        order_id = str(self.post("/shop/orders", who, json=request).raise_for_status().json()["order_id"])
+        self.put(f"/shop/orders/{order_id}/model", who, files={"model": ("model.stl", model)}).raise_for_status()
+        self.post(f"/shop/orders/{order_id}/submit", who).raise_for_status()
+        return order_id
 
-    def reaches(self, ident: str, *statuses: str, who: str = "customer", within_s: float = 60) -> dict[str, Any]:
-        """The order as the status service tells it once it has one of ``statuses``."""
+    def reaches(self, order_id: str, *statuses: str, who: str = "customer", within_s: float = 60) -> dict[str, Any]:
+        """Return the order from the status service once it has one of ``statuses``."""
 
-        def look() -> dict[str, Any] | None:
-            answer = self.get(f"/status/orders/{ident}", who)
+        def poll() -> dict[str, Any] | None:
+            answer = self.get(f"/status/orders/{order_id}", who)
             return answer.json() if answer.is_success and answer.json()["status"] in statuses else None
 
-        return eventually(look, f"order {ident} becomes {' or '.join(statuses)}", within_s)
+        return eventually(poll, f"order {order_id} becomes {' or '.join(statuses)}", within_s)
 
 
-def eventually(look: Callable[[], Found | None], what: str, within_s: float = 60) -> Found:
-    """What ``look`` gives once it gives something."""
+def eventually(poll: Callable[[], ResultT | None], what: str, within_s: float = 60) -> ResultT:
+    """Return the first result of ``poll`` that is not None."""
     deadline = time.monotonic() + within_s
-    while (found := look()) is None:
+    while (found := poll()) is None:
         assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
         time.sleep(0.05)
     return found
@@ -120,10 +119,10 @@ def eventually(look: Callable[[], Found | None], what: str, within_s: float = 60
 
 @contextmanager
 def running(folder: Path, small_disks: Mapping[str, tuple[Path, int]] | None = None) -> Iterator[Stack]:
-    """The stack with all that it keeps in ``folder``.
+    """Start the stack with all its data in ``folder`` for the block.
 
-    ``small_disks``: folders of it that become file systems of their own, of so many bytes, for tests that fill them;
-    where this process may not mount, the stack has none of them, and ``disks_refused`` says why.
+    ``small_disks``: folders of it that become separate file systems, with their size in bytes, for tests that fill
+    them; if this process may not mount, the stack has none of them, and ``disks_refused`` is the reason.
     """
     disks: Mapping[str, SmallDisk] = {}
     refused = None
@@ -142,9 +141,9 @@ def _up(folder: Path) -> Iterator[Stack]:
     (port,) = free_ports(1)
     try:
         _facet(folder, "up", "--detach", "--no-samples", f"--port={port}")
-        tree = json.loads(_facet(folder, "status", "--json"))
-        with httpx.Client(base_url=tree["url"], timeout=60) as http:
-            yield Stack(folder, tree["url"], tree["demo"], tree["kafka_bootstrap"], http)
+        status = json.loads(_facet(folder, "status", "--json"))
+        with httpx.Client(base_url=status["url"], timeout=60) as http:
+            yield Stack(folder, status["url"], status["demo"], status["kafka_bootstrap"], http)
     finally:
         _facet(folder, "down")
 

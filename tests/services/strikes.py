@@ -1,4 +1,4 @@
-"""What faults hit in a running stack, found by the stack's own sessions: nothing else is hit."""
+"""Victims of faults in a running stack, found by the stack's own sessions: nothing else is hit."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ REPLICA = re.compile(r"ServeReplica:(\w+):(api|events)")
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """Processes that are hit together. ``processes``: those that live now, each time it is called."""
+    """Processes that are hit at once. ``processes``: returns those that are alive."""
 
     name: str
     processes: Callable[[], list[psutil.Process]]
 
     @classmethod
     def one(cls, process: psutil.Process, name: str) -> Victim:
-        """A victim of a single process."""
+        """Return a victim of a single process."""
         return cls(name, lambda: [process] if alive(process) else [])
 
 
 Finder = Callable[[Folder, random.Random], Victim | None]
-"""Finds something of the stack at random; None where there is nothing of its kind to hit now."""
+"""Return a random victim of one kind in the stack; None if there is none now."""
 
 
 def replica(folder: Folder, chance: random.Random) -> Victim | None:
-    """One replica of one service: its API, or what goes on behind it (relay, consumers, timers, pricing's desk)."""
+    """Return a replica of a service: of its API, or of its background (relay, consumers, timers, quote worker)."""
     found = [(process, match) for process, title in _on_ray(folder) if (match := REPLICA.search(title))]
     if not found:
         return None
@@ -45,28 +45,28 @@ def replica(folder: Folder, chance: random.Random) -> Victim | None:
 
 
 def controller(folder: Folder, _chance: random.Random) -> Victim | None:
-    """Serve's controller, which Ray starts anew."""
+    """Return Serve's controller, which Ray restarts."""
     return _titled(folder, "ray::ServeController", "controller")
 
 
 def dispatcher(folder: Folder, _chance: random.Random) -> Victim | None:
-    """Pricing's dispatcher."""
+    """Return pricing's dispatcher."""
     return _titled(folder, "ray::DispatcherActor", "dispatcher")
 
 
 def worker(folder: Folder, chance: random.Random) -> Victim | None:
-    """A worker that analyses a model, or one that waits for the next."""
+    """Return a worker that analyses a model, or else an idle one."""
     processes = _on_ray(folder)
     busy = [process for process, title in processes if title.startswith("ray::analyse")]
     idle = [process for process, title in processes if title.startswith("ray::IDLE")]
-    for candidates, what in ((busy, "worker at work"), (idle, "worker at rest")):
+    for candidates, what in ((busy, "worker at work"), (idle, "idle worker")):
         if candidates:
             return Victim.one(chance.choice(candidates), what)
     return None
 
 
 def server(name: str) -> Finder:
-    """The whole of a server: every process of its Unix session, and what descends from them."""
+    """Return the finder of a complete server: every process of its Unix session, and their descendants."""
 
     def find(folder: Folder, _chance: random.Random) -> Victim | None:
         part = part_state(folder, name)
@@ -88,7 +88,7 @@ VICTIMS: dict[str, Finder] = {
     "postgresql": server("postgresql"),
 }
 WEIGHTS = {"replica": 8, "controller": 1, "worker": 3, "dispatcher": 1, "redis": 1, "kafka": 1, "postgresql": 1}
-"""A server takes seconds to come back, and a stack whose database is always away shows little."""
+"""A server takes seconds to restart, and a stack whose database is always down proves little."""
 
 
 def kill(victim: Victim) -> bool:
@@ -106,28 +106,28 @@ _stopped: dict[int, psutil.Process] = {}
 
 @contextmanager
 def hung(victim: Victim) -> Iterator[int]:
-    """Stop (SIGSTOP) every process of ``victim`` for the block and let it go on after it; gives how many there were.
+    """Stop (SIGSTOP) every process of ``victim`` for the block and resume it afterwards; yield their number.
 
-    What a process starts before its own turn comes is stopped too. Whatever ends the block or this interpreter, no
+    Children that a process starts before it is stopped are stopped too. Whatever ends the block or this interpreter, no
     process stays stopped.
     """
-    mine: list[int] = []
+    stopped_pids: list[int] = []
     try:
-        while fresh := [process for process in victim.processes() if process.pid not in mine]:
-            for process in fresh:
-                mine.append(process.pid)
+        while running := [process for process in victim.processes() if process.pid not in stopped_pids]:
+            for process in running:
+                stopped_pids.append(process.pid)
                 _stopped[process.pid] = process
                 with suppress(psutil.NoSuchProcess):
                     process.suspend()
-        yield len(mine)
+        yield len(stopped_pids)
     finally:
-        _resume(mine)
+        _resume(stopped_pids)
 
 
 def _resume(pids: Iterable[int]) -> None:
     for pid in list(pids):
         if (process := _stopped.pop(pid, None)) is not None:
-            with suppress(psutil.NoSuchProcess):  # killed meanwhile: by Serve, say, whose health check it had missed
+            with suppress(psutil.NoSuchProcess):  # killed meanwhile, for instance by Serve after a missed health check
                 process.resume()
 
 
@@ -135,7 +135,7 @@ atexit.register(_resume, _stopped)
 
 
 def alive(process: psutil.Process) -> bool:
-    """Return whether ``process`` lives: not ended, no zombie, not another one with the same pid."""
+    """Return whether ``process`` is alive: not ended, no zombie, not another one with the same pid."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -143,7 +143,7 @@ def alive(process: psutil.Process) -> bool:
 
 
 def part_state(folder: Folder, name: str) -> PartState | None:
-    """Return what the supervisor has written about a part; None where the stack is down."""
+    """Return the state of a part in the supervisor's file; None if the stack is down."""
     state = folder.read()
     return next((part for part in state.parts if part.name == name), None) if state else None
 
@@ -154,7 +154,7 @@ def _titled(folder: Folder, title: str, what: str) -> Victim | None:
 
 
 def _on_ray(folder: Folder) -> list[tuple[psutil.Process, str]]:
-    """The processes of the stack's Ray with their titles, in the order of their pids so that a seed means something."""
+    """Return the processes of the stack's Ray with their titles, ordered by pid so that a seed is reproducible."""
     head = part_state(folder, "ray-head")
     if head is None or head.session is None:
         return []

@@ -1,7 +1,7 @@
-"""What is wrong with a request is told and does no harm: bodies, ids, tokens of pages, keys, versions, races.
+"""Invalid requests are reported and change nothing: bodies, ids, page tokens, keys, versions, races.
 
-That an upload stops coming, and that a model outgrows its bound while it comes, is shown in
-`tests/unit/serve_app/test_kit_upload.py`, where patience and bound are small.
+Stalled uploads and models that exceed the limit while they are received are tested in
+`tests/unit/serve_app/test_kit_upload.py`, with a small time-out and limit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 from cluster.local import demo_accounts
 from tests.services.stack import Stack, eventually
 
-WISH = {"material": "brass"}
+ORDER_REQUEST = {"material": "brass"}
 BOUNDARY = "cut-here"
 MULTIPART = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 MODEL_PART = (
@@ -36,7 +36,7 @@ RACES, POSTS = 50, 1000
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The body of a problem that has this status and code."""
+    """Check the status and code of a problem; return its body."""
     assert answer.status_code == status, f"{answer.request.method} {answer.request.url}: {answer.text}"
     assert answer.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()
@@ -45,61 +45,63 @@ def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def unharmed(stack: Stack) -> Iterator[None]:
-    """After all of this every service is well, and no upload has left anything."""
+def stays_healthy(stack: Stack) -> Iterator[None]:
+    """Check that after these tests every service is healthy, and no upload has left a file."""
     yield
     assert stack.http.get("/readyz").json()["ready"]
     models = stack.folder / ".facet" / "stack" / "data" / "models"
-    eventually(lambda: None if list(models.glob("incoming-*")) else True, "what was not kept is gone")
+    eventually(lambda: None if list(models.glob("incoming-*")) else True, "unsaved uploads are deleted")
 
 
 @pytest.fixture
-def begun(stack: Stack) -> str:
-    """An order that has no model yet."""
-    return str(stack.post("/shop/orders", "customer", json=WISH).raise_for_status().json()["order_id"])
+def initiated(stack: Stack) -> str:
+    """Return an order that has no model yet."""
+    return str(stack.post("/shop/orders", "customer", json=ORDER_REQUEST).raise_for_status().json()["order_id"])
 
 
 def put_on_board(stack: Stack, band: bytes) -> str:
-    """A new order that is approved and that the MES knows."""
-    ident = stack.order(band)
-    stack.reaches(ident, "PRICE_CALCULATED")
-    approve = f"/crm/orders/{ident}/approve"
+    """Return a new approved order that has a task in the MES."""
+    order_id = stack.order(band)
+    stack.reaches(order_id, "PRICE_CALCULATED")
+    approve = f"/crm/orders/{order_id}/approve"
     eventually(lambda: stack.post(approve, "seller").is_success or None, "the seller can approve it")
-    eventually(lambda: stack.get(f"/mes/orders/{ident}", "operator").is_success or None, "it is on the board")
-    return ident
+    eventually(lambda: stack.get(f"/mes/orders/{order_id}", "operator").is_success or None, "it is on the board")
+    return order_id
 
 
 @pytest.fixture(scope="module")
 def on_board(stack: Stack, band: bytes) -> str:
-    """An order that the MES knows."""
+    """Return an order that has a task in the MES."""
     return put_on_board(stack, band)
 
 
 @pytest.fixture(scope="module")
 def contested(stack: Stack, band: bytes) -> str:
-    """An order for races: what the MES has done with it reaches the other services long after them."""
+    """Return an order for races, which the other tests do not use."""
     return put_on_board(stack, band)
 
 
 @pytest.fixture(scope="module")
 def untouched(stack: Stack, band: bytes) -> str:
-    """An order that nothing is done with, so its versions stay in every service."""
+    """Return an order that no other test changes, so its versions stay the same in every service."""
     return put_on_board(stack, band)
 
 
-def in_blocks() -> Iterator[bytes]:
-    """More than a mebibyte of JSON that does not say how much it is."""
+def chunked_json() -> Iterator[bytes]:
+    """Yield more than a mebibyte of JSON, sent without a content length."""
     yield b'{"material": "'
     for _ in range(20):
         yield b"x" * (1 << 16)
 
 
-@pytest.mark.parametrize("body", [b" " * ((1 << 20) + 1), in_blocks], ids=["said", "in blocks"])
+@pytest.mark.parametrize("body", [b" " * ((1 << 20) + 1), chunked_json], ids=["with content length", "chunked"])
 @pytest.mark.parametrize(
     ("path", "who"),
     [("/shop/orders", "customer"), ("/partners/v1/webhooks", "partner"), (f"/crm/orders/{uuid4()}/reject", "seller")],
 )
-def test_json_that_is_too_large(stack: Stack, body: bytes | Callable[[], Iterator[bytes]], path: str, who: str) -> None:
+def test_too_large_json_is_refused(
+    stack: Stack, body: bytes | Callable[[], Iterator[bytes]], path: str, who: str
+) -> None:
     content = body() if callable(body) else body
     answer = stack.post(path, who, content=content, headers={"Content-Type": "application/json"})
     refused(answer, 413, "body-too-large")
@@ -109,11 +111,11 @@ def test_json_that_is_too_large(stack: Stack, body: bytes | Callable[[], Iterato
     ("path", "method", "who"),
     [("/pricing/quotes", "POST", "mes"), ("/partners/v1/orders", "POST", "partner"), ("model", "PUT", "customer")],
 )
-def test_a_model_that_is_too_large_is_refused_before_it_has_come(
-    stack: Stack, begun: str, path: str, method: str, who: str
+def test_a_too_large_model_is_refused_before_it_is_received(
+    stack: Stack, initiated: str, path: str, method: str, who: str
 ) -> None:
-    path = f"/shop/orders/{begun}/model" if path == "model" else path
-    head = {**stack.as_user(who), **MULTIPART, "Content-Length": str(600 << 20), "Host": "here"}
+    path = f"/shop/orders/{initiated}/model" if path == "model" else path
+    head = {**stack.as_user(who), **MULTIPART, "Content-Length": str(600 << 20), "Host": "localhost"}
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
     address = httpx.URL(stack.url)
     with socket.create_connection((address.host, address.port or 80), timeout=20) as connection:
@@ -122,14 +124,19 @@ def test_a_model_that_is_too_large_is_refused_before_it_has_come(
     assert b" 413 " in answer
 
 
-def test_a_connection_that_breaks_in_the_middle_does_no_harm(stack: Stack, begun: str) -> None:
-    head = {**stack.as_user("customer"), **MULTIPART, "Content-Length": str(1 << 20), "Host": "here"}
-    lines = [f"PUT /shop/orders/{begun}/model HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+def test_an_upload_cut_off_in_the_middle_changes_nothing(stack: Stack, initiated: str) -> None:
+    head = {**stack.as_user("customer"), **MULTIPART, "Content-Length": str(1 << 20), "Host": "localhost"}
+    lines = [
+        f"PUT /shop/orders/{initiated}/model HTTP/1.1",
+        *(f"{name}: {value}" for name, value in head.items()),
+        "",
+        "",
+    ]
     address = httpx.URL(stack.url)
     for _ in range(5):
         with socket.create_connection((address.host, address.port or 80), timeout=20) as connection:
             connection.sendall("\r\n".join(lines).encode() + MODEL_PART)
-    assert stack.get(f"/shop/orders/{begun}", "customer").json()["status"] == "INITIATED"
+    assert stack.get(f"/shop/orders/{initiated}", "customer").json()["status"] == "INITIATED"
 
 
 @pytest.mark.parametrize(
@@ -147,18 +154,18 @@ def test_a_connection_that_breaks_in_the_middle_does_no_harm(stack: Stack, begun
         (MODEL_PART + END, {}, 415, "not-multipart"),
     ],
 )
-def test_uploads_that_are_none(
-    stack: Stack, begun: str, content: bytes, headers: dict[str, str], status: int, code: str
+def test_malformed_uploads_are_refused(
+    stack: Stack, initiated: str, content: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
-    places = ((f"/shop/orders/{begun}/model", "customer", stack.put), ("/pricing/quotes", "mes", stack.post),
+    places = ((f"/shop/orders/{initiated}/model", "customer", stack.put), ("/pricing/quotes", "mes", stack.post),
               ("/partners/v1/orders", "partner", stack.post))  # fmt: skip
     for path, who, send in places:
         refused(send(path, who, content=content, headers=headers), status, code)
-    assert stack.get(f"/shop/orders/{begun}", "customer").json()["status"] == "INITIATED"
+    assert stack.get(f"/shop/orders/{initiated}", "customer").json()["status"] == "INITIATED"
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "request_body",
     [
         {}, {"material": None}, {"material": 7}, {"material": "brass", "quantity": 0},
         {"material": "brass", "quantity": -1}, {"material": "brass", "quantity": 10**9},
@@ -167,23 +174,23 @@ def test_uploads_that_are_none(
     ],
     ids=str,
 )  # fmt: skip
-def test_wishes_of_the_wrong_shape(stack: Stack, wish: Any) -> None:
-    assert refused(stack.post("/shop/orders", "customer", json=wish), 422, "invalid")["errors"]
+def test_invalid_order_requests_are_refused(stack: Stack, request_body: Any) -> None:
+    assert refused(stack.post("/shop/orders", "customer", json=request_body), 422, "invalid")["errors"]
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "request_body",
     [
         {"material": "unobtainium"}, {"material": "brass", "process": "magic"}, {"material": "brass", "finish": "none"},
         {"material": "pa12"}, {"material": "\0"}, {"material": ""},
     ],
     ids=str,
 )  # fmt: skip
-def test_wishes_that_nobody_makes(stack: Stack, wish: dict[str, str]) -> None:
-    refused(stack.post("/shop/orders", "customer", json=wish), 422, "not-offered")
+def test_order_requests_that_are_not_offered_are_refused(stack: Stack, request_body: dict[str, str]) -> None:
+    refused(stack.post("/shop/orders", "customer", json=request_body), 422, "not-offered")
     file = {"model": ("a.stl", b"solid")}
-    refused(stack.post("/partners/v1/orders", "partner", data=wish, files=file), 422, "not-offered")
-    refused(stack.post("/pricing/quotes", "mes", data=wish, files=file), 422, "not-offered")
+    refused(stack.post("/partners/v1/orders", "partner", data=request_body, files=file), 422, "not-offered")
+    refused(stack.post("/pricing/quotes", "mes", data=request_body, files=file), 422, "not-offered")
 
 
 @pytest.mark.parametrize(
@@ -199,35 +206,37 @@ def test_wishes_that_nobody_makes(stack: Stack, wish: dict[str, str]) -> None:
         ("/shop/orders?limit=x", "customer"),
     ],
 )  # fmt: skip
-def test_ids_and_filters_of_the_wrong_shape(stack: Stack, path: str, who: str) -> None:
+def test_invalid_ids_and_filters_are_refused(stack: Stack, path: str, who: str) -> None:
     refused(stack.get(path, who), 422, "invalid")
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/shop/nowhere", "/partners/v2/orders", "/shop/orders/%2e%2e/%2e%2e/etc"])
-def test_paths_that_lead_nowhere(stack: Stack, path: str) -> None:
+def test_unknown_paths_are_not_found(stack: Stack, path: str) -> None:
     refused(stack.get(path, "customer"), 404, "not-found")
 
 
-def test_methods_that_a_path_has_not(stack: Stack) -> None:
+def test_unsupported_methods_are_refused(stack: Stack) -> None:
     answer = stack.http.request("PATCH", "/shop/orders", headers=stack.as_user("customer"))
     refused(answer, 405, "method-not-allowed")
     assert "allow" in answer.headers
 
 
 @pytest.mark.parametrize("text", ["\0", "a\0b"])
-def test_texts_that_no_database_keeps(stack: Stack, begun: str, on_board: str, text: str) -> None:
-    for path, who in ((f"/shop/orders/{begun}/cancel", "customer"), (f"/mes/orders/{on_board}/rework", "operator")):
+def test_texts_that_the_database_cannot_store_are_refused(
+    stack: Stack, initiated: str, on_board: str, text: str
+) -> None:
+    for path, who in ((f"/shop/orders/{initiated}/cancel", "customer"), (f"/mes/orders/{on_board}/rework", "operator")):
         refused(stack.post(path, who, json={"reason": text}), 422, "invalid")
     refused(stack.get("/shop/products", "customer", params={"category": text}), 422, "not-storable")
     note = stack.put(f"/crm/orders/{on_board}/note", "seller", json={"note": text})
     refused(note, 422, "invalid")
     sign_in = {"grant_type": "password", "username": text, "password": text}
     assert stack.http.post("/auth/token", data=sign_in).status_code in (401, 422)
-    assert stack.get(f"/shop/orders/{begun}", "customer").json()["status"] == "INITIATED"
+    assert stack.get(f"/shop/orders/{initiated}", "customer").json()["status"] == "INITIATED"
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_page_tokens_that_are_not_this_lists(stack: Stack, path: str) -> None:
+def test_page_tokens_of_other_lists_are_refused(stack: Stack, path: str) -> None:
     who = LISTS[path]
     for _ in range(2):
         stack.post("/partners/v1/keys", "partner").raise_for_status()
@@ -239,57 +248,60 @@ def test_page_tokens_that_are_not_this_lists(stack: Stack, path: str) -> None:
     refused(stack.get(path, who, params={"after": "x" * 201}), 422, "invalid")
 
 
-def test_a_page_token_is_for_its_filter_alone(stack: Stack) -> None:
+def test_a_page_token_is_valid_for_its_filter_only(stack: Stack) -> None:
     token = stack.get("/shop/products", "customer", params={"limit": 1}).json()["next"]
     assert stack.get("/shop/products", "customer", params={"after": token}).is_success
     refused(stack.get("/shop/products", "customer", params={"after": token, "in_stock": True}), 400, "bad-page-token")
 
 
-def test_a_trace_that_is_none_does_no_harm(stack: Stack) -> None:
+def test_an_invalid_traceparent_changes_nothing(stack: Stack) -> None:
     for trace in (b"\xff\xfe", b"x" * 5000, b"00-0-0-0"):
         headers = [(name.encode(), value.encode()) for name, value in stack.as_user("customer").items()]
-        answer = stack.http.post("/shop/orders", json=WISH, headers=[*headers, (b"traceparent", trace)])
+        answer = stack.http.post("/shop/orders", json=ORDER_REQUEST, headers=[*headers, (b"traceparent", trace)])
         stack.reaches(answer.raise_for_status().json()["order_id"], "INITIATED")
 
 
-def test_a_key_that_came_with_another_body(stack: Stack) -> None:
+def test_an_idempotency_key_with_another_body_is_refused(stack: Stack) -> None:
     key = {"Idempotency-Key": str(uuid4())}
-    first = stack.post("/shop/orders", "customer", json=WISH, headers=key)
-    again = stack.post("/shop/orders", "customer", json=WISH, headers=key)
+    first = stack.post("/shop/orders", "customer", json=ORDER_REQUEST, headers=key)
+    again = stack.post("/shop/orders", "customer", json=ORDER_REQUEST, headers=key)
     assert (again.status_code, again.json(), again.headers["location"]) == (
         201,
         first.json(),
         first.headers["location"],
     )
     assert again.headers["idempotent-replayed"] == "true"
-    refused(stack.post("/shop/orders", "customer", json={**WISH, "quantity": 2}, headers=key), 422, "key-reused")
-    other = stack.post("/shop/orders", "partner", json=WISH, headers=key)
+    refused(
+        stack.post("/shop/orders", "customer", json={**ORDER_REQUEST, "quantity": 2}, headers=key), 422, "key-reused"
+    )
+    other = stack.post("/shop/orders", "partner", json=ORDER_REQUEST, headers=key)
     assert other.json()["order_id"] != first.json()["order_id"]
 
 
-def test_a_key_of_an_upload_too(stack: Stack, band: bytes) -> None:
+def test_an_idempotency_key_of_an_upload_with_another_body_is_refused(stack: Stack, band: bytes) -> None:
     for path, name in (("/partners/v1/orders", "order_id"), ("/pricing/quotes", "quote_id")):
         key = {"Idempotency-Key": str(uuid4())}
         first, again = (
-            stack.post(path, "partner", data=WISH, files={"model": ("a.stl", band)}, headers=key) for _ in range(2)
+            stack.post(path, "partner", data=ORDER_REQUEST, files={"model": ("a.stl", band)}, headers=key)
+            for _ in range(2)
         )
         assert (first.is_success, again.json()[name]) == (True, first.json()[name])
-        for data, model in ((WISH, b"another model"), ({"material": "bronze"}, band)):
+        for data, model in ((ORDER_REQUEST, b"another model"), ({"material": "bronze"}, band)):
             answer = stack.post(path, "partner", data=data, files={"model": ("a.stl", model)}, headers=key)
             refused(answer, 422, "key-reused")
 
 
-def test_a_stream_that_has_nothing_more_to_tell_ends_for_good(stack: Stack, begun: str) -> None:
-    stack.post(f"/shop/orders/{begun}/cancel", "customer", json={"reason": "a test"}).raise_for_status()
-    stack.reaches(begun, "CANCELLED")
+def test_a_finished_stream_ends_with_204(stack: Stack, initiated: str) -> None:
+    stack.post(f"/shop/orders/{initiated}/cancel", "customer", json={"reason": "a test"}).raise_for_status()
+    stack.reaches(initiated, "CANCELLED")
     for last, status in (("1", 200), ("2", 204), ("99", 204)):
         headers = {**stack.as_user("customer"), "Last-Event-ID": last}
-        answer = stack.http.get(f"/status/orders/{begun}/events", headers=headers, timeout=10)
+        answer = stack.http.get(f"/status/orders/{initiated}/events", headers=headers, timeout=10)
         assert (answer.status_code, answer.text.count("data:")) == (status, 1 if status == 200 else 0)
 
 
 def all_orders(stack: Stack, who: str) -> list[str]:
-    """The ids of all orders of somebody."""
+    """Return the ids of all orders that ``who`` may list."""
     found: list[str] = []
     after: dict[str, str] = {}
     while True:
@@ -300,25 +312,25 @@ def all_orders(stack: Stack, who: str) -> list[str]:
         after = {"after": page["next"]}
 
 
-def test_a_thousand_posts_of_one_key_make_one_order(stack: Stack) -> None:
+def test_a_thousand_posts_with_one_key_create_one_order(stack: Stack) -> None:
     before = all_orders(stack, "admin")
     headers = {**stack.as_user("admin"), "Idempotency-Key": str(uuid4())}
 
     async def post(times: int) -> list[httpx.Response]:
         limits = httpx.Limits(max_connections=times)
         async with httpx.AsyncClient(base_url=stack.url, headers=headers, limits=limits, timeout=60) as client:
-            return await asyncio.gather(*(client.post("/shop/orders", json=WISH) for _ in range(times)))
+            return await asyncio.gather(*(client.post("/shop/orders", json=ORDER_REQUEST) for _ in range(times)))
 
     async def post_all() -> list[httpx.Response]:
-        # Ten clients: one with a thousand connections spends most of its time on looking through them.
+        # Ten clients: one with a thousand connections spends most of its time searching them.
         return [answer for each in await asyncio.gather(*(post(POSTS // 10) for _ in range(10))) for answer in each]
 
     answers = asyncio.run(post_all())
-    # Who comes when all places are taken is told to come again; nobody gets another order.
+    # Requests over the capacity get 503 with Retry-After; no request creates another order.
     assert {answer.status_code for answer in answers} <= {201, 503}
-    made = {answer.json()["order_id"] for answer in answers if answer.status_code == 201}
-    assert len(made) == 1
-    assert set(all_orders(stack, "admin")) - set(before) == made
+    created = {answer.json()["order_id"] for answer in answers if answer.status_code == 201}
+    assert len(created) == 1
+    assert set(all_orders(stack, "admin")) - set(before) == created
 
 
 def test_of_two_operators_exactly_one_gets_the_order(stack: Stack, contested: str) -> None:
@@ -350,14 +362,14 @@ def test_of_two_operators_exactly_one_gets_the_order(stack: Stack, contested: st
 
 
 @pytest.mark.parametrize("stale", ['"0"', '"99"', '"x"', "3", 'W/"99"'])
-def test_a_version_that_is_not_the_newest_changes_nothing(stack: Stack, begun: str, untouched: str, stale: str) -> None:
+def test_a_stale_version_changes_nothing(stack: Stack, initiated: str, untouched: str, stale: str) -> None:
     old = {"If-Match": stale}
     reason = {"reason": "a test"}
     product = stack.get("/shop/products", "admin").json()["items"][0]
     hook = stack.post("/partners/v1/webhooks", "partner", json={"url": "http://127.0.0.1:9/"}).json()["webhook_id"]
     tries: list[tuple[Callable[..., httpx.Response], str, str, str, dict[str, Any]]] = [
-        (stack.post, f"/shop/orders/{begun}", "/cancel", "customer", {"json": reason}),
-        (stack.put, f"/shop/orders/{begun}", "/model", "customer", {"files": {"model": ("a.stl", b"solid")}}),
+        (stack.post, f"/shop/orders/{initiated}", "/cancel", "customer", {"json": reason}),
+        (stack.put, f"/shop/orders/{initiated}", "/model", "customer", {"files": {"model": ("a.stl", b"solid")}}),
         (stack.put, f"/shop/products/{product['product_id']}", "", "admin", {"json": product}),
         (stack.put, f"/crm/orders/{untouched}", "/note", "seller", {"json": {"note": "a note"}}),
         (stack.post, f"/crm/orders/{untouched}", "/hold", "seller", {"json": reason}),
@@ -368,10 +380,10 @@ def test_a_version_that_is_not_the_newest_changes_nothing(stack: Stack, begun: s
         before = stack.get(row, who)
         answer = send(row + step, who, headers=old, **body)
         refused(answer, 412, "stale-version")
-        if stale in ('"0"', '"99"', 'W/"99"'):  # it was a version: the newest is told
+        if stale in ('"0"', '"99"', 'W/"99"'):  # a version: the response has the current one
             assert answer.headers["etag"] == before.headers["etag"]
         assert stack.get(row, who).headers["etag"] == before.headers["etag"]
-    fresh = {"If-Match": stack.get(f"/shop/orders/{begun}", "customer").headers["etag"]}
-    assert stack.post(f"/shop/orders/{begun}/cancel", "customer", json=reason, headers=fresh).is_success
+    current = {"If-Match": stack.get(f"/shop/orders/{initiated}", "customer").headers["etag"]}
+    assert stack.post(f"/shop/orders/{initiated}/cancel", "customer", json=reason, headers=current).is_success
     removed = stack.http.delete(f"/partners/v1/webhooks/{hook}", headers=stack.as_user("partner"))
     assert removed.status_code == 204

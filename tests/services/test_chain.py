@@ -1,4 +1,4 @@
-"""An order from upload to closed, through all services and Kafka, and what may happen to it on the way."""
+"""An order from upload to closed, through all services and Kafka, with cancellation, failure and illegal steps."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ import pytest
 from benchmarks.ring_models import write_ring
 from tests.services.stack import Stack, eventually
 
-WHOLE_LIFE = [
+FULL_HISTORY = [
     "INITIATED", "FILE_UPLOADED", "SUBMITTED", "PRICE_CALCULATED", "MANUFACTURING_APPROVED", "MANUFACTURING_STARTED",
     "MANUFACTURING_COMPLETED", "PACKAGING", "SHIPPED", "CLOSED",
 ]  # fmt: skip
 
 
 def test_from_upload_to_closed(stack: Stack, band: bytes) -> None:
-    ident = stack.order(band, priority="express")
-    quoted = stack.reaches(ident, "PRICE_CALCULATED")
+    order_id = stack.order(band, priority="express")
+    quoted = stack.reaches(order_id, "PRICE_CALCULATED")
     assert quoted["priority"] == "express"
     assert quoted["quote"]["verdict"] == "manufacturable"
     assert quoted["quote"]["currency"] == "EUR"
-    shops = eventually(lambda: of_shop(stack, ident, "PRICE_CALCULATED"), "the shop has the quote")
-    assert shops["quote"] == quoted["quote"]
-    step(stack, f"/crm/orders/{ident}/approve", "seller", "MANUFACTURING_APPROVED")
+    shop_order = eventually(lambda: of_shop(stack, order_id, "PRICE_CALCULATED"), "the shop has the quote")
+    assert shop_order["quote"] == quoted["quote"]
+    step(stack, f"/crm/orders/{order_id}/approve", "seller", "MANUFACTURING_APPROVED")
     for name, status in (
         ("claim", "MANUFACTURING_STARTED"),
         ("complete", "MANUFACTURING_COMPLETED"),
         ("package", "PACKAGING"),
         ("ship", "SHIPPED"),
     ):
-        step(stack, f"/mes/orders/{ident}/{name}", "operator", status)
-    step(stack, f"/crm/orders/{ident}/close", "seller", "CLOSED")
-    ended = stack.reaches(ident, "CLOSED")
-    assert [line["status"] for line in ended["history"]] == WHOLE_LIFE
-    assert [line["by"] for line in ended["history"]] == [
+        step(stack, f"/mes/orders/{order_id}/{name}", "operator", status)
+    step(stack, f"/crm/orders/{order_id}/close", "seller", "CLOSED")
+    closed = stack.reaches(order_id, "CLOSED")
+    assert [line["status"] for line in closed["history"]] == FULL_HISTORY
+    assert [line["by"] for line in closed["history"]] == [
         *["customer"] * 3, "pricing", "seller", *["operator"] * 4, "seller"
     ]  # fmt: skip
-    shops = eventually(lambda: of_shop(stack, ident, "CLOSED"), "the shop knows that it is closed")
-    assert [line["status"] for line in shops["history"]] == WHOLE_LIFE
+    shop_order = eventually(lambda: of_shop(stack, order_id, "CLOSED"), "the order is closed in the shop")
+    assert [line["status"] for line in shop_order["history"]] == FULL_HISTORY
 
 
-def test_a_cancellation_takes_the_task_from_the_board(stack: Stack, band: bytes) -> None:
-    ident = stack.order(band)
-    stack.reaches(ident, "PRICE_CALCULATED")
-    step(stack, f"/crm/orders/{ident}/approve", "seller", "MANUFACTURING_APPROVED")
-    eventually(lambda: of_mes(stack, ident, "MANUFACTURING_APPROVED"), "it is on the board")
-    eventually(lambda: of_shop(stack, ident, "MANUFACTURING_APPROVED"), "the shop knows")
-    stack.post(f"/shop/orders/{ident}/cancel", "customer", json={"reason": "changed my mind"}).raise_for_status()
-    eventually(lambda: of_mes(stack, ident, "CANCELLED"), "it is off the board")
-    answer = stack.post(f"/mes/orders/{ident}/claim", "operator")
+def test_a_cancellation_removes_the_task_from_the_board(stack: Stack, band: bytes) -> None:
+    order_id = stack.order(band)
+    stack.reaches(order_id, "PRICE_CALCULATED")
+    step(stack, f"/crm/orders/{order_id}/approve", "seller", "MANUFACTURING_APPROVED")
+    eventually(lambda: of_mes(stack, order_id, "MANUFACTURING_APPROVED"), "it is on the board")
+    eventually(lambda: of_shop(stack, order_id, "MANUFACTURING_APPROVED"), "it is approved in the shop")
+    stack.post(f"/shop/orders/{order_id}/cancel", "customer", json={"reason": "changed my mind"}).raise_for_status()
+    eventually(lambda: of_mes(stack, order_id, "CANCELLED"), "it is off the board")
+    answer = stack.post(f"/mes/orders/{order_id}/claim", "operator")
     assert (answer.status_code, answer.json()["legal_steps"]) == (409, [])
 
 
-def test_a_model_that_cannot_be_read_fails_and_says_why(stack: Stack) -> None:
-    ident = stack.order(b"not a model at all" * 10)
-    assert stack.reaches(ident, "PRICE_FAILED")["quote"] is None
+def test_an_unreadable_model_fails_pricing(stack: Stack) -> None:
+    order_id = stack.order(b"not a model at all" * 10)
+    assert stack.reaches(order_id, "PRICE_FAILED")["quote"] is None
 
 
 def test_an_illegal_step_names_the_legal_ones(stack: Stack) -> None:
-    made = stack.post("/shop/orders", "customer", json={"material": "brass"}).json()
-    answer = stack.post(f"/shop/orders/{made['order_id']}/submit", "customer")
+    created = stack.post("/shop/orders", "customer", json={"material": "brass"}).json()
+    answer = stack.post(f"/shop/orders/{created['order_id']}/submit", "customer")
     assert answer.status_code == 409
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["legal_steps"] == ["cancel", "upload"]
@@ -91,47 +91,47 @@ def test_the_mes_gets_its_price_in_one_call(stack: Stack, band: bytes) -> None:
     assert stack.get(f"/pricing/quotes/{quote['quote_id']}", "partner").status_code == 404
 
 
-def test_a_quote_is_followed_to_its_end_and_that_is_told_once(stack: Stack, tmp_path: Path) -> None:
+def test_a_quote_stream_ends_with_its_outcome_once(stack: Stack, tmp_path: Path) -> None:
     with write_ring(tmp_path / "ring.stl", 1, 240).open("rb") as model:
-        asked = stack.post("/pricing/quotes", "mes", data={"material": "brass"}, files={"model": model})
-    path = f"/pricing/quotes/{asked.raise_for_status().json()['quote_id']}/events"
+        created = stack.post("/pricing/quotes", "mes", data={"material": "brass"}, files={"model": model})
+    path = f"/pricing/quotes/{created.raise_for_status().json()['quote_id']}/events"
     with stack.http.stream("GET", path, headers=stack.as_user("mes")) as events:
         lines = [line for line in events.iter_lines() if line.startswith(("id:", "data:"))]
-    told = [data_of(line) for line in lines if line.startswith("data:")]
-    assert told[-1]["status"] == "done"
-    assert {quote["status"] for quote in told[:-1]} <= {"queued", "running"}
+    received = [data_of(line) for line in lines if line.startswith("data:")]
+    assert received[-1]["status"] == "done"
+    assert {quote["status"] for quote in received[:-1]} <= {"queued", "running"}
     last = {"Last-Event-ID": lines[-2].removeprefix("id:").strip()}
     assert stack.http.get(path, headers={**stack.as_user("mes"), **last}).status_code == 204
-    before = {"Last-Event-ID": lines[0].removeprefix("id:").strip()} if len(told) > 1 else {}
+    before = {"Last-Event-ID": lines[0].removeprefix("id:").strip()} if len(received) > 1 else {}
     assert "done" in stack.http.get(path, headers={**stack.as_user("mes"), **before}).text
 
 
-def test_events_are_told_as_they_happen_and_resume(stack: Stack, band: bytes) -> None:
-    ident = stack.order(band)
-    stack.reaches(ident, "PRICE_CALCULATED")
+def test_a_status_stream_sends_changes_and_resumes(stack: Stack, band: bytes) -> None:
+    order_id = stack.order(band)
+    stack.reaches(order_id, "PRICE_CALCULATED")
     headers = {**stack.as_user("customer"), "Last-Event-ID": "2"}
-    told = []
-    with stack.http.stream("GET", f"/status/orders/{ident}/events", headers=headers) as events:
+    received = []
+    with stack.http.stream("GET", f"/status/orders/{order_id}/events", headers=headers) as events:
         lines = events.iter_lines()
         for line in lines:
             if line.startswith("data:"):
-                told.append(line)
-            if len(told) == 2:
+                received.append(line)
+            if len(received) == 2:
                 break
-        stack.post(f"/shop/orders/{ident}/cancel", "customer", json={"reason": "enough"}).raise_for_status()
-        told += [line for line in lines if line.startswith("data:")]
-    assert [line["status"] for line in map(data_of, told)] == ["SUBMITTED", "PRICE_CALCULATED", "CANCELLED"]
+        stack.post(f"/shop/orders/{order_id}/cancel", "customer", json={"reason": "enough"}).raise_for_status()
+        received += [line for line in lines if line.startswith("data:")]
+    assert [line["status"] for line in map(data_of, received)] == ["SUBMITTED", "PRICE_CALCULATED", "CANCELLED"]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json"])
-def test_what_operations_ask_is_answered(stack: Stack, path: str) -> None:
+def test_operations_endpoints_respond(stack: Stack, path: str) -> None:
     answer = stack.http.get(path)
     assert answer.status_code == 200
     assert len(answer.content) > 20
 
 
 def step(stack: Stack, path: str, who: str, status: str) -> None:
-    """Take a step as soon as its service has heard of the ones before."""
+    """Take a step as soon as its service has applied the previous ones."""
 
     def take() -> bool | None:
         answer = stack.post(path, who)
@@ -145,13 +145,13 @@ def data_of(line: str) -> dict[str, str]:
     return data
 
 
-def of_shop(stack: Stack, ident: str, status: str) -> dict[str, Any] | None:
-    order: dict[str, Any] = stack.get(f"/shop/orders/{ident}", "customer").json()
+def of_shop(stack: Stack, order_id: str, status: str) -> dict[str, Any] | None:
+    order: dict[str, Any] = stack.get(f"/shop/orders/{order_id}", "customer").json()
     return order if order["status"] == status else None
 
 
-def of_mes(stack: Stack, ident: str, status: str) -> bool | None:
-    answer = stack.get(f"/mes/orders/{ident}", "operator")
+def of_mes(stack: Stack, order_id: str, status: str) -> bool | None:
+    answer = stack.get(f"/mes/orders/{order_id}", "operator")
     return True if answer.is_success and answer.json()["status"] == status else None
 
 

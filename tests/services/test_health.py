@@ -1,4 +1,4 @@
-"""Health checks over HTTP while streams take every place of a service."""
+"""Health checks over HTTP while streams use all capacity of a service."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.services.stack import Stack
 WITHIN_S = 60.0
 
 
-def test_health_is_told_through_a_service_that_is_full_of_streams(stack: Stack, band: bytes) -> None:
-    """As many streams as Serve gave places before, and more: those of one customer, who may do that today."""
-    ident = stack.order(band)
-    path, headers = f"/status/orders/{ident}/events", stack.as_user("customer")
+def test_health_checks_respond_while_streams_use_all_capacity(stack: Stack, band: bytes) -> None:
+    """Open more streams than the service has capacity for, all of one customer."""
+    order_id = stack.order(band)
+    path, headers = f"/status/orders/{order_id}/events", stack.as_user("customer")
 
     async def main() -> list[int]:
         limits = httpx.Limits(max_connections=None)

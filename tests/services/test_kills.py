@@ -1,4 +1,4 @@
-"""Kills at random over replicas, workers and servers, an outage and a hang, while orders are placed: none is lost."""
+"""Random kills of replicas, workers and servers, an outage and a hang, while orders are placed: none is lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.services.stack import Stack
 
 
 @pytest.mark.timeout(600)
-def test_what_was_acknowledged_is_there_once(stack: Stack, tmp_path: Path) -> None:
+def test_every_acknowledged_order_exists_once(stack: Stack, tmp_path: Path) -> None:
     report = disturbed(stack, Plan(seconds=50, every_s=3, seed=chaos_seed(), long=False), tmp_path)
     write(report, stack, tmp_path)
     print(markdown(report))

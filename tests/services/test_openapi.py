@@ -1,5 +1,5 @@
-"""What the OpenAPI document promises is what is answered, whatever is asked: schemathesis makes requests that fit the
-document and others that do not, and sends each as everybody who may.
+"""Responses conform to the OpenAPI document: schemathesis generates requests that match the document and others that do
+not, and sends each with every permitted role.
 
 `FACET_FUZZ=long` makes many more of them.
 """
@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 from tests.services.stack import Stack, eventually
-from tests.services.test_roles import MAY, NOBODY
+from tests.services.test_roles import NOBODY, PERMITTED
 
 EXAMPLES = 250 if os.environ.get("FACET_FUZZ") == "long" else 5
 """Of each operation, role and kind of request."""
@@ -35,32 +35,35 @@ CHECKS: list[Callable[..., Any]] = [
     response_headers_conformance,
 ]  # fmt: skip
 TIMEOUT_S = 30
-OPERATIONS = [each for each in MAY if not each.endswith(("/healthz", "/readyz"))] + ["GET /healthz", "GET /shop/readyz"]
-"""All but the same question to each service."""
+OPERATIONS = [each for each in PERMITTED if not each.endswith(("/healthz", "/readyz"))] + [
+    "GET /healthz",
+    "GET /shop/readyz",
+]
+"""All operations, but the health checks of one service only."""
 
 
 @pytest.fixture(scope="module")
 def document(stack: Stack) -> OpenApiSchema:
-    """The running stack's document."""
+    """Return the running stack's document."""
     return schemathesis.openapi.from_url(f"{stack.url}/openapi.json")
 
 
 @pytest.fixture(scope="module")
-def known(stack: Stack, band: bytes) -> dict[str, list[str]]:
-    """Ids that are there, by the name of the parameter; `...events`: those whose streams end."""
+def existing(stack: Stack, band: bytes) -> dict[str, list[str]]:
+    """Return existing ids by the name of the parameter; `...events`: those whose streams end."""
 
-    def begun() -> str:
+    def initiated() -> str:
         return str(stack.post("/shop/orders", "customer", json={"material": "brass"}).json()["order_id"])
 
     def quote(model: bytes) -> str:
-        wanted: dict[str, Any] = {"data": {"material": "brass"}, "files": {"model": ("a.stl", model)}}
-        answer = stack.post("/pricing/quotes", "partner", headers={"Prefer": "wait=30"}, **wanted)
+        request: dict[str, Any] = {"data": {"material": "brass"}, "files": {"model": ("a.stl", model)}}
+        answer = stack.post("/pricing/quotes", "partner", headers={"Prefer": "wait=30"}, **request)
         return str(answer.raise_for_status().json()["quote_id"])
 
-    placed, uploaded, over = stack.order(band), begun(), begun()
+    placed, uploaded, cancelled = stack.order(band), initiated(), initiated()
     stack.put(f"/shop/orders/{uploaded}/model", "customer", files={"model": ("a.stl", band)}).raise_for_status()
-    stack.post(f"/shop/orders/{over}/cancel", "customer", json={"reason": "a test"}).raise_for_status()
-    stack.reaches(over, "CANCELLED")
+    stack.post(f"/shop/orders/{cancelled}/cancel", "customer", json={"reason": "a test"}).raise_for_status()
+    stack.reaches(cancelled, "CANCELLED")
     stack.reaches(placed, "PRICE_CALCULATED")
     approved = f"/crm/orders/{placed}/approve"
     eventually(lambda: stack.post(approved, "seller").is_success or None, "the seller can approve it")
@@ -68,8 +71,8 @@ def known(stack: Stack, band: bytes) -> dict[str, list[str]]:
     webhook = stack.post("/partners/v1/webhooks", "partner", json={"url": "http://127.0.0.1:9/", "types": None}).json()
     quotes = [quote(band), quote(b"not a model")]
     return {
-        "order_id": [placed, begun(), uploaded, over],
-        "order_id events": [over],
+        "order_id": [placed, initiated(), uploaded, cancelled],
+        "order_id events": [cancelled],
         "product_id": [stack.http.get("/shop/products").json()["items"][0]["product_id"]],
         "quote_id": quotes,
         "quote_id events": quotes,
@@ -80,46 +83,52 @@ def known(stack: Stack, band: bytes) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_answers_are_as_documented(
-    stack: Stack, document: OpenApiSchema, known: dict[str, list[str]], operation: str, mode: GenerationMode
+def test_responses_are_as_documented(
+    stack: Stack, document: OpenApiSchema, existing: dict[str, list[str]], operation: str, mode: GenerationMode
 ) -> None:
     method, path = operation.split()
-    asked = document[path][method]
-    if mode is GenerationMode.NEGATIVE and not (asked.path_parameters or asked.query or asked.headers or asked.body):
-        pytest.skip("there is nothing about it that could be wrong")
-    whoever = [NOBODY] if NOBODY in MAY[operation] else sorted(MAY[operation])
-    for who in whoever:
-        ask(stack, asked, mode, {} if who == NOBODY else stack.as_user(who), known)
+    operation_spec = document[path][method]
+    if mode is GenerationMode.NEGATIVE and not (
+        operation_spec.path_parameters or operation_spec.query or operation_spec.headers or operation_spec.body
+    ):
+        pytest.skip("the operation takes no input that could be invalid")
+    roles = [NOBODY] if NOBODY in PERMITTED[operation] else sorted(PERMITTED[operation])
+    for who in roles:
+        send_requests(stack, operation_spec, mode, {} if who == NOBODY else stack.as_user(who), existing)
 
 
-def ask(
-    stack: Stack, asked: APIOperation, mode: GenerationMode, headers: dict[str, str], known: dict[str, list[str]]
+def send_requests(
+    stack: Stack,
+    operation_spec: APIOperation,
+    mode: GenerationMode,
+    headers: dict[str, str],
+    existing: dict[str, list[str]],
 ) -> None:
-    """Make requests of one operation with somebody's ``headers``, and check what is answered."""
+    """Send requests of one operation with ``headers`` of a role, and check the responses."""
     session = requests.Session()
 
     @settings(
         max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    @given(case=asked.as_strategy(generation_mode=mode), data=st.data())
+    @given(case=operation_spec.as_strategy(generation_mode=mode), data=st.data())
     def fits(case: Case, data: st.DataObject) -> None:
-        meet_what_is_there(case, data, known)
+        use_existing_ids(case, data, existing)
         case.call_and_validate(stack.url, session, headers, checks=CHECKS, timeout=TIMEOUT_S)
 
     fits()
 
 
-def meet_what_is_there(case: Case, data: st.DataObject, known: dict[str, list[str]]) -> None:
-    """Put ids of rows that are there, and a material that is offered, into some of the requests: chance finds none.
+def use_existing_ids(case: Case, data: st.DataObject, existing: dict[str, list[str]]) -> None:
+    """Put ids of existing rows, and an offered material, into some of the requests: random values match none.
 
-    Streams of events get ids of what is over, whose streams end; those of an order that goes on would last.
+    Event streams get ids of finished objects, whose streams end; the stream of an active order would last.
     """
     for name in case.path_parameters or ():
-        idents = known.get(f"{name} events" if case.path.endswith("/events") else name)
-        if idents and data.draw(st.booleans(), "an id that is there"):
-            case.path_parameters[name] = data.draw(st.sampled_from(idents))
-    if isinstance(case.body, dict) and "material" in case.body and data.draw(st.booleans(), "a material that is there"):
+        ids = existing.get(f"{name} events" if case.path.endswith("/events") else name)
+        if ids and data.draw(st.booleans(), "an existing id"):
+            case.path_parameters[name] = data.draw(st.sampled_from(ids))
+    if isinstance(case.body, dict) and "material" in case.body and data.draw(st.booleans(), "an offered material"):
         case.body["material"] = "brass"
         case.body.pop("process", None)
         case.body.pop("finish", None)

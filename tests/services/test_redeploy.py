@@ -1,4 +1,4 @@
-"""A changed service is replaced replica by replica from the one configuration file: no request fails meanwhile."""
+"""A changed service is replaced replica by replica from the configuration file: no request fails meanwhile."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ DEPLOY = (
 
 def test_no_request_fails_while_a_service_is_replaced(stack: Stack) -> None:
     before = stack.http.get("/shop/healthz").json()["pid"]
-    over, asked, wrong = threading.Event(), [0], []
+    stopped, requests, failures = threading.Event(), [0], []
 
-    def ask() -> None:
-        while not over.is_set():
+    def send() -> None:
+        while not stopped.is_set():
             answer = stack.http.get("/shop/products")
-            asked[0] += 1
+            requests[0] += 1
             if not answer.is_success:
-                wrong.append((answer.status_code, answer.text))
+                failures.append((answer.status_code, answer.text))
 
-    askers = [threading.Thread(target=ask) for _ in range(4)]
-    for asker in askers:
-        asker.start()
+    senders = [threading.Thread(target=send) for _ in range(4)]
+    for sender in senders:
+        sender.start()
     try:
         config = local(yaml.safe_load(CONFIG.read_text()), int(stack.url.rpartition(":")[2]))
         shop = next(application for application in config["applications"] if application["name"] == "shop")
@@ -44,11 +44,11 @@ def test_no_request_fails_while_a_service_is_replaced(stack: Stack) -> None:
             lambda: len({stack.http.get("/shop/healthz").json()["pid"] for _ in range(20)}) == 1 or None, "one", 60
         )
     finally:
-        over.set()
-        for asker in askers:
-            asker.join()
-    assert wrong == []
-    assert asked[0] > 20
+        stopped.set()
+        for sender in senders:
+            sender.join()
+    assert failures == []
+    assert requests[0] > 20
 
 
 def deploy(stack: Stack, config: dict[str, object]) -> None:

@@ -1,6 +1,6 @@
-"""Every path as every role: who may is said here, path by path, and a path that is not in this table fails.
+"""Every path with every role: this table lists the permitted roles of each path, and a path that is missing fails.
 
-Nobody learns whether somebody else's row exists: to whoever may use the path, it is as if there were no such row.
+A row of another owner is reported as not found, so that its existence is not disclosed.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ OPERATORS = frozenset({"operator", "admin"})
 MAKERS = frozenset({"operator"})
 ADMINS = frozenset({"admin"})
 PARTNERS = frozenset({"partner", OTHER_PARTNER})
-"""With an API key: an administrator has no orders and webhooks of a partner that could be meant."""
+"""With an API key: an administrator has no partner whose orders and webhooks the path could address."""
 
-MAY = {
+PERMITTED = {
     "GET /healthz": ANYONE,
     "GET /readyz": ANYONE,
     "GET /metrics": ANYONE,
@@ -100,7 +100,7 @@ MAY = {
     "GET /partners/v1/deliveries/{delivery_id}/attempts": PARTNERS,
     "POST /partners/v1/deliveries/{delivery_id}/replay": PARTNERS,
 }
-"""Method and path -> who may."""
+"""Method and path -> permitted roles."""
 
 OWNED = {
     "/shop/orders/{order_id}": "orders",
@@ -108,11 +108,11 @@ OWNED = {
     "/partners/v1/orders/{order_id}": "orders",
     "/pricing/quotes/{quote_id}": "quotes",
 }
-"""The beginnings of paths that lead to rows which have an owner."""
+"""The prefixes of paths to rows that have an owner."""
 PROTECTED = (
     "/shop/orders", "/pricing/quotes", "/crm/orders", "/mes/orders", "/status/orders", "/partners/v1/whoami",
 )  # fmt: skip
-"""A path of each service that asks who calls."""
+"""A path of each service that requires authentication."""
 NO_ID = str(UUID("01920000-0000-7000-8000-00000000dead"))
 WEBHOOK = {"url": "http://127.0.0.1:9/hook"}
 REASON = {"json": {"reason": "a test"}}
@@ -131,13 +131,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /partners/v1/orders": {"files": {"model": ("a.stl", b"solid")}, "data": {"material": "brass"}},
     "POST /partners/v1/webhooks": {"json": WEBHOOK},
     "PUT /partners/v1/webhooks/{webhook_id}": {"json": WEBHOOK},
-    **{path: REASON for path in MAY if path.rpartition("/")[2] in ("cancel", "reject", "hold", "rework")},
+    **{path: REASON for path in PERMITTED if path.rpartition("/")[2] in ("cancel", "reject", "hold", "rework")},
 }  # fmt: skip
-"""What is wrong with no request below is its body."""
+"""A valid body for each operation that needs one."""
 
 
 def call(stack: Stack, operation: str, who: str, ident: str = NO_ID) -> httpx.Response:
-    """Ask for an operation with a body that fits; of a stream of events, only the head is read."""
+    """Call an operation with a valid body; of an event stream, read only the head."""
     method, path = operation.split()
     path = "/".join(ident if part.startswith("{") else part for part in path.split("/"))
     headers = {} if who == NOBODY else stack.as_user(who)
@@ -148,7 +148,7 @@ def call(stack: Stack, operation: str, who: str, ident: str = NO_ID) -> httpx.Re
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> None:
-    """A problem that has this status and code."""
+    """Check the status and code of a problem."""
     assert answer.status_code == status, f"{answer.request.method} {answer.request.url.path}: {answer.text}"
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == f"urn:facet:problem:{code}"
@@ -157,14 +157,14 @@ def refused(answer: httpx.Response, status: int, code: str) -> None:
 
 def test_the_table_has_every_path(stack: Stack) -> None:
     paths = stack.http.get("/openapi.json").raise_for_status().json()["paths"]
-    assert {f"{method.upper()} {path}" for path, item in paths.items() for method in item} == set(MAY)
+    assert {f"{method.upper()} {path}" for path, item in paths.items() for method in item} == set(PERMITTED)
 
 
-@pytest.mark.parametrize("operation", MAY)
-def test_only_who_may(stack: Stack, operation: str) -> None:
+@pytest.mark.parametrize("operation", PERMITTED)
+def test_only_permitted_roles_may_call(stack: Stack, operation: str) -> None:
     for who in ROLES:
         answer = call(stack, operation, who)
-        if who in MAY[operation]:
+        if who in PERMITTED[operation]:
             # The password above is wrong on purpose: the path itself is open to all.
             allowed = {401} if operation == "POST /auth/token" else {404} if "{" in operation else {200, 201, 202}
             assert answer.status_code in allowed, f"{who}: {answer.text}"
@@ -184,28 +184,28 @@ class Rows:
 
 @pytest.fixture(scope="module")
 def rows(stack: Stack) -> Rows:
-    """An order, without a model, of every buyer, and a quote of everybody who may ask for one."""
+    """Return an order, without a model, of every buyer, and a quote of every role that may request one."""
     orders = {who: call(stack, "POST /shop/orders", who).json()["order_id"] for who in BUYERS}
     quotes = {who: call(stack, "POST /pricing/quotes", who).json()["quote_id"] for who in PRICING}
     for who, ident in orders.items():
         eventually(
             lambda who=who, ident=ident: stack.get(f"/status/orders/{ident}", who).is_success or None,
-            "the status service knows the order",
+            "the status service has the order",
         )
     return Rows(orders, quotes)
 
 
-@pytest.mark.parametrize("operation", [each for each in MAY if each.split()[1].startswith(tuple(OWNED))])
-def test_what_is_somebody_elses_is_not_there(stack: Stack, rows: Rows, operation: str) -> None:
+@pytest.mark.parametrize("operation", [each for each in PERMITTED if each.split()[1].startswith(tuple(OWNED))])
+def test_rows_of_others_are_not_found(stack: Stack, rows: Rows, operation: str) -> None:
     kind = next(kind for path, kind in OWNED.items() if operation.split()[1].startswith(path))
     for owner, ident in getattr(rows, kind).items():
-        for who in MAY[operation] - {owner, "admin"}:
+        for who in PERMITTED[operation] - {owner, "admin"}:
             answer = call(stack, operation, who, ident)
             refused(answer, 404, "not-found")
             assert answer.json()["detail"] == call(stack, operation, who).json()["detail"]
-        for who in MAY[operation] & {owner, "admin"} if operation.startswith("GET") else ():
+        for who in PERMITTED[operation] & {owner, "admin"} if operation.startswith("GET") else ():
             assert call(stack, operation, who, ident).status_code == 200
-    # Nothing that was tried above has changed an order.
+    # No request above has changed an order.
     for owner, ident in rows.orders.items():
         assert stack.get(f"/shop/orders/{ident}", owner).headers["etag"] == '"1"'
 
@@ -213,31 +213,31 @@ def test_what_is_somebody_elses_is_not_there(stack: Stack, rows: Rows, operation
 @pytest.mark.parametrize(
     ("path", "kind"), [("/shop/orders", "orders"), ("/status/orders", "orders"), ("/pricing/quotes", "quotes")]
 )
-def test_lists_have_ones_own_alone(stack: Stack, rows: Rows, path: str, kind: str) -> None:
+def test_lists_contain_own_rows_only(stack: Stack, rows: Rows, path: str, kind: str) -> None:
     owners = getattr(rows, kind)
     for who in owners:
-        listed = stack.get(path, who, params={"limit": 200}).json()["items"]
-        idents = {row[f"{kind[:-1]}_id"] for row in listed}
-        assert {owner for owner, ident in owners.items() if ident in idents} == {who}
+        items = stack.get(path, who, params={"limit": 200}).json()["items"]
+        ids = {row[f"{kind[:-1]}_id"] for row in items}
+        assert {owner for owner, ident in owners.items() if ident in ids} == {who}
 
 
-def test_a_withdrawn_key_opens_nothing(stack: Stack) -> None:
-    made = stack.post("/partners/v1/keys", "partner").json()
-    headers = {"X-API-Key": made["api_key"]}
+def test_a_revoked_key_is_refused(stack: Stack) -> None:
+    created = stack.post("/partners/v1/keys", "partner").json()
+    headers = {"X-API-Key": created["api_key"]}
     assert stack.http.get("/partners/v1/whoami", headers=headers).status_code == 200
-    assert stack.http.delete(f"/partners/v1/keys/{made['key_id']}", headers=headers).status_code == 204
+    assert stack.http.delete(f"/partners/v1/keys/{created['key_id']}", headers=headers).status_code == 204
     refused(stack.http.get("/partners/v1/whoami", headers=headers), 401, "unauthorized")
 
 
 @pytest.fixture(scope="module")
 def issuer(stack: Stack) -> Issuer:
-    """The stack's own issuer, by its private key."""
+    """Return the stack's issuer with its private key."""
     key = OKPKey.import_key(json.loads(demo_accounts.signing_key(stack.folder / ".facet" / "stack" / "data")))
     return Issuer(f"{stack.url}/auth", key, 60)
 
 
 def signed(issuer: Issuer, key: OKPKey, **changes: Any) -> str:
-    """A token for everything, with claims that are changed."""
+    """Return a token with all roles and with changed claims."""
     now = int(time.time())
     usual = {"iss": issuer.name, "aud": AUDIENCE, "sub": "eve", "roles": sorted(Role), "iat": now, "exp": now + 60}
     header = {"alg": "Ed25519", "kid": issuer.key.thumbprint()}
@@ -250,7 +250,7 @@ def without_algorithm(issuer: Issuer) -> str:
 
 
 def by_public_key(issuer: Issuer) -> str:
-    """Signed with the public key as if that were a shared secret."""
+    """Return a token signed with the public key as if that were a shared secret."""
     secret = OctKey.import_key(json.dumps(issuer.key.as_dict(private=False)))
     header = {"alg": "HS256", "kid": issuer.key.thumbprint()}
     claims = {"iss": issuer.name, "aud": AUDIENCE, "sub": "eve", "roles": sorted(Role), "exp": int(time.time()) + 60}
@@ -272,19 +272,19 @@ FORGED: dict[str, Callable[[Issuer], str]] = {
 
 
 @pytest.mark.parametrize("forged", FORGED)
-def test_a_token_that_is_not_the_issuers_is_refused_everywhere(stack: Stack, issuer: Issuer, forged: str) -> None:
+def test_a_forged_token_is_refused_everywhere(stack: Stack, issuer: Issuer, forged: str) -> None:
     token = FORGED[forged](issuer)
     for path in PROTECTED:
         refused(stack.http.get(path, headers={"Authorization": f"Bearer {token}"}), 401, "unauthorized")
 
 
-def test_clocks_may_differ_a_little(stack: Stack, issuer: Issuer) -> None:
+def test_small_clock_differences_are_accepted(stack: Stack, issuer: Issuer) -> None:
     for off in (-60 - LEEWAY_S + 10, LEEWAY_S - 10):
         token = issuer.token("somebody", [Role.CUSTOMER], time.time() + off)
         assert stack.http.get("/shop/orders", headers={"Authorization": f"Bearer {token}"}).json()["items"] == []
 
 
 @pytest.mark.parametrize("key", ["wrong", "é", "x" * 4000, "fk_" + "0" * 40])
-def test_a_key_that_nobody_has_is_refused_everywhere(stack: Stack, key: str) -> None:
+def test_an_unknown_key_is_refused_everywhere(stack: Stack, key: str) -> None:
     for path in PROTECTED:
         refused(stack.http.get(path, headers={b"X-API-Key": key.encode("latin-1")}), 401, "unauthorized")

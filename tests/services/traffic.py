@@ -1,8 +1,8 @@
-"""Orders placed and carried on while servers die: every acknowledgement is written down, every question asked again.
+"""Place orders and move them on while servers die: record every acknowledgement, retry every request.
 
-A customer or partner who gets no answer, or one that says that a service is away, asks again: a POST with the same
-Idempotency-Key, a step after a look at whether it has been taken. So what this ledger says was acknowledged must be
-there in the end, and once.
+Without a response, or with one that reports an unavailable service, a request is repeated: a POST with the same
+Idempotency-Key, a step after checking whether it was taken. So everything acknowledged in the ledger must exist in the
+end, and once.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from serve_app.kit.problems import MEDIA_TYPE
 from tests.services.seed import stream
 from tests.services.stack import Stack
 
-LIFE = (
+STATUSES = (
     "INITIATED", "FILE_UPLOADED", "SUBMITTED", "PRICE_CALCULATED", "MANUFACTURING_APPROVED", "MANUFACTURING_STARTED",
     "MANUFACTURING_COMPLETED", "PACKAGING", "SHIPPED",
 )  # fmt: skip
-CARRIED_ON = (
+LATER_STEPS = (
     ("seller", "/crm/orders/{}", "approve", "MANUFACTURING_APPROVED"),
     ("operator", "/mes/orders/{}", "claim", "MANUFACTURING_STARTED"),
     ("operator", "/mes/orders/{}", "complete", "MANUFACTURING_COMPLETED"),
@@ -39,22 +39,22 @@ CARRIED_ON = (
 PEOPLE = ("customer", "partner", "seller", "operator")
 PLACERS, CARRIERS = 4, 3
 CARRY_ONE_IN, PARTNERS_ONE_IN = 3, 5
-ANSWER_TIMEOUT_S = 10.0
-"""For one answer. A server that dies with the request in hand may never say so."""
+RESPONSE_TIMEOUT_S = 10.0
+"""For one response. A server that dies during a request may never close the connection."""
 MODEL_SEGMENTS = 32
 _FIRST_MODELS, _MODELS_PER_SEED = (1_000, 100_000), 100_000
-_AWAY = frozenset({502, 503, 504})
+_UNAVAILABLE = frozenset({502, 503, 504})
 
 
 class GivenUp(Exception):
-    """There was no time left to ask again."""
+    """There was no time left to retry."""
 
 
 @dataclass(slots=True)
 class Order:
-    """An order as its people know it. ``acknowledged``: the last status that a service said it has."""
+    """An order as seen by its users. ``acknowledged``: the last status that a service confirmed."""
 
-    ident: str
+    order_id: str
     who: str
     acknowledged: str
     carried: bool
@@ -62,7 +62,7 @@ class Order:
 
 @dataclass
 class Ledger:
-    """What was acknowledged and when, and what was answered: by status code, or by what went wrong instead."""
+    """What was acknowledged and when, and the number of responses by status code, or by the error instead."""
 
     orders: dict[str, Order] = field(default_factory=dict)
     answers: Counter[str] = field(default_factory=Counter)
@@ -72,27 +72,27 @@ class Ledger:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def acknowledge(self, order: Order, status: str) -> None:
-        """A service said that ``order`` has ``status``."""
+        """Record that a service confirmed ``status`` for ``order``."""
         with self._lock:
             order.acknowledged = status
-            self.orders[order.ident] = order
+            self.orders[order.order_id] = order
             self.acknowledged_at.append(time.time())
 
     def answered(self, what: str, fault: str | None = None) -> None:
-        """An answer, or none; ``fault``: what nobody may be told, whoever has died."""
+        """Record a response, or its absence; ``fault``: a response that no outage excuses."""
         with self._lock:
             self.answers[what] += 1
             if fault:
                 self.faults.append(fault)
 
     def give_up(self, what: str) -> None:
-        """Something that was begun had no time to end."""
+        """Record that a started request had no time to finish."""
         with self._lock:
             self.given_up.append(what)
 
 
 class Traffic:
-    """Threads that place about ``rate`` orders a second and carry one in three on until it is shipped."""
+    """Threads that place about ``rate`` orders a second and move one in three on until it is shipped."""
 
     def __init__(self, stack: Stack, folder: Path, rate: float, seed: int) -> None:
         self.ledger = Ledger()
@@ -106,12 +106,12 @@ class Traffic:
         self._carriers = [threading.Thread(target=self._carry, name=f"carrier {n}") for n in range(CARRIERS)]
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
         for thread in (*self._placers, *self._carriers):
             thread.start()
 
     def stop(self, within_s: float) -> None:
-        """Begin nothing new, and wait until what was begun has ended; after ``within_s`` it is given up."""
+        """Start nothing new, and wait until everything started has finished; give it up after ``within_s``."""
         self._closing.set()
         self._give_up_at = time.monotonic() + within_s
         for thread in self._placers:
@@ -122,13 +122,13 @@ class Traffic:
             thread.join()
 
     def _place(self, number: int) -> None:
-        period, made = PLACERS / self._rate, 0
+        period, placed = PLACERS / self._rate, 0
         due = time.monotonic() + number / self._rate
-        with httpx.Client(base_url=self._stack.url, timeout=ANSWER_TIMEOUT_S) as http:
+        with httpx.Client(base_url=self._stack.url, timeout=RESPONSE_TIMEOUT_S) as http:
             while not self._closing.wait(max(0.0, due - time.monotonic())):
                 due = max(due + period, time.monotonic())
-                which = number + PLACERS * made
-                made += 1
+                which = number + PLACERS * placed
+                placed += 1
                 ring = self._folder / f"ring-{number}.stl"
                 model = write_ring(ring, self._first_model + which, MODEL_SEGMENTS).read_bytes()
                 try:
@@ -137,20 +137,20 @@ class Traffic:
                     self.ledger.give_up(str(what))
 
     def _order(self, http: httpx.Client, which: int, model: bytes) -> None:
-        wish: dict[str, Any] = {"process": "casting", "material": "silver-925", "priority": "standard"}
+        request: dict[str, Any] = {"process": "casting", "material": "silver-925", "priority": "standard"}
         if which % 4 == 0:
-            wish["priority"] = "express"
+            request["priority"] = "express"
         key, carried = uuid.uuid4().hex, which % CARRY_ONE_IN == 0
         files = {"model": ("ring.stl", model)}
         if which % PARTNERS_ONE_IN == 0:
-            made = self._ask(http, "POST", "/partners/v1/orders", "partner", key, data=wish, files=files)
-            order = Order(made["order_id"], "partner", "INITIATED", carried)
-            self.ledger.acknowledge(order, made["status"])
+            created = self._create(http, "POST", "/partners/v1/orders", "partner", key, data=request, files=files)
+            order = Order(created["order_id"], "partner", "INITIATED", carried)
+            self.ledger.acknowledge(order, created["status"])
         else:
-            made = self._ask(http, "POST", "/shop/orders", "customer", key, json=wish)
-            order = Order(made["order_id"], "customer", "INITIATED", carried)
+            created = self._create(http, "POST", "/shop/orders", "customer", key, json=request)
+            order = Order(created["order_id"], "customer", "INITIATED", carried)
             self.ledger.acknowledge(order, "INITIATED")
-            shop = f"/shop/orders/{order.ident}"
+            shop = f"/shop/orders/{order.order_id}"
 
             def upload() -> httpx.Response:
                 return http.put(f"{shop}/model", headers=self._headers["customer"], files=files)
@@ -164,11 +164,11 @@ class Traffic:
             self._to_carry.put(order)
 
     def _carry(self) -> None:
-        with httpx.Client(base_url=self._stack.url, timeout=ANSWER_TIMEOUT_S) as http:
+        with httpx.Client(base_url=self._stack.url, timeout=RESPONSE_TIMEOUT_S) as http:
             while (order := self._to_carry.get()) is not None:
                 try:
-                    for who, where, step, target in CARRIED_ON:
-                        at = where.format(order.ident)
+                    for who, where, step, target in LATER_STEPS:
+                        at = where.format(order.order_id)
 
                         def take(path: str = f"{at}/{step}", headers: dict[str, str] = self._headers[who]) -> Any:
                             return http.post(path, headers=headers)
@@ -180,27 +180,27 @@ class Traffic:
     def _step(
         self, http: httpx.Client, order: Order, where: str, who: str, target: str, take: Callable[[], httpx.Response]
     ) -> None:
-        """Take a step as often as it needs, until its service says that the order has come so far."""
+        """Retry a step until its service confirms that the order has reached ``target``."""
         while True:
-            answer = self._once(take, f"{target} of {order.ident}")
+            answer = self._once(take, f"{target} of {order.order_id}")
             if answer is not None and answer.status_code == 409:
-                answer = self._once(lambda: http.get(where, headers=self._headers[who]), f"a look at {order.ident}")
+                answer = self._once(lambda: http.get(where, headers=self._headers[who]), f"GET of {order.order_id}")
             if answer is not None and answer.is_success and reached(answer.json()["status"], target):
                 self.ledger.acknowledge(order, target)
                 return
-            self._pause(f"{target} of {order.ident}")
+            self._pause(f"{target} of {order.order_id}")
 
-    def _ask(self, http: httpx.Client, method: str, path: str, who: str, key: str, **rest: Any) -> dict[str, Any]:
+    def _create(self, http: httpx.Client, method: str, path: str, who: str, key: str, **body: Any) -> dict[str, Any]:
         headers = {**self._headers[who], "Idempotency-Key": key}
         while True:
-            answer = self._once(lambda: http.request(method, path, headers=headers, **rest), path)
+            answer = self._once(lambda: http.request(method, path, headers=headers, **body), path)
             if answer is not None and answer.is_success:
-                tree: dict[str, Any] = answer.json()
-                return tree
+                created: dict[str, Any] = answer.json()
+                return created
             self._pause(path)
 
     def _once(self, send: Callable[[], httpx.Response], what: str) -> httpx.Response | None:
-        """The answer; None where there is none, or one that says that somebody is away."""
+        """Return the response; None without one, or if it reports an unavailable service."""
         try:
             answer = send()
         except httpx.TransportError as error:
@@ -208,17 +208,17 @@ class Traffic:
             return None
         code = answer.status_code
         if code == 500 and answer.headers.get("content-type") != MEDIA_TYPE:
-            # Serve's proxy calls a replica that died with the request in hand so; an error of ours is a problem.
+            # Serve's proxy returns this if a replica dies during a request; errors of the services are problem details.
             self.ledger.answered("500 of the proxy")
             return None
         if code == 503 and answer.headers.get("content-type") == MEDIA_TYPE and "retry-after" not in answer.headers:
             self.ledger.answered("503 without Retry-After", f"{what}: 503 without Retry-After {answer.text[:300]}")
             return None
-        # A step may come before its service has heard of the one before it: 404 or 409, and none of them a fault.
-        expected = answer.is_success or code in _AWAY or code in (404, 409)
-        kind = "503 model store full" if code == 503 and "store of models" in answer.text else str(code)
+        # A step may be requested before its service has applied the previous one: 404 or 409 is no fault.
+        expected = answer.is_success or code in _UNAVAILABLE or code in (404, 409)
+        kind = "503 model store full" if code == 503 and "model store" in answer.text else str(code)
         self.ledger.answered(kind, None if expected else f"{what}: {code} {answer.text[:300]}")
-        return None if code in _AWAY else answer
+        return None if code in _UNAVAILABLE else answer
 
     def _pause(self, what: str) -> None:
         if time.monotonic() > self._give_up_at:
@@ -232,5 +232,5 @@ def first_model(seed: int) -> int:
 
 
 def reached(status: str, target: str) -> bool:
-    """Whether an order of ``status`` has come as far as ``target``."""
-    return status in LIFE and LIFE.index(status) >= LIFE.index(target)
+    """Return whether an order of ``status`` has reached ``target``."""
+    return status in STATUSES and STATUSES.index(status) >= STATUSES.index(target)

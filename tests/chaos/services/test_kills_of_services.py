@@ -1,4 +1,4 @@
-"""The long run of :mod:`tests.services.kills`: ten minutes of all its faults at a stack of its own (``make chaos``)."""
+"""The long run of :mod:`tests.services.kills`: ten minutes of all its faults on a separate stack (``make chaos``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.chaos_report import keep_logs, markdown, write
-from tests.services.faults import places
+from tests.services.faults import disk_folders
 from tests.services.kills import Plan, disturbed
 from tests.services.seed import chaos_seed
 from tests.services.stack import running
@@ -16,7 +16,7 @@ from tests.services.stack import running
 SECONDS = float(os.environ.get("FACET_CHAOS_S", "600"))
 RATE = 3.0
 REPORT = Path(".facet") / "chaos"
-# A model has 51 kB; the disk is full when the test says so, and not before.
+# A model has 51 kB; the disk becomes full only when the test fills it.
 MODEL_DISK_BYTES = int((128 << 20) + 2 * 51_300 * RATE * 2 * SECONDS)
 
 
@@ -25,7 +25,7 @@ MODEL_DISK_BYTES = int((128 << 20) + 2 * 51_300 * RATE * 2 * SECONDS)
 def test_ten_minutes(tmp_path: Path) -> None:
     folder = tmp_path / "stack"
     folder.mkdir()
-    with running(folder, places(folder, MODEL_DISK_BYTES)) as stack:
+    with running(folder, disk_folders(folder, MODEL_DISK_BYTES)) as stack:
         plan = Plan(SECONDS, every_s=4, seed=chaos_seed(), long=True, rate=RATE)
         try:
             report = disturbed(stack, plan, tmp_path)

@@ -1,4 +1,4 @@
-"""Databases with their tables and a broker for the tests here: those that FACET_*_URL name, else the shared servers."""
+"""Databases with their tables and a broker for these tests: those in FACET_*_URL, else the shared servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SETTINGS = Settings()
 
 @pytest.fixture(scope="session")
 def service_urls(request: pytest.FixtureRequest) -> dict[str, str]:
-    """The URL of each service's database."""
+    """Return the URL of each service's database."""
     if SETTINGS.shop_database_url:
         return {service: SETTINGS.database_url(service) for service in SERVICES}
     urls: dict[str, str] = request.getfixturevalue("database_urls")
@@ -26,13 +26,13 @@ def service_urls(request: pytest.FixtureRequest) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def bootstrap(request: pytest.FixtureRequest) -> str:
-    """The broker's address."""
+    """Return the broker's address."""
     return SETTINGS.kafka_url or str(request.getfixturevalue("kafka_server").address)
 
 
 @pytest.fixture
 def migrated(service_urls: dict[str, str]) -> Callable[[str], str]:
-    """A function that brings a service's database to its newest tables, empty, and gives its URL."""
+    """Return a function that migrates a service's database to the newest version, empties it and returns its URL."""
 
     def empty(service: str) -> str:
         url = service_urls[service]
@@ -47,13 +47,13 @@ def migrated(service_urls: dict[str, str]) -> Callable[[str], str]:
 
 @pytest.fixture
 def shop_url(migrated: Callable[[str], str]) -> str:
-    """The shop's database, empty."""
+    """Return the URL of the shop's database, empty."""
     return migrated("shop")
 
 
 @pytest.fixture
 def topic(bootstrap: str) -> str:
-    """A topic of the test's own."""
+    """Create a topic for one test; return its name."""
     name = f"test-{uuid.uuid4().hex}"
     run(kafka.ensure_topics(bootstrap, [name], partitions=3))
     return name

@@ -1,4 +1,4 @@
-"""A consumer as a process of its own, to be killed: ``python -m ... NAME URL BOOTSTRAP TOPIC``."""
+"""A consumer as a separate process, to be killed: ``python -m ... NAME URL BOOTSTRAP TOPIC``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.integration.data.test_consumer import note
 
 
 async def slowly(connection: Connection, event: CloudEvent, data: EventData) -> None:
-    """So that a kill hits a transaction."""
+    """Take some time, so that a kill hits a transaction."""
     await note(connection, event, data)
     await asyncio.sleep(0.002)
 
 
-# So that whoever takes over from a killed one can't do so because its session has ended.
+# So that a successor of a killed consumer does not profit from an expired session.
 kafka.SESSION_TIMEOUT_MS = 300_000
 
 

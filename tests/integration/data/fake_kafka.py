@@ -1,4 +1,4 @@
-"""A broker in memory with what :mod:`data.kit.consumer` uses of aiokafka, for tests that order messages and outages."""
+"""A broker in memory with the parts of aiokafka that :mod:`data.kit.consumer` uses, for tests of orders and outages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PARTITIONS = 2
 
 @dataclass(slots=True)
 class Record:
-    """A message as aiokafka gives it."""
+    """A message as aiokafka returns it."""
 
     topic: str
     partition: int
@@ -31,7 +31,7 @@ class Record:
 
 @dataclass
 class Broker:
-    """Topics, committed offsets and the members of groups; ``away``: nobody reaches it."""
+    """Topics, committed offsets and the members of groups; ``away``: it is unavailable."""
 
     partitions: int = PARTITIONS
     away: bool = False
@@ -40,41 +40,43 @@ class Broker:
     members: defaultdict[str, list[FakeConsumer]] = field(default_factory=lambda: defaultdict(list))
 
     def topic(self, name: str) -> list[list[Record]]:
-        """The partitions of a topic, created at its first use."""
+        """Return the partitions of a topic, created at its first use."""
         return self.topics.setdefault(name, [[] for _ in range(self.partitions)])
 
     def publish(self, topic: str, key: str, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> Record:
         """Append a message to the partition of its key."""
-        number = sum(key.encode()) % len(self.topic(topic))
-        log = self.topic(topic)[number]
-        log.append(Record(topic, number, len(log), key.encode(), value, headers))
+        index = sum(key.encode()) % len(self.topic(topic))
+        log = self.topic(topic)[index]
+        log.append(Record(topic, index, len(log), key.encode(), value, headers))
         return log[-1]
 
     def add_partitions(self, topic: str, count: int) -> None:
-        """Raise the number of a topic's partitions: keys move."""
+        """Add partitions to a topic: keys move."""
         self.topic(topic).extend([] for _ in range(count))
 
     def recreate(self, topic: str) -> None:
-        """Delete a topic with its messages and committed offsets, and create it anew."""
+        """Delete a topic with its messages and committed offsets, and create it again."""
         self.topics[topic] = [[] for _ in range(self.partitions)]
         self.committed = {at: offset for at, offset in self.committed.items() if at[1].topic != topic}
         for members in self.members.values():
             for member in members:
-                member.positions = {place: at for place, at in member.positions.items() if place.topic != topic}
+                member.positions = {
+                    partition: at for partition, at in member.positions.items() if partition.topic != topic
+                }
 
     def check(self) -> None:
-        """Raise where the broker is away."""
+        """Raise an error if the broker is unavailable."""
         if self.away:
-            raise KafkaConnectionError("the broker is away")
+            raise KafkaConnectionError("the broker is unavailable")
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let :mod:`data.kit.kafka` give clients of this broker."""
+        """Make :mod:`data.kit.kafka` return clients of this broker."""
         monkeypatch.setattr(kafka, "producer", lambda _bootstrap, _name: FakeProducer(self))
-        monkeypatch.setattr(kafka, "answers", self._answers)
-        monkeypatch.setattr(kafka, "Group", lambda _bootstrap, _group: FakeGroup(self))
+        monkeypatch.setattr(kafka, "is_available", self._is_available)
+        monkeypatch.setattr(kafka, "GroupClient", lambda _bootstrap, _group: FakeGroup(self))
         monkeypatch.setattr(kafka, "consumer", lambda _url, group, topics, _client: FakeConsumer(self, group, topics))
 
-    async def _answers(self, _bootstrap: str) -> bool:
+    async def _is_available(self, _bootstrap: str) -> bool:
         return not self.away
 
 
@@ -88,7 +90,7 @@ class FakeGroup:
         self._broker.check()
 
     async def stop(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
     async def members(self) -> dict[str, str]:
         self._broker.check()
@@ -96,7 +98,7 @@ class FakeGroup:
 
 
 class FakeProducer:
-    """Sends at once."""
+    """A producer that sends at once."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -105,7 +107,7 @@ class FakeProducer:
         self._broker.check()
 
     async def stop(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
     async def send_and_wait(
         self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
@@ -115,7 +117,7 @@ class FakeProducer:
 
 
 class FakeConsumer:
-    """A member of a group; the partitions are dealt out anew whenever a member comes or goes."""
+    """A member of a group; the partitions are reassigned whenever a member joins or leaves."""
 
     def __init__(self, broker: Broker, group: str, topics: Iterable[str]) -> None:
         self._broker, self._group, self._topics = broker, group, tuple(topics)
@@ -134,45 +136,48 @@ class FakeConsumer:
         members = self._broker.members[self._group]
         if self not in members:
             return set()
-        places = [TopicPartition(topic, n) for topic in self._topics for n in range(len(self._broker.topic(topic)))]
-        mine = set(places[members.index(self) :: len(members)])
+        partitions = [TopicPartition(topic, n) for topic in self._topics for n in range(len(self._broker.topic(topic)))]
+        own = set(partitions[members.index(self) :: len(members)])
         self.positions = {
-            place: self.positions.get(place, self._broker.committed.get((self._group, place), 0)) for place in mine
+            partition: self.positions.get(partition, self._broker.committed.get((self._group, partition), 0))
+            for partition in own
         }
-        return mine
+        return own
 
     async def getmany(self, timeout_ms: int = 0, max_records: int = 0) -> Mapping[TopicPartition, list[Record]]:
         await asyncio.sleep(0.001)
         self._broker.check()
         found = {}
-        for place in self.assignment() - self._paused:
-            records = self._broker.topic(place.topic)[place.partition][self.positions[place] :][:max_records]
+        for partition in self.assignment() - self._paused:
+            records = self._broker.topic(partition.topic)[partition.partition][self.positions[partition] :][
+                :max_records
+            ]
             if records:
-                found[place] = records
-                self.positions[place] = records[-1].offset + 1
+                found[partition] = records
+                self.positions[partition] = records[-1].offset + 1
         return found
 
-    def seek(self, place: TopicPartition, offset: int) -> None:
-        self.positions[place] = offset
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.positions[partition] = offset
 
-    def pause(self, place: TopicPartition) -> None:
-        self._paused.add(place)
+    def pause(self, partition: TopicPartition) -> None:
+        self._paused.add(partition)
 
-    def resume(self, place: TopicPartition) -> None:
-        self._paused.discard(place)
+    def resume(self, partition: TopicPartition) -> None:
+        self._paused.discard(partition)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._broker.check()
-        for place, offset in offsets.items():
-            self._broker.committed[self._group, place] = offset
+        for partition, offset in offsets.items():
+            self._broker.committed[self._group, partition] = offset
 
-    async def committed(self, place: TopicPartition) -> int | None:
+    async def committed(self, partition: TopicPartition) -> int | None:
         self._broker.check()
-        return self._broker.committed.get((self._group, place))
+        return self._broker.committed.get((self._group, partition))
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         return set(range(len(self._broker.topic(topic))))
 
-    async def end_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         self._broker.check()
-        return {place: len(self._broker.topic(place.topic)[place.partition]) for place in places}
+        return {partition: len(self._broker.topic(partition.topic)[partition.partition]) for partition in partitions}

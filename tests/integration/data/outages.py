@@ -1,4 +1,4 @@
-"""What tests of outages and of parked events share: an order of the shop, its events, and things that go away."""
+"""Helpers for tests of outages and parked events: an order of the shop, its events, and servers with outages."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ S = OrderStatus
 
 
 class Outage:
-    """A database that can go away, and a clock that jumps: what an outage is for a consumer."""
+    """An outage as a consumer sees it: an unavailable database or broker, and a clock that jumps."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, broker: Broker) -> None:
-        self._broker, self._skew_s, self.database_away = broker, 0.0, False
+        self._broker, self._skew_s, self.database_unavailable = broker, 0.0, False  # set by start() and end()
         import time
 
         real = time.monotonic
@@ -47,16 +47,16 @@ class Outage:
         monkeypatch.setattr(consumer, "time", Time)
         monkeypatch.setattr(clock, "now", lambda: datetime.now(UTC) + timedelta(seconds=self._skew_s))
 
-    def begin(self, database: bool, broker: bool) -> None:
-        self.database_away, self._broker.away = database, broker
+    def start(self, database: bool, broker: bool) -> None:
+        self.database_unavailable, self._broker.away = database, broker
 
     def end(self, after_s: float) -> None:
         self._skew_s += after_s
-        self.database_away = self._broker.away = False
+        self.database_unavailable = self._broker.away = False
 
 
 class Unsteady(Database):
-    """A real database that refuses while the outage lasts."""
+    """A real database that refuses transactions during the outage."""
 
     outage: Outage
 
@@ -74,24 +74,24 @@ class Unsteady(Database):
             yield connection
 
     def _check(self) -> None:
-        if self.outage.database_away:
-            raise OperationalError("the database is away")
+        if self.outage.database_unavailable:
+            raise OperationalError("the database is unavailable")
 
 
 def written(event: EventData, sequence: int) -> bytes:
-    return f'{{"sequence":{sequence}{outbox.parameters(event)["rest"]}'.encode()
+    return f'{{"sequence":{sequence}{outbox.parameters(event)["members"]}'.encode()
 
 
 def of_type(kind: type[EventData], order: UUID, quote: UUID, revision: int | None) -> EventData:
-    known = next(each for each in examples.EVENTS if type(each) is kind).model_dump()
-    return kind.model_validate({**known, "order_id": order, "quote_id": quote, "revision": revision})
+    example = next(each for each in examples.EVENTS if type(each) is kind).model_dump()
+    return kind.model_validate({**example, "order_id": order, "quote_id": quote, "revision": revision})
 
 
 PRODUCED = (mes.ProductionStarted, mes.ProductionCompleted, mes.ProductionPackaged, mes.ProductionShipped)
 
 
 class Published:
-    """What the CRM and the MES publish about one order of the shop that has its price."""
+    """Publish the events of the CRM and the MES about one priced order of the shop."""
 
     def __init__(self, broker: Broker, order: UUID, quote: UUID) -> None:
         self._broker, self._order, self._quote = broker, order, quote
@@ -99,8 +99,8 @@ class Published:
     def approval(self) -> None:
         self._publish(of_type(crm.OrderApproved, self._order, self._quote, 5), 1)
 
-    def production(self, begin: int = 0, end: int = 4) -> None:
-        for n in range(begin, end):
+    def production(self, first: int = 0, end: int = 4) -> None:
+        for n in range(first, end):
             self._publish(of_type(PRODUCED[n], self._order, self._quote, 6 + n), n + 1)
 
     def _publish(self, event: EventData, sequence: int) -> None:
@@ -108,7 +108,7 @@ class Published:
 
 
 async def priced_order(database: Database) -> tuple[UUID, UUID]:
-    """An order of the shop at PRICE_CALCULATED, revision 4."""
+    """Create an order of the shop at PRICE_CALCULATED, revision 4."""
     order, quote = new_id(), new_id()
     async with database.transaction() as connection:
         await repository.create(connection, of_type(shop.OrderInitiated, order, quote, 1))  # type: ignore[arg-type]
@@ -127,10 +127,10 @@ async def status_of(database: Database, order: UUID) -> OrderStatus:
 
 
 def consumer_of_shop(database: Database) -> Consumer:
-    return Consumer("shop", handle_event, database, "", check_every_s=0.0)
+    return Consumer("shop", handle_event, database, "", check_interval_s=0.0)
 
 
-async def ended(*tasks: asyncio.Task[None]) -> None:
+async def cancel_all(*tasks: asyncio.Task[None]) -> None:
     """Cancel tasks until they end: before Python 3.12 ``wait_for`` can swallow a cancellation."""
     pending = set(tasks)
     while pending:
@@ -145,10 +145,10 @@ async def running(*services: Coroutine[Any, Any, None]) -> AsyncIterator[list[as
     try:
         yield tasks
     finally:
-        await ended(*tasks)
+        await cancel_all(*tasks)
 
 
-async def reached(database: Database, order: UUID, status: OrderStatus) -> bool:
+async def has_status(database: Database, order: UUID, status: OrderStatus) -> bool:
     return await status_of(database, order) is status
 
 

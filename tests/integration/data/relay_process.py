@@ -1,6 +1,6 @@
-"""A relay as a process of its own: ``python -m ... URL BOOTSTRAP dies|lives``; the first kind waits for its death.
+"""A relay as a separate process: ``python -m ... URL BOOTSTRAP dies|lives``; the first kind waits to be killed.
 
-It dies between publishing its second batch and committing it: the worst moment.
+It stops between publishing its second batch and committing it, the worst case.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ async def main(url: str, bootstrap: str, fate: str) -> None:
                     await asyncio.Event().wait()
 
             relay._publish = publish_and_wait
-        await relay.Relay(database, bootstrap, "shop", batch=20).run()
+        await relay.Relay(database, bootstrap, "shop", batch_size=20).run()
 
 
 if __name__ == "__main__":

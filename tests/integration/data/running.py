@@ -1,4 +1,4 @@
-"""What the tests here share: running a coroutine, events with a topic of the test's own, reading a topic."""
+"""Helpers of these tests: run a coroutine, create events with a separate topic for a test, read a topic."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from data.kit import kafka
 from data.kit.database import Database
 
 Result = TypeVar("Result")
-LONGEST_S = 60.0
+MAX_WAIT_S = 60.0
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Its result, in an event loop of its own."""
-    return asyncio.run(asyncio.wait_for(work, 4 * LONGEST_S))
+    """Return the result of a coroutine, run in a new event loop."""
+    return asyncio.run(asyncio.wait_for(work, 4 * MAX_WAIT_S))
 
 
 def cancelled(topic: str, order: UUID, reason: str = "test") -> EventData:
-    """An event of a known type, to be published in ``topic``."""
-    there = type("OrderCancelled", (OrderCancelled,), {"TOPIC": topic, "__module__": __name__})
-    event: EventData = there(order_id=order, by="tester", reason=reason)
+    """Return an event of a registered type, to be published in ``topic``."""
+    variant = type("OrderCancelled", (OrderCancelled,), {"TOPIC": topic, "__module__": __name__})
+    event: EventData = variant(order_id=order, by="tester", reason=reason)
     return event
 
 
 @dataclass(slots=True)
 class Delivered:
-    """A message as Kafka would deliver it."""
+    """A message as Kafka delivers it."""
 
     topic: str
     value: bytes | None
@@ -49,17 +49,17 @@ class Delivered:
 
 
 def message_of(event: CloudEvent) -> Delivered:
-    """An event as a message of its topic."""
+    """Return an event as a message of its topic."""
     return Delivered(EVENTS[event.type].topics[0], event.model_dump_json().encode(), event.subject.encode())
 
 
-def initiated(order: UUID, owner: str, wish: OrderRequest) -> OrderInitiated:
-    """The event of a new order."""
-    return OrderInitiated(order_id=order, owner_id=owner, by=owner, revision=1, **wish.model_dump())
+def initiated(order: UUID, owner: str, request: OrderRequest) -> OrderInitiated:
+    """Return the event of a new order."""
+    return OrderInitiated(order_id=order, owner_id=owner, by=owner, revision=1, **request.model_dump())
 
 
 async def set_operating_time(database: Database, name: str, elapsed_ms: int) -> None:
-    """Let the operating clock ``name`` show so many milliseconds."""
+    """Set the operating clock ``name``."""
     async with database.connection() as connection:
         await connection.execute(
             "INSERT INTO operating_clocks VALUES (%s, %s, now()) ON CONFLICT (name) DO UPDATE SET elapsed_ms = %s",
@@ -69,7 +69,7 @@ async def set_operating_time(database: Database, name: str, elapsed_ms: int) -> 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], every_s: float = 0.02) -> None:
     """Return when ``condition`` holds; raises TimeoutError after a minute."""
-    async with asyncio.timeout(LONGEST_S):
+    async with asyncio.timeout(MAX_WAIT_S):
         while True:
             held = condition()
             if await held if isinstance(held, Awaitable) else held:
@@ -78,7 +78,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], every_s: float 
 
 
 async def while_running(*services: Coroutine[Any, Any, None], work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of ``work``, while services run that never end; they are cancelled after it."""
+    """Return the result of ``work`` while endless services run; cancel them afterwards."""
     running = [asyncio.create_task(service) for service in services]
     doing = asyncio.create_task(work)
     try:
@@ -93,25 +93,25 @@ async def while_running(*services: Coroutine[Any, Any, None], work: Coroutine[An
                 await task
 
 
-async def everything(bootstrap: str, topic: str) -> Sequence[kafka.Message]:
-    """All messages of a topic, each partition in its order."""
+async def read_topic(bootstrap: str, topic: str) -> Sequence[kafka.Message]:
+    """Return all messages of a topic, each partition in its order."""
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     async with kafka.started(reader):
-        places = await kafka.partitions(bootstrap, [topic])
-        reader.assign(places)
-        await reader.seek_to_beginning(*places)
-        ends = await reader.end_offsets(places)
+        partitions = await kafka.partitions(bootstrap, [topic])
+        reader.assign(partitions)
+        await reader.seek_to_beginning(*partitions)
+        ends = await reader.end_offsets(partitions)
         found: list[kafka.Message] = []
-        while any([await reader.position(place) < ends[place] for place in places]):
+        while any([await reader.position(partition) < ends[partition] for partition in partitions]):
             for messages in (await reader.getmany(timeout_ms=200)).values():
                 found.extend(messages)
         return found
 
 
-def numbers(messages: Sequence[kafka.Message]) -> dict[str, list[int]]:
-    """For each subject the sequence numbers in the order of the topic."""
+def sequences(messages: Sequence[kafka.Message]) -> dict[str, list[int]]:
+    """Return for each subject the sequences in the order of the topic."""
     found: dict[str, list[int]] = {}
     for message in messages:
-        tree = json.loads(message.value or b"")
-        found.setdefault(tree["subject"], []).append(tree["sequence"])
+        event = json.loads(message.value or b"")
+        found.setdefault(event["subject"], []).append(event["sequence"])
     return found

@@ -1,4 +1,4 @@
-"""``facet migrate`` and ``facet events``: what they print, and how they say that something is wrong."""
+"""``facet migrate`` and ``facet events``: their output, and their errors."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tests.integration.data.running import Delivered, run
 
 @pytest.fixture
 def app() -> typer.Typer:
-    made = typer.Typer()
-    register(made)
-    return made
+    app = typer.Typer()
+    register(app)
+    return app
 
 
 class Odd:
-    """A message that nobody wants."""
+    """A message that no consumer can apply."""
 
     topic, partition, offset, timestamp = "shop.orders.v1", 0, 5, 0
     key, value, headers = b"an-order", b"odd", ()
 
 
-def test_migrate_says_the_version(
+def test_migrate_prints_the_version(
     app: typer.Typer, monkeypatch: pytest.MonkeyPatch, service_urls: dict[str, str]
 ) -> None:
     monkeypatch.setenv("FACET_SHOP_DATABASE_URL", service_urls["shop"])
@@ -39,7 +39,7 @@ def test_migrate_says_the_version(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         (["migrate", "shopp"], "no such service: shopp"),
         (["migrate", "--down"], "--down needs"),
@@ -47,13 +47,13 @@ def test_migrate_says_the_version(
         (["events", "parked", "nobody"], "no such consumer: nobody"),
     ],
 )
-def test_wrong_usage_is_told(app: typer.Typer, arguments: list[str], says: str) -> None:
+def test_wrong_usage_is_reported(app: typer.Typer, arguments: list[str], expected: str) -> None:
     done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200"}).invoke(app, arguments)
     assert done.exit_code == 2
-    assert says in done.output
+    assert expected in done.output
 
 
-def test_what_is_away_is_code_4(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_servers_exit_with_4(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACET_SHOP_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     monkeypatch.setenv("FACET_KAFKA_URL", "127.0.0.1:1")
     assert CliRunner().invoke(app, ["migrate", "shop"]).exit_code == 4
@@ -73,14 +73,14 @@ def test_parked_events_are_listed_with_what_they_wait_for(
             await parking.add(connection, "shop", Delivered("crm.orders.v1", b"odd", b"another", offset=2), None)
 
     run(two())
-    shown = CliRunner().invoke(app, ["events", "parked", "shop"])
-    assert shown.exit_code == 0
-    first, second = shown.stdout.splitlines()
+    printed = CliRunner().invoke(app, ["events", "parked", "shop"])
+    assert printed.exit_code == 0
+    first, second = printed.stdout.splitlines()
     assert first.endswith("crm.orders.v1 an-order #unreadable waits for its replay")
     assert second.endswith("crm.orders.v1 another #unreadable waits for another event")
 
 
-def test_dead_letters_are_counted_shown_and_sent_again(
+def test_dead_letters_are_counted_printed_and_replayed(
     app: typer.Typer, monkeypatch: pytest.MonkeyPatch, bootstrap: str
 ) -> None:
     monkeypatch.setenv("FACET_KAFKA_URL", bootstrap)
@@ -94,7 +94,7 @@ def test_dead_letters_are_counted_shown_and_sent_again(
     run(one_more())
     assert dead_letters("crm") == "crm.dead-letter"
     assert "crm: 1\n" in CliRunner().invoke(app, ["events", "dead-letters"]).stdout
-    shown = CliRunner().invoke(app, ["events", "replay", "crm", "--dry-run"])
-    assert "shop.orders.v1[0]@5 an-order: ValueError: odd indeed" in shown.stdout
+    printed = CliRunner().invoke(app, ["events", "replay", "crm", "--dry-run"])
+    assert "shop.orders.v1[0]@5 an-order: ValueError: odd indeed" in printed.stdout
     assert CliRunner().invoke(app, ["events", "replay", "crm"]).exit_code == 0
     assert "crm: 0\n" in CliRunner().invoke(app, ["events", "dead-letters"]).stdout

@@ -1,4 +1,4 @@
-"""Consumers: each event has its effect once, poison goes aside, faults that pass are waited for."""
+"""Consumers: each event is applied once, poison goes to the dead letters, temporary faults are retried."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from data.orders.sequencing import PredecessorMissing
-from tests.integration.data.running import cancelled, everything, run, until, while_running
+from tests.integration.data.running import cancelled, read_topic, run, until, while_running
 
 
 def written(event: EventData, sequence: int = 1) -> bytes:
-    """A message as the relay would publish it."""
-    return f'{{"sequence":{sequence}{outbox.parameters(event)["rest"]}'.encode()
+    """Return a message as the relay publishes it."""
+    return f'{{"sequence":{sequence}{outbox.parameters(event)["members"]}'.encode()
 
 
 @pytest.fixture
 def name(bootstrap: str) -> str:
-    """A consumer of the test's own, with its topic for dead letters."""
+    """Return the name of a consumer for one test, with its dead-letter topic."""
     chosen = f"test-{new_id().hex}"
     run(kafka.ensure_topics(bootstrap, [dead_letters(chosen)], partitions=1))
     return chosen
 
 
 async def note(connection: Connection, event: CloudEvent, data: EventData) -> None:
-    """The effect of these tests: a row that says what came, in the order it came."""
+    """Insert a row for the event, in the order of arrival: the effect of these tests."""
     await connection.execute(
         "INSERT INTO idempotency_keys (caller, key, body_sha256, created_at) VALUES (%s, %s, '', clock_timestamp())",
         [event.subject, f"{event.sequence:06}"],
@@ -56,7 +56,7 @@ def noted(url: str) -> list[tuple[str, int]]:
 
 
 async def publish(bootstrap: str, topic: str, messages: Sequence[tuple[str, bytes]]) -> None:
-    """Messages (key, value), one after the other."""
+    """Publish messages (key, value), one after the other."""
     async with kafka.started(kafka.producer(bootstrap, "test")) as producer:
         assert isinstance(producer, AIOKafkaProducer)
         for future in [await producer.send(topic, value, key.encode()) for key, value in messages]:
@@ -65,7 +65,7 @@ async def publish(bootstrap: str, topic: str, messages: Sequence[tuple[str, byte
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.lists(st.integers(1, 7), min_size=1))
-def test_the_inbox_takes_each_event_once(shop_url: str, arrivals: list[int], batches: list[int]) -> None:
+def test_the_inbox_records_each_event_once(shop_url: str, arrivals: list[int], batches: list[int]) -> None:
     ids = [new_id() for _ in range(10)]
 
     async def main() -> list[UUID]:
@@ -112,17 +112,17 @@ def test_duplicates_and_repeats_have_one_effect(shop_url: str, bootstrap: str, t
             assert sum(each.applied for each in consumers) == len(messages)
 
     run(main())
-    came = noted(shop_url)
-    assert len(came) == len(set(came)) == len(messages)
-    for subject in {subject for subject, _ in came}:
-        assert [sequence for of, sequence in came if of == subject] == list(range(1, 11))
+    received = noted(shop_url)
+    assert len(received) == len(set(received)) == len(messages)
+    for subject in {subject for subject, _ in received}:
+        assert [sequence for of, sequence in received if of == subject] == list(range(1, 11))
 
 
 class Unlucky(Exception):
-    """A handler's own fault."""
+    """An error of the handler."""
 
 
-def test_what_is_refused_goes_to_the_dead_letters_with_its_reason_and_comes_back_on_request(
+def test_refused_messages_go_to_the_dead_letters_and_are_replayed_on_request(
     shop_url: str, bootstrap: str, topic: str, name: str
 ) -> None:
     order, unlucky = new_id(), new_id()
@@ -137,47 +137,47 @@ def test_what_is_refused_goes_to_the_dead_letters_with_its_reason_and_comes_back
         ("c", no_data), (str(unlucky), refused), (str(unlucky), behind), *((str(order), value) for value in good[3:]),
     ]  # fmt: skip
     poison = [b"\xff not json", b"{}", no_data, refused]
-    mended = False
+    repaired = False
 
     async def handler(connection: Connection, event: CloudEvent, data: EventData) -> None:
         await note(connection, event, data)
-        if data.reason == "unlucky" and not mended:  # type: ignore[attr-defined]
+        if data.reason == "unlucky" and not repaired:  # type: ignore[attr-defined]
             raise Unlucky("no luck today")
 
     async def main() -> None:
-        nonlocal mended
+        nonlocal repaired
         async with Database(shop_url) as database:
             consumer = Consumer(name, handler, database, bootstrap, [topic])
             other = Consumer(f"{name}-other", note, database, bootstrap, [topic])
             await kafka.ensure_topics(bootstrap, [dead_letters(other.name)])
 
             async def work() -> None:
-                nonlocal mended
+                nonlocal repaired
                 await publish(bootstrap, topic, messages)
                 await until(lambda: consumer.applied == 5 and consumer.dead_lettered == 4 and consumer.parked == 1)
                 assert [sequence for _, sequence in noted(shop_url)] == [1, 2, 3, 4, 5]
-                assert await letters.waiting(bootstrap, [name]) == {name: 4}
-                seen = [each async for each in letters.replay(bootstrap, name, dry_run=True)]
-                assert sorted(each.reason.partition(":")[0] for each in seen) == [
+                assert await letters.count_pending(bootstrap, [name]) == {name: 4}
+                letters_found = [each async for each in letters.replay(bootstrap, name, dry_run=True)]
+                assert sorted(each.reason.partition(":")[0] for each in letters_found) == [
                     "Unlucky", "ValidationError", "ValidationError", "ValidationError",
                 ]  # fmt: skip
-                assert sorted(each.value or b"" for each in seen) == sorted(poison)
-                assert await letters.waiting(bootstrap, [name]) == {name: 4}, "a dry run leaves all as it was"
-                mended = True
+                assert sorted(each.value or b"" for each in letters_found) == sorted(poison)
+                assert await letters.count_pending(bootstrap, [name]) == {name: 4}, "a dry run leaves all as it was"
+                repaired = True
                 assert len([each async for each in letters.replay(bootstrap, name)]) == 4
                 await until(lambda: consumer.applied == 7 and consumer.dead_lettered == 7)
                 assert [(subject, sequence) for subject, sequence in noted(shop_url) if subject == str(unlucky)] == [
                     (str(unlucky), 1), (str(unlucky), 2),
                 ]  # fmt: skip
-                assert await letters.waiting(bootstrap, [name]) == {name: 3}, "what is still poison waits again"
+                assert await letters.count_pending(bootstrap, [name]) == {name: 3}, "what is still poison waits again"
 
             await while_running(consumer.run(), work=work())
 
     run(main())
-    assert len(run(everything(bootstrap, topic))) == len(messages) + 4
+    assert len(run(read_topic(bootstrap, topic))) == len(messages) + 4
 
 
-def test_an_early_event_is_parked_with_those_behind_it_and_its_partition_goes_on(
+def test_an_early_event_is_parked_with_its_successors_and_the_partition_continues(
     shop_url: str, bootstrap: str, topic: str, name: str
 ) -> None:
     early, free = new_id(), new_id()
@@ -185,13 +185,13 @@ def test_an_early_event_is_parked_with_those_behind_it_and_its_partition_goes_on
 
     async def handler(connection: Connection, event: CloudEvent, data: EventData) -> None:
         if event.subject == str(early) and not arrived:
-            raise PredecessorMissing("its predecessor travels on another topic")
+            raise PredecessorMissing("its predecessor is in another topic")
         await note(connection, event, data)
 
     async def main() -> None:
         nonlocal arrived
         async with Database(shop_url) as database:
-            consumer = Consumer(name, handler, database, bootstrap, [topic], check_every_s=0.2)
+            consumer = Consumer(name, handler, database, bootstrap, [topic], check_interval_s=0.2)
 
             async def work() -> None:
                 nonlocal arrived
@@ -200,12 +200,12 @@ def test_an_early_event_is_parked_with_those_behind_it_and_its_partition_goes_on
                 message = written(cancelled(topic, free), 1)  # the same in every partition
                 await publish(bootstrap, topic, [(str(new_id()), message) for _ in range(30)])
                 await until(lambda: consumer.applied == 1)
-                await until(lambda: consumer.unreachable == 2)  # all that could come before it has been read
+                await until(lambda: consumer.unreachable == 2)  # every possible predecessor has been read
                 assert noted(shop_url) == [(str(free), 1)]
                 arrived = True
                 await publish(bootstrap, topic, [(str(early), written(cancelled(topic, early), 3))])
                 await until(lambda: consumer.parked == 3)
-                await until(lambda: consumer.applied == 4)  # the check tries all of the order again
+                await until(lambda: consumer.applied == 4)  # the check retries all events of the order
 
             await while_running(consumer.run(), work=work())
             assert consumer.dead_lettered == 0
@@ -214,7 +214,7 @@ def test_an_early_event_is_parked_with_those_behind_it_and_its_partition_goes_on
     assert noted(shop_url) == [(str(free), 1), (str(early), 1), (str(early), 2), (str(early), 3)]
 
 
-def test_a_database_that_goes_away_is_waited_for(shop_url: str, bootstrap: str, topic: str, name: str) -> None:
+def test_a_lost_database_connection_is_retried(shop_url: str, bootstrap: str, topic: str, name: str) -> None:
     order = new_id()
     times = 0
 
@@ -262,7 +262,7 @@ def test_a_consumer_killed_anywhere_loses_and_repeats_nothing(
             await process.wait()
 
     run(main())
-    came = noted(shop_url)
-    assert len(came) == len(set(came)) == len(messages)
+    received = noted(shop_url)
+    assert len(received) == len(set(received)) == len(messages)
     for subject in map(str, subjects):
-        assert [sequence for of, sequence in came if of == subject] == list(range(1, 31))
+        assert [sequence for of, sequence in received if of == subject] == list(range(1, 31))

@@ -1,7 +1,7 @@
-"""Dead members leave their group at once; living ones, and those of other programs, stay.
+"""Dead members are removed from their group at once; living ones, and those of other programs, are not.
 
-That a successor of a killed process takes over long before the session of the dead one ends is shown in
-`test_consumer.py`, where killed consumers have sessions of five minutes.
+`test_consumer.py` shows that a successor of a killed process takes over long before the session of the dead one
+expires: its consumers have sessions of five minutes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaConnectionError
 from data.contracts.topics import dead_letters
 from data.kit import group_membership, kafka
 from data.kit.consumer import Consumer
-from data.kit.database import RETRY_EVERY_S, Database
+from data.kit.database import RETRY_DELAY_S, Database
 from data.kit.group_membership import GroupMembership
 from data.kit.ids import new_id
 from tests.integration.data.running import cancelled, run, until, while_running
@@ -27,22 +27,22 @@ MEMBERSHIP = "test-membership"
 
 
 class FakeGroup:
-    """A consumer group in the place of Kafka's: client ids by member id, and who was removed, in that order."""
+    """A fake consumer group: client ids by member id, and the removed members in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clients: dict[str, str] = {}
         self.removed: list[str] = []
         self.checks = 0
         self.away = False
-        monkeypatch.setattr(kafka, "Group", lambda _bootstrap, _group: self)
-        monkeypatch.setattr(group_membership, "CHECK_EVERY_S", 0.02)
-        monkeypatch.setattr(group_membership, "CONFIRM_AFTER_S", 0.02)
+        monkeypatch.setattr(kafka, "GroupClient", lambda _bootstrap, _group: self)
+        monkeypatch.setattr(group_membership, "CHECK_INTERVAL_S", 0.02)
+        monkeypatch.setattr(group_membership, "CONFIRM_DELAY_S", 0.02)
 
     async def start(self) -> None:
-        """Nothing to begin."""
+        """Do nothing."""
 
     async def stop(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
     async def members(self) -> dict[str, str]:
         self.checks += 1
@@ -58,7 +58,7 @@ class FakeGroup:
         return True
 
     def checked(self, times: int) -> Callable[[], bool]:
-        """A condition: the group was looked at so many times more."""
+        """Return a condition: the group was checked ``times`` more."""
         goal = self.checks + times
         return lambda: self.checks >= goal
 
@@ -89,7 +89,7 @@ def test_only_dead_members_are_removed(shop_url: str, group: FakeGroup) -> None:
     run(main())
 
 
-def test_both_members_of_a_client_that_has_joined_twice_are_removed(shop_url: str, group: FakeGroup) -> None:
+def test_both_members_of_a_client_that_joined_twice_are_removed(shop_url: str, group: FakeGroup) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
             watching, living = GroupMembership(MEMBERSHIP, database, ""), GroupMembership(MEMBERSHIP, database, "")
@@ -106,10 +106,10 @@ def test_both_members_of_a_client_that_has_joined_twice_are_removed(shop_url: st
     run(main())
 
 
-def test_a_member_that_takes_its_lock_again_stays(
+def test_a_member_that_reacquires_its_lock_is_not_removed(
     shop_url: str, group: FakeGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_membership, "CONFIRM_AFTER_S", 30.0)
+    monkeypatch.setattr(group_membership, "CONFIRM_DELAY_S", 30.0)
 
     async def main() -> None:
         async with Database(shop_url) as database:
@@ -135,7 +135,7 @@ def test_a_member_that_takes_its_lock_again_stays(
     run(main())
 
 
-def test_a_lock_that_a_former_session_still_holds_is_waited_for(
+def test_a_member_waits_for_a_lock_of_a_former_session(
     shop_url: str, group: FakeGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secrets, "randbelow", lambda _below: 41)
@@ -143,7 +143,7 @@ def test_a_lock_that_a_former_session_still_holds_is_waited_for(
     async def main() -> None:
         async with Database(shop_url) as database, AsyncExitStack() as former:
             connection = await former.enter_async_context(database.session())
-            await connection.execute("SELECT pg_advisory_lock(%s, 42)", [group_membership.LOCKS])
+            await connection.execute("SELECT pg_advisory_lock(%s, 42)", [group_membership.LOCK_NAMESPACE])
             membership = GroupMembership(MEMBERSHIP, database, "")
 
             async def join() -> str:
@@ -151,7 +151,7 @@ def test_a_lock_that_a_former_session_still_holds_is_waited_for(
                     return client_id
 
             joining = asyncio.create_task(join())
-            await asyncio.sleep(3 * RETRY_EVERY_S)
+            await asyncio.sleep(3 * RETRY_DELAY_S)
             assert not joining.done()
             await former.aclose()
             assert await joining == f"{MEMBERSHIP}-0000002a"
@@ -159,7 +159,7 @@ def test_a_lock_that_a_former_session_still_holds_is_waited_for(
     run(main())
 
 
-def test_kafka_that_is_away_is_asked_again(shop_url: str, group: FakeGroup) -> None:
+def test_an_unavailable_kafka_is_retried(shop_url: str, group: FakeGroup) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
             gone, watching = GroupMembership(MEMBERSHIP, database, ""), GroupMembership(MEMBERSHIP, database, "")
@@ -176,19 +176,19 @@ def test_kafka_that_is_away_is_asked_again(shop_url: str, group: FakeGroup) -> N
     run(main())
 
 
-def test_members_that_kafka_knows(bootstrap: str, topic: str) -> None:
+def test_members_are_listed_and_removed_at_a_real_broker(bootstrap: str, topic: str) -> None:
     async def main() -> None:
         name = f"test-{new_id().hex}"
         async with (
             kafka.started(kafka.consumer(bootstrap, name, [topic], "a-client")),
-            kafka.started(kafka.Group(bootstrap, name)) as group,
-            kafka.started(kafka.Group(bootstrap, "no-such-group")) as missing,
+            kafka.started(kafka.GroupClient(bootstrap, name)) as group,
+            kafka.started(kafka.GroupClient(bootstrap, "no-such-group")) as missing,
         ):
             ((member, client),) = (await group.members()).items()
             assert client == "a-client"
             assert await group.remove(member)
             assert member not in await group.members()
-            assert not await group.remove(member), "it has gone already"
+            assert not await group.remove(member), "it has left already"
             assert await missing.members() == {}
 
     run(main())
@@ -200,7 +200,7 @@ def test_a_living_member_that_was_removed_joins_again(shop_url: str, bootstrap: 
 
     async def main() -> None:
         await kafka.ensure_topics(bootstrap, [dead_letters(name)], partitions=1)
-        async with Database(shop_url) as database, kafka.started(kafka.Group(bootstrap, name)) as group:
+        async with Database(shop_url) as database, kafka.started(kafka.GroupClient(bootstrap, name)) as group:
             consumer = Consumer(name, note, database, bootstrap, [topic])
 
             async def work() -> None:

@@ -1,4 +1,4 @@
-"""Idempotency keys: a thousand equal requests at once have one effect and one answer."""
+"""Idempotency keys: a thousand equal concurrent requests have one effect and one response."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from data.contracts.common import OrderRequest
 from data.kit import clock, idempotency
 from data.kit.database import Database
 from data.kit.errors import KeyReused
-from data.kit.idempotency import Request
+from data.kit.idempotency import IdempotentRequest
 from data.kit.ids import new_id
 from data.shop import repository
 from tests.integration.data.running import initiated, run
 
-WISH = OrderRequest(process="casting", material="brass", quantity=1)
+ORDER_REQUEST = OrderRequest(process="casting", material="brass", quantity=1)
 
 
-async def order(database: Database, request: Request) -> tuple[dict[str, Any], bool]:
-    """An order per request."""
+async def order(database: Database, request: IdempotentRequest) -> tuple[dict[str, Any], bool]:
+    """Create an order once per request."""
     async with database.transaction() as connection:
 
         async def work() -> dict[str, Any]:
-            ident = new_id()
-            await repository.create(connection, initiated(ident, request.caller, WISH))
-            return {"order_id": str(ident)}
+            order_id = new_id()
+            await repository.create(connection, initiated(order_id, request.caller, ORDER_REQUEST))
+            return {"order_id": str(order_id)}
 
-        return await idempotency.once(connection, request, work)
+        return await idempotency.run_once(connection, request, work)
 
 
 def orders(url: str) -> int:
@@ -40,14 +40,14 @@ def orders(url: str) -> int:
         return int(row[0])
 
 
-def test_a_thousand_at_once_make_one_order(shop_url: str) -> None:
+def test_a_thousand_concurrent_requests_create_one_order(shop_url: str) -> None:
     async def main() -> list[tuple[dict[str, Any], bool]]:
         async with Database(shop_url) as database:
             waiting = asyncio.Semaphore(50)
 
             async def one() -> tuple[dict[str, Any], bool]:
                 async with waiting:
-                    return await order(database, Request.of("me", "key", b"body"))
+                    return await order(database, IdempotentRequest.of("me", "key", b"body"))
 
             return await asyncio.gather(*(one() for _ in range(1000)))
 
@@ -60,52 +60,55 @@ def test_a_thousand_at_once_make_one_order(shop_url: str) -> None:
 def test_another_body_is_refused_and_another_caller_is_not(shop_url: str) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
-            await order(database, Request.of("me", "key", b"body"))
+            await order(database, IdempotentRequest.of("me", "key", b"body"))
             with pytest.raises(KeyReused):
-                await order(database, Request.of("me", "key", b"other body"))
-            await order(database, Request.of("you", "key", b"other body"))
+                await order(database, IdempotentRequest.of("me", "key", b"other body"))
+            await order(database, IdempotentRequest.of("you", "key", b"other body"))
 
     run(main())
     assert orders(shop_url) == 2
 
 
-def test_a_request_that_failed_left_no_answer(shop_url: str) -> None:
+def test_a_failed_request_stores_no_response(shop_url: str) -> None:
     async def main() -> bool:
         async with Database(shop_url) as database:
 
             async def fails() -> dict[str, Any]:
                 raise ZeroDivisionError
 
-            request = Request.of("me", "key", b"body")
+            request = IdempotentRequest.of("me", "key", b"body")
             with pytest.raises(ZeroDivisionError):
                 async with database.transaction() as connection:
-                    await idempotency.once(connection, request, fails)
+                    await idempotency.run_once(connection, request, fails)
             return (await order(database, request))[1]
 
     assert run(main()) is False
     assert orders(shop_url) == 1
 
 
-def test_parts_of_a_body_do_not_run_together() -> None:
-    assert Request.of("me", "k", b"ab", b"c").body_sha256 != Request.of("me", "k", b"a", b"bc").body_sha256
+def test_different_splits_of_a_body_have_different_hashes() -> None:
+    assert (
+        IdempotentRequest.of("me", "k", b"ab", b"c").body_sha256
+        != IdempotentRequest.of("me", "k", b"a", b"bc").body_sha256
+    )
 
 
 @pytest.mark.parametrize("ahead", [timedelta(days=-30), timedelta(0), timedelta(days=30)], ids=str)
-def test_a_sweep_forgets_old_keys_whatever_the_clock_of_its_process_shows(
+def test_old_keys_are_deleted_despite_a_wrong_process_clock(
     shop_url: str, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
 ) -> None:
-    fresh, old = Request.of("me", "fresh", b"body"), Request.of("me", "old", b"body")
+    recent, old = IdempotentRequest.of("me", "recent", b"body"), IdempotentRequest.of("me", "old", b"body")
     now = clock.now()
 
     async def main() -> tuple[bool, bool]:
         async with Database(shop_url) as database:
-            for request in (fresh, old):
+            for request in (recent, old):
                 await order(database, request)
             async with database.connection() as connection:
-                made = "UPDATE idempotency_keys SET created_at = now() - %s WHERE key = 'old'"
-                await connection.execute(made, [idempotency.KEEP + timedelta(hours=1)])
+                make_old = "UPDATE idempotency_keys SET created_at = now() - %s WHERE key = 'old'"
+                await connection.execute(make_old, [idempotency.RETENTION + timedelta(hours=1)])
                 monkeypatch.setattr(clock, "now", lambda: now + ahead)
-                await idempotency.sweep(connection)
-            return (await order(database, fresh))[1], (await order(database, old))[1]
+                await idempotency.delete_expired(connection)
+            return (await order(database, recent))[1], (await order(database, old))[1]
 
-    assert run(main()) == (True, ahead < timedelta(0)), "in doubt a key is kept"
+    assert run(main()) == (True, ahead < timedelta(0)), "if in doubt, a key is retained"

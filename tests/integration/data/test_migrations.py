@@ -1,4 +1,4 @@
-"""Migrations: up, down and up again; they make what the code believes; a service sees its own database alone."""
+"""Migrations: up, down and up again; tables match the code; a service can access its own database only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, make_url
 from data.contracts.envelope import CloudEvent
 from data.kit import migrate
 from data.kit.settings import SERVICES
-from tests.unit.data.test_fold import life
+from tests.unit.data.test_projection import life
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -72,7 +72,7 @@ def test_events_that_were_parked_as_json_move_to_the_table(
     assert CloudEvent.model_validate_json(value) == event
 
 
-def test_who_migrates_at_once_waits_for_the_other(service_urls: dict[str, str]) -> None:
+def test_concurrent_migrations_run_one_after_the_other(service_urls: dict[str, str]) -> None:
     url = service_urls["shop"]
     migrate.up(url, "shop")
     migrate.down(url, "shop", "base")
@@ -84,11 +84,11 @@ def test_who_migrates_at_once_waits_for_the_other(service_urls: dict[str, str]) 
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_role_reaches_its_own_database_and_no_other(service_urls: dict[str, str], service: str) -> None:
+def test_a_role_can_connect_to_its_own_database_only(service_urls: dict[str, str], service: str) -> None:
     own = make_url(service_urls[service])
     for other in SERVICES:
-        there = own.set(drivername="postgresql", database=make_url(service_urls[other]).database)
-        url = there.render_as_string(hide_password=False)
+        target = own.set(drivername="postgresql", database=make_url(service_urls[other]).database)
+        url = target.render_as_string(hide_password=False)
         if other == service:
             psycopg.connect(url).close()
         else:

@@ -1,4 +1,4 @@
-"""The model store in a bucket: the same promises as in a folder, over S3's own protocol (moto's server)."""
+"""The model store in a bucket: the same guarantees as in a folder, over the S3 protocol (moto's server)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from data.model_store.store import ModelStore, Stored
+from data.model_store.store import ModelStore, StoredModel
 from pricing_engine.distributed.model_source import ModelVanished, local_file
 
-MOST = 64 << 20
+MAX_BYTES = 64 << 20
 BUCKET = "models"
 
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a bucket that is empty; the environment says how it is reached, as on a cluster."""
+    """Yield the URL of an empty bucket, configured by environment variables as on a cluster."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -38,26 +38,26 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-def keep(store: ModelStore, model: bytes) -> Stored:
-    async def kept() -> Stored:
+def save(store: ModelStore, model: bytes) -> StoredModel:
+    async def save_model() -> StoredModel:
         async with store.receive() as incoming:
             await incoming.write(model)
-            return await store.keep(incoming)
+            return await store.save(incoming)
 
-    return asyncio.run(kept())
+    return asyncio.run(save_model())
 
 
 @pytest.mark.parametrize("size", [1000, 20 << 20], ids=["in one piece", "in parts"])
-def test_what_is_kept_is_found_and_reaches_a_worker(bucket: str, size: int) -> None:
-    store, model = ModelStore(bucket, MOST), hashlib.shake_256(b"a model").digest(size)
-    kept = keep(store, model)
-    assert keep(store, model) == kept == asyncio.run(store.find(kept.sha256))
-    assert (kept.bytes, kept.url) == (size, f"{bucket}/{hashlib.sha256(model).hexdigest()}")
-    with local_file(kept.url) as path:
+def test_a_stored_model_is_found_and_read_by_a_worker(bucket: str, size: int) -> None:
+    store, model = ModelStore(bucket, MAX_BYTES), hashlib.shake_256(b"a model").digest(size)
+    stored = save(store, model)
+    assert save(store, model) == stored == asyncio.run(store.find(stored.sha256))
+    assert (stored.bytes, stored.url) == (size, f"{bucket}/{hashlib.sha256(model).hexdigest()}")
+    with local_file(stored.url) as path:
         assert path.read_bytes() == model
 
 
-def test_what_is_not_there_is_told(bucket: str) -> None:
-    assert asyncio.run(ModelStore(bucket, MOST).find("0" * 64)) is None
+def test_a_missing_model_is_reported(bucket: str) -> None:
+    assert asyncio.run(ModelStore(bucket, MAX_BYTES).find("0" * 64)) is None
     with pytest.raises(ModelVanished, match="upload it again"), local_file(f"{bucket}/{'0' * 64}"):
         pass

@@ -1,4 +1,4 @@
-"""The outbox's numbers: no gap, no double, under writers that race and roll back."""
+"""The outbox's sequences: no gap and no duplicate under concurrent writers and rollbacks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WRITES = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, 3))
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(WRITES)
-def test_numbers_have_no_gap_whoever_races_and_rolls_back(shop_url: str, writes: list[tuple[int, bool, int]]) -> None:
+def test_sequences_have_no_gap_under_concurrent_rollbacks(shop_url: str, writes: list[tuple[int, bool, int]]) -> None:
     subjects = [new_id() for _ in range(3)]
 
     async def write(database: Database, subject: UUID, commits: bool, count: int) -> int:
@@ -53,24 +53,24 @@ def test_numbers_have_no_gap_whoever_races_and_rolls_back(shop_url: str, writes:
         assert got == list(range(1, expected + 1))
 
 
-def test_an_error_that_nobody_fetched_commits_nothing(shop_url: str) -> None:
+def test_the_error_of_an_unfetched_statement_commits_nothing(shop_url: str) -> None:
     async def twice() -> None:
         from data.contracts.common import OrderRequest
         from data.shop import repository
 
-        wish, ident = OrderRequest(process="casting", material="brass", quantity=1), new_id()
+        request, order_id = OrderRequest(process="casting", material="brass", quantity=1), new_id()
         async with Database(shop_url) as database:
             for _ in range(2):
                 async with database.transaction() as connection:
-                    await repository.create(connection, initiated(ident, "me", wish))
-                    await outbox.append(connection, cancelled("anywhere", ident))
+                    await repository.create(connection, initiated(order_id, "me", request))
+                    await outbox.append(connection, cancelled("anywhere", order_id))
 
     try:
         run(twice())
     except psycopg.errors.UniqueViolation:
         pass
     else:
-        raise AssertionError("the second order with the same id was taken")
+        raise AssertionError("the second order with the same id was created")
     with psycopg.connect(shop_url) as connection:
-        told = connection.execute("SELECT count(*) FROM outbox").fetchone()
-    assert told == (2,), "the first order and its cancellation, and nothing of the second"
+        count = connection.execute("SELECT count(*) FROM outbox").fetchone()
+    assert count == (2,), "the first order and its cancellation, and nothing of the second"

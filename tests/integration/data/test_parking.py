@@ -1,4 +1,4 @@
-"""Parked events: taken up in order, reported where nothing can come, replayed from the dead letters; never lost."""
+"""Parked events: applied in order, reported if unreachable, replayed from the dead letters; never lost."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from serve_app.shop.handlers import handle_event
-from serve_app.status.handlers import handle_event as hear_status
+from serve_app.status.handlers import handle_event as handle_status_event
 from tests.integration.data.fake_kafka import Broker, FakeConsumer
 from tests.integration.data.outages import (
     Migrated,
     Published,
     S,
     consumer_of_shop,
+    has_status,
     of_type,
     parked,
     priced_order,
-    reached,
     running,
     status_of,
     written,
@@ -34,8 +34,8 @@ from tests.integration.data.outages import (
 from tests.integration.data.running import run, until
 
 
-class TestWhatNeverComes:
-    def test_it_stays_parked_and_is_reported_while_others_go_on(
+class TestUnreachable:
+    def test_an_event_without_predecessor_stays_parked_and_is_reported(
         self, migrated: Migrated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         url, broker = migrated("shop"), Broker()
@@ -49,21 +49,21 @@ class TestWhatNeverComes:
                     Published(broker, lost, lost_quote).production()
                     Published(broker, other, other_quote).approval()
                     Published(broker, other, other_quote).production()
-                    await until(lambda: reached(database, other, S.SHIPPED))
+                    await until(lambda: has_status(database, other, S.SHIPPED))
                     await until(lambda: one.unreachable == 4)
                     assert (one.dead_lettered, one.parked) == (0, 4)
                     assert parked(url, "unreachable_at IS NOT NULL") == 4
                     assert await status_of(database, lost) is S.PRICE_CALCULATED
                     Published(broker, lost, lost_quote).approval()  # it was lost and is published again by hand
-                    await until(lambda: reached(database, lost, S.SHIPPED))
+                    await until(lambda: has_status(database, lost, S.SHIPPED))
                     assert parked(url) == 0
 
         run(main())
 
-    def test_it_is_not_reported_while_its_topic_is_behind(
+    def test_an_event_is_not_reported_while_its_topic_lags(
         self, migrated: Migrated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The consumer has not read the topic that carries the predecessor: however often the check runs, it waits."""
+        """The consumer has not read the predecessor's topic: the check never reports the event."""
         url, broker = migrated("shop"), Broker(partitions=1)
         broker.install(monkeypatch)
 
@@ -81,13 +81,13 @@ class TestWhatNeverComes:
                     await asyncio.sleep(0.3)
                     assert one.unreachable == 0
                     broker.members["shop"].pop()
-                    await until(lambda: reached(database, order, S.SHIPPED))
+                    await until(lambda: has_status(database, order, S.SHIPPED))
 
         run(main())
 
 
 class TestRefused:
-    def test_later_events_are_parked_behind_it_and_a_replay_takes_all_in_order(
+    def test_later_events_are_parked_and_a_replay_applies_all_in_order(
         self, migrated: Migrated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         url, broker = migrated("shop"), Broker()
@@ -102,28 +102,28 @@ class TestRefused:
         async def main() -> None:
             async with Database(url) as database:
                 order, quote = await priced_order(database)
-                one = Consumer("shop", handler, database, "", check_every_s=0.0)
+                one = Consumer("shop", handler, database, "", check_interval_s=0.0)
                 async with running(one.run()):
                     Published(broker, order, quote).production()
                     Published(broker, order, quote).approval()
                     await until(lambda: one.dead_lettered == 1)
-                    await until(lambda: reached(database, order, S.MANUFACTURING_APPROVED))
-                    await until(lambda: parked(url) == 4)  # the one in the dead letters, and three behind it
-                    replay(broker)  # in vain
+                    await until(lambda: has_status(database, order, S.MANUFACTURING_APPROVED))
+                    await until(lambda: parked(url) == 4)  # the one in the dead letters, and three successors
+                    replay(broker)  # refused again
                     await until(lambda: one.dead_lettered == 2)
                     assert parked(url) == 4
                     refusing.discard(mes.ProductionStarted)
                     replay(broker)
-                    await until(lambda: one.dead_lettered == 3)  # the packaging, taken up and refused
-                    await until(lambda: reached(database, order, S.MANUFACTURING_COMPLETED))
+                    await until(lambda: one.dead_lettered == 3)  # the packaging, retried and refused
+                    await until(lambda: has_status(database, order, S.MANUFACTURING_COMPLETED))
                     refusing.clear()
                     replay(broker)
-                    await until(lambda: reached(database, order, S.SHIPPED))
+                    await until(lambda: has_status(database, order, S.SHIPPED))
                     assert parked(url) == 0
 
         run(main())
 
-    def test_a_message_that_cannot_be_read_holds_its_order_back_and_no_other(
+    def test_an_unreadable_message_blocks_only_its_order(
         self, migrated: Migrated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         url, broker = migrated("shop"), Broker()
@@ -139,36 +139,38 @@ class TestRefused:
                     Published(broker, order, quote).production()
                     Published(broker, other, other_quote).approval()
                     Published(broker, other, other_quote).production()
-                    await until(lambda: reached(database, other, S.SHIPPED))
+                    await until(lambda: has_status(database, other, S.SHIPPED))
                     await until(lambda: parked(url) == 5)
                     assert one.dead_lettered == 1
-                    await until(lambda: reached(database, order, S.MANUFACTURING_APPROVED))
+                    await until(lambda: has_status(database, order, S.MANUFACTURING_APPROVED))
                     broken = broker.topic(dead_letters("shop"))[sum(str(order).encode()) % 2].pop()
-                    broken.value = written(of_type(mes.ReworkOrdered, order, quote, 1), 1)  # mended; it changes nothing
+                    broken.value = written(
+                        of_type(mes.ReworkOrdered, order, quote, 1), 1
+                    )  # repaired; it changes nothing
                     resend(broker, broken)
-                    await until(lambda: reached(database, order, S.SHIPPED))
+                    await until(lambda: has_status(database, order, S.SHIPPED))
                     assert parked(url) == 0
 
         run(main())
 
 
 def replay(broker: Broker) -> None:
-    """What :func:`data.kit.dead_letters.replay` does, on the broker in memory."""
+    """Do as :func:`data.kit.dead_letters.replay`, on the broker in memory."""
     for log in broker.topic(dead_letters("shop")):
         while log:
             resend(broker, log.pop(0))
 
 
 def resend(broker: Broker, record: Any) -> None:
-    letter = letters.read(record)
+    letter = letters.parse(record)
     headers = letters.replay_headers("shop", letter)
     broker.publish(letter.topic, (letter.key or b"").decode(), record.value, headers)
 
 
-def test_a_raised_number_of_partitions_and_a_topic_created_anew(
+def test_added_partitions_and_a_recreated_topic_lose_nothing(
     migrated: Migrated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keys move to other partitions: an order's later events may come before earlier ones of the same topic."""
+    """Keys move to other partitions: an order's later events may arrive before earlier ones of the same topic."""
     url, broker = migrated("shop"), Broker(partitions=1)
     broker.install(monkeypatch)
 
@@ -187,13 +189,15 @@ def test_a_raised_number_of_partitions_and_a_topic_created_anew(
                 for order, quote in orders:
                     Published(broker, order, quote).approval()
                 for order, _ in orders:
-                    await until(lambda order=order: reached(database, order, S.SHIPPED))
+                    await until(lambda order=order: has_status(database, order, S.SHIPPED))
             assert (one.dead_lettered, parked(url)) == (0, 0)
 
     run(main())
 
 
-def test_a_database_that_dies_while_parking_leaves_no_half(migrated: Migrated, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_lost_while_parking_leaves_nothing_partial(
+    migrated: Migrated, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url, broker = migrated("shop"), Broker()
     broker.install(monkeypatch)
     deaths = 0
@@ -208,19 +212,19 @@ def test_a_database_that_dies_while_parking_leaves_no_half(migrated: Migrated, m
     async def main() -> None:
         async with Database(url) as database:
             order, quote = await priced_order(database)
-            one = Consumer("shop", dying, database, "", check_every_s=0.0)
+            one = Consumer("shop", dying, database, "", check_interval_s=0.0)
             Published(broker, order, quote).production()
             async with running(one.run()):
                 await until(lambda: one.parked == 4)
                 Published(broker, order, quote).approval()
-                await until(lambda: reached(database, order, S.SHIPPED))
+                await until(lambda: has_status(database, order, S.SHIPPED))
             assert deaths == 6
             assert (one.dead_lettered, parked(url)) == (0, 0)
 
     run(main())
 
 
-def test_thousands_of_parked_orders_hold_nobody_up(migrated: Migrated, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thousands_of_parked_orders_do_not_block_others(migrated: Migrated, monkeypatch: pytest.MonkeyPatch) -> None:
     url, broker = migrated("status"), Broker()
     broker.install(monkeypatch)
     many = 10_000
@@ -235,19 +239,19 @@ def test_thousands_of_parked_orders_hold_nobody_up(migrated: Migrated, monkeypat
                     " %s, false FROM generate_series(1, %s) AS n",
                     [written(of_type(mes.ProductionStarted, new_id(), new_id(), 6), 1), many],
                 )
-            one = Consumer("status", hear_status, database, "", check_every_s=0.0)
+            one = Consumer("status", handle_status_event, database, "", check_interval_s=0.0)
             order, quote = new_id(), new_id()
-            told = [
+            events = [
                 *(of_type(kind, order, quote, n) for n, kind in enumerate((shop.OrderInitiated, shop.ModelUploaded,
                                                                           shop.OrderSubmitted), 1)),
                 of_type(pricing.QuotePriced, order, quote, None),
             ]  # fmt: skip
             async with running(one.run()):
-                for n, event in enumerate(told, 1):
+                for n, event in enumerate(events, 1):
                     broker.publish(
                         event.topic, event.subject, written(event, n if event.topic != "pricing.quotes.v1" else 1)
                     )
-                await until(lambda: one.applied == len(told))
+                await until(lambda: one.applied == len(events))
                 await until(lambda: one.unreachable >= 300)  # some hundreds at a time
             assert parked(url) == many
 

@@ -1,4 +1,4 @@
-"""Partners: keys that are kept as hashes alone, and deliveries in order, leased, tried again, sent again."""
+"""Partners: keys stored as hashes only, and deliveries in order, leased, retried, replayed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from data.contracts.shop import OrderInitiated
 from data.kit import clock, parking
 from data.kit.applier import Applier
 from data.kit.database import Connection, Database
-from data.kit.errors import NotThere, StaleVersion
+from data.kit.errors import NotFound, StaleVersion
 from data.kit.ids import new_id
 from data.kit.paging import START
 from data.orders.projection import OrderState
 from data.partners import deliveries, repository
 from data.partners.deliveries import LEASE, DeliveryState
 from tests.integration.data.running import message_of, run
-from tests.unit.data.test_fold import life
+from tests.unit.data.test_projection import life
 
 Migrated = Callable[[str], str]
 
 
-def test_a_key_opens_until_it_is_revoked_and_is_kept_nowhere(migrated: Migrated) -> None:
+def test_a_key_is_valid_until_revoked_and_is_not_stored(migrated: Migrated) -> None:
     url = migrated("partners")
 
     async def main() -> str:
@@ -39,10 +39,10 @@ def test_a_key_opens_until_it_is_revoked_and_is_kept_nowhere(migrated: Migrated)
             key = await repository.add_key(connection, partner)
             assert await repository.partner_of_key(connection, key) == partner
             assert await repository.partner_of_key(connection, key + "x") is None
-            (shown,) = await repository.keys(connection, partner, START, 9)
-            assert key.startswith(shown.hint)
-            assert not await repository.revoke(connection, new_id(), shown.id), "another partner's key"
-            assert await repository.revoke(connection, partner, shown.id)
+            (row,) = await repository.keys(connection, partner, START, 9)
+            assert key.startswith(row.hint)
+            assert not await repository.revoke(connection, new_id(), row.id), "another partner's key"
+            assert await repository.revoke(connection, partner, row.id)
             assert await repository.partner_of_key(connection, key) is None
             return key
 
@@ -52,21 +52,21 @@ def test_a_key_opens_until_it_is_revoked_and_is_kept_nowhere(migrated: Migrated)
     assert key not in str(rows)
 
 
-def test_webhooks_are_edited_with_versions_and_want_what_they_name(migrated: Migrated) -> None:
+def test_webhooks_are_edited_with_versions_and_filter_by_type(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database, database.connection() as connection:
             partner = await repository.add(connection, "jeweller")
             hook = await repository.add_webhook(connection, partner, "https://a.example", "whsec_x", ["shipped"])
             every = await repository.add_webhook(connection, partner, "https://b.example", "whsec_y")
-            assert await repository.wanting(connection, partner, "shipped") == [hook, every]
-            assert await repository.wanting(connection, partner, "priced") == [every]
+            assert await repository.subscribed_webhooks(connection, partner, "shipped") == [hook, every]
+            assert await repository.subscribed_webhooks(connection, partner, "priced") == [every]
             saved = await repository.edit_webhook(connection, hook.model_copy(update={"active": False}))
             assert saved.version == 2
-            assert await repository.wanting(connection, partner, "shipped") == [every]
+            assert await repository.subscribed_webhooks(connection, partner, "shipped") == [every]
             with pytest.raises(StaleVersion):
                 await repository.edit_webhook(connection, hook)
             assert await repository.remove_webhook(connection, partner, hook.id)
-            with pytest.raises(NotThere):
+            with pytest.raises(NotFound):
                 await repository.edit_webhook(connection, saved)
             assert await repository.webhook(connection, new_id(), every.id) is None
 
@@ -74,7 +74,7 @@ def test_webhooks_are_edited_with_versions_and_want_what_they_name(migrated: Mig
 
 
 async def with_deliveries(database: Database, orders: list[UUID], each: int) -> tuple[UUID, UUID]:
-    """A partner with a webhook that is to hear ``each`` events of every order."""
+    """Add a partner with a webhook and ``each`` deliveries of every order."""
     async with database.transaction() as connection:
         partner = await repository.add(connection, "jeweller")
         hook = await repository.add_webhook(connection, partner, "https://a.example", "whsec_x")
@@ -87,7 +87,7 @@ async def with_deliveries(database: Database, orders: list[UUID], each: int) -> 
     return partner, hook.id
 
 
-def test_those_of_an_order_go_one_after_the_other(migrated: Migrated) -> None:
+def test_deliveries_of_an_order_are_leased_one_after_the_other(migrated: Migrated) -> None:
     orders = [new_id() for _ in range(5)]
 
     async def main() -> None:
@@ -108,7 +108,7 @@ def test_those_of_an_order_go_one_after_the_other(migrated: Migrated) -> None:
     run(main())
 
 
-def test_senders_at_once_never_have_the_same_one(migrated: Migrated) -> None:
+def test_concurrent_senders_lease_disjoint_deliveries(migrated: Migrated) -> None:
     orders = [new_id() for _ in range(60)]
 
     async def main() -> None:
@@ -121,13 +121,13 @@ def test_senders_at_once_never_have_the_same_one(migrated: Migrated) -> None:
                     await asyncio.sleep(0.01)
                     return [each.id for each in due]
 
-            taken = [ident for each in await asyncio.gather(*(take() for _ in range(8))) for ident in each]
+            taken = [order_id for each in await asyncio.gather(*(take() for _ in range(8))) for order_id in each]
             assert len(taken) == len(set(taken)) == 60
 
     run(main())
 
 
-def test_what_failed_is_tried_again_given_up_and_sent_again_on_request(migrated: Migrated) -> None:
+def test_a_failed_delivery_is_retried_given_up_and_replayed(migrated: Migrated) -> None:
     order = new_id()
 
     async def main() -> None:
@@ -141,7 +141,7 @@ def test_what_failed_is_tried_again_given_up_and_sent_again_on_request(migrated:
                 assert due.attempts == 2
                 await deliveries.record(connection, due, None, "no answer", 9, None)
                 (second,) = await deliveries.lease(connection, 9)
-                assert second.type == "event-1", "what was given up holds up nobody"
+                assert second.type == "event-1", "a delivery that was given up blocks no other"
                 assert await deliveries.replay(connection, new_id(), due.id) is None
                 again = await deliveries.replay(connection, partner, due.id)
                 assert again is not None
@@ -150,13 +150,13 @@ def test_what_failed_is_tried_again_given_up_and_sent_again_on_request(migrated:
                 assert [(each.n, each.answer, each.error) for each in tries] == [
                     (1, 503, "HTTP 503"), (2, None, "no answer"),
                 ]  # fmt: skip
-                listed = await deliveries.of_webhook(connection, hook, START, 10)
-                assert [each.type for each in listed] == ["event-1", "event-0"]
+                page = await deliveries.of_webhook(connection, hook, START, 10)
+                assert [each.type for each in page] == ["event-1", "event-0"]
 
     run(main())
 
 
-def test_what_a_dead_sender_had_is_due_when_its_lease_ends(migrated: Migrated) -> None:
+def test_a_delivery_of_a_dead_sender_is_due_when_its_lease_expires(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database:
             await with_deliveries(database, [new_id()], 1)
@@ -169,7 +169,7 @@ def test_what_a_dead_sender_had_is_due_when_its_lease_ends(migrated: Migrated) -
 
 
 def of_partner(events: list[CloudEvent], partner: object) -> list[CloudEvent]:
-    """The same order, a partner's."""
+    """Return the events as those of a partner's order."""
     return [
         event.model_copy(update={"data": {**event.data, "owner_id": str(partner), "partner": True}})
         if event.type == OrderInitiated.event_type()
@@ -179,10 +179,8 @@ def of_partner(events: list[CloudEvent], partner: object) -> list[CloudEvent]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_partners_order_tells_its_true_history_whatever_order_its_events_come_in(
-    migrated: Migrated, seed: int
-) -> None:
-    choose, ident = random.Random(seed), new_id()
+def test_any_order_of_events_gives_the_true_history(migrated: Migrated, seed: int) -> None:
+    choose, order_id = random.Random(seed), new_id()
     events, history = life(choose, 20)
 
     async def main() -> None:
@@ -194,8 +192,8 @@ def test_a_partners_order_tells_its_true_history_whatever_order_its_events_come_
             entries = []
 
             async def apply(connection: Connection, event: CloudEvent, _data: EventData) -> None:
-                whose, entry = await repository.apply(connection, ident, event)
-                assert whose in (None, partner)
+                owner, entry = await repository.apply(connection, order_id, event)
+                assert owner in (None, partner)
                 entries.extend([entry] if entry else [])
 
             applier = Applier("partners", apply, database)
@@ -203,18 +201,16 @@ def test_a_partners_order_tells_its_true_history_whatever_order_its_events_come_
                 await applier.apply([message_of(event)])
             assert [entry.status for entry in entries] == history
             async with database.connection() as connection:
-                (listed,) = await repository.orders(connection, partner, START, 9)
-                assert listed.state.status is history[-1]
+                (page,) = await repository.orders(connection, partner, START, 9)
+                assert page.state.status is history[-1]
                 assert await parking.counts(connection, "partners") == (0, 0)
 
     run(main())
 
 
 @pytest.mark.parametrize("partner", [False, True])
-def test_of_orders_that_are_no_partners_nothing_is_told_and_next_to_nothing_kept(
-    migrated: Migrated, partner: bool
-) -> None:
-    choose, ident = random.Random(7), new_id()
+def test_orders_without_a_partner_return_no_entries_and_store_only_a_status(migrated: Migrated, partner: bool) -> None:
+    choose, order_id = random.Random(7), new_id()
     events, _ = life(choose, 20)
     if partner:
         events = of_partner(events, choose.choice([new_id(), "somebody"]))
@@ -224,7 +220,7 @@ def test_of_orders_that_are_no_partners_nothing_is_told_and_next_to_nothing_kept
         async with Database(url) as database:
 
             async def apply(connection: Connection, event: CloudEvent, _data: EventData) -> None:
-                assert await repository.apply(connection, ident, event) == (None, None)
+                assert await repository.apply(connection, order_id, event) == (None, None)
 
             applier = Applier("partners", apply, database)
             for event in sorted(events, key=lambda _event: choose.random()):
@@ -232,11 +228,11 @@ def test_of_orders_that_are_no_partners_nothing_is_told_and_next_to_nothing_kept
 
     run(main())
     with psycopg.connect(url) as connection:
-        (kept,) = connection.execute("SELECT state FROM orders").fetchall()
-    assert kept == (OrderState(status=OrderStatus(kept[0]["status"])).model_dump(mode="json"),)
+        (stored,) = connection.execute("SELECT state FROM orders").fetchall()
+    assert stored == (OrderState(status=OrderStatus(stored[0]["status"])).model_dump(mode="json"),)
 
 
-def test_an_order_that_the_api_tells_of_first_and_one_that_events_do_are_listed_alike(migrated: Migrated) -> None:
+def test_orders_recorded_by_the_api_or_by_events_are_listed_equally(migrated: Migrated) -> None:
     events, _ = life(random.Random(2), 1)
 
     async def main() -> None:
@@ -244,17 +240,17 @@ def test_an_order_that_the_api_tells_of_first_and_one_that_events_do_are_listed_
             partner, first, second = await repository.add(connection, "jeweller"), new_id(), new_id()
             await repository.add_order(connection, first, partner)
             assert await repository.partner_of_order(connection, first) == partner
-            for ident in (first, second):
-                await repository.apply(connection, ident, of_partner(events, partner)[0])
+            for order_id in (first, second):
+                await repository.apply(connection, order_id, of_partner(events, partner)[0])
             await repository.add_order(connection, second, partner)
-            listed = await repository.orders(connection, partner, START, 9)
-            assert {each.id for each in listed} == {first, second}
-            assert {each.state.status for each in listed} == {OrderStatus.INITIATED}
+            page = await repository.orders(connection, partner, START, 9)
+            assert {each.id for each in page} == {first, second}
+            assert {each.state.status for each in page} == {OrderStatus.INITIATED}
 
     run(main())
 
 
-def test_a_busy_webhook_is_left_alone_and_none_takes_more_than_its_share(migrated: Migrated) -> None:
+def test_busy_webhooks_are_skipped_and_each_is_limited(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database:
             partner, hook = await with_deliveries(database, [new_id() for _ in range(9)], 1)
@@ -262,14 +258,14 @@ def test_a_busy_webhook_is_left_alone_and_none_takes_more_than_its_share(migrate
                 other = await repository.add_webhook(connection, partner, "https://b.example", "whsec_y")
                 await deliveries.add(connection, other.id, new_id(), new_id(), "event", "{}")
                 assert [each.webhook_id for each in await deliveries.lease(connection, 9, busy=[hook])] == [other.id]
-                assert len(await deliveries.lease(connection, 9, share=4)) == 4
+                assert len(await deliveries.lease(connection, 9, per_webhook=4)) == 4
                 await repository.deactivate_webhook(connection, hook)
                 assert await deliveries.lease(connection, 9) == [], "those of a webhook that is not active rest"
 
     run(main())
 
 
-def test_who_comes_back_after_its_lease_does_not_say_when_the_next_try_is(migrated: Migrated) -> None:
+def test_a_sender_after_its_lease_does_not_set_the_next_attempt(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database:
             await with_deliveries(database, [new_id()], 1)
@@ -285,14 +281,14 @@ def test_who_comes_back_after_its_lease_does_not_say_when_the_next_try_is(migrat
     run(main())
 
 
-async def state_of(database: Database, partner: UUID, ident: UUID) -> DeliveryState:
+async def state_of(database: Database, partner: UUID, order_id: UUID) -> DeliveryState:
     async with database.connection() as connection:
-        found = await deliveries.get(connection, partner, ident)
+        found = await deliveries.get(connection, partner, order_id)
     assert found is not None
     return found.state
 
 
-def test_a_sender_that_was_suspended_does_not_give_up_what_another_has_taken_over(migrated: Migrated) -> None:
+def test_a_suspended_sender_does_not_give_up_a_taken_over_delivery(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database:
             partner, _hook = await with_deliveries(database, [new_id()], 2)
@@ -311,7 +307,7 @@ def test_a_sender_that_was_suspended_does_not_give_up_what_another_has_taken_ove
     run(main())
 
 
-def test_a_late_success_counts_though_another_has_taken_over_but_ends_no_replay(migrated: Migrated) -> None:
+def test_a_late_success_counts_after_a_takeover_but_not_after_a_replay(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database:
             partner, _hook = await with_deliveries(database, [new_id()], 1)
@@ -328,7 +324,7 @@ def test_a_late_success_counts_though_another_has_taken_over_but_ends_no_replay(
     run(main())
 
 
-def test_an_attempt_that_its_sender_interrupted_is_due_at_once_and_no_try_of_the_budget(migrated: Migrated) -> None:
+def test_an_interrupted_attempt_is_due_at_once_and_not_counted(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("partners")) as database:
             await with_deliveries(database, [new_id()], 1)
@@ -349,7 +345,7 @@ def test_an_attempt_that_its_sender_interrupted_is_due_at_once_and_no_try_of_the
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_a_senders_own_clock_decides_nothing(migrated: Migrated, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+def test_the_clock_of_a_sender_changes_nothing(migrated: Migrated, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
     wrong = clock.now() + timedelta(hours=hours)
 
     async def main() -> None:

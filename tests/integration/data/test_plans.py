@@ -1,6 +1,6 @@
-"""Every query of every service over a million rows: by the indexes named here, over few blocks, sorting little.
+"""Every query of every service over a million rows uses the expected indexes, reads few blocks and sorts few rows.
 
-``FACET_TEST_ROWS`` makes it fewer rows, for whoever works on this.
+``FACET_TEST_ROWS`` sets a smaller number of rows, for development.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from data.contracts.lifecycle import OrderStatus
 from data.contracts.topics import CONSUMERS
 from data.kit import clock, idempotency, inbox, relay
 from data.kit.paging import START
-from data.kit.parking import MOST_COUNTED
+from data.kit.parking import MAX_COUNTED
 from data.kit.settings import SERVICES
 from data.kit.sql import Statement
 from data.shop import products
 
 ROWS = int(os.environ.get("FACET_TEST_ROWS", MANY))
 CUSTOM_PLANS = 5
-"""So often PostgreSQL plans a prepared statement for the values given, before it considers one plan for all."""
-MOST_SORTED = 500
-NOW, SOME = clock.now(), ident(ROWS // 200)
+"""The number of times that PostgreSQL plans a prepared statement for its values, before it considers a generic plan."""
+MAX_SORTED = 500
+NOW, ORDER_ID = clock.now(), ident(ROWS // 200)
 VALUES: dict[str, list[Any]] = {
-    **{name: [SOME] for name in ("id", "order_id", "user_id", "task_id", "delivery_id", "quote_id", "product_id")},
-    **{name: [SOME] for name in ("webhook_id", "key_id", "partner_id")},
+    **{name: [ORDER_ID] for name in ("id", "order_id", "user_id", "task_id", "delivery_id", "quote_id", "product_id")},
+    **{name: [ORDER_ID] for name in ("webhook_id", "key_id", "partner_id")},
     **{name: [NOW] for name in ("before", "now", "at", "until")},
     "after_at": [START.created_at, NOW - timedelta(182)],
     "after_id": [ident(1)],
     "after": [NOW - timedelta(400)],
-    "most": [51],
+    "limit": [51],
     "owner_id": [BUSY, QUIET],
     "caller": [BUSY],
     "key": ["10"],
@@ -57,54 +57,54 @@ VALUES: dict[str, list[Any]] = {
     "category": ["category-7"],
     "max_price": [300],
     "busy": [[ident(9)]],
-    "order_ids": [[SOME], [ident(n) for n in range(ROWS // 200, ROWS // 200 + 16)]],
-    "share": [20],
+    "order_ids": [[ORDER_ID], [ident(n) for n in range(ROWS // 200, ROWS // 200 + 16)]],
+    "per_webhook": [20],
     "wait_ms": [ROWS // 2],
     "wait": [timedelta(seconds=5)],
     "consumers": [list(CONSUMERS)],
     "consumer": ["shop"],
     "subject": ["order-77"],
     "subjects": [["order-77", "order-78"]],
-    "event_id": [SOME],
+    "event_id": [ORDER_ID],
     "row": [77],
     "last": [ROWS],
     "ids": [[]],
 }
-"""Parameter -> what it is in turn; one that is written and not looked for is null."""
+"""Parameter -> its values in turn; parameters that are only written are null."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """How a statement is to be run.
+    """The expected plan of a statement.
 
-    ``indexes``: those that it may use; at least one it does. ``blocks``: so many (of 8 KiB) it may touch for each row
-    that it gives or changes. ``whole``: a table that it reads from end to end. ``values``: in place of ``VALUES``.
+    ``indexes``: those that it may use; it must use one. ``blocks``: the maximum (of 8 KiB) for each row that it returns
+    or changes. ``full_scan``: a table that it may read completely. ``values``: override ``VALUES``.
     """
 
     indexes: tuple[str, ...]
     blocks: int = 3
-    whole: str | None = None
+    full_scan: str | None = None
     values: Mapping[str, list[Any]] = field(default_factory=dict)
 
 
-def by(*indexes: str, blocks: int = 3, whole: str | None = None, **values: list[Any]) -> Expected:
-    """What is expected, in short."""
-    return Expected(indexes, blocks, whole, values)
+def by(*indexes: str, blocks: int = 3, full_scan: str | None = None, **values: list[Any]) -> Expected:
+    """Return the expected plan, as a short form."""
+    return Expected(indexes, blocks, full_scan, values)
 
 
 OLD = NOW - timedelta(360)
 PLANS: dict[str, Expected] = {
     "shop.repository._GET": by("pk_orders"),
     "shop.repository._LOCK": by("pk_orders"),
-    # The table of operating clocks has a row.
-    "shop.repository._MOVE": by("pk_orders", whole="operating_clocks"),
-    "shop.repository._MOVE_AND_TELL": by("pk_orders", whole="operating_clocks"),
+    # The table of operating clocks has one row.
+    "shop.repository._MOVE": by("pk_orders", full_scan="operating_clocks"),
+    "shop.repository._MOVE_WITH_EVENT": by("pk_orders", full_scan="operating_clocks"),
     "shop.repository._HISTORY": by("pk_order_history"),
     "shop.repository._OF_OWNER": by("ix_orders_owner"),
-    "shop.repository._OVERDUE": by("ix_orders_waiting", whole="operating_clocks"),
+    "shop.repository._OVERDUE": by("ix_orders_waiting", full_scan="operating_clocks"),
     "shop.products._GET": by("pk_products"),
     "shop.products._EDIT": by("pk_products"),
-    # A filter that no index begins with is asked of each product on the way: the rows it refuses are read too.
+    # A filter without an index prefix is checked for each row of the scan: the rows it rejects are read too.
     "shop.products._catalogue()": by("ix_products_newest"),
     "shop.products._catalogue(in_stock)": by("ix_products_newest"),
     "shop.products._catalogue(out_of_stock)": by("ix_products_newest"),
@@ -117,30 +117,30 @@ PLANS: dict[str, Expected] = {
     "shop.products._catalogue(category, max_price)": by("ix_products_category", blocks=4),
     "shop.products._catalogue(category, in_stock, max_price)": by("ix_products_in_stock", blocks=4),
     "shop.products._catalogue(category, out_of_stock, max_price)": by("ix_products_category", blocks=10),
-    "kit.idempotency._FIRST": by("pk_idempotency_keys"),
-    "kit.idempotency._ANSWER": by("pk_idempotency_keys"),
-    "kit.idempotency._SWEEP": by("ix_idempotency_keys_created_at", now=[OLD + idempotency.KEEP]),
-    "kit.inbox._SWEEP": by("ix_inbox_received_at", "pk_inbox", now=[OLD + inbox.KEEP]),
-    # It stops at the first row that the consumer has parked, here the first of all.
-    "kit.inbox._RECORD": by("ix_parked_subject", "ix_parked_undecided", "pk_parked", whole="parked"),
-    "kit.parking._AMONG": by("ix_parked_subject"),
+    "kit.idempotency._SELECT": by("pk_idempotency_keys"),
+    "kit.idempotency._SAVE_RESPONSE": by("pk_idempotency_keys"),
+    "kit.idempotency._DELETE_EXPIRED": by("ix_idempotency_keys_created_at", now=[OLD + idempotency.RETENTION]),
+    "kit.inbox._DELETE_EXPIRED": by("ix_inbox_received_at", "pk_inbox", now=[OLD + inbox.RETENTION]),
+    # It stops at the first row that the consumer has parked, the first of all in this test.
+    "kit.inbox._RECORD": by("ix_parked_subject", "ix_parked_undecided", "pk_parked", full_scan="parked"),
+    "kit.parking._SUBJECTS_WITH_PARKED": by("ix_parked_subject"),
     "kit.parking._OF_SUBJECT": by("ix_parked_subject"),
     "kit.parking._REMOVE": by("pk_parked"),
-    "kit.parking._REFUSE": by("pk_parked"),
-    "kit.parking._FORGET": by("pk_inbox"),
-    # Nearly all rows here are undecided: the primary key gives the last and the oldest as fast.
-    "kit.parking._LAST": by("ix_parked_undecided", "pk_parked"),
-    "kit.parking._SUBJECTS": by("ix_parked_undecided", "pk_parked", most=[100]),
-    "kit.parking._UNREACHABLE": by("ix_parked_subject", blocks=16),
-    # It counts no further than MOST_COUNTED.
+    "kit.parking._MARK_REFUSED": by("pk_parked"),
+    "kit.parking._DELETE_FROM_INBOX": by("pk_inbox"),
+    # Nearly all rows of this test are undecided: the primary key finds the last and the oldest as fast.
+    "kit.parking._LAST_UNDECIDED": by("ix_parked_undecided", "pk_parked"),
+    "kit.parking._UNDECIDED_SUBJECTS": by("ix_parked_undecided", "pk_parked", limit=[100]),
+    "kit.parking._MARK_UNREACHABLE": by("ix_parked_subject", blocks=16),
+    # It counts up to MAX_COUNTED.
     "kit.parking._COUNT": by(
-        *("ix_parked_subject", "ix_parked_unreachable", "ix_parked_undecided"), whole="parked", blocks=MOST_COUNTED
+        *("ix_parked_subject", "ix_parked_unreachable", "ix_parked_undecided"), full_scan="parked", blocks=MAX_COUNTED
     ),
     "kit.parking._LIST": by("pk_parked", after=[0]),
     # A view over the server's own memory.
-    "kit.group_membership._HELD": by(whole="pg_locks"),
-    "kit.relay._FIRST": by("pk_outbox"),
-    "kit.relay._TAKE": by("pk_outbox", blocks=7, most=[relay.BATCH]),
+    "kit.group_membership._HELD": by(full_scan="pg_locks"),
+    "kit.relay._OLDEST": by("pk_outbox"),
+    "kit.relay._TAKE": by("pk_outbox", blocks=7, limit=[relay.BATCH_SIZE]),
     "pricing.repository._GET": by("pk_quotes"),
     "pricing.repository._START": by("pk_quotes"),
     "pricing.repository._PROGRESS": by("pk_quotes"),
@@ -154,7 +154,7 @@ PLANS: dict[str, Expected] = {
     "crm.repository._SAVE_AND_TELL": by("pk_orders", whole="operating_clocks"),
     "crm.repository._ALL": by("ix_orders_newest"),
     "crm.repository._WITH_STATUS": by("ix_orders_status", "ix_orders_newest"),
-    "crm.repository._EXPIRED": by("ix_orders_expiring", whole="operating_clocks"),
+    "crm.repository._EXPIRED": by("ix_orders_expiring", full_scan="operating_clocks"),
     "mes.repository._GET": by("pk_tasks"),
     "mes.repository._LOCK": by("pk_tasks"),
     "mes.repository._SAVE": by("pk_tasks"),
@@ -164,7 +164,7 @@ PLANS: dict[str, Expected] = {
     "mes.repository._WITH_STATUS": by("ix_tasks_status", "ix_tasks_newest"),
     "mes.repository._OF_OPERATOR": by("ix_tasks_operator"),
     "status.repository._GET": by("pk_orders"),
-    "status.repository._SHOWN": by("pk_orders", "pk_history", blocks=6),
+    "status.repository._AS_JSON": by("pk_orders", "pk_history", blocks=6),
     "status.repository._SAVE": by("pk_orders"),
     "status.repository._HISTORY": by("pk_history", after=[0]),
     "status.repository._OF_OWNER": by("ix_orders_owner"),
@@ -179,21 +179,21 @@ PLANS: dict[str, Expected] = {
     "partners.repository._WEBHOOK": by("pk_webhooks", "ix_webhooks_partner_id"),
     "partners.repository._WEBHOOKS": by("ix_webhooks_partner_id"),
     "partners.repository._COUNT": by("ix_webhooks_partner_id"),
-    "partners.repository._WANTING": by("ix_webhooks_partner_id"),
+    "partners.repository._SUBSCRIBED": by("ix_webhooks_partner_id"),
     "partners.repository._EDIT": by("pk_webhooks"),
     "partners.repository._DELETE": by("pk_webhooks", "ix_webhooks_partner_id"),
     "partners.repository._DEACTIVATE": by("pk_webhooks"),
-    # It looks at each webhook once: what it costs grows with the webhooks, not with the deliveries.
+    # It reads each webhook once: the cost grows with the webhooks, not with the deliveries.
     "partners.deliveries._LEASE": by(
         *("ix_deliveries_due", "ix_deliveries_order", "pk_deliveries", "pk_webhooks"),
-        whole="webhooks",
+        full_scan="webhooks",
         blocks=ROWS // 1000,
     ),
     "partners.deliveries._DELIVERED": by("pk_deliveries"),
     "partners.deliveries._GIVE_UP": by("pk_deliveries"),
-    "partners.deliveries._LATER": by("pk_deliveries"),
+    "partners.deliveries._RETRY_LATER": by("pk_deliveries"),
     "partners.deliveries._UNCOUNT": by("pk_deliveries"),
-    "partners.deliveries._AGAIN": by("pk_deliveries", "pk_webhooks", "ix_webhooks_partner_id"),
+    "partners.deliveries._REPLAY": by("pk_deliveries", "pk_webhooks", "ix_webhooks_partner_id"),
     "partners.deliveries._LIST": by("ix_deliveries_newest"),
     "partners.deliveries._ATTEMPTS": by("pk_attempts"),
     "partners.deliveries._OWNED": by("pk_deliveries", "pk_webhooks", "ix_webhooks_partner_id"),
@@ -204,31 +204,31 @@ PLANS: dict[str, Expected] = {
 }
 
 
-def looking(package: str) -> Iterator[tuple[str, Statement]]:
-    """The statements of ``data.<package>`` that look for something, by module and name."""
+def queries(package: str) -> Iterator[tuple[str, Statement]]:
+    """Yield the statements of ``data.<package>`` with a condition or an order, by module and name."""
     folder = importlib.import_module(f"data.{package}").__path__
     for module in pkgutil.iter_modules(folder, f"data.{package}."):
         for name, value in vars(importlib.import_module(module.name)).items():
             if isinstance(value, Statement) and re.search(r"^(?!INSERT)(?s:.*)\s(WHERE|ORDER BY)\s", str(value)):
                 yield f"{module.name.removeprefix('data.')}.{name}", value
     if package == "shop":
-        yield from looking("kit")  # the tables that every service has are the same in all of them
+        yield from queries("kit")  # the messaging tables are the same in all services
         filters = itertools.product(("", "category"), ("", "in_stock", "out_of_stock"), ("", "max_price"))
         for chosen in (tuple(filter(None, names)) for names in filters):
             yield f"shop.products._catalogue({', '.join(chosen)})", products._catalogue(*chosen)
 
 
-def plans(connection: psycopg.Connection, statement: Statement, given: Mapping[str, list[Any]]) -> Iterator[Any]:
-    """The plan that the server has settled on, and what it took, for each combination of the values given.
+def plans(connection: psycopg.Connection, statement: Statement, values: Mapping[str, list[Any]]) -> Iterator[Any]:
+    """Yield the final plan of the server, with its costs, for each combination of the values.
 
-    One that writes what it is given is planned once and not run.
+    A statement that writes is planned once and not executed.
     """
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", str(statement))))
     text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", str(statement))
     connection.execute("DEALLOCATE ALL")
     connection.execute(f"PREPARE tried AS {text}".encode())
-    fixed = {name: [value] for name, value in statement.given.items()}
-    combinations = itertools.product(*({**given, **fixed}.get(name, [None]) for name in names))
+    fixed = {name: [value] for name, value in statement.constants.items()}
+    combinations = itertools.product(*({**values, **fixed}.get(name, [None]) for name in names))
     writes = text.startswith("UPDATE") or "INSERT INTO" in text
     explain = SQL("EXPLAIN (FORMAT JSON) {}" if writes else "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}")
     for each in itertools.islice(combinations, 1 if writes else None):
@@ -241,22 +241,22 @@ def plans(connection: psycopg.Connection, statement: Statement, given: Mapping[s
 
 
 def nodes(plan: Any) -> Iterator[Any]:
-    """All nodes of a plan."""
+    """Yield all nodes of a plan."""
     yield plan
     for part in plan.get("Plans", []):
         yield from nodes(part)
 
 
 def faults(plan: Any, expected: Expected) -> Iterator[str]:
-    """What is not as expected."""
+    """Yield the differences from the expected plan."""
     used = {node["Index Name"] for node in nodes(plan) if "Index Name" in node}
-    if not used <= set(expected.indexes) or (not used and expected.whole is None):
+    if not used <= set(expected.indexes) or (not used and expected.full_scan is None):
         yield f"by {', '.join(sorted(used)) or 'no index'} instead of {', '.join(expected.indexes)}"
     for node in nodes(plan):
-        if node["Node Type"] == "Seq Scan" and node["Relation Name"] != expected.whole:
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] != expected.full_scan:
             yield f"reads all of {node['Relation Name']}"
-        if "Sort" in node["Node Type"] and (most := node["Plans"][0].get("Actual Rows", 0)) > MOST_SORTED:
-            yield f"sorts {most:.0f} rows"
+        if "Sort" in node["Node Type"] and (row_count := node["Plans"][0].get("Actual Rows", 0)) > MAX_SORTED:
+            yield f"sorts {row_count:.0f} rows"
     changing = plan
     if plan["Node Type"] == "ModifyTable":
         changing = next(part for part in plan["Plans"] if part["Parent Relationship"] != "InitPlan")
@@ -266,19 +266,19 @@ def faults(plan: Any, expected: Expected) -> Iterator[str]:
         yield f"touches {blocks} blocks for {rows:.0f} rows"
 
 
-def test_every_query_has_its_plan_written_here() -> None:
-    assert {name for service in SERVICES for name, _ in looking(service)} == set(PLANS)
+def test_every_query_has_an_expected_plan() -> None:
+    assert {name for service in SERVICES for name, _ in queries(service)} == set(PLANS)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_queries_over_a_million_rows_go_by_an_index(service_urls: dict[str, str], service: str) -> None:
+def test_queries_over_a_million_rows_use_an_index(service_urls: dict[str, str], service: str) -> None:
     found: list[str] = []
-    # The driver must prepare nothing itself: what is prepared here by hand is dropped again.
+    # The driver must not prepare statements: those prepared here explicitly are dropped again.
     with (
         filled(service_urls[service], service, ROWS) as url,
         psycopg.connect(url, prepare_threshold=None) as connection,
     ):
-        for name, statement in looking(service):
+        for name, statement in queries(service):
             expected = PLANS[name]
             for plan in plans(connection, statement, {**VALUES, **expected.values}):
                 found.extend(f"{name}: {fault}" for fault in faults(plan, expected))

@@ -1,4 +1,4 @@
-"""The relay: in order, nothing lost, whoever runs beside it or dies."""
+"""The relay: events are published in order and none is lost, with concurrent relays and kills."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from data.kit import relay as relay_module
 from data.kit.database import Database
 from data.kit.ids import new_id
 from data.kit.relay import Relay
-from tests.integration.data.running import cancelled, everything, numbers, run, until, while_running
+from tests.integration.data.running import cancelled, read_topic, run, sequences, until, while_running
 
 
 async def fill(database: Database, topic: str, subjects: list[UUID], each: int) -> None:
-    """``each`` events for every subject, by writers at once."""
+    """Write ``each`` events for every subject, by concurrent writers."""
 
     async def write(subject: UUID) -> None:
         for _ in range(each):
@@ -41,7 +41,7 @@ def test_events_arrive_in_order_while_writers_write(shop_url: str, bootstrap: st
 
     async def main() -> int:
         async with Database(shop_url) as database:
-            relay = Relay(database, bootstrap, "shop", batch=50)
+            relay = Relay(database, bootstrap, "shop", batch_size=50)
 
             async def work() -> None:
                 await fill(database, topic, subjects, 20)
@@ -51,8 +51,8 @@ def test_events_arrive_in_order_while_writers_write(shop_url: str, bootstrap: st
             return relay.published
 
     assert run(main()) == 400
-    messages = run(everything(bootstrap, topic))
-    assert numbers(messages) == {str(subject): list(range(1, 21)) for subject in subjects}
+    messages = run(read_topic(bootstrap, topic))
+    assert sequences(messages) == {str(subject): list(range(1, 21)) for subject in subjects}
     assert all((message.key or b"").decode() == json.loads(message.value or b"")["subject"] for message in messages)
 
 
@@ -61,7 +61,7 @@ def test_of_several_relays_each_event_is_published_once(shop_url: str, bootstrap
 
     async def main() -> list[int]:
         async with Database(shop_url) as database, Database(shop_url) as other:
-            relays = [Relay(each, bootstrap, "shop", batch=7) for each in (database, other, database)]
+            relays = [Relay(each, bootstrap, "shop", batch_size=7) for each in (database, other, database)]
 
             async def work() -> None:
                 await fill(database, topic, subjects, 20)
@@ -71,7 +71,7 @@ def test_of_several_relays_each_event_is_published_once(shop_url: str, bootstrap
             return [relay.published for relay in relays]
 
     assert sum(run(main())) == 200
-    assert numbers(run(everything(bootstrap, topic))) == {str(subject): list(range(1, 21)) for subject in subjects}
+    assert sequences(run(read_topic(bootstrap, topic))) == {str(subject): list(range(1, 21)) for subject in subjects}
 
 
 def test_a_relay_killed_in_a_batch_loses_nothing(shop_url: str, bootstrap: str, topic: str) -> None:
@@ -87,7 +87,7 @@ def test_a_relay_killed_in_a_batch_loses_nothing(shop_url: str, bootstrap: str, 
                     *command, "dies" if kills < 3 else "lives", stdout=asyncio.subprocess.PIPE
                 )
                 assert process.stdout is not None
-                if kills < 3:  # it says so when it has published a batch and not committed it
+                if kills < 3:  # it prints this when it has published a batch and not committed it
                     assert await process.stdout.readline() == b"published\n"
                     os.kill(process.pid, signal.SIGKILL)
                     kills += 1
@@ -98,20 +98,20 @@ def test_a_relay_killed_in_a_batch_loses_nothing(shop_url: str, bootstrap: str, 
             assert kills == 3
 
     run(main())
-    messages = run(everything(bootstrap, topic))
+    messages = run(read_topic(bootstrap, topic))
     ids = [json.loads(message.value or b"")["id"] for message in messages]
     assert len(set(ids)) == 500
     assert len(ids) > 500, "no batch was published twice, so none was killed between publishing and committing"
-    for seen in numbers(messages).values():
-        first = list(dict.fromkeys(seen))
+    for published in sequences(messages).values():
+        first = list(dict.fromkeys(published))
         assert first == list(range(1, 51)), "by first appearance every subject keeps its order"
 
 
-def test_a_database_that_throws_the_relay_out_is_waited_for(shop_url: str, bootstrap: str, topic: str) -> None:
+def test_a_relay_reconnects_after_its_session_is_terminated(shop_url: str, bootstrap: str, topic: str) -> None:
     subjects = [new_id() for _ in range(5)]
 
     async def main() -> None:
-        async with Database(shop_url) as database, Database(shop_url, name="thrown-out") as relays:
+        async with Database(shop_url) as database, Database(shop_url, name="terminated") as relays:
 
             async def work() -> None:
                 for _ in range(5):
@@ -119,21 +119,21 @@ def test_a_database_that_throws_the_relay_out_is_waited_for(shop_url: str, boots
                     with psycopg.connect(shop_url, autocommit=True) as connection:
                         connection.execute(
                             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                            " WHERE application_name = 'thrown-out'"
+                            " WHERE application_name = 'terminated'"
                         )
                 await until(lambda: is_empty(database))
 
-            await while_running(Relay(relays, bootstrap, "shop", batch=10).run(), work=work())
+            await while_running(Relay(relays, bootstrap, "shop", batch_size=10).run(), work=work())
 
     run(main())
-    for seen in numbers(run(everything(bootstrap, topic))).values():
-        assert list(dict.fromkeys(seen)) == list(range(1, 51))
+    for published in sequences(run(read_topic(bootstrap, topic))).values():
+        assert list(dict.fromkeys(published)) == list(range(1, 51))
 
 
-def test_a_commit_wakes_a_relay_that_would_sleep_on(
+def test_a_commit_wakes_a_sleeping_relay(
     shop_url: str, bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "ASLEEP_S", 3600.0)
+    monkeypatch.setattr(relay_module, "SLEEP_POLL_INTERVAL_S", 3600.0)
     subject = new_id()
 
     async def main() -> int:
@@ -144,7 +144,7 @@ def test_a_commit_wakes_a_relay_that_would_sleep_on(
                 for _ in range(3):
                     await fill(database, topic, [subject], 1)
                     await until(lambda: is_empty(database))
-                    await asyncio.sleep(5 * relay_module.BUSY_S)  # it has looked again, and sleeps
+                    await asyncio.sleep(5 * relay_module.BUSY_POLL_INTERVAL_S)  # it has polled again, and sleeps
 
             await while_running(relay.run(), work=work())
             return relay.published

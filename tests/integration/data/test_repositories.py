@@ -1,4 +1,4 @@
-"""Pricing, CRM, status, identity: their rows keep their promises."""
+"""The repositories of pricing, CRM, status and identity."""
 
 from __future__ import annotations
 
@@ -28,39 +28,41 @@ from data.pricing import repository as pricing
 from data.pricing.repository import QuoteStatus
 from data.status import repository as status
 from tests.integration.data.running import message_of, run, set_operating_time
-from tests.unit.data.examples import SHA, SUMMARY, WISH
-from tests.unit.data.test_fold import life
+from tests.unit.data.examples import ORDER_REQUEST, SHA, SUMMARY
+from tests.unit.data.test_projection import life
 
 S = OrderStatus
 Migrated = Callable[[str], str]
 
 
 class TestPricing:
-    def test_a_quote_ends_once(self, migrated: Migrated) -> None:
-        asked = QuoteRequested(quote_id=new_id(), owner_id="mes", model_sha256=SHA, unit="mm", **WISH)
+    def test_a_quote_is_finished_once(self, migrated: Migrated) -> None:
+        request = QuoteRequested(quote_id=new_id(), owner_id="mes", model_sha256=SHA, unit="mm", **ORDER_REQUEST)
 
         async def main() -> None:
             async with Database(migrated("pricing")) as database:
                 async with database.transaction() as connection:
-                    assert await pricing.create(connection, asked)
-                    assert not await pricing.create(connection, asked)
-                    assert await pricing.start(connection, asked.quote_id)
-                    assert await pricing.progress(connection, asked.quote_id, 0.5, Decimal(1), Decimal(2), "EUR")
-                    assert not await pricing.progress(connection, asked.quote_id, 0.4, Decimal(0), Decimal(9), "EUR")
+                    assert await pricing.create(connection, request)
+                    assert not await pricing.create(connection, request)
+                    assert await pricing.start(connection, request.quote_id)
+                    assert await pricing.progress(connection, request.quote_id, 0.5, Decimal(1), Decimal(2), "EUR")
+                    assert not await pricing.progress(connection, request.quote_id, 0.4, Decimal(0), Decimal(9), "EUR")
 
-                async def finish(end: QuoteStatus) -> bool:
+                async def finish(outcome: QuoteStatus) -> bool:
                     async with database.transaction() as connection:
-                        done = await pricing.finish(connection, asked.quote_id, end, result={"total": "2.00"})
+                        done = await pricing.finish(connection, request.quote_id, outcome, result={"total": "2.00"})
                         return done is not None
 
-                ends = await asyncio.gather(*(finish(end) for end in (QuoteStatus.DONE, QuoteStatus.CANCELLED) * 5))
-                assert sum(ends) == 1
+                outcomes = await asyncio.gather(
+                    *(finish(outcome) for outcome in (QuoteStatus.DONE, QuoteStatus.CANCELLED) * 5)
+                )
+                assert sum(outcomes) == 1
                 async with database.connection() as connection:
-                    assert not await pricing.start(connection, asked.quote_id)
-                    kept = await pricing.get(connection, asked.quote_id)
-                    assert kept is not None
-                    assert (kept.interval_low, kept.progress, kept.result) == (Decimal(1), 1.0, {"total": "2.00"})
-                    assert await pricing.unfinished(connection, asked.priority) == []
+                    assert not await pricing.start(connection, request.quote_id)
+                    stored = await pricing.get(connection, request.quote_id)
+                    assert stored is not None
+                    assert (stored.interval_low, stored.progress, stored.result) == (Decimal(1), 1.0, {"total": "2.00"})
+                    assert await pricing.unfinished(connection, request.priority) == []
                     assert len(await pricing.of_owner(connection, "mes", START, 5)) == 1
 
         run(main())
@@ -68,13 +70,11 @@ class TestPricing:
 
 class TestCrm:
     @pytest.mark.parametrize("jump", [timedelta(0), timedelta(hours=1), timedelta(days=400)], ids=str)
-    def test_a_quote_expires_when_the_wall_clock_and_operating_time_say_so(
-        self, migrated: Migrated, jump: timedelta
-    ) -> None:
+    def test_a_quote_expires_by_the_wall_clock_and_operating_time(self, migrated: Migrated, jump: timedelta) -> None:
         left = timedelta(days=14)
         quote = SUMMARY.model_copy(update={"expires_at": clock.now() + left})
-        mine = {"order_id": new_id(), "by": "me", "owner_id": "me", "quote_id": new_id()}
-        told = OrderSubmitted(**mine, revision=3, model_sha256=SHA, unit="mm", **WISH)
+        fields = {"order_id": new_id(), "by": "me", "owner_id": "me", "quote_id": new_id()}
+        submitted = OrderSubmitted(**fields, revision=3, model_sha256=SHA, unit="mm", **ORDER_REQUEST)
 
         async def main() -> None:
             async with Database(migrated("crm")) as database:
@@ -85,31 +85,33 @@ class TestCrm:
                         return len(await crm.expired(connection, at))
 
                 async with database.transaction() as connection:
-                    await crm.open_order(connection, told)
-                    order = await crm.lock(connection, told.order_id)
+                    await crm.open_order(connection, submitted)
+                    order = await crm.lock(connection, submitted.order_id)
                     assert order is not None
                     order = await crm.move(connection, order, Step.PRICE, quote=quote)
-                    await crm.annotate(connection, order, "a note sets no timer anew")
+                    await crm.annotate(connection, order, "a note does not restart the timer")
                 past = quote.expires_at + timedelta(seconds=1) + jump
                 two_hours_short = 5_000_000 + 1000 * int((left - timedelta(hours=2)).total_seconds())
                 await set_operating_time(database, crm.EXPIRY_TIMER, two_hours_short)
-                assert await expired(past) == 0, "two hours of an outage, or a clock that is ahead, take nothing away"
+                assert await expired(past) == 0, (
+                    "neither an outage of two hours nor a clock that is ahead shortens the wait"
+                )
                 await set_operating_time(database, crm.EXPIRY_TIMER, two_hours_short + 2 * 3600 * 1000 + 2000)
                 assert await expired(quote.expires_at - timedelta(seconds=1)) == 0, "never before the promised instant"
                 assert await expired(past) == 1
 
         run(main())
 
-    def test_an_order_waits_for_a_decision_until_its_quote_runs_out(self, migrated: Migrated) -> None:
-        mine = {"order_id": new_id(), "by": "me", "owner_id": "me", "quote_id": new_id()}
-        told = OrderSubmitted(**mine, revision=3, model_sha256=SHA, unit="mm", **WISH)
+    def test_an_order_awaits_a_decision_until_its_quote_expires(self, migrated: Migrated) -> None:
+        fields = {"order_id": new_id(), "by": "me", "owner_id": "me", "quote_id": new_id()}
+        submitted = OrderSubmitted(**fields, revision=3, model_sha256=SHA, unit="mm", **ORDER_REQUEST)
 
         async def main() -> None:
             async with Database(migrated("crm")) as database:
                 async with database.transaction() as connection:
-                    assert await crm.open_order(connection, told)
-                    assert not await crm.open_order(connection, told)
-                    order = await crm.lock(connection, told.order_id)
+                    assert await crm.open_order(connection, submitted)
+                    assert not await crm.open_order(connection, submitted)
+                    order = await crm.lock(connection, submitted.order_id)
                     assert order is not None
                     reasons = (QuoteReason(code="thin", severity="warning", message="thin"),)
                     order = await crm.move(connection, order, Step.REQUIRE_REVIEW, quote=SUMMARY, reasons=reasons)
@@ -124,20 +126,20 @@ class TestCrm:
                     order = await crm.move(connection, order, Step.APPROVE, Actor.SELLER)
                     assert await crm.expired(connection, clock.now() + timedelta(days=999)) == []
                 async with database.connection() as connection:
-                    (shown,) = await crm.board(connection, S.MANUFACTURING_APPROVED, START, 10)
-                    row = await crm.get(connection, told.order_id)
+                    (board_row,) = await crm.board(connection, S.MANUFACTURING_APPROVED, START, 10)
+                    row = await crm.get(connection, submitted.order_id)
                     assert row is not None
                     assert (row.note, row.version, row.reasons, row.quote) == ("call them", 5, reasons, SUMMARY)
-                    listed = json.loads(shown.text)
-                    assert listed["order_id"] == str(row.id)
-                    assert {name: listed[name] for name in ("note", "status", "quantity")} == {
+                    body = json.loads(board_row.text)
+                    assert body["order_id"] == str(row.id)
+                    assert {name: body[name] for name in ("note", "status", "quantity")} == {
                         "note": "call them", "status": row.status, "quantity": row.quantity
                     }  # fmt: skip
-                    assert QuoteSummary.model_validate(listed["quote"]) == row.quote
+                    assert QuoteSummary.model_validate(body["quote"]) == row.quote
                     assert await crm.board(connection, S.SUBMITTED, START, 10) == []
                     assert len(await crm.board(connection, None, START, 10)) == 1
                     with pytest.raises(StaleVersion):
-                        await crm.lock(connection, told.order_id, version=4)
+                        await crm.lock(connection, submitted.order_id, version=4)
                     with pytest.raises(IllegalStep, match="legal steps: cancel, hold"):
                         await crm.move(connection, row, Step.APPROVE, Actor.SELLER)
 
@@ -145,23 +147,23 @@ class TestCrm:
 
 
 class TestStatus:
-    def test_events_at_once_in_any_order_give_one_history(self, migrated: Migrated) -> None:
-        """Every arrival is a transaction of its own beside the others: no early event misses its predecessor."""
+    def test_concurrent_events_in_any_order_give_one_history(self, migrated: Migrated) -> None:
+        """Every arrival is a separate concurrent transaction: no early event misses its predecessor."""
 
         async def main() -> None:
             async with Database(migrated("status")) as database:
                 for seed in range(8):
-                    ident = new_id()
+                    order_id = new_id()
                     events, history = life(random.Random(seed), 20)
                     arrivals = random.Random(seed).sample([*events, *events], 2 * len(events))
-                    applier = Applier("status", applies_to(ident), database)
+                    applier = Applier("status", applies_to(order_id), database)
                     await asyncio.gather(*(applier.apply([message_of(event)]) for event in arrivals))
                     async with database.connection() as connection:
-                        lines = await status.history(connection, ident)
+                        lines = await status.history(connection, order_id)
                         assert [line.status for line in lines] == history
                         assert [line.n for line in lines] == list(range(1, len(history) + 1))
-                        assert await status.history(connection, ident, after=2) == lines[2:]
-                        order = await status.get(connection, ident)
+                        assert await status.history(connection, order_id, after=2) == lines[2:]
+                        order = await status.get(connection, order_id)
                         assert order is not None
                         assert (order.status, order.owner_id) == (history[-1], "customer-1")
                         assert await parking.counts(connection, "status") == (0, 0)
@@ -169,35 +171,35 @@ class TestStatus:
 
         run(main())
 
-    def test_an_order_of_which_only_later_events_came_is_not_shown(self, migrated: Migrated) -> None:
+    def test_an_order_without_its_first_event_is_not_returned(self, migrated: Migrated) -> None:
         async def main() -> None:
-            ident = new_id()
+            order_id = new_id()
             events = next(events for events, _ in (life(random.Random(n), 6) for n in range(99)) if len(events) == 6)
             async with Database(migrated("status")) as database:
-                applier = Applier("status", applies_to(ident), database)
+                applier = Applier("status", applies_to(order_id), database)
                 assert await applier.apply([message_of(events[-1])]) == []
                 async with database.connection() as connection:
-                    assert await status.get(connection, ident) is None
+                    assert await status.get(connection, order_id) is None
                 for event in events[:-1]:
                     await applier.apply([message_of(event)])
                 async with database.connection() as connection:
-                    assert [line.n for line in await status.history(connection, ident)] == [1, 2, 3, 4, 5, 6]
-                    assert [each.id for each in await status.of_owner(connection, "customer-1", START, 5)] == [ident]
+                    assert [line.n for line in await status.history(connection, order_id)] == [1, 2, 3, 4, 5, 6]
+                    assert [each.id for each in await status.of_owner(connection, "customer-1", START, 5)] == [order_id]
 
         run(main())
 
 
-def applies_to(ident: UUID) -> Handler:
-    """A handler that applies every event to one order of the status service."""
+def applies_to(order_id: UUID) -> Handler:
+    """Return a handler that applies every event to one order of the status service."""
 
     async def apply(connection: Connection, event: CloudEvent, _data: EventData) -> None:
-        await status.apply(connection, ident, event)
+        await status.apply(connection, order_id, event)
 
     return apply
 
 
 class TestIdentity:
-    def test_a_person_signs_in_with_their_password_alone(self, migrated: Migrated) -> None:
+    def test_a_user_signs_in_with_the_right_password_only(self, migrated: Migrated) -> None:
         async def main() -> None:
             async with Database(migrated("identity")) as database, database.connection() as connection:
                 await identity.add_user(connection, "Ann", "correct horse", ["seller", "operator"])
@@ -214,14 +216,14 @@ class TestIdentity:
 
         run(main())
 
-    def test_a_service_signs_in_with_its_secret_alone(self, migrated: Migrated) -> None:
+    def test_a_service_signs_in_with_its_secret_only(self, migrated: Migrated) -> None:
         async def main() -> None:
             async with Database(migrated("identity")) as database, database.connection() as connection:
                 secret = secrets.new("facet")
                 await identity.add_client(connection, "mes", secret, ["pricing-client"])
-                known = await identity.client(connection, "mes", secret)
-                assert known is not None
-                assert known.roles == ("pricing-client",)
+                client = await identity.client(connection, "mes", secret)
+                assert client is not None
+                assert client.roles == ("pricing-client",)
                 assert await identity.client(connection, "mes", secrets.new("facet")) is None
                 assert await identity.client(connection, "crm", secret) is None
 

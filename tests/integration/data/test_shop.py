@@ -1,4 +1,4 @@
-"""The shop's repository: orders move along their graph with their history; lists go on where they were."""
+"""The shop's repository: orders take steps and store their history; lists are paged."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from data.shop import products, repository
 from tests.integration.data.running import initiated, run, set_operating_time
 from tests.unit.data.examples import SHA, SUMMARY
 
-WISH = OrderRequest(process="casting", material="brass", finish="polished", quantity=2, priority=Priority.EXPRESS)
+ORDER_REQUEST = OrderRequest(
+    process="casting", material="brass", finish="polished", quantity=2, priority=Priority.EXPRESS
+)
 S = OrderStatus
 
 
-def test_an_order_keeps_what_it_was_told_and_its_history(shop_url: str) -> None:
+def test_an_order_stores_its_changes_and_its_history(shop_url: str) -> None:
     async def main() -> None:
-        ident, quote_id = new_id(), new_id()
+        order_id, quote_id = new_id(), new_id()
         async with Database(shop_url) as database:
             async with database.transaction() as connection:
-                await repository.create(connection, initiated(ident, "me", WISH))
+                await repository.create(connection, initiated(order_id, "me", ORDER_REQUEST))
             async with database.transaction() as connection:
-                order = await repository.lock(connection, ident)
+                order = await repository.lock(connection, order_id)
                 assert order is not None
                 order = await repository.move(
                     connection, order, Step.UPLOAD, "me", Actor.CUSTOMER, model_sha256=SHA, unit="mm"
@@ -39,13 +41,18 @@ def test_an_order_keeps_what_it_was_told_and_its_history(shop_url: str) -> None:
                 )
                 await repository.move(connection, order, Step.PRICE, "pricing", quote=SUMMARY)
             async with database.connection() as connection:
-                kept = await repository.get(connection, ident)
-                assert kept is not None
-                assert (kept.status, kept.version, kept.quote, kept.quote_id) == (
+                stored = await repository.get(connection, order_id)
+                assert stored is not None
+                assert (stored.status, stored.version, stored.quote, stored.quote_id) == (
                     S.PRICE_CALCULATED, 4, SUMMARY, quote_id,
                 )  # fmt: skip
-                assert (kept.priority, kept.quantity, kept.model_sha256, kept.unit) == (Priority.EXPRESS, 2, SHA, "mm")
-                entries = await repository.history(connection, ident)
+                assert (stored.priority, stored.quantity, stored.model_sha256, stored.unit) == (
+                    Priority.EXPRESS,
+                    2,
+                    SHA,
+                    "mm",
+                )
+                entries = await repository.history(connection, order_id)
                 assert [(entry.status, entry.by) for entry in entries] == [
                     (S.INITIATED, "me"), (S.FILE_UPLOADED, "me"), (S.SUBMITTED, "me"), (S.PRICE_CALCULATED, "pricing"),
                 ]  # fmt: skip
@@ -55,14 +62,14 @@ def test_an_order_keeps_what_it_was_told_and_its_history(shop_url: str) -> None:
 
 def test_an_illegal_step_and_a_stale_version_change_nothing(shop_url: str) -> None:
     async def main() -> None:
-        ident = new_id()
+        order_id = new_id()
         async with Database(shop_url) as database:
             async with database.transaction() as connection:
-                await repository.create(connection, initiated(ident, "me", WISH))
+                await repository.create(connection, initiated(order_id, "me", ORDER_REQUEST))
 
             async def submit() -> None:
                 async with database.transaction() as connection:
-                    order = await repository.lock(connection, ident, version=1)
+                    order = await repository.lock(connection, order_id, version=1)
                     assert order is not None
                     await repository.move(connection, order, Step.SUBMIT, "me", Actor.CUSTOMER)
 
@@ -70,46 +77,46 @@ def test_an_illegal_step_and_a_stale_version_change_nothing(shop_url: str) -> No
                 await submit()
             with pytest.raises(StaleVersion, match="version is 1 now"):
                 async with database.transaction() as connection:
-                    await repository.lock(connection, ident, version=2)
+                    await repository.lock(connection, order_id, version=2)
             async with database.connection() as connection:
-                assert len(await repository.history(connection, ident)) == 1
+                assert len(await repository.history(connection, order_id)) == 1
 
     run(main())
 
 
-def test_lists_go_on_where_they_were(shop_url: str) -> None:
+def test_pages_continue_after_the_last_row(shop_url: str) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
-            idents = [new_id() for _ in range(7)]
-            for ident in idents:
+            order_ids = [new_id() for _ in range(7)]
+            for order_id in order_ids:
                 async with database.transaction() as connection:
-                    await repository.create(connection, initiated(ident, "me", WISH))
-                    await repository.create(connection, initiated(new_id(), "you", WISH))
+                    await repository.create(connection, initiated(order_id, "me", ORDER_REQUEST))
+                    await repository.create(connection, initiated(new_id(), "you", ORDER_REQUEST))
             async with database.connection() as connection:
-                seen, place = [], START
-                while rows := await repository.of_owner(connection, "me", place, 3):
-                    seen += [row.id for row in rows[:3]]
-                    place = Position(rows[:3][-1].created_at, rows[:3][-1].id)
-                assert seen == idents[::-1]
+                found, position = [], START
+                while rows := await repository.of_owner(connection, "me", position, 3):
+                    found += [row.id for row in rows[:3]]
+                    position = Position(rows[:3][-1].created_at, rows[:3][-1].id)
+                assert found == order_ids[::-1]
 
     run(main())
 
 
-def test_orders_that_wait_too_long_are_found_once(shop_url: str) -> None:
+def test_overdue_orders_are_locked_once(shop_url: str) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
-            idents = [new_id(), new_id()]
-            for ident in idents:  # the second is submitted 90 s of operating time after the first
+            order_ids = [new_id(), new_id()]
+            for order_id in order_ids:  # the second is submitted 90 s of operating time after the first
                 async with database.transaction() as connection:
-                    await repository.create(connection, initiated(ident, "me", WISH))
-                    order = await repository.lock(connection, ident)
+                    await repository.create(connection, initiated(order_id, "me", ORDER_REQUEST))
+                    order = await repository.lock(connection, order_id)
                     assert order is not None
                     order = await repository.move(connection, order, Step.UPLOAD, "me", model_sha256=SHA, unit="mm")
                     await repository.move(connection, order, Step.SUBMIT, "me", submitted_at=clock.now())
                 await set_operating_time(database, repository.OVERDUE_TIMER, 90_000)
             minute = timedelta(seconds=60)
             async with database.transaction() as one, database.transaction() as another:
-                assert [order.id for order in await repository.overdue(one, minute)] == idents[:1]
+                assert [order.id for order in await repository.overdue(one, minute)] == order_ids[:1]
                 assert await repository.overdue(another, minute) == []
             async with database.transaction() as connection:
                 assert await repository.overdue(connection, timedelta(seconds=91)) == []
@@ -117,13 +124,13 @@ def test_orders_that_wait_too_long_are_found_once(shop_url: str) -> None:
     run(main())
 
 
-def test_a_submission_waits_from_its_own_moment_and_other_steps_change_nothing_of_it(shop_url: str) -> None:
+def test_overdue_time_counts_from_the_last_submission(shop_url: str) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
-            ident = new_id()
+            order_id = new_id()
             async with database.transaction() as connection:
-                await repository.create(connection, initiated(ident, "me", WISH))
-                order = await repository.lock(connection, ident)
+                await repository.create(connection, initiated(order_id, "me", ORDER_REQUEST))
+                order = await repository.lock(connection, order_id)
                 assert order is not None
                 order = await repository.move(connection, order, Step.UPLOAD, "me", model_sha256=SHA, unit="mm")
                 order = await repository.move(connection, order, Step.SUBMIT, "me", submitted_at=clock.now())
@@ -134,10 +141,10 @@ def test_a_submission_waits_from_its_own_moment_and_other_steps_change_nothing_o
                 order = await repository.move(connection, order, Step.SUBMIT, "me", submitted_at=clock.now())
             await set_operating_time(database, repository.OVERDUE_TIMER, 1_799_999)
             async with database.transaction() as connection:
-                assert await repository.overdue(connection, timedelta(seconds=900)) == [], "it was submitted anew"
+                assert await repository.overdue(connection, timedelta(seconds=900)) == [], "it was submitted again"
             await set_operating_time(database, repository.OVERDUE_TIMER, 1_800_000)
             async with database.transaction() as connection:
-                assert [each.id for each in await repository.overdue(connection, timedelta(seconds=900))] == [ident]
+                assert [each.id for each in await repository.overdue(connection, timedelta(seconds=900))] == [order_id]
 
     run(main())
 

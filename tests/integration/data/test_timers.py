@@ -1,4 +1,4 @@
-"""Operating clocks in a real database; whether a consumer group keeps up, asked of a real broker."""
+"""Operating clocks in a real database; the lag of a consumer group at a real broker."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from data.kit.timers import SETTLE_S, Timer
 from data.shop import repository
 from serve_app.shop.handlers import fail_overdue, overdue_timer
 from tests.integration.data.running import initiated, run, until
-from tests.integration.data.test_shop import WISH
+from tests.integration.data.test_shop import ORDER_REQUEST
 from tests.unit.data.examples import SHA
 
 TICK_S = 5.0
 S = OrderStatus
 
 
-class Steady:
-    """A monotonic clock that the test moves, and the database's with it: the last tick is made so much older."""
+class FakeMonotonic:
+    """A monotonic clock that the test moves, and the database's with it, by making the last tick older."""
 
     def __init__(self, url: str) -> None:
         self.at_s = 0.0
         self._connection = psycopg.connect(url, autocommit=True)
 
-    def __enter__(self) -> Steady:
+    def __enter__(self) -> FakeMonotonic:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -52,25 +52,25 @@ class Steady:
         return int(row[0]) // 1000
 
 
-def timer(steady: Steady, settle_s: float = 0.0, interval_s: float = TICK_S) -> Timer:
-    return Timer(repository.OVERDUE_TIMER, interval_s, settle_s=settle_s, steady=steady)
+def timer(monotonic: FakeMonotonic, settle_s: float = 0.0, interval_s: float = TICK_S) -> Timer:
+    return Timer(repository.OVERDUE_TIMER, interval_s, settle_s=settle_s, monotonic=monotonic)
 
 
 async def nothing(_connection: Connection) -> None:
-    """Decide nothing."""
+    """Do nothing."""
 
 
-def test_two_processes_that_tick_at_once_count_no_time_twice(shop_url: str) -> None:
+def test_concurrent_ticks_of_two_processes_count_time_once(shop_url: str) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
-            timers = [timer(steady), timer(steady)]
+            timers = [timer(monotonic), timer(monotonic)]
             for _ in range(21):
                 for each in timers:
                     await each.tick(database, nothing)
-                steady.pass_s(TICK_S)
-        assert 100 <= steady.shown_s() <= 101
+                monotonic.pass_s(TICK_S)
+        assert 100 <= monotonic.shown_s() <= 101
 
-    with Steady(shop_url) as steady:
+    with FakeMonotonic(shop_url) as monotonic:
         run(main())
 
 
@@ -78,85 +78,85 @@ def test_two_processes_that_tick_at_once_count_no_time_twice(shop_url: str) -> N
 def test_a_step_of_the_databases_clock_adds_no_more_than_a_tick(shop_url: str, step_s: float) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
-            ticking = timer(steady)
+            ticking = timer(monotonic)
             await ticking.tick(database, nothing)
             for _ in range(4):
-                steady.pass_s(TICK_S)
+                monotonic.pass_s(TICK_S)
                 await ticking.tick(database, nothing)
-            before = steady.shown_s()
-            steady.pass_s(TICK_S, in_database_s=step_s)
+            before = monotonic.shown_s()
+            monotonic.pass_s(TICK_S, in_database_s=step_s)
             await ticking.tick(database, nothing)
-            assert 0 <= steady.shown_s() - before <= TICK_S
-            steady.pass_s(TICK_S)
+            assert 0 <= monotonic.shown_s() - before <= TICK_S
+            monotonic.pass_s(TICK_S)
             await ticking.tick(database, nothing)
-            assert TICK_S <= steady.shown_s() - before <= 2 * TICK_S + 1
+            assert TICK_S <= monotonic.shown_s() - before <= 2 * TICK_S + 1
 
-    with Steady(shop_url) as steady:
+    with FakeMonotonic(shop_url) as monotonic:
         run(main())
 
 
 async def submitted(database: Database) -> UUID:
-    ident = new_id()
+    order_id = new_id()
     async with database.transaction() as connection:
-        await repository.create(connection, initiated(ident, "me", WISH))
-        order = await repository.lock(connection, ident)
+        await repository.create(connection, initiated(order_id, "me", ORDER_REQUEST))
+        order = await repository.lock(connection, order_id)
         assert order is not None
         order = await repository.move(connection, order, Step.UPLOAD, "me", model_sha256=SHA, unit="mm")
         await repository.move(
             connection, order, Step.SUBMIT, "me", submitted_at=clock.now() - timedelta(days=9), quote_id=new_id()
         )
-    return ident
+    return order_id
 
 
 @pytest.mark.parametrize("outage_s", [0, 90, 300, 100_000])
 def test_an_outage_makes_no_price_overdue(shop_url: str, outage_s: int) -> None:
-    """No tick for ``outage_s``; the order was at 870 of its 900 seconds, and is nine days old by its date."""
+    """No tick for ``outage_s``; the order has waited 870 of its 900 seconds, and is nine days old by its date."""
 
     interval_s = 30.0
 
     async def main() -> None:
         async with Database(shop_url) as database:
-            ticking = timer(steady, SETTLE_S, interval_s)
+            ticking = timer(monotonic, SETTLE_S, interval_s)
 
             async def tick(times: int) -> None:
                 for _ in range(times):
-                    steady.pass_s(interval_s)
+                    monotonic.pass_s(interval_s)
                     await ticking.tick(database, fail_overdue)
 
             async def status() -> OrderStatus:
                 async with database.connection() as connection:
-                    order = await repository.get(connection, ident)
+                    order = await repository.get(connection, order_id)
                 assert order is not None
                 return order.status
 
             await tick(1 + int(SETTLE_S / interval_s))
-            ident = await submitted(database)
+            order_id = await submitted(database)
             await tick(29)
-            assert (await status(), steady.shown_s()) == (S.SUBMITTED, 870)
+            assert (await status(), monotonic.shown_s()) == (S.SUBMITTED, 870)
             if outage_s:
-                steady.pass_s(outage_s)
+                monotonic.pass_s(outage_s)
                 await tick(1 + int(SETTLE_S / interval_s))
             assert await status() is S.SUBMITTED
             await tick(1)
             assert await status() is S.PRICE_FAILED
 
-    with Steady(shop_url) as steady:
+    with FakeMonotonic(shop_url) as monotonic:
         run(main())
 
 
-def test_a_group_keeps_up_when_it_has_committed_what_was_there(bootstrap: str, topic: str) -> None:
+def test_a_group_keeps_up_once_it_has_committed_earlier_messages(bootstrap: str, topic: str) -> None:
     async def main() -> None:
         group = f"group-{topic}"
         lag = GroupLag(bootstrap, group, [topic], timeout_s=20.0)
         assert await lag.keeps_up() is False, "nothing to compare with yet"
-        await until(lag.keeps_up)  # a broker that is new makes its table of groups first
+        await until(lag.keeps_up)  # a new broker creates its table of groups first
         async with (
             kafka.started(kafka.producer(bootstrap, "test")) as producer,
             kafka.started(kafka.consumer(bootstrap, group, [topic])) as consumer,
         ):
             for n in range(12):
                 await producer.send_and_wait(topic, b"{}", key=str(n).encode())
-            assert await lag.keeps_up() is True, "what came since the check before may still be under way"
+            assert await lag.keeps_up() is True, "messages since the last check may still be unhandled"
             assert await lag.keeps_up() is False
             left = 12
             while left:
@@ -172,15 +172,15 @@ def test_a_group_keeps_up_when_it_has_committed_what_was_there(bootstrap: str, t
     run(main())
 
 
-def test_the_shops_timer_counts_while_the_broker_is_there(migrated: Callable[[str], str], bootstrap: str) -> None:
+def test_the_shops_timer_counts_while_the_broker_is_available(migrated: Callable[[str], str], bootstrap: str) -> None:
     async def main() -> None:
         await kafka.ensure_topics(bootstrap, ["pricing.quotes.v1"])
         url = migrated("shop")
         async with Database(url) as database:
-            here, away = overdue_timer(bootstrap), overdue_timer("127.0.0.1:1")
-            here._settle_s = away._settle_s = 0.0
-            await until(lambda: here.tick(database, nothing))
-            assert not await away.tick(database, nothing)
-            assert not await away.tick(database, nothing)
+            reachable, unreachable = overdue_timer(bootstrap), overdue_timer("127.0.0.1:1")
+            reachable._settle_s = unreachable._settle_s = 0.0
+            await until(lambda: reachable.tick(database, nothing))
+            assert not await unreachable.tick(database, nothing)
+            assert not await unreachable.tick(database, nothing)
 
     run(main())

@@ -20,7 +20,7 @@ from serve_app.kit.app import build_service, no_resources
 from serve_app.kit.settings import settings
 from tests.integration.data import conftest
 from tests.integration.data.running import run, until
-from tests.integration.data.test_database import Door
+from tests.integration.data.test_database import Proxy
 
 migrated, service_urls = conftest.migrated, conftest.service_urls
 POOL, STREAMS = 2, 3
@@ -117,7 +117,7 @@ def test_many_health_checks_cost_one_question(migrated: Callable[[str], str]) ->
 
 def test_a_database_that_goes_and_comes_back_is_told_as_it_is(migrated: Callable[[str], str]) -> None:
     async def main() -> None:
-        door = Door(migrated("shop"))
+        door = Proxy(migrated("shop"))
         await door.open()
         probe = DatabaseProbe(door.url, Settings(), "test", max_age_s=0.0)
         assert await probe.failure() is None

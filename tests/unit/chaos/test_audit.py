@@ -1,4 +1,4 @@
-"""The audit of a chaos run: a run that shows nothing is a finding, and so is what is left over or half-written."""
+"""The audit of a chaos run: low coverage, leftovers and incomplete objects are findings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.services.audit import MESSAGING, Audit, coverage, models, parked_events
 from tests.services.disks import BALLAST
-from tests.services.traffic import LIFE, Ledger, Order
+from tests.services.traffic import STATUSES, Ledger, Order
 
 
 class Rows:
@@ -30,10 +30,10 @@ class Rows:
 
 
 def histories(**counts: int) -> dict[str, list[tuple[str, datetime, Any]]]:
-    """So many orders whose last status is the one of the name."""
+    """Return the histories of ``counts`` orders by their last status."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     return {
-        f"{last} {n}": [(status, now, None) for status in LIFE[: LIFE.index(last) + 1]]
+        f"{last} {n}": [(status, now, None) for status in STATUSES[: STATUSES.index(last) + 1]]
         for last, count in counts.items()
         for n in range(count)
     }
@@ -45,13 +45,13 @@ def histories(**counts: int) -> dict[str, list[tuple[str, datetime, Any]]]:
         (histories(PRICE_CALCULATED=90, SHIPPED=10), []),
         (histories(SUBMITTED=5, PRICE_CALCULATED=90, SHIPPED=5), []),
         (histories(SUBMITTED=6, PRICE_CALCULATED=90, SHIPPED=4), ["94 of 100 submitted orders were priced"]),
-        (histories(PRICE_CALCULATED=100), ["no order was carried on"]),
-        (histories(SUBMITTED=100), ["0 of 100 submitted", "no order was carried on"]),
-        (histories(FILE_UPLOADED=100), ["0 of 0 submitted", "no order was carried on"]),
-        ({}, ["0 of 0 submitted", "no order was carried on"]),
+        (histories(PRICE_CALCULATED=100), ["no order was shipped"]),
+        (histories(SUBMITTED=100), ["0 of 100 submitted", "no order was shipped"]),
+        (histories(FILE_UPLOADED=100), ["0 of 0 submitted", "no order was shipped"]),
+        ({}, ["0 of 0 submitted", "no order was shipped"]),
     ],
 )
-def test_a_run_that_shows_little_is_a_finding(
+def test_a_run_with_low_coverage_is_a_finding(
     orders: dict[str, list[tuple[str, datetime, Any]]], findings: list[str]
 ) -> None:
     found = Audit()
@@ -65,7 +65,7 @@ def test_parked_events_of_every_service_are_counted() -> None:
     assert parked_events(some) == {**dict.fromkeys(MESSAGING, 0), "shop": 3}  # type: ignore[arg-type]
 
 
-def test_every_object_is_whole_and_every_acknowledged_model_is_there(tmp_path: Path) -> None:
+def test_every_object_is_complete_and_every_acknowledged_model_exists(tmp_path: Path) -> None:
     content = [bytes([n]) * 100 for n in range(3)]
     names = [hashlib.sha256(each).hexdigest() for each in content]
     (tmp_path / f"{names[0]}.stl").write_bytes(content[0])
@@ -75,9 +75,9 @@ def test_every_object_is_whole_and_every_acknowledged_model_is_there(tmp_path: P
     ledger = Ledger()
     for ident, status in (("a", "FILE_UPLOADED"), ("b", "INITIATED"), ("c", "SHIPPED"), ("d", "SUBMITTED")):
         ledger.acknowledge(Order(ident, "customer", "INITIATED", False), status)
-    kept = [("a", names[0]), ("b", None), ("c", names[2]), ("d", names[0])]
+    stored = [("a", names[0]), ("b", None), ("c", names[2]), ("d", names[0])]
     found = Audit()
-    models(found, Rows({("shop", "model_sha256"): kept}), ledger, tmp_path)  # type: ignore[arg-type]
+    models(found, Rows({("shop", "model_sha256"): stored}), ledger, tmp_path)  # type: ignore[arg-type]
     assert [
         any(word in each for each in found.findings) for word in (names[1], f"c: its model {names[2]}", "share")
     ] == [

@@ -1,4 +1,4 @@
-"""Small disks: full when a test says so, roomy after it, and said plainly where this process may not mount."""
+"""Small disks: filled and freed by a test; MountRefused if this process may not mount."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def may_mount(folder: Path) -> bool:
 
 
 def test_a_small_disk_is_filled_and_freed(tmp_path: Path) -> None:
-    if not may_mount(tmp_path):  # an ordinary user, or root of a container: they must hear so
+    if not may_mount(tmp_path):  # an ordinary user, or root of a container: expect the error
         with pytest.raises(MountRefused), mounted({"small": (tmp_path / "small", 1 << 20)}):
             raise AssertionError
         return
@@ -37,7 +37,7 @@ def test_a_small_disk_is_filled_and_freed(tmp_path: Path) -> None:
     assert list((tmp_path / "small").iterdir()) == []
 
 
-def test_where_mounting_is_refused_nothing_stays_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_mounting_is_refused_nothing_stays_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
     calls = tmp_path / "calls"
@@ -55,7 +55,7 @@ def test_where_mounting_is_refused_nothing_stays_mounted(tmp_path: Path, monkeyp
         raise AssertionError
 
 
-def test_filling_takes_only_the_place_of_its_ballast(tmp_path: Path) -> None:
+def test_freeing_removes_only_the_ballast(tmp_path: Path) -> None:
     disk = SmallDisk(tmp_path)
     (tmp_path / BALLAST).write_bytes(b"ballast")
     disk.free()

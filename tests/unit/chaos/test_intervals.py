@@ -1,4 +1,4 @@
-"""Times of outages are taken out of a wait exactly, however they overlap."""
+"""Outages are subtracted from a wait exactly, however they overlap."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ INTERVALS = st.lists(
 
 
 @given(INTERVALS, st.integers(0, 60), st.integers(0, 30))
-def test_what_is_taken_out_is_what_a_count_of_seconds_gives(
-    intervals: list[tuple[float, float]], begin: int, length: int
+def test_subtracted_outages_equal_a_count_of_seconds(
+    intervals: list[tuple[float, float]], start: int, length: int
 ) -> None:
-    away = [any(low <= second < high for low, high in intervals) for second in range(100)]
-    assert length_within((begin, begin + length), union(intervals)) == sum(away[begin : begin + length])
+    unavailable = [any(low <= second < high for low, high in intervals) for second in range(100)]
+    assert length_within((start, start + length), union(intervals)) == sum(unavailable[start : start + length])
 
 
 @given(INTERVALS)
@@ -27,7 +27,7 @@ def test_a_union_is_disjoint_and_in_order(intervals: list[tuple[float, float]]) 
     assert len(set(edges[1:-1:2])) == len(edges[1:-1:2])
 
 
-def test_percentiles_are_values_that_were_measured() -> None:
+def test_percentiles_are_measured_values() -> None:
     assert percentiles(float(n) for n in range(101)) == {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
     assert percentiles([7.0]) == {"p50": 7.0, "p95": 7.0, "p99": 7.0, "max": 7.0}
     assert percentiles([]) == {}

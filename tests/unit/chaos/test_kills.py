@@ -1,4 +1,4 @@
-"""What a chaos run reports: which times count as outages, and whether every partition moved."""
+"""The report of a chaos run: the times that count as outages, and the recovery of every partition."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.services.kills import Killed, recovery, timeline, times_away
 from tests.services.schedule import FULL_DISK, HANG, OUTAGE, Fault
 
 
-def injected(kind: str, parts: tuple[str, ...], hit: str, began: float, ended: float, **rest: Any) -> Injected:
-    return Injected(Fault(kind, parts, ended - began), hit, began, ended, **rest)
+def injected(kind: str, parts: tuple[str, ...], hit: str, began: float, ended: float, **fields: Any) -> Injected:
+    return Injected(Fault(kind, parts, ended - began), hit, began, ended, **fields)
 
 
-def test_only_what_a_price_needs_is_taken_out() -> None:
+def test_only_outages_that_delay_a_price_are_subtracted() -> None:
     down = {"postgresql": [(0.0, 10.0), (100.0, 105.0)], "kafka": [(5.0, 20.0)], "redis": [(500.0, 900.0)]}
     faults = [
         injected(HANG, ("replica",), "events of pricing", 30, 40),
@@ -30,14 +30,14 @@ def test_only_what_a_price_needs_is_taken_out() -> None:
     assert times_away(down, faults) == [(0, 20), (30, 50), (100, 110), (400, 410)]
 
 
-def test_recovery_tells_outages_from_other_faults_and_names_what_is_stuck() -> None:
+def test_recovery_separates_outages_from_other_faults_and_names_stuck_partitions() -> None:
     faults = [
         injected(OUTAGE, ("kafka",), "kafka", 0, 9, ready_after_s=5.0, moved_after_s=2.0),
         injected(OUTAGE, ("postgresql", "kafka"), "postgresql and kafka", 0, 9, ready_after_s=7.0, moved_after_s=4.0),
         injected(OUTAGE, ("redis",), "redis", 0, 9, ready_after_s=1.0, moved_after_s=0.5),
         injected(OUTAGE, ("kafka", "redis"), "kafka and redis", 0, 9, ready_after_s=8.0, stuck="shop at quotes-3: 7"),
         injected(HANG, ("kafka",), "kafka", 0, 9, ready_after_s=0.1, moved_after_s=6.0),
-        injected(HANG, ("worker",), "worker at rest", 0, 9),
+        injected(HANG, ("worker",), "idle worker", 0, 9),
     ]
     assert recovery(faults) == {
         "partitions_move_after_outage_s": {"p50": 2.0, "max": 4.0},

@@ -1,4 +1,4 @@
-"""What a seed makes of a chaos run: every kind of fault, within its bounds, and the same again for the same seed."""
+"""The schedule of a chaos run: every kind of fault within its bounds, and equal for equal seeds."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tests.services.schedule import (
     HANG,
     HANG_SHARE,
     HANGING,
-    LONGEST_FULL_S,
-    LONGEST_HANG_S,
-    LONGEST_OUTAGE_S,
+    MAX_FULL_S,
+    MAX_HANG_S,
+    MAX_OUTAGE_S,
+    MIN_FULL_S,
+    MIN_HANG_S,
+    MIN_OUTAGE_S,
     OUTAGE,
     OUTAGE_SHARE,
     SERVERS,
-    SHORTEST_FULL_S,
-    SHORTEST_HANG_S,
-    SHORTEST_OUTAGE_S,
     kinds,
     long_schedule,
     more_hangs,
@@ -39,17 +39,17 @@ def test_ten_minutes_have_every_kind_within_its_bounds(seed: int, disks: set[str
     assert faults == long_schedule(stream(seed, "schedule"), 600, sorted(disks))
     assert {fault.name for fault in faults} == set(kinds(sorted(disks)))
     outages = [fault for fault in faults if fault.kind == OUTAGE]
-    assert all(SHORTEST_OUTAGE_S <= fault.seconds <= LONGEST_OUTAGE_S for fault in outages)
+    assert all(MIN_OUTAGE_S <= fault.seconds <= MAX_OUTAGE_S for fault in outages)
     assert any(len(fault.parts) == 2 and 60 <= fault.seconds <= 180 for fault in outages)
     assert ("postgresql", "kafka") in {fault.parts for fault in outages}
     assert all(len(set(fault.parts)) == len(fault.parts) and set(fault.parts) <= set(SERVERS) for fault in outages)
-    assert sum(fault.seconds for fault in outages) <= OUTAGE_SHARE * 600 + SHORTEST_OUTAGE_S
+    assert sum(fault.seconds for fault in outages) <= OUTAGE_SHARE * 600 + MIN_OUTAGE_S
     hangs = [fault for fault in faults if fault.kind == HANG]
-    assert all(SHORTEST_HANG_S <= fault.seconds <= LONGEST_HANG_S for fault in hangs)
-    assert sum(fault.seconds for fault in hangs) <= HANG_SHARE * 600 + len(HANGING) * SHORTEST_HANG_S
+    assert all(MIN_HANG_S <= fault.seconds <= MAX_HANG_S for fault in hangs)
+    assert sum(fault.seconds for fault in hangs) <= HANG_SHARE * 600 + len(HANGING) * MIN_HANG_S
     full = [fault for fault in faults if fault.kind == FULL_DISK]
-    assert all(SHORTEST_FULL_S <= fault.seconds <= LONGEST_FULL_S for fault in full)
-    assert all(SHORTEST_HANG_S <= fault.seconds <= LONGEST_HANG_S for fault in islice(more_hangs(stream(seed, "x")), 9))
+    assert all(MIN_FULL_S <= fault.seconds <= MAX_FULL_S for fault in full)
+    assert all(MIN_HANG_S <= fault.seconds <= MAX_HANG_S for fault in islice(more_hangs(stream(seed, "x")), 9))
 
 
 @given(SEEDS)
@@ -57,7 +57,7 @@ def test_a_shorter_run_has_every_kind_and_shorter_faults(seed: int) -> None:
     faults = long_schedule(stream(seed, "schedule"), 150, DISKS)
     assert {fault.name for fault in faults} == set(kinds(DISKS))
     assert max(fault.seconds for fault in faults) <= 45
-    assert sum(fault.seconds for fault in faults if fault.kind == OUTAGE) <= 150 / 3 + 2 * SHORTEST_OUTAGE_S
+    assert sum(fault.seconds for fault in faults if fault.kind == OUTAGE) <= 150 / 3 + 2 * MIN_OUTAGE_S
 
 
 @given(SEEDS)
@@ -68,19 +68,19 @@ def test_the_short_form_has_an_outage_of_two_parts_and_a_hang(seed: int) -> None
     assert sum(fault.seconds for fault in faults) <= 15
 
 
-def test_seeds_lead_to_different_runs() -> None:
+def test_different_seeds_give_different_runs() -> None:
     runs = {tuple(long_schedule(stream(seed, "schedule"), 600, DISKS)) for seed in range(50)}
     assert len(runs) == 50
     assert {run[0].name for run in runs} >= {"outage of two parts", "hang of worker", "full disk of models"}
 
 
-def test_the_variable_names_the_seed_and_each_run_has_a_new_one_without(
+def test_the_variable_sets_the_seed_and_without_it_each_run_has_a_new_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fresh = chaos_seed.__wrapped__
+    uncached = chaos_seed.__wrapped__
     monkeypatch.setenv(VARIABLE, "23")
-    assert fresh() == 23
+    assert uncached() == 23
     assert f"{VARIABLE}=23" in capsys.readouterr().out
     monkeypatch.delenv(VARIABLE)
-    assert len({fresh() for _ in range(20)}) > 10
+    assert len({uncached() for _ in range(20)}) > 10
     assert chaos_seed() == chaos_seed()

@@ -29,14 +29,14 @@ def stopped(process: psutil.Process) -> bool:
 
 @pytest.fixture
 def family(tmp_path: Path) -> Iterator[sessions.Session]:
-    """A process with two children, the second in a session of its own, as PostgreSQL's are."""
+    """Yield a process with two children, the second in a separate session, as PostgreSQL's are."""
     session = sessions.start(["sh", "-c", "sleep 60 & setsid sleep 60 & wait"], tmp_path / "log")
     eventually(lambda: len(sessions.members(session)) == 3)
     yield session
     sessions.end(session, grace_s=0)
 
 
-def test_all_of_a_server_hang_and_go_on(family: sessions.Session) -> None:
+def test_every_process_of_a_server_is_stopped_and_resumed(family: sessions.Session) -> None:
     victim = Victim("server", lambda: sessions.members(family))
     processes = victim.processes()
     with hung(victim) as count:
@@ -45,7 +45,7 @@ def test_all_of_a_server_hang_and_go_on(family: sessions.Session) -> None:
     eventually(lambda: not any(map(stopped, processes)))
 
 
-def test_an_error_or_a_kill_in_the_middle_leaves_nothing_stopped(family: sessions.Session) -> None:
+def test_an_error_or_a_kill_during_a_hang_leaves_nothing_stopped(family: sessions.Session) -> None:
     victim = Victim("server", lambda: sessions.members(family))
     first, *_, last = sorted(victim.processes(), key=lambda process: process.pid)
 
@@ -61,7 +61,7 @@ def test_an_error_or_a_kill_in_the_middle_leaves_nothing_stopped(family: session
     assert first.is_running()
 
 
-def test_the_end_of_the_interpreter_lets_stopped_processes_go_on(family: sessions.Session) -> None:
+def test_stopped_processes_are_resumed_at_exit(family: sessions.Session) -> None:
     code = f"""
 import psutil
 from tests.services.strikes import Victim, hung
@@ -76,7 +76,7 @@ print("stopped")
     eventually(lambda: not stopped(psutil.Process(family.pid)))
 
 
-def test_a_kill_hits_every_process_and_says_whether_there_was_one(family: sessions.Session) -> None:
+def test_a_kill_hits_every_process_and_returns_whether_there_was_one(family: sessions.Session) -> None:
     victim = Victim("server", lambda: sessions.members(family))
     assert kill(victim)
     eventually(lambda: not victim.processes())

@@ -1,4 +1,4 @@
-"""The models of a chaos run: small for every seed, and no two alike."""
+"""The models of a chaos run: small for every seed, and all different."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def corners(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_models_are_small_whatever_the_seed(tmp_path: Path, seed: int) -> None:
+def test_models_are_small_for_every_seed(tmp_path: Path, seed: int) -> None:
     first = first_model(seed)
     assert 0 < first < 10**10
     for which in (0, 1, 999, 1470, 6000):
@@ -31,17 +31,17 @@ def test_models_are_small_whatever_the_seed(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS[:4])
-def test_a_model_can_be_measured_and_is_whole(tmp_path: Path, seed: int) -> None:
+def test_a_model_is_valid_and_can_be_measured(tmp_path: Path, seed: int) -> None:
     path = write_ring(tmp_path / "ring.stl", first_model(seed) + 1470, MODEL_SEGMENTS)
     analysis = measure(path, None, Settings(), 1).analysis.to_dict()
     assert analysis["geometry"]["volume_mm3"] > 100, analysis
 
 
-def test_no_two_models_of_a_run_are_alike(tmp_path: Path) -> None:
+def test_all_models_of_a_run_differ(tmp_path: Path) -> None:
     numbers = [first_model(seed) + which for seed in (11, 23) for which in range(2000)]
     found = {hashlib.sha256(write_ring(tmp_path / "ring.stl", n, 8).read_bytes()).digest() for n in numbers}
     assert len(found) == len(numbers)
 
 
-def test_seeds_have_models_of_their_own() -> None:
+def test_different_seeds_have_different_models() -> None:
     assert len({first_model(seed) for seed in range(100)}) > 90

@@ -1,4 +1,4 @@
-"""When a consumer group counts as keeping up."""
+"""The lag of a consumer group: when it counts as keeping up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from data.kit.group_lag import GroupLag, has_handled
 ONE, TWO = TopicPartition("quotes", 0), TopicPartition("quotes", 1)
 
 
-def test_all_that_was_there_must_be_committed() -> None:
+def test_all_messages_before_the_ends_must_be_committed() -> None:
     ends = {ONE: 5, TWO: 0}
     assert has_handled(ends, {ONE: 5}, {TWO: 0})
     assert has_handled(ends, {ONE: 7, TWO: 1}, {})
@@ -19,12 +19,12 @@ def test_all_that_was_there_must_be_committed() -> None:
     assert not has_handled(ends, {TWO: 0}, {ONE: 0})
 
 
-def test_what_was_deleted_before_anybody_read_it_is_not_waited_for() -> None:
+def test_messages_deleted_before_the_first_commit_count_as_handled() -> None:
     assert has_handled({ONE: 5}, {}, {ONE: 5})
     assert not has_handled({ONE: 5}, {ONE: -1}, {ONE: 3})
 
 
-def test_a_broker_that_is_not_there_is_no_error() -> None:
+def test_an_unavailable_broker_is_no_error() -> None:
     async def main() -> None:
         lag = GroupLag("127.0.0.1:1", "shop", ["quotes"], timeout_s=0.5)
         assert await lag.keeps_up() is False

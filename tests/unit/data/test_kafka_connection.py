@@ -1,4 +1,4 @@
-"""aiokafka on uvloop: a request on a closed transport is a lost connection, and ends no task of the client's."""
+"""aiokafka on uvloop: a request on a closed transport raises a connection error, and ends no task of the client."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from data.kit import kafka
 
 
 def on_uvloop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """As the replicas of the services run."""
+    """Run on uvloop, as the replicas of the services do."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
 
 
 @pytest.fixture(autouse=True)
 def no_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server of these tests takes connections and answers nothing."""
+    """Skip the handshake: the server of these tests accepts connections and never responds."""
 
     async def nothing(_self: AIOKafkaConnection) -> None:
         return
 
     monkeypatch.setattr(AIOKafkaConnection, "_do_version_lookup", nothing)
-    # The task that reads answers, and would notice the end of the connection, has not had its turn.
+    # The task that reads responses, and would detect the end of the connection, does not run.
     monkeypatch.setattr(AIOKafkaConnection, "_create_reader_task", lambda _self: asyncio.ensure_future(never()))
 
 
@@ -41,7 +41,7 @@ async def never() -> None:
 
 
 async def closed_connection(on_close: Callable[..., None]) -> AIOKafkaConnection:
-    """A connection whose transport is closed and whose reader has not noticed: the moment after a broker's death."""
+    """Return a connection whose transport is closed and whose reader has not detected it, as after a broker's death."""
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -57,8 +57,8 @@ async def closed_connection(on_close: Callable[..., None]) -> AIOKafkaConnection
     return connection
 
 
-def test_a_request_on_a_closed_transport_is_a_lost_connection() -> None:
-    assert kafka.PARTITIONS  # its import has installed the repair
+def test_a_request_on_a_closed_transport_raises_a_connection_error() -> None:
+    assert kafka.PARTITIONS  # its import has installed the fix
 
     async def main() -> None:
         closed: list[object] = []
@@ -72,7 +72,7 @@ def test_a_request_on_a_closed_transport_is_a_lost_connection() -> None:
     on_uvloop(main)
 
 
-def test_an_update_of_the_metadata_fails_without_an_error_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_metadata_update_fails_without_ending_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AIOKafkaConnection, "connected", lambda _self: True)
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""The order's state machine: no way leaves the graph, and an illegal step names the legal ones."""
+"""The order's state machine: no step leaves the graph, and an illegal step names the legal ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from data.contracts.lifecycle import (
     OrderStatus,
     Step,
     advance,
-    allowed,
+    is_allowed,
     legal_steps,
 )
 
@@ -23,7 +23,7 @@ S = OrderStatus
 
 
 class Walk(RuleBasedStateMachine):
-    """Any steps in any order: legal ones lead along an edge, others change nothing."""
+    """Any steps in any order: legal ones follow an edge, others change nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,40 +40,40 @@ class Walk(RuleBasedStateMachine):
             return
         after = advance(before, step, actor, self.held_from)
         assert after in GRAPH[before, step]
-        assert actor is None or allowed(before, step, actor)
+        assert actor is None or is_allowed(before, step, actor)
         if step is Step.RESUME:
             assert after is self.held_from
         self.held_from = before if step is Step.HOLD else None
         self.status = after
 
     @invariant()
-    def held_orders_know_where_from(self) -> None:
+    def held_orders_store_their_former_status(self) -> None:
         assert (self.status is S.ON_HOLD) == (self.held_from is not None)
 
 
 TestWalk = Walk.TestCase
 
 
-def test_the_way_of_every_order() -> None:
+def test_an_order_passes_from_upload_to_closed() -> None:
     status = S.INITIATED
-    seen = [status]
+    statuses = [status]
     for step in ("upload", "submit", "price", "approve", "claim", "complete", "package", "ship", "close"):
         status = advance(status, Step(step))
-        seen.append(status)
-    assert seen == [
+        statuses.append(status)
+    assert statuses == [
         "INITIATED", "FILE_UPLOADED", "SUBMITTED", "PRICE_CALCULATED", "MANUFACTURING_APPROVED",
         "MANUFACTURING_STARTED", "MANUFACTURING_COMPLETED", "PACKAGING", "SHIPPED", "CLOSED",
     ]  # fmt: skip
 
 
 @given(st.sampled_from(sorted(FINAL)), st.sampled_from(Step))
-def test_nothing_follows_an_end(status: OrderStatus, step: Step) -> None:
+def test_a_final_status_has_no_legal_step(status: OrderStatus, step: Step) -> None:
     with pytest.raises(IllegalStep) as refused:
         advance(status, step)
     assert refused.value.legal == ()
 
 
-def test_every_status_but_the_last_ones_has_a_way_out() -> None:
+def test_every_status_that_is_not_final_has_a_step() -> None:
     assert {status for status, _ in GRAPH} == set(OrderStatus) - FINAL
 
 
@@ -94,13 +94,13 @@ def test_an_illegal_step_names_the_legal_ones() -> None:
         (S.REVIEW_REQUIRED, Step.RELEASE, Actor.SELLER, Actor.OPERATOR),
     ],
 )
-def test_who_may(status: OrderStatus, step: Step, may: Actor, may_not: Actor) -> None:
+def test_only_permitted_actors_may_take_a_step(status: OrderStatus, step: Step, may: Actor, may_not: Actor) -> None:
     advance(status, step, may)
     with pytest.raises(IllegalStep):
         advance(status, step, may_not)
 
 
-def test_an_order_on_hold_resumes_where_it_was() -> None:
+def test_an_order_on_hold_resumes_to_its_former_status() -> None:
     held = advance(S.PACKAGING, Step.HOLD, Actor.OPERATOR)
     assert advance(held, Step.RESUME, Actor.OPERATOR, held_from=S.PACKAGING) is S.PACKAGING
     with pytest.raises(IllegalStep):

@@ -1,4 +1,4 @@
-"""The model store: equal bytes are one object, none is larger than it may be, and what was not kept is gone."""
+"""The model store: equal bytes are one object, the size is limited, and unsaved uploads are deleted."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.model_store.store import ModelStore, ModelTooLarge, Stored, StoreUnavailable
+from data.model_store.store import ModelStore, ModelTooLarge, StoredModel, StoreUnavailable
 
-MOST = 1000
+MAX_BYTES = 1000
 
 
 def stl(facets: int, extra: bytes = b"") -> bytes:
@@ -31,17 +31,17 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(folder: Path) -> ModelStore:
-    return ModelStore(folder.as_uri(), MOST)
+    return ModelStore(folder.as_uri(), MAX_BYTES)
 
 
-def keep(store: ModelStore, *blocks: bytes) -> Stored:
-    async def kept() -> Stored:
+def save(store: ModelStore, *blocks: bytes) -> StoredModel:
+    async def save_model() -> StoredModel:
         async with store.receive() as incoming:
             for block in blocks:
                 await incoming.write(block)
-            return await store.keep(incoming)
+            return await store.save(incoming)
 
-    return asyncio.run(kept())
+    return asyncio.run(save_model())
 
 
 def files(folder: Path) -> list[str]:
@@ -49,27 +49,27 @@ def files(folder: Path) -> list[str]:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
-@given(model=st.binary(min_size=1, max_size=MOST) | st.integers(0, 18).map(stl), cut=st.integers(1, 100))
-def test_what_is_kept_is_found_by_its_hash(store: ModelStore, folder: Path, model: bytes, cut: int) -> None:
-    kept = keep(store, *(model[at : at + cut] for at in range(0, len(model), cut)))
-    assert (kept.sha256, kept.bytes) == (hashlib.sha256(model).hexdigest(), len(model))
-    assert asyncio.run(store.find(kept.sha256)) == kept
-    assert (folder / kept.url.rpartition("/")[2]).read_bytes() == model
-    assert kept.url.startswith(folder.as_uri())
+@given(model=st.binary(min_size=1, max_size=MAX_BYTES) | st.integers(0, 18).map(stl), cut=st.integers(1, 100))
+def test_a_stored_model_is_found_by_its_hash(store: ModelStore, folder: Path, model: bytes, cut: int) -> None:
+    stored = save(store, *(model[at : at + cut] for at in range(0, len(model), cut)))
+    assert (stored.sha256, stored.bytes) == (hashlib.sha256(model).hexdigest(), len(model))
+    assert asyncio.run(store.find(stored.sha256)) == stored
+    assert (folder / stored.url.rpartition("/")[2]).read_bytes() == model
+    assert stored.url.startswith(folder.as_uri())
 
 
 def test_equal_bytes_are_one_object(store: ModelStore, folder: Path) -> None:
-    assert keep(store, b"solid ", b"ring") == keep(store, b"solid ring")
+    assert save(store, b"solid ", b"ring") == save(store, b"solid ring")
     assert files(folder) == [hashlib.sha256(b"solid ring").hexdigest()]
 
 
-def test_many_at_once_are_one_object_too(store: ModelStore, folder: Path) -> None:
-    async def one() -> Stored:
+def test_concurrent_uploads_of_equal_bytes_are_one_object(store: ModelStore, folder: Path) -> None:
+    async def one() -> StoredModel:
         async with store.receive() as incoming:
             await incoming.write(b"solid ring")
-            return await store.keep(incoming)
+            return await store.save(incoming)
 
-    async def all_of_them() -> set[Stored]:
+    async def all_of_them() -> set[StoredModel]:
         return set(await asyncio.gather(*(one() for _ in range(20))))
 
     assert len(asyncio.run(all_of_them())) == 1
@@ -85,29 +85,29 @@ def test_many_at_once_are_one_object_too(store: ModelStore, folder: Path) -> Non
     ids=lambda each: f"{len(each)} bytes" if isinstance(each, bytes) else None,
 )  # fmt: skip
 @pytest.mark.parametrize("cut", [1, 50, 1000])
-def test_a_binary_stl_bears_its_suffix(store: ModelStore, model: bytes, is_stl: bool, cut: int) -> None:
-    kept = keep(store, *(model[at : at + cut] for at in range(0, len(model), cut)))
-    assert kept.url.endswith(kept.sha256 + (".stl" if is_stl else ""))
+def test_a_binary_stl_has_its_suffix(store: ModelStore, model: bytes, is_stl: bool, cut: int) -> None:
+    stored = save(store, *(model[at : at + cut] for at in range(0, len(model), cut)))
+    assert stored.url.endswith(stored.sha256 + (".stl" if is_stl else ""))
 
 
-def test_no_model_is_larger_than_it_may_be(store: ModelStore, folder: Path) -> None:
-    assert keep(store, bytes(MOST)).bytes == MOST
+def test_a_model_over_the_limit_is_refused(store: ModelStore, folder: Path) -> None:
+    assert save(store, bytes(MAX_BYTES)).bytes == MAX_BYTES
     before = files(folder)
-    for blocks in ([bytes(MOST + 1)], [bytes(MOST), b"x"]):
+    for blocks in ([bytes(MAX_BYTES + 1)], [bytes(MAX_BYTES), b"x"]):
         with pytest.raises(ModelTooLarge) as caught:
-            keep(store, *blocks)
-        assert caught.value.most == MOST
+            save(store, *blocks)
+        assert caught.value.max_bytes == MAX_BYTES
     assert files(folder) == before
 
 
-def test_what_was_not_kept_is_gone(store: ModelStore, folder: Path) -> None:
-    async def begun() -> None:
+def test_an_unsaved_upload_is_deleted(store: ModelStore, folder: Path) -> None:
+    async def start_upload() -> None:
         async with store.receive() as incoming:
             await incoming.write(b"solid ring")
             raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        asyncio.run(begun())
+        asyncio.run(start_upload())
     assert files(folder) == []
 
 
@@ -118,10 +118,10 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, fails_at: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/secret/path")
 
     if fails_at == "write":
-        made = tempfile.mkstemp
+        make_file = tempfile.mkstemp
 
         def onto_full_device(*arguments: object) -> tuple[int, str]:
-            descriptor, name = made(*arguments)  # type: ignore[call-overload]
+            descriptor, name = make_file(*arguments)  # type: ignore[call-overload]
             os.dup2(os.open("/dev/full", os.O_WRONLY), descriptor)  # the kernel's own ENOSPC
             return descriptor, name
 
@@ -132,7 +132,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, fails_at: str) -> None:
 
 @pytest.mark.parametrize("fails_at", ["mkstemp", "write", "fsync", "link", "replace"])
 @pytest.mark.parametrize("size", [10, 200_000], ids=["in the buffer", "beyond the buffer"])
-def test_a_full_disk_keeps_nothing_and_says_so(
+def test_a_full_disk_stores_nothing_and_raises(
     folder: Path, monkeypatch: pytest.MonkeyPatch, fails_at: str, size: int
 ) -> None:
     store, model = ModelStore(folder.as_uri(), 1 << 20), bytes(size)
@@ -140,31 +140,31 @@ def test_a_full_disk_keeps_nothing_and_says_so(
     with monkeypatch.context() as disk:
         full_disk(disk, fails_at)
         with pytest.raises(StoreUnavailable, match="No space left on device") as caught:
-            keep(store, model)
+            save(store, model)
         assert "secret" not in str(caught.value)
         assert files(folder) == before
         assert asyncio.run(store.find(hashlib.sha256(model).hexdigest())) is None
-    assert asyncio.run(store.find(keep(store, model).sha256)) is not None
+    assert asyncio.run(store.find(save(store, model).sha256)) is not None
 
 
 def store_with(folder: Path, model: bytes) -> list[str]:
-    keep(ModelStore(folder.as_uri(), MOST), model)
+    save(ModelStore(folder.as_uri(), MAX_BYTES), model)
     return files(folder)
 
 
-def test_what_is_not_there_is_not_found(store: ModelStore) -> None:
+def test_an_unknown_hash_is_not_found(store: ModelStore) -> None:
     assert asyncio.run(store.find("0" * 64)) is None
 
 
-def test_a_store_that_is_no_folder_keeps_and_finds_too() -> None:
-    store = ModelStore("memory:///models", MOST)
-    kept = keep(store, b"solid ring")
-    assert keep(store, b"solid ", b"ring") == kept
-    assert asyncio.run(store.find(kept.sha256)) == kept
+def test_a_store_without_a_folder_saves_and_finds() -> None:
+    store = ModelStore("memory:///models", MAX_BYTES)
+    stored = save(store, b"solid ring")
+    assert save(store, b"solid ", b"ring") == stored
+    assert asyncio.run(store.find(stored.sha256)) == stored
     assert asyncio.run(store.find(hashlib.sha256(b"another").hexdigest())) is None
 
 
-def test_who_is_cancelled_at_any_moment_leaves_no_file(store: ModelStore, folder: Path) -> None:
+def test_a_cancelled_upload_leaves_no_file(store: ModelStore, folder: Path) -> None:
     async def upload() -> None:
         async with store.receive() as incoming:
             for _ in range(50):
@@ -183,10 +183,10 @@ def test_who_is_cancelled_at_any_moment_leaves_no_file(store: ModelStore, folder
     assert files(folder) == []
 
 
-def test_what_a_killed_process_left_is_swept_after_a_day(folder: Path) -> None:
+def test_files_of_killed_processes_are_removed_after_a_day(folder: Path) -> None:
     folder.mkdir(parents=True)
     for name, age_s in (("incoming-old.part", 100_000), ("incoming-new.part", 10), ("a" * 64, 100_000)):
         (folder / name).touch()
         os.utime(folder / name, (time.time() - age_s,) * 2)
-    ModelStore(folder.as_uri(), MOST)
+    ModelStore(folder.as_uri(), MAX_BYTES)
     assert files(folder) == ["a" * 64, "incoming-new.part"]

@@ -1,4 +1,4 @@
-"""Settings: from FACET_* alone, named when missing, and never shown."""
+"""Settings: read from FACET_* only, named if missing, and never printed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from data.kit.settings import SERVICES, Settings
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_service_has_a_database_of_its_own(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+def test_every_service_has_a_separate_database_url(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
     monkeypatch.setenv(f"FACET_{service.upper()}_DATABASE_URL", "postgresql://u:hidden@h/d")
     settings = Settings()
     assert settings.database_url(service) == "postgresql://u:hidden@h/d"

@@ -171,7 +171,7 @@ def test_nothing_of_a_refused_upload_is_stored(send: Callable[..., httpx.Respons
     refused(send(multipart((MODEL, b"never kept"), (MODEL, b"nor this"))), 400, "malformed-upload")
     refused(send(part(MODEL, b"cut off")), 400, "malformed-upload")
     assert {path.name for path in folder.iterdir()} == before
-    assert not [name for name in before if name.endswith((".part", ".kept"))]
+    assert not [name for name in before if name.endswith((".part", ".link"))]
 
 
 def test_a_full_disk_is_a_503_with_retry_after(

@@ -14,7 +14,7 @@ from data.contracts import pricing, shop
 from data.contracts.envelope import CloudEvent
 from data.kit import clock
 from data.kit.ids import new_id
-from data.partners.deliveries import Due
+from data.partners.deliveries import DueDelivery
 from serve_app.partners.bulkhead import FAILURE_THRESHOLD, MAX_IN_FLIGHT, Bulkheads
 from serve_app.partners.handlers import EVENT_TYPES, webhook_message
 from serve_app.partners.retry_policy import RetryPolicy
@@ -86,7 +86,7 @@ class TestBulkheads:
 
 def test_the_signature_is_that_of_standard_webhooks() -> None:
     ids = {name: new_id() for name in ("id", "webhook_id", "order_id", "event_id")}
-    due = Due(**ids, type="t", body='{"é":1}', attempts=1, tries=1, url="https://a.example", secret=SECRET)
+    due = DueDelivery(**ids, type="t", body='{"é":1}', attempts=1, tries=1, url="https://a.example", secret=SECRET)
     headers = _signed_headers(due)
     assert headers["webhook-id"] == str(due.event_id)
     assert abs(int(headers["webhook-timestamp"]) - clock.now().timestamp()) < 5

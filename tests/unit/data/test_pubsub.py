@@ -1,4 +1,4 @@
-"""Announcements: news that comes between two waits is not missed, and who has gone leaves nothing behind."""
+"""Notifications: one received between two waits is not lost, and a closed subscription leaves nothing."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def waited(subscription: Any, timeout_s: float) -> float:
-    """How long a wait takes."""
-    began = time.monotonic()
+    """Return the seconds that a wait takes."""
+    started = time.monotonic()
     await subscription.wait(timeout_s)
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
-def test_news_ends_a_wait_also_when_it_came_before() -> None:
+def test_a_notification_ends_the_current_or_the_next_wait() -> None:
     async def work() -> None:
         listener = Listener(NOWHERE, "orders")
         with listener.subscribe("a") as one, listener.subscribe("a") as other, listener.subscribe("b") as third:
-            listener._wake(["a", "nobody waits for this"])
+            listener._wake(["a", "a key without subscription"])
             assert await waited(one, 5) < 1
-            assert await waited(one, 0.05) >= 0.05  # told once
-            assert await waited(other, 5) < 1  # to each who listens
-            assert await waited(third, 0.05) >= 0.05  # and to nobody else
+            assert await waited(one, 0.05) >= 0.05  # notified once
+            assert await waited(other, 5) < 1  # each subscription of the key
+            assert await waited(third, 0.05) >= 0.05  # and no other
             waiting = asyncio.create_task(waited(third, 5))
             await asyncio.sleep(0.02)
             listener._wake(["b", "b"])
@@ -40,29 +40,29 @@ def test_news_ends_a_wait_also_when_it_came_before() -> None:
     run(work())
 
 
-def test_who_has_gone_leaves_nothing() -> None:
+def test_a_closed_subscription_leaves_nothing() -> None:
     async def work() -> None:
         listener = Listener(NOWHERE, "orders")
         with listener.subscribe("a"):
             with listener.subscribe("a"):
                 pass
-            assert len(listener._waiting["a"]) == 1
+            assert len(listener._events["a"]) == 1
         listener._wake(["a", "b"])
-        assert not listener._waiting
+        assert not listener._events
 
     run(work())
 
 
 def test_nothing_fails_without_redis() -> None:
     async def work() -> None:
-        announcer, listener = Publisher(NOWHERE, "orders"), Listener(NOWHERE, "orders")
-        await announcer.tell([])
-        await announcer.tell(["a", "b", "a"])
-        assert announcer.lost == 2
+        publisher, listener = Publisher(NOWHERE, "orders"), Listener(NOWHERE, "orders")
+        await publisher.publish([])
+        await publisher.publish(["a", "b", "a"])
+        assert publisher.lost == 2
         listening = asyncio.create_task(listener.run())
         await asyncio.sleep(0.1)
         assert (listener.connected, listening.done()) == (False, False)
         listening.cancel()
-        await announcer.close()
+        await publisher.close()
 
     run(work())

@@ -1,4 +1,4 @@
-"""Whose turn it is: events of other services are taken in the order in which they happened, however they arrive."""
+"""Sequencing: events of other services are applied in the order of their revisions, in whatever order they arrive."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ OF_ORDERS = {
 BEFORE, AFTER = UUID(int=QUOTE.int - 1), UUID(int=QUOTE.int + 1)
 
 
-def told(step: Step, revision: int | None) -> EventData:
+def event_for(step: Step, revision: int | None) -> EventData:
     return OF_ORDERS[step].model_copy(update={"revision": revision})
 
 
 @st.composite
 def lives(draw: st.DrawFn) -> list[tuple[Step, OrderStatus]]:
-    """A walk through the graph by steps that events of orders tell: each step with the status before it."""
+    """Draw a walk through the graph by steps of order events: each step with the status before it."""
     status, held_from, walk = draw(st.sampled_from([S.PRICE_CALCULATED, S.REVIEW_REQUIRED])), None, []
     for _ in range(draw(st.integers(1, 12))):
-        steps = sorted(step for known, step in GRAPH if known is status and step in OF_ORDERS)
+        steps = sorted(step for source, step in GRAPH if source is status and step in OF_ORDERS)
         if not steps:
             break
         step = draw(st.sampled_from(steps))
@@ -48,33 +48,35 @@ def lives(draw: st.DrawFn) -> list[tuple[Step, OrderStatus]]:
 
 @settings(deadline=None)
 @given(lives(), st.randoms(use_true_random=False), st.integers(0, 5))
-def test_steps_are_taken_in_their_order_whatever_the_order_of_arrival(
-    life: list[tuple[Step, OrderStatus]], random: Random, begin: int
+def test_steps_are_applied_in_their_order_whatever_the_order_of_arrival(
+    life: list[tuple[Step, OrderStatus]], random: Random, start: int
 ) -> None:
-    waiting = [(begin + n, step) for n, (step, _) in enumerate(life, 1)]
+    waiting = [(start + n, step) for n, (step, _) in enumerate(life, 1)]
     random.shuffle(waiting)
-    status, revision, held_from, taken = life[0][1], begin, None, []
+    status, revision, held_from, applied = life[0][1], start, None, []
     while waiting:
-        told_now = [(n, step) for n, step in waiting if decide(status, revision, None, told(step, n)) is Decision.APPLY]
-        assert len(told_now) == 1, f"{status}: {waiting}"  # the next one and no other
+        applicable = [
+            (n, step) for n, step in waiting if decide(status, revision, None, event_for(step, n)) is Decision.APPLY
+        ]
+        assert len(applicable) == 1, f"{status}: {waiting}"  # the next one and no other
         assert not [
             step
             for n, step in waiting
-            if status not in FINAL and decide(status, revision, None, told(step, n)) is Decision.SKIP
+            if status not in FINAL and decide(status, revision, None, event_for(step, n)) is Decision.SKIP
         ]
-        (revision, step) = told_now[0]
+        (revision, step) = applicable[0]
         before, status = status, advance(status, step, None, held_from)
         held_from = before if step is Step.HOLD else None
-        taken.append(step)
+        applied.append(step)
         waiting.remove((revision, step))
-    assert taken == [step for step, _ in life]
+    assert applied == [step for step, _ in life]
 
 
 @pytest.mark.parametrize("name", ["QuotePriced", "QuoteNeedsReview", "QuoteRejected", "QuoteFailed"])
 @pytest.mark.parametrize(
     ("status", "quote_id", "decision"),
     [
-        (S.FILE_UPLOADED, None, Decision.DEFER),  # the submission that it answers has not come
+        (S.FILE_UPLOADED, None, Decision.DEFER),  # the submission that it answers is not applied yet
         (S.SUBMITTED, BEFORE, Decision.DEFER),  # nor this one's, which is a second
         (S.SUBMITTED, QUOTE, Decision.APPLY),
         (S.SUBMITTED, AFTER, Decision.SKIP),  # submitted again meanwhile
@@ -83,55 +85,55 @@ def test_steps_are_taken_in_their_order_whatever_the_order_of_arrival(
         (S.CANCELLED, BEFORE, Decision.SKIP),
     ],
 )
-def test_an_answer_of_pricing_is_for_its_submission(
+def test_an_outcome_of_pricing_applies_to_its_submission_only(
     name: str, status: OrderStatus, quote_id: UUID | None, decision: Decision
 ) -> None:
     assert decide(status, 3, quote_id, BY_TYPE[name]) is decision
 
 
-def test_a_price_that_comes_after_the_timer_gave_it_up_is_taken() -> None:
+def test_a_price_after_the_overdue_timer_is_applied() -> None:
     assert decide(S.PRICE_FAILED, 4, QUOTE, BY_TYPE["QuotePriced"]) is Decision.APPLY
     assert decide(S.PRICE_FAILED, 4, QUOTE, BY_TYPE["QuoteFailed"]) is Decision.SKIP
 
 
 @pytest.mark.parametrize("name", ["OrderInitiated", "QuoteRequested", "QuoteWithdrawn", "QuoteCancelled"])
 @pytest.mark.parametrize("status", list(OrderStatus))
-def test_what_is_no_step_is_left(name: str, status: OrderStatus) -> None:
+def test_an_event_without_a_step_is_skipped(name: str, status: OrderStatus) -> None:
     assert decide(status, 1, QUOTE, BY_TYPE[name]) is Decision.SKIP
 
 
 @pytest.mark.parametrize("status", sorted(FINAL))
 @pytest.mark.parametrize("step", sorted(OF_ORDERS))
-def test_what_has_ended_stays_so(status: OrderStatus, step: Step) -> None:
+def test_a_final_status_never_changes(status: OrderStatus, step: Step) -> None:
     for revision in (None, 1, 5, 6, 99):
-        assert decide(status, 5, QUOTE, told(step, revision)) is Decision.SKIP
+        assert decide(status, 5, QUOTE, event_for(step, revision)) is Decision.SKIP
 
 
-def test_steps_that_crossed() -> None:
-    # The customer cancelled while the seller approved: here the approval is known, and the cancellation holds.
-    assert decide(S.MANUFACTURING_APPROVED, 5, QUOTE, told(Step.CANCEL, 5)) is Decision.APPLY
-    # An old step that the order has left behind.
-    assert decide(S.MANUFACTURING_STARTED, 6, QUOTE, told(Step.APPROVE, 5)) is Decision.SKIP
+def test_crossing_steps_are_applied_or_skipped() -> None:
+    # The customer cancelled while the seller approved: after the approval the cancellation prevails.
+    assert decide(S.MANUFACTURING_APPROVED, 5, QUOTE, event_for(Step.CANCEL, 5)) is Decision.APPLY
+    # A superseded step.
+    assert decide(S.MANUFACTURING_STARTED, 6, QUOTE, event_for(Step.APPROVE, 5)) is Decision.SKIP
     # Without a revision there is nothing to wait for.
-    assert decide(S.SUBMITTED, 3, QUOTE, told(Step.SHIP, None)) is Decision.SKIP
-    assert decide(S.SUBMITTED, 3, QUOTE, told(Step.SHIP, 4)) is Decision.DEFER
+    assert decide(S.SUBMITTED, 3, QUOTE, event_for(Step.SHIP, None)) is Decision.SKIP
+    assert decide(S.SUBMITTED, 3, QUOTE, event_for(Step.SHIP, 4)) is Decision.DEFER
 
 
 class Service:
-    """An order as one service knows it: it takes steps of its own and those of others, early ones later."""
+    """An order in one service: it takes its own steps and applies those of others, early ones later."""
 
     def __init__(self, status: OrderStatus, revision: int) -> None:
         self.status, self.revision, self.held_from = status, revision, None
         self.parked: list[EventData] = []
 
     def take(self, step: Step) -> EventData:
-        """A step of its own."""
+        """Take a step of this service; return its event."""
         self.status, self.held_from = move(self.status, self.held_from, step)
         self.revision += 1
-        return told(step, self.revision)
+        return event_for(step, self.revision)
 
     def handle(self, *events: EventData) -> None:
-        """Steps of others."""
+        """Apply events of other services, early ones after their predecessors."""
         self.parked += events
         while any(self._handled(event) for event in list(self.parked)):
             pass
@@ -151,8 +153,8 @@ class Service:
 
 @settings(deadline=None)
 @given(st.integers(0, 4), st.integers(0, 4), st.randoms(use_true_random=False))
-def test_production_that_crosses_a_hold_splits_no_order(before: int, crossing: int, random: Random) -> None:
-    """The CRM puts an order on hold while the MES goes on: all agree afterwards, and the order goes on where it is."""
+def test_production_that_crosses_a_hold_leaves_services_consistent(before: int, crossing: int, random: Random) -> None:
+    """The CRM puts an order on hold while the MES continues: all agree afterwards, and production continues."""
     production = [Step.CLAIM, Step.COMPLETE, Step.PACKAGE, Step.SHIP]
     crm, mes, shop = (Service(S.MANUFACTURING_APPROVED, 5) for _ in range(3))
     common = production[: min(before, 3)]
@@ -174,8 +176,8 @@ def test_production_that_crosses_a_hold_splits_no_order(before: int, crossing: i
         resumed = crm.take(Step.RESUME)
         mes.handle(resumed)
         shop.handle(resumed)
-    taken = len(common) + len(crossed)
-    for step in production[taken:]:
+    applied = len(common) + len(crossed)
+    for step in production[applied:]:
         event = mes.take(step)
         crm.handle(event)
         shop.handle(event)
