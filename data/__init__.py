@@ -1,1 +1,1 @@
-"""What outlives a process: a database per service, event contracts, outbox and inbox, Kafka, cache, model store."""
+"""Persistence and messaging: a database per service, event contracts, outbox and inbox, Kafka, Redis, model store."""

@@ -1,4 +1,4 @@
-"""Commands on what outlives a process: ``facet migrate``, ``facet events dead-letters``, ``parked`` and ``replay``."""
+"""Commands on databases and topics: ``facet migrate``, ``facet events dead-letters``, ``parked`` and ``replay``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import typer
 if TYPE_CHECKING:
     from data.kit.dead_letters import DeadLetter
 
-UNREACHABLE = 4
-Result = TypeVar("Result")
+EXIT_UNREACHABLE = 4
+ResultT = TypeVar("ResultT")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     app.command(epilog="Example: facet migrate shop crm")(migrate)
-    events = typer.Typer(help="What consumers could not apply.", no_args_is_help=True)
+    events = typer.Typer(help="Events that consumers could not apply.", no_args_is_help=True)
     events.command("dead-letters", epilog="Example: facet events dead-letters")(dead_letters)
     events.command(epilog="Example: facet events parked shop")(parked)
     events.command(epilog="Example: facet events replay shop --dry-run")(replay)
@@ -27,11 +27,11 @@ def register(app: typer.Typer) -> None:
 
 
 def migrate(
-    services: Annotated[list[str] | None, typer.Argument(help="Which databases; all if none is named.")] = None,
+    services: Annotated[list[str] | None, typer.Argument(help="Services to migrate; all if none is named.")] = None,
     to: Annotated[str, typer.Option(help="A version, `head`, or with --down `base`.")] = "head",
-    down: Annotated[bool, typer.Option("--down", help="Go back to the version instead of up to it.")] = False,
+    down: Annotated[bool, typer.Option("--down", help="Downgrade to the version instead of upgrading.")] = False,
 ) -> None:
-    """Bring the services' databases (FACET_<SERVICE>_DATABASE_URL) to a version of their tables."""
+    """Migrate the services' databases (FACET_<SERVICE>_DATABASE_URL) to a version of their tables."""
     from sqlalchemy.exc import OperationalError
 
     from data.kit import migrate as migrations
@@ -41,7 +41,7 @@ def migrate(
     if unknown := set(services or ()) - set(SERVICES):
         raise typer.BadParameter(f"no such service: {', '.join(sorted(unknown))}; there are {', '.join(SERVICES)}")
     if down and (to == "head" or not services):
-        raise typer.BadParameter("--down needs the services by name, and --to with the version to go back to")
+        raise typer.BadParameter("--down needs the services by name, and --to with the version to downgrade to")
     move = migrations.down if down else migrations.up
     for service in services or SERVICES:
         try:
@@ -49,20 +49,20 @@ def migrate(
         except SettingMissing as error:
             raise typer.BadParameter(str(error)) from error
         except OperationalError as error:
-            _fail(f"{service}: its database can't be reached: {error.orig}")
+            _fail(f"{service}: the database can't be reached: {error.orig}")
 
 
 def dead_letters() -> None:
-    """How many messages of each consumer wait to be sent again."""
+    """Print the number of dead letters of each consumer that were not replayed."""
     from data.contracts.topics import CONSUMERS
     from data.kit import dead_letters as letters
 
-    for consumer, waiting in _with_kafka(letters.waiting(_bootstrap(), CONSUMERS)).items():
-        print(f"{consumer}: {waiting}")
+    for consumer, count in _with_kafka(letters.count_pending(_bootstrap(), CONSUMERS)).items():
+        print(f"{consumer}: {count}")
 
 
 def parked(
-    consumer: Annotated[str, typer.Argument(help="Whose parked events: shop, crm, mes, status, ...")],
+    consumer: Annotated[str, typer.Argument(help="The consumer: shop, crm, mes, status, ...")],
 ) -> None:
     """Print the events that a consumer has parked, oldest first, and what each waits for."""
     from psycopg import OperationalError
@@ -81,14 +81,14 @@ def parked(
         async with Database(Settings().database_url(consumer.partition("-")[0])) as database:
             while True:
                 async with database.connection() as connection:
-                    page = await parking.listed(connection, consumer, after)
+                    page = await parking.list_page(connection, consumer, after)
                 if not page:
                     return count
                 for each in page:
-                    waits = "nothing that can come" if each.unreachable_at else "another event"
-                    waits = "its replay" if each.refused else waits
+                    awaited = "an event that no topic holds" if each.unreachable_at else "another event"
+                    awaited = "its replay" if each.refused else awaited
                     sequence = each.sequence or "unreadable"
-                    print(f"{each.parked_at.isoformat()} {each.topic} {each.subject} #{sequence} waits for {waits}")
+                    print(f"{each.parked_at.isoformat()} {each.topic} {each.subject} #{sequence} waits for {awaited}")
                 count, after = count + len(page), page[-1].id
 
     try:
@@ -96,15 +96,15 @@ def parked(
     except SettingMissing as error:
         raise typer.BadParameter(str(error)) from error
     except OperationalError as error:
-        _fail(f"{consumer}: its database can't be reached: {error}")
+        _fail(f"{consumer}: the database can't be reached: {error}")
     print(f"{count} parked", file=sys.stderr)
 
 
 def replay(
-    consumer: Annotated[str, typer.Argument(help="Whose dead letters: shop, crm, mes, status, ...")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show them.")] = False,
+    consumer: Annotated[str, typer.Argument(help="The consumer: shop, crm, mes, status, ...")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print them without sending.")] = False,
 ) -> None:
-    """Send the dead letters of a consumer to it once more, oldest first, and print each with its reason."""
+    """Send the dead letters of a consumer to it again, oldest first, and print each with its reason."""
     from data.contracts.topics import CONSUMERS
     from data.kit import dead_letters as letters
 
@@ -114,7 +114,7 @@ def replay(
     async def send() -> int:
         count = 0
         async for letter in letters.replay(_bootstrap(), consumer, dry_run):
-            _show(letter)
+            _print(letter)
             count += 1
         return count
 
@@ -122,7 +122,7 @@ def replay(
     print(f"{count} would be sent again" if dry_run else f"{count} sent again", file=sys.stderr)
 
 
-def _show(letter: DeadLetter) -> None:
+def _print(letter: DeadLetter) -> None:
     key = (letter.key or b"").decode(errors="replace")
     print(f"{letter.at.isoformat()} {letter.topic}[{letter.partition}]@{letter.offset} {key}: {letter.reason}")
 
@@ -133,7 +133,7 @@ def _bootstrap() -> str:
     return Settings().needed("kafka_url")
 
 
-def _with_kafka(work: Coroutine[Any, Any, Result]) -> Result:
+def _with_kafka(work: Coroutine[Any, Any, ResultT]) -> ResultT:
     from aiokafka.errors import KafkaError
 
     from data.kit.errors import SettingMissing
@@ -143,9 +143,9 @@ def _with_kafka(work: Coroutine[Any, Any, Result]) -> Result:
     except SettingMissing as error:
         raise typer.BadParameter(str(error)) from error
     except KafkaError as error:
-        _fail(f"kafka can't be reached: {error}")
+        _fail(f"Kafka can't be reached: {error}")
 
 
 def _fail(text: str) -> NoReturn:
     print(text, file=sys.stderr)
-    raise typer.Exit(UNREACHABLE)
+    raise typer.Exit(EXIT_UNREACHABLE)

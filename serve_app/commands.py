@@ -73,7 +73,7 @@ def _run_in_database(service: str, work: Callable[[Connection], Awaitable[Result
     """Return the result of ``work`` in the database of a service."""
     from psycopg.errors import UndefinedTable
 
-    from data.kit.database import AWAY, Database
+    from data.kit.database import UNAVAILABLE_ERRORS, Database
     from data.kit.errors import SettingMissing
     from data.kit.settings import Settings
 
@@ -90,5 +90,5 @@ def _run_in_database(service: str, work: Callable[[Connection], Awaitable[Result
         raise ServiceUnhealthy(
             f"the database of {service} has no tables; `facet migrate {service}` creates them"
         ) from error
-    except AWAY as error:
+    except UNAVAILABLE_ERRORS as error:
         raise ServiceUnhealthy(f"the database of {service} can't be reached: {error}") from error

@@ -1,1 +1,1 @@
-"""What services say to each other: events, their topics, and the statuses an order may have. Declarations, no I/O."""
+"""The contract between services: events, their topics, and the statuses of an order. Declarations, no I/O."""

@@ -1,4 +1,4 @@
-"""Words that several events share."""
+"""Types that several events share."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Money = Annotated[
     Field(max_digits=14, decimal_places=2),
     PlainSerializer(lambda amount: f"{amount:.2f}", return_type=str),
 ]
-"""An exact amount, a decimal string with cents on the wire."""
+"""An exact amount; in JSON a decimal string with cents."""
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Priority(StrEnum):
-    """How urgent pricing is; each has a topic and consumers of its own."""
+    """The urgency of pricing; each priority has a separate topic and separate consumers."""
 
     EXPRESS = "express"
     STANDARD = "standard"
@@ -29,7 +29,7 @@ class Priority(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What the engine says of a model."""
+    """The engine's verdict on whether a model can be manufactured."""
 
     MANUFACTURABLE = "manufacturable"
     REVIEW = "review"
@@ -55,13 +55,13 @@ class OrderSpecification(BaseModel):
 
 
 class OrderRequest(OrderSpecification):
-    """An order's specification in events, which inherit its fields."""
+    """What a customer orders, as events carry it, which inherit its members."""
 
     product_id: UUID | None = None
 
 
 class QuoteSummary(BaseModel):
-    """A quote as orders show it."""
+    """The price of an order: amounts, currency, expiry, verdict and lead time of its quote."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -76,7 +76,7 @@ class QuoteSummary(BaseModel):
 
 
 class QuoteReason(BaseModel):
-    """Why a model needs a look or can't be made: as in a quote's ``reasons``."""
+    """Why a model needs a review or can't be manufactured, as in a quote's ``reasons``."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -86,10 +86,10 @@ class QuoteReason(BaseModel):
 
 
 class OrderEvent(EventData):
-    """An event about an order. ``by``: who took the step, a person or a service.
+    """An event about an order. ``by``: the person or service that took the step.
 
-    ``revision``: how often the order's status has changed, this step included, as far as its service knew (a Lamport
-    clock). By it a reader of several topics knows which events of other services came before.
+    ``revision``: how often the order's status has changed, this step included, in the state of the publishing service
+    (a Lamport clock). It tells a reader of several topics which events of other services precede this one.
     """
 
     order_id: UUID
@@ -98,5 +98,5 @@ class OrderEvent(EventData):
 
     @property
     def subject(self) -> str:
-        """The order."""
+        """Return the order's id."""
         return str(self.order_id)

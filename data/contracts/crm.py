@@ -1,4 +1,4 @@
-"""What the CRM says: a seller's decisions, and quotes that ran out."""
+"""Events of the CRM: decisions of sellers, and expired quotes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,27 @@ from data.contracts.lifecycle import OrderStatus
 
 
 class CrmEvent(OrderEvent):
-    """Of the CRM, about an order."""
+    """An event of the CRM about an order."""
 
     SOURCE: ClassVar[str] = "/facet/crm"
     TOPIC: ClassVar[str] = "crm.orders.v1"
 
 
 class OrderReleased(CrmEvent):
-    """Reviewed: the price holds."""
+    """A seller released a reviewed order.
+
+    The CRM publishes it when a seller confirms the price of an order that needed a review. Offer the price to the
+    customer as for an order that needed none.
+    """
 
     quote_id: UUID
 
 
 class OrderApproved(CrmEvent, OrderRequest):
-    """To be made: with all that the MES needs to make it."""
+    """A seller approved an order for production.
+
+    The CRM publishes it with all that the MES needs to manufacture the order. Put the order on the production board.
+    """
 
     owner_id: str
     model_sha256: Sha256
@@ -32,35 +39,55 @@ class OrderApproved(CrmEvent, OrderRequest):
 
 
 class OrderRejected(CrmEvent):
-    """It won't be made."""
+    """A seller rejected an order.
+
+    The CRM publishes it with the reason; the status is final. Stop all work on the order and inform the customer.
+    """
 
     reason: str
 
 
 class OrderClosed(CrmEvent):
-    """Delivered and paid."""
+    """A seller closed a shipped order.
+
+    The CRM publishes it when the order is delivered and paid; the status is final. Archive the order.
+    """
 
 
 class OrderWithdrawn(CrmEvent):
-    """A seller cancelled it."""
+    """A seller cancelled an order.
+
+    The CRM publishes it with the reason, also for an order in production; the status is final. Stop all work on the
+    order.
+    """
 
     reason: str
 
 
 class QuoteExpired(CrmEvent):
-    """Nobody approved it in time."""
+    """The quote of an order expired.
+
+    The CRM publishes it if no seller decided before the quote's expiry. The price is void: submit the order again to
+    get another quote.
+    """
 
     quote_id: UUID
 
 
 class OrderHeld(CrmEvent):
-    """Nothing happens to it for now."""
+    """A seller put an order on hold.
+
+    The CRM publishes it with the reason and the status before the hold. Pause all work until the order is resumed.
+    """
 
     reason: str
     held_from: OrderStatus
 
 
 class OrderResumed(CrmEvent):
-    """It goes on where it was."""
+    """A seller resumed an order on hold.
+
+    The CRM publishes it with the status that the order returns to. Continue the work on the order from that status.
+    """
 
     held_from: OrderStatus

@@ -1,7 +1,6 @@
-"""The envelope of every event: CloudEvents 1.0 in JSON, and the base of what it carries.
+"""The envelope of every event: CloudEvents 1.0 in JSON, and the base class of its data.
 
-Readers are tolerant: members that a reader does not know are ignored, and so are types, so that a producer may add both
-within version 1.
+Readers are tolerant: they ignore unknown members and unknown types, so that a producer may add both within version 1.
 """
 
 from __future__ import annotations
@@ -14,32 +13,32 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
 class EventData(BaseModel):
-    """What an event says. A subclass names its version-1 type by its own name, its source and its topic."""
+    """The data of an event. A subclass defines a version-1 type by its name, its source and its topic."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     SOURCE: ClassVar[str]
-    """Who says it; the sequence of a subject counts the events of one source."""
+    """The publisher; the sequence of a subject counts the events of one source."""
     TOPIC: ClassVar[str]
 
     @classmethod
     def event_type(cls) -> str:
-        """The CloudEvents ``type``."""
+        """Return the CloudEvents ``type``."""
         return f"facet.{cls.__name__}.v1"
 
     @property
     @abstractmethod
     def subject(self) -> str:
-        """What it is about; Kafka's key, so that events of a subject keep their order."""
+        """Return the id of the event's object; Kafka's key, so that events of a subject keep their order."""
 
     @property
     def topic(self) -> str:
-        """Where it is published."""
+        """Return the topic of the event."""
         return self.TOPIC
 
 
 class CloudEvent(BaseModel):
-    """An event as it came. ``data`` is read by :func:`data.contracts.registry.payload`."""
+    """The envelope of an event (CloudEvents 1.0). The member ``type`` determines the schema of ``data``."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -1,7 +1,7 @@
-"""The life of an order: its statuses, the steps between them, and who may take which.
+"""The lifecycle of an order: its statuses, the steps between them, and the actors that may take each.
 
-The graph is drawn once, with python-statemachine, which refuses a graph with unreachable or dead-end statuses when this
-module is imported. An order itself is a row in a database, so the graph is then read into a plain table: asking it
+The graph is declared once, with python-statemachine, which rejects a graph with unreachable or dead-end statuses when
+this module is imported. An order itself is a row in a database, so the graph is then read into a plain table: a query
 costs a dictionary look-up and needs no object per order.
 """
 
@@ -15,7 +15,7 @@ from statemachine.states import States
 
 
 class OrderStatus(StrEnum):
-    """Where an order is."""
+    """The status of an order."""
 
     INITIATED = "INITIATED"
     FILE_UPLOADED = "FILE_UPLOADED"
@@ -37,7 +37,7 @@ class OrderStatus(StrEnum):
 
 
 class Step(StrEnum):
-    """What moves an order on."""
+    """A transition of an order's status."""
 
     UPLOAD = "upload"
     SUBMIT = "submit"
@@ -60,7 +60,7 @@ class Step(StrEnum):
 
 
 class Actor(StrEnum):
-    """Who takes a step: people, and the services that act by themselves."""
+    """The actor of a step: a person's role, or a service that acts automatically."""
 
     CUSTOMER = "customer"
     PARTNER = "partner"
@@ -92,7 +92,7 @@ _CANCELLABLE = (
     S.QUOTE_EXPIRED,
     S.MANUFACTURING_APPROVED,
 )
-# Work on it has begun: only whoever pays for the metal may stop it now.
+# Production has started: only sellers and administrators may cancel.
 _STOPPABLE = (S.MANUFACTURING_STARTED, S.MANUFACTURING_COMPLETED, S.PACKAGING, S.REWORK, S.ON_HOLD)
 
 
@@ -100,13 +100,13 @@ _ = States.from_enum(OrderStatus, initial=S.INITIATED, final=FINAL)
 
 
 class Lifecycle(StateMachine):
-    """The graph. A customer's cancellation may cross a step in another service; then the cancellation holds."""
+    """The graph. A customer's cancellation may cross a step in another service; then the cancellation prevails."""
 
     statuses = _
 
     upload = _.INITIATED.to(_.FILE_UPLOADED) | _.FILE_UPLOADED.to.itself()
     submit = _.FILE_UPLOADED.to(_.SUBMITTED) | _.PRICE_FAILED.to(_.SUBMITTED) | _.QUOTE_EXPIRED.to(_.SUBMITTED)
-    # A price that comes late, after the timer gave it up, is better than none.
+    # A price that arrives after PricingOverdue is still valid.
     price = _.SUBMITTED.to(_.PRICE_CALCULATED) | _.PRICE_FAILED.to(_.PRICE_CALCULATED)
     require_review = _.SUBMITTED.to(_.REVIEW_REQUIRED) | _.PRICE_FAILED.to(_.REVIEW_REQUIRED)
     fail_price = _.SUBMITTED.to(_.PRICE_FAILED)
@@ -130,7 +130,7 @@ class Lifecycle(StateMachine):
     cancel = _.CANCELLED.from_(*(getattr(_, status.name) for status in (*_CANCELLABLE, *_STOPPABLE)))
 
 
-_WHO: dict[Step, frozenset[Actor]] = {
+_ACTORS: dict[Step, frozenset[Actor]] = {
     Step.UPLOAD: frozenset({Actor.CUSTOMER, Actor.PARTNER}),
     Step.SUBMIT: frozenset({Actor.CUSTOMER, Actor.PARTNER}),
     Step.PRICE: frozenset({Actor.PRICING}),
@@ -152,7 +152,7 @@ _WHO: dict[Step, frozenset[Actor]] = {
 }
 
 
-def _read() -> dict[tuple[OrderStatus, Step], frozenset[OrderStatus]]:
+def _transitions() -> dict[tuple[OrderStatus, Step], frozenset[OrderStatus]]:
     table: dict[tuple[OrderStatus, Step], set[OrderStatus]] = {}
     for state in Lifecycle.states:
         for transition in state.transitions:
@@ -163,12 +163,12 @@ def _read() -> dict[tuple[OrderStatus, Step], frozenset[OrderStatus]]:
     return {key: frozenset(targets) for key, targets in table.items()}
 
 
-GRAPH = _read()
+GRAPH = _transitions()
 """(status, step) -> the statuses that the step may lead to: one, but for ``resume``."""
 
 
 class IllegalStep(Exception):
-    """A step that the order's status does not allow, or not to this actor. ``legal``: the steps that are."""
+    """A step that the order's status does not allow, or not to this actor. ``legal``: the allowed steps."""
 
     def __init__(self, status: OrderStatus, step: Step, legal: Iterable[Step]) -> None:
         self.status, self.step, self.legal = status, step, tuple(sorted(legal))
@@ -176,36 +176,36 @@ class IllegalStep(Exception):
         super().__init__(f"an order that is {status} can't take the step {step}; legal steps: {names}")
 
 
-def allowed(status: OrderStatus, step: Step, actor: Actor) -> bool:
-    """Whether ``actor`` may take ``step`` from ``status``."""
+def is_allowed(status: OrderStatus, step: Step, actor: Actor) -> bool:
+    """Return whether ``actor`` may take ``step`` from ``status``."""
     if (status, step) not in GRAPH:
         return False
     if step is Step.CANCEL and status in _STOPPABLE:
         return actor in (Actor.SELLER, Actor.ADMIN)
     if step is Step.REJECT and status is S.SUBMITTED:
         return actor is Actor.PRICING
-    return actor in _WHO[step]
+    return actor in _ACTORS[step]
 
 
 def legal_steps(status: OrderStatus, actor: Actor | None = None) -> list[Step]:
-    """The steps from ``status``, of everybody or of one actor, in alphabetical order."""
-    steps = (step for known, step in GRAPH if known is status)
-    return sorted(step for step in steps if actor is None or allowed(status, step, actor))
+    """Return the steps from ``status``, of all actors or of one, in alphabetical order."""
+    steps = (step for source, step in GRAPH if source is status)
+    return sorted(step for step in steps if actor is None or is_allowed(status, step, actor))
 
 
 def advance(
     status: OrderStatus, step: Step, actor: Actor | None = None, held_from: OrderStatus | None = None
 ) -> OrderStatus:
-    """The status after ``step``; raises IllegalStep, which names the legal ones.
+    """Return the status after ``step``; raises IllegalStep, which names the legal ones.
 
-    ``actor``: None where the step is a fact told by the service that owns it. ``held_from``: where an order on hold
-    came from, and the only status it resumes to.
+    ``actor``: None if the step is a fact reported by the service that owns it. ``held_from``: the status of an order
+    before its hold, and the only one it resumes to.
     """
     status = OrderStatus(status)
     targets = GRAPH.get((status, step), frozenset())
     if step is Step.RESUME:
         targets &= {held_from} if held_from else frozenset()
-    if len(targets) != 1 or (actor is not None and not allowed(status, step, actor)):
+    if len(targets) != 1 or (actor is not None and not is_allowed(status, step, actor)):
         raise IllegalStep(status, step, legal_steps(status, actor))
     return next(iter(targets))
 
@@ -214,17 +214,17 @@ PRODUCTION_STEPS = frozenset({Step.CLAIM, Step.COMPLETE, Step.PACKAGE, Step.SHIP
 
 
 def crosses_hold(status: OrderStatus, held_from: OrderStatus | None, step: Step) -> bool:
-    """Whether ``step`` is one of production that was taken while another service put the order on hold."""
+    """Return whether ``step`` is a production step that was taken while another service put the order on hold."""
     return status is S.ON_HOLD and step in PRODUCTION_STEPS and held_from is not None and (held_from, step) in GRAPH
 
 
 def move(
     status: OrderStatus, held_from: OrderStatus | None, step: Step, actor: Actor | None = None
 ) -> tuple[OrderStatus, OrderStatus | None]:
-    """The status after ``step``, and where an order on hold resumes to then; raises IllegalStep.
+    """Return the status after ``step``, and the status to which an order on hold resumes; raises IllegalStep.
 
-    A fact of production that crossed a hold moves what the order resumes to, and ends the hold of one that has left the
-    house.
+    A production step that crossed a hold changes the status that the order resumes to, and ends the hold of a shipped
+    order.
     """
     if actor is None and held_from is not None and crosses_hold(status, held_from, step):
         after = advance(held_from, step)

@@ -1,4 +1,4 @@
-"""What pricing says: how a quote ended."""
+"""Events of pricing: the outcome of each quote."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from data.contracts.envelope import EventData
 
 
 class QuoteEvent(EventData):
-    """Of pricing, about a quote; its subject is the order, or the quote where there is no order."""
+    """An event of pricing about a quote; its subject is the order, or the quote if there is no order."""
 
     SOURCE: ClassVar[str] = "/facet/pricing"
     TOPIC: ClassVar[str] = "pricing.quotes.v1"
@@ -21,34 +21,51 @@ class QuoteEvent(EventData):
 
     @property
     def subject(self) -> str:
-        """The order, or the quote where there is no order."""
+        """Return the order's id, or the quote's if there is no order."""
         return str(self.order_id or self.quote_id)
 
 
 class QuotePriced(QuoteEvent):
-    """It can be made, for this price."""
+    """A model was priced and can be manufactured.
+
+    Pricing publishes it with the quote. Offer the price to the customer; it is valid until ``quote.expires_at``.
+    """
 
     quote: QuoteSummary
 
 
 class QuoteNeedsReview(QuoteEvent):
-    """A person must look at it first; the price holds if they release it."""
+    """A model was priced, but a person must review it.
+
+    Pricing publishes it with the quote and the reasons for the review. Wait for a seller's decision: the price is
+    valid once the order is released.
+    """
 
     quote: QuoteSummary
     reasons: tuple[QuoteReason, ...] = ()
 
 
 class QuoteRejected(QuoteEvent):
-    """It can't be made."""
+    """A model can't be manufactured as requested.
+
+    Pricing publishes it with the reasons. There is no price: show the reasons to the customer.
+    """
 
     reasons: tuple[QuoteReason, ...] = ()
 
 
 class QuoteFailed(QuoteEvent):
-    """No price could be found. ``error``: what went wrong, in one line."""
+    """Pricing of a model failed.
+
+    Pricing publishes it with the ``error`` in one line, as for an unreadable file. There is no price: correct the cause
+    and submit the model again.
+    """
 
     error: str
 
 
 class QuoteCancelled(QuoteEvent):
-    """Whoever asked does not want it any more."""
+    """A quote was cancelled before it was finished.
+
+    Pricing publishes it after the request was withdrawn. Expect no price for this quote.
+    """

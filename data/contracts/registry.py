@@ -1,4 +1,4 @@
-"""Every event of version 1: its type, its model, its topic, and the step that it means for the order."""
+"""Every event of version 1: its type, its model, its topics, and the step that it means for the order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from data.contracts.lifecycle import Step
 
 @dataclass(frozen=True, slots=True)
 class EventDefinition:
-    """``step``: what the order does, None where its status stays. ``topics``: where the event may be."""
+    """An event type. ``step``: the order's step, None if its status does not change. ``topics``: those it may be in."""
 
     model: type[EventData]
     step: Step | None
@@ -19,7 +19,7 @@ class EventDefinition:
 
 
 def _define(model: type[EventData], step: Step | None = None) -> tuple[str, EventDefinition]:
-    topics = tuple(shop.REQUESTS.values()) if issubclass(model, shop.PricingRequest) else (model.TOPIC,)
+    topics = tuple(shop.REQUEST_TOPICS.values()) if issubclass(model, shop.PricingRequest) else (model.TOPIC,)
     return model.event_type(), EventDefinition(model, step, topics)
 
 
@@ -57,9 +57,9 @@ EVENTS: dict[str, EventDefinition] = dict(
 
 
 def payload(event: CloudEvent) -> EventData | None:
-    """What an event says, or None where this version does not know its type.
+    """Return the data of an event, or None if its type is unknown to this version.
 
-    Raises pydantic's ValidationError for a known type with members that are missing or wrong.
+    Raises pydantic's ValidationError for a known type with missing or invalid members.
     """
     entry = EVENTS.get(event.type)
     return entry.model.model_validate(event.data) if entry else None

@@ -1,1 +1,1 @@
-"""The CRM's database: submitted orders with their quotes, and what sellers decide about them."""
+"""The CRM's database: submitted orders with their quotes, and the decisions of sellers."""

@@ -1,4 +1,4 @@
-"""All SQL of the CRM."""
+"""SQL of the CRM."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from data.kit.errors import StaleVersion
 
 
 class CrmOrderRow(sql.Row):
-    """An order as sellers see it. ``reasons``: what pricing wants looked at."""
+    """An order in the CRM. ``reasons``: why pricing requires a review."""
 
     id: UUID
     owner_id: str
@@ -46,11 +46,11 @@ class CrmOrderRow(sql.Row):
     created_at: datetime
 
 
-_TOLD = (
+_EVENT_COLUMNS = (
     "id", "owner_id", "partner", "status", "process", "material", "finish", "quantity", "priority", "unit",
     "model_sha256", "quote_id", "revision",
 )  # fmt: skip
-_CHANGED = (
+_CHANGED_COLUMNS = (
     "status",
     "held_from",
     "quote",
@@ -63,17 +63,17 @@ _CHANGED = (
     "revision",
 )
 _AWAITING = (OrderStatus.PRICE_CALCULATED, OrderStatus.REVIEW_REQUIRED)
-_mine = ORDERS.c.id == bindparam("order_id", type_=Uuid)
-_OPEN = sql.Statement(sql.insert_into(ORDERS, *_TOLD).on_conflict_do_nothing().returning(ORDERS.c.id))
-_GET = sql.Statement(select(ORDERS).where(_mine))
-_LOCK = sql.Statement(select(ORDERS).where(_mine).with_for_update())
+_by_id = ORDERS.c.id == bindparam("order_id", type_=Uuid)
+_OPEN = sql.Statement(sql.insert_into(ORDERS, *_EVENT_COLUMNS).on_conflict_do_nothing().returning(ORDERS.c.id))
+_GET = sql.Statement(select(ORDERS).where(_by_id))
+_LOCK = sql.Statement(select(ORDERS).where(_by_id).with_for_update())
 EXPIRY_TIMER = "quote expiry"
 _operating_ms = timers.elapsed_ms(EXPIRY_TIMER)
 _new_expiry = bindparam("expires_at", type_=DateTime(timezone=True))
 _left_ms = cast(func.ceil(1000 * extract("epoch", _new_expiry - func.now())), BigInteger)
 _save = (
     update(ORDERS)
-    .where(_mine)
+    .where(_by_id)
     .values(
         {
             "version": ORDERS.c.version + 1,
@@ -82,17 +82,17 @@ _save = (
                 (ORDERS.c.expires_at == _new_expiry, ORDERS.c.expires_after_ms),
                 else_=_operating_ms + _left_ms,
             ),
-            **{name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED},
+            **{name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED_COLUMNS},
         }
     )
 )
 _SAVE = sql.Statement(_save)
-_SAVE_AND_TELL = outbox.telling(_save)
-SHOWN = (
+_SAVE_WITH_EVENT = outbox.with_event(_save)
+_JSON_COLUMNS = (
     "owner_id", "partner", "status", "process", "material", "finish", "quantity", "priority", "unit", "model_sha256",
     "quote", "reasons", "expires_at", "note", "created_at",
 )  # fmt: skip
-_text = sql.json_text(order_id=ORDERS.c.id, **{name: ORDERS.c[name] for name in SHOWN})
+_text = sql.json_text(order_id=ORDERS.c.id, **{name: ORDERS.c[name] for name in _JSON_COLUMNS})
 _ALL = paging.select_page(ORDERS, text=_text)
 _WITH_STATUS = paging.select_page(ORDERS, ORDERS.c.status == bindparam("status"), text=_text)
 _EXPIRED = sql.Statement(
@@ -102,29 +102,29 @@ _EXPIRED = sql.Statement(
         ORDERS.c.expires_after_ms <= _operating_ms,
     )
     .order_by(ORDERS.c.expires_at)
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
 
 
-async def open_order(connection: Connection, told: OrderSubmitted) -> bool:
-    """A submitted order; False where it is known, from an earlier submission."""
-    given = {name: getattr(told, name) for name in _TOLD if name not in ("id", "status")}
-    row = {**given, "id": told.order_id, "status": OrderStatus.SUBMITTED, "revision": told.revision or 0}
+async def open_order(connection: Connection, event: OrderSubmitted) -> bool:
+    """Insert a submitted order; return False if it exists, from an earlier submission."""
+    columns = {name: getattr(event, name) for name in _EVENT_COLUMNS if name not in ("id", "status")}
+    row = {**columns, "id": event.order_id, "status": OrderStatus.SUBMITTED, "revision": event.revision or 0}
     return await sql.value(connection, _OPEN, row) is not None
 
 
-async def get(connection: Connection, ident: UUID) -> CrmOrderRow | None:
-    """An order."""
-    return await sql.one(connection, _GET, {"order_id": ident}, CrmOrderRow)
+async def get(connection: Connection, order_id: UUID) -> CrmOrderRow | None:
+    """Return an order."""
+    return await sql.one(connection, _GET, {"order_id": order_id}, CrmOrderRow)
 
 
-async def lock(connection: Connection, ident: UUID, version: int | None = None) -> CrmOrderRow | None:
-    """An order that nobody else changes before the transaction ends.
+async def lock(connection: Connection, order_id: UUID, version: int | None = None) -> CrmOrderRow | None:
+    """Return an order, locked until the end of the transaction.
 
-    Raises StaleVersion where the caller saw another ``version``.
+    Raises StaleVersion if its version is not ``version``.
     """
-    order = await sql.one(connection, _LOCK, {"order_id": ident}, CrmOrderRow)
+    order = await sql.one(connection, _LOCK, {"order_id": order_id}, CrmOrderRow)
     if order is not None and version is not None and order.version != version:
         raise StaleVersion(order.version)
     return order
@@ -135,15 +135,15 @@ async def move(
     order: CrmOrderRow,
     step: Step,
     actor: Actor | None = None,
-    told: int | None = None,
-    tell: Callable[[CrmOrderRow], EventData] | None = None,
+    event_revision: int | None = None,
+    make_event: Callable[[CrmOrderRow], EventData] | None = None,
     **changes: Any,
 ) -> CrmOrderRow:
-    """Take a step with an order that :func:`lock` gave; ``changes``: other columns that change with it.
+    """Take a step with an order from :func:`lock`; ``changes``: other columns that change with it.
 
-    ``actor`` as in :func:`data.contracts.lifecycle.move`; ``told``: the revision of the event that tells the step;
-    ``tell``: makes the event of the step, written in the same statement. The quote's timer runs while a decision is
-    awaited. Raises IllegalStep.
+    ``actor`` as in :func:`data.contracts.lifecycle.move`; ``event_revision``: the revision of the event that reports
+    the step; ``make_event``: returns the event to publish for it. The quote's timer runs while a decision is awaited.
+    Raises IllegalStep.
     """
     status, held_from = lifecycle.move(order.status, order.held_from, step, actor)
     moved = order.model_copy(
@@ -152,46 +152,46 @@ async def move(
             "status": status,
             "held_from": held_from,
             "version": order.version + 1,
-            "revision": max(order.revision + 1, told or 0),
+            "revision": max(order.revision + 1, event_revision or 0),
         }
     )
     timer = moved.quote.expires_at if moved.quote and status in _AWAITING else None
     moved = moved.model_copy(update={"expires_at": timer})
-    await _write(connection, moved, tell(moved) if tell else None)
+    await _write(connection, moved, make_event(moved) if make_event else None)
     return moved
 
 
 async def annotate(connection: Connection, order: CrmOrderRow, note: str | None) -> CrmOrderRow:
-    """A seller's note on an order that :func:`lock` gave."""
+    """Save a seller's note on an order from :func:`lock`."""
     noted = order.model_copy(update={"note": note, "version": order.version + 1})
     await _write(connection, noted)
     return noted
 
 
 async def _write(connection: Connection, order: CrmOrderRow, event: EventData | None = None) -> None:
-    kept: dict[str, Any] = {name: getattr(order, name) for name in _CHANGED}
-    kept["quote"] = order.quote.model_dump(mode="json") if order.quote else None
-    kept["reasons"] = None if order.reasons is None else Jsonb([each.model_dump() for each in order.reasons])
-    kept["order_id"] = order.id
+    columns: dict[str, Any] = {name: getattr(order, name) for name in _CHANGED_COLUMNS}
+    columns["quote"] = order.quote.model_dump(mode="json") if order.quote else None
+    columns["reasons"] = None if order.reasons is None else Jsonb([each.model_dump() for each in order.reasons])
+    parameters = {"order_id": order.id, **columns}
     if event is None:
-        await sql.run(connection, _SAVE, kept)
+        await sql.run(connection, _SAVE, parameters)
     else:
-        await sql.run(connection, _SAVE_AND_TELL, {**kept, **outbox.parameters(event)})
+        await sql.run(connection, _SAVE_WITH_EVENT, {**parameters, **outbox.parameters(event)})
 
 
 async def board(
-    connection: Connection, status: OrderStatus | None, place: paging.Position, limit: int
+    connection: Connection, status: OrderStatus | None, position: paging.Position, limit: int
 ) -> list[paging.JsonRow]:
-    """Orders, of one status or of all, newest first: a page and one row more."""
-    given = paging.parameters(place, limit)
+    """Return a page of orders and one more row, of one status or of all, newest first."""
+    parameters = paging.parameters(position, limit)
     if status is None:
-        return await paging.json_rows(connection, _ALL, given)
-    return await paging.json_rows(connection, _WITH_STATUS, {"status": status, **given})
+        return await paging.json_rows(connection, _ALL, parameters)
+    return await paging.json_rows(connection, _WITH_STATUS, {"status": status, **parameters})
 
 
 async def expired(connection: Connection, now: datetime | None = None, limit: int = 100) -> list[CrmOrderRow]:
-    """Lock orders whose quote has expired: the instant it is valid until has passed, and as much operating time.
+    """Return and lock orders whose quote has expired, in wall-clock and in operating time.
 
-    ``now``: None for the database's clock. Leaves out those that others have locked.
+    ``now``: None for the database's clock. Skips orders that are locked.
     """
-    return await sql.many(connection, _EXPIRED, {"now": now, "most": limit}, CrmOrderRow)
+    return await sql.many(connection, _EXPIRED, {"now": now, "limit": limit}, CrmOrderRow)

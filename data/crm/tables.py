@@ -1,4 +1,4 @@
-"""The CRM's tables."""
+"""Tables of the CRM."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ORDERS = Table(
     created_at_column(),
 )
 """``expires_at`` and ``expires_after_ms``, in wall-clock and in operating time, are the timer of the quote: set while
-it waits for a decision, and only then. It expires when both have passed.
+a decision is awaited, and only then. It expires when both have passed.
 """
 Index("ix_orders_newest", ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 Index("ix_orders_status", ORDERS.c.status, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())

@@ -1,1 +1,1 @@
-"""Who may sign in: people with passwords and roles, and services with credentials."""
+"""The identity service's database: people with passwords and roles, and services with credentials."""

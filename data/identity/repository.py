@@ -1,4 +1,4 @@
-"""All SQL of who may sign in. Passwords are argon2 hashes; checking one takes a while on purpose, so in a thread."""
+"""SQL of users and clients. Passwords are argon2 hashes; verifying one is slow on purpose, so it runs in a thread."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Client(sql.Row):
     roles: tuple[str, ...]
 
 
-class _Secret(User):
+class _UserWithPassword(User):
     password: str
 
 
-class _ClientSecret(Client):
+class _ClientWithSecret(Client):
     secret: bytes
 
 
@@ -47,9 +47,9 @@ _ADD = sql.Statement(
     .on_conflict_do_nothing(index_elements=["username"])
     .returning(USERS.c.id)
 )
-_shown = (USERS.c.id, USERS.c.username, USERS.c.roles, USERS.c.active, USERS.c.version)
-_BY_NAME = sql.Statement(select(*_shown, USERS.c.password).where(USERS.c.username == bindparam("username")))
-_GET = sql.Statement(select(*_shown).where(USERS.c.id == bindparam("user_id", type_=Uuid)))
+_user_columns = (USERS.c.id, USERS.c.username, USERS.c.roles, USERS.c.active, USERS.c.version)
+_BY_NAME = sql.Statement(select(*_user_columns, USERS.c.password).where(USERS.c.username == bindparam("username")))
+_GET = sql.Statement(select(*_user_columns).where(USERS.c.id == bindparam("user_id", type_=Uuid)))
 _REHASH = sql.Statement(
     update(USERS).where(USERS.c.id == bindparam("user_id", type_=Uuid)).values(password=bindparam("hashed", type_=Text))
 )
@@ -67,41 +67,41 @@ _CLIENT = sql.Statement(
 
 
 async def add_user(connection: Connection, username: str, password: str, roles: Sequence[str]) -> bool:
-    """A person; one whose name is taken stays as they are: False."""
+    """Add a user; return False, with nothing changed, if the name is taken."""
     hashed = await asyncio.to_thread(_hasher().hash, password)
     row = {"id": new_id(), "username": username.lower(), "password": hashed, "roles": list(roles), "active": True}
     return await sql.value(connection, _ADD, row) is not None
 
 
-async def get(connection: Connection, ident: UUID) -> User | None:
-    """A person."""
-    return await sql.one(connection, _GET, {"user_id": ident}, User)
+async def get(connection: Connection, user_id: UUID) -> User | None:
+    """Return a user."""
+    return await sql.one(connection, _GET, {"user_id": user_id}, User)
 
 
 async def sign_in(connection: Connection, username: str, password: str) -> User | None:
-    """Who they are, None where name or password is wrong: both take as long, so that neither tells which."""
-    known = await sql.one(connection, _BY_NAME, {"username": username.lower()}, _Secret)
-    hashed = known.password if known else _nobody()
-    right, better = await asyncio.to_thread(_hasher().verify_and_update, password, hashed)
-    if known is None or not right or not known.active:
+    """Return the user, None if name or password is wrong; both take equal time, so timing does not reveal which."""
+    user = await sql.one(connection, _BY_NAME, {"username": username.lower()}, _UserWithPassword)
+    hashed = user.password if user else _dummy_hash()
+    valid, rehashed = await asyncio.to_thread(_hasher().verify_and_update, password, hashed)
+    if user is None or not valid or not user.active:
         return None
-    if better:
-        await sql.run(connection, _REHASH, {"user_id": known.id, "hashed": better})
-    return User.model_validate(known.model_dump(exclude={"password"}))
+    if rehashed:
+        await sql.run(connection, _REHASH, {"user_id": user.id, "hashed": rehashed})
+    return User.model_validate(user.model_dump(exclude={"password"}))
 
 
 async def add_client(connection: Connection, client_id: str, secret: str, roles: Sequence[str]) -> None:
-    """A service with a secret of :func:`data.kit.secrets.new`; a known one gets the new secret and roles."""
+    """Add a service with a secret of :func:`data.kit.secrets.new`; an existing one gets the new secret and roles."""
     row = {"client_id": client_id, "secret": secrets.digest(secret), "roles": list(roles), "active": True}
     await sql.run(connection, _ADD_CLIENT, row)
 
 
 async def client(connection: Connection, client_id: str, secret: str) -> Client | None:
-    """The service, None where name or secret is wrong."""
-    known = await sql.one(connection, _CLIENT, {"client_id": client_id}, _ClientSecret)
-    if known is None or not hmac.compare_digest(known.secret, secrets.digest(secret)):
+    """Return the service, None if name or secret is wrong."""
+    stored = await sql.one(connection, _CLIENT, {"client_id": client_id}, _ClientWithSecret)
+    if stored is None or not hmac.compare_digest(stored.secret, secrets.digest(secret)):
         return None
-    return Client(client_id=known.client_id, roles=known.roles)
+    return Client(client_id=stored.client_id, roles=stored.roles)
 
 
 @cache
@@ -110,5 +110,5 @@ def _hasher() -> PasswordHash:
 
 
 @cache
-def _nobody() -> str:
+def _dummy_hash() -> str:
     return _hasher().hash("nobody's password")

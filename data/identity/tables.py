@@ -1,4 +1,4 @@
-"""The tables of who may sign in."""
+"""Tables of the identity service."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The mechanics that every service shares: settings, database, outbox, relay, inbox, consumers, pages, idempotency."""
+"""Infrastructure that all services share: settings, database, outbox, relay, inbox, consumers, paging, idempotency."""

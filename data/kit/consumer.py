@@ -1,10 +1,10 @@
-"""A consumer: messages of Kafka become effects in one database, each event once.
+"""A consumer: applies Kafka messages to one database, each event once.
 
-The messages of a partition that came together are one transaction with their inbox rows. Offsets are committed now and
-then: the inbox knows what a consumer that died before has applied. An event whose predecessor has not come is parked in
-that transaction, and the partition goes on. While the database is away the partition rests, however long that takes.
-When a transaction fails otherwise, its messages are taken one by one, and the one that a reader or handler refuses goes
-to the dead letters with the reason; later events of its subject are parked behind it.
+The messages of a partition in one poll are one transaction with their inbox rows. Offsets are committed periodically:
+the inbox records what a consumer that died before has applied. An event whose predecessor is missing is parked in that
+transaction, and the partition continues. While the database is unavailable the partition is paused, for any time. When
+a transaction fails otherwise, its messages are applied one by one, and a message that the parser or the handler refuses
+is sent to the dead letters with the reason; later events of its subject are parked.
 """
 
 from __future__ import annotations
@@ -23,45 +23,43 @@ from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.topics import CONSUMERS
 from data.kit import database, kafka, parking
 from data.kit.applier import Applier, Handler, ParkedEventRefused
-from data.kit.database import Database
+from data.kit.database import MAX_BACKOFF_S, Database
 from data.kit.dead_letters import send_to_dead_letters
 from data.kit.group_membership import GroupMembership
 from data.kit.kafka import Message
 from data.kit.reachability import ReachabilityCheck
 
-After = Callable[[Sequence[EventData]], Awaitable[None]]
-"""Called with the events that a transaction has applied, once it is committed; lost with the process, so for hints."""
+AfterCommit = Callable[[Sequence[EventData]], Awaitable[None]]
+"""Called with the applied events of a transaction after its commit; lost if the process dies, so only for hints."""
 
 
-async def _nothing(_applied: Sequence[EventData]) -> None:
+async def _do_nothing(_applied: Sequence[EventData]) -> None:
     """Do nothing."""
 
 
-MOST, WAIT_MS = 200, 200
-COMMIT_EVERY_S = 0.5
-"""Between commits of offsets while messages come: each is a write of the broker's, as dear as the message itself."""
-LONGEST_REST_S = 1.0
-"""Between attempts while the database or the broker is away."""
+MAX_POLL_RECORDS, POLL_TIMEOUT_MS = 200, 200
+COMMIT_INTERVAL_S = 0.5
+"""Between commits of offsets under load: each is a write of the broker, as expensive as the message itself."""
 BROKER_TIMEOUT_S = 10.0
-"""For one commit or one check; what fails is tried again later by the same client."""
-MOST_FAILED_COMMITS = 3
-"""In a row while the broker answers others: then the client is at fault and is begun anew."""
-CHECK_EVERY_S = 5.0
-"""Between steps of the check for parked events that wait in vain; the length decides nothing."""
+"""For one commit or one check; the same client retries it later."""
+MAX_FAILED_COMMITS = 3
+"""In a row while the broker answers other clients: then the client is at fault and is replaced."""
+PARKED_CHECK_INTERVAL_S = 5.0
+"""Between steps of the check for unreachable parked events; results do not depend on it."""
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class _Rest:
-    """A partition that waits: until when, and for how long the last time."""
+class _Backoff:
+    """A paused partition: until when, and the last delay."""
 
     until: float
-    last_s: float
+    delay_s: float
 
 
 @dataclass(slots=True)
-class _Refused:
-    """A parked event as a message, for the dead letters."""
+class _RefusedMessage:
+    """A refused parked event as a message, for the dead letters."""
 
     topic: str
     partition: int
@@ -73,10 +71,10 @@ class _Refused:
 
 
 class Consumer:
-    """Reads the topics of ``name`` (as :data:`data.contracts.topics.CONSUMERS` has them) and hands events on.
+    """Read the topics of ``name`` (by default those in :data:`data.contracts.topics.CONSUMERS`) and apply their events.
 
-    ``applied`` and ``parked`` count the events that had their effect and those that had to wait for another, ``buried``
-    those that went to the dead letters, ``unreachable`` those that wait in vain.
+    ``applied`` and ``parked`` count the events that were applied and parked, ``dead_lettered`` those sent to the dead
+    letters, ``unreachable`` the parked ones without a predecessor in the topics.
     """
 
     def __init__(
@@ -86,39 +84,39 @@ class Consumer:
         database: Database,
         bootstrap: str,
         topics: Sequence[str] | None = None,
-        after: After = _nothing,
-        check_every_s: float = CHECK_EVERY_S,
+        after_commit: AfterCommit = _do_nothing,
+        check_interval_s: float = PARKED_CHECK_INTERVAL_S,
     ) -> None:
         self.name, self.topics = name, tuple(topics or CONSUMERS[name])
-        self._database, self._bootstrap, self._after = database, bootstrap, after
+        self._database, self._bootstrap, self._after_commit = database, bootstrap, after_commit
         self._applier = Applier(name, handler, database)
         self._membership = GroupMembership(name, database, bootstrap)
         self._check = ReachabilityCheck(name, database, self.topics)
-        self._check_every_s, self._next_check = check_every_s, 0.0
-        self._resting: dict[TopicPartition, _Rest] = {}
-        self._done: dict[TopicPartition, int] = {}
-        self._committed = 0.0
+        self._check_interval_s, self._next_check = check_interval_s, 0.0
+        self._paused: dict[TopicPartition, _Backoff] = {}
+        self._offsets: dict[TopicPartition, int] = {}
+        self._last_commit = 0.0
         self._failed_commits = 0
         self.dead_lettered = 0
 
     @property
     def applied(self) -> int:
-        """Events that had their effect."""
+        """Return the number of applied events."""
         return self._applier.applied
 
     @property
     def parked(self) -> int:
-        """Events that had to wait for another."""
+        """Return the number of parked events."""
         return self._applier.parked
 
     @property
     def unreachable(self) -> int:
-        """Events found to wait in vain."""
+        """Return the number of parked events found unreachable."""
         return self._check.unreachable
 
     async def run(self) -> None:
-        """Consume for ever; cancel it to end it. A broker that is away is waited for."""
-        rest_s = 0.0
+        """Consume until cancelled; retry while the broker is unavailable."""
+        backoff_s = 0.0
         while True:
             try:
                 async with (
@@ -126,90 +124,93 @@ class Consumer:
                     self._membership.member() as client_id,
                     kafka.started(kafka.consumer(self._bootstrap, self.name, self.topics, client_id)) as consumer,
                 ):
-                    self._resting.clear()
-                    self._done.clear()
+                    self._paused.clear()
+                    self._offsets.clear()
                     self._failed_commits = 0
                     while True:
                         self._membership.check()
-                        await self.once(consumer, producer)
-                        rest_s = 0.0
+                        await self.poll_once(consumer, producer)
+                        backoff_s = 0.0
             except (KafkaError, OSError) as error:  # a time-out is an OSError
-                rest_s = min(LONGEST_REST_S, 2 * rest_s + 0.1)
-                _log.warning("consumer waits for kafka", consumer=self.name, error=str(error), seconds=rest_s)
-            await asyncio.sleep(rest_s)
+                backoff_s = min(MAX_BACKOFF_S, 2 * backoff_s + 0.1)
+                _log.warning("consumer retries kafka", consumer=self.name, error=str(error), seconds=backoff_s)
+            await asyncio.sleep(backoff_s)
 
-    async def once(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
-        """Take what has come, at most ``MOST`` messages, each partition on its own."""
-        for place, rest in self._resting.items():
-            if rest.until <= time.monotonic() and place in consumer.assignment():
-                consumer.resume(place)
-        came: Mapping[TopicPartition, list[Message]] = await consumer.getmany(timeout_ms=WAIT_MS, max_records=MOST)
-        ends = await asyncio.gather(*(self._partition(consumer, producer, *each) for each in came.items()))
-        self._done.update(zip(came, ends, strict=True))
-        if not came or time.monotonic() > self._committed + COMMIT_EVERY_S:
+    async def poll_once(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
+        """Poll for at most ``MAX_POLL_RECORDS`` messages and handle those of each partition concurrently."""
+        for partition, pause in self._paused.items():
+            if pause.until <= time.monotonic() and partition in consumer.assignment():
+                consumer.resume(partition)
+        received: Mapping[TopicPartition, list[Message]] = await consumer.getmany(
+            timeout_ms=POLL_TIMEOUT_MS, max_records=MAX_POLL_RECORDS
+        )
+        offsets = await asyncio.gather(*(self._handle(consumer, producer, *each) for each in received.items()))
+        self._offsets.update(zip(received, offsets, strict=True))
+        if not received or time.monotonic() > self._last_commit + COMMIT_INTERVAL_S:
             await self._commit(consumer)
         if time.monotonic() > self._next_check:
             await self._check_parked(consumer, producer)
-            self._next_check = time.monotonic() + self._check_every_s
+            self._next_check = time.monotonic() + self._check_interval_s
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
-        """Commit what was done. The client outlives an outage of the broker and goes on as the same member of its
-        group: a new one would wait until the broker gives up the old one.
+        """Commit the handled offsets. The client outlives an outage of the broker and stays the same member of its
+        group: a new one would wait until the session of the old one expires.
         """
-        # A partition that went to another member is its business: it finds in the inbox what was done here.
-        self._done = {place: end for place, end in self._done.items() if place in consumer.assignment()}
-        if self._done:
+        # The new owner of a reassigned partition finds in the inbox what was applied here.
+        assigned = consumer.assignment()
+        self._offsets = {partition: end for partition, end in self._offsets.items() if partition in assigned}
+        if self._offsets:
             try:
                 async with asyncio.timeout(BROKER_TIMEOUT_S):
-                    await consumer.commit(self._done)
+                    await consumer.commit(self._offsets)
             except (KafkaError, TimeoutError) as error:
-                _log.warning("offsets wait for kafka", consumer=self.name, error=str(error))
-                self._failed_commits += await kafka.answers(self._bootstrap)
-                if self._failed_commits >= MOST_FAILED_COMMITS:
+                _log.warning("offsets not committed", consumer=self.name, error=str(error))
+                self._failed_commits += await kafka.is_available(self._bootstrap)
+                if self._failed_commits >= MAX_FAILED_COMMITS:
                     raise
                 return
-        self._done, self._failed_commits = {}, 0
-        self._committed = time.monotonic()
+        self._offsets, self._failed_commits = {}, 0
+        self._last_commit = time.monotonic()
 
-    async def _partition(
-        self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, place: TopicPartition, messages: list[Message]
+    async def _handle(
+        self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, partition: TopicPartition, messages: list[Message]
     ) -> int:
-        """Apply the messages of one partition; gives the offset to go on from."""
+        """Apply the messages of one partition; return the offset to continue from."""
         done: int = len(messages)
-        why: Exception | None = None
+        failure: Exception | None = None
         try:
-            await self._after(await self._applier.apply(messages))
-        except database.AWAY as error:
-            done, why = 0, error
-        except Exception:  # which one it was, and what it deserves, shows when each is alone
-            done, why = await self._one_by_one(producer, messages)
+            await self._after_commit(await self._applier.apply(messages))
+        except database.UNAVAILABLE_ERRORS as error:
+            done, failure = 0, error
+        except Exception:  # applying each message separately shows which one failed
+            done, failure = await self._handle_one_by_one(producer, messages)
         if done:
-            self._resting.pop(place, None)
-        if why is None:
+            self._paused.pop(partition, None)
+        if failure is None:
             return messages[-1].offset + 1
-        self._let_rest(consumer, place, messages[done].offset, why)
+        self._pause(consumer, partition, messages[done].offset, failure)
         return messages[done].offset
 
-    async def _one_by_one(
+    async def _handle_one_by_one(
         self, producer: AIOKafkaProducer, messages: Sequence[Message]
     ) -> tuple[int, Exception | None]:
-        """Gives how many messages are done with, and why the next one waits."""
+        """Return how many messages are handled, and the error that delays the next one."""
         for done, message in enumerate(messages):
             try:
-                await self._one(producer, message)
-            except database.AWAY as error:
+                await self._handle_one(producer, message)
+            except database.UNAVAILABLE_ERRORS as error:
                 return done, error
         return len(messages), None
 
-    async def _one(self, producer: AIOKafkaProducer, message: Message) -> None:
+    async def _handle_one(self, producer: AIOKafkaProducer, message: Message) -> None:
         """Apply or park one message's event, or send it to the dead letters."""
         try:
-            await self._after(await self._attempt(producer, lambda: self._applier.apply([message])))
-        except database.AWAY:
+            await self._after_commit(await self._attempt(producer, lambda: self._applier.apply([message])))
+        except database.UNAVAILABLE_ERRORS:
             raise
-        except Exception as error:  # whatever a reader or a handler says of a message, the partition goes on
+        except Exception as error:  # whatever the parser or the handler raises, the partition continues
             await self._send_to_dead_letters(producer, message, error)
-            event = _readable(message)
+            event = _envelope(message)
             async with self._database.transaction() as connection:
                 await parking.lock(connection)
                 queue = await parking.of_subject(connection, self.name, parking.subject_of(message, event))
@@ -219,54 +220,54 @@ class Consumer:
     async def _attempt(
         self, producer: AIOKafkaProducer, attempt: Callable[[], Awaitable[Sequence[EventData]]]
     ) -> Sequence[EventData]:
-        """The result of ``attempt``, made again after each parked event in its way has gone to the dead letters."""
+        """Return the result of ``attempt``, repeated after each refused parked event is sent to the dead letters."""
         while True:
             try:
                 return await attempt()
             except ParkedEventRefused as refused:
                 row = refused.parked
-                message = _Refused(row.topic, row.partition, row.kafka_offset, row.subject.encode(), row.value)
+                message = _RefusedMessage(row.topic, row.partition, row.kafka_offset, row.subject.encode(), row.value)
                 await self._send_to_dead_letters(producer, message, refused.error)
                 async with self._database.transaction() as connection:
-                    await parking.refuse(connection, self.name, row)
+                    await parking.mark_refused(connection, self.name, row)
 
     async def _send_to_dead_letters(self, producer: AIOKafkaProducer, message: Message, error: Exception) -> None:
-        _log.error("event to dead letters", consumer=self.name, topic=message.topic, partition=message.partition,
+        _log.error("event sent to dead letters", consumer=self.name, topic=message.topic, partition=message.partition,
                    offset=message.offset, error=str(error))  # fmt: skip
         await send_to_dead_letters(producer, self.name, message, error)
         self.dead_lettered += 1
-        self._committed = 0.0  # at once: no inbox knows what is in the dead letters
+        self._last_commit = 0.0  # commit at once: the inbox has no row of a dead letter
 
     async def _check_parked(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
-        """Look for parked events that wait in vain; a database or broker that is away is asked the next time."""
+        """Check for unreachable parked events; if the database or the broker is unavailable, retry at the next step."""
 
-        async def take_up(subjects: Sequence[str]) -> Sequence[EventData]:
+        async def retry_parked(subjects: Sequence[str]) -> Sequence[EventData]:
             applied = await self._attempt(producer, lambda: self._applier.retry(subjects))
-            await self._after(applied)
+            await self._after_commit(applied)
             return applied
 
         try:
             async with asyncio.timeout(BROKER_TIMEOUT_S):
-                await self._check.run_once(consumer, take_up)
-        except (*database.AWAY, KafkaError, TimeoutError) as error:
-            _log.warning("check of parked events waits", consumer=self.name, error=str(error))
+                await self._check.run_once(consumer, retry_parked)
+        except (*database.UNAVAILABLE_ERRORS, KafkaError, TimeoutError) as error:
+            _log.warning("check of parked events failed", consumer=self.name, error=str(error))
 
-    def _let_rest(self, consumer: AIOKafkaConsumer, place: TopicPartition, offset: int, why: Exception) -> None:
-        """Go on from ``offset`` after a while, each time a longer one."""
+    def _pause(self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int, failure: Exception) -> None:
+        """Continue from ``offset`` after a delay that doubles each time."""
         now = time.monotonic()
-        rest = self._resting.get(place) or _Rest(now, 0.01)
-        rest.last_s = min(LONGEST_REST_S, 2 * rest.last_s)
-        rest.until = now + rest.last_s
-        self._resting[place] = rest
-        _log.warning("partition waits", consumer=self.name, topic=place.topic, partition=place.partition,
-                     error=str(why), seconds=rest.last_s)  # fmt: skip
-        if place in consumer.assignment():
-            consumer.seek(place, offset)
-            consumer.pause(place)
+        pause = self._paused.get(partition) or _Backoff(now, 0.01)
+        pause.delay_s = min(MAX_BACKOFF_S, 2 * pause.delay_s)
+        pause.until = now + pause.delay_s
+        self._paused[partition] = pause
+        _log.warning("partition paused", consumer=self.name, topic=partition.topic, partition=partition.partition,
+                     error=str(failure), seconds=pause.delay_s)  # fmt: skip
+        if partition in consumer.assignment():
+            consumer.seek(partition, offset)
+            consumer.pause(partition)
 
 
-def _readable(message: Message) -> CloudEvent | None:
-    """The envelope of a message, None where even that can't be read."""
+def _envelope(message: Message) -> CloudEvent | None:
+    """Return the envelope of a message, None if it can't be parsed."""
     try:
         return CloudEvent.model_validate_json(message.value or b"")
     except ValidationError:

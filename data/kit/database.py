@@ -1,6 +1,6 @@
-"""One PostgreSQL database from asyncio: a pool, transactions in pipeline mode, limits on every wait.
+"""One PostgreSQL database from asyncio: a pool, transactions in pipeline mode, a time-out on every wait.
 
-Statements are SQLAlchemy Core, compiled once (:mod:`data.kit.sql`) and run by psycopg itself as prepared statements:
+Statements are SQLAlchemy Core, compiled once (:mod:`data.kit.sql`) and executed by psycopg as prepared statements:
 SQLAlchemy's own execution costs more than the statement does (docs/decisions/0013).
 """
 
@@ -22,30 +22,33 @@ from psycopg_pool import AsyncConnectionPool
 from data.kit.settings import Settings
 
 Connection = AsyncConnection[Any]
-AWAY = (OperationalError, InterfaceError)
-"""The database is away, or refused for now (a deadlock, a timeout): the same transaction may go well later."""
-RETRY_EVERY_S = 0.2
+UNAVAILABLE_ERRORS = (OperationalError, InterfaceError)
+"""The database is unavailable, or refused temporarily (a deadlock, a time-out): the transaction may succeed later."""
+RETRY_DELAY_S = 0.2
+"""Between attempts to connect."""
+MAX_BACKOFF_S = 1.0
+"""The longest delay of a consumer or relay between attempts while the database or the broker is unavailable."""
 _OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 
 class _DictDumper(JsonbDumper):
-    """A dict is sent as jsonb."""
+    """Send a dict as jsonb."""
 
 
 class _RetryingConnection(AsyncConnection[Any]):
-    """Connects as soon as the server is back: the pool alone waits for 1, 2, 4 ... s between its attempts."""
+    """Connect as soon as the server is available: the pool alone waits for 1, 2, 4 ... s between its attempts."""
 
     @classmethod
     async def connect(cls, *arguments: Any, **options: Any) -> Self:
-        """Try for as long as the pool would wait for this attempt; raises the last error."""
-        give_up = time.monotonic() + options["connect_timeout"]
+        """Retry for as long as the pool would wait for this attempt; raise the last error."""
+        deadline = time.monotonic() + options["connect_timeout"]
         while True:
             try:
                 return await super().connect(*arguments, **options)
             except OperationalError:
-                if time.monotonic() > give_up:
+                if time.monotonic() > deadline:
                     raise
-            await asyncio.sleep(RETRY_EVERY_S)
+            await asyncio.sleep(RETRY_DELAY_S)
 
 
 class Database:
@@ -60,8 +63,8 @@ class Database:
             min_size=1,
             max_size=chosen.database_pool,
             timeout=chosen.connect_timeout_s,
-            # After a long outage the pool would stay away as long again. An attempt that is given up is begun anew by
-            # the next who asks.
+            # After a long outage the pool would back off for as long again. The next request for a connection starts
+            # another attempt.
             reconnect_timeout=chosen.connect_timeout_s,
             max_idle=300,
             kwargs=self._arguments,
@@ -71,7 +74,7 @@ class Database:
         )
 
     async def open(self) -> Self:
-        """Begin to connect; a database that is away now is no error before it is needed."""
+        """Start to connect; an unavailable database is no error before a connection is needed."""
         await self._pool.open()
         return self
 
@@ -89,19 +92,18 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection in autocommit mode: for single statements, mostly reads."""
+        """Yield a connection in autocommit mode: for single statements, mostly reads."""
         async with self._pool.connection() as connection:
             yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A transaction, committed at the end of the block, rolled back when the block raises.
+        """Yield a connection within a transaction, committed at the end of the block, rolled back if the block raises.
 
         In pipeline mode: a statement is sent without waiting for the one before it, so a transaction of writes costs
-        one round trip. Whoever needs a statement's result fetches it (``rowcount`` is not known before); an error of
-        a statement that nobody fetched is raised at the end of the block, before anything is committed: the server
-        passes over what follows it, COMMIT too. (psycopg's own ``transaction()`` waits for the statements before it
-        sends COMMIT.)
+        one round trip. To use a statement's result, fetch it (``rowcount`` is unset before); the error of a statement
+        whose result is not fetched is raised at the end of the block, before anything is committed: the server skips
+        what follows it, COMMIT too. (psycopg's own ``transaction()`` waits for the statements before it sends COMMIT.)
         """
         async with self._pool.connection() as connection:
             try:
@@ -115,34 +117,34 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Connection]:
-        """A connection beside the pool, in autocommit mode, for what a session has: locks, notifications."""
+        """Yield a connection outside the pool, in autocommit mode, for session state: locks, notifications."""
         async with await AsyncConnection.connect(self.url, **self._arguments) as connection:
             await _configure(connection)
             yield connection
 
     @asynccontextmanager
-    async def hearing(self, channel: str) -> AsyncIterator[Connection]:
-        """A session that hears what is notified on ``channel``."""
+    async def listen(self, channel: str) -> AsyncIterator[Connection]:
+        """Yield a session that receives the notifications of ``channel``."""
         async with self.session() as connection:
             await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
             yield connection
 
 
-async def heard(connection: Connection, timeout_s: float) -> None:
-    """Return at the next notification, at once if one has come since the last call, or after ``timeout_s``."""
+async def wait_for_notification(connection: Connection, timeout_s: float) -> None:
+    """Return at the next notification, at once if one was received since the last call, or after ``timeout_s``."""
     async for _ in connection.notifies(timeout=timeout_s, stop_after=1):
         pass
 
 
 def connect_arguments(settings: Settings, name: str) -> dict[str, Any]:
-    """Arguments of ``psycopg.connect``: no wait without an end, UTC, every statement prepared at its first use."""
+    """Return arguments of ``psycopg.connect``: time-outs for every wait, UTC, statements prepared at the first use."""
     timeouts = {
         "statement_timeout": settings.statement_timeout_s,
         "lock_timeout": settings.lock_timeout_s,
         "idle_in_transaction_session_timeout": 60,
     }
     options = " ".join(f"-c {key}={round(1000 * seconds)}" for key, seconds in timeouts.items())
-    # The server ends the session of a machine that has gone, and frees its locks, as soon as the client would.
+    # The server ends the session of a lost machine, and frees its locks, as soon as the client would.
     options += " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
     return {
         "autocommit": True,

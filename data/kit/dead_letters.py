@@ -1,4 +1,4 @@
-"""Dead letters: what a consumer could not take, kept as it came with the reason, listed and sent again on request."""
+"""Dead letters: messages that a consumer could not apply, stored unchanged with the reason, replayed on request."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from data.kit.kafka import Message
 REASON, TOPIC, PARTITION, OFFSET = "facet-reason", "facet-topic", "facet-partition", "facet-offset"
 REPLAYED_FOR = "facet-replayed-for"
 REPLAY_OF = "facet-replay-of"
-_LONGEST_REASON = 2000
+_MAX_REASON_LENGTH = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that a consumer could not take. ``headers``: those it came with."""
+    """A message that a consumer could not apply. ``headers``: its original ones."""
 
     at: datetime
     reason: str
@@ -36,7 +36,7 @@ class DeadLetter:
 
 
 class Origin(NamedTuple):
-    """Where a message first was."""
+    """The first topic, partition and offset of a message."""
 
     topic: str
     partition: int
@@ -44,7 +44,7 @@ class Origin(NamedTuple):
 
 
 def origin(message: Message) -> Origin:
-    """Where a message first was: of a replayed dead letter, where the consumer refused it first."""
+    """Return where a message was first; of a replayed dead letter, where the consumer refused it first."""
     for name, value in message.headers:
         if name == REPLAY_OF:
             topic, partition, offset = value.decode().rsplit("/", 2)
@@ -52,30 +52,30 @@ def origin(message: Message) -> Origin:
     return Origin(message.topic, message.partition, message.offset)
 
 
-def is_for_another(message: Message, consumer: str) -> bool:
-    """Whether it was replayed for another consumer than this one."""
+def is_for_other_consumer(message: Message, consumer: str) -> bool:
+    """Return whether the message was replayed for another consumer than this one."""
     return any(name == REPLAYED_FOR and value != consumer.encode() for name, value in message.headers)
 
 
 def is_replay(message: Message) -> bool:
-    """Whether it is a dead letter that was sent again."""
+    """Return whether the message is a replayed dead letter."""
     return any(name == REPLAY_OF for name, _ in message.headers)
 
 
 async def send_to_dead_letters(producer: AIOKafkaProducer, consumer: str, message: Message, error: Exception) -> None:
-    """Put a message to the dead letters of ``consumer``; returns when Kafka has it."""
-    reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
-    came = origin(message)
-    about = {REASON: reason, TOPIC: came.topic, PARTITION: came.partition, OFFSET: came.offset}
-    headers = [header for header in message.headers if header[0] not in {*about, REPLAYED_FOR, REPLAY_OF}]
-    headers += [(name, str(value).encode()) for name, value in about.items()]
+    """Send a message to the dead letters of ``consumer``; return when Kafka has acknowledged it."""
+    reason = f"{type(error).__name__}: {error}"[:_MAX_REASON_LENGTH]
+    source = origin(message)
+    details = {REASON: reason, TOPIC: source.topic, PARTITION: source.partition, OFFSET: source.offset}
+    headers = [header for header in message.headers if header[0] not in {*details, REPLAYED_FOR, REPLAY_OF}]
+    headers += [(name, str(value).encode()) for name, value in details.items()]
     await producer.send_and_wait(dead_letters(consumer), message.value, message.key, headers=headers)
 
 
 async def replay(bootstrap: str, consumer: str, dry_run: bool = False) -> AsyncIterator[DeadLetter]:
-    """Send the dead letters of ``consumer`` that nobody has sent again yet to their topics; gives each.
+    """Send the dead letters of ``consumer`` that were not replayed yet to their topics; yield each.
 
-    The others who read the topic pass over them. With ``dry_run`` nothing is sent and nothing is marked as sent.
+    Other consumers of the topic skip them. With ``dry_run`` nothing is sent and nothing is marked as sent.
     """
     topic = dead_letters(consumer)
     async with (
@@ -83,8 +83,8 @@ async def replay(bootstrap: str, consumer: str, dry_run: bool = False) -> AsyncI
         kafka.started(kafka.producer(bootstrap, f"{consumer}-replay")) as producer,
     ):
         await _assign(bootstrap, reader, topic)
-        async for message in _to_the_end(reader):
-            letter = read(message)
+        async for message in _read_to_end(reader):
+            letter = parse(message)
             if not dry_run:
                 headers = replay_headers(consumer, letter)
                 await producer.send_and_wait(letter.topic, letter.value, letter.key, headers=headers)
@@ -92,49 +92,49 @@ async def replay(bootstrap: str, consumer: str, dry_run: bool = False) -> AsyncI
             yield letter
 
 
-async def waiting(bootstrap: str, consumers: Iterable[str]) -> dict[str, int]:
-    """How many dead letters of each consumer have not been sent again.
+async def count_pending(bootstrap: str, consumers: Iterable[str]) -> dict[str, int]:
+    """Return how many dead letters of each consumer were not replayed yet.
 
-    One connection answers for all: to start and stop a client for each would take seconds.
+    One connection serves all: starting and stopping a client for each would take seconds.
     """
     topics = {consumer: dead_letters(consumer) for consumer in consumers}
-    places = await kafka.partitions(bootstrap, topics.values())
+    partitions = await kafka.partitions(bootstrap, topics.values())
     counts = {}
     async with (
         kafka.started(AIOKafkaConsumer(bootstrap_servers=bootstrap)) as reader,
-        kafka.administrator(bootstrap) as admin,
+        kafka.admin_client(bootstrap) as admin,
     ):
-        begins, ends = await reader.beginning_offsets(places), await reader.end_offsets(places)
+        starts, ends = await reader.beginning_offsets(partitions), await reader.end_offsets(partitions)
         for consumer, topic in topics.items():
-            own = [place for place in places if place.topic == topic]
-            ask = partial(admin.list_consumer_group_offsets, _group(consumer), partitions=own)
-            committed = await kafka.retried(ask) if own else {}
-            done = {place: committed[place].offset if place in committed else -1 for place in own}
-            counts[consumer] = sum(ends[place] - max(done[place], begins[place]) for place in own)
+            own = [each for each in partitions if each.topic == topic]
+            request = partial(admin.list_consumer_group_offsets, _group(consumer), partitions=own)
+            committed = await kafka.retry(request) if own else {}
+            done = {each: committed[each].offset if each in committed else -1 for each in own}
+            counts[consumer] = sum(ends[each] - max(done[each], starts[each]) for each in own)
     return counts
 
 
 def _group(consumer: str) -> str:
-    """The Kafka group whose offsets say which dead letters of ``consumer`` were sent again."""
+    """Return the Kafka group whose offsets record which dead letters of ``consumer`` were replayed."""
     return f"{consumer}.replay"
 
 
 async def _assign(bootstrap: str, reader: AIOKafkaConsumer, topic: str) -> None:
-    """Read ``topic`` from where the group is, without being a member that others would have to wait for."""
-    places = await kafka.partitions(bootstrap, [topic])
-    reader.assign(places)
-    for place in places:
-        begin = await reader.committed(place)
-        if begin is None:
-            await reader.seek_to_beginning(place)
+    """Read ``topic`` from the group's offsets, without joining the group: no other member waits for a rebalance."""
+    partitions = await kafka.partitions(bootstrap, [topic])
+    reader.assign(partitions)
+    for partition in partitions:
+        offset = await reader.committed(partition)
+        if offset is None:
+            await reader.seek_to_beginning(partition)
         else:
-            reader.seek(place, begin)
+            reader.seek(partition, offset)
 
 
-async def _to_the_end(reader: AIOKafkaConsumer) -> AsyncIterator[Message]:
-    """The messages that are there now."""
+async def _read_to_end(reader: AIOKafkaConsumer) -> AsyncIterator[Message]:
+    """Yield the messages up to the current end of the assigned partitions."""
     ends = await reader.end_offsets(list(reader.assignment()))
-    while behind := [place for place, end in ends.items() if await reader.position(place) < end]:
+    while behind := [partition for partition, end in ends.items() if await reader.position(partition) < end]:
         for messages in (await reader.getmany(*behind, timeout_ms=1000)).values():
             for message in messages:
                 yield message
@@ -142,13 +142,13 @@ async def _to_the_end(reader: AIOKafkaConsumer) -> AsyncIterator[Message]:
 
 
 def replay_headers(consumer: str, letter: DeadLetter) -> list[tuple[str, bytes]]:
-    """The headers of a dead letter that is sent to its topic again: for whom, and where it was first."""
-    came = f"{letter.topic}/{letter.partition}/{letter.offset}"
-    return [*letter.headers, (REPLAYED_FOR, consumer.encode()), (REPLAY_OF, came.encode())]
+    """Return the headers of a replayed dead letter: its consumer, and where it was first."""
+    source = f"{letter.topic}/{letter.partition}/{letter.offset}"
+    return [*letter.headers, (REPLAYED_FOR, consumer.encode()), (REPLAY_OF, source.encode())]
 
 
-def read(message: Message) -> DeadLetter:
-    """A message of a topic of dead letters."""
+def parse(message: Message) -> DeadLetter:
+    """Return the dead letter in a message of a dead-letter topic."""
     headers = dict(message.headers)
     return DeadLetter(
         at=datetime.fromtimestamp(message.timestamp / 1000, UTC),

@@ -1,22 +1,22 @@
-"""The errors of this package: raised where the fact is known, turned into answers by whoever speaks to people."""
+"""The errors of this package: raised where the fact is known, converted at the edge (HTTP, command line)."""
 
 from __future__ import annotations
 
 
 class DataError(Exception):
-    """Anything below."""
+    """Base of the errors of this package."""
 
 
 class SettingMissing(DataError):
-    """A setting that is needed is not there; the text names it."""
+    """A required setting is missing; the message names it."""
 
 
-class NotThere(DataError):
-    """No such row, or not one that the caller may see."""
+class NotFound(DataError):
+    """There is no such row, or the caller may not see it."""
 
 
 class StaleVersion(DataError):
-    """Somebody else changed the row since it was read. ``current``: its version now."""
+    """Another transaction changed the row since it was read. ``current``: its current version."""
 
     def __init__(self, current: int) -> None:
         super().__init__(f"it was changed meanwhile; its version is {current} now")
@@ -24,8 +24,8 @@ class StaleVersion(DataError):
 
 
 class KeyReused(DataError):
-    """An idempotency key came again with another body."""
+    """An idempotency key was used again with another body."""
 
 
 class BadCursor(DataError):
-    """A page token that was not made by us for this list."""
+    """A page token that this service did not issue for this list."""

@@ -1,4 +1,4 @@
-"""Whether a consumer group keeps up with its topics: the broker answers, and what it held a moment ago is handled."""
+"""Check whether a consumer group keeps up with its topics: the broker answers, and what it held before is handled."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def has_handled(
     committed: Mapping[TopicPartition, int],
     beginnings: Mapping[TopicPartition, int],
 ) -> bool:
-    """Whether all messages before ``ends`` are handled: committed, or deleted from a partition never committed."""
-    return all(max(committed.get(place, -1), beginnings.get(place, 0)) >= end for place, end in ends.items())
+    """Return whether all messages before ``ends`` are committed, or deleted from a partition never committed."""
+    return all(max(committed.get(each, -1), beginnings.get(each, 0)) >= end for each, end in ends.items())
 
 
 class GroupLag:
-    """Checks one consumer group; a few small requests to the broker each time."""
+    """Check one consumer group; a few small requests to the broker each time."""
 
     def __init__(self, bootstrap: str, group: str, topics: Iterable[str], timeout_s: float = CHECK_TIMEOUT_S) -> None:
         self._bootstrap, self._group, self._topics = bootstrap, group, tuple(topics)
@@ -37,9 +37,9 @@ class GroupLag:
         self._ends: Mapping[TopicPartition, int] | None = None
 
     async def keeps_up(self) -> bool:
-        """Whether the broker answers and the group has handled all that was in its topics at the check before.
+        """Return whether the broker answers and the group has handled all messages seen at the previous check.
 
-        False at the first check, and at the first after one that failed. Does not raise.
+        False at the first check, and at the first one after a failure. Does not raise.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -52,24 +52,24 @@ class GroupLag:
     async def _check(self) -> bool:
         reader, admin = await self._clients()
         described = await admin.describe_topics(list(self._topics))
-        numbers = {each["topic"]: [one["partition"] for one in each["partitions"]] for each in described}
-        if not all(numbers.get(topic) for topic in self._topics):
-            self._ends = None  # a topic is being created anew: what it holds is not known
+        indices = {each["topic"]: [one["partition"] for one in each["partitions"]] for each in described}
+        if not all(indices.get(topic) for topic in self._topics):
+            self._ends = None  # a topic is being created again: its ends are unknown
             return False
-        places = [TopicPartition(topic, number) for topic in self._topics for number in numbers[topic]]
-        ends: Mapping[TopicPartition, int] = await reader.end_offsets(places)
-        found = await admin.list_consumer_group_offsets(self._group, partitions=places)
-        committed = {place: kept.offset for place, kept in found.items()}
-        before, self._ends = self._ends, ends
-        if before is None:
+        partitions = [TopicPartition(topic, index) for topic in self._topics for index in indices[topic]]
+        ends: Mapping[TopicPartition, int] = await reader.end_offsets(partitions)
+        offsets = await admin.list_consumer_group_offsets(self._group, partitions=partitions)
+        committed = {partition: each.offset for partition, each in offsets.items()}
+        previous, self._ends = self._ends, ends
+        if previous is None:
             return False
-        never = [place for place in before if committed.get(place, -1) < 0]
-        return has_handled(before, committed, await reader.beginning_offsets(never) if never else {})
+        never = [partition for partition in previous if committed.get(partition, -1) < 0]
+        return has_handled(previous, committed, await reader.beginning_offsets(never) if never else {})
 
     async def _clients(self) -> tuple[AIOKafkaConsumer, AIOKafkaAdminClient]:
         if self._reader is None or self._admin is None:
-            # Without topics: it looks up offsets and fetches no messages. Kept before they are started: where a start
-            # times out there is something to close.
+            # Without topics: it reads offsets and fetches no messages. Assigned before they are started, so that
+            # close() finds them if a start times out.
             self._reader = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, retry_backoff_ms=RETRY_BACKOFF_MS)
             self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
             await self._reader.start()

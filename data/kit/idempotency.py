@@ -1,7 +1,7 @@
-"""Idempotency keys: the same key and body get the first answer again; the same key with another body is refused.
+"""Idempotency keys: a repeated request with the same key and body returns the first response; another body is refused.
 
-The key's row is written in the transaction of the effect. A second request with the key, at the same time, waits at the
-row's unique index until the first has committed, and then reads its answer; if the first rolled back, the second works.
+The key's row is written in the transaction of the effect. A concurrent request with the key waits at the row's unique
+index until the first has committed, and then reads its response; if the first rolled back, the second one proceeds.
 """
 
 from __future__ import annotations
@@ -21,63 +21,66 @@ from data.kit.errors import KeyReused
 from data.kit.tables import SHARED
 
 _keys = SHARED.idempotency
-_mine = (_keys.c.caller == bindparam("caller"), _keys.c.key == bindparam("key"))
+_by_key = (_keys.c.caller == bindparam("caller"), _keys.c.key == bindparam("key"))
 _CLAIM = sql.Statement(
     sql.insert_into(_keys, "caller", "key", "body_sha256").on_conflict_do_nothing().returning(_keys.c.key)
 )
-_FIRST = sql.Statement(select(_keys.c.body_sha256, _keys.c.answer).where(*_mine))
-_ANSWER = sql.Statement(update(_keys).where(*_mine).values(answer=bindparam("answer", type_=JSONB)))
-KEEP = timedelta(days=2)
-"""Twice as long as clients are promised that they may repeat a request: a step of both clocks by a day does no harm."""
+_SELECT = sql.Statement(select(_keys.c.body_sha256, _keys.c.answer).where(*_by_key))
+_SAVE_RESPONSE = sql.Statement(update(_keys).where(*_by_key).values(answer=bindparam("answer", type_=JSONB)))
+RETENTION = timedelta(days=2)
+"""Twice as long as the documented period for repeated requests: a step of both clocks by a day does no harm."""
 _now = func.least(func.now(), bindparam("now", type_=DateTime(timezone=True)))
-_SWEEP = sql.Statement(delete(_keys).where(_keys.c.created_at < _now - cast(literal(KEEP, Interval), Interval)))
+_DELETE_EXPIRED = sql.Statement(
+    delete(_keys).where(_keys.c.created_at < _now - cast(literal(RETENTION, Interval), Interval))
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What makes two requests the same: who asks, their key, and the body (with method and path)."""
+class IdempotentRequest:
+    """What makes two requests equal: the caller, the key, and the hash of the body (with method and path)."""
 
     caller: str
     key: str
     body_sha256: bytes
 
     @classmethod
-    def of(cls, caller: str, key: str, *body: bytes) -> Request:
-        """With the hash of the parts of ``body``, each with its length, so that none can pass as another."""
+    def of(cls, caller: str, key: str, *body: bytes) -> IdempotentRequest:
+        """Hash the parts of ``body``, each with its length, so that no two splits have the same hash."""
         digest = hashlib.sha256()
         for part in body:
             digest.update(len(part).to_bytes(8, "big") + part)
         return cls(caller, key, digest.digest())
 
 
-class _Kept(sql.Row):
+class _StoredResponse(sql.Row):
     body_sha256: bytes
     answer: dict[str, Any]
 
 
-async def once(
-    connection: Connection, request: Request, work: Callable[[], Awaitable[dict[str, Any]]]
+async def run_once(
+    connection: Connection, request: IdempotentRequest, work: Callable[[], Awaitable[dict[str, Any]]]
 ) -> tuple[dict[str, Any], bool]:
-    """Do ``work`` within the caller's transaction, unless it was done; gives its answer, and whether it is a replay.
+    """Run ``work`` within the caller's transaction, unless it was done; return the response, and whether it is a
+    replay.
 
-    ``work`` gives a JSON-ready answer. Raises KeyReused for a key that came with another body, and psycopg's
-    LockNotAvailable where the first request takes longer than the lock timeout.
+    ``work`` returns a JSON-ready response. Raises KeyReused for a key that was used with another body, and psycopg's
+    LockNotAvailable if the first request takes longer than the lock time-out.
     """
-    mine = {"caller": request.caller, "key": request.key}
-    claimed = await sql.value(connection, _CLAIM, {**mine, "body_sha256": request.body_sha256})
+    key = {"caller": request.caller, "key": request.key}
+    claimed = await sql.value(connection, _CLAIM, {**key, "body_sha256": request.body_sha256})
     if claimed is None:
-        first = await sql.one(connection, _FIRST, mine, _Kept)
+        first = await sql.one(connection, _SELECT, key, _StoredResponse)
         if first is None or first.body_sha256 != request.body_sha256:
-            raise KeyReused("this Idempotency-Key came before, with another body")
+            raise KeyReused("this Idempotency-Key was used before, with another body")
         return first.answer, True
-    answer = await work()
-    await sql.run(connection, _ANSWER, {**mine, "answer": answer})
-    return answer, False
+    response = await work()
+    await sql.run(connection, _SAVE_RESPONSE, {**key, "answer": response})
+    return response, False
 
 
-async def sweep(connection: Connection) -> None:
-    """Forget keys that are older than ``KEEP`` by the clocks of the database and of this process both.
+async def delete_expired(connection: Connection) -> None:
+    """Delete keys that are older than ``RETENTION`` by the clocks of the database and of this process both.
 
-    A step of one of them forgets no key that a client may still repeat.
+    A step of one clock deletes no key that a client may still repeat.
     """
-    await sql.run(connection, _SWEEP, {"now": clock.now()})
+    await sql.run(connection, _DELETE_EXPIRED, {"now": clock.now()})

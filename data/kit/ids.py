@@ -1,4 +1,4 @@
-"""Names of things: UUIDv7 (RFC 9562), which sort by the time they were made and so keep indexes dense."""
+"""Identifiers: UUIDv7 (RFC 9562), which sort by creation time and so keep indexes dense."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from uuid import UUID
 
 from uuid_utils import compat
 
-_AFTER = 1 << 80  # one millisecond in the 48 bits of the timestamp
+_MILLISECOND = 1 << 80  # one millisecond in the 48 bits of the timestamp
 
 
 def new_id() -> UUID:
-    """A fresh UUIDv7."""
+    """Return a new UUIDv7."""
     return compat.uuid7()
 
 
 def new_id_after(earlier: UUID | None) -> UUID:
-    """A fresh UUIDv7 that sorts after ``earlier``, also where the clock was set back since that was made."""
-    fresh = new_id()
-    if earlier is None or fresh > earlier:
-        return fresh
-    stamp = (earlier.int // _AFTER + 1) * _AFTER
-    return UUID(int=stamp | fresh.int % _AFTER)
+    """Return a new UUIDv7 that sorts after ``earlier``, even if the clock was set back since then."""
+    created = new_id()
+    if earlier is None or created > earlier:
+        return created
+    timestamp = (earlier.int // _MILLISECOND + 1) * _MILLISECOND
+    return UUID(int=timestamp | created.int % _MILLISECOND)

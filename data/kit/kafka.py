@@ -1,4 +1,4 @@
-"""Kafka clients with our settings, and the topics that must be there."""
+"""Kafka clients with the settings of this system, and its topics."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ from aiokafka.protocol.group import LeaveGroupRequest
 
 from data.kit import kafka_connection
 
-Client = TypeVar("Client")
-Result = TypeVar("Result")
+ClientT = TypeVar("ClientT")
+ResultT = TypeVar("ResultT")
 kafka_connection.install()
 PARTITIONS = 6
-LARGEST_MESSAGE = 1024 * 1024
-# While a broker is away each client tries again after this time, in several loops: with 50 ms those of one machine took
-# the processor that the broker needed to come back.
+MAX_MESSAGE_BYTES = 1024 * 1024
+# While a broker is unavailable each client retries after this time, in several loops: with 50 ms the clients of one
+# machine used the processor time that the broker needed to start.
 RETRY_BACKOFF_MS = 250
-# A restarted broker gives up the members that it does not hear within this time after it has loaded their group: with
-# 6 s, all members on a busy machine had to join anew after an outage. data.kit.group_membership removes dead members
-# sooner.
+# A restarted broker drops the members without a heartbeat within this time after it has loaded their group: with 6 s,
+# all members on a busy machine had to rejoin after an outage. data.kit.group_membership removes dead members sooner.
 SESSION_TIMEOUT_MS = 20_000
 
 
 def producer(bootstrap: str, name: str) -> AIOKafkaProducer:
-    """A producer whose retries neither lose, repeat nor reorder what it sends; the caller starts and stops it."""
+    """Return a producer whose retries neither lose, repeat nor reorder messages; the caller starts and stops it."""
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         client_id=name,
         enable_idempotence=True,
         acks="all",
         max_batch_size=256 * 1024,
-        max_request_size=LARGEST_MESSAGE,
+        max_request_size=MAX_MESSAGE_BYTES,
         linger_ms=0,
         request_timeout_ms=15_000,
         retry_backoff_ms=RETRY_BACKOFF_MS,
@@ -48,7 +47,7 @@ def producer(bootstrap: str, name: str) -> AIOKafkaProducer:
 
 
 def consumer(bootstrap: str, group: str, topics: Iterable[str], client_id: str | None = None) -> AIOKafkaConsumer:
-    """A consumer that begins with the oldest message and commits when told to; the caller starts and stops it."""
+    """Return a consumer that starts with the oldest message, without auto-commit; the caller starts and stops it."""
     return AIOKafkaConsumer(
         *topics,
         bootstrap_servers=bootstrap,
@@ -65,21 +64,21 @@ def consumer(bootstrap: str, group: str, topics: Iterable[str], client_id: str |
     )
 
 
-ANSWER_TIMEOUT_S = 3.0
-RETRY_WITHIN_S = 10.0
+PROBE_TIMEOUT_S = 3.0
+RETRY_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 20.0
-"""A client of a broker that is gone may wait for it while it stops."""
+"""A client may wait for an unavailable broker while it stops."""
 
 
 @asynccontextmanager
-async def started(client: Client) -> AsyncIterator[Client]:
-    """A client that is started for the block and stopped after it."""
+async def started(client: ClientT) -> AsyncIterator[ClientT]:
+    """Start a client for the block and stop it afterwards."""
     untyped: Any = client
     try:
         await untyped.start()
         yield client
     except BaseException as error:
-        # What ended the block is raised, a cancellation above all, and not how its client fares afterwards.
+        # Raise the error of the block, a cancellation above all, not one of stopping the client.
         try:
             await _stop(untyped)
         except (KafkaError, OSError) as failed:  # a time-out is an OSError
@@ -95,8 +94,8 @@ async def _stop(client: Any) -> None:
 
 
 @asynccontextmanager
-async def administrator(bootstrap: str, **settings: Any) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A client for topics and groups, for the block."""
+async def admin_client(bootstrap: str, **settings: Any) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Yield a client for topics and groups, started for the block."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **settings)
     try:
         await admin.start()
@@ -105,29 +104,29 @@ async def administrator(bootstrap: str, **settings: Any) -> AsyncIterator[AIOKaf
         await admin.close()
 
 
-async def retried(ask: Callable[[], Awaitable[Result]], within_s: float = RETRY_WITHIN_S) -> Result:
-    """Ask again after an error that passes, as while the coordinator of a group is being found."""
-    deadline = time.monotonic() + within_s
+async def retry(request: Callable[[], Awaitable[ResultT]], timeout_s: float = RETRY_TIMEOUT_S) -> ResultT:
+    """Repeat a request after a retriable error, as while the coordinator of a group is being elected."""
+    deadline = time.monotonic() + timeout_s
     while True:
         try:
-            return await ask()
+            return await request()
         except KafkaError as error:
             if not error.retriable or time.monotonic() > deadline:
                 raise
         await asyncio.sleep(RETRY_BACKOFF_MS / 1000)
 
 
-async def answers(bootstrap: str) -> bool:
-    """Whether a broker answers a new client within a moment."""
+async def is_available(bootstrap: str) -> bool:
+    """Return whether a broker answers a new client within ``PROBE_TIMEOUT_S``."""
     try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S), administrator(bootstrap, request_timeout_ms=2_000):
+        async with asyncio.timeout(PROBE_TIMEOUT_S), admin_client(bootstrap, request_timeout_ms=2_000):
             return True
     except (KafkaError, OSError):
         return False
 
 
 class Message(Protocol):
-    """A message as aiokafka gives it."""
+    """A message as aiokafka returns it."""
 
     topic: str
     partition: int
@@ -142,23 +141,23 @@ class Message(Protocol):
 async def ensure_topics(
     bootstrap: str, names: Iterable[str], partitions: int = PARTITIONS, replication: int = 1
 ) -> list[str]:
-    """Make the topics that are missing; gives their names."""
-    async with administrator(bootstrap) as admin:
+    """Create the missing topics; return their names."""
+    async with admin_client(bootstrap) as admin:
         missing = sorted(set(names) - set(await admin.list_topics()))
         if missing:
             await admin.create_topics([NewTopic(name, partitions, replication) for name in missing])
         return missing
 
 
-class Group:
-    """The members of a consumer group as its coordinator knows them, by a connection of its own."""
+class GroupClient:
+    """Read and remove members of a consumer group at its coordinator, by a separate connection."""
 
     def __init__(self, bootstrap: str, group: str) -> None:
         self._client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=4_000)
         self._group = group
 
     async def start(self) -> None:
-        """Connect; raises KafkaError where no broker answers."""
+        """Connect; raises KafkaError if no broker answers."""
         await self._client.bootstrap()
 
     async def stop(self) -> None:
@@ -166,29 +165,29 @@ class Group:
         await self._client.close()
 
     async def members(self) -> dict[str, str]:
-        """The client ids of the members by member id; none where there is no such group."""
+        """Return the client ids of the members by member id; none if the group does not exist."""
         ((error, _group, _state, _kind, _protocol, members),) = (
-            await self._ask(DescribeGroupsRequest([self._group]))
+            await self._send(DescribeGroupsRequest([self._group]))
         ).groups
         if error:
             raise for_code(error)(f"can't describe the group {self._group}")
         return {member_id: client_id for member_id, client_id, *_ in members}
 
     async def remove(self, member_id: str) -> bool:
-        """Let a member leave on its behalf, so that its partitions go to the others at once; False if it had left."""
-        error = for_code((await self._ask(LeaveGroupRequest(self._group, member_id))).error_code)
+        """Make a member leave, so that its partitions are reassigned at once; False if it had left."""
+        error = for_code((await self._send(LeaveGroupRequest(self._group, member_id))).error_code)
         if error not in (NoError, UnknownMemberIdError):
             raise error(f"{member_id} can't leave the group {self._group}")
         return error is NoError
 
-    async def _ask(self, request: DescribeGroupsRequest | LeaveGroupRequest) -> Any:
+    async def _send(self, request: DescribeGroupsRequest | LeaveGroupRequest) -> Any:
         coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, self._group)
         return await self._client.send(coordinator, request)
 
 
 async def partitions(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
-    """The partitions of ``topics``, in order; none for a topic that does not exist."""
-    async with administrator(bootstrap) as admin:
+    """Return the partitions of ``topics``, in order; none for a topic that does not exist."""
+    async with admin_client(bootstrap) as admin:
         described = await admin.describe_topics(list(topics))
         return sorted(
             TopicPartition(found["topic"], each["partition"]) for found in described for each in found["partitions"]

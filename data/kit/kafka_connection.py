@@ -1,8 +1,8 @@
-"""A repair of aiokafka 0.14 on uvloop: a request on a connection that the broker has just closed fails as it should.
+"""A fix for aiokafka 0.14 on uvloop: make a request on a connection that the broker has just closed fail as it should.
 
-uvloop raises RuntimeError where a closed transport is written to; asyncio does not, and aiokafka handles OSError alone
-(aio-libs/aiokafka#1038). The error ended the task that keeps the metadata current, and from then on every call that
-waits for fresh metadata waited for ever: the consumer took no message again until its process was replaced.
+uvloop raises RuntimeError on a write to a closed transport; asyncio does not, and aiokafka handles OSError alone
+(aio-libs/aiokafka#1038). The error ended the task that refreshes the metadata, and from then on every call that
+waits for new metadata waited for ever: the consumer received no message until its process was restarted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _send = AIOKafkaConnection.send
 
 
 def send(self: AIOKafkaConnection, request: Any, expect_response: bool = True) -> Any:
-    """Send as aiokafka does; raises KafkaConnectionError, and closes the connection, where its transport is closed."""
+    """Send as aiokafka does; raise KafkaConnectionError, and close the connection, if its transport is closed."""
     try:
         return _send(self, request, expect_response)
     except KafkaError:  # these are RuntimeErrors too
@@ -27,5 +27,5 @@ def send(self: AIOKafkaConnection, request: Any, expect_response: bool = True) -
 
 
 def install() -> None:
-    """Let every aiokafka client of this process send by :func:`send`; a second call changes nothing."""
+    """Make every aiokafka client of this process use :func:`send`; a second call changes nothing."""
     AIOKafkaConnection.send = send

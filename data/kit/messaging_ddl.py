@@ -1,4 +1,4 @@
-"""The DDL of the shared tables, by version: a migration names the version it brings, and that text never changes."""
+"""The DDL of the shared tables, by version: a migration names the version it installs, and that text never changes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ MESSAGING_1 = (
 )
 MESSAGING_1_DOWN = ("DROP TABLE idempotency_keys, inbox, outbox_sequences, outbox",)
 
-RELAY_SLEEPS = 0x51EEB5
-"""The advisory lock that a sleeping relay holds: whoever writes events meanwhile wakes it."""
+RELAY_SLEEP_LOCK = 0x51EEB5
+"""The advisory lock that a sleeping relay holds: a transaction that writes events meanwhile wakes it."""
 
-# A transaction that notifies waits at its commit for all others of the server that do, so only a sleeper is notified.
-# The shared lock stays until the commit: the relay gets its own when no writer is left that found it awake.
+# Commits of transactions that notify are serialised over the whole server, so only a sleeping relay is notified.
+# The shared lock is held until the commit: the relay gets its own when no writer is left that found it awake.
 MESSAGING_2 = (
     f"""CREATE FUNCTION outbox_filled() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        IF NOT pg_try_advisory_xact_lock_shared({RELAY_SLEEPS}) THEN NOTIFY outbox; END IF;
+        IF NOT pg_try_advisory_xact_lock_shared({RELAY_SLEEP_LOCK}) THEN NOTIFY outbox; END IF;
         RETURN NULL;
     END $$""",
     "CREATE TRIGGER tr_outbox_filled AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION outbox_filled()",
@@ -56,7 +56,7 @@ MESSAGING_3_DOWN = ("DROP TABLE parked",)
 
 
 def move_parked(consumer: str, events: str) -> str:
-    """The statement that moves events parked as JSON into ``parked``; ``events``: a query with a column ``event``."""
+    """Return the statement that moves JSON events into ``parked``; ``events``: a query with a column ``event``."""
     return f"""INSERT INTO parked
             (consumer, subject, topic, partition, kafka_offset, event_id, sequence, value, refused)
         SELECT '{consumer}', event ->> 'subject',

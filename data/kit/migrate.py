@@ -1,4 +1,4 @@
-"""Migrations by alembic without its ini and env files: a service's versions lie in ``data/<service>/migrations``."""
+"""Run alembic migrations without its ini and env files: a service's versions are in ``data/<service>/migrations``."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, NullPool, create_engine, make_url, text
 
-_LOCK = 0x5C4E3A  # two who migrate one database at once do it one after the other
+_LOCK = 0x5C4E3A  # concurrent migrations of one database run one after the other
 
 
 def up(url: str, service: str, target: str = "head") -> str | None:
-    """Bring a database to ``target``; gives the version it has then."""
+    """Upgrade a database to ``target``; return its new version."""
     script = _script(service)
     return _move(url, script, lambda version, _: script._upgrade_revs(target, version))
 
 
 def down(url: str, service: str, target: str) -> str | None:
-    """Take a database back to ``target`` (``base``: nothing is left); gives the version it has then."""
+    """Downgrade a database to ``target`` (``base``: no tables); return its new version."""
     script = _script(service)
     return _move(url, script, lambda version, _: script._downgrade_revs(target, version))
 
@@ -54,24 +54,24 @@ def _connect(url: str) -> Iterator[Connection]:
 
 
 def version(url: str) -> str | None:
-    """The version of a database, None before the first."""
+    """Return the version of a database, None before the first."""
     with _connect(url) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def head(service: str) -> str | None:
-    """The newest version of a service."""
+    """Return the newest version of a service."""
     return _script(service).get_current_head()
 
 
 def tables(service: str) -> MetaData:
-    """The tables as the code of a service knows them."""
+    """Return the tables as the code of a service declares them."""
     found = importlib.import_module(f"data.{service}.tables").METADATA
     assert isinstance(found, MetaData)
     return found
 
 
 def execute(statements: Iterable[str]) -> None:
-    """Run the statements of the migration that is under way."""
+    """Execute statements within the running migration."""
     for statement in statements:
         op.execute(statement)

@@ -1,7 +1,7 @@
-"""The outbox: events are written in the transaction that makes them true, and published by the relay afterwards.
+"""The outbox: events are written in the transaction of the change they report, and published by the relay afterwards.
 
-The sequence of a (source, subject) is a row that the transaction locks and raises, so it has no gaps (a rollback takes
-the number back), and events of a subject commit in the order of their numbers and of their outbox ids.
+The sequence of a (source, subject) is a row that the transaction locks and increments, so it has no gaps (a rollback
+reverts it), and events of a subject commit in the order of their sequences and of their outbox ids.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ _next = (
 )
 
 
-def telling(*writes: Insert | Update) -> sql.Statement:
-    """One statement that makes ``writes``, which see nothing of each other, and writes an event into the outbox.
+def with_event(*writes: Insert | Update) -> sql.Statement:
+    """Return one statement of ``writes``, which see nothing of each other, that also writes an event into the outbox.
 
-    It costs client and server far less than a statement for each. Runs with the parameters of them all and
+    It costs client and server far less than a statement for each. Takes the parameters of all of them and
     :func:`parameters`.
     """
-    # The number is known inside the statement only, so the statement writes it into the text, as its first member.
+    # Only the statement has the sequence, so it writes it into the JSON text, as the first member.
     append = insert(_outbox).from_select(
         ["topic", "subject", "value"],
         select(
             bindparam("topic", type_=Text),
             bindparam("subject", type_=Text),
-            literal('{"sequence":', Text).concat(cast(_next.c.last, Text)).concat(bindparam("rest", type_=Text)),
+            literal('{"sequence":', Text).concat(cast(_next.c.last, Text)).concat(bindparam("members", type_=Text)),
         ),
     )
     return sql.Statement(append.add_cte(*(write.cte(f"write_{n}") for n, write in enumerate(writes))))
 
 
-APPEND = telling()
+APPEND = with_event()
 
 
-WAITING = sql.Statement(select(func.count()).select_from(_outbox))
-"""How many events wait to be published."""
+COUNT_UNPUBLISHED = sql.Statement(select(func.count()).select_from(_outbox))
+"""The number of events that are not published yet."""
 
 
 async def append(connection: Connection, *events: EventData) -> None:
@@ -61,7 +61,7 @@ async def append(connection: Connection, *events: EventData) -> None:
 
 
 def parameters(event: EventData) -> dict[str, str]:
-    """What :func:`telling` needs for an event: the envelope gets its id, time and trace here."""
+    """Return the parameters of :func:`with_event` for an event; sets id, time and trace of its envelope."""
     attributes = {
         "specversion": "1.0",
         "id": str(new_id()),
@@ -72,5 +72,5 @@ def parameters(event: EventData) -> dict[str, str]:
         "datacontenttype": "application/json",
         "traceparent": trace.traceparent(),
     }
-    rest = f',{_json(attributes)[1:-1]},"data":{event.model_dump_json()}}}'
-    return {"source": event.SOURCE, "subject": event.subject, "topic": event.topic, "rest": rest}
+    members = f',{_json(attributes)[1:-1]},"data":{event.model_dump_json()}}}'
+    return {"source": event.SOURCE, "subject": event.subject, "topic": event.topic, "members": members}

@@ -1,12 +1,12 @@
-"""Parked events: those that can't be applied yet, kept by consumer and subject in the consumer's own database.
+"""Parked events: those that can't be applied yet, stored by consumer and subject in the consumer's own database.
 
-An event is parked where its predecessor, which travels on another topic, has not been applied, or where an earlier
-event of its subject and topic is parked or in the dead letters. Its partition goes on meanwhile. It is taken up in the
-transaction that applies its predecessor; no clock makes it a dead letter. An event in the dead letters has a row too
-(``refused``), which holds back the later events of its subject and topic until it is replayed.
+An event is parked if its predecessor, published on another topic, has not been applied, or if an earlier event of its
+subject and topic is parked or in the dead letters. Its partition continues meanwhile. It is applied in the transaction
+that applies its predecessor; no time-out makes it a dead letter. An event in the dead letters has a row too
+(``refused``), which blocks the later events of its subject and topic until it is replayed.
 
 A transaction that parks must see all effects of the others, and they its rows. So it takes a lock on ``inbox`` that
-every consumer's transaction conflicts with by its own insert there; transactions that park nothing pay nothing for it.
+conflicts with the insert of every consumer transaction there; transactions that park nothing pay nothing for it.
 """
 
 from __future__ import annotations
@@ -38,10 +38,20 @@ from data.kit.tables import SHARED
 
 _parked, _inbox = SHARED.parked, SHARED.inbox
 _consumer = _parked.c.consumer == bindparam("consumer", type_=Text)
-_one = _parked.c.id == bindparam("row", type_=BigInteger)
+_by_id = _parked.c.id == bindparam("row", type_=BigInteger)
 _LOCK = b"LOCK TABLE inbox IN SHARE ROW EXCLUSIVE MODE"
-_ADDED = ("consumer", "subject", "topic", "partition", "kafka_offset", "event_id", "sequence", "value", "refused")
-_new = sql.insert_into(_parked, *_ADDED)
+_INSERTED_COLUMNS = (
+    "consumer",
+    "subject",
+    "topic",
+    "partition",
+    "kafka_offset",
+    "event_id",
+    "sequence",
+    "value",
+    "refused",
+)
+_new = sql.insert_into(_parked, *_INSERTED_COLUMNS)
 _ADD = sql.Statement(
     _new.on_conflict_do_update(
         index_elements=[_parked.c.consumer, _parked.c.event_id], set_={"refused": _new.excluded.refused}
@@ -50,23 +60,23 @@ _ADD = sql.Statement(
 _OF_SUBJECT = sql.Statement(
     select(_parked).where(_consumer, _parked.c.subject == bindparam("subject", type_=Text)).order_by(_parked.c.id)
 )
-_AMONG = sql.Statement(
+_SUBJECTS_WITH_PARKED = sql.Statement(
     select(_parked.c.subject).where(_consumer, _parked.c.subject == any_(bindparam("subjects", type_=ARRAY(Text))))
 )
-_REMOVE = sql.Statement(delete(_parked).where(_one))
-_REFUSE = sql.Statement(update(_parked).where(_one).values(refused=True, unreachable_at=None))
-_FORGET = sql.Statement(
+_REMOVE = sql.Statement(delete(_parked).where(_by_id))
+_MARK_REFUSED = sql.Statement(update(_parked).where(_by_id).values(refused=True, unreachable_at=None))
+_DELETE_FROM_INBOX = sql.Statement(
     delete(_inbox).where(_inbox.c.consumer == bindparam("consumer"), _inbox.c.event_id == bindparam("event_id"))
 )
 _undecided = (_consumer, ~_parked.c.refused, _parked.c.unreachable_at.is_(None))
-_LAST = sql.Statement(select(func.max(_parked.c.id)).where(*_undecided))
-_SUBJECTS = sql.Statement(
+_LAST_UNDECIDED = sql.Statement(select(func.max(_parked.c.id)).where(*_undecided))
+_UNDECIDED_SUBJECTS = sql.Statement(
     select(_parked.c.subject)
     .where(*_undecided, _parked.c.id <= bindparam("last", type_=BigInteger))
     .order_by(_parked.c.id)
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
-_UNREACHABLE = sql.Statement(
+_MARK_UNREACHABLE = sql.Statement(
     update(_parked)
     .where(
         *_undecided,
@@ -76,11 +86,11 @@ _UNREACHABLE = sql.Statement(
     .values(unreachable_at=func.now())
     .returning(_parked.c.id)
 )
-MOST_COUNTED = 10_000
+MAX_COUNTED = 10_000
 
 
 def _bounded_count(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
-    some = select(_parked.c.consumer).where(*conditions).limit(MOST_COUNTED).subquery()
+    some = select(_parked.c.consumer).where(*conditions).limit(MAX_COUNTED).subquery()
     return select(func.count()).select_from(some).scalar_subquery()
 
 
@@ -91,15 +101,15 @@ _LIST = sql.Statement(
     select(_parked)
     .where(_consumer, _parked.c.id > bindparam("after", type_=BigInteger))
     .order_by(_parked.c.id)
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 
 
 class ParkedEvent(sql.Row):
-    """An event that waits. ``event_id``, ``sequence`` and ``value`` are None for a message that can't be read.
+    """A parked event. ``event_id``, ``sequence`` and ``value`` are None for a message that can't be parsed.
 
-    ``kafka_offset`` is -1 where it is not known. ``refused``: it is in the dead letters. ``unreachable_at``: since when
-    it is known that the consumer has passed every message that could have been its predecessor.
+    ``kafka_offset`` is -1 if it is unknown. ``refused``: it is in the dead letters. ``unreachable_at``: when the check
+    found that the consumer has passed every message that could have been its predecessor.
     """
 
     id: int
@@ -115,28 +125,28 @@ class ParkedEvent(sql.Row):
     unreachable_at: datetime | None
 
     def is_message(self, message: Message, event: CloudEvent | None) -> bool:
-        """Whether this is the row of ``message``, of the event in it, or of the dead letter that it replays."""
+        """Return whether this is the row of ``message``, of the event in it, or of the dead letter that it replays."""
         if event is not None and self.event_id is not None:
             return self.event_id == event.id
         return Origin(self.topic, self.partition, self.kafka_offset) == origin(message)
 
 
 async def lock(connection: Connection) -> None:
-    """Wait for all other consumer transactions of the database, and hold new ones back until this one ends."""
+    """Wait for all other consumer transactions of the database, and block new ones until this one ends."""
     await connection.execute(_LOCK)
 
 
 async def add(
     connection: Connection, consumer: str, message: Message, event: CloudEvent | None, refused: bool = False
 ) -> None:
-    """Park an event, or note that it is in the dead letters; ``event``: None where it can't be read."""
-    came = origin(message)
+    """Park an event, or record that it is in the dead letters; ``event``: None if it can't be parsed."""
+    source = origin(message)
     row = {
         "consumer": consumer,
         "subject": subject_of(message, event),
-        "topic": came.topic,
-        "partition": came.partition,
-        "kafka_offset": came.offset,
+        "topic": source.topic,
+        "partition": source.partition,
+        "kafka_offset": source.offset,
         "event_id": event.id if event else None,
         "sequence": event.sequence if event else None,
         "value": message.value if event else None,
@@ -146,38 +156,39 @@ async def add(
 
 
 def subject_of(message: Message, event: CloudEvent | None) -> str:
-    """The subject of an event; of a message that can't be read, its key, which is the subject."""
+    """Return the subject of an event; of a message that can't be parsed, its key, which is the subject."""
     return event.subject if event else (message.key or b"").decode(errors="replace")
 
 
 async def of_subject(connection: Connection, consumer: str, subject: str) -> list[ParkedEvent]:
-    """The events that a consumer has parked for a subject, in the order in which they came."""
+    """Return the events that a consumer has parked for a subject, in the order of their arrival."""
     return await sql.many(connection, _OF_SUBJECT, {"consumer": consumer, "subject": subject}, ParkedEvent)
 
 
-async def among(connection: Connection, consumer: str, subjects: Collection[str]) -> set[str]:
-    """Those of ``subjects`` for which a consumer has parked events."""
-    return set(await sql.values(connection, _AMONG, {"consumer": consumer, "subjects": list(set(subjects))}))
+async def subjects_with_parked(connection: Connection, consumer: str, subjects: Collection[str]) -> set[str]:
+    """Return those of ``subjects`` for which a consumer has parked events."""
+    parameters = {"consumer": consumer, "subjects": list(set(subjects))}
+    return set(await sql.values(connection, _SUBJECTS_WITH_PARKED, parameters))
 
 
 async def remove(connection: Connection, parked: ParkedEvent) -> None:
-    """It was applied."""
+    """Delete the row of an event that was applied."""
     await sql.run(connection, _REMOVE, {"row": parked.id})
 
 
-async def refuse(connection: Connection, consumer: str, parked: ParkedEvent) -> None:
-    """Its handler refused it, and it is in the dead letters now: a replay counts as new."""
-    await sql.run(connection, _REFUSE, {"row": parked.id})
-    await sql.run(connection, _FORGET, {"consumer": consumer, "event_id": parked.event_id})
+async def mark_refused(connection: Connection, consumer: str, parked: ParkedEvent) -> None:
+    """Record that a parked event is in the dead letters, and delete its inbox row: a replay counts as new."""
+    await sql.run(connection, _MARK_REFUSED, {"row": parked.id})
+    await sql.run(connection, _DELETE_FROM_INBOX, {"consumer": consumer, "event_id": parked.event_id})
 
 
 def is_blocked(queue: Iterable[ParkedEvent], topic: str, sequence: int) -> bool:
-    """Whether an event of ``topic`` must wait behind one of ``queue``: an earlier one, or one that can't be read."""
+    """Return whether an event of ``topic`` must wait for one of ``queue``: an earlier one, or an unreadable one."""
     return any(each.topic == topic and (each.sequence is None or each.sequence < sequence) for each in queue)
 
 
 def heads(queue: Collection[ParkedEvent]) -> list[ParkedEvent]:
-    """The events of a subject to try next: of each topic the earliest, unless one in the dead letters is before it."""
+    """Return the events of a subject to try next: the earliest of each topic, unless a dead letter precedes it."""
     first: dict[str, ParkedEvent] = {}
     for each in sorted((each for each in queue if not each.refused), key=lambda each: each.sequence or 0):
         first.setdefault(each.topic, each)
@@ -193,30 +204,30 @@ def _is_before(refused: ParkedEvent, parked: ParkedEvent) -> bool:
     return refused.sequence < parked.sequence
 
 
-async def last(connection: Connection, consumer: str) -> int | None:
-    """The newest parked row that is not known to be unreachable; None where there is none."""
-    found: int | None = await sql.value(connection, _LAST, {"consumer": consumer})
+async def last_undecided(connection: Connection, consumer: str) -> int | None:
+    """Return the id of the newest parked row that is not marked unreachable; None if there is none."""
+    found: int | None = await sql.value(connection, _LAST_UNDECIDED, {"consumer": consumer})
     return found
 
 
-async def subjects(connection: Connection, consumer: str, last: int, limit: int) -> list[str]:
-    """Subjects of the ``limit`` oldest rows up to ``last`` that are not known to be unreachable."""
-    found = await sql.values(connection, _SUBJECTS, {"consumer": consumer, "last": last, "most": limit})
+async def undecided_subjects(connection: Connection, consumer: str, last: int, limit: int) -> list[str]:
+    """Return the subjects of the ``limit`` oldest rows up to ``last`` that are not marked unreachable."""
+    found = await sql.values(connection, _UNDECIDED_SUBJECTS, {"consumer": consumer, "last": last, "limit": limit})
     return list(dict.fromkeys(found))
 
 
 async def mark_unreachable(connection: Connection, consumer: str, subjects: Sequence[str], last: int) -> int:
-    """Note that no predecessor can come for the rows of ``subjects`` up to ``last``; gives how many these are."""
-    given = {"consumer": consumer, "subjects": list(subjects), "last": last}
-    return len(await sql.values(connection, _UNREACHABLE, given))
+    """Mark the rows of ``subjects`` up to ``last``, whose predecessor is in no topic; return their number."""
+    parameters = {"consumer": consumer, "subjects": list(subjects), "last": last}
+    return len(await sql.values(connection, _MARK_UNREACHABLE, parameters))
 
 
 async def counts(connection: Connection, consumer: str) -> tuple[int, int]:
-    """How many events a consumer has parked, and how many of them are unreachable; each up to ``MOST_COUNTED``."""
+    """Return the numbers of a consumer's parked events and of the unreachable ones; each up to ``MAX_COUNTED``."""
     ((parked, unreachable),) = await sql.rows(connection, _COUNT, {"consumer": consumer})
     return parked, unreachable
 
 
-async def listed(connection: Connection, consumer: str, after: int = 0, limit: int = 500) -> list[ParkedEvent]:
-    """A page of a consumer's parked events, the oldest first, from behind row ``after``."""
-    return await sql.many(connection, _LIST, {"consumer": consumer, "after": after, "most": limit}, ParkedEvent)
+async def list_page(connection: Connection, consumer: str, after: int = 0, limit: int = 500) -> list[ParkedEvent]:
+    """Return a page of a consumer's parked events, oldest first, after row ``after``."""
+    return await sql.many(connection, _LIST, {"consumer": consumer, "after": after, "limit": limit}, ParkedEvent)

@@ -1,11 +1,11 @@
-"""Which parked events wait in vain: their consumer has passed every message that could have been the predecessor.
+"""Find unreachable parked events: their consumer has passed every message that could have been the predecessor.
 
-An event is published after its predecessor, for whoever published it had read the predecessor. So when an event is
-parked, its predecessor is in the topics already. The check notes the ends of all the consumer's topics; once the
-group's committed offsets have reached them, everything parked before is tried once more, and what still waits is
-unreachable: it stays parked, is logged as an error, and counts in a metric that an alert watches. An outage of any
-length only delays this, since no clock decides. Where a relay died between two topics of one transaction the verdict
-can be early; the event is taken up with its predecessor all the same, and the metric falls.
+An event is published after its predecessor, since its publisher had read the predecessor. So when an event is parked,
+its predecessor is in the topics already. The check records the ends of all the consumer's topics; once the group's
+committed offsets have reached them, everything parked before is retried, and what is still parked is unreachable: it
+stays parked, is logged as an error, and counts in a metric with an alert. An outage of any length only delays this,
+since no clock decides. If a relay died between two topics of one transaction the result can be early; the event is
+applied with its predecessor all the same, and the metric falls.
 """
 
 from __future__ import annotations
@@ -20,66 +20,66 @@ from data.contracts.envelope import EventData
 from data.kit import parking
 from data.kit.database import Database
 
-_MOST_SUBJECTS = 100
+_MAX_SUBJECTS = 100
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
-    """The topics' ``ends`` at a time at which every parked row up to ``last`` was there."""
+class _Watermark:
+    """The topics' ``ends`` at a time at which every parked row up to ``last`` existed."""
 
     last: int
     ends: Mapping[TopicPartition, int]
 
 
 class ReachabilityCheck:
-    """Call :meth:`run_once` every few seconds. ``unreachable`` counts the events that it has found so."""
+    """Call :meth:`run_once` every few seconds. ``unreachable`` counts the unreachable events found."""
 
     def __init__(self, name: str, database: Database, topics: Sequence[str]) -> None:
         self._name, self._database, self._topics = name, database, topics
-        self._mark: _Mark | None = None
+        self._watermark: _Watermark | None = None
         self.unreachable = 0
 
     async def run_once(
-        self, consumer: AIOKafkaConsumer, take_up: Callable[[Sequence[str]], Awaitable[Sequence[EventData]]]
+        self, consumer: AIOKafkaConsumer, retry_parked: Callable[[Sequence[str]], Awaitable[Sequence[EventData]]]
     ) -> None:
-        """One step of the check; ``take_up``: tries the parked events of subjects again."""
+        """Run one step of the check; ``retry_parked``: retries the parked events of subjects."""
         async with self._database.connection() as connection:
-            last = await parking.last(connection, self._name)
+            last = await parking.last_undecided(connection, self._name)
         if last is None:
-            self._mark = None
-        elif self._mark is None:
-            self._mark = _Mark(last, await self._ends(consumer))
-        elif await self._has_passed(consumer, self._mark.ends):
-            await self._decide(self._mark.last, take_up)
+            self._watermark = None
+        elif self._watermark is None:
+            self._watermark = _Watermark(last, await self._ends(consumer))
+        elif await self._has_passed(consumer, self._watermark.ends):
+            await self._decide(self._watermark.last, retry_parked)
 
     async def _ends(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        places = [
-            TopicPartition(topic, number)
+        partitions = [
+            TopicPartition(topic, index)
             for topic in self._topics
-            for number in consumer.partitions_for_topic(topic) or ()
+            for index in consumer.partitions_for_topic(topic) or ()
         ]
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(places)
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
         return ends
 
     @staticmethod
     async def _has_passed(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
-        for place, end in ends.items():
-            if end and (await consumer.committed(place) or 0) < end:
+        for partition, end in ends.items():
+            if end and (await consumer.committed(partition) or 0) < end:
                 return False
         return True
 
-    async def _decide(self, last: int, take_up: Callable[[Sequence[str]], Awaitable[Sequence[EventData]]]) -> None:
+    async def _decide(self, last: int, retry_parked: Callable[[Sequence[str]], Awaitable[Sequence[EventData]]]) -> None:
         name = self._name
         async with self._database.connection() as connection:
-            subjects = await parking.subjects(connection, name, last, _MOST_SUBJECTS)
+            subjects = await parking.undecided_subjects(connection, name, last, _MAX_SUBJECTS)
         if not subjects:
-            self._mark = None
+            self._watermark = None
             return
-        await take_up(subjects)
+        await retry_parked(subjects)
         async with self._database.transaction() as connection:
-            found = await parking.mark_unreachable(connection, name, subjects, last)
-        if found:
-            self.unreachable += found
-            _log.error("parked events wait in vain: no predecessor is left in the topics", consumer=name, events=found,
+            marked = await parking.mark_unreachable(connection, name, subjects, last)
+        if marked:
+            self.unreachable += marked
+            _log.error("parked events are unreachable: the topics hold no predecessor", consumer=name, events=marked,
                        subjects=subjects[:10], see="facet events parked")  # fmt: skip

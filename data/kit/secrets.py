@@ -1,4 +1,4 @@
-"""Keys that machines show: long and random, so their SHA-256 is all that is kept, and a leak of it opens nothing."""
+"""Keys for machines: long and random, so storing their SHA-256 alone suffices, and leaked hashes give no access."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import secrets
 
 
 def new(prefix: str) -> str:
-    """A fresh key of 256 bits; the prefix says what it is for, to people and to scanners of leaked secrets."""
+    """Return a new key of 256 bits; the prefix shows its purpose to people and to scanners for leaked secrets."""
     return f"{prefix}_{secrets.token_urlsafe(32)}"
 
 
 def digest(key: str) -> bytes:
-    """What is kept of a key."""
+    """Return the hash of a key that is stored."""
     return hashlib.sha256(key.encode()).digest()

@@ -1,4 +1,4 @@
-"""Settings from the environment (``FACET_*``): where the servers are, and how long to wait for them."""
+"""Settings from the environment (``FACET_*``): addresses of the servers, and time-outs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SERVICES = ("shop", "pricing", "crm", "mes", "status", "partners", "identity")
 
 
 class Settings(BaseSettings):
-    """Every setting of this package; each is the upper-case name with ``FACET_`` before it."""
+    """The settings of this package; each environment variable is the upper-case name with the prefix ``FACET_``."""
 
     model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")
 
@@ -32,17 +32,17 @@ class Settings(BaseSettings):
     """Signs page tokens; the same for all replicas of a service."""
 
     database_pool: int = 10
-    """Connections a process keeps to one database."""
+    """Connections of a process to one database."""
     statement_timeout_s: float = 10.0
     lock_timeout_s: float = 5.0
     connect_timeout_s: float = 5.0
 
     def database_url(self, service: str) -> str:
-        """The URL of a service's database; raises SettingMissing."""
+        """Return the URL of a service's database; raises SettingMissing."""
         return self.needed(f"{service}_database_url")
 
     def needed(self, name: str) -> str:
-        """The value of a setting that must be there; raises SettingMissing, which names it."""
+        """Return the value of a required setting; raises SettingMissing, which names it."""
         value = getattr(self, name)
         if not value:
             raise SettingMissing(f"FACET_{name.upper()} is not set")

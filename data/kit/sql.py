@@ -1,7 +1,7 @@
-"""SQLAlchemy Core as the language of statements, psycopg as what runs them.
+"""SQLAlchemy Core as the language of statements, psycopg as their executor.
 
-A statement is compiled once, when its module is imported; its parameters are ``bindparam("name")`` and are given by
-name when it runs. Rows become frozen pydantic models, so that statuses, money and moments have their types.
+A statement is compiled once, when its module is imported; its parameters are ``bindparam("name")`` and are passed by
+name when it is executed. Rows become frozen pydantic models, so that statuses, money and timestamps have their types.
 """
 
 from __future__ import annotations
@@ -24,86 +24,86 @@ RowT = TypeVar("RowT", bound="Row")
 
 
 class Row(BaseModel):
-    """A row as Python sees it; one field for each column that the statement gives."""
+    """A row as a model; one field for each column that the statement returns."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class Statement:
-    """A compiled statement: its text, and the values that were written into it."""
+    """A compiled statement: its text, and the values of the literals in it."""
 
-    __slots__ = ("given", "text")
+    __slots__ = ("constants", "text")
 
     def __init__(self, expression: ClauseElement) -> None:
         compiled = expression.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
         assert isinstance(compiled, SQLCompiler)
         self.text = str(compiled).encode()
-        asked = {name for bind, name in compiled.bind_names.items() if bind.required}
-        self.given = {name: value for name, value in compiled.params.items() if name not in asked}
+        required = {name for bind, name in compiled.bind_names.items() if bind.required}
+        self.constants = {name: value for name, value in compiled.params.items() if name not in required}
 
     def __repr__(self) -> str:
         return self.text.decode()
 
 
 def insert_into(table: Table, *columns: str) -> Insert:
-    """An insert whose parameters are named like ``columns``; without any, like all columns of the table."""
+    """Return an insert whose parameters are named like ``columns``, by default like all columns of the table."""
     names = columns or tuple(column.name for column in table.columns)
     return insert(table).values({name: bindparam(name, type_=table.c[name].type) for name in names})
 
 
 def inline(text: str) -> ColumnClause[str]:
-    """A constant written into the text, so that the planner sees that a partial index fits. No quotes in it."""
+    """Return a constant inlined in the text, so that the planner can match a partial index. Must not contain quotes."""
     assert "'" not in text
     return literal_column(f"'{text}'")
 
 
 async def run(connection: Connection, statement: Statement, parameters: Mapping[str, Any]) -> None:
-    """Send a statement whose result nobody needs."""
-    await connection.execute(statement.text, {**statement.given, **parameters})
+    """Execute a statement without fetching a result."""
+    await connection.execute(statement.text, {**statement.constants, **parameters})
 
 
 async def one(
     connection: Connection, statement: Statement, parameters: Mapping[str, Any], row: type[RowT]
 ) -> RowT | None:
-    """The first row, or None."""
+    """Return the first row, or None."""
     cursor = connection.cursor(row_factory=class_row(row))
-    await cursor.execute(statement.text, {**statement.given, **parameters})
+    await cursor.execute(statement.text, {**statement.constants, **parameters})
     return await cursor.fetchone()
 
 
 async def many(
     connection: Connection, statement: Statement, parameters: Mapping[str, Any], row: type[RowT]
 ) -> list[RowT]:
-    """All rows."""
+    """Return all rows as models."""
     cursor = connection.cursor(row_factory=class_row(row))
-    await cursor.execute(statement.text, {**statement.given, **parameters})
+    await cursor.execute(statement.text, {**statement.constants, **parameters})
     return await cursor.fetchall()
 
 
 def json_object(**members: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A row as a JSON object, made by PostgreSQL."""
+    """Return a JSON object of columns, built by PostgreSQL."""
     return func.json_build_object(*(part for name, column in members.items() for part in (inline(name), column)))
 
 
 def json_text(**members: ColumnElement[Any]) -> ColumnElement[str]:
-    """The same as text, so that Python only hands it on."""
+    """Return the same as text, so that Python passes it through unparsed."""
     return cast(json_object(**members), Text)
 
 
 async def rows(connection: Connection, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """All rows as they come."""
-    cursor = await connection.execute(statement.text, {**statement.given, **parameters})
+    """Return all rows as tuples."""
+    cursor = await connection.execute(statement.text, {**statement.constants, **parameters})
     return await cursor.fetchall()
 
 
 async def value(connection: Connection, statement: Statement, parameters: Mapping[str, Any]) -> Any:
-    """The first column of the first row, or None."""
-    cursor = await connection.execute(statement.text, {**statement.given, **parameters})
-    found = await cursor.fetchone()
-    return None if found is None else found[0]
+    """Return the first column of the first row, or None."""
+    cursor = await connection.execute(statement.text, {**statement.constants, **parameters})
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
 
 
 async def values(connection: Connection, statement: Statement, parameters: Mapping[str, Any]) -> list[Any]:
-    """The first column of every row."""
-    cursor = await connection.execute(statement.text, {**statement.given, **parameters})
+    """Return the first column of every row."""
+    cursor = await connection.execute(statement.text, {**statement.constants, **parameters})
     return [row[0] for row in await cursor.fetchall()]

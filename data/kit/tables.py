@@ -1,4 +1,4 @@
-"""Columns that many tables share, and the tables by which every service sends and receives events."""
+"""Common column types, and the messaging tables that every service's database has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-NAMES = {
+NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
@@ -32,53 +32,53 @@ NAMES = {
 
 
 def metadata() -> MetaData:
-    """An empty collection of tables with our names for constraints."""
-    return MetaData(naming_convention=NAMES)
+    """Return an empty collection of tables with the naming convention for constraints."""
+    return MetaData(naming_convention=NAMING_CONVENTION)
 
 
-def uuid_column(name: str = "id", **rest: Any) -> Column[Any]:
-    """A UUID that must be there; ``primary_key=True`` where it is."""
-    return Column(name, UUID(as_uuid=True), nullable=False, **rest)
+def uuid_column(name: str = "id", **options: Any) -> Column[Any]:
+    """Return a UUID column that is not null; pass ``primary_key=True`` for a primary key."""
+    return Column(name, UUID(as_uuid=True), nullable=False, **options)
 
 
-def text_column(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
-    """Text."""
-    return Column(name, Text, nullable=nullable, **rest)
+def text_column(name: str, nullable: bool = False, **options: Any) -> Column[Any]:
+    """Return a text column."""
+    return Column(name, Text, nullable=nullable, **options)
 
 
-def timestamp_column(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
-    """A point in time: timestamptz."""
-    return Column(name, DateTime(timezone=True), nullable=nullable, **rest)
+def timestamp_column(name: str, nullable: bool = False, **options: Any) -> Column[Any]:
+    """Return a timestamptz column."""
+    return Column(name, DateTime(timezone=True), nullable=nullable, **options)
 
 
 def created_at_column() -> Column[Any]:
-    """When the row was made, by the database's clock: one clock for all rows of a list."""
+    """Return the column of the row's creation time, by the database's clock: one clock for all rows of a list."""
     return timestamp_column("created_at", server_default=func.now())
 
 
 def money_column(name: str, nullable: bool = False) -> Column[Any]:
-    """An exact amount with cents; its currency is a column beside it."""
+    """Return a column for an exact amount with cents; its currency is a separate column."""
     return Column(name, Numeric(14, 2), nullable=nullable)
 
 
-def integer_column(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
-    """A whole number."""
-    return Column(name, Integer, nullable=nullable, **rest)
+def integer_column(name: str, nullable: bool = False, **options: Any) -> Column[Any]:
+    """Return an integer column."""
+    return Column(name, Integer, nullable=nullable, **options)
 
 
-def jsonb_column(name: str, nullable: bool = False, **rest: Any) -> Column[Any]:
-    """A JSON value."""
-    return Column(name, JSONB, nullable=nullable, **rest)
+def jsonb_column(name: str, nullable: bool = False, **options: Any) -> Column[Any]:
+    """Return a jsonb column."""
+    return Column(name, JSONB, nullable=nullable, **options)
 
 
 def version_column() -> Column[Any]:
-    """Counts the changes of a row that people edit; whoever changes it says which version they saw."""
+    """Return the column that counts the changes of an editable row, for optimistic locking."""
     return integer_column("version", server_default="1")
 
 
 @dataclass(frozen=True, slots=True)
 class Messaging:
-    """The tables behind outbox, inbox, parked events and idempotency in one service's database."""
+    """The tables of outbox, inbox, parked events and idempotency keys in one service's database."""
 
     outbox: Table
     sequences: Table
@@ -87,11 +87,11 @@ class Messaging:
     idempotency: Table
 
 
-def messaging(into: MetaData) -> Messaging:
-    """Add the tables to ``into``; version 1 of their DDL is in :mod:`data.kit.messaging_ddl`."""
+def messaging(metadata: MetaData) -> Messaging:
+    """Add the tables to ``metadata``; their DDL is in :mod:`data.kit.messaging_ddl`."""
     outbox = Table(
         "outbox",
-        into,
+        metadata,
         Column("id", BigInteger, Identity(always=True), primary_key=True),
         text_column("topic"),
         text_column("subject"),
@@ -99,14 +99,14 @@ def messaging(into: MetaData) -> Messaging:
     )
     sequences = Table(
         "outbox_sequences",
-        into,
+        metadata,
         text_column("source", primary_key=True),
         text_column("subject", primary_key=True),
         Column("last", BigInteger, nullable=False),
     )
     inbox = Table(
         "inbox",
-        into,
+        metadata,
         text_column("consumer", primary_key=True),
         uuid_column("event_id", primary_key=True),
         timestamp_column("received_at", server_default=func.now()),
@@ -114,7 +114,7 @@ def messaging(into: MetaData) -> Messaging:
     )
     parked = Table(
         "parked",
-        into,
+        metadata,
         Column("id", BigInteger, Identity(always=True), primary_key=True),
         text_column("consumer"),
         text_column("subject"),
@@ -135,7 +135,7 @@ def messaging(into: MetaData) -> Messaging:
     Index("ix_parked_unreachable", parked.c.consumer, postgresql_where=parked.c.unreachable_at.is_not(None))
     idempotency = Table(
         "idempotency_keys",
-        into,
+        metadata,
         text_column("caller", primary_key=True),
         text_column("key", primary_key=True),
         Column("body_sha256", LargeBinary, nullable=False),

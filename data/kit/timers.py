@@ -1,13 +1,13 @@
 """Durable timers that outages, suspended processes and clock steps do not falsify.
 
-A timer measures operating time: a number of milliseconds in the service's own database that grows only while the timer
-runs and everything it depends on answers. A row stores the operating time at which it began to wait; it is due when the
-operating time has grown by as much as it may wait. The cost is one write per tick and service, whatever waits.
+A timer measures operating time: milliseconds in the service's own database that grow only while the timer runs and all
+its dependencies answer. A row stores the operating time at which it started to wait; it is due when the operating time
+has grown by the permitted wait. The cost is one write per tick and service, however many rows wait.
 
-Operating time never runs ahead of real time. A tick adds no more than the time since the tick before it, by the
+Operating time never runs ahead of real time. A tick adds no more than the time since the previous tick, by the
 monotonic clock of the process and by the clock of the database, so a step of either adds nothing, and neither do two
-processes that tick at once. A tick that comes late (an outage, SIGSTOP, a paused machine) adds nothing, and after such
-a gap operating time stands still for :data:`SETTLE_S`, in which backlogs drain and people can act.
+processes that tick at once. A late tick (an outage, SIGSTOP, a paused machine) adds nothing, and after such a gap
+operating time is paused for :data:`SETTLE_S`, in which backlogs drain and people can act.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from sqlalchemy import BigInteger, Column, MetaData, ScalarSelect, Table, bindpa
 from sqlalchemy.dialects.postgresql import insert
 
 from data.kit import sql
-from data.kit.database import AWAY, Connection, Database
+from data.kit.database import UNAVAILABLE_ERRORS, Connection, Database
 from data.kit.tables import metadata, text_column, timestamp_column
 
 SETTLE_S = 60.0
 """Seconds of uninterrupted operation after a start or a gap before operating time grows again."""
-_LATE = 2.0
-"""A tick that comes later than so many intervals after the one before it marks a gap."""
+_GAP_FACTOR = 2.0
+"""A tick later than this multiple of the interval marks a gap."""
 Dependency = Callable[[], Awaitable[bool]]
-"""Whether something that the timer's decision depends on answers now; bounds its own wait and does not raise."""
-Decision = Callable[[Connection], Awaitable[None]]
-"""Acts on the rows that are due, within the transaction it is given."""
+"""Return whether a dependency of the timer's actions answers now; has its own time-out and does not raise."""
+Action = Callable[[Connection], Awaitable[None]]
+"""Handle the due rows within the caller's transaction."""
 _log = structlog.get_logger(__name__)
 
 DDL = (
@@ -44,11 +44,11 @@ DDL = (
 DDL_DOWN = ("DROP TABLE operating_clocks",)
 
 
-def table(into: MetaData) -> Table:
-    """Add the table of operating clocks to ``into``; its DDL is :data:`DDL`."""
+def table(metadata: MetaData) -> Table:
+    """Add the table of operating clocks to ``metadata``; its DDL is :data:`DDL`."""
     return Table(
         "operating_clocks",
-        into,
+        metadata,
         text_column("name", primary_key=True),
         Column("elapsed_ms", BigInteger, nullable=False),
         timestamp_column("ticked_at"),
@@ -71,21 +71,21 @@ _TICK = sql.Statement(
 
 
 def elapsed_ms(name: str) -> ScalarSelect[int]:
-    """An SQL expression: the operating time of the clock ``name`` in milliseconds, 0 before its first tick."""
+    """Return an SQL expression: the operating time of the clock ``name`` in milliseconds, 0 before its first tick."""
     return select(
         func.coalesce(select(_clocks.c.elapsed_ms).where(_clocks.c.name == sql.inline(name)).scalar_subquery(), 0)
     ).scalar_subquery()
 
 
 def to_ms(span: timedelta) -> int:
-    """A span in whole milliseconds."""
+    """Return a time span in whole milliseconds."""
     return round(1000 * span.total_seconds())
 
 
 class Timer:
-    """Advances one operating clock and takes decisions by it. Run :meth:`run` in the background.
+    """Advance one operating clock and run actions by it. Run :meth:`run` in the background.
 
-    ``depends_on``: what must answer besides the database for time to count. ``steady``: seconds of a monotonic clock.
+    ``depends_on``: what must answer besides the database for time to count. ``monotonic``: returns seconds.
     """
 
     def __init__(
@@ -94,50 +94,50 @@ class Timer:
         interval_s: float,
         depends_on: Sequence[Dependency] = (),
         settle_s: float = SETTLE_S,
-        steady: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.interval_s = name, interval_s
-        self._depends_on, self._settle_s, self._steady = tuple(depends_on), settle_s, steady
+        self._depends_on, self._settle_s, self._monotonic = tuple(depends_on), settle_s, monotonic
         self._last: float | None = None
-        self._well_s = 0.0
+        self._uninterrupted_s = 0.0
         self._counting = False
 
-    async def run(self, database: Database, *decisions: Decision) -> None:
-        """Tick forever; cancel it to end it."""
+    async def run(self, database: Database, *actions: Action) -> None:
+        """Tick until cancelled."""
         while True:
-            await self.tick(database, *decisions)
+            await self.tick(database, *actions)
             await asyncio.sleep(self.interval_s)
 
-    async def tick(self, database: Database, *decisions: Decision) -> bool:
-        """Advance the clock; take each decision, in a transaction of its own, if this tick counted. Gives whether."""
-        now = self._steady()
+    async def tick(self, database: Database, *actions: Action) -> bool:
+        """Advance the clock; run each action in a separate transaction if this tick counted. Return whether it did."""
+        now = self._monotonic()
         passed_s = None if self._last is None else now - self._last
         self._last = now
-        if passed_s is None or passed_s > _LATE * self.interval_s:
-            self._pause("it started" if passed_s is None else f"{passed_s:.0f} s passed since its last tick")
+        if passed_s is None or passed_s > _GAP_FACTOR * self.interval_s:
+            self._pause("started" if passed_s is None else f"{passed_s:.0f} s passed since the last tick")
             passed_s = 0.0
         if not all([await answers() for answers in self._depends_on]):
-            self._pause("what it depends on does not answer, or lags")
+            self._pause("a dependency does not answer, or lags")
             return False
-        counts = self._well_s >= self._settle_s
+        counts = self._uninterrupted_s >= self._settle_s
         try:
             async with database.transaction() as connection:
-                given = {"name": self.name, "passed_ms": round(1000 * passed_s) if counts else 0}
-                await sql.run(connection, _TICK, given)
+                parameters = {"name": self.name, "passed_ms": round(1000 * passed_s) if counts else 0}
+                await sql.run(connection, _TICK, parameters)
             if counts:
-                for decide in decisions:
+                for act in actions:
                     async with database.transaction() as connection:
-                        await decide(connection)
-        except AWAY as error:
+                        await act(connection)
+        except UNAVAILABLE_ERRORS as error:
             self._pause(f"the database does not answer ({type(error).__name__})")
             return False
-        self._well_s += passed_s
+        self._uninterrupted_s += passed_s
         if counts and not self._counting:
-            _log.info("timer counts", timer=self.name)
+            _log.info("timer running", timer=self.name)
         self._counting = counts
         return counts
 
     def _pause(self, reason: str) -> None:
         if self._counting:
-            _log.warning("timer stands still", timer=self.name, reason=reason)
-        self._counting, self._well_s = False, 0.0
+            _log.warning("timer paused", timer=self.name, reason=reason)
+        self._counting, self._uninterrupted_s = False, 0.0

@@ -1,4 +1,4 @@
-"""The trace that work belongs to (W3C Trace Context): set by who receives a request or an event, sent on by events."""
+"""The current trace (W3C Trace Context): set for each received request or event, passed on in published events."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ current: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 
 def traceparent() -> str:
-    """The current ``traceparent``, or a fresh one where no trace is being followed."""
+    """Return the current ``traceparent``, or a new one outside any trace."""
     found = current.get()
     if found is None:
-        fresh = secrets.token_hex(24)
-        found = f"00-{fresh[:32]}-{fresh[32:]}-01"
+        digits = secrets.token_hex(24)
+        found = f"00-{digits[:32]}-{digits[32:]}-01"
     return found

@@ -1,1 +1,1 @@
-"""The MES's database: approved orders on a board, each made by the operator who claims it first."""
+"""The MES's database: approved orders as tasks on a board, each for the operator who claims it first."""

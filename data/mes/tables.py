@@ -1,4 +1,4 @@
-"""The MES's tables."""
+"""Tables of the MES."""
 
 from __future__ import annotations
 
@@ -57,4 +57,4 @@ WITHDRAWN = Table(
     Column("order_id", UUID(as_uuid=True), primary_key=True),
     timestamp_column("at"),
 )
-"""Orders that were cancelled before the MES heard that they were approved."""
+"""Orders that were cancelled before the MES received their approval."""

@@ -1,1 +1,1 @@
-"""The models that customers upload: objects named by their content."""
+"""Uploaded models: objects named by the hash of their content."""

@@ -1,8 +1,8 @@
 """The store of customers' models: objects named by the SHA-256 of their bytes, in a folder or in a bucket (obstore).
 
-A model is written to a file beside the store while its hash is made, never wholly in memory, and gets its name in the
-end; one that is there already is not stored again. A binary STL bears its suffix, for it is by far the most common and
-its size tells how much memory its analysis needs; any other is named by its hash alone and told by its content.
+A model is written to a temporary file while it is hashed, never held in memory, and renamed at the end; an existing
+object is not stored again. A binary STL has the suffix ``.stl``, for it is by far the most common format and its size
+determines the memory its analysis needs; any other is named by its hash alone and identified by its content.
 """
 
 from __future__ import annotations
@@ -24,46 +24,46 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import from_url
 
-_INCOMING, _ABANDONED_S = "incoming-", 86_400.0
+_INCOMING_PREFIX, _ABANDONED_AFTER_S = "incoming-", 86_400.0
 _SUFFIXES = (".stl", "")
 _STL_HEADER, _STL_FACET = 84, 50
 
 
 class ModelTooLarge(Exception):
-    """More bytes than a model may have. ``most``: how many these are."""
+    """A model has more than ``max_bytes`` bytes."""
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"a model may have {most >> 20} MiB at most")
-        self.most = most
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"a model may have {max_bytes >> 20} MiB at most")
+        self.max_bytes = max_bytes
 
 
 class StoreUnavailable(Exception):
-    """The store takes no object now: its disk is full or broken, or the bucket is out of reach. Nothing was kept."""
+    """The store accepts no object now: its disk is full or broken, or the bucket is unreachable. Nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A model in the store: ``url`` is where workers read it."""
+class StoredModel:
+    """A model in the store. ``url``: the address for workers."""
 
     sha256: str
     bytes: int
     url: str
 
 
-class Incoming:
-    """A model that is being received: its bytes are given to :meth:`write` as they come."""
+class IncomingModel:
+    """A model that is being received: pass its bytes to :meth:`write` as they arrive."""
 
-    def __init__(self, file: IO[bytes], path: Path, most: int) -> None:
-        self._file, self.path, self._most = file, path, most
+    def __init__(self, file: IO[bytes], path: Path, max_bytes: int) -> None:
+        self._file, self.path, self._max_bytes = file, path, max_bytes
         self._hash = hashlib.sha256()
         self._head = b""
         self.bytes = 0
 
     async def write(self, block: bytes) -> None:
-        """Keep a block; raises ModelTooLarge, StoreUnavailable."""
+        """Append a block; raises ModelTooLarge, StoreUnavailable."""
         self.bytes += len(block)
-        if self.bytes > self._most:
-            raise ModelTooLarge(self._most)
+        if self.bytes > self._max_bytes:
+            raise ModelTooLarge(self._max_bytes)
         if len(self._head) < _STL_HEADER:
             self._head += block[: _STL_HEADER - len(self._head)]
         self._hash.update(block)
@@ -72,12 +72,12 @@ class Incoming:
 
     @property
     def sha256(self) -> str:
-        """The hash of what has come so far, in hexadecimal digits."""
+        """Return the hash of the bytes received so far, in hexadecimal digits."""
         return self._hash.hexdigest()
 
     @property
     def name(self) -> str:
-        """What the object is called."""
+        """Return the object's name."""
         if len(self._head) == _STL_HEADER:
             (facets,) = struct.unpack_from("<I", self._head, 80)
             if self.bytes == _STL_HEADER + _STL_FACET * facets:
@@ -86,56 +86,56 @@ class Incoming:
 
 
 class ModelStore:
-    """The store at ``url``: ``file:///folder`` (made where it is missing) or ``s3://bucket/prefix`` and the like.
+    """The store at ``url``: ``file:///folder`` (created if missing) or ``s3://bucket/prefix`` and the like.
 
-    ``most_bytes``: how large a model may be.
+    ``max_bytes``: the largest size of a model.
     """
 
-    def __init__(self, url: str, most_bytes: int) -> None:
-        self._url, self.most_bytes = url.rstrip("/"), most_bytes
+    def __init__(self, url: str, max_bytes: int) -> None:
+        self._url, self.max_bytes = url.rstrip("/"), max_bytes
         parts = urlsplit(self._url)
         self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
         if self._folder:
             self._folder.mkdir(parents=True, exist_ok=True)
-            _sweep(self._folder)
+            _remove_abandoned(self._folder)
         self._objects: Any = from_url(self._url)
 
     @asynccontextmanager
-    async def receive(self) -> AsyncIterator[Incoming]:
-        """A place for the bytes of a model for the time of the block; :meth:`keep` makes it an object.
+    async def receive(self) -> AsyncIterator[IncomingModel]:
+        """Yield a temporary file for the bytes of a model; :meth:`save` makes it an object.
 
-        What was not kept is gone after the block. Raises StoreUnavailable.
+        Without :meth:`save` it is deleted after the block. Raises StoreUnavailable.
         """
-        # Made right here and not in a thread: who is cancelled while a thread makes a file can't remove it.
+        # Not created in a thread: a task cancelled while a thread creates the file could not remove it.
         with _available():
-            descriptor, name = tempfile.mkstemp(".part", _INCOMING, self._folder)
-        file = open(descriptor, "wb")  # noqa: SIM115 - closed below, where a full disk may be in the way
+            descriptor, name = tempfile.mkstemp(".part", _INCOMING_PREFIX, self._folder)
+        file = open(descriptor, "wb")  # noqa: SIM115 - closed below, where a full disk may raise
         try:
-            yield Incoming(file, Path(name), self.most_bytes)
+            yield IncomingModel(file, Path(name), self.max_bytes)
         finally:
-            # What keep() has kept is on the disk; what else is still buffered belongs to a file that goes now, and on
-            # a full disk writing it would fail a second time.
+            # save() has flushed what it stored; any other buffered bytes belong to a file that is deleted now, and on
+            # a full disk writing them would fail a second time.
             with suppress(OSError):
                 file.close()
             Path(name).unlink(missing_ok=True)
 
-    async def keep(self, incoming: Incoming) -> Stored:
-        """The model as an object that stays; equal bytes are one object. Raises StoreUnavailable."""
+    async def save(self, incoming: IncomingModel) -> StoredModel:
+        """Store the model as an object; equal bytes are one object. Raises StoreUnavailable."""
         file, path = incoming._file, incoming.path
         with _available():
             await asyncio.to_thread(_flush, file)
             if self._folder:
-                await asyncio.to_thread(_name, path, self._folder / incoming.name)
+                await asyncio.to_thread(_give_final_name, path, self._folder / incoming.name)
             elif await self._head(incoming.name) is None:
                 await obstore.put_async(self._objects, incoming.name, path)
-        return Stored(incoming.sha256, incoming.bytes, f"{self._url}/{incoming.name}")
+        return StoredModel(incoming.sha256, incoming.bytes, f"{self._url}/{incoming.name}")
 
-    async def find(self, sha256: str) -> Stored | None:
-        """The model with this hash; None where there is none."""
+    async def find(self, sha256: str) -> StoredModel | None:
+        """Return the model with this hash; None if there is none."""
         for suffix in _SUFFIXES:
             size = await self._head(sha256 + suffix)
             if size is not None:
-                return Stored(sha256, size, f"{self._url}/{sha256}{suffix}")
+                return StoredModel(sha256, size, f"{self._url}/{sha256}{suffix}")
         return None
 
     async def _head(self, name: str) -> int | None:
@@ -148,24 +148,24 @@ class ModelStore:
 
 @contextmanager
 def _available() -> Iterator[None]:
-    """Turn what a disk or a bucket says when it fails into StoreUnavailable."""
+    """Convert errors of a disk or a bucket into StoreUnavailable."""
     try:
         yield
     except (OSError, BaseError) as error:
-        raise StoreUnavailable(f"the store of models takes nothing now ({_reason(error)})") from error
+        raise StoreUnavailable(f"the model store accepts nothing now ({_reason(error)})") from error
 
 
 def _reason(error: Exception) -> str:
-    # No path and no address: this reaches callers.
+    # Without path and address: callers receive this text.
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed had been receiving: nobody receives a model for a day."""
-    for left in folder.glob(f"{_INCOMING}*"):
-        with suppress(FileNotFoundError):  # another process sweeps too
-            if left.stat().st_mtime < time.time() - _ABANDONED_S:
-                left.unlink()
+def _remove_abandoned(folder: Path) -> None:
+    """Remove temporary files of killed processes: no upload lasts for a day."""
+    for path in folder.glob(f"{_INCOMING_PREFIX}*"):
+        with suppress(FileNotFoundError):  # another process removes them too
+            if path.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
+                path.unlink()
 
 
 def _flush(file: IO[bytes]) -> None:
@@ -173,8 +173,8 @@ def _flush(file: IO[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-def _name(path: Path, final: Path) -> None:
-    """Give the file its final name, for good; its first name is removed at the end of the block in any case."""
+def _give_final_name(path: Path, final: Path) -> None:
+    """Give the file its final name, durably; its first name is removed at the end of the block in any case."""
     second = path.with_suffix(".kept")
     try:
         os.link(path, second)

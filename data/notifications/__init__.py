@@ -1,1 +1,1 @@
-"""What Redis does for services: announcements between processes; it may vanish and nothing fails."""
+"""Notifications between processes by Redis; a lost Redis fails nothing."""

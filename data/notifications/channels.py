@@ -1,7 +1,7 @@
-"""Redis channels by which pricing's processes tell each other."""
+"""Redis channels between the processes of pricing."""
 
 from __future__ import annotations
 
-QUOTES, DESK = "facet.quotes", "facet.desk"
-"""A quote has news; the desk has new work (announced as :data:`WORK`)."""
-WORK = "work"
+QUOTES_CHANNEL, QUOTE_WORKER_CHANNEL = "facet.quotes", "facet.desk"
+"""Changed quotes, by id; new work for the quote workers, by :data:`WORK_KEY`."""
+WORK_KEY = "work"

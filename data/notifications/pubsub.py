@@ -1,7 +1,7 @@
-"""Announcements by Redis: a process tells others that something about an id is new.
+"""Notifications by Redis publish/subscribe: a process notifies others that the object of a key has changed.
 
-They are hints: one may be lost when Redis is away or a reader is slow, so who listens also looks at the database from
-time to time (:data:`POLL_INTERVAL_S`). Nothing fails when Redis does.
+They are hints: one may be lost when Redis is unavailable or a reader is slow, so a subscriber also polls the database
+(:data:`POLL_INTERVAL_S`). Nothing fails when Redis does.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 POLL_INTERVAL_S = 1.0
-"""How long a reader waits for an announcement before it looks by itself."""
-_TIMEOUT_S, _REST_S = 0.5, 0.5
+"""How long a subscriber waits for a notification before it polls the database."""
+_REDIS_TIMEOUT_S, _RECONNECT_DELAY_S = 0.5, 0.5
 _log = structlog.get_logger(__name__)
 
 
 class Publisher:
-    """Tells on one channel. ``lost``: how many announcements Redis did not take."""
+    """Publish on one channel. ``lost``: the number of notifications that Redis did not accept."""
 
     def __init__(self, url: str, channel: str) -> None:
-        self._redis = Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+        self._redis = Redis.from_url(url, socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S)
         self._channel = channel
         self.lost = 0
 
-    async def tell(self, idents: Iterable[str]) -> None:
-        """Something about each of ``idents`` is new."""
-        names = sorted(set(idents))
-        if not names:
+    async def publish(self, keys: Iterable[str]) -> None:
+        """Notify the subscribers of each of ``keys``. Does not raise if Redis is unavailable."""
+        distinct = sorted(set(keys))
+        if not distinct:
             return
         try:
-            await self._redis.publish(self._channel, " ".join(names))
+            await self._redis.publish(self._channel, " ".join(distinct))
         except (RedisError, OSError) as error:
-            self.lost += len(names)
-            _log.warning("announcements were lost", channel=self._channel, error=str(error))
+            self.lost += len(distinct)
+            _log.warning("notifications lost", channel=self._channel, error=str(error))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -46,59 +46,59 @@ class Publisher:
 
 
 class Listener:
-    """Hears one channel for all who wait in this process. ``run`` must be running; ``hears`` while Redis answers."""
+    """Receive one channel for all subscriptions of this process, while ``run`` runs. ``connected``: Redis answers."""
 
     def __init__(self, url: str, channel: str) -> None:
         self._url, self._channel = url, channel
-        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._events: dict[str, set[asyncio.Event]] = defaultdict(set)
         self.connected = False
 
     async def run(self) -> None:
-        """Listen for ever; cancel it to end it."""
+        """Listen until cancelled; reconnect while Redis is unavailable."""
         while True:
-            redis = Redis.from_url(self._url, socket_connect_timeout=_TIMEOUT_S, health_check_interval=5)
+            redis = Redis.from_url(self._url, socket_connect_timeout=_REDIS_TIMEOUT_S, health_check_interval=5)
             try:
-                async with redis.pubsub(ignore_subscribe_messages=True) as subscription:
-                    await subscription.subscribe(self._channel)
+                async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    await pubsub.subscribe(self._channel)
                     self.connected = True
-                    async for message in subscription.listen():
+                    async for message in pubsub.listen():
                         self._wake(message["data"].decode().split())
             except (RedisError, OSError) as error:
-                _log.warning("listener waits for redis", channel=self._channel, error=str(error))
+                _log.warning("listener reconnects to redis", channel=self._channel, error=str(error))
             finally:
                 self.connected = False
                 with suppress(RedisError, OSError):
                     await redis.aclose()
-            await asyncio.sleep(_REST_S)
+            await asyncio.sleep(_RECONNECT_DELAY_S)
 
-    def _wake(self, idents: Iterable[str]) -> None:
-        for ident in idents:
-            for event in self._waiting.get(ident, ()):
+    def _wake(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            for event in self._events.get(key, ()):
                 event.set()
 
-    def subscribe(self, ident: str) -> Subscription:
-        """News of one id, from now on; use it in a ``with`` block."""
-        return Subscription(self._waiting, ident)
+    def subscribe(self, key: str) -> Subscription:
+        """Return a subscription to the notifications of one key; use it in a ``with`` block."""
+        return Subscription(self._events, key)
 
 
 class Subscription:
-    """Set while there is news that was not waited for yet: what comes between two waits is not missed."""
+    """The notifications of one key: one received between two waits ends the next wait at once."""
 
-    def __init__(self, waiting: dict[str, set[asyncio.Event]], ident: str) -> None:
-        self._waiting, self._ident, self._news = waiting, ident, asyncio.Event()
+    def __init__(self, events: dict[str, set[asyncio.Event]], key: str) -> None:
+        self._events, self._key, self._event = events, key, asyncio.Event()
 
     def __enter__(self) -> Subscription:
-        self._waiting[self._ident].add(self._news)
+        self._events[self._key].add(self._event)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        mine = self._waiting[self._ident]
-        mine.discard(self._news)
-        if not mine:
-            del self._waiting[self._ident]
+        subscribed = self._events[self._key]
+        subscribed.discard(self._event)
+        if not subscribed:
+            del self._events[self._key]
 
     async def wait(self, timeout_s: float = POLL_INTERVAL_S) -> None:
-        """Return at the next news, or after ``timeout_s``."""
+        """Return at the next notification, or after ``timeout_s``."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), timeout_s)
-        self._news.clear()
+            await asyncio.wait_for(self._event.wait(), timeout_s)
+        self._event.clear()

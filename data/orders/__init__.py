@@ -1,1 +1,1 @@
-"""Orders of a customer: their states folded from events, and the order in which events apply."""
+"""Orders: their state, projected from events, and the order in which a service applies events."""

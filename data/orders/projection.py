@@ -1,10 +1,10 @@
-"""Builds an order's status and history from the events of all services.
+"""Build an order's status and history from the events of all services.
 
-Of one source, events apply by their sequence. Between sources, their revision says which comes first, and of pricing's
-events, the submission that they answer. An event whose predecessor has not been applied raises PredecessorMissing; the
-consumer parks it (:mod:`data.kit.parking`) and applies it after its predecessor. Steps of two services may cross (a
-cancellation and an approval): the second one applies if it still can, and is skipped if not. After a final status
-nothing changes any more.
+Events of one source are applied by their sequence. Between sources, the revision determines the order, and for events
+of pricing, the submission that they answer. An event whose predecessor has not been applied raises PredecessorMissing;
+the consumer parks it (:mod:`data.kit.parking`) and applies it after its predecessor. Steps of two services may cross (a
+cancellation and an approval): the second one is applied if it is still legal, and skipped if not. A final status never
+changes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from data.contracts.common import OrderEvent, QuoteSummary
 from data.contracts.envelope import CloudEvent, EventData
@@ -25,13 +25,13 @@ from data.orders.sequencing import PredecessorMissing, crosses
 
 
 class OrderState(BaseModel):
-    """What is known of an order.
+    """The state of an order after the applied events.
 
-    ``revision``: how often its status has changed. ``submitted``: the quotes asked for, the newest last.
-    ``seen``: the last sequence that was applied of each source.
+    ``revision``: how often its status has changed. ``submitted``: the ids of the requested quotes, the newest last.
+    ``last_sequences``: the last applied sequence of each source, stored as ``seen``.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     status: OrderStatus | None = None
     held_from: OrderStatus | None = None
@@ -41,11 +41,11 @@ class OrderState(BaseModel):
     quote: QuoteSummary | None = None
     revision: int = 0
     submitted: tuple[UUID, ...] = ()
-    seen: dict[str, int] = {}
+    last_sequences: dict[str, int] = Field(default={}, alias="seen")
 
 
 class HistoryEntry(BaseModel):
-    """A line that the history gets. ``quote``: the order's then."""
+    """A new entry of an order's history. ``quote``: the order's quote at that time."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,24 +57,24 @@ class HistoryEntry(BaseModel):
 
 
 def apply_event(state: OrderState, event: CloudEvent) -> tuple[OrderState, HistoryEntry | None]:
-    """The state after ``event``, and the new line of the history if there is one.
+    """Return the state after ``event``, and the new entry of the history if there is one.
 
-    An event that was applied before changes nothing. Raises PredecessorMissing where an event that it builds on has
-    not been applied. O(1).
+    An event that was applied before changes nothing. Raises PredecessorMissing if an event that it builds on has not
+    been applied. O(1).
     """
-    last = state.seen.get(event.source, 0)
+    last = state.last_sequences.get(event.source, 0)
     if event.sequence <= last:
         return state, None
     if event.sequence > last + 1:
         missing = f"event {last + 1} of {event.source}"
         raise PredecessorMissing(f"{event.type} of {event.subject} builds on {missing}")
-    if not _has_its_turn(state, event):
+    if not _has_predecessors(state, event):
         raise PredecessorMissing(f"{event.type} of {event.subject} builds on an event of another service")
     return _apply(state, event)
 
 
-def _has_its_turn(state: OrderState, event: CloudEvent) -> bool:
-    """Whether all that an event builds on has come: then it applies, or never will."""
+def _has_predecessors(state: OrderState, event: CloudEvent) -> bool:
+    """Return whether all that an event builds on is applied: then it can be applied, or will be skipped for good."""
     data = payload(event)
     if data is None or state.status in FINAL or isinstance(data, OrderInitiated):
         return True
@@ -100,14 +100,14 @@ def _is_legal(state: OrderState, event: CloudEvent) -> bool:
 
 
 def _apply(state: OrderState, event: CloudEvent) -> tuple[OrderState, HistoryEntry | None]:
-    """The state after an event, and the history's new line; one whose step is not legal changes no status."""
+    """Return the state after an event, and the new history entry; an event with an illegal step changes no status."""
     data = payload(event)
-    seen = {**state.seen, event.source: event.sequence}
+    last_sequences = {**state.last_sequences, event.source: event.sequence}
     if data is None or state.status in FINAL or not _is_legal(state, event) or _is_obsolete(state, data):
-        # Those who saw the crossing steps in the other order have counted this one too.
+        # Services that applied the crossing steps in the other order have counted this one too.
         counted = state.revision + (isinstance(data, OrderEvent) and data.revision is not None)
-        return state.model_copy(update={"seen": seen, "revision": counted}), None
-    changes: dict[str, Any] = {"seen": seen}
+        return state.model_copy(update={"last_sequences": last_sequences, "revision": counted}), None
+    changes: dict[str, Any] = {"last_sequences": last_sequences}
     step = EVENTS[event.type].step
     if isinstance(data, OrderInitiated):
         changes |= {"owner_id": data.owner_id, "partner": data.partner, "priority": data.priority.value}
@@ -120,13 +120,13 @@ def _apply(state: OrderState, event: CloudEvent) -> tuple[OrderState, HistoryEnt
         changes["status"], changes["held_from"] = move(state.status, state.held_from, step)
     if "status" not in changes:
         return state.model_copy(update=changes), None
-    told = data.revision or 0 if isinstance(data, OrderEvent) else 0
-    changes["revision"] = max(state.revision + 1, told)
+    event_revision = data.revision or 0 if isinstance(data, OrderEvent) else 0
+    changes["revision"] = max(state.revision + 1, event_revision)
     by = data.by if isinstance(data, OrderEvent) else "pricing"
     after = state.model_copy(update=changes)
     return after, HistoryEntry(status=changes["status"], at=event.time, by=by, quote=after.quote, event=event)
 
 
 def _is_obsolete(state: OrderState, data: EventData) -> bool:
-    """Whether it answers a submission that a later one has replaced."""
+    """Return whether an event answers a submission that a later one has replaced."""
     return isinstance(data, QuoteEvent) and state.submitted[-1:] != (data.quote_id,)

@@ -1,7 +1,7 @@
-"""All SQL of webhook deliveries: each is sent until it arrives or is given up, those of an order one after the other.
+"""SQL of webhook deliveries: each is retried until it is delivered or given up, those of an order one after the other.
 
-Who sends takes a lease: the delivery is due again when the lease ends, so one whose sender died is sent by another.
-Those of a webhook that is not active rest. Leases and retries are timed by the database's clock alone: senders on
+A sender takes a lease: the delivery is due again when the lease expires, so another sender replaces one that died.
+Deliveries of an inactive webhook are paused. Leases and retries are timed by the database's clock alone: senders on
 several machines agree on it, and a step of one machine's clock makes nothing due.
 """
 
@@ -38,7 +38,7 @@ LEASE = timedelta(seconds=60)
 
 
 class DeliveryState(StrEnum):
-    """How a delivery stands. ``FAILED``: given up; it can be sent again on request."""
+    """The state of a delivery. ``FAILED``: given up; it can be replayed on request."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -46,7 +46,7 @@ class DeliveryState(StrEnum):
 
 
 class Delivery(sql.Row):
-    """An event on its way to a webhook."""
+    """The delivery of an event to a webhook."""
 
     id: UUID
     webhook_id: UUID
@@ -61,8 +61,8 @@ class Delivery(sql.Row):
     created_at: datetime
 
 
-class Due(sql.Row):
-    """A delivery to send now, and where to. ``attempts``: all, this one too; ``tries``: those since it was replayed."""
+class DueDelivery(sql.Row):
+    """A leased delivery with its webhook's URL. ``attempts``: including this one; ``tries``: those since its replay."""
 
     id: UUID
     webhook_id: UUID
@@ -77,7 +77,7 @@ class Due(sql.Row):
 
 
 class Attempt(sql.Row):
-    """One try. ``answer``: the HTTP status, None where none came."""
+    """One attempt. ``answer``: the HTTP status, None without a response."""
 
     n: int
     at: datetime
@@ -86,7 +86,7 @@ class Attempt(sql.Row):
     took_ms: int
 
 
-_mine = DELIVERIES.c.id == bindparam("delivery_id", type_=Uuid)
+_by_id = DELIVERIES.c.id == bindparam("delivery_id", type_=Uuid)
 _now = func.coalesce(bindparam("now", type_=DateTime(timezone=True)), func.now())
 _after_wait = func.now() + cast(bindparam("wait", type_=Interval), Interval)
 _pending = DELIVERIES.c.next_attempt_at.is_not(None)
@@ -102,21 +102,21 @@ _ADD = sql.Statement(
     .values(next_attempt_at=func.now())
     .on_conflict_do_nothing()
 )
-# For each webhook its own: however many deliveries wait for one that is slow, those of the others are found at once.
-_of_one = (
+# A lateral query per webhook: a backlog of one slow webhook does not slow down finding the deliveries of the others.
+_of_webhook = (
     select(DELIVERIES.c.id, DELIVERIES.c.next_attempt_at)
     .where(DELIVERIES.c.webhook_id == WEBHOOKS.c.id, DELIVERIES.c.next_attempt_at <= _now, ~_has_earlier)
     .order_by(DELIVERIES.c.next_attempt_at)
-    .limit(bindparam("share"))
+    .limit(bindparam("per_webhook"))
     .with_for_update(skip_locked=True)
     .lateral("of_one")
 )
 _first = (
-    select(_of_one.c.id)
-    .select_from(WEBHOOKS.join(_of_one, true()))
+    select(_of_webhook.c.id)
+    .select_from(WEBHOOKS.join(_of_webhook, true()))
     .where(WEBHOOKS.c.active, WEBHOOKS.c.id != all_(bindparam("busy", type_=ARRAY(Uuid))))
-    .order_by(_of_one.c.next_attempt_at)
-    .limit(bindparam("most"))
+    .order_by(_of_webhook.c.next_attempt_at)
+    .limit(bindparam("limit"))
     .cte("first")
 )
 _LEASE = sql.Statement(
@@ -137,31 +137,31 @@ _LEASE = sql.Statement(
     )
 )
 _n = bindparam("n", type_=Integer)
-# Also when somebody else took it over after the lease ended: it did arrive. Not when the partner asked for it again.
+# Also if another sender took it over after the lease expired: it was delivered. Not if the partner requested a replay.
 _DELIVERED = sql.Statement(
     update(DELIVERIES)
-    .where(_mine, _pending, DELIVERIES.c.replayed_after < _n)
+    .where(_by_id, _pending, DELIVERIES.c.replayed_after < _n)
     .values(state=DeliveryState.DELIVERED.value, next_attempt_at=None, ended_at=func.now())
 )
-# Whoever took it over after the lease ended has counted one attempt more: whether it is given up, and when the next
-# attempt is, is theirs to say.
+# A sender that took it over after the lease expired has counted one more attempt; only that sender decides on giving up
+# and on the next attempt.
 _latest = DELIVERIES.c.attempts == _n
 _GIVE_UP = sql.Statement(
     update(DELIVERIES)
-    .where(_mine, _pending, _latest)
+    .where(_by_id, _pending, _latest)
     .values(state=DeliveryState.FAILED.value, next_attempt_at=None, ended_at=func.now())
 )
-_LATER = sql.Statement(update(DELIVERIES).where(_mine, _pending, _latest).values(next_attempt_at=_after_wait))
+_RETRY_LATER = sql.Statement(update(DELIVERIES).where(_by_id, _pending, _latest).values(next_attempt_at=_after_wait))
 _UNCOUNT = sql.Statement(
     update(DELIVERIES)
-    .where(_mine, _pending, _latest)
+    .where(_by_id, _pending, _latest)
     .values(next_attempt_at=func.now(), replayed_after=DELIVERIES.c.replayed_after + 1)
 )
 _RECORD = sql.Statement(sql.insert_into(ATTEMPTS).on_conflict_do_nothing())
-_AGAIN = sql.Statement(
+_REPLAY = sql.Statement(
     update(DELIVERIES)
     .where(
-        _mine,
+        _by_id,
         WEBHOOKS.c.id == DELIVERIES.c.webhook_id,
         WEBHOOKS.c.partner_id == bindparam("partner_id", type_=Uuid),
         DELIVERIES.c.next_attempt_at.is_(None),
@@ -183,12 +183,12 @@ _ATTEMPTS = sql.Statement(
 _OWNED = sql.Statement(
     select(DELIVERIES)
     .join(WEBHOOKS, WEBHOOKS.c.id == DELIVERIES.c.webhook_id)
-    .where(_mine, WEBHOOKS.c.partner_id == bindparam("partner_id", type_=Uuid))
+    .where(_by_id, WEBHOOKS.c.partner_id == bindparam("partner_id", type_=Uuid))
 )
 
 
 async def add(connection: Connection, webhook: UUID, order: UUID, event: UUID, kind: str, body: str) -> None:
-    """Send ``body`` to a webhook, once for an event; within the transaction that consumes the event."""
+    """Add a delivery of ``body`` to a webhook, one for each event; within the transaction that applies the event."""
     row = {"id": new_id(), "webhook_id": webhook, "order_id": order, "event_id": event, "type": kind, "body": body}
     await sql.run(connection, _ADD, {**row, "state": DeliveryState.PENDING})
 
@@ -197,62 +197,68 @@ async def lease(
     connection: Connection,
     limit: int,
     now: datetime | None = None,
-    share: int | None = None,
+    per_webhook: int | None = None,
     busy: Collection[UUID] = (),
-) -> list[Due]:
-    """Deliveries that are due, of each order and webhook the earliest alone; theirs who asks, for ``LEASE``.
+) -> list[DueDelivery]:
+    """Lease due deliveries for ``LEASE`` and return them, only the earliest of each order and webhook.
 
-    At most ``share`` of one webhook (None: no bound but ``limit``), and none of those that are ``busy``. ``now``: None
-    for the database's clock.
+    At most ``per_webhook`` of one webhook (None: no bound but ``limit``), and none of the ``busy`` webhooks. ``now``:
+    None for the database's clock.
     """
-    given = {"now": now, "most": limit, "share": share or limit, "busy": list(busy)}
-    return await sql.many(connection, _LEASE, given, Due)
+    parameters = {"now": now, "limit": limit, "per_webhook": per_webhook or limit, "busy": list(busy)}
+    return await sql.many(connection, _LEASE, parameters, DueDelivery)
 
 
 async def record(
-    connection: Connection, due: Due, answer: int | None, error: str | None, took_ms: int, retry_in: timedelta | None
+    connection: Connection,
+    due: DueDelivery,
+    answer: int | None,
+    error: str | None,
+    took_ms: int,
+    retry_in: timedelta | None,
 ) -> None:
-    """Record an attempt: it arrived, or there was an ``error`` and it is retried after ``retry_in``, given up if None.
+    """Record an attempt: it succeeded, or there was an ``error`` and it is retried after ``retry_in``, given up if
+    None.
 
-    A sender that comes back after its lease, when another has taken the delivery over, changes nothing by a failure.
+    A failure recorded after the lease expired, when another sender has taken the delivery over, changes nothing.
     """
     await _record_attempt(connection, due, answer, error, took_ms)
     if error is None:
         await sql.run(connection, _DELIVERED, {"delivery_id": due.id, "n": due.attempts})
     elif retry_in is not None:
-        await sql.run(connection, _LATER, {"delivery_id": due.id, "n": due.attempts, "wait": retry_in})
+        await sql.run(connection, _RETRY_LATER, {"delivery_id": due.id, "n": due.attempts, "wait": retry_in})
     else:
         await sql.run(connection, _GIVE_UP, {"delivery_id": due.id, "n": due.attempts})
 
 
-async def record_interrupted(connection: Connection, due: Due, error: str, took_ms: int) -> None:
-    """Record an attempt that failed because its sender was suspended: it is due at once and counts as no try."""
+async def record_interrupted(connection: Connection, due: DueDelivery, error: str, took_ms: int) -> None:
+    """Record an attempt that failed because its sender was suspended: due again at once, not counted in ``tries``."""
     await _record_attempt(connection, due, None, error, took_ms)
     await sql.run(connection, _UNCOUNT, {"delivery_id": due.id, "n": due.attempts})
 
 
 async def _record_attempt(
-    connection: Connection, due: Due, answer: int | None, error: str | None, took_ms: int
+    connection: Connection, due: DueDelivery, answer: int | None, error: str | None, took_ms: int
 ) -> None:
     outcome = {"answer": answer, "error": error, "took_ms": took_ms}
     await sql.run(connection, _RECORD, {"delivery_id": due.id, "n": due.attempts, "at": clock.now(), **outcome})
 
 
-async def replay(connection: Connection, partner: UUID, ident: UUID) -> Delivery | None:
-    """Send one that has ended once more; None where there is none of this partner's, or it is still pending."""
-    return await sql.one(connection, _AGAIN, {"delivery_id": ident, "partner_id": partner}, Delivery)
+async def replay(connection: Connection, partner: UUID, delivery_id: UUID) -> Delivery | None:
+    """Send a finished delivery again; return None if the partner has none with this id, or it is still pending."""
+    return await sql.one(connection, _REPLAY, {"delivery_id": delivery_id, "partner_id": partner}, Delivery)
 
 
-async def of_webhook(connection: Connection, webhook: UUID, place: paging.Position, limit: int) -> list[Delivery]:
-    """A webhook's deliveries, newest first: a page and one row more."""
-    return await sql.many(connection, _LIST, {"webhook_id": webhook, **paging.parameters(place, limit)}, Delivery)
+async def of_webhook(connection: Connection, webhook: UUID, position: paging.Position, limit: int) -> list[Delivery]:
+    """Return a page of a webhook's deliveries and one more row, newest first."""
+    return await sql.many(connection, _LIST, {"webhook_id": webhook, **paging.parameters(position, limit)}, Delivery)
 
 
-async def get(connection: Connection, partner: UUID, ident: UUID) -> Delivery | None:
-    """A delivery to a webhook of the partner."""
-    return await sql.one(connection, _OWNED, {"delivery_id": ident, "partner_id": partner}, Delivery)
+async def get(connection: Connection, partner: UUID, delivery_id: UUID) -> Delivery | None:
+    """Return a delivery to a webhook of the partner."""
+    return await sql.one(connection, _OWNED, {"delivery_id": delivery_id, "partner_id": partner}, Delivery)
 
 
-async def attempts(connection: Connection, ident: UUID) -> list[Attempt]:
-    """The attempts of a delivery, oldest first."""
-    return await sql.many(connection, _ATTEMPTS, {"delivery_id": ident}, Attempt)
+async def attempts(connection: Connection, delivery_id: UUID) -> list[Attempt]:
+    """Return the attempts of a delivery, oldest first."""
+    return await sql.many(connection, _ATTEMPTS, {"delivery_id": delivery_id}, Attempt)

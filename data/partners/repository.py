@@ -1,4 +1,4 @@
-"""All SQL of partners, their API keys, orders and webhooks."""
+"""SQL of partners, their API keys, orders and webhooks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import DateTime, Integer, LargeBinary, Uuid, any_, bindparam, de
 from data.contracts.envelope import CloudEvent
 from data.kit import clock, paging, secrets, sql
 from data.kit.database import Connection
-from data.kit.errors import NotThere, StaleVersion
+from data.kit.errors import NotFound, StaleVersion
 from data.kit.ids import new_id
 from data.orders.projection import HistoryEntry, OrderState, apply_event
 from data.partners.tables import KEYS, ORDERS, PARTNERS, WEBHOOKS
@@ -20,8 +20,8 @@ from data.partners.tables import KEYS, ORDERS, PARTNERS, WEBHOOKS
 KEY_PREFIX, HINT_LENGTH = "facet", 12
 
 
-class Key(sql.Row):
-    """An API key without itself."""
+class ApiKey(sql.Row):
+    """An API key, without the key itself."""
 
     id: UUID
     partner_id: UUID
@@ -31,7 +31,7 @@ class Key(sql.Row):
 
 
 class PartnerOrder(sql.Row):
-    """An order of a partner. ``state``: as far as events have told."""
+    """An order of a partner. ``state``: after the events applied so far."""
 
     id: UUID
     partner_id: UUID
@@ -39,13 +39,13 @@ class PartnerOrder(sql.Row):
     created_at: datetime
 
 
-class _Kept(sql.Row):
+class _StoredOrder(sql.Row):
     partner_id: UUID | None
     state: OrderState
 
 
 class Webhook(sql.Row):
-    """Where a partner wants to be told. ``types``: of which events, None for all."""
+    """A webhook of a partner. ``types``: the subscribed event types, None for all."""
 
     id: UUID
     partner_id: UUID
@@ -63,7 +63,7 @@ _BY_NAME = sql.Statement(select(PARTNERS.c.id).where(PARTNERS.c.name == bindpara
 _IS_PARTNER = sql.Statement(select(PARTNERS.c.id).where(PARTNERS.c.id == _owner))
 _new_key = sql.insert_into(KEYS, "id", "partner_id", "sha256", "hint")
 _ADD_KEY = sql.Statement(_new_key.on_conflict_do_nothing())
-_MAKE_KEY = sql.Statement(_new_key.returning(KEYS))
+_CREATE_KEY = sql.Statement(_new_key.returning(KEYS))
 _PARTNER_OF_KEY = sql.Statement(
     select(KEYS.c.partner_id).where(
         KEYS.c.sha256 == bindparam("sha256", type_=LargeBinary), KEYS.c.revoked_at.is_(None)
@@ -85,10 +85,10 @@ _ADD_ORDER = sql.Statement(
     )
 )
 _PARTNER_OF_ORDER = sql.Statement(select(ORDERS.c.partner_id).where(ORDERS.c.id == bindparam("id", type_=Uuid)))
-_met = sql.insert_into(ORDERS, "id")
+_new_order_id = sql.insert_into(ORDERS, "id")
 # The conflict's update locks the row, whether this event or another was the order's first.
 _LOCK_ORDER = sql.Statement(
-    _met.on_conflict_do_update(index_elements=[ORDERS.c.id], set_={"id": _met.excluded.id}).returning(
+    _new_order_id.on_conflict_do_update(index_elements=[ORDERS.c.id], set_={"id": _new_order_id.excluded.id}).returning(
         ORDERS.c.partner_id, ORDERS.c.state
     )
 )
@@ -109,7 +109,7 @@ _WEBHOOK = sql.Statement(
 )
 _COUNT = sql.Statement(select(func.count()).select_from(WEBHOOKS).where(WEBHOOKS.c.partner_id == _owner))
 _WEBHOOKS = sql.Statement(select(WEBHOOKS).where(WEBHOOKS.c.partner_id == _owner).order_by(WEBHOOKS.c.created_at))
-_WANTING = sql.Statement(
+_SUBSCRIBED = sql.Statement(
     select(WEBHOOKS).where(
         WEBHOOKS.c.partner_id == _owner,
         WEBHOOKS.c.active,
@@ -118,20 +118,20 @@ _WANTING = sql.Statement(
 )
 _EDIT = sql.Statement(
     update(WEBHOOKS)
-    .where(WEBHOOKS.c.id == bindparam("webhook_id", type_=Uuid), WEBHOOKS.c.version == bindparam("seen"))
+    .where(WEBHOOKS.c.id == bindparam("webhook_id", type_=Uuid), WEBHOOKS.c.version == bindparam("if_version"))
     .values(
         version=WEBHOOKS.c.version + 1,
         **{name: bindparam(f"new_{name}", type_=WEBHOOKS.c[name].type) for name in ("url", "types", "active")},
     )
     .returning(WEBHOOKS)
 )
-_seen = bindparam("seen", type_=Integer)
+_if_version = bindparam("if_version", type_=Integer)
 _DELETE = sql.Statement(
     delete(WEBHOOKS)
     .where(
         WEBHOOKS.c.id == bindparam("webhook_id", type_=Uuid),
         WEBHOOKS.c.partner_id == _owner,
-        or_(_seen.is_(None), WEBHOOKS.c.version == _seen),
+        or_(_if_version.is_(None), WEBHOOKS.c.version == _if_version),
     )
     .returning(WEBHOOKS.c.id)
 )
@@ -143,25 +143,25 @@ _DEACTIVATE = sql.Statement(
 
 
 async def add(connection: Connection, name: str) -> UUID:
-    """The partner of this name, made where there is none."""
+    """Return the partner with this name, created if there is none."""
     await sql.run(connection, _ADD, {"id": new_id(), "name": name})
-    found: UUID = await sql.value(connection, _BY_NAME, {"name": name})
-    return found
+    partner: UUID = await sql.value(connection, _BY_NAME, {"name": name})
+    return partner
 
 
 async def add_key(connection: Connection, partner: UUID, key: str | None = None) -> str:
-    """A new API key (or the one given, where it is not known); this is the only time that it is seen."""
-    made = key or secrets.new(KEY_PREFIX)
-    await sql.run(connection, _ADD_KEY, _key_row(partner, made))
-    return made
+    """Add ``key``, or a new API key, unless it exists; return it, since only its hash is stored."""
+    added = key or secrets.new(KEY_PREFIX)
+    await sql.run(connection, _ADD_KEY, _key_row(partner, added))
+    return added
 
 
-async def make_key(connection: Connection, partner: UUID) -> tuple[Key, str]:
-    """A new API key: what is kept of it, and itself, seen this once."""
-    made = secrets.new(KEY_PREFIX)
-    kept = await sql.one(connection, _MAKE_KEY, _key_row(partner, made), Key)
-    assert kept is not None
-    return kept, made
+async def create_key(connection: Connection, partner: UUID) -> tuple[ApiKey, str]:
+    """Create an API key; return its row, and the key itself, which is not stored."""
+    key = secrets.new(KEY_PREFIX)
+    row = await sql.one(connection, _CREATE_KEY, _key_row(partner, key), ApiKey)
+    assert row is not None
+    return row, key
 
 
 def _key_row(partner: UUID, key: str) -> dict[str, object]:
@@ -169,55 +169,55 @@ def _key_row(partner: UUID, key: str) -> dict[str, object]:
 
 
 async def partner_of_key(connection: Connection, key: str) -> UUID | None:
-    """Whose key it is; None for one that is unknown or was revoked."""
+    """Return the partner with this key; None for an unknown or revoked key."""
     found: UUID | None = await sql.value(connection, _PARTNER_OF_KEY, {"sha256": secrets.digest(key)})
     return found
 
 
-async def keys(connection: Connection, partner: UUID, place: paging.Position, limit: int) -> list[Key]:
-    """A partner's keys, revoked ones too, newest first: a page and one row more."""
-    return await sql.many(connection, _KEYS, {"partner_id": partner, **paging.parameters(place, limit)}, Key)
+async def keys(connection: Connection, partner: UUID, position: paging.Position, limit: int) -> list[ApiKey]:
+    """Return a page of a partner's keys and one more row, with revoked ones, newest first."""
+    return await sql.many(connection, _KEYS, {"partner_id": partner, **paging.parameters(position, limit)}, ApiKey)
 
 
 async def revoke(connection: Connection, partner: UUID, key: UUID) -> bool:
-    """A key that opens nothing any more; False where there was none."""
-    given = {"key_id": key, "partner_id": partner, "at": clock.now()}
-    return await sql.value(connection, _REVOKE, given) is not None
+    """Revoke a key; return False if there is no such valid key."""
+    parameters = {"key_id": key, "partner_id": partner, "at": clock.now()}
+    return await sql.value(connection, _REVOKE, parameters) is not None
 
 
 async def add_order(connection: Connection, order: UUID, partner: UUID) -> None:
-    """An order is a partner's; one that is known to be somebody's stays so."""
+    """Record that an order is a partner's; one that has a partner keeps it."""
     await sql.run(connection, _ADD_ORDER, {"id": order, "partner_id": partner})
 
 
 async def partner_of_order(connection: Connection, order: UUID) -> UUID | None:
-    """Whose order it is; None where it is no partner's."""
+    """Return the partner of an order; None if it has none."""
     found: UUID | None = await sql.value(connection, _PARTNER_OF_ORDER, {"id": order})
     return found
 
 
-async def apply(connection: Connection, ident: UUID, event: CloudEvent) -> tuple[UUID | None, HistoryEntry | None]:
-    """Apply an event to an order within the caller's transaction: whose it is, and the new line of its history.
+async def apply(connection: Connection, order_id: UUID, event: CloudEvent) -> tuple[UUID | None, HistoryEntry | None]:
+    """Apply an event to an order within the caller's transaction; return its partner, and the new history entry.
 
-    Of an order that is no partner's, no more is kept than that; it gives no lines. Raises PredecessorMissing.
+    For an order without a partner only its status is stored, and no entry is returned. Raises PredecessorMissing.
     """
-    kept = await sql.one(connection, _LOCK_ORDER, {"id": ident}, _Kept)
-    assert kept is not None
-    if kept.state.status is not None and kept.partner_id is None:
+    stored = await sql.one(connection, _LOCK_ORDER, {"id": order_id}, _StoredOrder)
+    assert stored is not None
+    if stored.state.status is not None and stored.partner_id is None:
         return None, None
-    after, entry = apply_event(kept.state, event)
-    if after == kept.state:
-        return kept.partner_id, None
-    partner = kept.partner_id or await _partner_in(connection, after)
+    after, entry = apply_event(stored.state, event)
+    if after == stored.state:
+        return stored.partner_id, None
+    partner = stored.partner_id or await _partner_in(connection, after)
     if after.status is not None and partner is None:
         after, entry = OrderState(status=after.status), None
-    saved = {"new_partner_id": partner, "new_state": Jsonb(after.model_dump(mode="json"))}
-    await sql.run(connection, _SAVE_ORDER, {"order_id": ident, **saved})
+    columns = {"new_partner_id": partner, "new_state": Jsonb(after.model_dump(mode="json"))}
+    await sql.run(connection, _SAVE_ORDER, {"order_id": order_id, **columns})
     return partner, entry
 
 
 async def _partner_in(connection: Connection, state: OrderState) -> UUID | None:
-    """Which partner owns the order; None also for one whose owner has a partner's role but is none that we know."""
+    """Return the partner who owns the order; None also for an owner with a partner's role who is not registered."""
     with suppress(ValueError):
         if state.partner and state.owner_id:
             found: UUID | None = await sql.value(connection, _IS_PARTNER, {"partner_id": UUID(state.owner_id)})
@@ -225,66 +225,75 @@ async def _partner_in(connection: Connection, state: OrderState) -> UUID | None:
     return None
 
 
-async def orders(connection: Connection, partner: UUID, place: paging.Position, limit: int) -> list[PartnerOrder]:
-    """A partner's orders, newest first: a page and one row more."""
-    return await sql.many(connection, _ORDERS, {"partner_id": partner, **paging.parameters(place, limit)}, PartnerOrder)
+async def orders(connection: Connection, partner: UUID, position: paging.Position, limit: int) -> list[PartnerOrder]:
+    """Return a page of a partner's orders and one more row, newest first."""
+    return await sql.many(
+        connection, _ORDERS, {"partner_id": partner, **paging.parameters(position, limit)}, PartnerOrder
+    )
 
 
 async def add_webhook(
     connection: Connection, partner: UUID, url: str, secret: str, types: list[str] | None = None
 ) -> Webhook:
-    """A new webhook, active."""
+    """Add an active webhook."""
     row = {"id": new_id(), "partner_id": partner, "url": url, "secret": secret, "types": types, "active": True}
-    made = await sql.one(connection, _ADD_WEBHOOK, row, Webhook)
-    assert made is not None
-    return made
+    created = await sql.one(connection, _ADD_WEBHOOK, row, Webhook)
+    assert created is not None
+    return created
 
 
-async def webhook(connection: Connection, partner: UUID, ident: UUID) -> Webhook | None:
-    """A partner's webhook."""
-    return await sql.one(connection, _WEBHOOK, {"webhook_id": ident, "partner_id": partner}, Webhook)
+async def webhook(connection: Connection, partner: UUID, webhook_id: UUID) -> Webhook | None:
+    """Return a partner's webhook."""
+    return await sql.one(connection, _WEBHOOK, {"webhook_id": webhook_id, "partner_id": partner}, Webhook)
 
 
 async def webhooks(connection: Connection, partner: UUID) -> list[Webhook]:
-    """A partner's webhooks, oldest first."""
+    """Return a partner's webhooks, oldest first."""
     return await sql.many(connection, _WEBHOOKS, {"partner_id": partner}, Webhook)
 
 
 async def count_webhooks(connection: Connection, partner: UUID) -> int:
-    """How many webhooks a partner has."""
-    found: int = await sql.value(connection, _COUNT, {"partner_id": partner})
-    return found
+    """Return the number of a partner's webhooks."""
+    count: int = await sql.value(connection, _COUNT, {"partner_id": partner})
+    return count
 
 
-async def wanting(connection: Connection, partner: UUID, kind: str) -> list[Webhook]:
-    """A partner's active webhooks that want events of type ``kind``."""
-    return await sql.many(connection, _WANTING, {"partner_id": partner, "kind": kind}, Webhook)
+async def subscribed_webhooks(connection: Connection, partner: UUID, kind: str) -> list[Webhook]:
+    """Return a partner's active webhooks that subscribe to events of type ``kind``."""
+    return await sql.many(connection, _SUBSCRIBED, {"partner_id": partner, "kind": kind}, Webhook)
 
 
 async def edit_webhook(connection: Connection, edited: Webhook) -> Webhook:
-    """Save address, types and whether it is active; raises StaleVersion, NotThere."""
-    given = {"webhook_id": edited.id, "seen": edited.version, "new_url": edited.url, "new_active": edited.active}
+    """Save URL, types and active flag; raises StaleVersion, NotFound."""
+    parameters = {
+        "webhook_id": edited.id,
+        "if_version": edited.version,
+        "new_url": edited.url,
+        "new_active": edited.active,
+    }
     types = None if edited.types is None else list(edited.types)
-    saved = await sql.one(connection, _EDIT, {**given, "new_types": types}, Webhook)
+    saved = await sql.one(connection, _EDIT, {**parameters, "new_types": types}, Webhook)
     if saved is not None:
         return saved
     current = await webhook(connection, edited.partner_id, edited.id)
     if current is None:
-        raise NotThere("there is no such webhook")
+        raise NotFound("there is no such webhook")
     raise StaleVersion(current.version)
 
 
-async def remove_webhook(connection: Connection, partner: UUID, ident: UUID, seen: int | None = None) -> bool:
-    """Forget a webhook with its deliveries; False where there was none. Raises StaleVersion where ``seen`` is old."""
-    given = {"webhook_id": ident, "partner_id": partner, "seen": seen}
-    if await sql.value(connection, _DELETE, given) is not None:
+async def remove_webhook(
+    connection: Connection, partner: UUID, webhook_id: UUID, if_version: int | None = None
+) -> bool:
+    """Delete a webhook with its deliveries; return False if there is none. Raises StaleVersion."""
+    parameters = {"webhook_id": webhook_id, "partner_id": partner, "if_version": if_version}
+    if await sql.value(connection, _DELETE, parameters) is not None:
         return True
-    current = await webhook(connection, partner, ident)
+    current = await webhook(connection, partner, webhook_id)
     if current is not None:
         raise StaleVersion(current.version)
     return False
 
 
-async def deactivate_webhook(connection: Connection, ident: UUID) -> None:
-    """Send nothing more to it until its partner makes it active again."""
-    await sql.run(connection, _DEACTIVATE, {"webhook_id": ident})
+async def deactivate_webhook(connection: Connection, webhook_id: UUID) -> None:
+    """Stop deliveries to a webhook until its partner activates it again."""
+    await sql.run(connection, _DEACTIVATE, {"webhook_id": webhook_id})

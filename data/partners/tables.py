@@ -1,4 +1,4 @@
-"""The partners' tables."""
+"""Tables of the partner service."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ KEYS = Table(
     timestamp_column("revoked_at", nullable=True),
     created_at_column(),
 )
-"""``hint``: the first letters of the key, by which a person knows which one it is."""
+"""``hint``: the first characters of the key, by which a person recognises it."""
 ORDERS = Table(
     "orders",
     METADATA,
@@ -64,9 +64,8 @@ ORDERS = Table(
     jsonb_column("state", server_default=text("'{}'::jsonb")),
     created_at_column(),
 )
-"""Orders of everybody, for their events come on several topics, and the one that says whose an order is may come last.
-``partner_id`` is null while that is not known, and where it is no partner's; ``state`` is
-:class:`data.orders.projection.State`.
+"""All orders: their events arrive on several topics, and the one with the owner may arrive last. ``partner_id`` is null
+while the owner is unknown, and for orders without a partner; ``state`` is :class:`data.orders.projection.OrderState`.
 """
 Index("ix_orders_partner", ORDERS.c.partner_id, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 WEBHOOKS = Table(
@@ -81,7 +80,7 @@ WEBHOOKS = Table(
     version_column(),
     created_at_column(),
 )
-"""``types``: the events that it wants, null for all."""
+"""``types``: the subscribed event types, null for all."""
 DELIVERIES = Table(
     "deliveries",
     METADATA,
@@ -100,9 +99,9 @@ DELIVERIES = Table(
     created_at_column(),
     UniqueConstraint("webhook_id", "event_id"),
 )
-"""``place``: those of an order are sent in this order, which no difference between clocks can turn round.
-``next_attempt_at`` is set while it is to be sent, and only then. ``replayed_after``: how many of the attempts were made
-before the partner asked for it once more; patience counts from there.
+"""``place``: deliveries of an order are sent in this sequence, whatever the differences between clocks.
+``next_attempt_at`` is set only while the delivery is pending. ``replayed_after``: how many of the attempts were made
+before the partner requested a replay; the limit of attempts counts from there.
 """
 Index("ix_deliveries_newest", DELIVERIES.c.webhook_id, DELIVERIES.c.created_at.desc(), DELIVERIES.c.id.desc())
 Index(
@@ -128,4 +127,4 @@ ATTEMPTS = Table(
     text_column("error", nullable=True),
     integer_column("took_ms"),
 )
-"""``answer``: the HTTP status, null where none came."""
+"""``answer``: the HTTP status, null without a response."""

@@ -1,1 +1,1 @@
-"""Pricing's database: one row for every quote that somebody asked for, from queued to its end."""
+"""Pricing's database: one row for every requested quote, from queued to finished."""

@@ -1,4 +1,4 @@
-"""Pricing's tables."""
+"""Tables of pricing."""
 
 from __future__ import annotations
 

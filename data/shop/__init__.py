@@ -1,1 +1,1 @@
-"""The shop's database: products, and orders from their begin; what happens to them later comes back by events."""
+"""The shop's database: products, and orders from their creation; later changes arrive as events."""

@@ -1,4 +1,4 @@
-"""All SQL of the shop's orders: small functions on a connection, within the caller's transaction."""
+"""SQL of the shop's orders: small functions on a connection, within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from data.shop.tables import HISTORY, ORDERS
 
 
 class ShopOrderRow(sql.Row):
-    """An order as the shop has it."""
+    """An order in the shop."""
 
     id: UUID
     owner_id: str
@@ -44,15 +44,15 @@ class ShopOrderRow(sql.Row):
     created_at: datetime
 
 
-class HistoryRow(sql.Row):
-    """A line of an order's history."""
+class ShopHistoryRow(sql.Row):
+    """An entry of an order's history."""
 
     status: OrderStatus
     at: datetime
     by: str
 
 
-_CREATED = (
+_CREATED_COLUMNS = (
     "id",
     "owner_id",
     "partner",
@@ -64,11 +64,11 @@ _CREATED = (
     "priority",
     "product_id",
 )
-_CHANGED = ("status", "held_from", "unit", "model_sha256", "quote_id", "quote", "submitted_at", "revision")
-_mine = ORDERS.c.id == bindparam("id", type_=Uuid)
-CREATE = outbox.telling(sql.insert_into(ORDERS, *_CREATED), sql.insert_into(HISTORY))
-_GET = sql.Statement(select(ORDERS).where(_mine))
-_LOCK = sql.Statement(select(ORDERS).where(_mine).with_for_update())
+_CHANGED_COLUMNS = ("status", "held_from", "unit", "model_sha256", "quote_id", "quote", "submitted_at", "revision")
+_by_id = ORDERS.c.id == bindparam("id", type_=Uuid)
+CREATE = outbox.with_event(sql.insert_into(ORDERS, *_CREATED_COLUMNS), sql.insert_into(HISTORY))
+_GET = sql.Statement(select(ORDERS).where(_by_id))
+_LOCK = sql.Statement(select(ORDERS).where(_by_id).with_for_update())
 OVERDUE_TIMER = "pricing overdue"
 _operating_ms = timers.elapsed_ms(OVERDUE_TIMER)
 _is_submitted = and_(
@@ -81,12 +81,12 @@ _save = (
         {
             "version": ORDERS.c.version + 1,
             "waiting_since_ms": case((_is_submitted, _operating_ms), else_=ORDERS.c.waiting_since_ms),
-            **{name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED},
+            **{name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED_COLUMNS},
         }
     )
 )
 _MOVE = sql.Statement(sql.insert_into(HISTORY).add_cte(_save.cte("saved")))
-_MOVE_AND_TELL = outbox.telling(_save, sql.insert_into(HISTORY))
+_MOVE_WITH_EVENT = outbox.with_event(_save, sql.insert_into(HISTORY))
 _HISTORY = sql.Statement(
     select(HISTORY.c.status, HISTORY.c.at, HISTORY.c.by)
     .where(HISTORY.c.order_id == bindparam("id", type_=Uuid))
@@ -100,38 +100,38 @@ _OVERDUE = sql.Statement(
         ORDERS.c.waiting_since_ms <= _operating_ms - bindparam("wait_ms", type_=BigInteger),
     )
     .order_by(ORDERS.c.waiting_since_ms)
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
 
 
-async def create(connection: Connection, told: OrderInitiated) -> None:
-    """A new order, INITIATED, and the event that tells it."""
-    await sql.run(connection, CREATE, creation(told))
+async def create(connection: Connection, event: OrderInitiated) -> None:
+    """Insert a new order, INITIATED, with its history and its event."""
+    await sql.run(connection, CREATE, creation_parameters(event))
 
 
-def creation(told: OrderInitiated) -> dict[str, Any]:
-    """Parameters of ``CREATE``."""
-    row = {name: getattr(told, name) for name in _CREATED if name not in ("id", "status")}
-    line = _line(told.order_id, 1, OrderStatus.INITIATED, told.by)
-    return {**row, "id": told.order_id, **line, **outbox.parameters(told)}
+def creation_parameters(event: OrderInitiated) -> dict[str, Any]:
+    """Return the parameters of ``CREATE``."""
+    row = {name: getattr(event, name) for name in _CREATED_COLUMNS if name not in ("id", "status")}
+    history = _history_row(event.order_id, 1, OrderStatus.INITIATED, event.by)
+    return {**row, "id": event.order_id, **history, **outbox.parameters(event)}
 
 
-def _line(ident: UUID, n: int, status: OrderStatus, by: str) -> dict[str, Any]:
-    return {"order_id": ident, "n": n, "status": status, "at": clock.now(), "by": by}
+def _history_row(order_id: UUID, n: int, status: OrderStatus, by: str) -> dict[str, Any]:
+    return {"order_id": order_id, "n": n, "status": status, "at": clock.now(), "by": by}
 
 
-async def get(connection: Connection, ident: UUID) -> ShopOrderRow | None:
-    """An order."""
-    return await sql.one(connection, _GET, {"id": ident}, ShopOrderRow)
+async def get(connection: Connection, order_id: UUID) -> ShopOrderRow | None:
+    """Return an order."""
+    return await sql.one(connection, _GET, {"id": order_id}, ShopOrderRow)
 
 
-async def lock(connection: Connection, ident: UUID, version: int | None = None) -> ShopOrderRow | None:
-    """An order that nobody else changes before the transaction ends.
+async def lock(connection: Connection, order_id: UUID, version: int | None = None) -> ShopOrderRow | None:
+    """Return an order, locked until the end of the transaction.
 
-    Raises StaleVersion where the caller saw another ``version``.
+    Raises StaleVersion if its version is not ``version``.
     """
-    order = await sql.one(connection, _LOCK, {"id": ident}, ShopOrderRow)
+    order = await sql.one(connection, _LOCK, {"id": order_id}, ShopOrderRow)
     if order is not None and version is not None and order.version != version:
         raise StaleVersion(order.version)
     return order
@@ -143,43 +143,43 @@ async def move(
     step: Step,
     by: str,
     actor: Actor | None = None,
-    told: int | None = None,
-    tell: Callable[[ShopOrderRow], EventData] | None = None,
+    event_revision: int | None = None,
+    make_event: Callable[[ShopOrderRow], EventData] | None = None,
     **changes: Any,
 ) -> ShopOrderRow:
-    """Take a step with an order that :func:`lock` gave; ``changes``: other columns that change with it.
+    """Take a step with an order from :func:`lock`; ``changes``: other columns that change with it.
 
-    ``actor`` as in :func:`data.contracts.lifecycle.move`; ``told``: the revision of the event that told us of the
-    step; ``tell``: makes the event by which we tell it. Raises IllegalStep.
+    ``actor`` as in :func:`data.contracts.lifecycle.move`; ``event_revision``: the revision of the received event that
+    reports the step; ``make_event``: returns the event to publish for it. Raises IllegalStep.
     """
     status, held_from = lifecycle.move(order.status, order.held_from, step, actor)
-    counts = {"version": order.version + 1, "revision": max(order.revision + 1, told or 0)}
+    counts = {"version": order.version + 1, "revision": max(order.revision + 1, event_revision or 0)}
     after = order.model_copy(update={**changes, **counts, "status": status, "held_from": held_from})
-    kept = {name: getattr(after, name) for name in _CHANGED}
-    kept["quote"] = after.quote.model_dump(mode="json") if after.quote else None
-    given = {**kept, **_line(order.id, after.version, status, by)}
-    if tell is None:
-        await sql.run(connection, _MOVE, given)
+    columns = {name: getattr(after, name) for name in _CHANGED_COLUMNS}
+    columns["quote"] = after.quote.model_dump(mode="json") if after.quote else None
+    parameters = {**columns, **_history_row(order.id, after.version, status, by)}
+    if make_event is None:
+        await sql.run(connection, _MOVE, parameters)
     else:
-        await sql.run(connection, _MOVE_AND_TELL, {**given, **outbox.parameters(tell(after))})
+        await sql.run(connection, _MOVE_WITH_EVENT, {**parameters, **outbox.parameters(make_event(after))})
     return after
 
 
-async def history(connection: Connection, ident: UUID) -> list[HistoryRow]:
-    """All that happened to an order, oldest first."""
-    return await sql.many(connection, _HISTORY, {"id": ident}, HistoryRow)
+async def history(connection: Connection, order_id: UUID) -> list[ShopHistoryRow]:
+    """Return the history of an order, oldest first."""
+    return await sql.many(connection, _HISTORY, {"id": order_id}, ShopHistoryRow)
 
 
-async def of_owner(connection: Connection, owner_id: str, place: paging.Position, limit: int) -> list[ShopOrderRow]:
-    """Orders of somebody, newest first: a page and one row more."""
+async def of_owner(connection: Connection, owner_id: str, position: paging.Position, limit: int) -> list[ShopOrderRow]:
+    """Return a page of an owner's orders and one more row, newest first."""
     return await sql.many(
-        connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)}, ShopOrderRow
+        connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(position, limit)}, ShopOrderRow
     )
 
 
 async def overdue(connection: Connection, wait: timedelta, limit: int = 100) -> Sequence[ShopOrderRow]:
-    """Lock orders that have waited for a price for ``wait`` of operating time (:mod:`data.kit.timers`).
+    """Return and lock orders that have waited for a price for ``wait`` of operating time (:mod:`data.kit.timers`).
 
-    Leaves out those that others have locked.
+    Skips orders that are locked.
     """
-    return await sql.many(connection, _OVERDUE, {"wait_ms": timers.to_ms(wait), "most": limit}, ShopOrderRow)
+    return await sql.many(connection, _OVERDUE, {"wait_ms": timers.to_ms(wait), "limit": limit}, ShopOrderRow)

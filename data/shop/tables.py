@@ -1,4 +1,4 @@
-"""The shop's tables."""
+"""Tables of the shop."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The status service's database: a read model of every order, built from the events of all services."""
+"""The status service's database: a read model of every order, projected from the events of all services."""

@@ -1,4 +1,4 @@
-"""All SQL of the status service."""
+"""SQL of the status service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from data.status.tables import HISTORY, ORDERS
 
 
 class StatusOrderRow(sql.Row):
-    """An order as its owner sees it. ``entries``: how many lines its history has."""
+    """An order in the status service. ``entries``: the length of its history."""
 
     id: UUID
     status: OrderStatus
@@ -32,8 +32,8 @@ class StatusOrderRow(sql.Row):
     created_at: datetime
 
 
-class HistoryRow(sql.Row):
-    """A line of the history; ``n`` counts from 1 and names it for whoever resumes a stream."""
+class StatusHistoryRow(sql.Row):
+    """An entry of the history; ``n`` counts from 1 and is the event id by which a client resumes a stream."""
 
     n: int
     status: OrderStatus
@@ -41,7 +41,7 @@ class HistoryRow(sql.Row):
     by: str
 
 
-class _Kept(sql.Row):
+class _StoredOrder(sql.Row):
     status: OrderStatus | None
     held_from: OrderStatus | None
     owner_id: str | None
@@ -54,7 +54,7 @@ class _Kept(sql.Row):
     seen: dict[str, int]
 
 
-_CHANGED = (
+_CHANGED_COLUMNS = (
     "status",
     "held_from",
     "owner_id",
@@ -66,18 +66,18 @@ _CHANGED = (
     "submitted",
     "seen",
 )
-_mine = ORDERS.c.id == bindparam("order_id", type_=Uuid)
-_known = ORDERS.c.status.is_not(None)
+_by_id = ORDERS.c.id == bindparam("order_id", type_=Uuid)
+_has_status = ORDERS.c.status.is_not(None)
 _new = sql.insert_into(ORDERS, "id")
 # The conflict's update locks the row, whether this event or another was the order's first.
 _LOCK = sql.Statement(
     _new.on_conflict_do_update(index_elements=[ORDERS.c.id], set_={"id": _new.excluded.id}).returning(ORDERS)
 )
 _SAVE = sql.Statement(
-    update(ORDERS).where(_mine).values({name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED})
+    update(ORDERS).where(_by_id).values({name: bindparam(name, type_=ORDERS.c[name].type) for name in _CHANGED_COLUMNS})
 )
 _RECORD = sql.Statement(sql.insert_into(HISTORY))
-_GET = sql.Statement(select(ORDERS).where(_mine, _known))
+_GET = sql.Statement(select(ORDERS).where(_by_id, _has_status))
 _HISTORY = sql.Statement(
     select(HISTORY.c.n, HISTORY.c.status, HISTORY.c.at, HISTORY.c.by)
     .where(HISTORY.c.order_id == bindparam("order_id", type_=Uuid), HISTORY.c.n > bindparam("after"))
@@ -86,18 +86,18 @@ _HISTORY = sql.Statement(
 _OF_OWNER = paging.select_page(
     ORDERS,
     ORDERS.c.owner_id == bindparam("owner_id"),
-    _known,
+    _has_status,
     text=sql.json_text(
         order_id=ORDERS.c.id, status=ORDERS.c.status, priority=ORDERS.c.priority, created_at=ORDERS.c.created_at
     ),
 )
-_line = sql.json_object(status=HISTORY.c.status, at=HISTORY.c.at, by=HISTORY.c.by)
-_lines = (
-    select(func.json_agg(aggregate_order_by(_line, HISTORY.c.n)))
+_history_json = sql.json_object(status=HISTORY.c.status, at=HISTORY.c.at, by=HISTORY.c.by)
+_history_array = (
+    select(func.json_agg(aggregate_order_by(_history_json, HISTORY.c.n)))
     .where(HISTORY.c.order_id == ORDERS.c.id)
     .scalar_subquery()
 )
-_SHOWN = sql.Statement(
+_AS_JSON = sql.Statement(
     select(
         ORDERS.c.id,
         ORDERS.c.owner_id,
@@ -106,29 +106,29 @@ _SHOWN = sql.Statement(
             status=ORDERS.c.status,
             priority=ORDERS.c.priority,
             quote=ORDERS.c.quote,
-            history=_lines,
+            history=_history_array,
         ),
-    ).where(ORDERS.c.id == any_(bindparam("order_ids", type_=ARRAY(Uuid))), _known)
+    ).where(ORDERS.c.id == any_(bindparam("order_ids", type_=ARRAY(Uuid))), _has_status)
 )
 
 
-async def apply(connection: Connection, ident: UUID, event: CloudEvent) -> HistoryRow | None:
-    """Apply an event to an order within the caller's transaction; gives the new line of its history, if there is one.
+async def apply(connection: Connection, order_id: UUID, event: CloudEvent) -> StatusHistoryRow | None:
+    """Apply an event to an order within the caller's transaction; return the new history entry, if there is one.
 
     Raises PredecessorMissing.
     """
-    kept = await sql.one(connection, _LOCK, {"id": ident}, _Kept)
-    assert kept is not None
-    before = OrderState.model_validate(kept.model_dump())
+    stored = await sql.one(connection, _LOCK, {"id": order_id}, _StoredOrder)
+    assert stored is not None
+    before = OrderState.model_validate(stored.model_dump())
     after, entry = apply_event(before, event)
     if after == before:
         return None
-    n = kept.entries + (entry is not None)
-    await sql.run(connection, _SAVE, {"order_id": ident, **_columns(after, n)})
+    n = stored.entries + (entry is not None)
+    await sql.run(connection, _SAVE, {"order_id": order_id, **_columns(after, n)})
     if entry is None:
         return None
-    await sql.run(connection, _RECORD, _record(ident, n, entry))
-    return HistoryRow(n=n, status=entry.status, at=entry.at, by=entry.by)
+    await sql.run(connection, _RECORD, _history_parameters(order_id, n, entry))
+    return StatusHistoryRow(n=n, status=entry.status, at=entry.at, by=entry.by)
 
 
 def _columns(state: OrderState, entries: int) -> dict[str, Any]:
@@ -142,13 +142,13 @@ def _columns(state: OrderState, entries: int) -> dict[str, Any]:
         "entries": entries,
         "revision": state.revision,
         "submitted": list(state.submitted),
-        "seen": state.seen,
+        "seen": state.last_sequences,
     }
 
 
-def _record(ident: UUID, n: int, entry: HistoryEntry) -> dict[str, Any]:
+def _history_parameters(order_id: UUID, n: int, entry: HistoryEntry) -> dict[str, Any]:
     return {
-        "order_id": ident,
+        "order_id": order_id,
         "n": n,
         "status": entry.status,
         "at": entry.at,
@@ -157,14 +157,14 @@ def _record(ident: UUID, n: int, entry: HistoryEntry) -> dict[str, Any]:
     }
 
 
-async def get(connection: Connection, ident: UUID) -> StatusOrderRow | None:
-    """An order, None also while only later events of it have come."""
-    return await sql.one(connection, _GET, {"order_id": ident}, StatusOrderRow)
+async def get(connection: Connection, order_id: UUID) -> StatusOrderRow | None:
+    """Return an order; None also while its first event has not arrived."""
+    return await sql.one(connection, _GET, {"order_id": order_id}, StatusOrderRow)
 
 
-async def history(connection: Connection, ident: UUID, after: int = 0) -> list[HistoryRow]:
-    """The lines of an order's history after line ``after``, oldest first."""
-    return await sql.many(connection, _HISTORY, {"order_id": ident, "after": after}, HistoryRow)
+async def history(connection: Connection, order_id: UUID, after: int = 0) -> list[StatusHistoryRow]:
+    """Return the entries of an order's history after entry ``after``, oldest first."""
+    return await sql.many(connection, _HISTORY, {"order_id": order_id, "after": after}, StatusHistoryRow)
 
 
 class OrderJson(NamedTuple):
@@ -174,12 +174,14 @@ class OrderJson(NamedTuple):
     text: str
 
 
-async def orders_as_json(connection: Connection, idents: Sequence[UUID]) -> dict[UUID, OrderJson]:
-    """Those of the orders that are there."""
-    found = await sql.rows(connection, _SHOWN, {"order_ids": list(idents)})
-    return {ident: OrderJson(owner_id, text) for ident, owner_id, text in found}
+async def orders_as_json(connection: Connection, order_ids: Sequence[UUID]) -> dict[UUID, OrderJson]:
+    """Return the existing ones of the orders, by id."""
+    rows = await sql.rows(connection, _AS_JSON, {"order_ids": list(order_ids)})
+    return {order_id: OrderJson(owner_id, text) for order_id, owner_id, text in rows}
 
 
-async def of_owner(connection: Connection, owner_id: str, place: paging.Position, limit: int) -> list[paging.JsonRow]:
-    """Orders of somebody, newest first: a page and one row more."""
-    return await paging.json_rows(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(place, limit)})
+async def of_owner(
+    connection: Connection, owner_id: str, position: paging.Position, limit: int
+) -> list[paging.JsonRow]:
+    """Return a page of an owner's orders and one more row, newest first."""
+    return await paging.json_rows(connection, _OF_OWNER, {"owner_id": owner_id, **paging.parameters(position, limit)})

@@ -1,4 +1,4 @@
-"""The status service's tables."""
+"""Tables of the status service."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ORDERS = Table(
     jsonb_column("seen", server_default=text("'{}'::jsonb")),
     created_at_column(),
 )
-"""``status`` is null while only later events have come; the rest is :class:`data.orders.projection.State`'s."""
+"""``status`` is null until the order's first event arrives; see :class:`data.orders.projection.OrderState`."""
 Index("ix_orders_owner", ORDERS.c.owner_id, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 Index("ix_orders_status", ORDERS.c.status, ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 

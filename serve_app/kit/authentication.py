@@ -41,7 +41,7 @@ class PartnerKeyClient:
     async def partner_of(self, key: str) -> str | None:
         """See :class:`ApiKeyLookup`. A revoked key may be accepted for half a minute more."""
         cached = self._cache.get(key)
-        if cached and clock.longest_since(cached[1]) < (_VALID_TTL_S if cached[0] else _INVALID_TTL_S):
+        if cached and clock.elapsed_since(cached[1]) < (_VALID_TTL_S if cached[0] else _INVALID_TTL_S):
             return cached[0]
         requested_at = clock.instant()
         try:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
 
 from data.kit import idempotency, inbox
 from data.kit.consumer import Consumer
-from data.kit.database import AWAY, Connection, Database
+from data.kit.database import UNAVAILABLE_ERRORS, Connection, Database
 from data.kit.relay import Relay
 from serve_app.kit import metrics
 from serve_app.kit.settings import settings
@@ -58,18 +57,19 @@ def _log_failure(task: asyncio.Task[None]) -> None:
 def add_messaging(tasks: BackgroundTasks, name: str, database: Database, *consumers: Consumer) -> None:
     """Add the service's relay and consumers, their metrics, and the deletion of rows that they need no longer."""
     relay = Relay(database, settings().needed("kafka_url"), name)
-    totals = {"published": lambda: relay.published}
+    totals = {
+        "published": lambda: relay.published,
+        "applied": lambda: sum(consumer.applied for consumer in consumers),
+        "parked": lambda: sum(consumer.parked for consumer in consumers),
+        "buried": lambda: sum(consumer.dead_lettered for consumer in consumers),  # the label of before stays
+    }
     tasks.add(f"{name} relay", relay.run())
     for consumer in consumers:
         tasks.add(f"{consumer.name} consumer", consumer.run())
-    for count in ("applied", "parked", "buried"):
-        totals[count] = partial(_sum, consumers, count)
     tasks.add(f"{name} metrics", metrics.export(name, database, totals, [consumer.name for consumer in consumers]))
-    tasks.add(f"{name} sweep", run_periodically(_SWEEP_INTERVAL_S, database, inbox.sweep, idempotency.sweep))
-
-
-def _sum(consumers: Sequence[Consumer], count: str) -> int:
-    return sum(getattr(consumer, count) for consumer in consumers)
+    tasks.add(
+        f"{name} sweep", run_periodically(_SWEEP_INTERVAL_S, database, inbox.delete_expired, idempotency.delete_expired)
+    )
 
 
 async def run_periodically(seconds: float, database: Database, *steps: Callable[[Connection], Awaitable[Any]]) -> None:
@@ -79,6 +79,6 @@ async def run_periodically(seconds: float, database: Database, *steps: Callable[
             try:
                 async with database.transaction() as connection:
                     await step(connection)
-            except AWAY as error:
+            except UNAVAILABLE_ERRORS as error:
                 _LOG.warning("timer waits for the database", step=step.__name__, error=str(error))
         await asyncio.sleep(seconds)

@@ -54,8 +54,10 @@ async def create_once(
         async def stored() -> dict[str, Any]:
             return _to_json(await create(connection))
 
-        same = idempotency.Request.of(caller_id, key, request.method.encode(), request.url.path.encode(), *body)
-        answer, replayed = await idempotency.once(connection, same, stored)
+        same = idempotency.IdempotentRequest.of(
+            caller_id, key, request.method.encode(), request.url.path.encode(), *body
+        )
+        answer, replayed = await idempotency.run_once(connection, same, stored)
     response = _to_response(answer)
     if replayed:
         response.headers["Idempotent-Replayed"] = "true"

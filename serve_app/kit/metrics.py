@@ -9,8 +9,8 @@ from typing import Protocol
 from ray.util.metrics import Counter, Gauge
 
 from data.kit import parking, sql
-from data.kit.database import AWAY, Database
-from data.kit.outbox import WAITING
+from data.kit.database import UNAVAILABLE_ERRORS, Database
+from data.kit.outbox import COUNT_UNPUBLISHED
 
 EXPORT_INTERVAL_S = 5.0
 
@@ -36,12 +36,12 @@ async def export(
     while True:
         try:
             async with database.connection() as connection:
-                waiting.set(await sql.value(connection, WAITING, {}), {"service": service})
+                waiting.set(await sql.value(connection, COUNT_UNPUBLISHED, {}), {"service": service})
                 for consumer in consumers:
                     total, in_vain = await parking.counts(connection, consumer)
                     parked.set(total, {"consumer": consumer})
                     unreachable.set(in_vain, {"consumer": consumer})
-        except AWAY:
+        except UNAVAILABLE_ERRORS:
             pass  # unknown for now
         exported.update()
         await asyncio.sleep(EXPORT_INTERVAL_S)

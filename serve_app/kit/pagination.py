@@ -68,7 +68,7 @@ async def page_response(
 
     async def load() -> Response:
         async with page.database.connection() as connection:
-            rows = await fetch(connection, page.tokens.place(page.after, scope), page.limit)
+            rows = await fetch(connection, page.tokens.position(page.after, scope), page.limit)
         found = page.tokens.page(rows, page.limit, scope)
         items = ",".join(map(to_json, found.items))
         return Response(f'{{"items":[{items}],"next":{json.dumps(found.next)}}}', media_type="application/json")

@@ -17,8 +17,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from data.contracts.lifecycle import IllegalStep
-from data.kit.database import AWAY
-from data.kit.errors import BadCursor, KeyReused, NotThere, StaleVersion
+from data.kit.database import UNAVAILABLE_ERRORS
+from data.kit.errors import BadCursor, KeyReused, NotFound, StaleVersion
 from data.model_store.store import ModelTooLarge, StoreUnavailable
 
 MEDIA_TYPE = "application/problem+json"
@@ -169,7 +169,7 @@ def _stale_version(error: StaleVersion) -> Problem:
 _TO_PROBLEM: dict[type[Exception], Callable[[Any], Problem]] = {
     IllegalStep: _illegal_step,
     StaleVersion: _stale_version,
-    NotThere: lambda error: Problem(HTTPStatus.NOT_FOUND, "not-found", str(error)),
+    NotFound: lambda error: Problem(HTTPStatus.NOT_FOUND, "not-found", str(error)),
     KeyReused: lambda error: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "key-reused", str(error)),
     BadCursor: lambda error: Problem(HTTPStatus.BAD_REQUEST, "bad-page-token", str(error)),
     ModelTooLarge: lambda error: Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "model-too-large", str(error)),
@@ -177,7 +177,7 @@ _TO_PROBLEM: dict[type[Exception], Callable[[Any], Problem]] = {
     StoreUnavailable: lambda error: unavailable(str(error), retry_after_s=10),
     # Mostly NUL in a text: JSON and URLs can contain it, PostgreSQL can't.
     DataError: lambda error: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "not-storable", f"this can't be stored: {error}"),
-    **{kind: lambda _error: unavailable("the database is down or too busy") for kind in AWAY},
+    **{kind: lambda _error: unavailable("the database is down or too busy") for kind in UNAVAILABLE_ERRORS},
 }
 """Errors of the layers below -> the problem that the caller gets."""
 

@@ -78,7 +78,7 @@ class _VerifiedToken:
         if self.valid_at is None:
             self.valid_at = clock.instant()
         left_s = float(self.claims["exp"]) + LEEWAY_S - self.valid_at.wall_s
-        if clock.instant().steady_s - self.valid_at.steady_s > left_s:
+        if clock.instant().monotonic_s - self.valid_at.monotonic_s > left_s:
             raise BadToken("expired_token: The token is expired")
 
 
@@ -110,7 +110,7 @@ class Verifier:
         """Return the token's subject and roles; raises BadToken, IssuerUnreachable. Unknown roles are left out."""
         if self._keys is None:
             await self._fetch()
-        elif self._fetched_at is not None and clock.longest_since(self._fetched_at) > KEYS_MAX_AGE_S:
+        elif self._fetched_at is not None and clock.elapsed_since(self._fetched_at) > KEYS_MAX_AGE_S:
             await self._renew_keys()
         try:
             try:
@@ -134,7 +134,7 @@ class Verifier:
 
         They wait after a long time without an attempt (the process was suspended or idle): keys may be revoked by now.
         """
-        idle_s = _FETCH_INTERVAL_S if self._attempted_at is None else clock.longest_since(self._attempted_at)
+        idle_s = _FETCH_INTERVAL_S if self._attempted_at is None else clock.elapsed_since(self._attempted_at)
         if idle_s > KEYS_MAX_AGE_S + _REFRESH_WITHIN_S:
             await self._try_to_fetch()
         elif idle_s >= _FETCH_INTERVAL_S and (self._refresh_task is None or self._refresh_task.done()):
@@ -150,7 +150,7 @@ class Verifier:
         """Fetch the issuer's keys, unless they were fetched within the last seconds."""
         async with self._fetch_lock:
             fetched_at = self._fetched_at
-            if fetched_at and self._keys is not None and clock.longest_since(fetched_at) < _FETCH_INTERVAL_S:
+            if fetched_at and self._keys is not None and clock.elapsed_since(fetched_at) < _FETCH_INTERVAL_S:
                 return
             self._attempted_at = started_at = clock.instant()
             try:

@@ -15,7 +15,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
-from data.model_store.store import Incoming, ModelStore, ModelTooLarge, Stored
+from data.model_store.store import IncomingModel, ModelStore, ModelTooLarge, StoredModel
 from serve_app.kit.problems import Problem
 from serve_app.kit.settings import settings
 
@@ -32,7 +32,7 @@ Fields = TypeVar("Fields", bound=BaseModel)
 class Upload:
     """A parsed multipart body: the stored model, and the text fields beside it."""
 
-    model: Stored
+    model: StoredModel
     fields: dict[str, str]
 
 
@@ -48,8 +48,8 @@ async def receive(request: Request, store: ModelStore) -> Upload:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-multipart", "send multipart/form-data with a file `model`"
         )
-    if int(request.headers.get("content-length", 0)) > store.most_bytes + _MAX_OVERHEAD_BYTES:
-        raise ModelTooLarge(store.most_bytes)  # before it is read
+    if int(request.headers.get("content-length", 0)) > store.max_bytes + _MAX_OVERHEAD_BYTES:
+        raise ModelTooLarge(store.max_bytes)  # before it is read
     async with store.receive() as incoming:
         form = _Form(incoming)
         try:
@@ -64,7 +64,7 @@ async def receive(request: Request, store: ModelStore) -> Upload:
             raise _malformed("the body ends in the middle")
         if not form.has_file or not incoming.bytes:
             raise _malformed(f"there is no file `{FILE_FIELD}`, or it is empty")
-        return Upload(await store.keep(incoming), form.fields)
+        return Upload(await store.save(incoming), form.fields)
 
 
 def validate_fields(kind: type[Fields], fields: dict[str, str], where: str = "body") -> Fields:
@@ -96,7 +96,7 @@ def _malformed(detail: str) -> Problem:
 class _Form:
     """Collects what the parser reports; :meth:`write_blocks` writes the blocks of the file."""
 
-    incoming: Incoming
+    incoming: IncomingModel
     fields: dict[str, str] = field(default_factory=dict)
     has_file: bool = False
     complete: bool = False

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from data.contracts.lifecycle import OrderStatus
 from data.mes import repository
-from data.mes.repository import Task
+from data.mes.repository import MesTaskRow
 from serve_app.kit.app import build_service, no_resources
 from serve_app.kit.authentication import RequireRole
 from serve_app.kit.dependencies import ListCache, ServiceDatabase
@@ -232,7 +232,7 @@ async def resume_order(database: ServiceDatabase, lists: ListCache, step: OrderS
     return _to_response(task)
 
 
-def _to_response(task: Task) -> Response:
+def _to_response(task: MesTaskRow) -> Response:
     return json_response(MesOrder(order_id=task.id, **task.model_dump()), version=task.version)
 
 

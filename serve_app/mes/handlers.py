@@ -9,9 +9,9 @@ from data.contracts.shop import OrderCancelled
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.mes import repository
+from data.orders.sequencing import next_step
 from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
-from serve_app.kit.told import next_step
 
 
 async def handle_event(connection: Connection, _event: CloudEvent, data: EventData) -> None:
@@ -30,7 +30,7 @@ async def _apply(connection: Connection, data: OrderEvent) -> None:
         return  # it was put on hold before it was approved
     step = next_step(task.status, task.revision, None, data)
     if step is not None:
-        await repository.move(connection, task, step, told=data.revision)
+        await repository.move(connection, task, step, event_revision=data.revision)
 
 
 def register_background(tasks: BackgroundTasks, database: Database) -> None:

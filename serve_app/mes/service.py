@@ -19,35 +19,35 @@ from data.contracts.mes import (
 )
 from data.kit.database import Connection
 from data.mes import repository
-from data.mes.repository import Task
+from data.mes.repository import MesTaskRow
 from serve_app.kit.order_steps import StepFields, StepRequest, lock_order, take_step
 from serve_app.kit.principal import Role
 from serve_app.kit.problems import Problem
 
 
-async def claim(connection: Connection, request: StepRequest) -> Task:
-    """Assign an order to the calling operator; raises IllegalStep if it is claimed or can't be, NotThere."""
+async def claim(connection: Connection, request: StepRequest) -> MesTaskRow:
+    """Assign an order to the calling operator; raises IllegalStep if it is claimed or can't be, NotFound."""
     operator = request.principal
     if Role.OPERATOR not in operator.roles:
         raise Problem(HTTPStatus.FORBIDDEN, "forbidden", "only an operator, who makes the order, may claim it")
 
-    def started(task: Task) -> ProductionStarted:
+    def started(task: MesTaskRow) -> ProductionStarted:
         return ProductionStarted(order_id=task.id, by=operator.id, revision=task.revision)
 
-    return await repository.claim(connection, request.order_id, operator.id, tell=started)
+    return await repository.claim(connection, request.order_id, operator.id, make_event=started)
 
 
-async def complete(connection: Connection, request: StepRequest) -> Task:
+async def complete(connection: Connection, request: StepRequest) -> MesTaskRow:
     """Report that manufacturing is complete."""
     return await _take(connection, request, Step.COMPLETE, lambda _, fields: ProductionCompleted(**fields))
 
 
-async def package(connection: Connection, request: StepRequest) -> Task:
+async def package(connection: Connection, request: StepRequest) -> MesTaskRow:
     """Report that packaging has started."""
     return await _take(connection, request, Step.PACKAGE, lambda _, fields: ProductionPackaged(**fields))
 
 
-async def ship(connection: Connection, request: StepRequest, tracking: str | None) -> Task:
+async def ship(connection: Connection, request: StepRequest, tracking: str | None) -> MesTaskRow:
     """Report that the order was shipped."""
     return await _take(
         connection,
@@ -58,14 +58,14 @@ async def ship(connection: Connection, request: StepRequest, tracking: str | Non
     )
 
 
-async def rework(connection: Connection, request: StepRequest, reason: str) -> Task:
+async def rework(connection: Connection, request: StepRequest, reason: str) -> MesTaskRow:
     """Return the order to the board, unclaimed, to be made again."""
     return await _take(
         connection, request, Step.REWORK, lambda _, fields: ReworkOrdered(**fields, reason=reason), reason=reason
     )
 
 
-async def hold(connection: Connection, request: StepRequest, reason: str) -> Task:
+async def hold(connection: Connection, request: StepRequest, reason: str) -> MesTaskRow:
     """Put work on the order on hold."""
     return await _take(
         connection,
@@ -76,7 +76,7 @@ async def hold(connection: Connection, request: StepRequest, reason: str) -> Tas
     )
 
 
-async def resume(connection: Connection, request: StepRequest) -> Task:
+async def resume(connection: Connection, request: StepRequest) -> MesTaskRow:
     """Return an order on hold to the status that it had before."""
     return await _take(
         connection,
@@ -90,9 +90,9 @@ async def _take(
     connection: Connection,
     request: StepRequest,
     step: Step,
-    event_of: Callable[[Task, StepFields], ProductionEvent],
+    event_of: Callable[[MesTaskRow, StepFields], ProductionEvent],
     **changes: Any,
-) -> Task:
+) -> MesTaskRow:
     """Take a step, unless another operator has claimed the order; ``event_of`` gets the task before the step."""
     before = await lock_order(connection, repository.lock, request)
     if before.claimed_by not in (None, request.principal.id) and Role.ADMIN not in request.principal.roles:

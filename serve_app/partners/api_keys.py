@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
 from data.partners import repository
-from data.partners.repository import Key
+from data.partners.repository import ApiKey
 from serve_app.kit.dependencies import ServiceDatabase
 from serve_app.kit.pagination import Page, PageParams, page_response
 from serve_app.kit.problems import not_found
@@ -38,7 +38,7 @@ class KeyBody(BaseModel):
 class NewKey(KeyBody):
     """A new API key."""
 
-    api_key: str = Field(description="The key, to be sent as `X-API-Key`; it is returned only this once")
+    api_key: str = Field(description="The key, to be sent as `X-API-ApiKey`; it is returned only this once")
 
 
 @routes.get(
@@ -81,10 +81,10 @@ async def list_keys(page: PageParams, caller: Partner) -> Response:
 async def create_key(database: ServiceDatabase, caller: Partner) -> Response:
     """Create a further API key of the partner, for instance to replace one that is then revoked.
 
-    Requires an API key. Takes no `Idempotency-Key`: to repeat the response, the key itself would have to be stored.
+    Requires an API key. Takes no `Idempotency-ApiKey`: to repeat the response, the key itself would have to be stored.
     """
     async with database.transaction() as connection:
-        stored, key = await repository.make_key(connection, caller.partner_id)
+        stored, key = await repository.create_key(connection, caller.partner_id)
     body = NewKey(api_key=key, **_to_body(stored).model_dump())
     return json_response(body, HTTPStatus.CREATED, cache_control="no-store")
 
@@ -106,5 +106,5 @@ async def revoke_key(database: ServiceDatabase, key_id: UUID, caller: Partner) -
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def _to_body(key: Key) -> KeyBody:
+def _to_body(key: ApiKey) -> KeyBody:
     return KeyBody(key_id=key.id, hint=key.hint, revoked_at=key.revoked_at, created_at=key.created_at)

@@ -15,10 +15,10 @@ from data.contracts.shop import OrderInitiated
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.orders.projection import HistoryEntry
+from data.orders.sequencing import order_id_of
 from data.partners import deliveries, repository
 from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
-from serve_app.kit.told import order_id_of
 from serve_app.partners.sender import MAX_IN_FLIGHT, Sender
 from serve_app.partners.ssrf_guard import GuardedTransport, SsrfGuard
 
@@ -53,7 +53,7 @@ async def handle_event(connection: Connection, event: CloudEvent, data: EventDat
     if partner is None or entry is None:
         return
     body = webhook_message(order_id, entry).model_dump_json()
-    for webhook in await repository.wanting(connection, partner, event.type):
+    for webhook in await repository.subscribed_webhooks(connection, partner, event.type):
         await deliveries.add(connection, webhook.id, order_id, event.id, event.type, body)
 
 
@@ -71,6 +71,6 @@ def register_background(tasks: BackgroundTasks, database: Database) -> None:
     async def after(_applied: Sequence[EventData]) -> None:
         sender.wake()
 
-    consumer = Consumer("partners", handle_event, database, settings().needed("kafka_url"), after=after)
+    consumer = Consumer("partners", handle_event, database, settings().needed("kafka_url"), after_commit=after)
     add_messaging(tasks, "partners", database, consumer)
     tasks.add("partners sender", sender.run())

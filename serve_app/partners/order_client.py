@@ -14,7 +14,7 @@ import stamina
 from obstore.store import from_url
 
 from data.kit import trace
-from data.model_store.store import Stored
+from data.model_store.store import StoredModel
 from serve_app.kit.order_schemas import OrderBody
 from serve_app.kit.problems import MEDIA_TYPE, unavailable
 from serve_app.kit.upload import FILE_FIELD
@@ -57,7 +57,7 @@ class OrderClient:
         """Return an order as the shop stores it."""
         return _order(await self._request("GET", f"/shop/orders/{order_id}", key))
 
-    async def put_model(self, key: str, order_id: UUID, model: Stored, unit: str) -> OrderBody:
+    async def put_model(self, key: str, order_id: UUID, model: StoredModel, unit: str) -> OrderBody:
         """Upload the order's model; an order that is past this step is returned unchanged."""
         boundary = secrets.token_hex(16)
         head = (
@@ -130,7 +130,7 @@ def _order(response: httpx.Response) -> OrderBody:
     return OrderBody.model_validate_json(response.content)
 
 
-async def _blocks(model: Stored) -> AsyncIterator[bytes]:
+async def _blocks(model: StoredModel) -> AsyncIterator[bytes]:
     folder, name = model.url.rsplit("/", 1)
     stored = await obstore.get_async(from_url(folder), name)
     async for block in stored.stream(min_chunk_size=_BLOCK_BYTES):

@@ -78,7 +78,7 @@ async def place_order(
     check_order_request(order_request.process, order_request.material, order_request.finish, order_request.quantity)
     body = [uploaded.model.sha256.encode(), order_request.model_dump_json().encode()]
     method, path = request.method.encode(), request.url.path.encode()
-    same = None if key is None else idempotency.Request.of(str(caller.partner_id), key, method, path, *body)
+    same = None if key is None else idempotency.IdempotentRequest.of(str(caller.partner_id), key, method, path, *body)
     shop_key = await service.shop_key(database, same)
     order = await service.place_order(orders, caller, shop_key, order_request, uploaded.model)
 

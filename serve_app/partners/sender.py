@@ -13,9 +13,9 @@ from psycopg.errors import ForeignKeyViolation
 from standardwebhooks import Webhook
 
 from data.kit import clock
-from data.kit.database import AWAY, Database
+from data.kit.database import UNAVAILABLE_ERRORS, Database
 from data.partners import deliveries, repository
-from data.partners.deliveries import LEASE, Due
+from data.partners.deliveries import LEASE, DueDelivery
 from pricing_engine import ENGINE_VERSION
 from serve_app.partners import bulkhead
 from serve_app.partners.bulkhead import Bulkheads
@@ -91,25 +91,25 @@ class Sender:
                 except TimeoutError:
                     continue
 
-    async def _lease(self) -> list[Due]:
+    async def _lease(self) -> list[DueDelivery]:
         capacity = MAX_IN_FLIGHT - self._in_flight
         if capacity <= 0:
             return []
         try:
             async with self._database.transaction() as connection:
                 return await deliveries.lease(
-                    connection, capacity, share=bulkhead.MAX_IN_FLIGHT, busy=self._bulkheads.unavailable()
+                    connection, capacity, per_webhook=bulkhead.MAX_IN_FLIGHT, busy=self._bulkheads.unavailable()
                 )
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             _log.warning("webhooks wait for the database", error=str(error))
             return []
 
-    async def _deliver(self, due: Due) -> None:
+    async def _deliver(self, due: DueDelivery) -> None:
         try:
             with self._bulkheads.occupy(due.webhook_id):
                 started_at = clock.instant()
                 outcome = await self._post(due)
-                took_s = clock.longest_since(started_at)
+                took_s = clock.elapsed_since(started_at)
                 if outcome.status is None and took_s > self._timeout_s + SUSPENSION_S:
                     await self._save_interrupted(due, took_s)
                 else:
@@ -119,7 +119,7 @@ class Sender:
             self._in_flight -= 1
             self.wake()  # the order's next delivery may be sent now
 
-    async def _post(self, due: Due) -> AttemptOutcome:
+    async def _post(self, due: DueDelivery) -> AttemptOutcome:
         try:
             async with asyncio.timeout(self._timeout_s):
                 request = self._client.build_request(
@@ -135,7 +135,7 @@ class Sender:
         await _drain(response)
         return AttemptOutcome(response.status_code, None if response.is_success else f"HTTP {response.status_code}")
 
-    async def _save(self, due: Due, outcome: AttemptOutcome, took_ms: int) -> None:
+    async def _save(self, due: DueDelivery, outcome: AttemptOutcome, took_ms: int) -> None:
         gone = outcome.status == HTTPStatus.GONE
         delay = None if gone else self._retry_policy.delay_after(due.tries)
         try:
@@ -145,10 +145,10 @@ class Sender:
                     await repository.deactivate_webhook(connection, due.webhook_id)
         except ForeignKeyViolation:
             return  # the webhook was removed meanwhile, and its deliveries with it
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             _log.warning("a delivery will be sent again", delivery=str(due.id), error=str(error))
 
-    async def _save_interrupted(self, due: Due, took_s: float) -> None:
+    async def _save_interrupted(self, due: DueDelivery, took_s: float) -> None:
         """Record that this sender was suspended: not a failure of the receiver, and not one of its attempts."""
         error = f"the sender was suspended for about {took_s:.0f} s; this does not count"
         try:
@@ -156,11 +156,11 @@ class Sender:
                 await deliveries.record_interrupted(connection, due, error, min(round(1000 * took_s), _MAX_MS))
         except ForeignKeyViolation:
             return  # the webhook was removed meanwhile
-        except AWAY as failure:
+        except UNAVAILABLE_ERRORS as failure:
             _log.warning("a delivery will be sent again", delivery=str(due.id), error=str(failure))
 
 
-def _signed_headers(due: Due) -> dict[str, str]:
+def _signed_headers(due: DueDelivery) -> dict[str, str]:
     """Return the headers of Standard Webhooks; the time is that of this attempt, since receivers refuse old ones."""
     now, message_id = clock.now(), str(due.event_id)
     return {

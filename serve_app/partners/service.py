@@ -14,7 +14,7 @@ from data.contracts.lifecycle import OrderStatus
 from data.kit import idempotency
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
-from data.model_store.store import Stored
+from data.model_store.store import StoredModel
 from data.partners import deliveries, repository
 from data.partners.deliveries import Attempt, Delivery
 from data.partners.repository import Webhook
@@ -37,7 +37,7 @@ class PartnerOrderRequest(CustomerOrderRequest):
     )
 
 
-async def shop_key(database: Database, request: idempotency.Request | None) -> str:
+async def shop_key(database: Database, request: idempotency.IdempotentRequest | None) -> str:
     """Return the idempotency key for the shop: a new one, to which the partner's key leads from then on.
 
     It is stored before the shop is called, and in a transaction of its own: a retry with the partner's key continues
@@ -51,12 +51,12 @@ async def shop_key(database: Database, request: idempotency.Request | None) -> s
         return {"shop_key": new_key}
 
     async with database.transaction() as connection:
-        stored, _ = await idempotency.once(connection, request, chosen)
+        stored, _ = await idempotency.run_once(connection, request, chosen)
     return str(stored["shop_key"])
 
 
 async def place_order(
-    shop: OrderClient, partner: PartnerCaller, key: str, order_request: PartnerOrderRequest, model: Stored
+    shop: OrderClient, partner: PartnerCaller, key: str, order_request: PartnerOrderRequest, model: StoredModel
 ) -> OrderBody:
     """Create an order, upload its model and submit it; an order of an earlier attempt continues where that stopped."""
     order_id = await shop.create_order(partner.key, key, order_request.model_dump(mode="json", exclude={"unit"}))

@@ -18,8 +18,8 @@ from starlette.responses import JSONResponse, Response
 from data.contracts.common import Priority
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
-from data.model_store.store import ModelStore, Stored
-from data.notifications.channels import DESK, QUOTES, WORK
+from data.model_store.store import ModelStore, StoredModel
+from data.notifications.channels import QUOTE_WORKER_CHANNEL, QUOTES_CHANNEL, WORK_KEY
 from data.notifications.pubsub import Listener, Publisher
 from data.pricing import repository
 from data.pricing.repository import QuoteStatus
@@ -109,7 +109,7 @@ async def request_quote(
 
     body = [model.sha256.encode(), quote_request.model_dump_json().encode()]
     accepted = await create_once(database, key, caller.id, request, body, create)
-    await publisher.tell([WORK])
+    await publisher.publish([WORK_KEY])
     wait_s = min(_MAX_WAIT_S, _preferred_wait_s(prefer)) - (time.monotonic() - started_at)
     if wait_s <= 0:
         return accepted
@@ -187,7 +187,7 @@ async def cancel_quote(
     Requires the quote's owner. Problems: `not-found`, `over` if the quote is finished.
     """
     quote = await service.cancel(database, quote_id, caller)
-    await publisher.tell([WORK])
+    await publisher.publish([WORK_KEY])
     return json_response(service.to_body(quote))
 
 
@@ -203,7 +203,7 @@ async def get_materials() -> JSONResponse:
 
 async def _read(
     request: Request, database: Database, models: ModelStore, caller: Principal
-) -> tuple[QuoteRequest, Stored]:
+) -> tuple[QuoteRequest, StoredModel]:
     """Return the request and its model, from either kind of body."""
     if not request.headers.get("content-type", "").startswith("application/json"):
         uploaded = await upload.receive(request, models)
@@ -224,9 +224,9 @@ def _preferred_wait_s(prefer: str | None) -> float:
 async def _open(app: FastAPI, _database: Database, stack: AsyncExitStack) -> None:
     redis = settings().needed("redis_url")
     app.state.models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
-    app.state.publisher = Publisher(redis, DESK)
+    app.state.publisher = Publisher(redis, QUOTE_WORKER_CHANNEL)
     stack.push_async_callback(app.state.publisher.close)
-    app.state.listener = Listener(redis, QUOTES)
+    app.state.listener = Listener(redis, QUOTES_CHANNEL)
     listening = asyncio.create_task(app.state.listener.run(), name="listener of quotes")
     stack.callback(listening.cancel)
 

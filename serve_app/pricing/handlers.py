@@ -11,7 +11,7 @@ from data.kit import outbox
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.model_store.store import ModelStore
-from data.notifications.channels import DESK, QUOTES, WORK
+from data.notifications.channels import QUOTE_WORKER_CHANNEL, QUOTES_CHANNEL, WORK_KEY
 from data.notifications.pubsub import Listener, Publisher
 from data.pricing import repository
 from serve_app.kit.background import BackgroundTasks, add_messaging
@@ -37,22 +37,24 @@ def register_background(tasks: BackgroundTasks, database: Database, dispatcher: 
     """Add pricing's relay, a consumer for each priority, and the worker; ``dispatcher``: by default the cluster's."""
     redis, kafka = settings().needed("redis_url"), settings().needed("kafka_url")
     models = ModelStore(settings().needed("model_store_url"), settings().largest_model_mib << 20)
-    worker = QuoteWorker(database, models, dispatcher or RayDispatcherClient(), Publisher(redis, QUOTES))
+    worker = QuoteWorker(database, models, dispatcher or RayDispatcherClient(), Publisher(redis, QUOTES_CHANNEL))
 
     async def after(applied: Sequence[EventData]) -> None:
         worker.withdraw([data.quote_id for data in applied if isinstance(data, QuoteWithdrawn)])
         worker.wake()
 
-    consumers = [Consumer(f"pricing-{priority}", handle_event, database, kafka, after=after) for priority in Priority]
+    consumers = [
+        Consumer(f"pricing-{priority}", handle_event, database, kafka, after_commit=after) for priority in Priority
+    ]
     add_messaging(tasks, "pricing", database, *consumers)
-    listener = Listener(redis, DESK)
+    listener = Listener(redis, QUOTE_WORKER_CHANNEL)
     tasks.add("pricing listener", listener.run())
     tasks.add("pricing wake-up", _wake_on_notification(listener, worker))
     tasks.add("pricing worker", worker.run())
 
 
 async def _wake_on_notification(listener: Listener, worker: QuoteWorker) -> None:
-    with listener.subscribe(WORK) as subscription:
+    with listener.subscribe(WORK_KEY) as subscription:
         while True:
             await subscription.wait()
             worker.wake()

@@ -17,7 +17,7 @@ from data.contracts.pricing import (
     QuoteRejected,
 )
 from data.kit import clock
-from data.pricing.repository import Quote, QuoteStatus
+from data.pricing.repository import QuoteRow, QuoteStatus
 from pricing_engine.analysis.schema import Analysis
 from pricing_engine.distributed.jobs import JobOutcome, JobStatus
 from pricing_engine.pricing.quote import Request, quote
@@ -35,7 +35,7 @@ class QuoteOutcome:
     error: str | None = None
     expires_at: datetime | None = None
 
-    def event(self, finished: Quote) -> QuoteEvent:
+    def event(self, finished: QuoteRow) -> QuoteEvent:
         """Return the event that publishes the outcome."""
         ids: dict[str, Any] = {
             "quote_id": finished.id,
@@ -58,7 +58,7 @@ class QuoteOutcome:
         return QuotePriced(**ids, quote=summary)
 
 
-def outcome_of(requested: Quote, outcome: JobOutcome) -> QuoteOutcome:
+def outcome_of(requested: QuoteRow, outcome: JobOutcome) -> QuoteOutcome:
     """Price the analysis of a job; takes some milliseconds, mostly for parsing the analysis."""
     if outcome.status is JobStatus.CANCELLED:
         return cancelled()

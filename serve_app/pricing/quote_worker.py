@@ -16,11 +16,11 @@ import structlog
 
 from data.contracts.common import Priority
 from data.kit import outbox
-from data.kit.database import AWAY, Database
+from data.kit.database import UNAVAILABLE_ERRORS, Database
 from data.model_store.store import ModelStore
 from data.notifications.pubsub import Publisher
 from data.pricing import repository
-from data.pricing.repository import Quote, QuoteStatus
+from data.pricing.repository import QuoteRow, QuoteStatus
 from pricing_engine.distributed import jobs
 from pricing_engine.distributed.errors import DistributedError
 from pricing_engine.distributed.jobs import Job, JobOutcome, JobStatus
@@ -60,7 +60,7 @@ class QuoteWorker:
                         await self._cancel_orphans()
                         orphans_cancelled = True
                     await self._start_queued()
-                except AWAY as error:
+                except UNAVAILABLE_ERRORS as error:
                     _log.warning("the quote worker waits for the database", error=str(error))
                 try:
                     await asyncio.wait_for(self._wake.wait(), POLL_INTERVAL_S)
@@ -110,24 +110,24 @@ class QuoteWorker:
             if quote is not None and quote.finished_at is None:
                 self._start(quote)
 
-    def _start(self, quote: Quote) -> None:
+    def _start(self, quote: QuoteRow) -> None:
         def forget(_task: asyncio.Task[None]) -> None:
             del self._tracked[quote.id]
 
         self._tracked[quote.id] = task = asyncio.create_task(self._follow(quote), name=f"quote {quote.id}")
         task.add_done_callback(forget)
 
-    async def _follow(self, quote: Quote) -> None:
+    async def _follow(self, quote: QuoteRow) -> None:
         """Finish one quote; one that can't be followed now is started again."""
         try:
             await self._finish(quote, await self._outcome(quote))
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             _log.warning("a quote waits for the database", quote=str(quote.id), error=str(error))
         except Exception:
             _log.exception("a quote could not be followed", quote=str(quote.id))
             await self._finish(quote, failed("internal_error", "the fault is ours and was logged"))
 
-    async def _outcome(self, quote: Quote) -> QuoteOutcome:
+    async def _outcome(self, quote: QuoteRow) -> QuoteOutcome:
         model = await self.models.find(quote.model_sha256)
         if model is None:
             return failed("model_vanished", "the model is not in the store any more; upload it again")
@@ -149,7 +149,7 @@ class QuoteWorker:
                 continue
             return await asyncio.to_thread(outcome_of, quote, outcome)
 
-    async def _run_job(self, quote: Quote, job: FollowedJob) -> JobOutcome:
+    async def _run_job(self, quote: QuoteRow, job: FollowedJob) -> JobOutcome:
         """Return the outcome of the job, and store its progress and price interval meanwhile."""
         progress = asyncio.create_task(self._store_progress(quote, job))
         try:
@@ -157,7 +157,7 @@ class QuoteWorker:
         finally:
             progress.cancel()
 
-    async def _store_progress(self, quote: Quote, job: FollowedJob) -> None:
+    async def _store_progress(self, quote: QuoteRow, job: FollowedJob) -> None:
         interval: Interval | None = None
         currency = price_book().tables.currency
         request = Request(quote.process, (quote.material,), quote.finish, (quote.quantity,))
@@ -171,9 +171,9 @@ class QuoteWorker:
             async with self.database.connection() as connection:
                 changed = await repository.progress(connection, quote.id, update.progress, low, high, currency)
             if changed:
-                await self.publisher.tell([str(quote.id)])
+                await self.publisher.publish([str(quote.id)])
 
-    async def _finish(self, quote: Quote, outcome: QuoteOutcome) -> None:
+    async def _finish(self, quote: QuoteRow, outcome: QuoteOutcome) -> None:
         async with self.database.transaction() as connection:
             finished = await repository.finish(
                 connection,
@@ -186,4 +186,4 @@ class QuoteWorker:
             )
             if finished is not None:
                 await outbox.append(connection, outcome.event(finished))
-        await self.publisher.tell([str(quote.id)])
+        await self.publisher.publish([str(quote.id)])

@@ -14,10 +14,10 @@ from data.contracts.common import Money, Sha256
 from data.contracts.shop import QuoteRequested
 from data.kit import outbox
 from data.kit.database import Connection, Database
-from data.model_store.store import ModelStore, Stored
+from data.model_store.store import ModelStore, StoredModel
 from data.notifications.pubsub import POLL_INTERVAL_S, Listener
 from data.pricing import repository
-from data.pricing.repository import Quote, QuoteStatus
+from data.pricing.repository import QuoteRow, QuoteStatus
 from serve_app.kit import sse
 from serve_app.kit.order_schemas import OrderRequestBody
 from serve_app.kit.price_book import UNITS
@@ -72,7 +72,7 @@ class QuoteBody(BaseModel):
     created_at: AwareDatetime = Field(description="When the quote was requested")
 
 
-def to_body(quote: Quote) -> QuoteBody:
+def to_body(quote: QuoteRow) -> QuoteBody:
     """Return a quote as a response body."""
     interval = None
     if quote.status not in FINISHED and quote.interval_low is not None and quote.interval_high is not None:
@@ -81,7 +81,7 @@ def to_body(quote: Quote) -> QuoteBody:
     return QuoteBody(quote_id=quote.id, interval=interval, quote=quote.result, **fields)
 
 
-async def find_uploaded(database: Database, models: ModelStore, owner_id: str, sha256: str) -> Stored:
+async def find_uploaded(database: Database, models: ModelStore, owner_id: str, sha256: str) -> StoredModel:
     """Return a model that the owner has uploaded before; raises a 404."""
     async with database.connection() as connection:
         uploaded = await repository.has_model(connection, owner_id, sha256)
@@ -101,7 +101,7 @@ async def request_quote(
     )
 
 
-async def get_owned(database: Database, quote_id: UUID, principal: Principal) -> Quote:
+async def get_owned(database: Database, quote_id: UUID, principal: Principal) -> QuoteRow:
     """Return a quote of the caller; raises a 404."""
     async with database.connection() as connection:
         quote = await repository.get(connection, quote_id)
@@ -110,7 +110,7 @@ async def get_owned(database: Database, quote_id: UUID, principal: Principal) ->
     return quote
 
 
-async def cancel(database: Database, quote_id: UUID, principal: Principal) -> Quote:
+async def cancel(database: Database, quote_id: UUID, principal: Principal) -> QuoteRow:
     """Cancel a quote of the caller, or return it if it is cancelled; raises a 404, and a 409 if it is finished."""
     await get_owned(database, quote_id, principal)
     async with database.transaction() as connection:
@@ -124,7 +124,7 @@ async def cancel(database: Database, quote_id: UUID, principal: Principal) -> Qu
     return quote
 
 
-async def wait_finished(database: Database, listener: Listener, quote_id: UUID, timeout_s: float) -> Quote | None:
+async def wait_finished(database: Database, listener: Listener, quote_id: UUID, timeout_s: float) -> QuoteRow | None:
     """Return the quote when it is finished; None if that takes longer than ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     with listener.subscribe(str(quote_id)) as subscription:

@@ -15,11 +15,11 @@ from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.group_lag import GroupLag
 from data.kit.timers import Timer
+from data.orders.sequencing import actor_and_revision, next_step, order_id_of
 from data.shop import repository
 from data.shop.repository import ShopOrderRow
 from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
-from serve_app.kit.told import actor_and_revision, next_step, order_id_of
 from serve_app.shop.service import withdraw_quote
 
 _TIMER_INTERVAL_S = 5.0
@@ -36,7 +36,7 @@ async def handle_event(connection: Connection, _event: CloudEvent, data: EventDa
         return
     changes: dict[str, Any] = {"quote": data.quote} if isinstance(data, QuotePriced | QuoteNeedsReview) else {}
     by, revision = actor_and_revision(data)
-    await repository.move(connection, order, step, by, told=revision, **changes)
+    await repository.move(connection, order, step, by, event_revision=revision, **changes)
     if isinstance(data, OrderWithdrawn):
         await withdraw_quote(connection, order)
 
@@ -44,7 +44,7 @@ async def handle_event(connection: Connection, _event: CloudEvent, data: EventDa
 async def fail_overdue(connection: Connection) -> None:
     """Fail orders whose price is overdue, and cancel its pricing; a price calculated meanwhile still counts."""
     for order in await repository.overdue(connection, timedelta(seconds=settings().pricing_overdue_s)):
-        await repository.move(connection, order, Step.FAIL_PRICE, Actor.TIMER.value, Actor.TIMER, tell=_overdue)
+        await repository.move(connection, order, Step.FAIL_PRICE, Actor.TIMER.value, Actor.TIMER, make_event=_overdue)
         await withdraw_quote(connection, order)
 
 

@@ -19,7 +19,7 @@ from data.contracts.shop import (
 from data.kit import clock, outbox
 from data.kit.database import Connection
 from data.kit.ids import new_id_after
-from data.model_store.store import Stored
+from data.model_store.store import StoredModel
 from data.shop import products, repository
 from data.shop.products import Product
 from data.shop.repository import ShopOrderRow
@@ -59,7 +59,7 @@ async def check_upload(connection: Connection, request: StepRequest) -> None:
     advance(order.status, Step.UPLOAD, request.principal.acting_as(*OWNER_ROLES))
 
 
-async def put_model(connection: Connection, request: StepRequest, model: Stored, unit: str) -> ShopOrderRow:
+async def put_model(connection: Connection, request: StepRequest, model: StoredModel, unit: str) -> ShopOrderRow:
     """Set the order's model; the same model again changes nothing. Raises IllegalStep, StaleVersion, a 404."""
     order = await _get_owned(connection, request)
     if order.status is OrderStatus.FILE_UPLOADED and (order.model_sha256, order.unit) == (model.sha256, unit):

@@ -8,10 +8,10 @@ from data.contracts.envelope import CloudEvent, EventData
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.notifications.pubsub import Publisher
+from data.orders.sequencing import order_id_of
 from data.status import repository
 from serve_app.kit.background import BackgroundTasks, add_messaging
 from serve_app.kit.settings import settings
-from serve_app.kit.told import order_id_of
 
 ORDERS = "facet.orders"
 """The Redis channel of ids of orders that have changed."""
@@ -29,7 +29,7 @@ def register_background(tasks: BackgroundTasks, database: Database) -> None:
     publisher = Publisher(settings().needed("redis_url"), ORDERS)
 
     async def after(applied: Sequence[EventData]) -> None:
-        await publisher.tell(str(order_id) for order_id in map(order_id_of, applied) if order_id)
+        await publisher.publish(str(order_id) for order_id in map(order_id_of, applied) if order_id)
 
-    consumer = Consumer("status", handle_event, database, settings().needed("kafka_url"), after=after)
+    consumer = Consumer("status", handle_event, database, settings().needed("kafka_url"), after_commit=after)
     add_messaging(tasks, "status", database, consumer)

@@ -112,7 +112,7 @@ def audit(stack: Stack, ledger: Ledger, orders_before: int, outages: Sequence[In
     _orders(found, databases, ledger, orders_before, outages)
     models(found, databases, ledger, Folder(stack.folder / ".facet" / "stack").data / "models")
     _topics(found, databases, asyncio.run(_messages(stack.kafka)))
-    letters = asyncio.run(dead_letters.waiting(stack.kafka, CONSUMERS))
+    letters = asyncio.run(dead_letters.count_pending(stack.kafka, CONSUMERS))
     found.counted["dead_letters"] = sum(letters.values())
     found.expect(not any(letters.values()), f"dead letters: {letters}")
     parked = parked_events(databases)

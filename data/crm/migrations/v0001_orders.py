@@ -23,10 +23,10 @@ DOWN = ("DROP TABLE orders", *MESSAGING_1_DOWN)
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     execute(UP)
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the tables."""
     execute(DOWN)

@@ -1,4 +1,4 @@
-"""Events that wait for their predecessors are parked in a table."""
+"""Store parked events, which wait for their predecessors, in a table."""
 
 from data.kit.messaging_ddl import MESSAGING_3, MESSAGING_3_DOWN
 from data.kit.migrate import execute
@@ -12,5 +12,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it, with the events that wait."""
+    """Drop the table with its events."""
     execute(MESSAGING_3_DOWN)

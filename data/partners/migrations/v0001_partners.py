@@ -59,10 +59,10 @@ DOWN = ("DROP TABLE attempts, deliveries, webhooks, orders, api_keys, partners",
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     execute(UP)
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the tables."""
     execute(DOWN)

@@ -25,10 +25,10 @@ DOWN = ("DROP TABLE quotes", *MESSAGING_1_DOWN)
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     execute(UP)
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the tables."""
     execute(DOWN)

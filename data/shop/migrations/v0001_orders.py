@@ -37,10 +37,10 @@ DOWN = ("DROP TABLE order_history, orders, products", *MESSAGING_1_DOWN)
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     execute(UP)
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the tables."""
     execute(DOWN)

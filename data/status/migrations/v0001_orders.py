@@ -30,10 +30,10 @@ DOWN = ("DROP TABLE history, orders", *MESSAGING_1_DOWN)
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     execute(UP)
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the tables."""
     execute(DOWN)

@@ -1,4 +1,4 @@
-"""The relay is told of a commit instead of looking for it."""
+"""Wake the relay at a commit instead of polling."""
 
 from data.kit.messaging_ddl import MESSAGING_2, MESSAGING_2_DOWN
 from data.kit.migrate import execute
@@ -7,10 +7,10 @@ revision, down_revision = "0002", "0001"
 
 
 def upgrade() -> None:
-    """Make the trigger."""
+    """Create the trigger."""
     execute(MESSAGING_2)
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop the trigger."""
     execute(MESSAGING_2_DOWN)

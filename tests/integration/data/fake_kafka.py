@@ -70,11 +70,11 @@ class Broker:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let :mod:`data.kit.kafka` give clients of this broker."""
         monkeypatch.setattr(kafka, "producer", lambda _bootstrap, _name: FakeProducer(self))
-        monkeypatch.setattr(kafka, "answers", self._answers)
-        monkeypatch.setattr(kafka, "Group", lambda _bootstrap, _group: FakeGroup(self))
+        monkeypatch.setattr(kafka, "is_available", self._is_available)
+        monkeypatch.setattr(kafka, "GroupClient", lambda _bootstrap, _group: FakeGroup(self))
         monkeypatch.setattr(kafka, "consumer", lambda _url, group, topics, _client: FakeConsumer(self, group, topics))
 
-    async def _answers(self, _bootstrap: str) -> bool:
+    async def _is_available(self, _bootstrap: str) -> bool:
         return not self.away
 
 

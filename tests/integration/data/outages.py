@@ -79,7 +79,7 @@ class Unsteady(Database):
 
 
 def written(event: EventData, sequence: int) -> bytes:
-    return f'{{"sequence":{sequence}{outbox.parameters(event)["rest"]}'.encode()
+    return f'{{"sequence":{sequence}{outbox.parameters(event)["members"]}'.encode()
 
 
 def of_type(kind: type[EventData], order: UUID, quote: UUID, revision: int | None) -> EventData:
@@ -127,7 +127,7 @@ async def status_of(database: Database, order: UUID) -> OrderStatus:
 
 
 def consumer_of_shop(database: Database) -> Consumer:
-    return Consumer("shop", handle_event, database, "", check_every_s=0.0)
+    return Consumer("shop", handle_event, database, "", check_interval_s=0.0)
 
 
 async def ended(*tasks: asyncio.Task[None]) -> None:

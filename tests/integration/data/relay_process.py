@@ -24,7 +24,7 @@ async def main(url: str, bootstrap: str, fate: str) -> None:
                     await asyncio.Event().wait()
 
             relay._publish = publish_and_wait
-        await relay.Relay(database, bootstrap, "shop", batch=20).run()
+        await relay.Relay(database, bootstrap, "shop", batch_size=20).run()
 
 
 if __name__ == "__main__":

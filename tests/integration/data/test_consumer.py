@@ -30,7 +30,7 @@ from tests.integration.data.running import cancelled, everything, run, until, wh
 
 def written(event: EventData, sequence: int = 1) -> bytes:
     """A message as the relay would publish it."""
-    return f'{{"sequence":{sequence}{outbox.parameters(event)["rest"]}'.encode()
+    return f'{{"sequence":{sequence}{outbox.parameters(event)["members"]}'.encode()
 
 
 @pytest.fixture
@@ -156,20 +156,20 @@ def test_what_is_refused_goes_to_the_dead_letters_with_its_reason_and_comes_back
                 await publish(bootstrap, topic, messages)
                 await until(lambda: consumer.applied == 5 and consumer.dead_lettered == 4 and consumer.parked == 1)
                 assert [sequence for _, sequence in noted(shop_url)] == [1, 2, 3, 4, 5]
-                assert await letters.waiting(bootstrap, [name]) == {name: 4}
+                assert await letters.count_pending(bootstrap, [name]) == {name: 4}
                 seen = [each async for each in letters.replay(bootstrap, name, dry_run=True)]
                 assert sorted(each.reason.partition(":")[0] for each in seen) == [
                     "Unlucky", "ValidationError", "ValidationError", "ValidationError",
                 ]  # fmt: skip
                 assert sorted(each.value or b"" for each in seen) == sorted(poison)
-                assert await letters.waiting(bootstrap, [name]) == {name: 4}, "a dry run leaves all as it was"
+                assert await letters.count_pending(bootstrap, [name]) == {name: 4}, "a dry run leaves all as it was"
                 mended = True
                 assert len([each async for each in letters.replay(bootstrap, name)]) == 4
                 await until(lambda: consumer.applied == 7 and consumer.dead_lettered == 7)
                 assert [(subject, sequence) for subject, sequence in noted(shop_url) if subject == str(unlucky)] == [
                     (str(unlucky), 1), (str(unlucky), 2),
                 ]  # fmt: skip
-                assert await letters.waiting(bootstrap, [name]) == {name: 3}, "what is still poison waits again"
+                assert await letters.count_pending(bootstrap, [name]) == {name: 3}, "what is still poison waits again"
 
             await while_running(consumer.run(), work=work())
 
@@ -191,7 +191,7 @@ def test_an_early_event_is_parked_with_those_behind_it_and_its_partition_goes_on
     async def main() -> None:
         nonlocal arrived
         async with Database(shop_url) as database:
-            consumer = Consumer(name, handler, database, bootstrap, [topic], check_every_s=0.2)
+            consumer = Consumer(name, handler, database, bootstrap, [topic], check_interval_s=0.2)
 
             async def work() -> None:
                 nonlocal arrived

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from data.kit.database import AWAY, Database
+from data.kit.database import UNAVAILABLE_ERRORS, Database
 from tests.integration.data.running import run
 
 AWAY_S, BACK_WITHIN_S = 8.0, 3.0
@@ -37,7 +37,7 @@ async def away_and_back(url: str) -> None:
 
 async def answers(database: Database) -> bool:
     await asyncio.sleep(0.05)
-    with suppress(*AWAY):
+    with suppress(*UNAVAILABLE_ERRORS):
         async with database.connection() as connection:
             await connection.execute("SELECT 1")
             return True

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaConnectionError
 from data.contracts.topics import dead_letters
 from data.kit import group_membership, kafka
 from data.kit.consumer import Consumer
-from data.kit.database import RETRY_EVERY_S, Database
+from data.kit.database import RETRY_DELAY_S, Database
 from data.kit.group_membership import GroupMembership
 from data.kit.ids import new_id
 from tests.integration.data.running import cancelled, run, until, while_running
@@ -34,9 +34,9 @@ class FakeGroup:
         self.removed: list[str] = []
         self.checks = 0
         self.away = False
-        monkeypatch.setattr(kafka, "Group", lambda _bootstrap, _group: self)
-        monkeypatch.setattr(group_membership, "CHECK_EVERY_S", 0.02)
-        monkeypatch.setattr(group_membership, "CONFIRM_AFTER_S", 0.02)
+        monkeypatch.setattr(kafka, "GroupClient", lambda _bootstrap, _group: self)
+        monkeypatch.setattr(group_membership, "CHECK_INTERVAL_S", 0.02)
+        monkeypatch.setattr(group_membership, "CONFIRM_DELAY_S", 0.02)
 
     async def start(self) -> None:
         """Nothing to begin."""
@@ -109,7 +109,7 @@ def test_both_members_of_a_client_that_has_joined_twice_are_removed(shop_url: st
 def test_a_member_that_takes_its_lock_again_stays(
     shop_url: str, group: FakeGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_membership, "CONFIRM_AFTER_S", 30.0)
+    monkeypatch.setattr(group_membership, "CONFIRM_DELAY_S", 30.0)
 
     async def main() -> None:
         async with Database(shop_url) as database:
@@ -143,7 +143,7 @@ def test_a_lock_that_a_former_session_still_holds_is_waited_for(
     async def main() -> None:
         async with Database(shop_url) as database, AsyncExitStack() as former:
             connection = await former.enter_async_context(database.session())
-            await connection.execute("SELECT pg_advisory_lock(%s, 42)", [group_membership.LOCKS])
+            await connection.execute("SELECT pg_advisory_lock(%s, 42)", [group_membership.LOCK_NAMESPACE])
             membership = GroupMembership(MEMBERSHIP, database, "")
 
             async def join() -> str:
@@ -151,7 +151,7 @@ def test_a_lock_that_a_former_session_still_holds_is_waited_for(
                     return client_id
 
             joining = asyncio.create_task(join())
-            await asyncio.sleep(3 * RETRY_EVERY_S)
+            await asyncio.sleep(3 * RETRY_DELAY_S)
             assert not joining.done()
             await former.aclose()
             assert await joining == f"{MEMBERSHIP}-0000002a"
@@ -181,8 +181,8 @@ def test_members_that_kafka_knows(bootstrap: str, topic: str) -> None:
         name = f"test-{new_id().hex}"
         async with (
             kafka.started(kafka.consumer(bootstrap, name, [topic], "a-client")),
-            kafka.started(kafka.Group(bootstrap, name)) as group,
-            kafka.started(kafka.Group(bootstrap, "no-such-group")) as missing,
+            kafka.started(kafka.GroupClient(bootstrap, name)) as group,
+            kafka.started(kafka.GroupClient(bootstrap, "no-such-group")) as missing,
         ):
             ((member, client),) = (await group.members()).items()
             assert client == "a-client"
@@ -200,7 +200,7 @@ def test_a_living_member_that_was_removed_joins_again(shop_url: str, bootstrap: 
 
     async def main() -> None:
         await kafka.ensure_topics(bootstrap, [dead_letters(name)], partitions=1)
-        async with Database(shop_url) as database, kafka.started(kafka.Group(bootstrap, name)) as group:
+        async with Database(shop_url) as database, kafka.started(kafka.GroupClient(bootstrap, name)) as group:
             consumer = Consumer(name, note, database, bootstrap, [topic])
 
             async def work() -> None:

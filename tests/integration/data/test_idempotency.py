@@ -13,7 +13,7 @@ from data.contracts.common import OrderRequest
 from data.kit import clock, idempotency
 from data.kit.database import Database
 from data.kit.errors import KeyReused
-from data.kit.idempotency import Request
+from data.kit.idempotency import IdempotentRequest
 from data.kit.ids import new_id
 from data.shop import repository
 from tests.integration.data.running import initiated, run
@@ -21,7 +21,7 @@ from tests.integration.data.running import initiated, run
 WISH = OrderRequest(process="casting", material="brass", quantity=1)
 
 
-async def order(database: Database, request: Request) -> tuple[dict[str, Any], bool]:
+async def order(database: Database, request: IdempotentRequest) -> tuple[dict[str, Any], bool]:
     """An order per request."""
     async with database.transaction() as connection:
 
@@ -30,7 +30,7 @@ async def order(database: Database, request: Request) -> tuple[dict[str, Any], b
             await repository.create(connection, initiated(ident, request.caller, WISH))
             return {"order_id": str(ident)}
 
-        return await idempotency.once(connection, request, work)
+        return await idempotency.run_once(connection, request, work)
 
 
 def orders(url: str) -> int:
@@ -47,7 +47,7 @@ def test_a_thousand_at_once_make_one_order(shop_url: str) -> None:
 
             async def one() -> tuple[dict[str, Any], bool]:
                 async with waiting:
-                    return await order(database, Request.of("me", "key", b"body"))
+                    return await order(database, IdempotentRequest.of("me", "key", b"body"))
 
             return await asyncio.gather(*(one() for _ in range(1000)))
 
@@ -60,10 +60,10 @@ def test_a_thousand_at_once_make_one_order(shop_url: str) -> None:
 def test_another_body_is_refused_and_another_caller_is_not(shop_url: str) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
-            await order(database, Request.of("me", "key", b"body"))
+            await order(database, IdempotentRequest.of("me", "key", b"body"))
             with pytest.raises(KeyReused):
-                await order(database, Request.of("me", "key", b"other body"))
-            await order(database, Request.of("you", "key", b"other body"))
+                await order(database, IdempotentRequest.of("me", "key", b"other body"))
+            await order(database, IdempotentRequest.of("you", "key", b"other body"))
 
     run(main())
     assert orders(shop_url) == 2
@@ -76,10 +76,10 @@ def test_a_request_that_failed_left_no_answer(shop_url: str) -> None:
             async def fails() -> dict[str, Any]:
                 raise ZeroDivisionError
 
-            request = Request.of("me", "key", b"body")
+            request = IdempotentRequest.of("me", "key", b"body")
             with pytest.raises(ZeroDivisionError):
                 async with database.transaction() as connection:
-                    await idempotency.once(connection, request, fails)
+                    await idempotency.run_once(connection, request, fails)
             return (await order(database, request))[1]
 
     assert run(main()) is False
@@ -87,14 +87,17 @@ def test_a_request_that_failed_left_no_answer(shop_url: str) -> None:
 
 
 def test_parts_of_a_body_do_not_run_together() -> None:
-    assert Request.of("me", "k", b"ab", b"c").body_sha256 != Request.of("me", "k", b"a", b"bc").body_sha256
+    assert (
+        IdempotentRequest.of("me", "k", b"ab", b"c").body_sha256
+        != IdempotentRequest.of("me", "k", b"a", b"bc").body_sha256
+    )
 
 
 @pytest.mark.parametrize("ahead", [timedelta(days=-30), timedelta(0), timedelta(days=30)], ids=str)
 def test_a_sweep_forgets_old_keys_whatever_the_clock_of_its_process_shows(
     shop_url: str, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
 ) -> None:
-    fresh, old = Request.of("me", "fresh", b"body"), Request.of("me", "old", b"body")
+    fresh, old = IdempotentRequest.of("me", "fresh", b"body"), IdempotentRequest.of("me", "old", b"body")
     now = clock.now()
 
     async def main() -> tuple[bool, bool]:
@@ -103,9 +106,9 @@ def test_a_sweep_forgets_old_keys_whatever_the_clock_of_its_process_shows(
                 await order(database, request)
             async with database.connection() as connection:
                 made = "UPDATE idempotency_keys SET created_at = now() - %s WHERE key = 'old'"
-                await connection.execute(made, [idempotency.KEEP + timedelta(hours=1)])
+                await connection.execute(made, [idempotency.RETENTION + timedelta(hours=1)])
                 monkeypatch.setattr(clock, "now", lambda: now + ahead)
-                await idempotency.sweep(connection)
+                await idempotency.delete_expired(connection)
             return (await order(database, fresh))[1], (await order(database, old))[1]
 
     assert run(main()) == (True, ahead < timedelta(0)), "in doubt a key is kept"

@@ -24,7 +24,7 @@ async def left(database: Database, ages: dict[str, timedelta]) -> set[str]:
                 "UPDATE inbox SET received_at = now() - %s WHERE event_id = %s", [ages[name], event]
             )
     async with database.transaction() as connection:
-        await inbox.sweep(connection)
+        await inbox.delete_expired(connection)
     async with database.connection() as connection:
         cursor = await connection.execute("SELECT event_id FROM inbox")
         return {ids[event] for (event,) in await cursor.fetchall()}
@@ -33,16 +33,18 @@ async def left(database: Database, ages: dict[str, timedelta]) -> set[str]:
 def test_what_is_old_is_forgotten(shop_url: str) -> None:
     async def main() -> set[str]:
         async with Database(shop_url) as database:
-            return await left(database, {"old": inbox.KEEP + DAY, "young": inbox.KEEP - DAY, "new": timedelta(0)})
+            return await left(
+                database, {"old": inbox.RETENTION + DAY, "young": inbox.RETENTION - DAY, "new": timedelta(0)}
+            )
 
     assert run(main()) == {"young", "new"}
 
 
 def test_after_a_long_outage_what_the_broker_may_deliver_again_is_known(shop_url: str) -> None:
     async def main() -> set[str]:
-        away = inbox.KEEP + 10 * DAY
+        away = inbox.RETENTION + 10 * DAY
         async with Database(shop_url) as database:
-            return await left(database, {"old": away + inbox.KEEP + DAY, "before": away + DAY, "last": away})
+            return await left(database, {"old": away + inbox.RETENTION + DAY, "before": away + DAY, "last": away})
 
     assert run(main()) == {"before", "last"}
 
@@ -56,6 +58,6 @@ def test_the_clock_of_the_process_alone_forgets_nothing(
 
     async def main() -> set[str]:
         async with Database(shop_url) as database:
-            return await left(database, {"young": inbox.KEEP - DAY, "new": timedelta(0)})
+            return await left(database, {"young": inbox.RETENTION - DAY, "new": timedelta(0)})
 
     assert run(main()) == {"young", "new"}

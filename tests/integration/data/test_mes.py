@@ -13,7 +13,7 @@ import pytest
 from data.contracts.crm import OrderApproved
 from data.contracts.lifecycle import Actor, IllegalStep, OrderStatus, Step
 from data.kit.database import Database
-from data.kit.errors import NotThere
+from data.kit.errors import NotFound
 from data.kit.ids import new_id
 from data.kit.paging import START
 from data.kit.settings import Settings
@@ -80,7 +80,7 @@ def test_a_claim_that_fails_says_why(migrated: Callable[[str], str]) -> None:
                 await repository.claim(connection, ident, "ann")
                 with pytest.raises(IllegalStep, match="MANUFACTURING_STARTED can't take the step claim"):
                     await repository.claim(connection, ident, "ann")
-                with pytest.raises(NotThere):
+                with pytest.raises(NotFound):
                     await repository.claim(connection, new_id(), "ann")
 
     run(main())

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, make_url
 from data.contracts.envelope import CloudEvent
 from data.kit import migrate
 from data.kit.settings import SERVICES
-from tests.unit.data.test_fold import life
+from tests.unit.data.test_projection import life
 
 
 @pytest.mark.parametrize("service", SERVICES)

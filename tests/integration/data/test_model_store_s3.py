@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from data.model_store.store import ModelStore, Stored
+from data.model_store.store import ModelStore, StoredModel
 from pricing_engine.distributed.model_source import ModelVanished, local_file
 
 MOST = 64 << 20
@@ -38,11 +38,11 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-def keep(store: ModelStore, model: bytes) -> Stored:
-    async def kept() -> Stored:
+def keep(store: ModelStore, model: bytes) -> StoredModel:
+    async def kept() -> StoredModel:
         async with store.receive() as incoming:
             await incoming.write(model)
-            return await store.keep(incoming)
+            return await store.save(incoming)
 
     return asyncio.run(kept())
 

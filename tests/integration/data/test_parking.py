@@ -102,7 +102,7 @@ class TestRefused:
         async def main() -> None:
             async with Database(url) as database:
                 order, quote = await priced_order(database)
-                one = Consumer("shop", handler, database, "", check_every_s=0.0)
+                one = Consumer("shop", handler, database, "", check_interval_s=0.0)
                 async with running(one.run()):
                     Published(broker, order, quote).production()
                     Published(broker, order, quote).approval()
@@ -160,7 +160,7 @@ def replay(broker: Broker) -> None:
 
 
 def resend(broker: Broker, record: Any) -> None:
-    letter = letters.read(record)
+    letter = letters.parse(record)
     headers = letters.replay_headers("shop", letter)
     broker.publish(letter.topic, (letter.key or b"").decode(), record.value, headers)
 
@@ -208,7 +208,7 @@ def test_a_database_that_dies_while_parking_leaves_no_half(migrated: Migrated, m
     async def main() -> None:
         async with Database(url) as database:
             order, quote = await priced_order(database)
-            one = Consumer("shop", dying, database, "", check_every_s=0.0)
+            one = Consumer("shop", dying, database, "", check_interval_s=0.0)
             Published(broker, order, quote).production()
             async with running(one.run()):
                 await until(lambda: one.parked == 4)
@@ -235,7 +235,7 @@ def test_thousands_of_parked_orders_hold_nobody_up(migrated: Migrated, monkeypat
                     " %s, false FROM generate_series(1, %s) AS n",
                     [written(of_type(mes.ProductionStarted, new_id(), new_id(), 6), 1), many],
                 )
-            one = Consumer("status", hear_status, database, "", check_every_s=0.0)
+            one = Consumer("status", hear_status, database, "", check_interval_s=0.0)
             order, quote = new_id(), new_id()
             told = [
                 *(of_type(kind, order, quote, n) for n, kind in enumerate((shop.OrderInitiated, shop.ModelUploaded,

@@ -17,14 +17,14 @@ from data.contracts.shop import OrderInitiated
 from data.kit import clock, parking
 from data.kit.applier import Applier
 from data.kit.database import Connection, Database
-from data.kit.errors import NotThere, StaleVersion
+from data.kit.errors import NotFound, StaleVersion
 from data.kit.ids import new_id
 from data.kit.paging import START
 from data.orders.projection import OrderState
 from data.partners import deliveries, repository
 from data.partners.deliveries import LEASE, DeliveryState
 from tests.integration.data.running import message_of, run
-from tests.unit.data.test_fold import life
+from tests.unit.data.test_projection import life
 
 Migrated = Callable[[str], str]
 
@@ -58,15 +58,15 @@ def test_webhooks_are_edited_with_versions_and_want_what_they_name(migrated: Mig
             partner = await repository.add(connection, "jeweller")
             hook = await repository.add_webhook(connection, partner, "https://a.example", "whsec_x", ["shipped"])
             every = await repository.add_webhook(connection, partner, "https://b.example", "whsec_y")
-            assert await repository.wanting(connection, partner, "shipped") == [hook, every]
-            assert await repository.wanting(connection, partner, "priced") == [every]
+            assert await repository.subscribed_webhooks(connection, partner, "shipped") == [hook, every]
+            assert await repository.subscribed_webhooks(connection, partner, "priced") == [every]
             saved = await repository.edit_webhook(connection, hook.model_copy(update={"active": False}))
             assert saved.version == 2
-            assert await repository.wanting(connection, partner, "shipped") == [every]
+            assert await repository.subscribed_webhooks(connection, partner, "shipped") == [every]
             with pytest.raises(StaleVersion):
                 await repository.edit_webhook(connection, hook)
             assert await repository.remove_webhook(connection, partner, hook.id)
-            with pytest.raises(NotThere):
+            with pytest.raises(NotFound):
                 await repository.edit_webhook(connection, saved)
             assert await repository.webhook(connection, new_id(), every.id) is None
 
@@ -262,7 +262,7 @@ def test_a_busy_webhook_is_left_alone_and_none_takes_more_than_its_share(migrate
                 other = await repository.add_webhook(connection, partner, "https://b.example", "whsec_y")
                 await deliveries.add(connection, other.id, new_id(), new_id(), "event", "{}")
                 assert [each.webhook_id for each in await deliveries.lease(connection, 9, busy=[hook])] == [other.id]
-                assert len(await deliveries.lease(connection, 9, share=4)) == 4
+                assert len(await deliveries.lease(connection, 9, per_webhook=4)) == 4
                 await repository.deactivate_webhook(connection, hook)
                 assert await deliveries.lease(connection, 9) == [], "those of a webhook that is not active rest"
 

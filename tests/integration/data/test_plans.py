@@ -25,7 +25,7 @@ from data.contracts.lifecycle import OrderStatus
 from data.contracts.topics import CONSUMERS
 from data.kit import clock, idempotency, inbox, relay
 from data.kit.paging import START
-from data.kit.parking import MOST_COUNTED
+from data.kit.parking import MAX_COUNTED
 from data.kit.settings import SERVICES
 from data.kit.sql import Statement
 from data.shop import products
@@ -42,7 +42,7 @@ VALUES: dict[str, list[Any]] = {
     "after_at": [START.created_at, NOW - timedelta(182)],
     "after_id": [ident(1)],
     "after": [NOW - timedelta(400)],
-    "most": [51],
+    "limit": [51],
     "owner_id": [BUSY, QUIET],
     "caller": [BUSY],
     "key": ["10"],
@@ -58,7 +58,7 @@ VALUES: dict[str, list[Any]] = {
     "max_price": [300],
     "busy": [[ident(9)]],
     "order_ids": [[SOME], [ident(n) for n in range(ROWS // 200, ROWS // 200 + 16)]],
-    "share": [20],
+    "per_webhook": [20],
     "wait_ms": [ROWS // 2],
     "wait": [timedelta(seconds=5)],
     "consumers": [list(CONSUMERS)],
@@ -98,7 +98,7 @@ PLANS: dict[str, Expected] = {
     "shop.repository._LOCK": by("pk_orders"),
     # The table of operating clocks has a row.
     "shop.repository._MOVE": by("pk_orders", whole="operating_clocks"),
-    "shop.repository._MOVE_AND_TELL": by("pk_orders", whole="operating_clocks"),
+    "shop.repository._MOVE_WITH_EVENT": by("pk_orders", whole="operating_clocks"),
     "shop.repository._HISTORY": by("pk_order_history"),
     "shop.repository._OF_OWNER": by("ix_orders_owner"),
     "shop.repository._OVERDUE": by("ix_orders_waiting", whole="operating_clocks"),
@@ -117,30 +117,30 @@ PLANS: dict[str, Expected] = {
     "shop.products._catalogue(category, max_price)": by("ix_products_category", blocks=4),
     "shop.products._catalogue(category, in_stock, max_price)": by("ix_products_in_stock", blocks=4),
     "shop.products._catalogue(category, out_of_stock, max_price)": by("ix_products_category", blocks=10),
-    "kit.idempotency._FIRST": by("pk_idempotency_keys"),
-    "kit.idempotency._ANSWER": by("pk_idempotency_keys"),
-    "kit.idempotency._SWEEP": by("ix_idempotency_keys_created_at", now=[OLD + idempotency.KEEP]),
-    "kit.inbox._SWEEP": by("ix_inbox_received_at", "pk_inbox", now=[OLD + inbox.KEEP]),
+    "kit.idempotency._SELECT": by("pk_idempotency_keys"),
+    "kit.idempotency._SAVE_RESPONSE": by("pk_idempotency_keys"),
+    "kit.idempotency._DELETE_EXPIRED": by("ix_idempotency_keys_created_at", now=[OLD + idempotency.RETENTION]),
+    "kit.inbox._DELETE_EXPIRED": by("ix_inbox_received_at", "pk_inbox", now=[OLD + inbox.RETENTION]),
     # It stops at the first row that the consumer has parked, here the first of all.
     "kit.inbox._RECORD": by("ix_parked_subject", "ix_parked_undecided", "pk_parked", whole="parked"),
-    "kit.parking._AMONG": by("ix_parked_subject"),
+    "kit.parking._SUBJECTS_WITH_PARKED": by("ix_parked_subject"),
     "kit.parking._OF_SUBJECT": by("ix_parked_subject"),
     "kit.parking._REMOVE": by("pk_parked"),
-    "kit.parking._REFUSE": by("pk_parked"),
-    "kit.parking._FORGET": by("pk_inbox"),
+    "kit.parking._MARK_REFUSED": by("pk_parked"),
+    "kit.parking._DELETE_FROM_INBOX": by("pk_inbox"),
     # Nearly all rows here are undecided: the primary key gives the last and the oldest as fast.
-    "kit.parking._LAST": by("ix_parked_undecided", "pk_parked"),
-    "kit.parking._SUBJECTS": by("ix_parked_undecided", "pk_parked", most=[100]),
-    "kit.parking._UNREACHABLE": by("ix_parked_subject", blocks=16),
-    # It counts no further than MOST_COUNTED.
+    "kit.parking._LAST_UNDECIDED": by("ix_parked_undecided", "pk_parked"),
+    "kit.parking._UNDECIDED_SUBJECTS": by("ix_parked_undecided", "pk_parked", limit=[100]),
+    "kit.parking._MARK_UNREACHABLE": by("ix_parked_subject", blocks=16),
+    # It counts no further than MAX_COUNTED.
     "kit.parking._COUNT": by(
-        *("ix_parked_subject", "ix_parked_unreachable", "ix_parked_undecided"), whole="parked", blocks=MOST_COUNTED
+        *("ix_parked_subject", "ix_parked_unreachable", "ix_parked_undecided"), whole="parked", blocks=MAX_COUNTED
     ),
     "kit.parking._LIST": by("pk_parked", after=[0]),
     # A view over the server's own memory.
     "kit.group_membership._HELD": by(whole="pg_locks"),
-    "kit.relay._FIRST": by("pk_outbox"),
-    "kit.relay._TAKE": by("pk_outbox", blocks=7, most=[relay.BATCH]),
+    "kit.relay._OLDEST": by("pk_outbox"),
+    "kit.relay._TAKE": by("pk_outbox", blocks=7, limit=[relay.BATCH_SIZE]),
     "pricing.repository._GET": by("pk_quotes"),
     "pricing.repository._START": by("pk_quotes"),
     "pricing.repository._PROGRESS": by("pk_quotes"),
@@ -151,20 +151,20 @@ PLANS: dict[str, Expected] = {
     "crm.repository._GET": by("pk_orders"),
     "crm.repository._LOCK": by("pk_orders"),
     "crm.repository._SAVE": by("pk_orders", whole="operating_clocks"),
-    "crm.repository._SAVE_AND_TELL": by("pk_orders", whole="operating_clocks"),
+    "crm.repository._SAVE_WITH_EVENT": by("pk_orders", whole="operating_clocks"),
     "crm.repository._ALL": by("ix_orders_newest"),
     "crm.repository._WITH_STATUS": by("ix_orders_status", "ix_orders_newest"),
     "crm.repository._EXPIRED": by("ix_orders_expiring", whole="operating_clocks"),
     "mes.repository._GET": by("pk_tasks"),
     "mes.repository._LOCK": by("pk_tasks"),
     "mes.repository._SAVE": by("pk_tasks"),
-    "mes.repository._SAVE_AND_TELL": by("pk_tasks"),
+    "mes.repository._SAVE_WITH_EVENT": by("pk_tasks"),
     "mes.repository._IS_WITHDRAWN": by("pk_withdrawn"),
     "mes.repository._ALL": by("ix_tasks_newest"),
     "mes.repository._WITH_STATUS": by("ix_tasks_status", "ix_tasks_newest"),
     "mes.repository._OF_OPERATOR": by("ix_tasks_operator"),
     "status.repository._GET": by("pk_orders"),
-    "status.repository._SHOWN": by("pk_orders", "pk_history", blocks=6),
+    "status.repository._AS_JSON": by("pk_orders", "pk_history", blocks=6),
     "status.repository._SAVE": by("pk_orders"),
     "status.repository._HISTORY": by("pk_history", after=[0]),
     "status.repository._OF_OWNER": by("ix_orders_owner"),
@@ -179,7 +179,7 @@ PLANS: dict[str, Expected] = {
     "partners.repository._WEBHOOK": by("pk_webhooks", "ix_webhooks_partner_id"),
     "partners.repository._WEBHOOKS": by("ix_webhooks_partner_id"),
     "partners.repository._COUNT": by("ix_webhooks_partner_id"),
-    "partners.repository._WANTING": by("ix_webhooks_partner_id"),
+    "partners.repository._SUBSCRIBED": by("ix_webhooks_partner_id"),
     "partners.repository._EDIT": by("pk_webhooks"),
     "partners.repository._DELETE": by("pk_webhooks", "ix_webhooks_partner_id"),
     "partners.repository._DEACTIVATE": by("pk_webhooks"),
@@ -191,9 +191,9 @@ PLANS: dict[str, Expected] = {
     ),
     "partners.deliveries._DELIVERED": by("pk_deliveries"),
     "partners.deliveries._GIVE_UP": by("pk_deliveries"),
-    "partners.deliveries._LATER": by("pk_deliveries"),
+    "partners.deliveries._RETRY_LATER": by("pk_deliveries"),
     "partners.deliveries._UNCOUNT": by("pk_deliveries"),
-    "partners.deliveries._AGAIN": by("pk_deliveries", "pk_webhooks", "ix_webhooks_partner_id"),
+    "partners.deliveries._REPLAY": by("pk_deliveries", "pk_webhooks", "ix_webhooks_partner_id"),
     "partners.deliveries._LIST": by("ix_deliveries_newest"),
     "partners.deliveries._ATTEMPTS": by("pk_attempts"),
     "partners.deliveries._OWNED": by("pk_deliveries", "pk_webhooks", "ix_webhooks_partner_id"),
@@ -227,7 +227,7 @@ def plans(connection: psycopg.Connection, statement: Statement, given: Mapping[s
     text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", str(statement))
     connection.execute("DEALLOCATE ALL")
     connection.execute(f"PREPARE tried AS {text}".encode())
-    fixed = {name: [value] for name, value in statement.given.items()}
+    fixed = {name: [value] for name, value in statement.constants.items()}
     combinations = itertools.product(*({**given, **fixed}.get(name, [None]) for name in names))
     writes = text.startswith("UPDATE") or "INSERT INTO" in text
     explain = SQL("EXPLAIN (FORMAT JSON) {}" if writes else "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}")

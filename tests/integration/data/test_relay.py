@@ -41,7 +41,7 @@ def test_events_arrive_in_order_while_writers_write(shop_url: str, bootstrap: st
 
     async def main() -> int:
         async with Database(shop_url) as database:
-            relay = Relay(database, bootstrap, "shop", batch=50)
+            relay = Relay(database, bootstrap, "shop", batch_size=50)
 
             async def work() -> None:
                 await fill(database, topic, subjects, 20)
@@ -61,7 +61,7 @@ def test_of_several_relays_each_event_is_published_once(shop_url: str, bootstrap
 
     async def main() -> list[int]:
         async with Database(shop_url) as database, Database(shop_url) as other:
-            relays = [Relay(each, bootstrap, "shop", batch=7) for each in (database, other, database)]
+            relays = [Relay(each, bootstrap, "shop", batch_size=7) for each in (database, other, database)]
 
             async def work() -> None:
                 await fill(database, topic, subjects, 20)
@@ -123,7 +123,7 @@ def test_a_database_that_throws_the_relay_out_is_waited_for(shop_url: str, boots
                         )
                 await until(lambda: is_empty(database))
 
-            await while_running(Relay(relays, bootstrap, "shop", batch=10).run(), work=work())
+            await while_running(Relay(relays, bootstrap, "shop", batch_size=10).run(), work=work())
 
     run(main())
     for seen in numbers(run(everything(bootstrap, topic))).values():
@@ -133,7 +133,7 @@ def test_a_database_that_throws_the_relay_out_is_waited_for(shop_url: str, boots
 def test_a_commit_wakes_a_relay_that_would_sleep_on(
     shop_url: str, bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "ASLEEP_S", 3600.0)
+    monkeypatch.setattr(relay_module, "SLEEP_POLL_INTERVAL_S", 3600.0)
     subject = new_id()
 
     async def main() -> int:
@@ -144,7 +144,7 @@ def test_a_commit_wakes_a_relay_that_would_sleep_on(
                 for _ in range(3):
                     await fill(database, topic, [subject], 1)
                     await until(lambda: is_empty(database))
-                    await asyncio.sleep(5 * relay_module.BUSY_S)  # it has looked again, and sleeps
+                    await asyncio.sleep(5 * relay_module.BUSY_POLL_INTERVAL_S)  # it has looked again, and sleeps
 
             await while_running(relay.run(), work=work())
             return relay.published

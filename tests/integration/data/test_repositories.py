@@ -29,7 +29,7 @@ from data.pricing.repository import QuoteStatus
 from data.status import repository as status
 from tests.integration.data.running import message_of, run, set_operating_time
 from tests.unit.data.examples import SHA, SUMMARY, WISH
-from tests.unit.data.test_fold import life
+from tests.unit.data.test_projection import life
 
 S = OrderStatus
 Migrated = Callable[[str], str]

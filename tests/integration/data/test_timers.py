@@ -53,7 +53,7 @@ class Steady:
 
 
 def timer(steady: Steady, settle_s: float = 0.0, interval_s: float = TICK_S) -> Timer:
-    return Timer(repository.OVERDUE_TIMER, interval_s, settle_s=settle_s, steady=steady)
+    return Timer(repository.OVERDUE_TIMER, interval_s, settle_s=settle_s, monotonic=steady)
 
 
 async def nothing(_connection: Connection) -> None:

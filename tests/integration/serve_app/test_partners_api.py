@@ -32,7 +32,7 @@ from tests.integration.data import conftest
 from tests.integration.data.running import message_of, run
 from tests.integration.data.test_partners import of_partner
 from tests.integration.serve_app.test_partners_sender import Receiver, all_of, ended, sender, sending, served
-from tests.unit.data.test_fold import submitted
+from tests.unit.data.test_projection import submitted
 
 migrated, service_urls = conftest.migrated, conftest.service_urls
 Migrated = Callable[[str], str]
@@ -307,7 +307,7 @@ def test_from_event_to_webhook(within: Callable[[Work], None]) -> None:
             await here.a.post("/v1/webhooks", json=priced)
             await here.b.post("/v1/webhooks", json={"url": f"http://{at}/other"})
             orders = submitted()
-            orders.say(pricing.QuotePriced)
+            orders.publish(pricing.QuotePriced)
             events = of_partner(orders.events, here.partner)
             applier = Applier("partners", handle_event, here.database)
             for event in [*reversed(events), *events]:

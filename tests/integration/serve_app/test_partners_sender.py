@@ -324,7 +324,7 @@ def test_a_suspended_sender_is_not_the_receivers_failure(migrated: Migrated, mon
 
     def instant() -> Instant:
         at = real()
-        return Instant(at.wall_s + suspended_s, at.steady_s)
+        return Instant(at.wall_s + suspended_s, at.monotonic_s)
 
     async def slow_at_first(_heard: Heard) -> int:
         nonlocal suspended_s

@@ -35,7 +35,7 @@ class Slow(Publisher):
     def __init__(self) -> None:
         super().__init__("redis://127.0.0.1:1", "test")
 
-    async def tell(self, idents: Iterable[str]) -> None:
+    async def publish(self, keys: Iterable[str]) -> None:
         await asyncio.sleep(0.005 * random.random())
 
 
@@ -111,7 +111,7 @@ def test_the_job_of_a_cancelled_quote_is_cancelled(migrated: Migrated, tmp_path:
         store = ModelStore(tmp_path.as_uri(), 1 << 20)
         async with store.receive() as incoming:
             await incoming.write(MODEL)
-            await store.keep(incoming)
+            await store.save(incoming)
         async with Database(migrated("pricing")) as database:
             worker = QuoteWorker(database, store, jobs, Slow())
 

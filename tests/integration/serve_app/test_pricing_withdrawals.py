@@ -147,7 +147,7 @@ def test_a_withdrawal_ends_the_job_without_waiting_for_the_next_poll(
         store = ModelStore(tmp_path.as_uri(), 1 << 20)
         async with store.receive() as incoming:
             await incoming.write(MODEL)
-            await store.keep(incoming)
+            await store.save(incoming)
         async with Database(migrated("pricing")) as database:
             worker = QuoteWorker(database, store, jobs, Slow())
             gone, stays = [await ask(database, SHA) for _ in range(2)]

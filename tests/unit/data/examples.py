@@ -63,6 +63,6 @@ EVENTS: tuple[EventData, ...] = (
 
 def message(event: EventData, sequence: int = 1) -> str:
     """The message that the outbox would hold."""
-    text = f'{{"sequence":{sequence}{parameters(event)["rest"]}'
+    text = f'{{"sequence":{sequence}{parameters(event)["members"]}'
     assert json.loads(text)
     return text

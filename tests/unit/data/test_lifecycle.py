@@ -15,7 +15,7 @@ from data.contracts.lifecycle import (
     OrderStatus,
     Step,
     advance,
-    allowed,
+    is_allowed,
     legal_steps,
 )
 
@@ -40,7 +40,7 @@ class Walk(RuleBasedStateMachine):
             return
         after = advance(before, step, actor, self.held_from)
         assert after in GRAPH[before, step]
-        assert actor is None or allowed(before, step, actor)
+        assert actor is None or is_allowed(before, step, actor)
         if step is Step.RESUME:
             assert after is self.held_from
         self.held_from = before if step is Step.HOLD else None

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.model_store.store import ModelStore, ModelTooLarge, Stored, StoreUnavailable
+from data.model_store.store import ModelStore, ModelTooLarge, StoredModel, StoreUnavailable
 
-MOST = 1000
+MAX_BYTES = 1000
 
 
 def stl(facets: int, extra: bytes = b"") -> bytes:
@@ -31,15 +31,15 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(folder: Path) -> ModelStore:
-    return ModelStore(folder.as_uri(), MOST)
+    return ModelStore(folder.as_uri(), MAX_BYTES)
 
 
-def keep(store: ModelStore, *blocks: bytes) -> Stored:
-    async def kept() -> Stored:
+def keep(store: ModelStore, *blocks: bytes) -> StoredModel:
+    async def kept() -> StoredModel:
         async with store.receive() as incoming:
             for block in blocks:
                 await incoming.write(block)
-            return await store.keep(incoming)
+            return await store.save(incoming)
 
     return asyncio.run(kept())
 
@@ -49,7 +49,7 @@ def files(folder: Path) -> list[str]:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
-@given(model=st.binary(min_size=1, max_size=MOST) | st.integers(0, 18).map(stl), cut=st.integers(1, 100))
+@given(model=st.binary(min_size=1, max_size=MAX_BYTES) | st.integers(0, 18).map(stl), cut=st.integers(1, 100))
 def test_what_is_kept_is_found_by_its_hash(store: ModelStore, folder: Path, model: bytes, cut: int) -> None:
     kept = keep(store, *(model[at : at + cut] for at in range(0, len(model), cut)))
     assert (kept.sha256, kept.bytes) == (hashlib.sha256(model).hexdigest(), len(model))
@@ -64,12 +64,12 @@ def test_equal_bytes_are_one_object(store: ModelStore, folder: Path) -> None:
 
 
 def test_many_at_once_are_one_object_too(store: ModelStore, folder: Path) -> None:
-    async def one() -> Stored:
+    async def one() -> StoredModel:
         async with store.receive() as incoming:
             await incoming.write(b"solid ring")
-            return await store.keep(incoming)
+            return await store.save(incoming)
 
-    async def all_of_them() -> set[Stored]:
+    async def all_of_them() -> set[StoredModel]:
         return set(await asyncio.gather(*(one() for _ in range(20))))
 
     assert len(asyncio.run(all_of_them())) == 1
@@ -91,12 +91,12 @@ def test_a_binary_stl_bears_its_suffix(store: ModelStore, model: bytes, is_stl: 
 
 
 def test_no_model_is_larger_than_it_may_be(store: ModelStore, folder: Path) -> None:
-    assert keep(store, bytes(MOST)).bytes == MOST
+    assert keep(store, bytes(MAX_BYTES)).bytes == MAX_BYTES
     before = files(folder)
-    for blocks in ([bytes(MOST + 1)], [bytes(MOST), b"x"]):
+    for blocks in ([bytes(MAX_BYTES + 1)], [bytes(MAX_BYTES), b"x"]):
         with pytest.raises(ModelTooLarge) as caught:
             keep(store, *blocks)
-        assert caught.value.most == MOST
+        assert caught.value.max_bytes == MAX_BYTES
     assert files(folder) == before
 
 
@@ -148,7 +148,7 @@ def test_a_full_disk_keeps_nothing_and_says_so(
 
 
 def store_with(folder: Path, model: bytes) -> list[str]:
-    keep(ModelStore(folder.as_uri(), MOST), model)
+    keep(ModelStore(folder.as_uri(), MAX_BYTES), model)
     return files(folder)
 
 
@@ -157,7 +157,7 @@ def test_what_is_not_there_is_not_found(store: ModelStore) -> None:
 
 
 def test_a_store_that_is_no_folder_keeps_and_finds_too() -> None:
-    store = ModelStore("memory:///models", MOST)
+    store = ModelStore("memory:///models", MAX_BYTES)
     kept = keep(store, b"solid ring")
     assert keep(store, b"solid ", b"ring") == kept
     assert asyncio.run(store.find(kept.sha256)) == kept
@@ -188,5 +188,5 @@ def test_what_a_killed_process_left_is_swept_after_a_day(folder: Path) -> None:
     for name, age_s in (("incoming-old.part", 100_000), ("incoming-new.part", 10), ("a" * 64, 100_000)):
         (folder / name).touch()
         os.utime(folder / name, (time.time() - age_s,) * 2)
-    ModelStore(folder.as_uri(), MOST)
+    ModelStore(folder.as_uri(), MAX_BYTES)
     assert files(folder) == ["a" * 64, "incoming-new.part"]

@@ -21,7 +21,7 @@ PLACES = st.builds(
 
 @given(PLACES, st.text(max_size=20))
 def test_a_token_leads_back_to_its_place(place: Position, scope: str) -> None:
-    assert CURSORS.place(CURSORS.token(place, scope), scope) == place
+    assert CURSORS.position(CURSORS.token(place, scope), scope) == place
 
 
 @given(PLACES, st.integers(min_value=0), st.integers(1, 255))
@@ -29,26 +29,26 @@ def test_a_token_that_was_changed_is_refused(place: Position, at: int, by: int) 
     raw = bytearray(base64.urlsafe_b64decode(CURSORS.token(place, "orders")))
     raw[at % len(raw)] ^= by
     with pytest.raises(BadCursor):
-        CURSORS.place(base64.urlsafe_b64encode(raw).decode(), "orders")
+        CURSORS.position(base64.urlsafe_b64encode(raw).decode(), "orders")
 
 
 @given(st.text(max_size=100))
 def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(BadCursor):
-        CURSORS.place(text, "orders")
+        CURSORS.position(text, "orders")
 
 
 @given(PLACES)
 def test_a_token_is_for_one_list_and_one_secret(place: Position) -> None:
     token = CURSORS.token(place, "orders?status=SHIPPED")
     with pytest.raises(BadCursor):
-        CURSORS.place(token, "orders?status=CLOSED")
+        CURSORS.position(token, "orders?status=CLOSED")
     with pytest.raises(BadCursor):
-        Cursors(b"other").place(token, "orders?status=SHIPPED")
+        Cursors(b"other").position(token, "orders?status=SHIPPED")
 
 
 def test_without_a_token_a_list_begins_at_its_beginning() -> None:
-    assert CURSORS.place(None, "orders") == START
+    assert CURSORS.position(None, "orders") == START
 
 
 def test_the_last_page_has_no_next() -> None:
@@ -56,4 +56,4 @@ def test_the_last_page_has_no_next() -> None:
     assert CURSORS.page(rows, 3, "x").next is None
     page = CURSORS.page(rows, 2, "x")
     assert page.items == rows[:2]
-    assert CURSORS.place(page.next, "x") == rows[1]
+    assert CURSORS.position(page.next, "x") == rows[1]

@@ -22,7 +22,7 @@ STEPS = int(SETTLE_S / TICK_S)
 class World:
     """A database with a clock of its own, a broker, and the monotonic clock of the process."""
 
-    steady_s: float = 0.0
+    monotonic_s: float = 0.0
     elapsed_ms: int = 0
     decided: int = 0
     database_answers: bool = True
@@ -53,14 +53,14 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def timer(world: World) -> Timer:
-    return Timer("test", TICK_S, [world.broker], steady=lambda: world.steady_s)
+    return Timer("test", TICK_S, [world.broker], monotonic=lambda: world.monotonic_s)
 
 
 def tick(world: World, ticking: Timer, times: int = 1, every_s: float = TICK_S) -> list[bool]:
     async def ticked() -> list[bool]:
         counted = []
         for _ in range(times):
-            world.steady_s += every_s
+            world.monotonic_s += every_s
             counted.append(await ticking.tick(world, world.decide))  # type: ignore[arg-type]
         return counted
 
@@ -143,7 +143,7 @@ def test_run_ticks_at_its_interval(world: World, monkeypatch: pytest.MonkeyPatch
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
-        world.steady_s += seconds
+        world.monotonic_s += seconds
         if len(slept) == STEPS + 5:
             raise asyncio.CancelledError
 

@@ -15,7 +15,7 @@ from psycopg_pool import PoolTimeout
 from pydantic import BaseModel
 
 from data.contracts.lifecycle import IllegalStep, OrderStatus, Step
-from data.kit.errors import BadCursor, KeyReused, NotThere, StaleVersion
+from data.kit.errors import BadCursor, KeyReused, NotFound, StaleVersion
 from data.model_store.store import ModelTooLarge, StoreUnavailable
 from serve_app.kit import problems
 from serve_app.kit.problems import MEDIA_TYPE, TYPE_PREFIX, Problem, ProblemBody
@@ -55,7 +55,7 @@ def ask(app: FastAPI, method: str = "POST", path: str = "/rings", **body: Any) -
         (problems.unavailable("away"), 503, "unavailable"),
         (IllegalStep(OrderStatus.SHIPPED, Step.CANCEL, [Step.CLOSE]), 409, "illegal-step"),
         (StaleVersion(4), 412, "stale-version"),
-        (NotThere("there is no such ring"), 404, "not-found"),
+        (NotFound("there is no such ring"), 404, "not-found"),
         (KeyReused("another body"), 422, "key-reused"),
         (BadCursor("not ours"), 400, "bad-page-token"),
         (ModelTooLarge(1 << 20), 413, "model-too-large"),

@@ -59,7 +59,7 @@ class FakeDatabase:
     connection = transaction
 
     async def once(
-        self, _connection: Any, request: idempotency.Request, work: Callable[[], Awaitable[dict[str, Any]]]
+        self, _connection: Any, request: idempotency.IdempotentRequest, work: Callable[[], Awaitable[dict[str, Any]]]
     ) -> tuple[dict[str, Any], bool]:
         stored = self.keys.get((request.caller, request.key))
         if stored is None:
@@ -73,7 +73,7 @@ class FakeDatabase:
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> FakeDatabase:
     database = FakeDatabase()
-    monkeypatch.setattr(idempotency, "once", database.once)
+    monkeypatch.setattr(idempotency, "run_once", database.once)
     return database
 
 

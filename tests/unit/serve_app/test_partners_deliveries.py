@@ -14,12 +14,12 @@ from data.contracts import pricing, shop
 from data.contracts.envelope import CloudEvent
 from data.kit import clock
 from data.kit.ids import new_id
-from data.partners.deliveries import Due
+from data.partners.deliveries import DueDelivery
 from serve_app.partners.bulkhead import FAILURE_THRESHOLD, MAX_IN_FLIGHT, Bulkheads
 from serve_app.partners.handlers import EVENT_TYPES, webhook_message
 from serve_app.partners.retry_policy import RetryPolicy
 from serve_app.partners.sender import AttemptOutcome, _signed_headers
-from tests.unit.data.test_fold import read, submitted
+from tests.unit.data.test_projection import read, submitted
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -86,7 +86,7 @@ class TestBulkheads:
 
 def test_the_signature_is_that_of_standard_webhooks() -> None:
     ids = {name: new_id() for name in ("id", "webhook_id", "order_id", "event_id")}
-    due = Due(**ids, type="t", body='{"é":1}', attempts=1, tries=1, url="https://a.example", secret=SECRET)
+    due = DueDelivery(**ids, type="t", body='{"é":1}', attempts=1, tries=1, url="https://a.example", secret=SECRET)
     headers = _signed_headers(due)
     assert headers["webhook-id"] == str(due.event_id)
     assert abs(int(headers["webhook-timestamp"]) - clock.now().timestamp()) < 5
@@ -97,7 +97,7 @@ def test_the_signature_is_that_of_standard_webhooks() -> None:
 
 def test_a_message_has_the_order_as_it_was_then() -> None:
     orders = submitted()
-    orders.say(pricing.QuotePriced)
+    orders.publish(pricing.QuotePriced)
     entries = read(*reversed(orders.events)).entries
     messages = [json.loads(webhook_message(new_id(), entry).model_dump_json()) for entry in entries]
     assert [each["type"] for each in messages] == [event.type for event in orders.events]

@@ -1,18 +1,22 @@
-"""The read model: whatever order events of several services arrive in, and however often, it tells what happened."""
+"""The projection of orders: events of several services, in any order and repeated, give the true history."""
 
 from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data.contracts import crm, mes, pricing, shop
 from data.contracts.envelope import CloudEvent, EventData
-from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance
+from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance, move
 from data.contracts.pricing import QuoteEvent
+from data.contracts.registry import EVENTS
 from data.kit.ids import new_id
 from data.orders.projection import HistoryEntry, OrderState, apply_event
 from data.orders.sequencing import PredecessorMissing
@@ -21,27 +25,30 @@ from tests.unit.data import examples
 S = OrderStatus
 
 
-class Orders:
+STORED = sorted(Path(__file__).with_name("stored_events").glob("*.json"))
+
+
+class OrderEvents:
     """Events of one order as their services would write them, with their sequences."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.events: list[CloudEvent] = []
 
-    def say(self, kind: type[EventData], revision: int | None = None, **members: Any) -> None:
-        known = next(event for event in examples.EVENTS if type(event) is kind).model_dump()
+    def publish(self, kind: type[EventData], revision: int | None = None, **members: Any) -> None:
+        example = next(event for event in examples.EVENTS if type(event) is kind).model_dump()
         if issubclass(kind, shop.OrderSubmitted):
             self.quote_id = members.setdefault("quote_id", new_id())
         elif issubclass(kind, QuoteEvent):
             members.setdefault("quote_id", self.quote_id)
-        event = kind.model_validate({**known, "revision": revision, **members})
+        event = kind.model_validate({**example, "revision": revision, **members})
         self.counts[kind.SOURCE] = self.counts.get(kind.SOURCE, 0) + 1
         message = json.loads(examples.message(event, self.counts[kind.SOURCE]))
         self.events.append(CloudEvent.model_validate(message))
 
 
 def kind_of(step: Step, status: OrderStatus, choose: random.Random) -> type[EventData]:
-    """Which service takes a step from a status, and by which event it says so."""
+    """Return the event type that reports a step from a status."""
     ambiguous: dict[Step, type[EventData]] = {
         Step.CANCEL: choose.choice([shop.OrderCancelled, crm.OrderWithdrawn]),
         Step.REJECT: pricing.QuoteRejected if status is S.SUBMITTED else crm.OrderRejected,
@@ -68,23 +75,23 @@ def kind_of(step: Step, status: OrderStatus, choose: random.Random) -> type[Even
 
 
 def life(choose: random.Random, longest: int) -> tuple[list[CloudEvent], list[OrderStatus]]:
-    """A random life of an order: its events and its true history."""
-    orders, status, held_from = Orders(), S.INITIATED, None
-    orders.say(shop.OrderInitiated, 1)
+    """Return the events and the true history of a random order."""
+    order, status, held_from = OrderEvents(), S.INITIATED, None
+    order.publish(shop.OrderInitiated, 1)
     history = [status]
     while status not in FINAL and len(history) < longest:
-        steps = sorted(step for known, step in GRAPH if known is status)
-        if status is S.PRICE_FAILED:  # a late price crosses the timer's word: see its test
+        steps = sorted(step for source, step in GRAPH if source is status)
+        if status is S.PRICE_FAILED:  # a late price crosses PricingOverdue: see its test
             steps = [step for step in steps if step not in (Step.PRICE, Step.REQUIRE_REVIEW)]
         step = choose.choice(steps)
-        orders.say(kind_of(step, status, choose), len(history) + 1)
+        order.publish(kind_of(step, status, choose), len(history) + 1)
         status, held_from = advance(status, step, held_from=held_from), status if step is Step.HOLD else None
         history.append(status)
-    return orders.events, history
+    return order.events, history
 
 
 class Reader:
-    """Applies events as a consumer does: those that are early wait, each with the later ones of its source."""
+    """Apply events as a consumer does: early ones are parked, each with the later ones of its source."""
 
     def __init__(self) -> None:
         self.state, self.entries, self.parked = OrderState(), list[HistoryEntry](), list[CloudEvent]()
@@ -113,7 +120,7 @@ def read(*arrivals: CloudEvent) -> Reader:
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 25))
-def test_any_arrival_gives_the_true_history(choose: random.Random, longest: int) -> None:
+def test_any_order_of_arrival_gives_the_true_history(choose: random.Random, longest: int) -> None:
     events, history = life(choose, longest)
     arrivals = [*events, *choose.choices(events, k=choose.randrange(5))]
     choose.shuffle(arrivals)
@@ -132,7 +139,7 @@ def test_an_event_that_was_applied_changes_nothing(choose: random.Random, longes
 
 
 @given(st.randoms(use_true_random=False), st.integers(2, 25))
-def test_a_missing_event_holds_up_only_what_builds_on_it(choose: random.Random, longest: int) -> None:
+def test_a_missing_event_blocks_only_its_successors(choose: random.Random, longest: int) -> None:
     events, history = life(choose, longest)
     missing = choose.randrange(len(events))
     reader = read(*(event for n, event in enumerate(events) if n != missing))
@@ -142,71 +149,105 @@ def test_a_missing_event_holds_up_only_what_builds_on_it(choose: random.Random, 
     assert reader.parked == []
 
 
-def submitted() -> Orders:
-    orders = Orders()
-    orders.say(shop.OrderInitiated, 1)
-    orders.say(shop.ModelUploaded, 2)
-    orders.say(shop.OrderSubmitted, 3)
-    return orders
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_an_old_stored_event_applies_as_before(path: Path) -> None:
+    event = CloudEvent.model_validate_json(path.read_bytes())
+    step, quote_id = EVENTS[event.type].step, event.data.get("quote_id")
+    stored = OrderState(submitted=(UUID(quote_id),) if quote_id else ())
+    if event.type == "facet.OrderInitiated.v1":
+        expected: OrderStatus | None = S.INITIATED
+    elif step is None:
+        stored = stored.model_copy(update={"status": S.SUBMITTED, "revision": 3})
+        expected = S.SUBMITTED
+    else:
+        held_from = event.data.get("held_from") and OrderStatus(event.data["held_from"])
+        before = held_from if step is Step.HOLD else min(source for source, each in GRAPH if each is step)
+        stored = stored.model_copy(
+            update={"status": before, "revision": 3, "held_from": held_from if step is Step.RESUME else None}
+        )
+        expected, _ = move(before, stored.held_from, step)
+    after, entry = apply_event(stored, event)
+    assert after.status is expected
+    assert (entry is not None) == (step is not None or stored.status is None)
+    assert after.model_dump(mode="json")["seen"] == {event.source: 1}
+
+
+def test_an_old_stored_state_is_read_and_written_unchanged() -> None:
+    stored = {
+        "status": "SUBMITTED", "held_from": None, "owner_id": "customer-1", "partner": True, "priority": "express",
+        "quote": None, "revision": 3, "submitted": [str(examples.QUOTE)], "seen": {"/facet/shop/orders": 3},
+    }  # fmt: skip
+    state = OrderState.model_validate(stored)
+    assert state.last_sequences == {"/facet/shop/orders": 3}
+    assert state.model_dump(mode="json") == stored
+    assert OrderState.model_validate({}) == OrderState()
+
+
+def submitted() -> OrderEvents:
+    order = OrderEvents()
+    order.publish(shop.OrderInitiated, 1)
+    order.publish(shop.ModelUploaded, 2)
+    order.publish(shop.OrderSubmitted, 3)
+    return order
 
 
 class TestCrossingSteps:
-    def test_a_cancellation_that_crossed_an_approval_holds(self) -> None:
-        orders = submitted()
-        orders.say(pricing.QuotePriced)
-        orders.say(crm.OrderApproved, 5)
-        orders.say(shop.OrderCancelled, 5)
-        *rest, approval, cancellation = orders.events
-        reader = read(*rest, approval, cancellation)
+    def test_a_cancellation_that_crosses_an_approval_prevails(self) -> None:
+        order = submitted()
+        order.publish(pricing.QuotePriced)
+        order.publish(crm.OrderApproved, 5)
+        order.publish(shop.OrderCancelled, 5)
+        *earlier, approval, cancellation = order.events
+        reader = read(*earlier, approval, cancellation)
         assert [entry.status for entry in reader.entries[3:]] == [
             S.PRICE_CALCULATED, S.MANUFACTURING_APPROVED, S.CANCELLED,
         ]  # fmt: skip
         assert (reader.state.status, reader.parked) == (S.CANCELLED, [])
-        reader = read(*rest, cancellation, approval)
+        reader = read(*earlier, cancellation, approval)
         assert [entry.status for entry in reader.entries[3:]] == [S.PRICE_CALCULATED, S.CANCELLED]
         assert (reader.state.status, reader.parked) == (S.CANCELLED, [])
 
-    def test_a_late_price_replaces_the_timers_word(self) -> None:
-        orders = submitted()
-        orders.say(shop.PricingOverdue, 4)
-        orders.say(pricing.QuotePriced)
-        orders.say(crm.OrderApproved, 6)
-        *rest, overdue, priced, approved = orders.events
+    def test_a_late_price_replaces_the_overdue_status(self) -> None:
+        order = submitted()
+        order.publish(shop.PricingOverdue, 4)
+        order.publish(pricing.QuotePriced)
+        order.publish(crm.OrderApproved, 6)
+        *earlier, overdue, priced, approved = order.events
         for arrivals in ([overdue, priced, approved], [priced, overdue, approved], [approved, priced, overdue]):
-            reader = read(*rest, *arrivals)
+            reader = read(*earlier, *arrivals)
             assert (reader.state.status, reader.parked) == (S.MANUFACTURING_APPROVED, [])
 
-    def test_an_answer_to_an_earlier_submission_changes_nothing(self) -> None:
-        orders = submitted()
-        first = orders.quote_id
-        orders.say(shop.PricingOverdue, 4)
-        orders.say(shop.OrderSubmitted, 5)
-        orders.say(pricing.QuoteFailed, quote_id=first)
-        orders.say(pricing.QuotePriced)
-        reader = read(*orders.events)
+    def test_an_outcome_of_an_earlier_submission_changes_nothing(self) -> None:
+        order = submitted()
+        first = order.quote_id
+        order.publish(shop.PricingOverdue, 4)
+        order.publish(shop.OrderSubmitted, 5)
+        order.publish(pricing.QuoteFailed, quote_id=first)
+        order.publish(pricing.QuotePriced)
+        reader = read(*order.events)
         assert [entry.status for entry in reader.entries[2:]] == [
             S.SUBMITTED, S.PRICE_FAILED, S.SUBMITTED, S.PRICE_CALCULATED,
         ]  # fmt: skip
         assert reader.parked == []
 
-    def test_what_builds_on_what_never_comes_waits(self) -> None:
-        orders = Orders()
-        orders.say(mes.ProductionStarted, 6)
-        reader = read(*orders.events)
-        assert (reader.state, reader.parked) == (OrderState(), orders.events)
+    def test_an_event_without_its_predecessor_stays_parked(self) -> None:
+        order = OrderEvents()
+        order.publish(mes.ProductionStarted, 6)
+        reader = read(*order.events)
+        assert (reader.state, reader.parked) == (OrderState(), order.events)
 
-    def test_production_that_crossed_a_hold_goes_on_after_it(self) -> None:
-        orders = submitted()
-        orders.say(pricing.QuotePriced)
-        orders.say(crm.OrderApproved, 5)
-        orders.say(mes.ProductionStarted, 6)
-        orders.say(crm.OrderHeld, 7)
-        orders.say(mes.ProductionCompleted, 7)
-        orders.say(crm.OrderResumed, 9)
-        orders.say(mes.ProductionPackaged, 10)
-        *rest, held, completed, resumed, packaged = orders.events
+    def test_production_that_crosses_a_hold_continues_after_it(self) -> None:
+        order = submitted()
+        order.publish(pricing.QuotePriced)
+        order.publish(crm.OrderApproved, 5)
+        order.publish(mes.ProductionStarted, 6)
+        order.publish(crm.OrderHeld, 7)
+        order.publish(mes.ProductionCompleted, 7)
+        order.publish(crm.OrderResumed, 9)
+        order.publish(mes.ProductionPackaged, 10)
+        *earlier, held, completed, resumed, packaged = order.events
         for arrivals in ([held, completed], [completed, held]):
-            reader = read(*rest, *arrivals)
+            reader = read(*earlier, *arrivals)
             assert (reader.state.status, reader.state.held_from) == (S.ON_HOLD, S.MANUFACTURING_COMPLETED)
             reader.take(packaged, resumed)
             assert (reader.state.status, reader.parked) == (S.PACKAGING, [])

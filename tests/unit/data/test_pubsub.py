@@ -46,9 +46,9 @@ def test_who_has_gone_leaves_nothing() -> None:
         with listener.subscribe("a"):
             with listener.subscribe("a"):
                 pass
-            assert len(listener._waiting["a"]) == 1
+            assert len(listener._events["a"]) == 1
         listener._wake(["a", "b"])
-        assert not listener._waiting
+        assert not listener._events
 
     run(work())
 
@@ -56,8 +56,8 @@ def test_who_has_gone_leaves_nothing() -> None:
 def test_nothing_fails_without_redis() -> None:
     async def work() -> None:
         announcer, listener = Publisher(NOWHERE, "orders"), Listener(NOWHERE, "orders")
-        await announcer.tell([])
-        await announcer.tell(["a", "b", "a"])
+        await announcer.publish([])
+        await announcer.publish(["a", "b", "a"])
         assert announcer.lost == 2
         listening = asyncio.create_task(listener.run())
         await asyncio.sleep(0.1)
