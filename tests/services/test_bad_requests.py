@@ -1,7 +1,7 @@
 """What is wrong with a request is told and does no harm: bodies, ids, tokens of pages, keys, versions, races.
 
 That an upload stops coming, and that a model outgrows its bound while it comes, is shown in
-`tests/unit/serve_app/test_kit_upload.py`, where patience and bound are small.
+`tests/unit/serve_app/test_kit_upload.py`, where idle time-out and limit are small.
 """
 
 from __future__ import annotations
