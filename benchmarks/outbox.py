@@ -109,7 +109,7 @@ def transactions(bench: Bench) -> list[Row]:
 def our_rate(bench: Bench, processes: int) -> float:
     """Orders a second from so many processes, which share the connections among them."""
     empty(bench)
-    bench.tell(f"new orders, {processes} processes")
+    bench.publish(f"new orders, {processes} processes")
     share = CONNECTIONS // processes
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         return sum(pool.starmap(_take_orders, [(bench.urls["shop"], share)] * processes))
@@ -137,7 +137,7 @@ async def _orders_a_second(url: str, connections: int) -> float:
 def pgbench_rate(bench: Bench, at_once: bool) -> float:
     """Transactions a second of the statements of a new order; ``at_once``: in pipeline mode, for one round trip."""
     empty(bench)
-    bench.tell("pgbench" + ", pipelining" * at_once)
+    bench.publish("pgbench" + ", pipelining" * at_once)
     given = {**shop.CREATE.constants, **shop.creation_parameters(order_event(new_id()))}
     ident = "lpad(to_hex(:n::bigint * 1000 + :client_id::int), 32, '0')"  # ascending, as ours are
     varying = {"id": ident, "order_id": ident, "subject": ident}
@@ -162,7 +162,7 @@ def pgbench_rate(bench: Bench, at_once: bool) -> float:
 def relaying(bench: Bench) -> list[Row]:
     """Events a second from a full outbox to Kafka."""
     fill(bench, EVENTS)
-    bench.tell(f"the relay and {EVENTS:,} events")
+    bench.publish(f"the relay and {EVENTS:,} events")
     rate = uvloop.run(_relayed(bench))
     return [(f"relay, events a second of {EVENTS:,} in the outbox to Kafka", f"{rate:,.0f}", "10,000", "30,000")]
 
@@ -183,12 +183,12 @@ async def _relayed(bench: Bench) -> float:
 def consuming(bench: Bench) -> list[Row]:
     """Events a second that a consumer applies: without an effect, and in the read model of orders."""
     fill(bench, EVENTS)
-    bench.tell("events for the consumer")
+    bench.publish("events for the consumer")
     uvloop.run(_relayed(bench))
 
     rows = []
     for what, handler in (("that do nothing", _nothing), ("that build the read model of orders", handle_event)):
-        bench.tell(f"a consumer of events {what}")
+        bench.publish(f"a consumer of events {what}")
         rows.append((f"consumer, events a second {what}", f"{uvloop.run(_applied(bench, handler)):,.0f}", "", ""))
     return rows
 
@@ -215,7 +215,7 @@ async def _applied(bench: Bench, handler: Handler) -> float:
 def fill(bench: Bench, count: int) -> None:
     """So many events in the shop's outbox, each of an order of its own."""
     empty(bench)
-    bench.tell(f"{count:,} events into the outbox")
+    bench.publish(f"{count:,} events into the outbox")
     order = new_id()
     given = outbox.parameters(order_event(order))
     ident = given["members"].partition('"id":"')[2][:36]

@@ -55,7 +55,7 @@ class OrderSpecification(BaseModel):
 
 
 class OrderRequest(OrderSpecification):
-    """An order's specification in events, which inherit its fields."""
+    """What a customer orders, as events carry it, which inherit its members."""
 
     product_id: UUID | None = None
 

@@ -142,8 +142,8 @@ async def move(
     """Take a step with an order from :func:`lock`; ``changes``: other columns that change with it.
 
     ``actor`` as in :func:`data.contracts.lifecycle.move`; ``event_revision``: the revision of the event that reports
-    the step; ``make_event``: makes the event of the step, written in the same statement. The quote's timer runs while a
-    decision is awaited. Raises IllegalStep.
+    the step; ``make_event``: returns the event to publish for it. The quote's timer runs while a decision is awaited.
+    Raises IllegalStep.
     """
     status, held_from = lifecycle.move(order.status, order.held_from, step, actor)
     moved = order.model_copy(
@@ -172,11 +172,11 @@ async def _write(connection: Connection, order: CrmOrderRow, event: EventData | 
     columns: dict[str, Any] = {name: getattr(order, name) for name in _CHANGED_COLUMNS}
     columns["quote"] = order.quote.model_dump(mode="json") if order.quote else None
     columns["reasons"] = None if order.reasons is None else Jsonb([each.model_dump() for each in order.reasons])
-    columns["order_id"] = order.id
+    parameters = {"order_id": order.id, **columns}
     if event is None:
-        await sql.run(connection, _SAVE, columns)
+        await sql.run(connection, _SAVE, parameters)
     else:
-        await sql.run(connection, _SAVE_WITH_EVENT, {**columns, **outbox.parameters(event)})
+        await sql.run(connection, _SAVE_WITH_EVENT, {**parameters, **outbox.parameters(event)})
 
 
 async def board(

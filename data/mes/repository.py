@@ -1,4 +1,4 @@
-"""All SQL of the MES. A claim locks the task and finds it unclaimed: of any number of racers one wins."""
+"""SQL of the MES. A claim locks a task and finds it without an operator: of concurrent claims one succeeds."""
 
 from __future__ import annotations
 
@@ -109,9 +109,12 @@ async def withdraw(connection: Connection, order_id: UUID, event_revision: int |
 
 
 async def claim(
-    connection: Connection, order_id: UUID, operator: str, make_event: Callable[[MesTaskRow], EventData] | None = None
+    connection: Connection,
+    order_id: UUID,
+    operator: str,
+    make_event: Callable[[MesTaskRow], EventData] | None = None,
 ) -> MesTaskRow:
-    """The task is this operator's; raises IllegalStep where somebody else has it or it can't be claimed, NotFound.
+    """Assign the task to an operator; raises NotFound, and IllegalStep if it is claimed or can't be claimed.
 
     ``make_event`` as in :func:`move`.
     """
@@ -120,9 +123,8 @@ async def claim(
         raise NotFound("there is no such order on the board")
     if task.claimed_by is not None:
         raise IllegalStep(task.status, Step.CLAIM, legal_steps(task.status, Actor.OPERATOR))
-    return await move(
-        connection, task, Step.CLAIM, Actor.OPERATOR, make_event=make_event, claimed_by=operator, claimed_at=clock.now()
-    )
+    claimed: dict[str, Any] = {"claimed_by": operator, "claimed_at": clock.now()}
+    return await move(connection, task, Step.CLAIM, Actor.OPERATOR, make_event=make_event, **claimed)
 
 
 async def get(connection: Connection, order_id: UUID) -> MesTaskRow | None:
@@ -150,10 +152,10 @@ async def move(
     make_event: Callable[[MesTaskRow], EventData] | None = None,
     **changes: Any,
 ) -> MesTaskRow:
-    """Take a step with a task that :func:`lock` gave; what is to be made again is nobody's.
+    """Take a step with a task from :func:`lock`; rework clears the operator.
 
     ``actor`` as in :func:`data.contracts.lifecycle.move`; ``event_revision``: the revision of the event that reports
-    the step; ``make_event``: makes the event of the step, written in the same statement. Raises IllegalStep.
+    the step; ``make_event``: returns the event to publish for it. Raises IllegalStep.
     """
     status, held_from = lifecycle.move(task.status, task.held_from, step, actor)
     unclaimed = {"claimed_by": None, "claimed_at": None} if step is Step.REWORK else {}
@@ -167,11 +169,11 @@ async def move(
             "revision": max(task.revision + 1, event_revision or 0),
         }
     )
-    columns = {"task_id": task.id, **{name: getattr(moved, name) for name in _CHANGED_COLUMNS}}
+    parameters = {"task_id": task.id, **{name: getattr(moved, name) for name in _CHANGED_COLUMNS}}
     if make_event is None:
-        await sql.run(connection, _SAVE, columns)
+        await sql.run(connection, _SAVE, parameters)
     else:
-        await sql.run(connection, _SAVE_WITH_EVENT, {**columns, **outbox.parameters(make_event(moved))})
+        await sql.run(connection, _SAVE_WITH_EVENT, {**parameters, **outbox.parameters(make_event(moved))})
     return moved
 
 

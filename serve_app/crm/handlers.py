@@ -36,7 +36,7 @@ async def handle_event(connection: Connection, _event: CloudEvent, data: EventDa
     if step is None:
         return
     _, revision = actor_and_revision(data)
-    await repository.move(connection, order, step, told=revision, **_changes(data))
+    await repository.move(connection, order, step, event_revision=revision, **_changes(data))
 
 
 def _changes(data: EventData) -> dict[str, Any]:
@@ -56,7 +56,7 @@ async def expire(connection: Connection) -> None:
     """Expire quotes that were not approved in time."""
     for order in await repository.expired(connection):
         event_of = None if order.quote_id is None else _expired
-        await repository.move(connection, order, Step.EXPIRE, Actor.TIMER, tell=event_of)
+        await repository.move(connection, order, Step.EXPIRE, Actor.TIMER, make_event=event_of)
 
 
 def _expired(order: CrmOrderRow) -> QuoteExpired:

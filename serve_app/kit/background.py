@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -58,20 +57,19 @@ def _log_failure(task: asyncio.Task[None]) -> None:
 def add_messaging(tasks: BackgroundTasks, name: str, database: Database, *consumers: Consumer) -> None:
     """Add the service's relay and consumers, their metrics, and the deletion of rows that they need no longer."""
     relay = Relay(database, settings().needed("kafka_url"), name)
-    totals = {"published": lambda: relay.published}
+    totals = {
+        "published": lambda: relay.published,
+        "applied": lambda: sum(consumer.applied for consumer in consumers),
+        "parked": lambda: sum(consumer.parked for consumer in consumers),
+        "buried": lambda: sum(consumer.dead_lettered for consumer in consumers),  # the label of before stays
+    }
     tasks.add(f"{name} relay", relay.run())
     for consumer in consumers:
         tasks.add(f"{consumer.name} consumer", consumer.run())
-    for count in ("applied", "parked", "buried"):
-        totals[count] = partial(_sum, consumers, count)
     tasks.add(f"{name} metrics", metrics.export(name, database, totals, [consumer.name for consumer in consumers]))
     tasks.add(
         f"{name} sweep", run_periodically(_SWEEP_INTERVAL_S, database, inbox.delete_expired, idempotency.delete_expired)
     )
-
-
-def _sum(consumers: Sequence[Consumer], count: str) -> int:
-    return sum(getattr(consumer, count) for consumer in consumers)
 
 
 async def run_periodically(seconds: float, database: Database, *steps: Callable[[Connection], Awaitable[Any]]) -> None:

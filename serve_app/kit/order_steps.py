@@ -76,4 +76,4 @@ async def take_step(
     def event(after: RowT) -> EventData:
         return event_of(after, StepFields(order_id=order.id, by=principal.id, revision=after.revision))
 
-    return await move(connection, order, step, actor=principal.acting_as(*roles), tell=event, **changes)
+    return await move(connection, order, step, actor=principal.acting_as(*roles), make_event=event, **changes)

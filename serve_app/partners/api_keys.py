@@ -38,7 +38,7 @@ class KeyBody(BaseModel):
 class NewKey(KeyBody):
     """A new API key."""
 
-    api_key: str = Field(description="The key, to be sent as `X-API-Key`; it is returned only this once")
+    api_key: str = Field(description="The key, to be sent as `X-API-ApiKey`; it is returned only this once")
 
 
 @routes.get(
@@ -81,7 +81,7 @@ async def list_keys(page: PageParams, caller: Partner) -> Response:
 async def create_key(database: ServiceDatabase, caller: Partner) -> Response:
     """Create a further API key of the partner, for instance to replace one that is then revoked.
 
-    Requires an API key. Takes no `Idempotency-Key`: to repeat the response, the key itself would have to be stored.
+    Requires an API key. Takes no `Idempotency-ApiKey`: to repeat the response, the key itself would have to be stored.
     """
     async with database.transaction() as connection:
         stored, key = await repository.create_key(connection, caller.partner_id)

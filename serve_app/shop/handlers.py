@@ -36,7 +36,7 @@ async def handle_event(connection: Connection, _event: CloudEvent, data: EventDa
         return
     changes: dict[str, Any] = {"quote": data.quote} if isinstance(data, QuotePriced | QuoteNeedsReview) else {}
     by, revision = actor_and_revision(data)
-    await repository.move(connection, order, step, by, told=revision, **changes)
+    await repository.move(connection, order, step, by, event_revision=revision, **changes)
     if isinstance(data, OrderWithdrawn):
         await withdraw_quote(connection, order)
 

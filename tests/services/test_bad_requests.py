@@ -1,7 +1,7 @@
 """Invalid requests are reported and change nothing: bodies, ids, page tokens, keys, versions, races.
 
-Stalled uploads and models that exceed the limit while they are received are tested in
-`tests/unit/serve_app/test_kit_upload.py`, with a small time-out and limit.
+That an upload stops coming, and that a model outgrows its bound while it comes, is shown in
+`tests/unit/serve_app/test_kit_upload.py`, where idle time-out and limit are small.
 """
 
 from __future__ import annotations

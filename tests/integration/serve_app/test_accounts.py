@@ -55,7 +55,7 @@ def test_a_person_signs_in_and_a_name_is_given_once(facet: Callable[..., str], m
     found = asked(url, lambda connection: identity.sign_in(connection, "ann", "correct horse"))
     assert found is not None
     assert found.roles == ("seller", "operator")
-    with pytest.raises(WrongUsage, match="ann is somebody's name"):
+    with pytest.raises(WrongUsage, match="ann is taken already"):
         facet("user", "ann", "--role", "admin", **given | {"FACET_PASSWORD": "another"})
     assert asked(url, lambda connection: identity.sign_in(connection, "ann", "another")) is None
 

@@ -73,7 +73,7 @@ class FakeDatabase:
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> FakeDatabase:
     database = FakeDatabase()
-    monkeypatch.setattr(idempotency, "once", database.once)
+    monkeypatch.setattr(idempotency, "run_once", database.once)
     return database
 
 

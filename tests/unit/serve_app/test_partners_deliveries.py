@@ -19,7 +19,7 @@ from serve_app.partners.bulkhead import FAILURE_THRESHOLD, MAX_IN_FLIGHT, Bulkhe
 from serve_app.partners.handlers import EVENT_TYPES, webhook_message
 from serve_app.partners.retry_policy import RetryPolicy
 from serve_app.partners.sender import AttemptOutcome, _signed_headers
-from tests.unit.data.test_fold import read, submitted
+from tests.unit.data.test_projection import read, submitted
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -97,7 +97,7 @@ def test_the_signature_is_that_of_standard_webhooks() -> None:
 
 def test_a_message_has_the_order_as_it_was_then() -> None:
     orders = submitted()
-    orders.say(pricing.QuotePriced)
+    orders.publish(pricing.QuotePriced)
     entries = read(*reversed(orders.events)).entries
     messages = [json.loads(webhook_message(new_id(), entry).model_dump_json()) for entry in entries]
     assert [each["type"] for each in messages] == [event.type for event in orders.events]
