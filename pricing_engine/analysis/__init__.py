@@ -1,1 +1,1 @@
-"""Stages over the kernels, and the one immutable Analysis they make."""
+"""Stages over the kernels, and the immutable Analysis assembled from them."""

@@ -31,7 +31,7 @@ class StageExecutor(Protocol):
 
 
 class ThreadExecutor:
-    """Runs a whole range as one part, on the threads of this process, when its results are requested."""
+    """Runs a range as one part, on the threads of this process, when its results are requested."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads

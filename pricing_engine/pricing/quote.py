@@ -140,8 +140,8 @@ def check_request(book: PriceBook, request: Request) -> None:
 def quote(analysis: Analysis, book: PriceBook, request: Request) -> Quote:
     """Price the model for each material and quantity of the request; raises as ``check_request`` does.
 
-    Materials that are named keep their order, each once, and so do quantities. A model that can't be priced (no volume)
-    gets options without lines, total 0.00, verdict ``rejected``.
+    Given materials and quantities keep their order, without duplicates. A model that can't be priced (no volume) has
+    options without lines, total 0.00, verdict ``rejected``.
     """
     check_request(book, request)
     rates = book.process(request.process)

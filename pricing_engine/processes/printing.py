@@ -24,7 +24,7 @@ def resin_print_seconds(height_mm: Decimal, resin: Resin) -> Decimal:
     """Return the time of one run as PrusaSlicer's SLA mode counts it.
 
     A layer takes its exposure + 5 s tilt + 5 s per mm of layer height. The first three layers have the initial
-    exposure, which then fades over the next ten, by an eleventh of the difference each.
+    exposure, which then fades over the next ten layers, by an eleventh of the difference each.
     """
     layers = whole_layers(height_mm, resin.layer_height_mm)
     extra = resin.initial_exposure_s - resin.exposure_s

@@ -58,7 +58,7 @@ def found(analysis: Analysis) -> dict[str, Any]:
     return tree
 
 
-def test_the_command_begins_no_second_dispatcher(client: Client, ray_here: Cluster, tmp_path: Path) -> None:
+def test_the_command_starts_no_second_dispatcher(client: Client, ray_here: Cluster, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pricing_engine", "dispatcher", "--analyses", str(tmp_path)]
     done = subprocess.run([*command, "--address", ray_here.address], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -66,18 +66,18 @@ def test_the_command_begins_no_second_dispatcher(client: Client, ray_here: Clust
     assert f"engine {hello['engine']} runs, pid {hello['pid']}" in done.stderr
 
 
-def test_a_sample_gives_the_same_bytes_as_here(client: Client, tmp_path: Path) -> None:
+def test_a_sample_has_the_same_bytes_as_locally(client: Client, tmp_path: Path) -> None:
     for make in SAMPLES.values():
         path = make().write_stl(tmp_path)
         outcome = client.submit(job_for(path, fresh(), "c")).outcome(120)
         assert found(analysis_of(outcome)) == found(measure(path, None, SETTINGS, 2).analysis)
 
 
-def test_a_large_model_is_spread_and_gives_the_same_bytes(client: Client, tmp_path: Path) -> None:
+def test_a_large_model_is_distributed_with_the_same_bytes(client: Client, tmp_path: Path) -> None:
     path = write_ring(tmp_path / "large.stl", 7, segments=480)
-    here = measure(path, None, SETTINGS, 2).analysis
-    assert here.model.facets > 200_000
-    assert found(measure_on_cluster(path, None, SETTINGS)) == found(here)
+    local = measure(path, None, SETTINGS, 2).analysis
+    assert local.model.facets > 200_000
+    assert found(measure_on_cluster(path, None, SETTINGS)) == found(local)
 
 
 def test_equal_jobs_are_one_calculation_and_later_ones_come_from_the_cache(client: Client, rings: list[Path]) -> None:
@@ -149,13 +149,13 @@ def test_what_is_wrong_with_a_model_is_named_and_others_go_on(
         analysis_of(outcomes[1])
 
 
-def test_a_deadline_is_kept(client: Client, tmp_path: Path) -> None:
+def test_a_deadline_is_enforced(client: Client, tmp_path: Path) -> None:
     path = write_ring(tmp_path / "late.stl", 11, segments=300)
     outcome = client.submit(job_for(path, fresh(), "c", deadline_s=0.05)).outcome(30)
     assert outcome.code == "deadline_exceeded"
 
 
-def test_a_file_that_is_no_model_is_told_by_name_without_dispatcher(client: Client, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported_without_a_dispatcher(client: Client, tmp_path: Path) -> None:
     (tmp_path / "noise.stl").write_bytes(np.random.default_rng(1).bytes(5000))
     with pytest.raises(ModelError):
         measure_on_cluster(tmp_path / "noise.stl", None, SETTINGS)

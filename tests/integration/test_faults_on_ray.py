@@ -1,4 +1,4 @@
-"""What goes wrong on a cluster, with Ray itself: memory, object store, versions, and ten thousand equal jobs."""
+"""Faults on a real Ray cluster: memory, object store, versions, and ten thousand equal jobs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pricing_engine.distributed.worker import analyse
 
 MIB = 1 << 20
 GREED = 3 << 30
-"""Bytes that the greedy model takes, far over what :func:`little_memory` leaves."""
+"""Bytes that the greedy model allocates, far above the memory threshold."""
 
 
 @pytest.fixture
@@ -35,11 +35,11 @@ def connected(ray_here: Cluster) -> Iterator[Cluster]:
     ray.shutdown()
 
 
-def analyse_or_swallow_memory(task: AnalysisTask) -> AnalysisResult:
-    """The worker's task, but for models called greedy, whose analysis takes all memory there is."""
+def analyse_or_exhaust_memory(task: AnalysisTask) -> AnalysisResult:
+    """Run the worker's task; models called greedy allocate all memory instead."""
     if "greedy" in task.model:
         block = np.ones(GREED, np.uint8)
-        return AnalysisResult(None, "not_ended", f"{block.sum()} bytes were to be had")
+        return AnalysisResult(None, "not_killed", f"{block.sum()} bytes were allocated")
     return analyse(task)
 
 
@@ -59,15 +59,15 @@ def test_a_model_that_takes_all_memory_fails_alone(
         speak_to(cluster)
         connect(cluster.address)
         try:
-            start_dispatcher(str(tmp_path / "analyses"), work=analyse_or_swallow_memory)
+            start_dispatcher(str(tmp_path / "analyses"), work=analyse_or_exhaust_memory)
             jobs = [job_for(path, uuid.uuid4().hex, "c") for path in (greedy, *rings)]
-            swallowed, *others = Client().run_many(jobs)
+            exhausted, *others = Client().run_many(jobs)
         finally:
             ray.shutdown()
             speak_to(ray_here)
-    assert (swallowed.status, swallowed.code) == (JobStatus.FAILED, "out_of_memory")
-    assert swallowed.attempts == 4
-    assert "simplify the model" in swallowed.message
+    assert (exhausted.status, exhausted.code) == (JobStatus.FAILED, "out_of_memory")
+    assert exhausted.attempts == 4
+    assert "simplify the model" in exhausted.message
     assert {other.status for other in others} == {JobStatus.DONE}
 
 
@@ -110,11 +110,11 @@ def test_ten_thousand_submissions_of_one_model_are_one_calculation(connected: Cl
         client, first = Client(), job_for(ring, "job-0", "c")
         same = [first, *(Job(f"job-{n}", "c", first.model, first.sha256, first.bytes) for n in range(1, 10_000))]
         submitted = [client.submit(job) for job in same]
-        beside = client.submit(job_for(other, "beside", "somebody else")).outcome(120)
+        other_outcome = client.submit(job_for(other, "beside", "other")).outcome(120)
         outcomes = ray.get([each.reference for each in submitted], timeout=200)
     finally:
         ray.kill(dispatcher)
-    assert beside.status is JobStatus.DONE
+    assert other_outcome.status is JobStatus.DONE
     assert {outcome.status for outcome in outcomes} == {JobStatus.DONE}
     assert len({outcome.analysis for outcome in outcomes}) == 1
     assert {outcome.attempts for outcome in outcomes if not outcome.cached} == {1}

@@ -1,4 +1,4 @@
-"""Jobs that would take too much of a real Ray cluster: time, memory, every slot. Others go on as if they were alone."""
+"""Jobs that would take too much time, memory or slots of a real Ray cluster do not affect others."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ EVER = 600.0
 
 
 def work(task: AnalysisTask) -> AnalysisResult:
-    """The worker's task, but for files whose names say what they take."""
+    """Run the worker's task; some file names exhaust a resource instead."""
     kind = Path(task.model).name.partition("-")[0]
-    if kind == "stuck":  # computes without the GIL and does not hear of an interrupt, like one long kernel
+    if kind == "stuck":  # computes without the GIL and ignores interrupts, like one long kernel
         hashlib.pbkdf2_hmac("sha256", b"", b"", (1 << 31) - 1)
     if kind == "hog":
         blocks = []
@@ -51,20 +51,20 @@ def client(ray_here: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def job(folder: Path, kind: str, owner: str = "c", **rest: object) -> Job:
-    """A job for a model of its own, whose name holds ``kind``."""
+    """Return a job for a new model, whose name contains ``kind``."""
     name = uuid.uuid4().hex
     path = write_ring(folder / f"{kind}-{name}.stl", int(name[:6], 16) / 2**24)
     return job_for(path, name, owner, **rest)
 
 
 def processes(submitted: SubmittedJob) -> list[psutil.Process]:
-    """Those that do the job's work."""
+    """Return the processes that run the job."""
     name = submitted.job.file_name
     return [each for each in psutil.process_iter(["cmdline"]) if name in " ".join(each.info["cmdline"] or ())]
 
 
 def submit(client: Client, job: Job) -> tuple[SubmittedJob, psutil.Process]:
-    """The job, and the process that works on it."""
+    """Submit the job and return it with the process that runs it."""
     submitted = client.submit(job)
     while not (found := processes(submitted)):
         time.sleep(0.01)
@@ -76,7 +76,7 @@ def until_gone(process: psutil.Process) -> None:
 
 
 def thread_nicenesses(process: psutil.Process) -> set[int]:
-    """Of its threads."""
+    """Return the nicenesses of its threads."""
     return {os.getpriority(os.PRIO_PROCESS, thread.id) for thread in process.threads()}
 
 

@@ -1,4 +1,4 @@
-"""Hand-made Analyses and requests for pricing tests: a sound, thick-walled part unless told otherwise."""
+"""Synthetic Analyses and requests for pricing tests: by default a closed, thick-walled part."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def quote(
     quantities: tuple[int, ...] | list[int] = (1,),
     extras: Extras = NO_EXTRAS,
 ) -> Quote:
-    """Price with a request spelt as arguments."""
+    """Price with a request given as arguments."""
     return price(analysis, book, Request(process, materials, finish, quantities, extras))
 
 

@@ -1,4 +1,4 @@
-"""Naive twins of the orientation kernels: a few obvious lines of numpy each."""
+"""Naive twins of the orientation kernels: a few lines of numpy each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def overhanging(triangles, down, layer_height, size):  # type: ignore[no-untyped-def]
-    """Area (N,) and whether each of ``triangles`` (N, 3, 3) overhangs for the unit direction ``down``."""
+    """Return the area (N,) and whether each of ``triangles`` (N, 3, 3) overhangs for the unit direction ``down``."""
     cross = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     areas = np.linalg.norm(cross, axis=1) / 2
     platform = (triangles @ down).max()
@@ -15,7 +15,7 @@ def overhanging(triangles, down, layer_height, size):  # type: ignore[no-untyped
 
 
 def support_volume(triangles, down, layer_height, columns=200):  # type: ignore[no-untyped-def]
-    """Support volume (mm3): ``columns`` squared columns along ``down``, each met with every triangle."""
+    """Return the support volume (mm3) by ``columns`` squared columns along ``down``, each against every triangle."""
     size = np.ptp(triangles.reshape(-1, 3), axis=0).max()
     u = np.cross(down, np.eye(3)[np.argmin(np.abs(down))])
     u /= np.linalg.norm(u)
@@ -49,18 +49,18 @@ def support_volume(triangles, down, layer_height, columns=200):  # type: ignore[
     return total
 
 
-def largest_empty_balls(corners: np.ndarray, points: np.ndarray, normals: np.ndarray, widest: float) -> np.ndarray:
-    """Diameters (S,) of balls tangent at ``points`` that hold no point of a grid on facets that may face up there."""
+def largest_empty_balls(corners: np.ndarray, points: np.ndarray, normals: np.ndarray, maximum: float) -> np.ndarray:
+    """Return diameters (S,) of balls tangent at ``points`` without a point of a grid on facets that may face up."""
     steps = np.linspace(0, 1, 25)
     u, v = (grid.ravel() for grid in np.meshgrid(steps, steps))
     weights = np.stack([u * v, u * (1 - v), 1 - u], axis=1)
     grid = weights @ corners  # (F, 625, 3)
     own = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     own /= np.linalg.norm(own, axis=1, keepdims=True)
-    found = np.full(len(points), widest)
+    found = np.full(len(points), maximum)
     for k, (point, normal) in enumerate(zip(points, normals, strict=True)):
-        way = grid[own @ normal < 0.715] - point
-        height = way @ normal
+        offset = grid[own @ normal < 0.715] - point
+        height = offset @ normal
         ahead = height > 1e-9
-        found[k] = min(widest, ((way * way).sum(axis=2)[ahead] / height[ahead]).min(initial=np.inf))
+        found[k] = min(maximum, ((offset * offset).sum(axis=2)[ahead] / height[ahead]).min(initial=np.inf))
     return found

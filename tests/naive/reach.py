@@ -1,4 +1,4 @@
-"""Reach, the obvious way: try the ball at every facet's centroid against every facet, walk the grid with a set."""
+"""Naive reach: test the ball at every facet's centroid against every facet; flood the grid with a set."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import trimesh
 
 
 def touchable_share(mesh: trimesh.Trimesh, radius: float) -> float:
-    """Share of area whose centroids a ball of ``radius`` can touch, without asking how it got there."""
+    """Return the share of area whose centroids a ball of ``radius`` can touch, regardless of its path."""
     centres = mesh.triangles_center + radius * mesh.face_normals
     nearest = np.array([_distance(mesh, centre) for centre in centres])
     return float(mesh.area_faces[nearest >= radius * 0.998].sum() / mesh.area)
 
 
 def _distance(mesh: trimesh.Trimesh, point: np.ndarray) -> float:
-    """From ``point`` to the nearest of all facets."""
+    """Return the distance from ``point`` to the nearest facet."""
     closest = trimesh.triangles.closest_point(mesh.triangles, np.broadcast_to(point, (len(mesh.faces), 3)))
     return float(np.linalg.norm(closest - point, axis=1).min())
 
 
 def squared_distance(p: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
-    """From a point to a facet (Ericson, Real-Time Collision Detection, 5.1.5): one rounding an operation, in order."""
+    """Return the distance to a facet (Ericson, Real-Time Collision Detection, 5.1.5): one rounding per operation."""
     u, v, w = b - a, c - a, p - a
     uu, uv, vv, wu, wv = _dot(u, u), _dot(u, v), _dot(v, v), _dot(w, u), _dot(w, v)
     d3, d4, d5, d6 = wu - uu, wv - uv, wu - uv, wv - vv
@@ -53,12 +53,12 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def is_free(point: np.ndarray, facets: np.ndarray, radius: float) -> bool:
-    """Whether none of ``facets`` (n, 3, 3) is nearer than ``radius`` to the point."""
+    """Return whether none of ``facets`` (n, 3, 3) is nearer than ``radius`` to the point."""
     return not any(squared_distance(point, *facet) < radius * radius for facet in facets)
 
 
 def travel(free: np.ndarray) -> set[tuple[int, ...]]:
-    """The points of a grid ``free`` (I, J, K) that are reached from the first, which counts as free."""
+    """Return the points of a grid ``free`` (I, J, K) that are reached from the first, which counts as free."""
     reached, waiting = {(0, 0, 0)}, [(0, 0, 0)]
     while waiting:
         point = np.array(waiting.pop())

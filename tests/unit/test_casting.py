@@ -74,14 +74,14 @@ def test_metal_charged_is_the_piece_the_melt_loss_and_what_does_not_return(mater
 
 
 def capacity(material: str) -> int:
-    """Pieces a tree for the 20 x 22 x 6 mm part, counted by hand: room, then melt."""
+    """Return the pieces per tree of the 20 x 22 x 6 mm part, counted by hand: by space, then by melt."""
     alloy = BOOK.tables.casting.materials[material]
     # Standing 20 out of the trunk (room is 30), 22 up the trunk in 4 rings, 6 around: 2 pi 10 / 9 = 6 a ring -> 24;
     # 22 out, 20 up in 4 rings -> 24; 6 up in 12 rings, 20 or 22 around: 62.8 / 23 = 2 -> 24.
-    by_room = 24
+    by_space = 24
     grams = float(alloy.density_g_cm3) / 1000
     by_melt = (float(alloy.melt_limit_g) - 6500 * grams) // ((537.29 * 0.9911 + 30) * grams)
-    return int(min(by_room, by_melt))
+    return int(min(by_space, by_melt))
 
 
 def test_a_tree_holds_what_was_counted_by_hand() -> None:
@@ -99,7 +99,7 @@ def test_finishing_splits_the_area_by_what_the_tool_reaches() -> None:
     assert mirror["finish_machine"].quantity == Decimal("8.100")
 
 
-def test_a_finish_takes_metal_off_the_whole_surface() -> None:
+def test_a_finish_removes_metal_from_the_entire_surface() -> None:
     as_cast, polished = price(finish="as-cast"), price(finish="polished")
     assert as_cast.finished_mass_g is not None
     assert polished.finished_mass_g is not None

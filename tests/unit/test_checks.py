@@ -1,4 +1,4 @@
-"""What a person reads of a measured model: codes, severities, words, places."""
+"""Checks of a measured model: codes, severities, messages, locations."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class TestUnit:
             option = quote(analysis, BOOK, "casting", ["silver-925"]).options[0]
             assert ("unit_suspect" in {reason.code for reason in option.reasons}) == doubted
 
-    def test_pieces_far_apart_are_judged_by_their_own_size(self, tmp_path: Path) -> None:
+    def test_distant_pieces_are_judged_by_their_own_size(self, tmp_path: Path) -> None:
         far = analysis_of(tmp_path, cube(0, 10), box((800, 0, 0), (810, 10, 10)))
         assert "unit_suspect" not in checks_of(far)
 

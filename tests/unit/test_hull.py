@@ -49,7 +49,7 @@ def test_flat_points_in_a_slanted_plane_have_none() -> None:
     assert convex_hull(mesh_of(points)) is None
 
 
-def test_every_run_gives_the_same_bits() -> None:
+def test_every_run_has_the_same_bits() -> None:
     points = np.random.default_rng(3).normal(size=(30_000, 3))
     points /= np.linalg.norm(points, axis=1)[:, None]
     first, *others = (convex_hull(mesh_of(points)) for _ in range(5))

@@ -53,7 +53,7 @@ def volumes(mesh, directions, boundary=None, prune=False, threads=2):
 
 
 def search(mesh, boundary=None, threads=2):
-    """The whole search."""
+    """Run the complete search."""
     boundary = boundary or Boundary.everything(mesh.facet_count)
     hull = largest_faces(convex_hull(mesh))
     return search_orientations(mesh, build_bvh(mesh, 1), boundary, LAYER, hull, threads)
@@ -229,7 +229,7 @@ def test_same_bits_on_any_threads():
         )
 
 
-def test_best_follows_the_model_when_it_turns():
+def test_the_best_pose_rotates_with_the_model():
     mesh = solid(T_SHAPE)
     best = search(mesh).best
     turned = search(Mesh(np.ascontiguousarray(mesh.vertices @ TURN.T), mesh.facets)).best

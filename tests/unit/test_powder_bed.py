@@ -1,4 +1,4 @@
-"""Powder bed: the published tariff, packing, machine time and room."""
+"""Powder bed: the published tariff, packing, machine time and space."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_published_price_at_fifty_pieces_with_a_partner_discount() -> None:
     assert (discount.code, str(discount.quantity), str(discount.amount)) == ("discount", "0.100", "-197.00")
 
 
-def test_an_openwork_piece_is_charged_for_the_room_it_takes() -> None:
+def test_an_openwork_piece_is_charged_for_its_space() -> None:
     lattice = make_analysis(volume=2_000.0, area=22_000.0, box=(70.0, 60.0, 50.0))
     option = quote(lattice, BOOK, "powder-bed", ["pa12"]).options[0]
     volume = next(line for line in option.lines if line.code == "volume")

@@ -42,7 +42,7 @@ processes = st.sampled_from(sorted(PROCESSES))
 
 
 def half_up(value: Fraction) -> Fraction:
-    """To cents, ties away from zero, in whole numbers."""
+    """Round to cents, ties away from zero, in integers."""
     cents = (abs(value) * 100 + Fraction(1, 2)).__floor__()
     return Fraction(cents if value >= 0 else -cents, 100)
 
@@ -163,7 +163,7 @@ def test_wrong_usage_is_named_in_one_line(error: type[PricingError], arguments: 
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_names_list_what_there_is() -> None:
+def test_unknown_names_list_the_offer() -> None:
     with pytest.raises(UnknownMaterial, match=r"mithril.*gold-9k-yellow.*bronze"):
         quote(make_analysis(), BOOK, materials=["mithril"])
 
@@ -176,7 +176,7 @@ def test_books_quotes_and_errors_travel_between_processes() -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
-def test_rates_are_shown_in_full_under_any_decimal_context() -> None:
+def test_rates_are_formatted_in_full_under_any_decimal_context() -> None:
     with decimal.localcontext(decimal.Context(prec=3)):
         assert plain(Decimal("7654.32109")) == "7654.32109"
 

@@ -22,7 +22,7 @@ def codes(option: Option, severity: str) -> list[str]:
     return [reason.code for reason in option.reasons if reason.severity == severity]
 
 
-def test_a_sound_part_has_nothing_against_it() -> None:
+def test_a_good_part_has_no_reasons() -> None:
     option = judge(make_analysis())
     assert (option.verdict, option.reasons) == ("manufacturable", ())
 
@@ -61,7 +61,7 @@ def test_what_a_person_must_look_at_is_reviewed(analysis: Analysis, code: str) -
         (make_analysis(checks=(Check("separate_pieces", "info", "two pieces"),)), "separate_pieces"),
     ],
 )
-def test_what_does_not_change_the_part_is_only_told(analysis: Analysis, code: str) -> None:
+def test_findings_that_do_not_change_the_part_are_info(analysis: Analysis, code: str) -> None:
     option = judge(analysis)
     assert option.verdict == "manufacturable"
     assert codes(option, "info") == [code]
@@ -71,16 +71,16 @@ def test_what_does_not_change_the_part_is_only_told(analysis: Analysis, code: st
     ("volume", "code"),
     [(0.0, "no_volume"), (-5.0, "no_volume"), (None, "volume_unknown"), (float("nan"), "volume_unknown")],
 )
-@pytest.mark.parametrize("made", ["casting brass", "resin resin-tough", "powder-bed pa12"])
-def test_without_volume_nothing_is_priced(volume: float | None, code: str, made: str) -> None:
-    process, material = made.split()
+@pytest.mark.parametrize("choice", ["casting brass", "resin resin-tough", "powder-bed pa12"])
+def test_without_volume_nothing_is_priced(volume: float | None, code: str, choice: str) -> None:
+    process, material = choice.split()
     option = judge(make_analysis(volume=volume, area=1.0, p50=None, open_edges=3), process, material)
     assert option.verdict == "rejected"
     assert codes(option, "error") == [code]
     assert (str(option.total), option.lines, option.finished_mass_g) == ("0.00", (), None)
 
 
-def test_walls_thinner_than_can_be_made_are_rejected() -> None:
+def test_walls_too_thin_to_manufacture_are_rejected() -> None:
     option = judge(make_analysis(p50=0.3, thin=0.9))
     assert (option.verdict, codes(option, "error")) == ("rejected", ["walls_too_thin"])
 

@@ -78,7 +78,7 @@ def test_a_part_that_fits_only_as_given_is_printed_as_given() -> None:
         assert resin_run(part, BOOK.tables.resin.printer, RESINS["resin-standard"]).capacity == 1
 
 
-def test_a_slanted_placement_never_claims_less_room_than_the_part_needs() -> None:
+def test_a_slanted_placement_never_takes_less_space_than_the_part() -> None:
     analysis = make_analysis(box=(10.0, 20.0, 40.0))
     slanted = replace(analysis.orientation.best, down=(0.6, 0.0, -0.8), height_mm=30.0)
     with exact():

@@ -92,7 +92,7 @@ def test_random_spheres_against_exact_booleans(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_boxes_on_a_grid_share_planes_edges_corners_and_whole_facets(seed: int) -> None:
+def test_boxes_on_a_grid_share_planes_edges_corners_and_facets(seed: int) -> None:
     random = np.random.default_rng(seed)
     filled = np.zeros((8, 8, 8), bool)
     parts = []
@@ -217,7 +217,7 @@ def test_one_facet_and_a_point() -> None:
 
 
 def test_many_open_facets_on_one_another_end_in_bounded_time() -> None:
-    """Each cap and line would take them all: the work is cut off, the estimate stays a number within the box."""
+    """Each cap and line would need all of them: the work is limited, and the estimate is within the box."""
     corners = np.array([[0.0, 0, 0], [10, 0, 0], [0, 10, 0]]) + np.zeros((200, 1, 1))
     corners[:, :, 2] += 1e-4 * np.arange(200)[:, None]
     mesh = Mesh(corners.reshape(-1, 3), np.arange(600, dtype=np.int32).reshape(-1, 3))

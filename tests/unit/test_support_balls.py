@@ -1,4 +1,4 @@
-"""Empty balls below the surface: never more than the support volumes, and as large as the nearest facets leave room."""
+"""Empty balls below the surface: never above the support volumes, and as large as the nearest facets allow."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_no_bound_exceeds_the_support_volume(name, turned):
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10**6))
 def test_no_bound_exceeds_the_support_volume_of_random_boxes(seed):
-    """Boxes at random, that overlap, touch or stand apart; sizes of a coarse grid make faces coincide."""
+    """Return random boxes that overlap, touch or are separate; sizes on a coarse grid make faces coincide."""
     random = np.random.default_rng(seed)
     boxes = [
         trimesh.creation.box(random.integers(1, 5, 3)).apply_translation(random.integers(0, 6, 3)) for _ in range(5)

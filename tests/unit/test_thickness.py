@@ -103,7 +103,7 @@ def test_facets_without_area_change_nothing():
 
 
 def test_sheet_thinner_than_its_facets_mixes_both_sides_in_a_leaf():
-    """Leaves then hold facets that look both ways, and their spheres lie on both sides."""
+    """Leaves have facets of both orientations, with spheres on both sides."""
     sheet = trimesh.creation.box((10, 10, 0.01)).subdivide().subdivide().subdivide()
     _, sphere = measure(of(sheet))
     broad = np.abs(sheet.face_normals[:, 2]) > 0.5

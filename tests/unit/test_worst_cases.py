@@ -46,7 +46,7 @@ def mesh_of(kind: str, n: int) -> Mesh:
 
 
 def analyse(raw: Mesh, threads: int = 2) -> tuple[findings.RepairedMesh, findings.Solid, Counts]:
-    """The integrity and geometry stages."""
+    """Run the integrity and geometry stages."""
     with counting() as counts:
         topology = measure_topology(raw, threads)
         mesh, repairs = repair(raw, topology, threads)
@@ -145,7 +145,7 @@ def test_copies_that_cross_are_cut_as_if_each_were_alone(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("kind", ["touching_fins", "equal_tetrahedra", "tangle"])
-def test_any_number_of_threads_gives_the_same_answer(kind: str) -> None:
+def test_any_number_of_threads_has_the_same_result(kind: str) -> None:
     mesh = mesh_of(kind, 3000)
     (one, a, work), (many, b, again) = analyse(mesh, 1), analyse(mesh, 5)
     assert (one.crossing is None) == (many.crossing is None)
@@ -202,7 +202,7 @@ def test_rays_through_a_stack_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     assert analyse(mesh)[1].volume is None
 
 
-def test_bodies_inside_out_in_a_stack_are_turned_or_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stacked_bodies_inside_out_are_flipped_or_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = mesh_of("inverted_stacked_plates", 1200)
     repaired, solid, _ = analyse(mesh)
     assert [(r.code, r.count) for r in repaired.repairs] == [("bodies_turned", 100)]

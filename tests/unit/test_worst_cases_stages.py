@@ -1,4 +1,4 @@
-"""Worst cases in thickness, reach, slices and orientation: tests grow as n log n, what is left out is said.
+"""Worst cases in thickness, reach, slices and orientation: tests grow as n log n, omissions are reported.
 
 Bounds are counts of node visits and pair tests, not times. Each is c n log2 n with the c that is named; the budgets of
 the stages lie below them, and without a budget, or on the code before it, the kinds named here exceed them.
@@ -67,7 +67,7 @@ def fins(n: int) -> Soup:
 
 
 def one_far(n: int, height: float = 1e-5) -> Soup:
-    """A crowd of tiny tetrahedra and a single one far away: a grid over the box has all in one cell."""
+    """Return many tiny tetrahedra and a distant one: a grid over the box has nearly all in one cell."""
     near = np.random.default_rng(3).uniform(0, 1e-3, (n // 4 - 1, 3))
     return tetrahedra_at(np.concatenate([near, [[500.0, 500, 500]]]), np.array([1e-5, 1e-5, height]))
 
@@ -168,7 +168,7 @@ class TestReach:
         assert touched <= C_REACH * finishing.SAMPLES * log
         assert touched > 0 or found == [None]  # where the flood stops at its budget, touch is not measured
 
-    def test_a_share_is_unknown_at_the_end_of_either_budget(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_share_is_missing_beyond_either_budget(self, monkeypatch: pytest.MonkeyPatch) -> None:
         soup = KINDS["stacked_plates"](1_000)
         assert self.shares(soup)[2][0] is not None
         for budget in ((0, 1 << 20), (1 << 20, 0)):
@@ -259,7 +259,7 @@ class TestOrientation:
         assert counts.nodes["empty_balls"] + counts.pairs["empty_balls"] <= balls
         assert counts.pairs["support_samples"] <= 24 * (items + (1 << 20) * (n // 16_384))
 
-    def test_the_given_pose_is_kept_where_the_search_ends_early(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_given_pose_is_reported_if_the_search_is_unfinished(self, monkeypatch: pytest.MonkeyPatch) -> None:
         soup = KINDS["stacked_plates"](600)
         mesh, _, whole = self.search(soup)
         assert whole.best is not None
