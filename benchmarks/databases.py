@@ -46,12 +46,11 @@ SCHEMA = "many_rows"
 """Where the tables are, in each service's database; it goes when they are not needed any more."""
 BUSY, QUIET = "owner-busy", "owner-7"
 """Somebody with a tenth of all orders, and one with fifty."""
-S = OrderStatus
-_BOARD = (S.PRICE_CALCULATED, S.REVIEW_REQUIRED, S.MANUFACTURING_APPROVED, S.SHIPPED, S.REJECTED, S.CANCELLED)
-_PRODUCTION = (S.MANUFACTURING_APPROVED, S.MANUFACTURING_STARTED, S.PACKAGING, S.REWORK, S.CANCELLED)
+_BOARD = (OrderStatus.PRICE_CALCULATED, OrderStatus.REVIEW_REQUIRED, OrderStatus.MANUFACTURING_APPROVED, OrderStatus.SHIPPED, OrderStatus.REJECTED, OrderStatus.CANCELLED)
+_PRODUCTION = (OrderStatus.MANUFACTURING_APPROVED, OrderStatus.MANUFACTURING_STARTED, OrderStatus.PACKAGING, OrderStatus.REWORK, OrderStatus.CANCELLED)
 
 
-def ident(n: int) -> UUID:
+def row_id(n: int) -> UUID:
     """The id of row ``n``; they count from 1, the oldest."""
     return UUID(int=0x70008000 << 48 | n)
 
@@ -90,7 +89,7 @@ _QUOTE = {
     "finished_at": "CASE WHEN n % 50 <> 9 THEN now() END",
 }
 _TASK = {
-    "status": _status(S.SHIPPED, *_PRODUCTION),
+    "status": _status(OrderStatus.SHIPPED, *_PRODUCTION),
     "claimed_by": "CASE WHEN n % 100 <> 9 THEN 'operator-' || n % 50 END",
     "revision": "1",
 }
@@ -109,7 +108,7 @@ TABLES: dict[str, dict[str, dict[str, str]]] = {
         "products": {**_ID, **_CREATED, **_PRODUCT},
         "orders": {
             **_ORDER,
-            "status": _status(S.CLOSED, S.INITIATED, S.SUBMITTED, S.PRICE_FAILED),
+            "status": _status(OrderStatus.CLOSED, OrderStatus.INITIATED, OrderStatus.SUBMITTED, OrderStatus.PRICE_FAILED),
             "submitted_at": f"now() - {_AGE}",
             "waiting_since_ms": "n",
         },
@@ -135,7 +134,7 @@ TABLES: dict[str, dict[str, dict[str, str]]] = {
     "crm": {
         "orders": {
             **_ORDER,
-            "status": _status(S.CLOSED, *_BOARD),
+            "status": _status(OrderStatus.CLOSED, *_BOARD),
             "expires_at": _RARE,
             "expires_after_ms": "CASE WHEN n % 1000 = 9 THEN n END",
             "revision": "1",
@@ -147,7 +146,7 @@ TABLES: dict[str, dict[str, dict[str, str]]] = {
         "withdrawn": {"order_id": _id("n"), "at": "now()"},
     },
     "status": {
-        "orders": {**_ID, **_OWNER, **_CREATED, "status": _status(S.CLOSED, *_BOARD)},
+        "orders": {**_ID, **_OWNER, **_CREATED, "status": _status(OrderStatus.CLOSED, *_BOARD)},
         "history": {**_LINE, "event_id": _id("n")},
     },
     "partners": {
@@ -236,17 +235,17 @@ LISTS: dict[str, dict[str, List]] = {
     },
     "crm": {
         "the sellers' board": lambda it, at: crm.board(it, None, at, PAGE),
-        "the sellers' board, a status": lambda it, at: crm.board(it, S.PRICE_CALCULATED, at, PAGE),
+        "the sellers' board, a status": lambda it, at: crm.board(it, OrderStatus.PRICE_CALCULATED, at, PAGE),
     },
     "mes": {
         "the operators' board": lambda it, at: mes.board(it, None, at, PAGE),
-        "the operators' board, a status": lambda it, at: mes.board(it, S.MANUFACTURING_APPROVED, at, PAGE),
+        "the operators' board, a status": lambda it, at: mes.board(it, OrderStatus.MANUFACTURING_APPROVED, at, PAGE),
         "an operator's tasks": lambda it, at: mes.of_operator(it, "operator-7", at, PAGE),
     },
     "status": {"a busy partner's statuses": lambda it, at: status.of_owner(it, BUSY, at, PAGE)},
     "partners": {
-        "a partner's orders": lambda it, at: partners.orders(it, ident(7), at, PAGE),
-        "a webhook's deliveries": lambda it, at: deliveries.of_webhook(it, ident(7), at, PAGE),
+        "a partner's orders": lambda it, at: partners.orders(it, row_id(7), at, PAGE),
+        "a webhook's deliveries": lambda it, at: deliveries.of_webhook(it, row_id(7), at, PAGE),
     },
 }
 """Service -> what a list is called -> its page of ``PAGE`` rows."""
@@ -282,7 +281,7 @@ def main() -> None:
 
 async def _time(url: str, lists: dict[str, List]) -> dict[str, tuple[float, float]]:
     """Median seconds of each list's first page, and of one from its middle."""
-    middle = Position(clock.now() - timedelta(182), ident(1))
+    middle = Position(clock.now() - timedelta(182), row_id(1))
     arguments = database.connect_arguments(settings.Settings(), "databases")
     del arguments["options"]  # the URL's say where the tables are
     async with await psycopg.AsyncConnection.connect(url, **arguments) as connection:

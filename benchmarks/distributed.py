@@ -32,9 +32,9 @@ from benchmarks import meshes
 from benchmarks.charts import COLOURS, Line, Panel, write_svg
 from benchmarks.engine import ROOT
 from benchmarks.ring_models import write_ring
-from cluster.autoscaling import OneMachine
-from cluster.local.ephemeral import local_cluster, speak_to
-from cluster.local.scaling import Scaled, scale_once
+from cluster.autoscaling import FakeMultiNode
+from cluster.local.ephemeral import local_cluster, use_cluster
+from cluster.local.scaling import ScalingResult, scale_once
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.warmup import warm
 from pricing_engine.distributed.actor import options_for, start_dispatcher, task_of
@@ -88,7 +88,7 @@ def main() -> None:
 def dispatching(folder: Path, cpus: int = CORES, **rest: Any) -> Iterator[Client]:
     """A private cluster with a dispatcher whose workers are warm."""
     with local_cluster(folder / uuid.uuid4().hex, cpus) as cluster:
-        speak_to(cluster)
+        use_cluster(cluster)
         connect(cluster.address)
         try:
             start_dispatcher(str(folder / f"analyses-{uuid.uuid4().hex}"), **rest)
@@ -185,7 +185,7 @@ def workers(folder: Path, nodes: Sequence[int]) -> Iterator[None]:
     with local_cluster(folder, 0) as cluster:
         for cpus in nodes:
             cluster.add_node(cpus)
-        speak_to(cluster)
+        use_cluster(cluster)
         connect(cluster.address)
         try:
             yield
@@ -273,7 +273,7 @@ def first_quote(bench: Bench) -> list[Row]:
 
 def scaling(bench: Bench) -> list[Row]:
     """A real autoscaler on this machine, from no worker to all and back."""
-    machine = OneMachine()
+    machine = FakeMultiNode()
     found = scale_once(bench.folder / "scaling", machine)
     if bench.pictures:
         draw(bench.pictures / "scaling.svg", found)
@@ -281,15 +281,15 @@ def scaling(bench: Bench) -> list[Row]:
     return [(what, f"{found.up_s:.0f} s", "30 s", "")]
 
 
-def draw(path: Path, found: Scaled) -> None:
+def draw(path: Path, found: ScalingResult) -> None:
     """Workers over time: asked for at once, let go once all were there."""
-    seconds = [second for second, _ in found.seen]
-    let_go = next(second for second, count in found.seen if count == max(count for _, count in found.seen))
+    seconds = [second for second, _ in found.samples]
+    let_go = next(second for second, count in found.samples if count == max(count for _, count in found.samples))
     wanted = [(0.0, found.before), (0.0, len(found.nodes)), (let_go, len(found.nodes)), (let_go, 0), (seconds[-1], 0)]
-    steps = [at for before, now in itertools.pairwise(found.seen) for at in ((now[0], before[1]), now)]
+    steps = [at for before, now in itertools.pairwise(found.samples) for at in ((now[0], before[1]), now)]
     lines = [
         Line("CPUs asked for", wanted, COLOURS[3], dashed=True),
-        Line("workers", [found.seen[0], *steps], COLOURS[1]),
+        Line("workers", [found.samples[0], *steps], COLOURS[1]),
     ]
     ticks = range(0, int(seconds[-1]) + 1, 5)
     write_svg(path, [Panel("A cluster grows and shrinks", "seconds", "one-CPU nodes", lines, ticks)])

@@ -43,7 +43,7 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.tweaker:
         os.environ["TWEAKER"] = str(chosen.tweaker.resolve())
-    given = [models.known(path, SHARED) for path in chosen.models or ()]
+    given = [models.model_for(path, SHARED) for path in chosen.models or ()]
     everything = []
     for model in given or models.make(ROOT / ".facet" / "bench", SHARED):
         rows = compare(model, chosen.only, chosen.peers, chosen.repeats, measured=chosen.tweaker is not None)

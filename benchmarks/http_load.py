@@ -15,7 +15,7 @@ WARM_UP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class LoadResult:
     """``seconds``: what each request took, ascending; ``rate``: requests a second; ``failed``: those without a 2xx."""
 
     seconds: list[float]
@@ -34,12 +34,12 @@ def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") 
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def load(url: str, make: Callable[[], bytes], seconds: float, connections: int = CONNECTIONS) -> Measured:
+def load(url: str, make: Callable[[], bytes], seconds: float, connections: int = CONNECTIONS) -> LoadResult:
     """Send what ``make`` gives over ``connections`` connections for ``seconds``, after a while of warming up."""
     return asyncio.run(_load(url, make, seconds, connections))
 
 
-async def _load(url: str, make: Callable[[], bytes], seconds: float, connections: int) -> Measured:
+async def _load(url: str, make: Callable[[], bytes], seconds: float, connections: int) -> LoadResult:
     target = urlsplit(url)
     begin = time.perf_counter() + WARM_UP_S
     workers = [
@@ -47,7 +47,7 @@ async def _load(url: str, make: Callable[[], bytes], seconds: float, connections
     ]
     await asyncio.gather(*(worker.run() for worker in workers))
     took = sorted(each for worker in workers for each in worker.seconds)
-    return Measured(took, len(took) / seconds, sum(worker.failed for worker in workers))
+    return LoadResult(took, len(took) / seconds, sum(worker.failed for worker in workers))
 
 
 class _Worker:

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.charts import COLOURS, Line, Panel, write_svg
 
-SHARES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 STEP_S = 5
 """Width of the steps in which the course is drawn."""
 
@@ -38,7 +38,7 @@ class Samples:
 
     def summary(self) -> dict[str, Any]:
         """Figures: requests a second, and of each kind its percentiles in ms (of what went well) and its failures."""
-        http = [sample for sample in self.taken if sample.kind not in OTHER]
+        http = [sample for sample in self.taken if sample.kind not in NOT_HTTP]
         by_name: dict[str, list[Sample]] = defaultdict(list)
         for sample in self.taken:
             by_name[sample.name].append(sample)
@@ -73,7 +73,7 @@ class Samples:
         return {"count": len(samples), "failures": failed, "per_s": rate, **well}
 
     def _panels(self) -> list[Panel]:
-        http = [sample for sample in self.taken if sample.kind not in OTHER]
+        http = [sample for sample in self.taken if sample.kind not in NOT_HTTP]
         steps = range(int(self.seconds // STEP_S))
         within = {step: [sample for sample in http if sample.at // STEP_S == step] for step in steps}
         ticks = [step * STEP_S for step in steps if step % max(1, len(steps) // 6) == 0]
@@ -95,7 +95,7 @@ class Samples:
                 ],
                 colour,
             )
-            for name, colour in zip(SHARES, (COLOURS[2], COLOURS[1], COLOURS[0]), strict=True)
+            for name, colour in zip(QUANTILES, (COLOURS[2], COLOURS[1], COLOURS[0]), strict=True)
         ]
         waits: dict[str, list[float]] = defaultdict(list)
         for sample in self.taken:
@@ -121,16 +121,16 @@ class Samples:
         ]  # fmt: skip
 
 
-ORDER, TOLD = "ORDER", "SSE"
-OTHER = frozenset({ORDER, TOLD})
+ORDER, STREAM = "ORDER", "SSE"
+NOT_HTTP = frozenset({ORDER, STREAM})
 """Kinds of samples that are not requests: the wait for a price, and the way of a change to who watches."""
-QUOTED, CHANGED = "submitted -> quote", "status changed -> told"
+SUBMITTED_TO_QUOTED, STATUS_CHANGED = "submitted -> quote", "status changed -> told"
 
 
 def percentiles(values: Iterable[float]) -> dict[str, float]:
     """p50, p95 and p99 (nearest rank); none of no values."""
     ranked = sorted(values)
-    return {name: round(ranked[int(share * (len(ranked) - 1) + 0.5)], 1) for name, share in SHARES.items() if ranked}
+    return {name: round(ranked[int(share * (len(ranked) - 1) + 0.5)], 1) for name, share in QUANTILES.items() if ranked}
 
 
 def markdown(summary: dict[str, Any]) -> str:
@@ -143,6 +143,6 @@ def markdown(summary: dict[str, Any]) -> str:
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, figures in summary["kinds"].items():
-        shares = " | ".join(f"{figures[share]:g}" if share in figures else "" for share in SHARES)
+        shares = " | ".join(f"{figures[share]:g}" if share in figures else "" for share in QUANTILES)
         lines.append(f"| {name} | {figures['count']} | {figures['per_s']:g} | {figures['failures']} | {shares} |")
     return "\n".join(lines) + "\n"

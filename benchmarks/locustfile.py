@@ -23,10 +23,10 @@ from benchmarks.load.users import Customer, Mes, Operator, Partner, Seller, Watc
 from benchmarks.load_report import Sample, Samples, markdown
 
 __all__ = ["Customer", "Mes", "Operator", "Partner", "Seller", "Watcher"]
-USERS, A_SECOND, MOST_USERS = 20, 4, 200
+USERS, SPAWN_RATE, MAX_USERS = 20, 4, 200
 
 
-class Run:
+class Recorder:
     """What is measured between the begin and the end of a test."""
 
     def __init__(self, environment: Environment, out: Path) -> None:
@@ -56,7 +56,7 @@ class Run:
 def _options(parser: LocustArgumentParser) -> None:
     parser.add_argument("--facet-status", help=f"output of `facet status --json`; default: ${target.STATUS}, or ask")
     parser.add_argument("--load-out", default=".facet/load", help="folder for load-summary.json and load.svg")
-    parser.set_defaults(num_users=USERS, spawn_rate=A_SECOND)
+    parser.set_defaults(num_users=USERS, spawn_rate=SPAWN_RATE)
 
 
 @events.init.add_listener
@@ -64,16 +64,16 @@ def _find(environment: Environment, **_: Any) -> None:
     options = environment.parsed_options
     assert options is not None
     try:
-        found = target.find(options.facet_status)
+        found = target.find_target(options.facet_status)
         if environment.host and not target.is_loopback(environment.host):
             raise target.NoTarget(f"{environment.host} is another machine; the load test is for this one")
     except (target.NoTarget, OSError) as why:
         sys.exit(f"locust: {why}")
-    if (options.num_users or 0) > MOST_USERS:
-        sys.exit(f"locust: at most {MOST_USERS} users; the stack and they share one machine")
+    if (options.num_users or 0) > MAX_USERS:
+        sys.exit(f"locust: at most {MAX_USERS} users; the stack and they share one machine")
     environment.host = environment.host or found.url
-    users.Person.target, users.Person.host = found, environment.host
-    run = Run(environment, Path(options.load_out))
+    users.User.target, users.User.host = found, environment.host
+    run = Recorder(environment, Path(options.load_out))
     events.test_start.add_listener(run.begin)
     events.request.add_listener(run.take)
     events.test_stop.add_listener(run.end)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import meshes
-from benchmarks.ring_models import RECORD
+from benchmarks.ring_models import STL_RECORD
 from pricing_engine.mesh.samples import SAMPLES
 
 # Floor and goal of the whole inspect, its peers' time over ours.
@@ -32,7 +32,7 @@ class Model:
         return self.path.stem
 
 
-def known(path: Path, shared: Path) -> Model:
+def model_for(path: Path, shared: Path) -> Model:
     """The file with the floor and goal of its name, where it has them."""
     return Model(path, {**_INSPECT, "figure-small": _FIGURE}.get(path.stem), path.resolve().parent == shared.resolve())
 
@@ -59,14 +59,14 @@ def make(folder: Path, shared: Path) -> list[Model]:
 def _is_binary(path: Path) -> bool:
     """Whether the STL file has the size that its count of facets asks for: geometry_ring is text already."""
     count = int(np.fromfile(path, "<u4", 1, offset=80)[0])
-    return path.stat().st_size == 84 + RECORD.itemsize * count
+    return path.stat().st_size == 84 + STL_RECORD.itemsize * count
 
 
 def _as_text(binary: Path, folder: Path) -> Path:
     """The same model as ASCII STL, as other programs write it: each number has seven digits."""
     path = folder / f"{binary.stem}_ascii.stl"
     if not path.exists():
-        corners = np.fromfile(binary, RECORD, offset=84)["corners"].reshape(-1, 9)
+        corners = np.fromfile(binary, STL_RECORD, offset=84)["corners"].reshape(-1, 9)
         facet = (
             "  facet normal 0 0 0\n    outer loop\n" + 3 * "      vertex %.6e %.6e %.6e\n" + "    endloop\n  endfacet\n"
         )

@@ -56,7 +56,7 @@ class Bench:
     urls: dict[str, str]
     bootstrap: str
     folder: Path
-    tell: Callable[[str], None]
+    on_progress: Callable[[str], None]
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pricing_engine.mesh.load import load_model
 
-RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+STL_RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
 def write_ring(path: Path, number: int, segments: int = 48) -> Path:
@@ -35,7 +35,7 @@ def write_variant(path: Path, model: Path, number: int) -> Path:
 
 
 def _write(path: Path, corners: np.ndarray) -> Path:
-    records = np.zeros(len(corners), RECORD)
+    records = np.zeros(len(corners), STL_RECORD)
     records["corners"] = corners
     path.write_bytes(bytes(80) + np.uint32(len(corners)).tobytes() + records.tobytes())
     return path

@@ -54,14 +54,14 @@ _TABLES = {"shop": "orders, order_history", "status": "orders, history", "crm": 
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class SeededOrders:
     """The demo customer's: ``of_customer`` in the status database; ``uploaded`` in the shop, to be submitted."""
 
     of_customer: list[str]
     uploaded: list[str]
 
 
-def fill(urls: Mapping[str, str], orders: int) -> Filled:
+def seed_orders(urls: Mapping[str, str], orders: int) -> SeededOrders:
     """Put so many orders into the databases, in place of what was there."""
     for service, statements in _FILL.items():
         with psycopg.connect(urls[service], autocommit=True) as connection:
@@ -73,4 +73,4 @@ def fill(urls: Mapping[str, str], orders: int) -> Filled:
     mine = "SELECT id::text FROM orders WHERE owner_id = 'customer' AND status = %s LIMIT 100000"
     with psycopg.connect(urls["status"]) as status, psycopg.connect(urls["shop"]) as shop:
         owned = status.execute(mine, ["PRICE_CALCULATED"]).fetchall()
-        return Filled([row[0] for row in owned], [row[0] for row in shop.execute(mine, ["FILE_UPLOADED"])])
+        return SeededOrders([row[0] for row in owned], [row[0] for row in shop.execute(mine, ["FILE_UPLOADED"])])

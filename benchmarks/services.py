@@ -21,9 +21,9 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.http_load import Measured, load, request
+from benchmarks.http_load import LoadResult, load, request
 from benchmarks.order_latency import browsers, jewellery, prices
-from benchmarks.rows import Filled, fill
+from benchmarks.rows import SeededOrders, seed_orders
 from cluster.local.ray_nodes import client_environment
 from tests.services.stack import Stack, running
 
@@ -50,14 +50,14 @@ def main() -> None:
             running(Path(folder)) as stack,
         ):
 
-            def tell(text: str) -> None:
+            def on_progress(text: str) -> None:
                 status.update(text)
                 if not console.is_terminal:
                     console.print(f"{time.strftime('%H:%M:%S')} {text}")
 
-            bench = Bench(stack, chosen.orders, tell)
+            bench = Bench(stack, chosen.orders, on_progress)
             for item in chosen.items or ITEMS:
-                tell(item)
+                on_progress(item)
                 for row in ITEMS[item](bench):
                     table.add_row(*row)
     finally:
@@ -67,20 +67,20 @@ def main() -> None:
 class Bench:
     """A running stack, the URLs of its databases, and rows in them once somebody asks."""
 
-    def __init__(self, stack: Stack, orders: int, tell: Callable[[str], None]) -> None:
-        self.stack, self.orders, self.tell = stack, orders, tell
+    def __init__(self, stack: Stack, orders: int, on_progress: Callable[[str], None]) -> None:
+        self.stack, self.orders, self.tell = stack, orders, on_progress
         self.urls = stack.database_urls()
-        self._filled: dict[int, Filled] = {}
+        self._filled: dict[int, SeededOrders] = {}
         self._has_bare = False
 
-    def filled(self, orders: int) -> Filled:
+    def filled(self, orders: int) -> SeededOrders:
         """So many orders in every database."""
         if orders not in self._filled:
             self.tell(f"filling the databases with {orders:,} orders")
-            self._filled[orders] = fill(self.urls, orders)
+            self._filled[orders] = seed_orders(self.urls, orders)
         return self._filled[orders]
 
-    def rate(self, what: str, make: Callable[[], bytes]) -> Measured:
+    def rate(self, what: str, make: Callable[[], bytes]) -> LoadResult:
         """Requests a second of what ``make`` gives."""
         self.tell(f"measuring {what}")
         measured = load(self.stack.url, make, SECONDS)
@@ -88,12 +88,12 @@ class Bench:
             raise RuntimeError(f"{what}: {measured.failed} of {len(measured.seconds)} requests failed")
         return measured
 
-    def hello(self) -> Measured:
+    def hello(self) -> LoadResult:
         """A bare Serve handler that says hello."""
         self._bare()
         return self.rate("a bare hello", lambda: request("GET", "/bare/hello", {}))
 
-    def submissions(self, path: str, headers: dict[str, str]) -> Measured:
+    def submissions(self, path: str, headers: dict[str, str]) -> LoadResult:
         """Submissions of orders that wait for it, each once, at ``path``."""
         self._bare()
         waiting = iter(self.filled(self.orders).uploaded)

@@ -23,7 +23,7 @@ def main() -> None:
     """Measure and print one table: seconds on one thread, and how many times as fast on more."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a model instead of the benchmark's own of 1.3 M facets")
-    parser.add_argument("--threads", nargs="+", type=int, default=doubling(CORES), metavar="N")
+    parser.add_argument("--threads", nargs="+", type=int, default=thread_counts(CORES), metavar="N")
     parser.add_argument("--only", nargs="*", choices=ITEMS, default=ITEMS)
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
@@ -37,7 +37,7 @@ def main() -> None:
     Console(width=150).print(table)
 
 
-def doubling(most: int) -> list[int]:
+def thread_counts(most: int) -> list[int]:
     """1, 2, 4, ... and ``most``."""
     return sorted({*(1 << power for power in range(most.bit_length())), most})
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 Prepare = Callable[[str], Callable[[], Any]]
-ENOUGH_S, LEAST_S, MOST_REPEATS = 30.0, 1.0, 50
+MAX_TOTAL_S, MIN_TOTAL_S, MAX_REPEATS = 30.0, 1.0, 50
 
 
 def run(items: dict[str, Prepare]) -> None:
@@ -24,11 +24,11 @@ def run(items: dict[str, Prepare]) -> None:
     work = items[item](model)
     seconds: list[float] = []
     value: Any = None
-    while len(seconds) <= repeats or (sum(seconds) < LEAST_S and len(seconds) <= MOST_REPEATS):
+    while len(seconds) <= repeats or (sum(seconds) < MIN_TOTAL_S and len(seconds) <= MAX_REPEATS):
         begin = time.perf_counter()
         value = work()
         seconds.append(time.perf_counter() - begin)
-        if sum(seconds) > ENOUGH_S:
+        if sum(seconds) > MAX_TOTAL_S:
             break
     timed = seconds[1:] or seconds
     print(json.dumps({"seconds": statistics.median(timed), "peak_mib": peak_mib(), "value": value}, default=float))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.load.target import NoTarget, find
+from benchmarks.load.target import NoTarget, find_target
 from cluster.local.ports import free_ports
 
 FACET = (sys.executable, "-m", "pricing_engine")
@@ -44,7 +44,7 @@ def _status() -> Iterator[Path]:
         status = folder / "status.json"
         status.touch(mode=0o600)  # it has passwords
         try:
-            found = find(None)
+            found = find_target(None)
         except NoTarget:
             print("no stack is up here: one is brought up for the test", file=sys.stderr)
         else:

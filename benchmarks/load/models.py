@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.ring_models import RECORD
+from benchmarks.ring_models import STL_RECORD
 
 SEGMENTS = 100
 _WAVES = 6
@@ -25,6 +25,6 @@ def ring(seed: int) -> bytes:
     right, up = np.roll(index, -1, axis=0), np.roll(index, -1, axis=1)
     both = np.roll(right, -1, axis=1)
     facets = np.concatenate([np.stack([index, right, both], -1), np.stack([index, both, up], -1)]).reshape(-1, 3)
-    records = np.zeros(len(facets), RECORD)
+    records = np.zeros(len(facets), STL_RECORD)
     records["corners"] = points[facets]
     return bytes(80) + np.uint32(len(facets)).tobytes() + records.tobytes()

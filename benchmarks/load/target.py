@@ -27,7 +27,7 @@ class Target:
     demo: dict[str, Any]
 
 
-def find(file: str | None) -> Target:
+def find_target(file: str | None) -> Target:
     """The stack that ``file`` tells of, else the file in ``FACET_STATUS``, else that of the current folder.
 
     Raises NoTarget.

@@ -18,9 +18,9 @@ from requests.exceptions import ConnectionError, Timeout
 
 from benchmarks.load.models import ring
 from benchmarks.load.target import Target
-from benchmarks.load_report import CHANGED, ORDER, QUOTED, TOLD
+from benchmarks.load_report import STATUS_CHANGED, ORDER, SUBMITTED_TO_QUOTED, STREAM
 
-PRICED_WITHIN_S, LOOK_EVERY_S = 60.0, 0.25
+PRICE_TIMEOUT_S, POLL_INTERVAL_S = 60.0, 0.25
 MATERIALS = ("silver-925", "gold-14k-yellow", "gold-18k-yellow", "platinum-950", "brass")
 _UNPRICED = frozenset({"INITIATED", "FILE_UPLOADED", "SUBMITTED"})
 _SEED, _COUNT = secrets.randbits(48), itertools.count()
@@ -28,7 +28,7 @@ _orders: deque[str] = deque(maxlen=100)
 """The newest orders of the customers, who are one account: for whoever watches."""
 
 
-class Person(HttpUser):
+class User(HttpUser):
     """Somebody with an account. ``account``: its name among the demo accounts."""
 
     abstract = True
@@ -45,13 +45,13 @@ class Person(HttpUser):
         grant = "client_credentials" if self.account == "mes_service" else "password"
         form = {"grant_type": grant, **self.target.demo[self.account]}
         answer = self.client.post("/auth/token", name="POST /auth/token", data=form)
-        if well(answer):
+        if is_success(answer):
             self.client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def ask(self, method: str, path: str, name: str, fine: Collection[int] = (), **rest: Any) -> Any:
         """The answer's JSON, or None; ``fine``: statuses that are no failure beside those of success."""
         with self.client.request(method, path, name=f"{method} {name}", catch_response=True, **rest) as answer:
-            if well(answer):
+            if is_success(answer):
                 return answer.json()
             if answer.status_code in fine:
                 answer.success()
@@ -63,18 +63,18 @@ class Person(HttpUser):
 
     def await_price(self, read: Callable[[], Any]) -> None:
         """Look at an order until its price is known, and tell how long it took from the submission."""
-        deadline = time.monotonic() + PRICED_WITHIN_S
+        deadline = time.monotonic() + PRICE_TIMEOUT_S
         while time.monotonic() < deadline:
             order = read()
             if order and order["status"] not in _UNPRICED:
                 at = {line["status"]: datetime.fromisoformat(line["at"]) for line in order["history"]}
                 priced = next(when for status, when in at.items() if status not in _UNPRICED)
-                self.tell(ORDER, f"{QUOTED}, {order['priority']}", (priced - at["SUBMITTED"]).total_seconds())
+                self.tell(ORDER, f"{SUBMITTED_TO_QUOTED}, {order['priority']}", (priced - at["SUBMITTED"]).total_seconds())
                 return
-            time.sleep(LOOK_EVERY_S)
-        self.tell(ORDER, f"{QUOTED}, never", PRICED_WITHIN_S, TimeoutError(f"no price in {PRICED_WITHIN_S:g} s"))
+            time.sleep(POLL_INTERVAL_S)
+        self.tell(ORDER, f"{SUBMITTED_TO_QUOTED}, never", PRICE_TIMEOUT_S, TimeoutError(f"no price in {PRICE_TIMEOUT_S:g} s"))
 
-    def tell(self, kind: str, name: str, seconds: float, error: Exception | None = None) -> None:
+    def on_progress(self, kind: str, name: str, seconds: float, error: Exception | None = None) -> None:
         """Count something that is not a request, as locust counts requests."""
         self.environment.events.request.fire(
             request_type=kind,
@@ -86,7 +86,7 @@ class Person(HttpUser):
         )
 
 
-class Customer(Person):
+class Customer(User):
     """Looks around, orders, waits for the price."""
 
     weight = 6
@@ -100,11 +100,11 @@ class Customer(Person):
             "process": "casting", "material": random.choice(MATERIALS), "quantity": random.randint(1, 5),
             "priority": random.choices(["standard", "express"], [3, 1])[0],
         }  # fmt: skip
-        made = self.ask("POST", "/shop/orders", "/shop/orders", json=wish, headers=once())
+        made = self.ask("POST", "/shop/orders", "/shop/orders", json=wish, headers=new_idempotency_key())
         if made is None:
             return
         ident = made["order_id"]
-        model = {"model": ("ring.stl", fresh_model())}
+        model = {"model": ("ring.stl", new_model())}
         uploaded = self.ask("PUT", f"/shop/orders/{ident}/model", "/shop/orders/{id}/model", files=model)
         if uploaded is None or self.ask("POST", f"/shop/orders/{ident}/submit", "/shop/orders/{id}/submit") is None:
             return
@@ -131,7 +131,7 @@ class Customer(Person):
         self.sign_in()
 
 
-class Partner(Person):
+class Partner(User):
     """A jeweller's program."""
 
     weight = 3
@@ -145,8 +145,8 @@ class Partner(Person):
     def order(self) -> None:
         """In one step; then look until there is a price."""
         form = {"process": "casting", "material": random.choice(MATERIALS), "quantity": str(random.randint(1, 20))}
-        path, model = "/partners/v1/orders", {"model": ("ring.stl", fresh_model())}
-        made = self.ask("POST", path, path, data=form, files=model, headers=once())
+        path, model = "/partners/v1/orders", {"model": ("ring.stl", new_model())}
+        made = self.ask("POST", path, path, data=form, files=model, headers=new_idempotency_key())
         if made is not None:
             self.await_price(lambda: self.ask("GET", f"{path}/{made['order_id']}", f"{path}/{{id}}", fine=[404]))
 
@@ -156,7 +156,7 @@ class Partner(Person):
         self.ask("GET", "/partners/v1/orders?limit=20", "/partners/v1/orders")
 
 
-class Seller(Person):
+class Seller(User):
     """Approves what is priced and closes what is shipped."""
 
     weight = 2
@@ -182,7 +182,7 @@ class Seller(Person):
         self.ask("POST", f"/crm/orders/{order['order_id']}/{step}", f"/crm/orders/{{id}}/{step}", fine=[409])
 
 
-class Operator(Person):
+class Operator(User):
     """Races for the newest order, and makes the one that is won."""
 
     weight = 4
@@ -203,7 +203,7 @@ class Operator(Person):
             return
 
 
-class Watcher(Person):
+class Watcher(User):
     """A browser that shows where an order is; its connection breaks, and it goes on where it was."""
 
     weight = 3
@@ -226,7 +226,7 @@ class Watcher(Person):
             f"/status/orders/{ident}/events", name="GET /status/orders/{id}/events", headers=headers, stream=True,
             timeout=(5, 1), catch_response=True,
         ) as answer:  # fmt: skip
-            if not well(answer):
+            if not is_success(answer):
                 if answer.status_code == 404:
                     answer.success()
                 return seen
@@ -237,11 +237,11 @@ class Watcher(Person):
                 seen = number
                 at = datetime.fromisoformat(line["at"]).timestamp()
                 if at > began:
-                    self.tell(TOLD, CHANGED, time.time() - at)
+                    self.tell(STREAM, STATUS_CHANGED, time.time() - at)
         return seen
 
 
-class Mes(Person):
+class Mes(User):
     """The MES: asks for prices of models, and waits for the answer in the same call."""
 
     weight = 2
@@ -253,7 +253,7 @@ class Mes(Person):
         form = {"material": random.choice(MATERIALS), "quantity": "1", "unit": "mm"}
         self.ask(
             "POST", "/pricing/quotes", "/pricing/quotes (wait)", headers={"Prefer": "wait=20"}, data=form,
-            files={"model": ("ring.stl", fresh_model())},
+            files={"model": ("ring.stl", new_model())},
         )  # fmt: skip
 
 
@@ -272,16 +272,16 @@ def _events(answer: Any, deadline: float) -> Iterator[tuple[int, dict[str, Any]]
         return
 
 
-def well(answer: Any) -> bool:
+def is_success(answer: Any) -> bool:
     """Whether it is an answer of success. Where there was none, locust's ``ok`` raises and its status is 0."""
     return bool(200 <= answer.status_code < 300)
 
 
-def fresh_model() -> bytes:
+def new_model() -> bytes:
     """A model that nobody has seen."""
     return ring(_SEED + next(_COUNT))
 
 
-def once() -> dict[str, str]:
+def new_idempotency_key() -> dict[str, str]:
     """The header by which a request that is sent again is known."""
     return {"Idempotency-Key": uuid.uuid4().hex}

@@ -21,7 +21,7 @@ from benchmarks.simulator.stage_times import MEASURED, load_stage_times
 from benchmarks.simulator.workload import Mix
 
 QUESTIONS = ("nodes", "scaling", "boot")
-NUMBERS: tuple[tuple[str, int | float | list[float], str | int | None, str], ...] = (
+PARAMETERS: tuple[tuple[str, int | float | list[float], str | int | None, str], ...] = (
     ("rate", [10.0, 1000.0, 100_000.0], "+", "models an hour, for nodes"),
     ("target", [10.0, 30.0, 300.0], 3, "p99 in s of express, standard and bulk, for nodes"),
     ("jobs", 60_000, None, "models counted for each size of cluster, for nodes"),
@@ -51,7 +51,7 @@ The times come from stage_times.json beside this program; measure on the kind of
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Options:
     """The command line, apart from the world."""
 
     questions: list[str]
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
             measure_ladder(chosen.times)
             console.print(f"wrote {chosen.times}")
             return 0
-        _answer(_world(chosen), _asked(chosen), console)
+        _answer(_world(chosen), _options(chosen), console)
     except (ParameterError, StageTimesError, OSError) as error:
         print(f"simulator: {error}", file=sys.stderr)
         return 2
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("questions", nargs="*", metavar="QUESTION", help=f"{', '.join(QUESTIONS)} (all), or measure")
-    for name, default, count, text in NUMBERS:
+    for name, default, count, text in PARAMETERS:
         kind = int if isinstance(default, int) else float
         parser.add_argument(f"--{name}", type=kind, nargs=count, default=default, metavar="N", help=text)
     parser.add_argument("--times", type=Path, default=MEASURED, metavar="FILE", help="stage times (JSON)")
@@ -105,18 +105,18 @@ def _world(chosen: argparse.Namespace) -> study.World:
     )  # fmt: skip
 
 
-def _asked(chosen: argparse.Namespace) -> Asked:
+def _options(chosen: argparse.Namespace) -> Options:
     unknown = [question for question in chosen.questions if question not in QUESTIONS]
     require(not unknown, "question", ", ".join(unknown), f"{', '.join(QUESTIONS)} or measure")
     require(chosen.svg is None or chosen.svg.is_dir(), "svg", chosen.svg, "a folder that exists")
     begin, end = chosen.hours
-    return Asked(
+    return Options(
         chosen.questions or list(QUESTIONS), chosen.rate, chosen.day_rate, (begin, end), chosen.boots,
         Reactive(use=chosen.use), chosen.svg,
     )  # fmt: skip
 
 
-def _answer(world: study.World, asked: Asked, console: Console) -> None:
+def _answer(world: study.World, asked: Options, console: Console) -> None:
     with console.status("simulating") as status:
         if "nodes" in asked.questions:
             _nodes(world, asked, console, status.update)
@@ -136,12 +136,12 @@ def _answer(world: study.World, asked: Asked, console: Console) -> None:
                 tables.boot_chart(asked.svg / "planning-boot.svg", boots)
 
 
-def _nodes(world: study.World, asked: Asked, console: Console, report: study.Report) -> None:
+def _nodes(world: study.World, asked: Options, console: Console, report: study.Report) -> None:
     steady: tables.Steady = {}
     for rate in asked.rates:
         steady[rate] = list(study.steady(world, rate, report))
         console.print(tables.steady_table(world, rate, steady[rate]))
-    console.print(tables.least_table(world, steady))
+    console.print(tables.fewest_nodes_table(world, steady))
     if asked.svg:
         tables.steady_chart(asked.svg / "planning-nodes.svg", world, steady)
 

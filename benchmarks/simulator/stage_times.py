@@ -14,7 +14,7 @@ from benchmarks.simulator.errors import StageTimesError
 SCHEMA = "facet.stage-times/1"
 STAGES = ("load", "integrity", "geometry", "thickness", "orientation", "slices", "finishing")
 MEASURED = Path(__file__).with_name("stage_times.json")
-_LEAST_S = 1e-6
+_MIN_S = 1e-6
 
 Floats = NDArray[np.float64]
 
@@ -55,4 +55,4 @@ def load_stage_times(path: Path = MEASURED) -> StageTimes:
     facets, seconds = np.array([f for f, _ in rungs]), np.array([s for _, s in rungs])
     if len(rungs) < 2 or facets[0] < 1 or (np.diff(facets) <= 0).any() or not np.isfinite(seconds).all():
         raise StageTimesError(f"{path}: needs two or more rungs of different facets and finite seconds; {remedy}")
-    return StageTimes(facets, np.maximum(seconds, _LEAST_S))
+    return StageTimes(facets, np.maximum(seconds, _MIN_S))

@@ -14,9 +14,9 @@ from benchmarks.simulator.simulate import Estimate, Run, make_jobs, quantile, ru
 from benchmarks.simulator.stage_times import StageTimes
 from benchmarks.simulator.workload import HOUR_S, PRIORITIES, RUSH_HOUR, Mix, make_trace
 
-WARM_UP, MOST_USE = 0.2, 0.95
-FEWEST_ROWS, MOST_ROWS = 4, 12
-MOST_RATE = 1_000_000
+WARM_UP, MAX_USE = 0.2, 0.95
+MIN_ROWS, MAX_ROWS = 4, 12
+MAX_RATE = 1_000_000
 WARM_WORKERS_S = 300.0
 AROUND_THE_RUSH = (15.0, 20.0)
 FIXED, IDLE, REACTIVE, PREDICTIVE = POLICIES = ("fixed", "reactive, idle timeout", "reactive", "predictive")
@@ -65,22 +65,22 @@ def steady(world: World, per_hour: float, report: Report) -> Iterator[Outcome]:
     FEWEST_ROWS sizes, and more until all targets are met, MOST_ROWS at most; the same arrivals for each. The first
     WARM_UP of the time is not counted.
     """
-    require(0 < per_hour <= MOST_RATE, "rate", per_hour, f"more than 0, {MOST_RATE:,} models an hour at most")
+    require(0 < per_hour <= MAX_RATE, "rate", per_hour, f"more than 0, {MAX_RATE:,} models an hour at most")
     trace = make_trace(world.mix, per_hour, 0.0, world.jobs / (1 - WARM_UP) / per_hour * HOUR_S, world.seed)
-    first = floor(offered_cpus(world, per_hour) / (MOST_USE * world.settings.cpus)) + 1
+    first = floor(offered_cpus(world, per_hour) / (MAX_USE * world.settings.cpus)) + 1
     done = False
-    for nodes in range(first, first + MOST_ROWS):
-        if done and nodes >= first + FEWEST_ROWS:
+    for nodes in range(first, first + MAX_ROWS):
+        if done and nodes >= first + MIN_ROWS:
             return
         report(f"{per_hour:,.0f} models an hour on {nodes} nodes")
         run, _ = run_jobs(make_jobs(trace, world.plan, world.times), world.settings, nodes)
         end = float(trace.arrival_s[-1])
         outcome = summarise(world, run, f"{nodes}", WARM_UP * end, end)
         yield outcome
-        done = done or all(met(world, outcome, priority) for priority in range(len(PRIORITIES)))
+        done = done or all(meets_target(world, outcome, priority) for priority in range(len(PRIORITIES)))
 
 
-def met(world: World, outcome: Outcome, priority: int) -> bool:
+def meets_target(world: World, outcome: Outcome, priority: int) -> bool:
     """Whether the p99 of ``priority`` is within its target."""
     return outcome.p99[priority].value <= world.targets_s[priority]
 
@@ -101,7 +101,7 @@ def day(
     """The hours of a day under each policy of ``labels``; "fixed" has what the rush hour needs all the time."""
     begin, end = (hour * HOUR_S for hour in hours)
     require(0 <= hours[0] < hours[1] <= 24, "hours", hours, "two of 0 to 24, in order")
-    require(0 < per_hour <= MOST_RATE, "day-rate", per_hour, f"more than 0, {MOST_RATE:,} models an hour at most")
+    require(0 < per_hour <= MAX_RATE, "day-rate", per_hour, f"more than 0, {MAX_RATE:,} models an hour at most")
     trace = make_trace(world.mix, per_hour, begin, end, world.seed, daily=True)
     expected = forecast(world.mix, per_hour, world.times, world.seed)
     predictive = Predictive(expected, reactive, min(world.settings.boot_s + WARM_WORKERS_S, HOUR_S - 1))

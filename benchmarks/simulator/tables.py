@@ -11,7 +11,7 @@ from rich.table import Table
 
 from benchmarks.charts import COLOURS, Line, Panel, write_svg
 from benchmarks.simulator.simulate import Estimate
-from benchmarks.simulator.study import Outcome, World, met, rush_p99
+from benchmarks.simulator.study import Outcome, World, meets_target, rush_p99
 from benchmarks.simulator.workload import HOUR_S, PRIORITIES
 
 Steady = dict[float, list[Outcome]]
@@ -37,19 +37,19 @@ def steady_table(world: World, rate: float, outcomes: Sequence[Outcome]) -> Tabl
     for outcome in outcomes:
         cells = []
         for priority in range(len(PRIORITIES)):
-            colour = "green" if met(world, outcome, priority) else "red"
+            colour = "green" if meets_target(world, outcome, priority) else "red"
             cells += [_figure(outcome.p50[priority]), f"[{colour}]{_figure(outcome.p99[priority])}[/]"]
         table.add_row(outcome.label, f"{outcome.use:.0%}", *cells)
     return table
 
 
-def least_table(world: World, steady: Steady) -> Table:
+def fewest_nodes_table(world: World, steady: Steady) -> Table:
     """The fewest nodes whose p99 is within the target, by rate and priority."""
     names = [f"{p} p99 <= {target:g} s" for p, target in zip(PRIORITIES, world.targets_s, strict=True)]
     table = _table("Fewest nodes", ["models an hour", *names])
     for rate, outcomes in steady.items():
         fewest = [
-            next((outcome.label for outcome in outcomes if met(world, outcome, priority)), f"> {outcomes[-1].label}")
+            next((outcome.label for outcome in outcomes if meets_target(world, outcome, priority)), f"> {outcomes[-1].label}")
             for priority in range(len(PRIORITIES))
         ]
         table.add_row(f"{rate:,.0f}", *fewest)

@@ -90,7 +90,7 @@ def machines(count: int, folder: Path) -> Iterator[list[Machine]]:
         yield made
     finally:
         for machine in made:
-            sessions.end(machine.session, grace_s=0)
+            sessions.stop(machine.session, grace_s=0)
 
 
 def _boot(number: int, key: asyncssh.SSHKey, log: Path) -> Machine:
@@ -114,7 +114,7 @@ def _boot(number: int, key: asyncssh.SSHKey, log: Path) -> Machine:
     deadline = time.monotonic() + 20
     while not log.exists() or "serves ssh" not in log.read_text():
         if not sessions.alive(session) or time.monotonic() > deadline:
-            sessions.end(session, grace_s=0)
+            sessions.stop(session, grace_s=0)
             raise RuntimeError(f"machine {number} did not come up: {log.read_text()}")
         time.sleep(0.05)
     (init,) = psutil.Process(session.pid).children()

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from cluster.autoscaling import OneMachine
+from cluster.autoscaling import FakeMultiNode
 from cluster.local.scaling import scale_once
 
 WORKERS = 3
 
 
 def test_none_to_three_to_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    seen = scale_once(tmp_path, OneMachine(max_workers=WORKERS))
+    seen = scale_once(tmp_path, FakeMultiNode(max_workers=WORKERS))
     assert seen.before == 0
     assert len(seen.nodes) == WORKERS
     with capsys.disabled():

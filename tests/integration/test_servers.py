@@ -18,7 +18,7 @@ from cluster.local import jars, kafka, mock_kafka, parts, postgres, redis, serve
 from cluster.local.ephemeral import Server, running
 from cluster.local.parts import Part, PartFailed
 from cluster.local.passwords import Passwords
-from cluster.local.probes import ailment
+from cluster.local.probes import find_failure
 from data.contracts.topics import all_topics
 from data.kit.kafka import ensure_topics
 from data.kit.settings import SERVICES
@@ -40,7 +40,7 @@ def test_postgresql_keeps_what_was_committed(postgres_server: Server, database_u
     with psycopg.connect(database_urls["shop"], autocommit=True) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
     postgres_server.kill()
-    assert ailment(postgres_server.part.probes)
+    assert find_failure(postgres_server.part.probes)
     postgres_server.start()
     with psycopg.connect(database_urls["shop"], autocommit=True) as connection:
         assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
@@ -82,7 +82,7 @@ def test_kafka_keeps_what_was_acknowledged(kafka_server: Server) -> None:
 
     asyncio.run(send())
     kafka_server.kill()
-    assert ailment(kafka_server.part.probes)
+    assert find_failure(kafka_server.part.probes)
     kafka_server.start()
     assert asyncio.run(receive()) == [str(number).encode() for number in range(100)]
 
@@ -93,7 +93,7 @@ def test_where_kafka_cannot_be_had_a_loud_tryout_broker_with_all_topics_takes_it
 
     given = dict.fromkeys((*servers.DATABASE_URLS.values(), servers.REDIS_URL), "elsewhere")
     said: list[str] = []
-    found = servers.servers(tmp_path, tmp_path, all_topics(), given, said.append, nowhere)
+    found = servers.make_servers(tmp_path, tmp_path, all_topics(), given, said.append, nowhere)
     (part,) = found.parts
     assert (part.name, part.version) == ("kafka", "try-out")
     assert [line.startswith(mock_kafka.NOTICE) and "no Java here" in line for line in said] == [True]
@@ -120,7 +120,7 @@ def test_where_kafka_cannot_be_had_a_loud_tryout_broker_with_all_topics_takes_it
 def test_where_some_databases_are_named_the_others_are_of_an_own_server(tmp_path: Path) -> None:
     given = dict.fromkeys((*servers.DATABASE_URLS.values(), servers.REDIS_URL, servers.KAFKA_URL), "elsewhere")
     given.pop(servers.DATABASE_URLS["mes"])
-    found = servers.servers(tmp_path, tmp_path, [], given, print)
+    found = servers.make_servers(tmp_path, tmp_path, [], given, print)
     assert [part.name for part in found.parts] == ["postgresql"]
     with running(found.parts[0]), psycopg.connect(found.environment[servers.DATABASE_URLS["mes"]]) as connection:
         assert connection.execute("SELECT current_database()").fetchone() == ("facet_mes",)
@@ -139,8 +139,8 @@ def test_redis_answers_only_who_knows_the_password(redis_server: Server, passwor
 
 def test_passwords_are_kept_and_private(tmp_path: Path) -> None:
     file = tmp_path / "folder" / "passwords.json"
-    first = Passwords(file).of("a")
-    assert Passwords(file).of("a") == first != Passwords(file).of("b")
+    first = Passwords(file).get_or_create("a")
+    assert Passwords(file).get_or_create("a") == first != Passwords(file).get_or_create("b")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 

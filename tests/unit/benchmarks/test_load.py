@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.load.models import SEGMENTS, ring
-from benchmarks.load.target import NoTarget, find, is_loopback
-from benchmarks.load_report import ORDER, QUOTED, Sample, Samples, percentiles
+from benchmarks.load.target import NoTarget, find_target, is_loopback
+from benchmarks.load_report import ORDER, SUBMITTED_TO_QUOTED, Sample, Samples, percentiles
 from pricing_engine.analysis.measure import Settings, measure
 
 
@@ -45,13 +45,16 @@ def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
     for tree in ({"url": None}, {"url": "http://192.0.2.1:80", "demo": {}}, {"url": "http://127.0.0.1:80"}):
         file.write_text(json.dumps(tree))
         with pytest.raises(NoTarget):
-            find(str(file))
+            find_target(str(file))
 
 
 def test_figures_are_of_what_went_well_and_failures_are_counted(tmp_path: Path) -> None:
     run = Samples(20, seconds=10)
     run.taken += [Sample(n / 10, "GET", "GET /a", float(n), None) for n in range(1, 101)]
-    run.taken += [Sample(1, "GET", "GET /a", 9999, "503 away"), Sample(2, ORDER, f"{QUOTED}, express", 250, None)]
+    run.taken += [
+        Sample(1, "GET", "GET /a", 9999, "503 away"),
+        Sample(2, ORDER, f"{SUBMITTED_TO_QUOTED}, express", 250, None),
+    ]
     run.write(tmp_path)
     told = json.loads((tmp_path / "load-summary.json").read_text())
     assert (told["requests"], told["requests_per_s"], told["failures"]) == (101, 10.1, 1)

@@ -1,4 +1,4 @@
-"""The simulated cluster: nothing lost, nothing run twice, nodes that come and go."""
+"""The simulated cluster: no job is lost, no task runs twice, nodes join and leave."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import pytest
 import simpy
 
 from benchmarks.simulator.cluster import Cluster, ClusterSettings, Job
-from benchmarks.simulator.plan import Plan, mean_work
-from benchmarks.simulator.policies import Load, Predictive, Reactive, Scaling, forecast
+from benchmarks.simulator.plan import Plan
+from benchmarks.simulator.policies import Reactive, Scaling
 from benchmarks.simulator.simulate import Run, make_jobs, run_jobs
-from benchmarks.simulator.study import day, offered_cpus, steady
-from benchmarks.simulator.workload import HOUR_S, RUSH_HOUR, Mix, make_trace
+from benchmarks.simulator.workload import HOUR_S, Mix, make_trace
 from pricing_engine.distributed.jobs import JobPriority
-from tests.unit.simulated import BARE, TIMES, WORLD, Floats, one
+from tests.unit.benchmarks.simulator.known_times import BARE, TIMES, Floats, one
 
 
 @pytest.fixture(scope="module")
@@ -133,40 +132,3 @@ def test_only_nodes_that_ran_nothing_are_idle() -> None:
     assert sorted(cluster.up) == [1, 2]
     cluster.give_back_idle(0.5, 3)
     assert sorted(cluster.up) == [1, 2]
-
-
-def test_reactive_follows_use_and_backlog() -> None:
-    reactive = Reactive(use=0.5, clear_s=100)
-    assert [reactive.wanted(Load(0, busy, waiting, 8)) for busy, waiting in ((0, 0), (4, 0), (8, 0), (0, 1600))] == [
-        0,
-        1,
-        2,
-        4,
-    ]
-
-
-def test_predictive_orders_ahead_of_the_rush() -> None:
-    mix = Mix(catalogue=1)
-    expected = forecast(mix, 10_000, TIMES, seed=1)
-    assert np.mean(expected) == pytest.approx(10_000 / 3600 * mean_work(mix, TIMES), rel=0.05)
-    policy = Predictive(expected, Reactive(), ahead_s=600)
-    rush = RUSH_HOUR * HOUR_S
-    early, before, during = (policy.wanted(Load(at, 0, 0, 8)) for at in (rush - 700, rush - 500, rush + 1))
-    assert early < before == during
-
-
-def test_more_nodes_never_make_bulk_wait_longer() -> None:
-    rows = list(steady(WORLD, 20_000, lambda _: None))
-    p99 = [row.p99[2].value for row in rows]
-    assert p99 == sorted(p99, reverse=True)
-    assert int(rows[0].label) * 8 > offered_cpus(WORLD, 20_000)
-    assert rows[0].use > rows[-1].use
-
-
-def test_scaling_costs_less_than_a_cluster_for_the_rush() -> None:
-    world = replace(WORLD, settings=ClusterSettings(cpus=1))
-    outcomes = {row.label: row for row in day(world, 1500, (12, 24), Reactive(), lambda _: None)}
-    assert list(outcomes) == ["fixed", "reactive, idle timeout", "reactive", "predictive"]
-    for label in ("reactive", "predictive"):
-        assert outcomes[label].node_hours < outcomes["fixed"].node_hours
-        assert outcomes[label].use > outcomes["fixed"].use

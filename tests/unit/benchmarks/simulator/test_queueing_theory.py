@@ -11,7 +11,7 @@ import pytest
 from benchmarks.simulator.cluster import Job
 from benchmarks.simulator.simulate import Run, mean, quantile, run_jobs
 from pricing_engine.distributed.jobs import JobPriority
-from tests.unit.simulated import BARE, COUNT, Floats
+from tests.unit.benchmarks.simulator.known_times import BARE, COUNT, Floats
 
 
 def poisson_jobs(

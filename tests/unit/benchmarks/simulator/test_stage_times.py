@@ -1,0 +1,40 @@
+"""Measured stage times and their interpolation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.simulator.errors import StageTimesError
+from benchmarks.simulator.stage_times import load_stage_times
+
+
+def test_stage_times_hit_the_ladder_and_lie_between_its_rungs() -> None:
+    times = load_stage_times()
+    assert times.at(times.facets) == pytest.approx(times.seconds)
+    between = np.sqrt(times.facets[:-1] * times.facets[1:])
+    lower, upper = (pick(times.seconds[:-1], times.seconds[1:]) for pick in (np.minimum, np.maximum))
+    assert (times.at(between) >= lower - 1e-12).all()
+    assert (times.at(between) <= upper + 1e-12).all()
+    assert times.at(4 * times.facets[-1:])[0] == pytest.approx(4 * times.seconds[-1])
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"schema": "other"}', '{"schema": "facet.stage-times/1", "ladder": [{"facets": 10}]}',
+     '{"schema": "facet.stage-times/1", "ladder": []}'],
+)  # fmt: skip
+def test_a_file_that_holds_no_stage_times_is_named_with_its_remedy(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "times.json"
+    path.write_text(content)
+    with pytest.raises(StageTimesError, match=r"times\.json.*simulator measure"):
+        load_stage_times(path)
+
+
+def test_measured_file_says_where_it_comes_from() -> None:
+    content = json.loads((Path(__file__).parents[4] / "benchmarks/simulator/stage_times.json").read_text())
+    assert content["threads"] == 1
+    assert {"cpu", "cores", "python", "numba"} <= set(content["machine"])
