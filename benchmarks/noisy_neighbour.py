@@ -1,8 +1,8 @@
-"""What greedy customers cost others on the cluster, and how fast withdrawn work ends.
+"""Noisy neighbours on the cluster: the latency of others beside customers with heavy files, and of cancellation.
 
-``python -m benchmarks.greed [ITEM ...]`` begins private clusters on this machine and ends them. A greedy file is worked
-on until its deadline, in one call that computes without the GIL and hears no interrupt, whatever the engine makes of
-the worst files; with ``--kind KIND`` it is a real one, a kind of ``tests/worst_cases.py`` of ``--facets N``.
+``python -m benchmarks.noisy_neighbour [ITEM ...]`` starts and stops private clusters on this machine. A heavy file runs
+until its deadline, in one call without the GIL that can't be interrupted; with ``--kind KIND`` it is a real model, a
+kind of ``tests/worst_cases.py`` with ``--facets N``.
 """
 
 from __future__ import annotations
@@ -30,123 +30,132 @@ from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTas
 from pricing_engine.distributed.worker import analyse
 from tests import worst_cases
 
-QUOTES, WAITING, CANCELS = 200, 10_000, 10
+QUOTES, QUEUED, CANCELS = 200, 10_000, 10
 _POLL_S = 0.002
-_LONGEST_S = 60.0
+_TIMEOUT_S = 60.0
 
 
 def main() -> None:
     """Measure the items named, or all, and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("items", nargs="*", metavar="ITEM", help=f"of {', '.join(ITEMS)}; default: all")
-    parser.add_argument("--kind", choices=worst_cases.KINDS, help="take a worst case for the greedy file")
+    parser.add_argument("--kind", choices=worst_cases.KINDS, help="use a worst case as the heavy file")
     parser.add_argument("--facets", type=int, default=10_000, metavar="N", help="of the worst case")
-    chosen = parser.parse_args()
-    greedy = worst_cases.ply(*worst_cases.KINDS[chosen.kind](chosen.facets)) if chosen.kind else None
+    options = parser.parse_args()
+    heavy_file = worst_cases.ply(*worst_cases.KINDS[options.kind](options.facets)) if options.kind else None
     table = Table(title=f"On {CORES} cores", title_justify="left")
     for column in ("what", "measured", "floor", "goal"):
         table.add_column(column, justify="left" if column == "what" else "right")
     with tempfile.TemporaryDirectory() as folder:
-        for item in chosen.items or ITEMS:
-            for row in ITEMS[item](Path(folder), greedy):
+        for item in options.items or ITEMS:
+            for row in ITEMS[item](Path(folder), heavy_file):
                 table.add_row(*row)
     Console(width=150).print(table)
 
 
-def work(order: AnalysisTask) -> AnalysisResult:
-    """A worker's task; a file called stuck is worked on without end."""
-    if Path(order.model).name.startswith("stuck"):
+def run_task(task: AnalysisTask) -> AnalysisResult:
+    """Run a worker's task; a file named stuck runs without end."""
+    if Path(task.model).name.startswith("stuck"):
         hashlib.pbkdf2_hmac("sha256", b"", b"", (1 << 31) - 1)
-    return analyse(order)
+    return analyse(task)
 
 
-def write_greedy(folder: Path, greedy: bytes | None) -> Path:
-    """A greedy file that nothing has seen yet: ``greedy``, a PLY file, if given."""
+def write_heavy_file(folder: Path, heavy_file: bytes | None) -> Path:
+    """Write a new heavy file: a copy of ``heavy_file``, a PLY file, if not None."""
     name = uuid.uuid4().hex
-    content = greedy or worst_cases.ply(*worst_cases.equal(1))
-    path = folder / f"{'slow' if greedy else 'stuck'}-{name}.ply"
+    content = heavy_file or worst_cases.ply(*worst_cases.equal(1))
+    path = folder / f"{'slow' if heavy_file else 'stuck'}-{name}.ply"
     path.write_bytes(content.replace(b"ply\n", f"ply\ncomment {name}\n".encode(), 1))
     return path
 
 
-def express(folder: Path, greedy: bytes | None) -> list[Row]:
-    """Express quotes of one customer, idle and while four greedy express files of four others run."""
-    with dispatching(folder, work=work) as client:
+def express(folder: Path, heavy_file: bytes | None) -> list[Row]:
+    """Measure express quotes of one customer, idle and while four heavy express files of four others run."""
+    with dispatching(folder, work=run_task) as client:
         ray.get(warm_workers(CORES))  # as where the services run
-        time.sleep(10.0)  # some of them have begun for others that were ready sooner
+        time.sleep(10.0)  # until the last of them has started
         idle = _latencies(client, folder)
-        with _greedy(client, folder, greedy, [f"greedy-{number}" for number in range(4)]):
+        with _overload(client, folder, heavy_file, [f"neighbour-{number}" for number in range(4)]):
             time.sleep(3.0)  # past the start of more workers
             busy = _latencies(client, folder)
-        with _greedy(client, folder, greedy, ["greedy"] * 4):
-            at_once = timed(lambda: client.submit(_job(rings(folder, 1, 48)[0], "somebody")).outcome(60))
+        with _overload(client, folder, heavy_file, ["neighbour"] * 4):
+            next_quote = timed(lambda: client.submit(_job(rings(folder, 1, 48)[0], "customer")).outcome(60))
     p50, p99 = ([statistics.quantiles(times, n=100)[cut] for times in (idle, busy)] for cut in (49, 98))
-    shown = f"{1e3 * p99[1]:.0f} over {1e3 * p99[0]:.0f} ms"
+    figures = f"{1e3 * p99[1]:.0f} over {1e3 * p99[0]:.0f} ms"
     return [
-        (f"express p99 beside four greedy files of four owners, {shown}", f"{p99[1] / p99[0]:.2f}", "2", "1.3"),
+        (f"express p99 beside four heavy files of four owners, {figures}", f"{p99[1] / p99[0]:.2f}", "2", "1.3"),
         (f"the same, p50, {1e3 * p50[1]:.0f} over {1e3 * p50[0]:.0f} ms", f"{p50[1] / p50[0]:.2f}", "", ""),
-        ("one express quote right after four greedy files of one owner", f"{at_once:.2f} s", "", ""),
+        ("one express quote right after four heavy files of one owner", f"{next_quote:.2f} s", "", ""),
     ]
 
 
-def cancel(folder: Path, greedy: bytes | None) -> list[Row]:
-    """From the call of cancel until the worker has stopped, with an empty queue and a full one."""
+def cancel(folder: Path, heavy_file: bytes | None) -> list[Row]:
+    """Measure from the call of cancel until the worker has stopped, with an empty queue and a full one."""
     rows: list[Row] = []
-    with dispatching(folder, work=work) as client:
-        for waiting in (0, WAITING):
-            flood = [client.submit(job) for job in _flood(folder, waiting)]
+    with dispatching(folder, work=run_task) as client:
+        for queued in (0, QUEUED):
+            flood = [client.submit(job) for job in _flood(folder, queued)]
             if flood:
-                _until(lambda: ray.get(client.hello())["waiting"]["bulk"] > 0.9 * WAITING)
-            took = [_cancel_once(client, folder, greedy, number) for number in range(CANCELS)]
-            shown = f"{waiting:,} waiting, median {statistics.median(took):.2f} s"
-            rows.append((f"cancel to the end of the work, {shown}, worst", f"{max(took):.2f} s", "1 s", "0.3 s"))
+                _wait_until(lambda: ray.get(client.hello())["waiting"]["bulk"] > 0.9 * QUEUED)
+            seconds = [_cancel_once(client, folder, heavy_file, number) for number in range(CANCELS)]
+            figures = f"{queued:,} jobs queued, median {statistics.median(seconds):.2f} s"
+            rows.append((f"cancel to the stop of the worker, {figures}, max", f"{max(seconds):.2f} s", "1 s", "0.3 s"))
     return rows
 
 
-def _cancel_once(client: Client, folder: Path, greedy: bytes | None, number: int) -> float:
-    path = write_greedy(folder, greedy)
-    submitted = client.submit(_job(path, f"greedy-{number}"))
-    _until(lambda: _processes(path.name) != [])
+def _cancel_once(client: Client, folder: Path, heavy_file: bytes | None, number: int) -> float:
+    path = write_heavy_file(folder, heavy_file)
+    submitted = client.submit(_job(path, f"neighbour-{number}"))
+    _wait_until(lambda: _processes(path.name) != [])
     time.sleep(1.0)  # into the kernel
     if not _processes(path.name):
-        raise RuntimeError("the file ended by itself; give more --facets")
-    begin = time.perf_counter()
+        raise RuntimeError("the file finished by itself; use more --facets")
+    start = time.perf_counter()
     submitted.cancel()
-    _until(lambda: _processes(path.name) == [])
-    return time.perf_counter() - begin
+    _wait_until(lambda: _processes(path.name) == [])
+    return time.perf_counter() - start
 
 
 def _flood(folder: Path, count: int) -> list[Job]:
     if not count:
         return []
-    known = _job(rings(folder, 1, 24)[0], "flood", "bulk")
+    template = _job(rings(folder, 1, 24)[0], "flood", "bulk")
     return [
-        Job(uuid.uuid4().hex, known.customer, known.model, f"{number:064x}", known.bytes, priority=known.priority)
+        Job(
+            uuid.uuid4().hex,
+            template.customer,
+            template.model,
+            f"{number:064x}",
+            template.bytes,
+            priority=template.priority,
+        )
         for number in range(count)
     ]
 
 
 def _latencies(client: Client, folder: Path) -> list[float]:
-    """Seconds of quotes one after the other."""
-    jobs = [_job(model, "somebody") for model in rings(folder, QUOTES, 48)]
+    """Return the latencies of sequential quotes in seconds."""
+    jobs = [_job(model, "customer") for model in rings(folder, QUOTES, 48)]
     return [timed(lambda job=job: client.submit(job).outcome(60)) for job in jobs]
 
 
 @contextmanager
-def _greedy(client: Client, folder: Path, greedy: bytes | None, owners: Sequence[str]) -> Iterator[None]:
-    """Each of ``owners`` has a greedy file in work, and another when that has ended, for the time of the block."""
+def _overload(client: Client, folder: Path, heavy_file: bytes | None, owners: Sequence[str]) -> Iterator[None]:
+    """Keep a heavy file of each of ``owners`` running during the block."""
     stopping = threading.Event()
     current: dict[int, SubmittedJob] = {}
 
     def repeat(number: int, owner: str) -> None:
         while not stopping.is_set():
-            current[number] = client.submit(_job(write_greedy(folder, greedy), owner))
+            current[number] = client.submit(_job(write_heavy_file(folder, heavy_file), owner))
             current[number].outcome()
 
     threads = [threading.Thread(target=repeat, args=each, daemon=True) for each in enumerate(owners)]
     for thread in threads:
         thread.start()
-    _until(lambda: len(current) == len(owners) and all(_processes(each.job.file_name) for each in current.values()))
+    _wait_until(
+        lambda: len(current) == len(owners) and all(_processes(each.job.file_name) for each in current.values())
+    )
     yield
     stopping.set()
     for thread in threads:
@@ -161,26 +170,26 @@ def _job(path: Path, customer: str, priority: str = "express") -> Job:
 
 
 def _processes(name: str) -> list[int]:
-    """Workers that analyse the file of this name."""
+    """Return the pids of workers that analyse the file of this name."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and name.encode() in (entry / "cmdline").read_bytes():
                 found.append(int(entry.name))
-        except OSError:  # it has ended
+        except OSError:  # it has exited
             continue
     return found
 
 
-def _until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + _LONGEST_S
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _TIMEOUT_S
     while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"not within {_LONGEST_S:.0f} s")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {_TIMEOUT_S:.0f} s")
         time.sleep(_POLL_S)
 
 
-ITEMS: dict[str, Callable[[Path, int | None], list[Row]]] = {"express": express, "cancel": cancel}
+ITEMS: dict[str, Callable[[Path, bytes | None], list[Row]]] = {"express": express, "cancel": cancel}
 
 if __name__ == "__main__":
     main()

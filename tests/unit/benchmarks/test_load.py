@@ -50,8 +50,8 @@ def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
 
 def test_figures_are_of_what_went_well_and_failures_are_counted(tmp_path: Path) -> None:
     run = Samples(20, seconds=10)
-    run.taken += [Sample(n / 10, "GET", "GET /a", float(n), None) for n in range(1, 101)]
-    run.taken += [
+    run.samples += [Sample(n / 10, "GET", "GET /a", float(n), None) for n in range(1, 101)]
+    run.samples += [
         Sample(1, "GET", "GET /a", 9999, "503 away"),
         Sample(2, ORDER, f"{SUBMITTED_TO_QUOTED}, express", 250, None),
     ]

@@ -15,7 +15,7 @@ from benchmarks.simulator.policies import Reactive, Scaling
 from benchmarks.simulator.simulate import Run, make_jobs, run_jobs
 from benchmarks.simulator.workload import HOUR_S, Mix, make_trace
 from pricing_engine.distributed.jobs import JobPriority
-from tests.unit.benchmarks.simulator.known_times import BARE, TIMES, Floats, one
+from tests.unit.benchmarks.simulator.known_times import NO_OVERHEAD, TIMES, Floats, single_task_job
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_no_job_is_lost_and_no_task_runs_twice(busy_day: tuple[Run, Cluster, flo
     run, cluster, work, tasks = busy_day
     settings = cluster.settings
     assert cluster.submitted == cluster.finished == len(run.quote_s)
-    assert cluster.tasks_ended == tasks
+    assert cluster.tasks_finished == tasks
     assert (run.quote_s > settings.job_s).all()
     cold = (cluster.busy_s - work - tasks * settings.task_s) / settings.cold_s
     assert cold == pytest.approx(round(cold), abs=1e-3)
@@ -45,7 +45,7 @@ def test_no_job_is_lost_and_no_task_runs_twice(busy_day: tuple[Run, Cluster, flo
 
 
 def test_nodes_are_ordered_and_given_back(busy_day: tuple[Run, Cluster, float, int]) -> None:
-    counts = [nodes for _, nodes, _ in busy_day[0].seen]
+    counts = [nodes for _, nodes, _ in busy_day[0].timeline]
     steps = [later - earlier for earlier, later in pairwise(counts)]
     assert min(counts) >= 1
     assert max(steps) > 0 > min(steps)
@@ -61,45 +61,47 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
 
 
 def test_express_passes_a_catalogue() -> None:
-    jobs = [one(0.0, JobPriority.BULK, 1.0) for _ in range(100)] + [one(10.5, JobPriority.EXPRESS, 1.0, "b")]
-    run, _ = run_jobs(jobs, BARE, 1)
+    jobs = [single_task_job(0.0, JobPriority.BULK, 1.0) for _ in range(100)] + [
+        single_task_job(10.5, JobPriority.EXPRESS, 1.0, "b")
+    ]
+    run, _ = run_jobs(jobs, NO_OVERHEAD, 1)
     assert run.quote_s[-1] == pytest.approx(0.5 + 1.0)
 
 
 def test_bulk_never_starves() -> None:
-    jobs = [one(t, JobPriority.EXPRESS, 1.25) for t in range(5000)]
-    jobs.insert(1, one(0.0, JobPriority.BULK, 1.0, "partner"))
-    run, _ = run_jobs(jobs, BARE, 1)
+    jobs = [single_task_job(t, JobPriority.EXPRESS, 1.25) for t in range(5000)]
+    jobs.insert(1, single_task_job(0.0, JobPriority.BULK, 1.0, "partner"))
+    run, _ = run_jobs(jobs, NO_OVERHEAD, 1)
     assert 600 <= run.quote_s[1] < 5000
 
 
 def test_a_large_model_spreads_over_the_cpus() -> None:
     jobs = [Job(0.0, JobPriority.STANDARD, "a", ((1.0,), (0.25,) * 16))]
-    run, _ = run_jobs(jobs, replace(BARE, cpus=8), 1)
+    run, _ = run_jobs(jobs, replace(NO_OVERHEAD, cpus=8), 1)
     assert run.quote_s[0] == pytest.approx(1.0 + 2 * 0.25)
 
 
 def test_the_head_takes_one_job_at_a_time() -> None:
-    jobs = [one(0.0, JobPriority.EXPRESS, 1.0, name) for name in "ab"]
-    run, _ = run_jobs(jobs, replace(BARE, cpus=8, job_s=0.5), 1)
+    jobs = [single_task_job(0.0, JobPriority.EXPRESS, 1.0, name) for name in "ab"]
+    run, _ = run_jobs(jobs, replace(NO_OVERHEAD, cpus=8, job_s=0.5), 1)
     assert run.quote_s == pytest.approx([1.5, 2.0])
 
 
 def test_a_new_node_boots_and_its_workers_start_cold() -> None:
-    settings = replace(BARE, boot_s=90, cold_s=2.5)
-    jobs = [one(0.0, JobPriority.EXPRESS, 1.0), one(200.0, JobPriority.EXPRESS, 1.0)]
+    settings = replace(NO_OVERHEAD, boot_s=90, cold_s=2.5)
+    jobs = [single_task_job(0.0, JobPriority.EXPRESS, 1.0), single_task_job(200.0, JobPriority.EXPRESS, 1.0)]
     run, _ = run_jobs(jobs, settings, 0, scaling=Scaling(Reactive(), idle_s=1000))
-    ordered = next(at for at, nodes, _ in run.seen if nodes)
+    ordered = next(at for at, nodes, _ in run.timeline if nodes)
     assert run.quote_s == pytest.approx([ordered + 90 + 2.5 + 1, 1.0])
-    assert run.node_hours == pytest.approx((run.ended_s - ordered) / 3600)
+    assert run.node_hours == pytest.approx((run.end_s - ordered) / 3600)
 
 
 def loaded(nodes: int, jobs: int) -> tuple[simpy.Environment, Cluster]:
     """A cluster of two-CPU nodes with ``jobs`` of 10 s at work."""
     env = simpy.Environment()
-    cluster = Cluster(env, replace(BARE, cpus=2), nodes)
+    cluster = Cluster(env, replace(NO_OVERHEAD, cpus=2), nodes)
     for number in range(jobs):
-        cluster.submit(one(0.0, JobPriority.STANDARD, 10.0, str(number)))
+        cluster.submit(single_task_job(0.0, JobPriority.STANDARD, 10.0, str(number)))
     env.run(1.0)
     return env, cluster
 
@@ -128,7 +130,7 @@ def test_nodes_that_still_boot_do_not_stand_in_for_those_that_are_up() -> None:
 
 def test_only_nodes_that_ran_nothing_are_idle() -> None:
     _, cluster = loaded(nodes=3, jobs=3)
-    cluster.give_back_idle(0.5, 3)
+    cluster.release_idle(0.5, 3)
     assert sorted(cluster.up) == [1, 2]
-    cluster.give_back_idle(0.5, 3)
+    cluster.release_idle(0.5, 3)
     assert sorted(cluster.up) == [1, 2]

@@ -12,13 +12,13 @@ from benchmarks.simulator.simulate import run_jobs
 from benchmarks.simulator.study import World
 from benchmarks.simulator.workload import Mix
 from pricing_engine.distributed.jobs import JobPriority
-from tests.unit.benchmarks.simulator.known_times import BARE, TIMES, one
+from tests.unit.benchmarks.simulator.known_times import NO_OVERHEAD, TIMES, single_task_job
 
 BAD: list[tuple[type, dict[str, object], str]] = [
     (Mix, {"shares": (0.5, 0.6, 0.3)}, "shares"),
     (Mix, {"shares": (-0.1, 0.8, 0.3)}, "shares"),
     (Mix, {"median_facets": 1.0}, "median_facets"),
-    (Mix, {"least_facets": 0.0}, "least_facets"),
+    (Mix, {"min_facets": 0.0}, "min_facets"),
     (Mix, {"spread": 0.0}, "spread"),
     (Mix, {"spread": float("nan")}, "spread"),
     (Mix, {"catalogue": 0.5}, "catalogue"),
@@ -32,7 +32,7 @@ BAD: list[tuple[type, dict[str, object], str]] = [
     (Reactive, {"use": 1.5}, "use"),
     (Reactive, {"clear_s": 0.0}, "clear_s"),
     (Predictive, {"expected": (1.0,), "reactive": Reactive()}, "expected"),
-    (Scaling, {"policy": Reactive(), "least": 5, "most": 4}, "least"),
+    (Scaling, {"policy": Reactive(), "min_nodes": 5, "max_nodes": 4}, "min_nodes"),
     (World, {"times": TIMES, "jobs": 10}, "jobs"),
     (World, {"times": TIMES, "targets_s": (1.0, 0.0, 1.0)}, "target"),
 ]
@@ -46,6 +46,6 @@ def test_a_parameter_that_cannot_be_is_named(kind: type, parameters: dict[str, o
 
 def test_a_cluster_that_could_never_finish_is_refused() -> None:
     with pytest.raises(ParameterError, match="nodes"):
-        run_jobs([one(0.0, JobPriority.BULK, 1.0)], BARE, 0)
+        run_jobs([single_task_job(0.0, JobPriority.BULK, 1.0)], NO_OVERHEAD, 0)
     with pytest.raises(ParameterError, match="jobs"):
-        run_jobs([], BARE, 1)
+        run_jobs([], NO_OVERHEAD, 1)

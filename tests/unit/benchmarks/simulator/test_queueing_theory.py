@@ -11,7 +11,7 @@ import pytest
 from benchmarks.simulator.cluster import Job
 from benchmarks.simulator.simulate import Run, mean, quantile, run_jobs
 from pricing_engine.distributed.jobs import JobPriority
-from tests.unit.benchmarks.simulator.known_times import BARE, COUNT, Floats
+from tests.unit.benchmarks.simulator.known_times import COUNT, NO_OVERHEAD, Floats
 
 
 def poisson_jobs(
@@ -48,7 +48,7 @@ def erlang_c(servers: int, offered: float) -> float:
 @pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
 def test_one_server_waits_as_in_m_m_1(load: float) -> None:
     service = np.random.default_rng(1).exponential(1.0, COUNT)
-    run, _ = run_jobs(poisson_jobs(load, service, 2), BARE, 1)
+    run, _ = run_jobs(poisson_jobs(load, service, 2), NO_OVERHEAD, 1)
     expect(waits(run, service), load / (1 - load), 0.15)
 
 
@@ -56,7 +56,7 @@ def test_one_server_waits_as_in_m_m_1(load: float) -> None:
 def test_many_servers_wait_as_in_m_m_c(nodes: int, cpus: int, load: float) -> None:
     servers = nodes * cpus
     service = np.random.default_rng(3).exponential(1.0, COUNT)
-    run, _ = run_jobs(poisson_jobs(load * servers, service, 4), replace(BARE, cpus=cpus), nodes)
+    run, _ = run_jobs(poisson_jobs(load * servers, service, 4), replace(NO_OVERHEAD, cpus=cpus), nodes)
     expect(waits(run, service), erlang_c(servers, load * servers) / (servers * (1 - load)), 0.25)
 
 
@@ -64,7 +64,7 @@ def test_many_servers_wait_as_in_m_m_c(nodes: int, cpus: int, load: float) -> No
 def test_any_service_time_waits_as_pollaczek_and_khinchine_say(spread: float) -> None:
     rng, rate = np.random.default_rng(5), 0.7
     service = np.exp(spread * rng.standard_normal(2 * COUNT) - spread**2 / 2)
-    run, _ = run_jobs(poisson_jobs(rate, service, 6), BARE, 1)
+    run, _ = run_jobs(poisson_jobs(rate, service, 6), NO_OVERHEAD, 1)
     expect(waits(run, service), rate * np.exp(spread**2) / (2 * (1 - rate)), 0.15)
 
 
@@ -72,7 +72,7 @@ def test_priorities_wait_as_cobham_says() -> None:
     """Services of milliseconds, so that no job waits long enough to age into another priority."""
     service = np.random.default_rng(7).exponential(0.001, COUNT)
     priorities, load = tuple(JobPriority), 0.8
-    run, _ = run_jobs(poisson_jobs(load / 0.001, service, 8, priorities), BARE, 1)
+    run, _ = run_jobs(poisson_jobs(load / 0.001, service, 8, priorities), NO_OVERHEAD, 1)
     residual = load * 0.001
     for number in range(3):
         mine = run.priority == number
@@ -83,7 +83,7 @@ def test_priorities_wait_as_cobham_says() -> None:
 def test_jobs_in_the_system_are_rate_times_time_in_it() -> None:
     """Little's law, exactly: from empty to empty, the area under the jobs is the sum of their times."""
     service = np.random.default_rng(9).exponential(1.0, 5000)
-    run, cluster = run_jobs(poisson_jobs(1.5, service, 10), replace(BARE, cpus=2), 1)
+    run, cluster = run_jobs(poisson_jobs(1.5, service, 10), replace(NO_OVERHEAD, cpus=2), 1)
     assert cluster.job_area_s == pytest.approx(run.quote_s.sum(), rel=1e-9)
 
 

@@ -15,10 +15,10 @@ from benchmarks.simulator.stage_times import load_stage_times
 def test_stage_times_hit_the_ladder_and_lie_between_its_rungs() -> None:
     times = load_stage_times()
     assert times.at(times.facets) == pytest.approx(times.seconds)
-    between = np.sqrt(times.facets[:-1] * times.facets[1:])
+    arrived_between = np.sqrt(times.facets[:-1] * times.facets[1:])
     lower, upper = (pick(times.seconds[:-1], times.seconds[1:]) for pick in (np.minimum, np.maximum))
-    assert (times.at(between) >= lower - 1e-12).all()
-    assert (times.at(between) <= upper + 1e-12).all()
+    assert (times.at(arrived_between) >= lower - 1e-12).all()
+    assert (times.at(arrived_between) <= upper + 1e-12).all()
     assert times.at(4 * times.facets[-1:])[0] == pytest.approx(4 * times.seconds[-1])
 
 

@@ -13,8 +13,8 @@ def test_trace_has_the_mix_asked_for() -> None:
     trace = make_trace(mix, 50_000, 0, 2 * HOUR_S, 12)
     assert len(trace) == pytest.approx(100_000, rel=0.03)
     assert (np.diff(trace.arrival_s) >= 0).all()
-    assert trace.facets.min() >= mix.least_facets
-    assert trace.facets.max() <= mix.most_facets
+    assert trace.facets.min() >= mix.min_facets
+    assert trace.facets.max() <= mix.max_facets
     assert np.median(trace.facets) == pytest.approx(mix.median_facets, rel=0.03)
     assert np.bincount(trace.priority) / len(trace) == pytest.approx(mix.shares, abs=0.01)
     catalogues = np.unique(trace.customer[trace.priority == 2], return_counts=True)[1]
