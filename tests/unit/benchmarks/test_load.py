@@ -13,7 +13,7 @@ from benchmarks.load_report import ORDER, SUBMITTED_TO_QUOTED, Sample, Samples, 
 from pricing_engine.analysis.measure import Settings, measure
 
 
-def test_models_are_whole_and_no_two_are_alike(tmp_path: Path) -> None:
+def test_models_are_watertight_and_differ(tmp_path: Path) -> None:
     models = [ring(seed) for seed in range(5)]
     assert len(set(models)) == 5
     assert ring(3) == models[3]
@@ -26,7 +26,7 @@ def test_models_are_whole_and_no_two_are_alike(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "here"),
+    ("url", "loopback"),
     [
         ("http://127.0.0.1:8000", True),
         ("http://localhost:8000", True),
@@ -36,19 +36,19 @@ def test_models_are_whole_and_no_two_are_alike(tmp_path: Path) -> None:
         ("", False),
     ],
 )
-def test_only_this_machine_is_loaded(url: str, here: bool) -> None:
-    assert is_loopback(url) is here
+def test_only_loopback_is_loaded(url: str, loopback: bool) -> None:
+    assert is_loopback(url) is loopback
 
 
-def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
+def test_an_invalid_target_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "status.json"
-    for tree in ({"url": None}, {"url": "http://192.0.2.1:80", "demo": {}}, {"url": "http://127.0.0.1:80"}):
-        file.write_text(json.dumps(tree))
+    for status in ({"url": None}, {"url": "http://192.0.2.1:80", "demo": {}}, {"url": "http://127.0.0.1:80"}):
+        file.write_text(json.dumps(status))
         with pytest.raises(NoTarget):
             find_target(str(file))
 
 
-def test_figures_are_of_what_went_well_and_failures_are_counted(tmp_path: Path) -> None:
+def test_percentiles_are_of_successes_and_failures_are_counted(tmp_path: Path) -> None:
     run = Samples(20, seconds=10)
     run.samples += [Sample(n / 10, "GET", "GET /a", float(n), None) for n in range(1, 101)]
     run.samples += [
@@ -56,10 +56,10 @@ def test_figures_are_of_what_went_well_and_failures_are_counted(tmp_path: Path) 
         Sample(2, ORDER, f"{SUBMITTED_TO_QUOTED}, express", 250, None),
     ]
     run.write(tmp_path)
-    told = json.loads((tmp_path / "load-summary.json").read_text())
-    assert (told["requests"], told["requests_per_s"], told["failures"]) == (101, 10.1, 1)
-    assert told["kinds"]["GET /a"] == {"count": 101, "failures": 1, "per_s": 10.1, "p50": 51, "p95": 95, "p99": 99}
-    assert told["failures_by_reason"] == {"GET /a: 503 away": 1}
+    summary = json.loads((tmp_path / "load-summary.json").read_text())
+    assert (summary["requests"], summary["requests_per_s"], summary["failures"]) == (101, 10.1, 1)
+    assert summary["kinds"]["GET /a"] == {"count": 101, "failures": 1, "per_s": 10.1, "p50": 51, "p95": 95, "p99": 99}
+    assert summary["failures_by_reason"] == {"GET /a: 503 away": 1}
     assert "<svg" in (tmp_path / "load.svg").read_text()
 
 

@@ -20,7 +20,7 @@ from tests.unit.benchmarks.simulator.known_times import NO_OVERHEAD, TIMES, Floa
 
 @pytest.fixture(scope="module")
 def busy_day() -> tuple[Run, Cluster, float, int]:
-    """Two hours of a day on a cluster that grows and shrinks, with the work and the tasks that it ought to do."""
+    """Return two hours of a day on a cluster with scaling, with its expected work and tasks."""
     trace = make_trace(Mix(), 3000, 16 * HOUR_S, 18 * HOUR_S, 11, daily=True)
     jobs = list(make_jobs(trace, Plan(), TIMES))
     work = sum(sum(phase) for job in jobs for phase in job.phases)
@@ -44,14 +44,14 @@ def test_no_job_is_lost_and_no_task_runs_twice(busy_day: tuple[Run, Cluster, flo
     assert run.busy_s <= run.node_hours * 3600 * settings.cpus
 
 
-def test_nodes_are_ordered_and_given_back(busy_day: tuple[Run, Cluster, float, int]) -> None:
+def test_nodes_are_requested_and_released(busy_day: tuple[Run, Cluster, float, int]) -> None:
     counts = [nodes for _, nodes, _ in busy_day[0].timeline]
     steps = [later - earlier for earlier, later in pairwise(counts)]
     assert min(counts) >= 1
     assert max(steps) > 0 > min(steps)
 
 
-def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
+def test_runs_are_determined_by_the_seed() -> None:
     def quotes(seed: int) -> Floats:
         trace = make_trace(Mix(), 2000, 0, HOUR_S, seed)
         return run_jobs(make_jobs(trace, Plan(), TIMES), ClusterSettings(), 1)[0].quote_s
@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
     assert not np.array_equal(quotes(1)[:100], quotes(2)[:100])
 
 
-def test_express_passes_a_catalogue() -> None:
+def test_express_overtakes_a_catalogue() -> None:
     jobs = [single_task_job(0.0, JobPriority.BULK, 1.0) for _ in range(100)] + [
         single_task_job(10.5, JobPriority.EXPRESS, 1.0, "b")
     ]
@@ -75,7 +75,7 @@ def test_bulk_never_starves() -> None:
     assert 600 <= run.quote_s[1] < 5000
 
 
-def test_a_large_model_spreads_over_the_cpus() -> None:
+def test_a_large_model_is_distributed_over_the_cpus() -> None:
     jobs = [Job(0.0, JobPriority.STANDARD, "a", ((1.0,), (0.25,) * 16))]
     run, _ = run_jobs(jobs, replace(NO_OVERHEAD, cpus=8), 1)
     assert run.quote_s[0] == pytest.approx(1.0 + 2 * 0.25)
@@ -96,8 +96,8 @@ def test_a_new_node_boots_and_its_workers_start_cold() -> None:
     assert run.node_hours == pytest.approx((run.end_s - ordered) / 3600)
 
 
-def loaded(nodes: int, jobs: int) -> tuple[simpy.Environment, Cluster]:
-    """A cluster of two-CPU nodes with ``jobs`` of 10 s at work."""
+def loaded_cluster(nodes: int, jobs: int) -> tuple[simpy.Environment, Cluster]:
+    """Return a cluster of two-CPU nodes that runs ``jobs`` of 10 s."""
     env = simpy.Environment()
     cluster = Cluster(env, replace(NO_OVERHEAD, cpus=2), nodes)
     for number in range(jobs):
@@ -106,8 +106,8 @@ def loaded(nodes: int, jobs: int) -> tuple[simpy.Environment, Cluster]:
     return env, cluster
 
 
-def test_a_drained_node_ends_its_tasks_and_takes_no_more() -> None:
-    env, cluster = loaded(nodes=2, jobs=5)
+def test_a_drained_node_finishes_its_tasks_and_takes_no_more() -> None:
+    env, cluster = loaded_cluster(nodes=2, jobs=5)
     cluster.drain(1)
     assert (cluster.nodes, len(cluster.up)) == (1, 2)
     env.run(10.5)
@@ -118,8 +118,8 @@ def test_a_drained_node_ends_its_tasks_and_takes_no_more() -> None:
     assert cluster.node_s == pytest.approx(10.0 + 25.0)
 
 
-def test_nodes_that_still_boot_do_not_stand_in_for_those_that_are_up() -> None:
-    env, cluster = loaded(nodes=2, jobs=1)
+def test_booting_nodes_do_not_replace_running_ones() -> None:
+    env, cluster = loaded_cluster(nodes=2, jobs=1)
     cluster.settings = replace(cluster.settings, boot_s=1000)
     cluster.launch(3)
     env.process(Scaling(Reactive(), idle_s=10).follow(cluster, []))
@@ -128,8 +128,8 @@ def test_nodes_that_still_boot_do_not_stand_in_for_those_that_are_up() -> None:
     assert cluster.finished == 1
 
 
-def test_only_nodes_that_ran_nothing_are_idle() -> None:
-    _, cluster = loaded(nodes=3, jobs=3)
+def test_only_idle_nodes_are_released() -> None:
+    _, cluster = loaded_cluster(nodes=3, jobs=3)
     cluster.release_idle(0.5, 3)
     assert sorted(cluster.up) == [1, 2]
     cluster.release_idle(0.5, 3)

@@ -39,12 +39,12 @@ BAD: list[tuple[type, dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("kind", "parameters", "name"), BAD)
-def test_a_parameter_that_cannot_be_is_named(kind: type, parameters: dict[str, object], name: str) -> None:
+def test_an_invalid_parameter_is_reported_by_name(kind: type, parameters: dict[str, object], name: str) -> None:
     with pytest.raises(ParameterError, match=name):
         kind(**parameters)
 
 
-def test_a_cluster_that_could_never_finish_is_refused() -> None:
+def test_a_run_that_could_never_finish_is_refused() -> None:
     with pytest.raises(ParameterError, match="nodes"):
         run_jobs([single_task_job(0.0, JobPriority.BULK, 1.0)], NO_OVERHEAD, 0)
     with pytest.raises(ParameterError, match="jobs"):

@@ -14,7 +14,7 @@ from benchmarks.simulator.workload import HOUR_S, Mix, make_trace
 from tests.unit.benchmarks.simulator.known_times import TIMES
 
 
-def test_command_line_answers_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_prints_tables_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--rate", "500", "--jobs", "1000", "--day-rate", "200", "--boots", "30", "--svg", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "Fewest nodes" in printed
@@ -32,7 +32,9 @@ def test_command_line_answers_and_draws(tmp_path: Path, capsys: pytest.CaptureFi
         (["--day-rate", "-1"], "day-rate"), (["weather"], "question"), (["--svg", "/no/such/folder"], "svg"),
     ],
 )  # fmt: skip
-def test_command_line_names_what_is_wrong(arguments: list[str], name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_reports_invalid_parameters(
+    arguments: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     questions = ["scaling"] if name in ("hours", "day-rate") else []
     assert main([*questions, *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"simulator: {name} is ")

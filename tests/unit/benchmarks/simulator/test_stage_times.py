@@ -12,7 +12,7 @@ from benchmarks.simulator.errors import StageTimesError
 from benchmarks.simulator.stage_times import load_stage_times
 
 
-def test_stage_times_hit_the_ladder_and_lie_between_its_rungs() -> None:
+def test_stage_times_interpolate_the_ladder() -> None:
     times = load_stage_times()
     assert times.at(times.facets) == pytest.approx(times.seconds)
     arrived_between = np.sqrt(times.facets[:-1] * times.facets[1:])
@@ -27,14 +27,14 @@ def test_stage_times_hit_the_ladder_and_lie_between_its_rungs() -> None:
     ["", "[]", '{"schema": "other"}', '{"schema": "facet.stage-times/1", "ladder": [{"facets": 10}]}',
      '{"schema": "facet.stage-times/1", "ladder": []}'],
 )  # fmt: skip
-def test_a_file_that_holds_no_stage_times_is_named_with_its_remedy(tmp_path: Path, content: str) -> None:
+def test_an_invalid_file_is_reported_with_the_command_that_writes_it(tmp_path: Path, content: str) -> None:
     path = tmp_path / "times.json"
     path.write_text(content)
     with pytest.raises(StageTimesError, match=r"times\.json.*simulator measure"):
         load_stage_times(path)
 
 
-def test_measured_file_says_where_it_comes_from() -> None:
+def test_the_measured_file_contains_its_machine() -> None:
     content = json.loads((Path(__file__).parents[4] / "benchmarks/simulator/stage_times.json").read_text())
     assert content["threads"] == 1
     assert {"cpu", "cores", "python", "numba"} <= set(content["machine"])

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.simulator.workload import HOUR_S, RUSH_HOUR, Mix, day_profile, make_trace
 
 
-def test_trace_has_the_mix_asked_for() -> None:
+def test_the_trace_has_the_mix() -> None:
     mix = Mix(catalogue=20)
     trace = make_trace(mix, 50_000, 0, 2 * HOUR_S, 12)
     assert len(trace) == pytest.approx(100_000, rel=0.03)
