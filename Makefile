@@ -32,7 +32,7 @@ run: setup
 test: setup
 	$(BIN)/pytest
 
-# Locust's users against the stack of this folder, or one brought up for it.
+# Locust's users against the stack of this folder, or one started for the test.
 USERS ?= 20
 SECONDS ?= 120
 load: setup

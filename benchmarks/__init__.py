@@ -1,1 +1,1 @@
-"""Kernels and the whole engine against the fastest peers, side by side in one run."""
+"""Benchmarks of the kernels and the complete engine against the fastest peers, side by side in one run."""

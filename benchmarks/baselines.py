@@ -1,6 +1,6 @@
-"""Handlers as bare as Serve allows: what the services are measured against.
+"""Minimal Serve handlers: the baselines of the services' benchmarks.
 
-``python -m benchmarks.baselines DATABASE_URL`` deploys them on the cluster that the environment names, under ``/bare``.
+``python -m benchmarks.baselines DATABASE_URL`` deploys them under ``/baseline`` on the cluster of the environment.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from typing import Any
 
 from ray import serve
 
-_LOCK = "SELECT * FROM orders WHERE id = %s FOR UPDATE"
-_MOVE = """UPDATE orders SET status = 'SUBMITTED', quote_id = %s, quote = NULL, submitted_at = now(),
+_SELECT_FOR_UPDATE = "SELECT * FROM orders WHERE id = %s FOR UPDATE"
+_UPDATE = """UPDATE orders SET status = 'SUBMITTED', quote_id = %s, quote = NULL, submitted_at = now(),
     revision = revision + 1, version = version + 1 WHERE id = %s"""
-_RECORD = "INSERT INTO order_history (order_id, n, status, at, by) VALUES (%s, 3, 'SUBMITTED', now(), 'customer')"
-_APPEND = """WITH next AS (
+_INSERT_HISTORY = (
+    "INSERT INTO order_history (order_id, n, status, at, by) VALUES (%s, 3, 'SUBMITTED', now(), 'customer')"
+)
+_INSERT_OUTBOX = """WITH next AS (
         INSERT INTO outbox_sequences (source, subject, last) VALUES (%s, %s, 1)
         ON CONFLICT (source, subject) DO UPDATE SET last = outbox_sequences.last + 1 RETURNING last)
     INSERT INTO outbox (topic, subject, value) SELECT %s, %s, '{"sequence":' || last || %s FROM next"""
-_HISTORY = "SELECT status, at, by FROM order_history WHERE order_id = %s ORDER BY n"
-# The events that the shop itself writes, so that what goes on behind both is the same.
-_REST = (
+_SELECT_HISTORY = "SELECT status, at, by FROM order_history WHERE order_id = %s ORDER BY n"
+# The same events as the shop writes, so that the background work of both is the same.
+_EVENT = (
     ',"specversion":"1.0","id":"%s","source":"%s","type":"%s","subject":"%s",'
     '"time":"2026-01-01T00:00:00+00:00","datacontenttype":"application/json","traceparent":"00-%s-%s-01",'
     '"data":{"order_id":"%s","by":"customer","revision":3,"process":"casting","material":"silver-925","finish":null,'
@@ -37,7 +39,7 @@ _EVENTS = (
 
 
 def application(database: str) -> Any:
-    """``GET /hello``, and ``POST /orders/<id>``, which runs the statements of a submission through plain psycopg."""
+    """Build ``GET /hello`` and ``POST /orders/<id>``, which runs the SQL of a submission through plain psycopg."""
 
     def build() -> Any:
         from psycopg_pool import AsyncConnectionPool
@@ -58,10 +60,10 @@ def application(database: str) -> Any:
 
         async def submit(request: Request) -> JSONResponse:
             async with request.app.state.pool.connection() as connection:
-                history = await _submit(connection, request.path_params["ident"])
+                history = await _submit(connection, request.path_params["order_id"])
             return JSONResponse([{"status": status, "at": at.isoformat(), "by": by} for status, at, by in history])
 
-        routes = [Route("/hello", hello), Route("/orders/{ident}", submit, methods=["POST"])]
+        routes = [Route("/hello", hello), Route("/orders/{order_id}", submit, methods=["POST"])]
         return Starlette(routes=routes, lifespan=lifespan)
 
     options = {"num_cpus": 0}
@@ -70,18 +72,18 @@ def application(database: str) -> Any:
     ).bind()
 
 
-async def _submit(connection: Any, ident: str) -> list[Any]:
-    quote = str(uuid.uuid4())
+async def _submit(connection: Any, order_id: str) -> list[Any]:
+    quote_id = str(uuid.uuid4())
     async with connection.transaction():
-        await (await connection.execute(_LOCK, [ident])).fetchone()
-        await connection.execute(_MOVE, [quote, ident])
-        await connection.execute(_RECORD, [ident])
-        for topic, source, kind in _EVENTS:
+        await (await connection.execute(_SELECT_FOR_UPDATE, [order_id])).fetchone()
+        await connection.execute(_UPDATE, [quote_id, order_id])
+        await connection.execute(_INSERT_HISTORY, [order_id])
+        for topic, source, event_type in _EVENTS:
             trace = secrets.token_hex(16), secrets.token_hex(8)
-            rest = _REST % (uuid.uuid4(), source, kind, ident, *trace, ident, "ab" * 32, quote)
-            await connection.execute(_APPEND, [source, ident, topic, ident, rest])
-    return list(await (await connection.execute(_HISTORY, [ident])).fetchall())
+            event = _EVENT % (uuid.uuid4(), source, event_type, order_id, *trace, order_id, "ab" * 32, quote_id)
+            await connection.execute(_INSERT_OUTBOX, [source, order_id, topic, order_id, event])
+    return list(await (await connection.execute(_SELECT_HISTORY, [order_id])).fetchall())
 
 
 if __name__ == "__main__":
-    serve.run(application(sys.argv[1]), name="bare", route_prefix="/bare")
+    serve.run(application(sys.argv[1]), name="baseline", route_prefix="/baseline")

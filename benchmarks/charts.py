@@ -1,4 +1,4 @@
-"""Line charts as plain SVG: three panels of lines are not worth a plotting library in the lock file."""
+"""Line charts as plain SVG, without a plotting library as a dependency."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = ("#b3273a", "#1c6aa8", "#5b8c2a", "#6b6b6b")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A named line through (x, y), ``width`` pixels; lines of one ``name`` share a legend entry."""
+    """A line through (x, y), ``width`` in pixels; lines with the same ``name`` share a legend entry."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -25,7 +25,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One chart; ``logarithmic``: its y axis, which reaches ``top`` at least; ``x_ticks``: where x is labelled."""
+    """One chart. ``logarithmic``: its y axis; ``top``: minimum upper end of the y axis; ``x_ticks``: labels of x."""
 
     title: str
     x_label: str
@@ -45,8 +45,8 @@ def write_svg(path: Path, panels: Sequence[Panel]) -> None:
         'font-family="sans-serif" font-size="12" fill="#222">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
     ]
-    for number, panel in enumerate(panels):
-        parts.append(f'<g transform="translate({number * WIDTH} 0)">{_panel(panel)}</g>')
+    for index, panel in enumerate(panels):
+        parts.append(f'<g transform="translate({index * WIDTH} 0)">{_panel(panel)}</g>')
     at = float(LEFT)
     for name, line in names.items():
         parts.append(_polyline([(at, HEIGHT + 12), (at + 24, HEIGHT + 12)], line))
@@ -62,7 +62,7 @@ def _panel(panel: Panel) -> str:
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
     if not xs:
-        return title + _text(LEFT, HEIGHT / 2, "too few jobs to tell", "start")
+        return title + _text(LEFT, HEIGHT / 2, "too few jobs", "start")
     x_low, x_high = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
     ticks = _decades(min(ys), max(ys)) if panel.logarithmic else _round_ticks(max(panel.top, *ys))
 

@@ -1,6 +1,6 @@
-"""Lists over a million rows against lists over ten thousand: what a page costs must not grow with the table.
+"""Latency of pages over a million rows against ten thousand: it must not grow with the table.
 
-``python -m benchmarks.databases`` brings up a private PostgreSQL, fills the tables of every service (:func:`filled`,
+``python -m benchmarks.databases`` starts a private PostgreSQL, fills the tables of every service (:func:`filled`,
 which the tests of query plans use too), and prints one table.
 """
 
@@ -43,16 +43,28 @@ from data.status import repository as status
 Connection = psycopg.Connection[Any]
 MANY, FEW = 1_000_000, 10_000
 SCHEMA = "many_rows"
-"""Where the tables are, in each service's database; it goes when they are not needed any more."""
+"""The schema of the tables in each service's database, dropped after use."""
 BUSY, QUIET = "owner-busy", "owner-7"
-"""Somebody with a tenth of all orders, and one with fifty."""
-S = OrderStatus
-_BOARD = (S.PRICE_CALCULATED, S.REVIEW_REQUIRED, S.MANUFACTURING_APPROVED, S.SHIPPED, S.REJECTED, S.CANCELLED)
-_PRODUCTION = (S.MANUFACTURING_APPROVED, S.MANUFACTURING_STARTED, S.PACKAGING, S.REWORK, S.CANCELLED)
+"""An owner with a tenth of all orders, and one with fifty."""
+_BOARD = (
+    OrderStatus.PRICE_CALCULATED,
+    OrderStatus.REVIEW_REQUIRED,
+    OrderStatus.MANUFACTURING_APPROVED,
+    OrderStatus.SHIPPED,
+    OrderStatus.REJECTED,
+    OrderStatus.CANCELLED,
+)
+_PRODUCTION = (
+    OrderStatus.MANUFACTURING_APPROVED,
+    OrderStatus.MANUFACTURING_STARTED,
+    OrderStatus.PACKAGING,
+    OrderStatus.REWORK,
+    OrderStatus.CANCELLED,
+)
 
 
-def ident(n: int) -> UUID:
-    """The id of row ``n``; they count from 1, the oldest."""
+def row_id(n: int) -> UUID:
+    """Return the id of row ``n``; rows count from 1, the oldest."""
     return UUID(int=0x70008000 << 48 | n)
 
 
@@ -61,22 +73,22 @@ def _id(n: str) -> str:
 
 
 def _status(mostly: OrderStatus, *others: OrderStatus) -> str:
-    """Nine of ten are over."""
+    """Return an SQL expression: ``mostly`` for nine of ten rows, else one of ``others``."""
     names = ", ".join(f"'{each}'" for each in others)
     return f"CASE WHEN n % 10 <> 9 THEN '{mostly}' ELSE (ARRAY[{names}])[1 + n / 10 % {len(others)}] END"
 
 
 _ID = {"id": _id("n")}
 _OWNER = {"owner_id": f"CASE WHEN n % 10 = 0 THEN '{BUSY}' ELSE 'owner-' || n % greatest(:rows / 50, 1) END"}
-_WISH = {"process": "'casting'", "material": "'silver-925'", "quantity": "1"}
+_ITEM = {"process": "'casting'", "material": "'silver-925'", "quantity": "1"}
 _PRIORITY = {"priority": "(ARRAY['express', 'standard', 'bulk'])[1 + n % 3]"}
 _MODEL = {"unit": "'mm'", "model_sha256": "md5((n / 2)::text)"}
 _AGE = "(:rows - n) * interval '1 year' / :rows"
 _CREATED = {"created_at": f"now() - {_AGE}"}
-_ORDER = {**_ID, **_OWNER, **_WISH, **_PRIORITY, **_MODEL, **_CREATED, "partner": "n % 10 = 0"}
-_LINE = {"order_id": _id("1 + n / 2"), "n": "1 + n % 2", "status": "'INITIATED'", "at": "now()", "by": "'me'"}
-_RARE = "CASE WHEN n % 1000 = 9 THEN now() - interval '1 day' * (n % 7) END"
-"""A timer that one of a thousand has."""
+_ORDER = {**_ID, **_OWNER, **_ITEM, **_PRIORITY, **_MODEL, **_CREATED, "partner": "n % 10 = 0"}
+_HISTORY_ENTRY = {"order_id": _id("1 + n / 2"), "n": "1 + n % 2", "status": "'INITIATED'", "at": "now()", "by": "'me'"}
+_RARE_TIMER = "CASE WHEN n % 1000 = 9 THEN now() - interval '1 day' * (n % 7) END"
+"""A timer that one of a thousand rows has."""
 _PRODUCT = {
     **{name: f"'{name}'" for name in ("name", "description", "process", "material", "currency")},
     "sku": "'sku-' || n",
@@ -90,7 +102,7 @@ _QUOTE = {
     "finished_at": "CASE WHEN n % 50 <> 9 THEN now() END",
 }
 _TASK = {
-    "status": _status(S.SHIPPED, *_PRODUCTION),
+    "status": _status(OrderStatus.SHIPPED, *_PRODUCTION),
     "claimed_by": "CASE WHEN n % 100 <> 9 THEN 'operator-' || n % 50 END",
     "revision": "1",
 }
@@ -98,23 +110,25 @@ _DELIVERY = {
     "webhook_id": _id("1 + n % greatest(:rows / 100, 1)"),
     "order_id": _id("1 + n / 3"),
     "event_id": _id("n"),
-    "next_attempt_at": _RARE,
+    "next_attempt_at": _RARE_TIMER,
     "state": "'pending'",
     **{name: f"'{name}'" for name in ("type", "body")},
 }
 _PARTNER = {"partner_id": _id("1 + n % greatest(:rows / 100, 1)")}
-_SIGNS_IN = {"roles": "'{}'", "active": "true"}
+_ACCOUNT = {"roles": "'{}'", "active": "true"}
 TABLES: dict[str, dict[str, dict[str, str]]] = {
     "shop": {
         "products": {**_ID, **_CREATED, **_PRODUCT},
         "orders": {
             **_ORDER,
-            "status": _status(S.CLOSED, S.INITIATED, S.SUBMITTED, S.PRICE_FAILED),
+            "status": _status(
+                OrderStatus.CLOSED, OrderStatus.INITIATED, OrderStatus.SUBMITTED, OrderStatus.PRICE_FAILED
+            ),
             "submitted_at": f"now() - {_AGE}",
             "waiting_since_ms": "n",
         },
         "operating_clocks": {"name": "'pricing overdue'", "elapsed_ms": f"{MANY}", "ticked_at": "now()"},
-        "order_history": _LINE,
+        "order_history": _HISTORY_ENTRY,
         "outbox": {"topic": "'shop.orders.v1'", "subject": "n::text", "value": "repeat('x', 100)"},
         "inbox": {"consumer": "'shop'", "event_id": _id("n"), "received_at": f"now() - {_AGE}"},
         "parked": {
@@ -127,28 +141,28 @@ TABLES: dict[str, dict[str, dict[str, str]]] = {
             "sequence": "n % 4",
             "value": "'value'",
             "refused": "n % 1000 = 1",
-            "unreachable_at": _RARE,
+            "unreachable_at": _RARE_TIMER,
         },
         "idempotency_keys": {"caller": _OWNER["owner_id"], "key": "n::text", "body_sha256": "'hash'", **_CREATED},
     },
-    "pricing": {"quotes": {**_ID, **_OWNER, **_WISH, **_PRIORITY, **_MODEL, **_CREATED, **_QUOTE}},
+    "pricing": {"quotes": {**_ID, **_OWNER, **_ITEM, **_PRIORITY, **_MODEL, **_CREATED, **_QUOTE}},
     "crm": {
         "orders": {
             **_ORDER,
-            "status": _status(S.CLOSED, *_BOARD),
-            "expires_at": _RARE,
+            "status": _status(OrderStatus.CLOSED, *_BOARD),
+            "expires_at": _RARE_TIMER,
             "expires_after_ms": "CASE WHEN n % 1000 = 9 THEN n END",
             "revision": "1",
         },
         "operating_clocks": {"name": "'quote expiry'", "elapsed_ms": f"{MANY}", "ticked_at": "now()"},
     },
     "mes": {
-        "tasks": {**_ID, **_WISH, **_PRIORITY, **_MODEL, **_CREATED, **_TASK},
+        "tasks": {**_ID, **_ITEM, **_PRIORITY, **_MODEL, **_CREATED, **_TASK},
         "withdrawn": {"order_id": _id("n"), "at": "now()"},
     },
     "status": {
-        "orders": {**_ID, **_OWNER, **_CREATED, "status": _status(S.CLOSED, *_BOARD)},
-        "history": {**_LINE, "event_id": _id("n")},
+        "orders": {**_ID, **_OWNER, **_CREATED, "status": _status(OrderStatus.CLOSED, *_BOARD)},
+        "history": {**_HISTORY_ENTRY, "event_id": _id("n")},
     },
     "partners": {
         "partners": {**_ID, "name": "'partner-' || n"},
@@ -166,37 +180,37 @@ TABLES: dict[str, dict[str, dict[str, str]]] = {
         "attempts": {"delivery_id": _id("1 + n / 2"), "n": "1 + n % 2", "at": "now()", "took_ms": "1"},
     },
     "identity": {
-        "users": {**_ID, "username": "'user-' || n", "password": "'hash'", **_SIGNS_IN},
-        "clients": {"client_id": "'client-' || n", "secret": "'hash'", **_SIGNS_IN},
+        "users": {**_ID, "username": "'user-' || n", "password": "'hash'", **_ACCOUNT},
+        "clients": {"client_id": "'client-' || n", "secret": "'hash'", **_ACCOUNT},
     },
 }
-"""Service -> table -> column -> what it is in row ``n``."""
-FEWER = {"partners": 100, "webhooks": 100, "operating_clocks": MANY}
-"""Table -> how many times fewer rows it has: a partner has a hundred orders, a service one clock."""
+"""Service -> table -> column -> its SQL expression for row ``n``."""
+ROW_DIVISORS = {"partners": 100, "webhooks": 100, "operating_clocks": MANY}
+"""Table -> divisor of its row count: a partner has a hundred orders, a service one clock."""
 
 
 @contextmanager
 def filled(url: str, service: str, rows: int = MANY) -> Iterator[str]:
-    """The URL under which a service's tables have ``rows`` rows, and nothing of what was there.
+    """Fill new tables of a service with ``rows`` rows and yield their URL.
 
-    The tables are in a schema of their own, dropped after the block. ``url``: of the database's owner.
+    The tables are in a separate schema, dropped after the block. ``url``: of the database's owner.
     """
-    there = make_url(url).update_query_dict({"options": f"-csearch_path={SCHEMA}"}).render_as_string(False)
-    with psycopg.connect(there, autocommit=True) as connection:
+    schema_url = make_url(url).update_query_dict({"options": f"-csearch_path={SCHEMA}"}).render_as_string(False)
+    with psycopg.connect(schema_url, autocommit=True) as connection:
         connection.execute("SET maintenance_work_mem = '256MB'")
         connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE".encode())
         connection.execute(f"CREATE SCHEMA {SCHEMA}".encode())
         try:
-            migrate.up(there, service)
+            migrate.up(schema_url, service)
             for table, columns in TABLES[service].items():
-                _fill(connection, table, columns, max(1, rows // FEWER.get(table, 1)))
-            yield there
+                _fill(connection, table, columns, max(1, rows // ROW_DIVISORS.get(table, 1)))
+            yield schema_url
         finally:
             connection.execute(f"DROP SCHEMA {SCHEMA} CASCADE".encode())
 
 
 def _fill(connection: Connection, table: str, columns: dict[str, str], rows: int) -> None:
-    """Indexes are made after the rows, and foreign keys are left out: both would cost more than the rows."""
+    """Insert the rows before creating indexes and without foreign keys: both would cost more than the rows."""
     constraints = connection.execute(
         "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
         " WHERE conrelid = %s::regclass AND contype IN ('p', 'u')",
@@ -213,10 +227,10 @@ def _fill(connection: Connection, table: str, columns: dict[str, str], rows: int
     connection.execute(
         f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM generate_series(1, {rows}) AS n".encode()
     )
-    for name, made in constraints:
-        connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {made}".encode())
-    for _, made in indexes:
-        connection.execute(made.encode())
+    for name, definition in constraints:
+        connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}".encode())
+    for _, definition in indexes:
+        connection.execute(definition.encode())
     connection.execute(f"ANALYZE {table}".encode())
 
 
@@ -224,38 +238,50 @@ List = Callable[[database.Connection, Position], Awaitable[Any]]
 PAGE, REPEATS = 50, 300
 LISTS: dict[str, dict[str, List]] = {
     "shop": {
-        "the catalogue": lambda it, at: products.catalogue(it, at, PAGE),
-        "the catalogue, a category in stock": lambda it, at: products.catalogue(it, at, PAGE, "category-7", True),
-        "the catalogue, up to a price": lambda it, at: products.catalogue(it, at, PAGE, max_price=Decimal(300)),
-        "a customer's orders": lambda it, at: shop.of_owner(it, QUIET, at, PAGE),
-        "a busy partner's orders": lambda it, at: shop.of_owner(it, BUSY, at, PAGE),
+        "the catalogue": lambda connection, position: products.catalogue(connection, position, PAGE),
+        "the catalogue, a category in stock": lambda connection, position: products.catalogue(
+            connection, position, PAGE, "category-7", True
+        ),
+        "the catalogue, up to a price": lambda connection, position: products.catalogue(
+            connection, position, PAGE, max_price=Decimal(300)
+        ),
+        "a customer's orders": lambda connection, position: shop.of_owner(connection, QUIET, position, PAGE),
+        "a busy partner's orders": lambda connection, position: shop.of_owner(connection, BUSY, position, PAGE),
     },
     "pricing": {
-        "a busy partner's quotes": lambda it, at: pricing.of_owner(it, BUSY, at, PAGE),
-        "quotes to price": lambda it, _: pricing.unfinished(it, Priority.BULK, PAGE),
+        "a busy partner's quotes": lambda connection, position: pricing.of_owner(connection, BUSY, position, PAGE),
+        "quotes to price": lambda connection, _: pricing.unfinished(connection, Priority.BULK, PAGE),
     },
     "crm": {
-        "the sellers' board": lambda it, at: crm.board(it, None, at, PAGE),
-        "the sellers' board, a status": lambda it, at: crm.board(it, S.PRICE_CALCULATED, at, PAGE),
+        "the sellers' board": lambda connection, position: crm.board(connection, None, position, PAGE),
+        "the sellers' board, a status": lambda connection, position: crm.board(
+            connection, OrderStatus.PRICE_CALCULATED, position, PAGE
+        ),
     },
     "mes": {
-        "the operators' board": lambda it, at: mes.board(it, None, at, PAGE),
-        "the operators' board, a status": lambda it, at: mes.board(it, S.MANUFACTURING_APPROVED, at, PAGE),
-        "an operator's tasks": lambda it, at: mes.of_operator(it, "operator-7", at, PAGE),
+        "the operators' board": lambda connection, position: mes.board(connection, None, position, PAGE),
+        "the operators' board, a status": lambda connection, position: mes.board(
+            connection, OrderStatus.MANUFACTURING_APPROVED, position, PAGE
+        ),
+        "an operator's tasks": lambda connection, position: mes.of_operator(connection, "operator-7", position, PAGE),
     },
-    "status": {"a busy partner's statuses": lambda it, at: status.of_owner(it, BUSY, at, PAGE)},
+    "status": {
+        "a busy partner's statuses": lambda connection, position: status.of_owner(connection, BUSY, position, PAGE)
+    },
     "partners": {
-        "a partner's orders": lambda it, at: partners.orders(it, ident(7), at, PAGE),
-        "a webhook's deliveries": lambda it, at: deliveries.of_webhook(it, ident(7), at, PAGE),
+        "a partner's orders": lambda connection, position: partners.orders(connection, row_id(7), position, PAGE),
+        "a webhook's deliveries": lambda connection, position: deliveries.of_webhook(
+            connection, row_id(7), position, PAGE
+        ),
     },
 }
-"""Service -> what a list is called -> its page of ``PAGE`` rows."""
+"""Service -> name of a list -> its page of ``PAGE`` rows."""
 
 
 def main() -> None:
     """Measure every list over few and over many rows and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=MANY, help="how many are many")
+    parser.add_argument("--rows", type=int, default=MANY, help="rows of the large tables")
     rows = parser.parse_args().rows
     table = Table(title=f"A page of {PAGE} in a table of {rows:,} rows over one of {FEW:,}", title_justify="left")
     for column in ("list", "first page", "ratio", "from the middle", "ratio"):
@@ -268,23 +294,23 @@ def main() -> None:
             for service, url in postgres.urls(server.address, passwords).items():
                 if service not in LISTS:
                     continue
-                took = []
+                medians = []
                 for count in (FEW, rows):
-                    with progress.status(f"{service}: {count:,} rows"), filled(url, service, count) as there:
-                        took.append(asyncio.run(_time(there, LISTS[service])))
+                    with progress.status(f"{service}: {count:,} rows"), filled(url, service, count) as schema_url:
+                        medians.append(asyncio.run(_time(schema_url, LISTS[service])))
                 for what in LISTS[service]:
-                    (few, middle_of_few), (many, middle_of_many) = took[0][what], took[1][what]
-                    shown = (f"{1e3 * many:.2f} ms", f"{many / few:.2f}")
+                    (few, middle_of_few), (many, middle_of_many) = medians[0][what], medians[1][what]
+                    first_page = (f"{1e3 * many:.2f} ms", f"{many / few:.2f}")
                     middle = (f"{1e3 * middle_of_many:.2f} ms", f"{middle_of_many / middle_of_few:.2f}")
-                    table.add_row(what, *shown, *middle)
+                    table.add_row(what, *first_page, *middle)
     Console(width=150).print(table)
 
 
 async def _time(url: str, lists: dict[str, List]) -> dict[str, tuple[float, float]]:
-    """Median seconds of each list's first page, and of one from its middle."""
-    middle = Position(clock.now() - timedelta(182), ident(1))
+    """Return the median seconds of each list's first page and of one from its middle."""
+    middle = Position(clock.now() - timedelta(182), row_id(1))
     arguments = database.connect_arguments(settings.Settings(), "databases")
-    del arguments["options"]  # the URL's say where the tables are
+    del arguments["options"]  # the schema is set in the URL
     async with await psycopg.AsyncConnection.connect(url, **arguments) as connection:
         return {
             what: (await _median(connection, page, START), await _median(connection, page, middle))
@@ -292,12 +318,12 @@ async def _time(url: str, lists: dict[str, List]) -> dict[str, tuple[float, floa
         }
 
 
-async def _median(connection: database.Connection, page: List, place: Position) -> float:
+async def _median(connection: database.Connection, page: List, position: Position) -> float:
     seconds = []
     for _ in range(REPEATS):
-        begin = time.perf_counter()
-        await page(connection, place)
-        seconds.append(time.perf_counter() - begin)
+        start = time.perf_counter()
+        await page(connection, position)
+        seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
 
 

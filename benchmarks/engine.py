@@ -1,4 +1,4 @@
-"""``make bench``: each work item of ours beside its fastest peer, in fresh processes, on the same cores, in turn.
+"""``make bench``: each item of Facet against its fastest peer, in new processes, on the same cores, alternating.
 
 python -m benchmarks.engine --peers VENV_PYTHON [--tweaker FOLDER] [--models FILE ...] [--only ITEM ...]
     [--repeats 3] [--json OUT]
@@ -32,7 +32,7 @@ _RECORDED_TWEAKER_S = {"geometry_ring": 0.14, "pendant": 0.18, "pave": 0.24, "wa
 
 
 def main() -> None:
-    """Run, print a summary and a table a model, and write the figures as JSON where asked."""
+    """Run, print a table per model and a summary, and write the results as JSON with ``--json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default=sys.executable, help="Python of the venv with the peers")
     parser.add_argument("--tweaker", type=Path, help="a checkout of Tweaker-3, the peer of the orientation search")
@@ -40,26 +40,26 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=ITEMS, default=ITEMS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
-    chosen = parser.parse_args()
-    if chosen.tweaker:
-        os.environ["TWEAKER"] = str(chosen.tweaker.resolve())
-    given = [models.known(path, SHARED) for path in chosen.models or ()]
-    everything = []
-    for model in given or models.make(ROOT / ".facet" / "bench", SHARED):
-        rows = compare(model, chosen.only, chosen.peers, chosen.repeats, measured=chosen.tweaker is not None)
+    options = parser.parse_args()
+    if options.tweaker:
+        os.environ["TWEAKER"] = str(options.tweaker.resolve())
+    named = [models.model_for(path, SHARED) for path in options.models or ()]
+    results = []
+    for model in named or models.make(ROOT / ".facet" / "bench", SHARED):
+        rows = compare(model, options.only, options.peers, options.repeats, measured=options.tweaker is not None)
         show(model, rows)
-        everything.append({"model": model.path.name, "rows": rows})
-    summarize(everything)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(everything, indent=1) + "\n")
+        results.append({"model": model.path.name, "rows": rows})
+    summarize(results)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def compare(model: Model, items: list[str], peers: str, repeats: int, measured: bool) -> list[dict[str, Any]]:
-    """One row an item: our seconds, the peer's, their ratio, our peak memory. ``measured``: Tweaker-3 is there."""
+    """Return a row per item: Facet's and the peer's seconds, ratio, peak memory. ``measured``: run Tweaker-3."""
     rows: list[dict[str, Any]] = []
     for item in items:
-        ours = measure([sys.executable, "-m", "benchmarks.facet_items"], item, model.path, repeats)
-        note = ours.get("failed") or ""
+        facet = measure([sys.executable, "-m", "benchmarks.facet_items"], item, model.path, repeats)
+        note = facet.get("failed") or ""
         if item == "orientation" and not measured:
             recorded = _RECORDED_TWEAKER_S.get(model.name)
             peer = {"seconds": recorded} if recorded else {}
@@ -71,18 +71,18 @@ def compare(model: Model, items: list[str], peers: str, repeats: int, measured: 
         else:
             peer = measure([peers, str(ROOT / "benchmarks" / "peers.py")], item, model.path, repeats)
             note = note or peer.get("failed") or ""
-        mine, theirs = ours.get("seconds"), peer.get("seconds")
+        facet_s, peer_s = facet.get("seconds"), peer.get("seconds")
         floor, goal = (model.inspect if item == "inspect" else _STAGES[item]) or (None, None)
         rows.append({
-            "item": item, "ours": mine, "peer": theirs, "ratio": theirs / mine if mine and theirs else None,
-            "floor": floor, "goal": goal, "peak_mib": ours.get("peak_mib"), "value": ours.get("value"),
+            "item": item, "facet": facet_s, "peer": peer_s, "ratio": peer_s / facet_s if facet_s and peer_s else None,
+            "floor": floor, "goal": goal, "peak_mib": facet.get("peak_mib"), "value": facet.get("value"),
             "peer_value": peer.get("value"), "note": note,
         })  # fmt: skip
     return rows
 
 
 def measure(command: list[str], item: str, model: Path, repeats: int) -> dict[str, Any]:
-    """The JSON line that the worker prints; a worker that fails says so in ``failed``."""
+    """Return the JSON line that the worker prints; ``failed`` is the error of a failed worker."""
     done = subprocess.run(
         [*command, item, str(model), str(repeats)], capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -94,31 +94,31 @@ def measure(command: list[str], item: str, model: Path, repeats: int) -> dict[st
 
 
 def show(model: Model, rows: list[dict[str, Any]]) -> None:
-    """Print the rows of one model; ``share`` is of our inspect."""
-    table = Table(title=f"{model.path.name}{', a real one' if model.real else ''}", title_justify="left")
-    for column in ("item", "ours, s", "peer, s", "peer / ours", "floor", "goal", "share", "peak MiB", "note"):
+    """Print the rows of one model; ``share`` is of Facet's inspect."""
+    table = Table(title=f"{model.path.name}{' (production model)' if model.real else ''}", title_justify="left")
+    for column in ("item", "Facet, s", "peer, s", "peer / Facet", "floor", "goal", "share", "peak MiB", "note"):
         table.add_column(column, justify="left" if column in ("item", "note") else "right")
-    whole = next((row["ours"] for row in rows if row["item"] == "inspect"), None)
+    total = next((row["facet"] for row in rows if row["item"] == "inspect"), None)
     for row in rows:
-        share = row["ours"] / whole if whole and row["ours"] else None
+        share = row["facet"] / total if total and row["facet"] else None
         table.add_row(
-            row["item"], *(f"{x:.4f}" if x else "-" for x in (row["ours"], row["peer"])), _coloured(row),
+            row["item"], *(f"{x:.4f}" if x else "-" for x in (row["facet"], row["peer"])), _coloured(row),
             *(f"{x:g}" if x else "" for x in (row["floor"], row["goal"])), f"{share:.0%}" if share else "-",
             f"{row['peak_mib']:.0f}" if row["peak_mib"] else "-", row["note"],
         )  # fmt: skip
     Console(width=150).print(table)
 
 
-def summarize(everything: list[dict[str, Any]]) -> None:
-    """Print the whole inspect of every model."""
+def summarize(results: list[dict[str, Any]]) -> None:
+    """Print the complete inspect of every model."""
     table = Table(title="inspect, all models", title_justify="left")
-    for column in ("model", "ours, s", "sum of the fastest peers, s", "peers / ours", "floor", "goal", "note"):
+    for column in ("model", "Facet, s", "sum of the fastest peers, s", "peers / Facet", "floor", "goal", "note"):
         table.add_column(column, justify="left" if column in ("model", "note") else "right")
-    for each in everything:
+    for each in results:
         for row in each["rows"]:
             if row["item"] == "inspect":
                 table.add_row(
-                    each["model"], *(f"{x:.3f}" if x else "-" for x in (row["ours"], row["peer"])), _coloured(row),
+                    each["model"], *(f"{x:.3f}" if x else "-" for x in (row["facet"], row["peer"])), _coloured(row),
                     *(f"{x:g}" if x else "" for x in (row["floor"], row["goal"])), row["note"],
                 )  # fmt: skip
     if table.row_count:
@@ -126,7 +126,7 @@ def summarize(everything: list[dict[str, Any]]) -> None:
 
 
 def _coloured(row: dict[str, Any]) -> str:
-    """The ratio: green from the goal on, yellow from the floor on, red below it."""
+    """Format the ratio: green at or above the goal, yellow at or above the floor, red below it."""
     ratio, floor, goal = row["ratio"], row["floor"], row["goal"]
     if ratio is None:
         return "-"

@@ -1,4 +1,4 @@
-"""Our side of the bench: the same items as :mod:`benchmarks.peers`, through the engine's public functions."""
+"""Facet's side of the benchmark: the same items as :mod:`benchmarks.peers`, through the engine's public functions."""
 
 from __future__ import annotations
 
@@ -37,58 +37,58 @@ def _read(path: str) -> Mesh:
 def load(path: str) -> Callable[[], Any]:
     """Read, hash, sort, weld and topology."""
 
-    def work() -> Any:
+    def operation() -> Any:
         mesh = _read(path)
         return len(mesh.vertices), measure_topology(mesh, THREADS).watertight
 
-    return work
+    return operation
 
 
 def mass(path: str) -> Callable[[], Any]:
     """Volume, area, centre and inertia."""
     mesh = _read(path)
 
-    def work() -> Any:
+    def operation() -> Any:
         found = mass_properties(mesh, THREADS)
         return found.volume, found.area
 
-    return work
+    return operation
 
 
 def ray(path: str) -> Callable[[], Any]:
-    """Ray thickness at every facet, the build of the tree counted."""
+    """Ray thickness at every facet, including the build of the BVH."""
     import numpy as np
 
     mesh = _read(path)
     facets = range(mesh.facet_count)
 
-    def work() -> Any:
+    def operation() -> Any:
         thickness = ray_thickness(mesh, build_bvh(mesh, THREADS), THREADS, facets)
         return [float(x) for x in np.nanpercentile(thickness, [5, 50])]
 
-    return work
+    return operation
 
 
 def sphere(path: str) -> Callable[[], Any]:
-    """Sphere thickness at every facet, the build of the tree counted; rays only if no wall faces some facet."""
+    """Sphere thickness at every facet, including the build of the BVH; rays only for facets without a wall."""
     import numpy as np
 
     mesh = _read(path)
     facets = range(mesh.facet_count)
 
-    def work() -> Any:
+    def operation() -> Any:
         bvh = build_bvh(mesh, THREADS)
         thickness = sphere_thickness(mesh, bvh, build_walls(mesh, bvh, THREADS), THREADS, facets)
-        unknown = np.isnan(thickness)
-        if unknown.any():
-            thickness[unknown] = ray_thickness(mesh, bvh, THREADS, facets)[unknown]
+        missing = np.isnan(thickness)
+        if missing.any():
+            thickness[missing] = ray_thickness(mesh, bvh, THREADS, facets)[missing]
         return len(thickness)
 
-    return work
+    return operation
 
 
 def slices(path: str) -> Callable[[], Any]:
-    """Area and perimeter of 500 layers, the classification not counted."""
+    """Area and perimeter of 500 layers, without the classification."""
     mesh = _read(path)
     boundary = Boundary.everything(mesh.facet_count)
     height = float(mesh.vertices[:, 2].max() - mesh.vertices[:, 2].min()) / LAYERS
@@ -96,18 +96,18 @@ def slices(path: str) -> Callable[[], Any]:
 
 
 def crossing(path: str) -> Callable[[], Any]:
-    """Self-intersecting facets, the build of the tree counted."""
+    """Self-intersecting facets, including the build of the BVH."""
     mesh = _read(path)
 
-    def work() -> Any:
+    def operation() -> Any:
         bvh = build_bvh(mesh, THREADS)
         return int(self_intersections(mesh, bvh, find_pairs(mesh, bvh, THREADS), THREADS).sum())
 
-    return work
+    return operation
 
 
 def orientation(path: str) -> Callable[[], Any]:
-    """The best of 512 orientations of the solid by support volume, the hull counted; repair and cuts are not."""
+    """The best of 512 orientations of the solid by support volume, including the hull, without repair and cuts."""
     raw = _read(path)
     mesh, _ = repair(raw, measure_topology(raw, THREADS), THREADS)
     topology, bvh = measure_topology(mesh, THREADS), build_bvh(mesh, THREADS)
@@ -116,16 +116,16 @@ def orientation(path: str) -> Callable[[], Any]:
     if boundary is None:
         raise SystemExit("the model is too tangled: its solid cannot be determined")
 
-    def work() -> Any:
+    def operation() -> Any:
         faces = largest_faces(convex_hull(raw))
         found = search_orientations(mesh, bvh, boundary, 0.05, faces, THREADS)
         return found.best.support_volume_mm3
 
-    return work
+    return operation
 
 
 def inspect(path: str) -> Callable[[], Any]:
-    """The whole ``facet inspect``."""
+    """The complete ``facet inspect``."""
     return lambda: measure(Path(path), None, Settings(), THREADS).analysis.geometry.volume_mm3
 
 

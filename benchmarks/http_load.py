@@ -1,5 +1,5 @@
-"""Load over a few keep-alive connections of one asyncio process, as cheap for the client as can be: so that what is
-measured is the server, which shares this machine with it.
+"""HTTP load over a few keep-alive connections of one asyncio process, with minimal CPU use of the client, since the
+measured server shares the machine with it.
 """
 
 from __future__ import annotations
@@ -15,56 +15,57 @@ WARM_UP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """``seconds``: what each request took, ascending; ``rate``: requests a second; ``failed``: those without a 2xx."""
+class LoadResult:
+    """``seconds``: latencies, ascending; ``rate``: requests per second; ``failed``: responses other than 2xx."""
 
     seconds: list[float]
     rate: float
     failed: int
 
     def percentile(self, share: float) -> float:
-        """The seconds within which ``share`` of the requests were answered."""
+        """Return the latency in seconds at the quantile ``share``."""
         return self.seconds[min(len(self.seconds) - 1, int(share * len(self.seconds)))]
 
 
 def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
-    """A request as it goes over the wire."""
+    """Return a request as bytes on the wire."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def load(url: str, make: Callable[[], bytes], seconds: float, connections: int = CONNECTIONS) -> Measured:
-    """Send what ``make`` gives over ``connections`` connections for ``seconds``, after a while of warming up."""
-    return asyncio.run(_load(url, make, seconds, connections))
+def load(url: str, make_request: Callable[[], bytes], seconds: float, connections: int = CONNECTIONS) -> LoadResult:
+    """Send requests of ``make_request`` over ``connections`` connections for ``seconds``, after a warm-up."""
+    return asyncio.run(_load(url, make_request, seconds, connections))
 
 
-async def _load(url: str, make: Callable[[], bytes], seconds: float, connections: int) -> Measured:
+async def _load(url: str, make_request: Callable[[], bytes], seconds: float, connections: int) -> LoadResult:
     target = urlsplit(url)
-    begin = time.perf_counter() + WARM_UP_S
+    start = time.perf_counter() + WARM_UP_S
     workers = [
-        _Worker(target.hostname or "", target.port or 80, make, begin, begin + seconds) for _ in range(connections)
+        _Connection(target.hostname or "", target.port or 80, make_request, start, start + seconds)
+        for _ in range(connections)
     ]
     await asyncio.gather(*(worker.run() for worker in workers))
-    took = sorted(each for worker in workers for each in worker.seconds)
-    return Measured(took, len(took) / seconds, sum(worker.failed for worker in workers))
+    latencies = sorted(each for worker in workers for each in worker.seconds)
+    return LoadResult(latencies, len(latencies) / seconds, sum(worker.failed for worker in workers))
 
 
-class _Worker:
-    """One connection: sends a request, waits for its answer, sends the next one."""
+class _Connection:
+    """One connection: sends a request, waits for its response, sends the next one."""
 
-    def __init__(self, host: str, port: int, make: Callable[[], bytes], begin: float, end: float) -> None:
-        self._host, self._port, self._make, self._begin, self._end = host, port, make, begin, end
+    def __init__(self, host: str, port: int, make_request: Callable[[], bytes], start: float, end: float) -> None:
+        self._host, self._port, self._make_request, self._start, self._end = host, port, make_request, start, end
         self.seconds: list[float] = []
         self.failed = 0
 
     async def run(self) -> None:
         reader, writer = await asyncio.open_connection(self._host, self._port)
         while (now := time.perf_counter()) < self._end:
-            writer.write(self._make())
+            writer.write(self._make_request())
             head = await reader.readuntil(b"\r\n\r\n")
             await _body(reader, head)
-            if now >= self._begin:
+            if now >= self._start:
                 self.seconds.append(time.perf_counter() - now)
                 self.failed += not head.startswith(b"HTTP/1.1 2")
             if b"connection: close" in head.lower():

@@ -1,4 +1,4 @@
-"""``make bench``, second part: what has no peer. Cold quote, repricing, shuffled facets, growth and memory.
+"""``make bench``, items without a peer: cold quote, repricing, shuffled facets, growth and memory.
 
 python -m benchmarks.limits [--small FILE --mid FILE --large FILE]
 """
@@ -22,42 +22,42 @@ from benchmarks.engine import ROOT, measure
 
 
 def main() -> None:
-    """Measure each and print one table."""
+    """Measure each item and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in meshes.SIZES:
         parser.add_argument(f"--{name}", type=Path, help="a binary STL instead of the benchmark's own")
-    chosen = parser.parse_args()
-    own = {} if chosen.small and chosen.mid and chosen.large else meshes.make(ROOT / ".facet" / "bench")
-    small, mid, large = (getattr(chosen, name) or own[name] for name in meshes.SIZES)
+    options = parser.parse_args()
+    own = {} if options.small and options.mid and options.large else meshes.make(ROOT / ".facet" / "bench")
+    small, mid, large = (getattr(options, name) or own[name] for name in meshes.SIZES)
     table = Table(title="Limits", title_justify="left")
     for column in ("what", "figure", "floor", "goal"):
         table.add_column(column, justify="left" if column == "what" else "right")
     table.add_row(f"cold facet quote, {small.name}", f"{cold_quote(small):.2f} s", "3 s", "1.5 s")
     table.add_row("repricing for every material of casting", f"{1000 * repricing(small):.2f} ms", "1 ms", "")
-    ours = [sys.executable, "-m", "benchmarks.facet_items"]
+    facet_items = [sys.executable, "-m", "benchmarks.facet_items"]
     with tempfile.TemporaryDirectory() as folder:
-        mixed = shuffled(mid, Path(folder) / "shuffled.stl")
-        given, loose = (measure(ours, "inspect", path, 3)["seconds"] for path in (mid, mixed))
-    table.add_row("shuffled facets, whole inspect", f"{loose / given:.2f} x", "1.5 x", "")
-    big = measure(ours, "inspect", large, 1)
-    table.add_row("inspect, large over mid", f"{big['seconds'] / given:.2f} x", "4.8 x", "")
-    table.add_row("peak memory, large inspect", f"{big['peak_mib']:.0f} MiB", "1280 MiB", "1024 MiB")
+        shuffled_model = shuffled(mid, Path(folder) / "shuffled.stl")
+        baseline_s, shuffled_s = (measure(facet_items, "inspect", path, 3)["seconds"] for path in (mid, shuffled_model))
+    table.add_row("shuffled facets, complete inspect", f"{shuffled_s / baseline_s:.2f} x", "1.5 x", "")
+    large_result = measure(facet_items, "inspect", large, 1)
+    table.add_row("inspect, large over mid", f"{large_result['seconds'] / baseline_s:.2f} x", "4.8 x", "")
+    table.add_row("peak memory, large inspect", f"{large_result['peak_mib']:.0f} MiB", "1280 MiB", "1024 MiB")
     Console(width=110).print(table)
 
 
 def cold_quote(model: Path) -> float:
-    """Median seconds of a new process that quotes ``model`` for every material, nothing cached but compiled kernels."""
+    """Return the median seconds of a new process that quotes ``model`` for every material with compiled kernels."""
     seconds = []
     for _ in range(5):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         command = [sys.executable, "-m", "pricing_engine", "quote", str(model), "--json"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
 
 
 def repricing(model: Path) -> float:
-    """Median seconds to price an Analysis at hand for every material of casting."""
+    """Return the median seconds to price an existing Analysis for every material of casting."""
     from pricing_engine.analysis.measure import Settings
     from pricing_engine.analysis.measure import measure as analyse
     from pricing_engine.pricing.book import load_price_book
@@ -66,9 +66,9 @@ def repricing(model: Path) -> float:
     analysis, book, request = analyse(model, None, Settings(), None).analysis, load_price_book(), Request()
     seconds = []
     for _ in range(200):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         quote(analysis, book, request)
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
 
 

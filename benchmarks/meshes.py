@@ -1,4 +1,4 @@
-"""The benchmark's own models: one figure, 25 mm high, at 82 k, 1.3 M and 5.2 M facets."""
+"""Generated benchmark models: one figure, 25 mm high, with 82 k, 1.3 M and 5.2 M facets."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ SIZES = {"small": 6, "mid": 8, "large": 9}
 
 
 def make(folder: Path) -> dict[str, Path]:
-    """Write the models that are missing into ``folder`` as binary STL; returns name -> path.
+    """Write the missing models into ``folder`` as binary STL; return name -> path.
 
-    A sphere subdivided 6, 8 and 9 times, pulled into limbs and covered with fine relief, so that rays meet opposite
-    walls at many distances and layers have many contours, as in a cast figure. The relief is as deep as lets the peers
-    take as long for a facet's sphere as on the scanned armadillo that the floors were measured on.
+    A sphere subdivided 6, 8 and 9 times, deformed into limbs and covered with fine relief, so that rays meet opposite
+    walls at many distances and layers have many contours, as in a cast figure. The depth of the relief is such that the
+    peers need as long for a facet's sphere as on the scanned armadillo of the measured floors.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = {name: folder / f"figure-{name}.stl" for name in SIZES}

@@ -1,4 +1,4 @@
-"""What ``make bench`` measures: jewellery first, then the benchmark's own figure in three sizes."""
+"""The models of ``make bench``: jewellery first, then the generated figure in three sizes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import meshes
-from benchmarks.ring_models import RECORD
+from benchmarks.ring_models import STL_RECORD
 from pricing_engine.mesh.samples import SAMPLES
 
-# Floor and goal of the whole inspect, its peers' time over ours.
+# Floor and goal of the complete inspect: the peers' time over Facet's.
 _INSPECT = {"geometry_ring": (1.5, 4.0), "pendant": (4.0, 8.0), "waveform_ring": (2.0, 5.0), "pave": (3.0, 6.0)}
 _FIGURE = (3.0, 8.0)
 _LARGE_FIGURE = (2.0, 8.0)
-_REAL = ("geometry_ring", "pendant", "waveform_ring")
+_REAL_MODELS = ("geometry_ring", "pendant", "waveform_ring")
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A file to measure. ``inspect``: floor and goal of the ratio, where there is one; ``real``: not of our making."""
+    """A file to measure. ``inspect``: floor and goal of the ratio, if any; ``real``: a production model."""
 
     path: Path
     inspect: tuple[float, float] | None
@@ -28,21 +28,21 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The file's name without its ending."""
+        """The file's name without its suffix."""
         return self.path.stem
 
 
-def known(path: Path, shared: Path) -> Model:
-    """The file with the floor and goal of its name, where it has them."""
+def model_for(path: Path, shared: Path) -> Model:
+    """Return the file with the floor and goal of its name, if any."""
     return Model(path, {**_INSPECT, "figure-small": _FIGURE}.get(path.stem), path.resolve().parent == shared.resolve())
 
 
 def make(folder: Path, shared: Path) -> list[Model]:
-    """Write the models that are missing into ``folder``; those of ``shared`` are used where that folder is there."""
-    jewellery = [shared / f"{name}.stl" for name in _REAL if (shared / f"{name}.stl").is_file()]
+    """Write the missing models into ``folder`` and return all, with those of ``shared`` if that folder exists."""
+    jewellery = [shared / f"{name}.stl" for name in _REAL_MODELS if (shared / f"{name}.stl").is_file()]
     own = []
     for name, sample in SAMPLES.items():
-        path = folder / f"{name if name not in _REAL else f'openwork_{name}'}.stl"
+        path = folder / f"{name if name not in _REAL_MODELS else f'openwork_{name}'}.stl"
         if not path.exists():
             sample().write_stl(folder).rename(path)
         own.append(path)
@@ -57,16 +57,16 @@ def make(folder: Path, shared: Path) -> list[Model]:
 
 
 def _is_binary(path: Path) -> bool:
-    """Whether the STL file has the size that its count of facets asks for: geometry_ring is text already."""
+    """Return whether the STL file's size matches its facet count: geometry_ring is already text."""
     count = int(np.fromfile(path, "<u4", 1, offset=80)[0])
-    return path.stat().st_size == 84 + RECORD.itemsize * count
+    return path.stat().st_size == 84 + STL_RECORD.itemsize * count
 
 
 def _as_text(binary: Path, folder: Path) -> Path:
-    """The same model as ASCII STL, as other programs write it: each number has seven digits."""
+    """Write the same model as ASCII STL with seven digits, as other programs do."""
     path = folder / f"{binary.stem}_ascii.stl"
     if not path.exists():
-        corners = np.fromfile(binary, RECORD, offset=84)["corners"].reshape(-1, 9)
+        corners = np.fromfile(binary, STL_RECORD, offset=84)["corners"].reshape(-1, 9)
         facet = (
             "  facet normal 0 0 0\n    outer loop\n" + 3 * "      vertex %.6e %.6e %.6e\n" + "    endloop\n  endfacet\n"
         )

@@ -1,8 +1,8 @@
-"""What it costs that no event is lost: an order's transaction against pgbench, the relay, and a consumer.
+"""The transactional outbox: an order's transaction against pgbench, the relay, and a consumer.
 
-``python -m benchmarks.outbox [ITEM ...]`` brings up a private PostgreSQL and Kafka and ends them. pgbench runs the same
-statements over as many connections, prepared as ours are, waiting for each answer; a further row has it send a
-transaction at once, as we do. Clients and servers share this machine, so run nothing beside it.
+``python -m benchmarks.outbox [ITEM ...]`` starts and stops a private PostgreSQL and Kafka. pgbench runs the same
+prepared statements over as many connections, waiting for each result; another row pipelines a transaction, as Facet
+does. Clients and servers share this machine, so run nothing else meanwhile.
 """
 
 from __future__ import annotations
@@ -45,25 +45,25 @@ from serve_app.status.handlers import handle_event
 
 CONNECTIONS, SECONDS, WARM_UP_S = 16, 8.0, 2.0
 EVENTS = 100_000
-OWNER, WISH = "0199e0a0-0000-7000-8000-000000000000", OrderRequest(process="casting", material="silver-925", quantity=1)
+OWNER, ITEM = "0199e0a0-0000-7000-8000-000000000000", OrderRequest(process="casting", material="silver-925", quantity=1)
 Row = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What every item is given: the databases' URLs, the broker's address, a folder, and whom to tell the progress."""
+    """Parameters of every item: the databases' URLs, the broker's address, a folder, and a progress callback."""
 
     urls: dict[str, str]
     bootstrap: str
     folder: Path
-    tell: Callable[[str], None]
+    on_progress: Callable[[str], None]
 
 
 def main() -> None:
     """Measure the items named, or all, and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("items", nargs="*", metavar="ITEM", help=f"of {', '.join(ITEMS)}; default: all")
-    chosen = parser.parse_args().items or list(ITEMS)
+    options = parser.parse_args().items or list(ITEMS)
     title = f"On {len(os.sched_getaffinity(0))} cores, clients and servers together"
     table = Table(title=title, title_justify="left")
     for column in ("what", "measured", "floor", "goal"):
@@ -81,7 +81,7 @@ def main() -> None:
                 for service in ("shop", "status"):
                     migrate.up(urls[service], service)
                 bench = Bench(urls, broker.address, folder, status.update)
-                for item in chosen:
+                for item in options:
                     for row in ITEMS[item](bench):
                         table.add_row(*row)
     finally:
@@ -89,149 +89,151 @@ def main() -> None:
 
 
 def order_event(order: UUID) -> OrderInitiated:
-    """The event of a new order."""
-    return OrderInitiated(order_id=order, owner_id=OWNER, by=OWNER, revision=1, **WISH.model_dump())
+    """Return the event of a new order."""
+    return OrderInitiated(order_id=order, owner_id=OWNER, by=OWNER, revision=1, **ITEM.model_dump())
 
 
 def transactions(bench: Bench) -> list[Row]:
-    """New orders a second through the service's own code, over what pgbench does with the same statements."""
-    pgbench, at_once = pgbench_rate(bench, at_once=False), pgbench_rate(bench, at_once=True)
+    """Measure new orders per second through the service's own code, over pgbench with the same statements."""
+    pgbench, pipelined = pgbench_rate(bench, pipelined=False), pgbench_rate(bench, pipelined=True)
     rows = []
     for processes in (1, 2):
-        ours = our_rate(bench, processes)
-        who = f"{processes} process{'es' * (processes > 1)}"
-        what = f"new orders from {who}, {ours:,.0f}/s, over pgbench's {pgbench:,.0f}/s"
-        rows.append((what, f"{ours / pgbench:.2f}", "0.2", "0.4"))
-        rows.append((f"the same over pgbench that pipelines, {at_once:,.0f}/s", f"{ours / at_once:.2f}", "", ""))
+        facet = facet_rate(bench, processes)
+        clients = f"{processes} process{'es' * (processes > 1)}"
+        what = f"new orders from {clients}, {facet:,.0f}/s, over pgbench, {pgbench:,.0f}/s"
+        rows.append((what, f"{facet / pgbench:.2f}", "0.2", "0.4"))
+        rows.append((f"the same over pipelined pgbench, {pipelined:,.0f}/s", f"{facet / pipelined:.2f}", "", ""))
     return rows
 
 
-def our_rate(bench: Bench, processes: int) -> float:
-    """Orders a second from so many processes, which share the connections among them."""
+def facet_rate(bench: Bench, processes: int) -> float:
+    """Return orders per second from ``processes`` processes, which share the connections."""
     empty(bench)
-    bench.publish(f"new orders, {processes} processes")
+    bench.on_progress(f"new orders, {processes} processes")
     share = CONNECTIONS // processes
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        return sum(pool.starmap(_take_orders, [(bench.urls["shop"], share)] * processes))
+        return sum(pool.starmap(_run_orders, [(bench.urls["shop"], share)] * processes))
 
 
-def _take_orders(url: str, connections: int) -> float:
-    return uvloop.run(_orders_a_second(url, connections))  # as Ray runs a replica
+def _run_orders(url: str, connections: int) -> float:
+    return uvloop.run(_measure_orders(url, connections))  # as Ray runs a replica
 
 
-async def _orders_a_second(url: str, connections: int) -> float:
-    done, begun = 0, time.perf_counter() + WARM_UP_S
+async def _measure_orders(url: str, connections: int) -> float:
+    done, started = 0, time.perf_counter() + WARM_UP_S
 
     async def customer() -> None:
         nonlocal done
-        while (now := time.perf_counter()) < begun + SECONDS:
+        while (now := time.perf_counter()) < started + SECONDS:
             async with database.transaction() as connection:
-                await create_order(connection, new_id(), OWNER, False, WISH)
-            done += now > begun
+                await create_order(connection, new_id(), OWNER, False, ITEM)
+            done += now > started
 
     async with Database(url, Settings(database_pool=connections)) as database:
         await asyncio.gather(*(customer() for _ in range(connections)))
     return done / SECONDS
 
 
-def pgbench_rate(bench: Bench, at_once: bool) -> float:
-    """Transactions a second of the statements of a new order; ``at_once``: in pipeline mode, for one round trip."""
+def pgbench_rate(bench: Bench, pipelined: bool) -> float:
+    """Return transactions per second of the SQL of a new order; ``pipelined``: pipeline mode, one round trip."""
     empty(bench)
-    bench.publish("pgbench" + ", pipelining" * at_once)
-    given = {**shop.CREATE.constants, **shop.creation_parameters(order_event(new_id()))}
-    ident = "lpad(to_hex(:n::bigint * 1000 + :client_id::int), 32, '0')"  # ascending, as ours are
-    varying = {"id": ident, "order_id": ident, "subject": ident}
-    fixed = {name: value for name, value in given.items() if name not in varying and value is not None}
+    bench.on_progress("pgbench" + ", pipelining" * pipelined)
+    parameters = {**shop.CREATE.constants, **shop.creation_parameters(order_event(new_id()))}
+    order_id = "lpad(to_hex(:n::bigint * 1000 + :client_id::int), 32, '0')"  # ascending, as Facet's ids are
+    varying = {"id": order_id, "order_id": order_id, "subject": order_id}
+    fixed = {name: value for name, value in parameters.items() if name not in varying and value is not None}
 
-    def written(found: re.Match[str]) -> str:
+    def substitute(found: re.Match[str]) -> str:
         return varying.get(found[1]) or (f":{found[1]}" if found[1] in fixed else "NULL")
 
-    create = " ".join(re.sub(r"%\((\w+)\)s", written, str(shop.CREATE)).split())
-    lines = ["\\set n :n + 1", *["\\startpipeline"] * at_once, "BEGIN;", f"{create};", "END;"]
+    create = " ".join(re.sub(r"%\((\w+)\)s", substitute, str(shop.CREATE)).split())
+    lines = ["\\set n :n + 1", *["\\startpipeline"] * pipelined, "BEGIN;", f"{create};", "END;"]
     script = bench.folder / "order.sql"
-    script.write_text("\n".join([*lines, *["\\endpipeline"] * at_once, ""]))
+    script.write_text("\n".join([*lines, *["\\endpipeline"] * pipelined, ""]))
     variables = [f"--define={name}={value}" for name, value in {**fixed, "n": 0}.items()]
     options = [f"--client={CONNECTIONS}", "--jobs=2", "--protocol=prepared", f"--time={SECONDS:.0f}", "--no-vacuum"]
     command = [str(postgres.binaries() / "pgbench"), *options, f"--file={script}", *variables, bench.urls["shop"]]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"tps = ([\d.]+)", said)
-    assert found is not None, said
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"tps = ([\d.]+)", output)
+    assert found is not None, output
     return float(found[1])
 
 
 def relaying(bench: Bench) -> list[Row]:
-    """Events a second from a full outbox to Kafka."""
+    """Measure events per second from a full outbox to Kafka."""
     fill(bench, EVENTS)
-    bench.publish(f"the relay and {EVENTS:,} events")
-    rate = uvloop.run(_relayed(bench))
-    return [(f"relay, events a second of {EVENTS:,} in the outbox to Kafka", f"{rate:,.0f}", "10,000", "30,000")]
+    bench.on_progress(f"the relay and {EVENTS:,} events")
+    rate = uvloop.run(_measure_relay(bench))
+    return [(f"relay, events per second from an outbox of {EVENTS:,} to Kafka", f"{rate:,.0f}", "10,000", "30,000")]
 
 
-async def _relayed(bench: Bench) -> float:
+async def _measure_relay(bench: Bench) -> float:
     async with Database(bench.urls["shop"]) as database:
         relay = Relay(database, bench.bootstrap, "shop")
         task = asyncio.create_task(relay.run())
-        begun = time.perf_counter()
+        started = time.perf_counter()
         while relay.published < EVENTS and not task.done():
             await asyncio.sleep(0.005)
-        took = time.perf_counter() - begun
+        took = time.perf_counter() - started
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     return EVENTS / took
 
 
 def consuming(bench: Bench) -> list[Row]:
-    """Events a second that a consumer applies: without an effect, and in the read model of orders."""
+    """Measure events per second that a consumer applies: with a no-op handler, and in the read model of orders."""
     fill(bench, EVENTS)
-    bench.publish("events for the consumer")
-    uvloop.run(_relayed(bench))
+    bench.on_progress("events for the consumer")
+    uvloop.run(_measure_relay(bench))
 
     rows = []
-    for what, handler in (("that do nothing", _nothing), ("that build the read model of orders", handle_event)):
-        bench.publish(f"a consumer of events {what}")
-        rows.append((f"consumer, events a second {what}", f"{uvloop.run(_applied(bench, handler)):,.0f}", "", ""))
+    for what, handler in (("with a no-op handler", _no_op), ("into the read model of orders", handle_event)):
+        bench.on_progress(f"a consumer {what}")
+        rows.append(
+            (f"consumer, events per second {what}", f"{uvloop.run(_measure_consumer(bench, handler)):,.0f}", "", "")
+        )
     return rows
 
 
-async def _nothing(_connection: Connection, _event: CloudEvent, _data: EventData) -> None:
-    """The inbox alone."""
+async def _no_op(_connection: Connection, _event: CloudEvent, _data: EventData) -> None:
+    """Do nothing beside the inbox."""
 
 
-async def _applied(bench: Bench, handler: Handler) -> float:
+async def _measure_consumer(bench: Bench, handler: Handler) -> float:
     async with Database(bench.urls["status"]) as database:
         consumer = Consumer(f"bench-{handler.__name__}", handler, database, bench.bootstrap, [SHOP_ORDERS])
         task = asyncio.create_task(consumer.run())
         while not consumer.applied and not task.done():
             await asyncio.sleep(0.005)
-        before, begun = consumer.applied, time.perf_counter()
-        while consumer.applied < EVENTS and time.perf_counter() < begun + SECONDS and not task.done():
+        before, started = consumer.applied, time.perf_counter()
+        while consumer.applied < EVENTS and time.perf_counter() < started + SECONDS and not task.done():
             await asyncio.sleep(0.005)
-        rate = (consumer.applied - before) / (time.perf_counter() - begun)
+        rate = (consumer.applied - before) / (time.perf_counter() - started)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     return rate
 
 
 def fill(bench: Bench, count: int) -> None:
-    """So many events in the shop's outbox, each of an order of its own."""
+    """Insert ``count`` events into the shop's outbox, each of a different order."""
     empty(bench)
-    bench.publish(f"{count:,} events into the outbox")
+    bench.on_progress(f"{count:,} events into the outbox")
     order = new_id()
-    given = outbox.parameters(order_event(order))
-    ident = given["members"].partition('"id":"')[2][:36]
+    parameters = outbox.parameters(order_event(order))
+    event_id = parameters["members"].partition('"id":"')[2][:36]
     with psycopg.connect(bench.urls["shop"], autocommit=True) as connection:
         connection.execute(
             """INSERT INTO outbox (topic, subject, value)
             SELECT %(topic)s, made,
                 '{"sequence":1' || replace(replace(%(members)s, %(order)s, made), %(id)s, gen_random_uuid()::text)
             FROM (SELECT gen_random_uuid()::text AS made FROM generate_series(1, %(count)s)) AS orders""",
-            {**given, "order": str(order), "id": ident, "count": count},
+            {**parameters, "order": str(order), "id": event_id, "count": count},
         )
         connection.execute("VACUUM ANALYZE outbox")
 
 
 def empty(bench: Bench) -> None:
-    """Nothing in the shop's database."""
+    """Truncate the shop's tables."""
     with psycopg.connect(bench.urls["shop"], autocommit=True) as connection:
         connection.execute("TRUNCATE orders, order_history, outbox, outbox_sequences")
 

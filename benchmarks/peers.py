@@ -1,4 +1,4 @@
-"""The fastest peers we know, an item each; run by the Python of their own venv."""
+"""The fastest known peers, one per item; run by the Python of their own venv."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def meshlib_load(path: str) -> Callable[[], Any]:
     """Load, weld and topology: meshlib builds its half-edge topology while loading."""
     import meshlib.mrmeshpy as mm
 
-    def work() -> Any:
+    def operation() -> Any:
         mesh = mm.loadMesh(path)
         return mesh.topology.numValidVerts(), mesh.topology.isClosed()
 
-    return work
+    return operation
 
 
 def _manifold(path: str) -> Any:
@@ -45,7 +45,7 @@ def manifold_mass(path: str) -> Callable[[], Any]:
 
 
 def embree_ray(path: str) -> Callable[[], Any]:
-    """Inward rays from every facet by Embree in open3d, the build of its BVH counted."""
+    """Inward rays from every facet by Embree in open3d, including the build of its BVH."""
     import numpy as np
     import open3d as o3d
     import trimesh
@@ -53,7 +53,7 @@ def embree_ray(path: str) -> Callable[[], Any]:
     mesh = trimesh.load(path, force="mesh")
     vertices, facets = mesh.vertices.astype("float32"), mesh.faces.astype("uint32")
 
-    def work() -> Any:
+    def operation() -> Any:
         scene = o3d.t.geometry.RaycastingScene()
         scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(facets))
         step = 1e-4 * mesh.scale / 60
@@ -61,7 +61,7 @@ def embree_ray(path: str) -> Callable[[], Any]:
         hits = scene.cast_rays(o3d.core.Tensor(rays))["t_hit"].numpy() + step
         return [float(x) for x in np.percentile(hits[np.isfinite(hits)], [5, 50])]
 
-    return work
+    return operation
 
 
 def meshlib_sphere(path: str) -> Callable[[], Any]:
@@ -72,22 +72,22 @@ def meshlib_sphere(path: str) -> Callable[[], Any]:
     settings = mm.InSphereSearchSettings()
     settings.maxRadius = mesh.getBoundingBox().diagonal()
 
-    def work() -> Any:
+    def operation() -> Any:
         mesh.invalidateCaches()
         return mm.computeInSphereThicknessAtVertices(mesh, settings).size()
 
-    return work
+    return operation
 
 
 def manifold_slices(path: str) -> Callable[[], Any]:
-    """Area and perimeter of 500 layers, manifold3d's own constructor not counted."""
+    """Area and perimeter of 500 layers, without manifold3d's constructor."""
     import numpy as np
 
     solid = _manifold(path)
     box = solid.bounding_box()
     height = (box[5] - box[2]) / LAYERS
 
-    def work() -> Any:
+    def operation() -> Any:
         area = perimeter = 0.0
         for layer in range(LAYERS):
             section = solid.slice(float(box[2] + (layer + 0.5) * height))
@@ -96,7 +96,7 @@ def manifold_slices(path: str) -> Callable[[], Any]:
                 perimeter += float(np.linalg.norm(contour - np.roll(contour, 1, 0), axis=1).sum())
         return area, perimeter
 
-    return work
+    return operation
 
 
 def meshlib_self_intersections(path: str) -> Callable[[], Any]:
@@ -105,26 +105,26 @@ def meshlib_self_intersections(path: str) -> Callable[[], Any]:
 
     mesh = mm.loadMesh(path)
 
-    def work() -> Any:
+    def operation() -> Any:
         mesh.invalidateCaches()
         return mm.findSelfCollidingTrianglesBS(mm.MeshPart(mesh)).count()
 
-    return work
+    return operation
 
 
 def tweaker_orientation(path: str) -> Callable[[], Any]:
-    """The extended search of Tweaker-3's own source, in the folder that ``TWEAKER`` names; the mesh is in memory."""
+    """The extended search of Tweaker-3's own source, in the folder ``TWEAKER``; the mesh is in memory."""
     sys.path.insert(0, os.environ["TWEAKER"])
     import FileHandler
     import MeshTweaker
 
     corners = next(iter(FileHandler.FileHandler().load_mesh(path).values()))["mesh"]
 
-    def work() -> Any:
+    def operation() -> Any:
         found = MeshTweaker.Tweak(corners, extended_mode=True, verbose=False, min_volume=True)
         return [float(x) for x in found.alignment]
 
-    return work
+    return operation
 
 
 ITEMS = {

@@ -1,8 +1,8 @@
-"""How good the price interval is: how often it holds the final price, and how wide it is, stage by stage.
+"""Quality of the price interval: how often it contains the final price, and its width, stage by stage.
 
 python -m benchmarks.price_interval [MODEL_OR_FOLDER ...] [--generated 48] [--quantities 1 20] [--misses] [--json OUT]
 
-Beside the models that are named: the project's samples, and rings, pendants, hollow and torn shells made from a seed.
+Also measures the project's samples, and rings, pendants, hollow and torn shells generated from a seed.
 """
 
 from __future__ import annotations
@@ -36,78 +36,78 @@ from pricing_engine.pricing.book import PROCESSES, PriceBook, load_price_book
 from pricing_engine.pricing.interval import Interval, Key, price_interval, price_intervals
 from pricing_engine.pricing.quote import Request
 
-ENDINGS = {".stl", ".obj", ".ply", ".off", ".3mf", ".glb"}
+SUFFIXES = {".stl", ".obj", ".ply", ".off", ".3mf", ".glb"}
 STAGES = ("load", "integrity", "geometry", "orientation", "slices", "finishing")
 
 
 class Row(NamedTuple):
-    """One option's interval after a stage: whether it holds the final price, and its width over its middle."""
+    """One option's interval after a stage: whether it contains the final price, and its width over its middle."""
 
     model: str
     process: str
     key: Key
     stage: str
-    held: bool
+    covered: bool
     width: float
 
 
 def main() -> None:
-    """Measure every model, price it after every stage, print a table and, where asked, what missed."""
+    """Measure every model, price it after every stage, print a table and, with ``--misses``, the misses."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--generated", type=int, default=48)
     parser.add_argument("--quantities", nargs="*", type=int, default=[1, 20])
     parser.add_argument("--misses", action="store_true", help="name the options whose first interval missed the price")
     parser.add_argument("--json", type=Path)
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     book, console = load_price_book(), Console()
     rows: list[Row] = []
-    first_look_ms: list[float] = []
+    quick_scan_ms: list[float] = []
     first_price_ms: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        for path in find_models(chosen.models, Path(folder), chosen.generated):
+        for path in find_models(options.models, Path(folder), options.generated):
             try:
                 mesh = load_model(path, None, default_threads()).mesh
             except ModelError as error:
                 console.print(f"{path.name}: {error}")
                 continue
             partials = list(measure(mesh))
-            rows += price(f"{path.parent.name}/{path.name}", partials, book, chosen.quantities)
-            look, first = time_first(mesh, book)
-            first_look_ms.append(look)
+            rows += price(f"{path.parent.name}/{path.name}", partials, book, options.quantities)
+            quick_scan, first = time_first(mesh, book)
+            quick_scan_ms.append(quick_scan)
             first_price_ms.append(first)
     show(console, rows)
     console.print(
-        f"first look, median of all models {statistics.median(first_look_ms):.2f} ms; first interval of one option "
+        f"quick scan, median of all models {statistics.median(quick_scan_ms):.2f} ms; first interval of one option "
         f"{statistics.median(first_price_ms):.2f} ms, at most {max(first_price_ms):.2f} ms"
     )
-    if chosen.misses:
+    if options.misses:
         missed = defaultdict(list)
         for row in rows:
-            if row.stage == "load" and not row.held:
+            if row.stage == "load" and not row.covered:
                 missed[row.model, row.process].append(f"{row.key[0]} x {row.key[1]}")
-        for (model, process), options in missed.items():
-            console.print(f"{model}, {process}: {', '.join(options)}")
-    if chosen.json:
-        chosen.json.write_text(json.dumps([row._asdict() for row in rows]) + "\n")
+        for (model, process), keys in missed.items():
+            console.print(f"{model}, {process}: {', '.join(keys)}")
+    if options.json:
+        options.json.write_text(json.dumps([row._asdict() for row in rows]) + "\n")
 
 
 def find_models(named: list[Path], folder: Path, generated: int) -> Iterator[Path]:
-    """Each different file once: those named or in named folders, the samples, the generated ones."""
+    """Yield each different file once: those named or in named folders, the samples, the generated ones."""
     paths = [path for name in named for path in (sorted(name.rglob("*")) if name.is_dir() else [name])]
-    paths = [path for path in paths if path.suffix.lower() in ENDINGS]
+    paths = [path for path in paths if path.suffix.lower() in SUFFIXES]
     paths += [make().write_stl(folder) for make in SAMPLES.values()]
     paths += [sample.write_stl(folder) for sample in generate(generated)]
-    seen = set()
+    digests = set()
     for path in paths:
         digest = hashlib.sha256(path.read_bytes()).digest()
-        if digest not in seen:
-            seen.add(digest)
+        if digest not in digests:
+            digests.add(digest)
             yield path
 
 
 def measure(mesh: Mesh) -> Iterator[tuple[str, PartialAnalysis]]:
-    """What is known after each stage."""
+    """Yield the partial analysis after each stage."""
     settings, threads = Settings(), default_threads()
     partial = partial_of(mesh, mass_properties(mesh, threads), settings, threads)
     yield "load", partial
@@ -126,7 +126,7 @@ def measure(mesh: Mesh) -> Iterator[tuple[str, PartialAnalysis]]:
 def price(
     model: str, partials: list[tuple[str, PartialAnalysis]], book: PriceBook, quantities: list[int]
 ) -> Iterator[Row]:
-    """Every option's interval after every stage, compared with what the last stage alone says."""
+    """Yield every option's interval after every stage, compared with the price of the last stage."""
     for process in PROCESSES:
         request = Request(process, quantities=quantities)
         final = price_intervals(partials[-1][1], book, request, None)
@@ -140,34 +140,34 @@ def price(
 
 
 def time_first(mesh: Mesh, book: PriceBook) -> tuple[float, float]:
-    """Milliseconds, the best of five: :func:`partial_of`, and the first interval of one option."""
+    """Return milliseconds, best of five, of :func:`partial_of` and of the first interval of one option."""
     settings, threads, request = Settings(), default_threads(), Request(materials=("silver-925",))
     mass = mass_properties(mesh, threads)
-    looks, prices = [], []
+    scans, prices = [], []
     for _ in range(5):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         partial = partial_of(mesh, mass, settings, threads)
-        looks.append(time.perf_counter() - begin)
-        begin = time.perf_counter()
+        scans.append(time.perf_counter() - start)
+        start = time.perf_counter()
         price_interval(partial, book, request, None)
-        prices.append(time.perf_counter() - begin)
-    return 1e3 * min(looks), 1e3 * min(prices)
+        prices.append(time.perf_counter() - start)
+    return 1e3 * min(scans), 1e3 * min(prices)
 
 
 def show(console: Console, rows: list[Row]) -> None:
-    """A line for each stage, process and quantity; the worst material in brackets."""
+    """Print a row for each stage, process and quantity; the worst material in brackets."""
     table = Table(title=f"{len({row.model for row in rows})} models", caption="in brackets: the worst material")
-    for column in ("after", "process", "pieces", "holds the price", "median width"):
+    for column in ("after", "process", "pieces", "contains the price", "median width"):
         table.add_column(column)
     for stage in STAGES:
         for process, quantity in sorted({(row.process, row.key[1]) for row in rows}):
-            held, width = defaultdict(list), defaultdict(list)
+            covered, width = defaultdict(list), defaultdict(list)
             for row in rows:
                 if (row.stage, row.process, row.key[1]) == (stage, process, quantity):
                     for material in ("all", row.key[0]):
-                        held[material].append(row.held)
+                        covered[material].append(row.covered)
                         width[material].append(row.width)
-            share = {material: statistics.mean(values) for material, values in held.items()}
+            share = {material: statistics.mean(values) for material, values in covered.items()}
             median = {material: statistics.median(values) for material, values in width.items()}
             covers = f"{share['all']:.1%} ({min(share.values()):.1%})"
             table.add_row(stage, process, str(quantity), covers, f"{median['all']:.1%} ({max(median.values()):.1%})")
@@ -175,7 +175,7 @@ def show(console: Console, rows: list[Row]) -> None:
 
 
 def generate(count: int, seed: int = 3) -> Iterator[Sample]:
-    """Jewellery-sized shells of six kinds in turn."""
+    """Yield jewellery-sized shells of six kinds in turn."""
     random = np.random.default_rng(seed)
     kinds = (_band, _signet, _pave, _pendant, _hollow, _torn)
     for index in range(count):
@@ -184,7 +184,7 @@ def generate(count: int, seed: int = 3) -> Iterator[Sample]:
 
 
 def _ring(random: np.random.Generator) -> tuple[Shell, float, float, float]:
-    """A band, with its inner radius, wall and half width in mm."""
+    """Return a band with its inner radius, wall and half width in mm."""
     inner, wall, half = random.uniform(7.5, 10.5), random.uniform(0.9, 2.5), random.uniform(0.8, 4.0)
     rim, edge = inner + wall, half * random.uniform(0.6, 1.0)
     profile = np.array([[inner, -half], [rim, -edge], [rim + wall / 10, 0], [rim, edge], [inner, half]])
@@ -204,8 +204,8 @@ def _signet(random: np.random.Generator) -> list[Shell]:
 def _pave(random: np.random.Generator) -> list[Shell]:
     ring, inner, wall, half = _ring(random)
     count, radius = int(random.integers(12, 50)), random.uniform(0.4, 0.9)
-    turn = 2 * np.pi * np.arange(count) / count
-    centres = [(inner + wall) * np.array([np.cos(t), np.sin(t), 0]) for t in turn]
+    angles = 2 * np.pi * np.arange(count) / count
+    centres = [(inner + wall) * np.array([np.cos(t), np.sin(t), 0]) for t in angles]
     return [ring, *(sphere(at + np.array([0, 0, z]), radius) for z in (-half / 2, half / 2) for at in centres)]
 
 

@@ -1,4 +1,4 @@
-"""Models that all differ, for measurements and tests of many jobs: no cache answers for them."""
+"""Models that all differ, for benchmarks and tests of many jobs: no cache hits for them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from pricing_engine.mesh.load import load_model
 
-RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+STL_RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
 def write_ring(path: Path, number: int, segments: int = 48) -> Path:
@@ -29,13 +29,13 @@ def write_ring(path: Path, number: int, segments: int = 48) -> Path:
 
 
 def write_variant(path: Path, model: Path, number: int) -> Path:
-    """Write the model as binary STL, larger by ``number`` in ten thousand: no cache has seen it."""
+    """Write the model as binary STL, scaled up by ``number`` in ten thousand, so that no cache hits."""
     mesh = load_model(model, None, 1).mesh
     return _write(path, mesh.vertices[mesh.facets] * (1 + 1e-4 * number))
 
 
 def _write(path: Path, corners: np.ndarray) -> Path:
-    records = np.zeros(len(corners), RECORD)
+    records = np.zeros(len(corners), STL_RECORD)
     records["corners"] = corners
     path.write_bytes(bytes(80) + np.uint32(len(corners)).tobytes() + records.tobytes())
     return path

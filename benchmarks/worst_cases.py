@@ -1,7 +1,7 @@
-"""The worst cases of ``tests/worst_cases.py``: seconds, work and memory of measuring each as a file.
+"""The worst cases of ``tests/worst_cases.py``: seconds, work and memory of the analysis of each as a file.
 
-``python -m benchmarks.worst_cases [--sizes 1000 10000 100000] [--kinds KIND ...]``; each file is measured in a process
-of its own on two threads, warmed on a small model first, and ended after ``--limit`` seconds.
+``python -m benchmarks.worst_cases [--sizes 1000 10000 100000] [--kinds KIND ...]``; each file is measured in a separate
+process on two threads, after a warm-up on a small model, and stopped after ``--limit`` seconds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ print(json.dumps(found))
 
 
 def measure_case(folder: Path, kind: str, n: int, limit: float) -> dict[str, object]:
-    """Measure one file; ``{"ended": limit}`` where it took longer."""
+    """Measure one file; return ``{"timed_out": limit}`` if it took longer."""
     small, path = folder / "small.ply", folder / f"{kind}.ply"
     small.write_bytes(worst_cases.ply(*worst_cases.tiny_bodies(400)))
     path.write_bytes(worst_cases.ply(*worst_cases.KINDS[kind](n)))
@@ -49,13 +49,13 @@ def measure_case(folder: Path, kind: str, n: int, limit: float) -> dict[str, obj
             capture_output=True, text=True, timeout=limit, check=True,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return {"ended": limit}
+        return {"timed_out": limit}
     found: dict[str, object] = json.loads(done.stdout)
     return {"bytes": path.stat().st_size, **found}
 
 
 def main() -> None:
-    """Print one row a kind and size."""
+    """Print one row per kind and size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 10_000, 100_000])
     parser.add_argument("--kinds", nargs="*", default=list(worst_cases.KINDS))
@@ -68,8 +68,8 @@ def main() -> None:
         for kind in arguments.kinds:
             for n in arguments.sizes:
                 row = measure_case(Path(folder), kind, n, arguments.limit)
-                if "ended" in row:
-                    print(f"{kind:24} {n:7} more than {row['ended']:.0f} s", flush=True)
+                if "timed_out" in row:
+                    print(f"{kind:24} {n:7} more than {row['timed_out']:.0f} s", flush=True)
                     continue
                 stages = row.get("stages") or {}
                 slowest = max((s, name) for name, s in stages.items() if name != "total") if stages else row["refused"]

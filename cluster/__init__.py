@@ -1,1 +1,1 @@
-"""How Facet runs: the local stack, Ray and Serve configuration, the check of the cluster files, images."""
+"""Deployment of Facet: the local stack, Ray and Serve configuration, checks of the cluster files, images."""

@@ -1,11 +1,12 @@
-"""Checks cluster files without network or account: ``python -m cluster.check_yaml FILES...``.
+"""Check cluster files without network or account: ``python -m cluster.check_yaml FILES...``.
 
-Knows by their content: ``ray up`` files (providers aws and local), KubeRay RayService manifests, Serve configurations.
-Exit code 0: nothing wrong; 1: findings; 2: wrong usage.
+Recognises by content: ``ray up`` files (providers aws and local), KubeRay RayService manifests, Serve configurations.
+Exit code 0: no findings; 1: findings; 2: wrong usage.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,76 +18,90 @@ from rich.text import Text
 from cluster.checks.finding import Finding
 from cluster.checks.versions import locked_ray
 from cluster.checks.yaml_reader import read_file
+from pricing_engine.cli.errors import WrongUsage
 
 LOCK = Path(__file__).parents[1] / "requirements.lock"
 
-_WIDE = 320  # columns where the output is no terminal: one line a finding, for grep and for CI's logs
+_WIDTH = 320  # columns where the output is no terminal: one line per finding, for grep and for CI's logs
 
 
 def check_file(path: Path, ray: str) -> list[Finding]:
-    """Everything that is wrong in one file; ``ray`` is the version that requirements.lock pins."""
+    """Return all findings of one file; ``ray`` is the version that requirements.lock pins."""
     document, findings = read_file(path)
     return findings if document is None else check_document(document, ray)
 
 
 def check_document(document: dict[str, Any], ray: str) -> list[Finding]:
-    """Everything that is wrong in a document of any of the known kinds."""
-    # Imported where needed: Ray takes a second or two.
+    """Return all findings of a document of any supported kind."""
+    # Imported where needed: importing Ray takes a second or two.
     if "apiVersion" in document or "kind" in document:
         from cluster.checks.kuberay import check_rayservice
 
         return check_rayservice(document, ray)
     if "provider" in document or "cluster_name" in document:
-        from cluster.checks.ray_up import check_launcher
+        from cluster.checks.ray_up import check_ray_up
 
-        return check_launcher(document, ray)
+        return check_ray_up(document, ray)
     if "applications" in document:
         from cluster.checks.serve_config import check_serve
 
         return check_serve(document)
-    wrong = "neither a ray up file, nor a Kubernetes manifest, nor a Serve configuration"
-    return [Finding("unknown-kind", "", wrong, "provider, apiVersion or applications at the top")]
+    problem = "neither a ray up file nor a Kubernetes manifest nor a Serve configuration"
+    return [Finding("unknown-kind", "", problem, "provider, apiVersion or applications at the top")]
 
 
 def table(found: list[tuple[Path, Finding]]) -> Table:
-    """Findings as a table, one row each."""
+    """Return the findings as a table, one row each."""
     view = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("file", "key", "what is wrong", "what to write", "rule"):
+    for column in ("file", "key", "problem", "fix", "rule"):
         view.add_column(column, overflow="fold")
     for path, finding in found:
         style = "" if finding.severity == "error" else "dim"
-        cells = (str(path), finding.key or "-", finding.wrong, finding.write, finding.code)
+        cells = (str(path), finding.key or "-", finding.problem, finding.fix, finding.code)
         view.add_row(*(Text(_printable(cell), style) for cell in cells))
     return view
 
 
 def _printable(cell: str) -> str:
-    """A file's own text, without what would move the terminal's cursor or break the line."""
+    """Replace characters that would move the terminal's cursor or break the line."""
     return "".join(character if character.isprintable() else "?" for character in cell)
 
 
 def main(
     files: Annotated[list[Path], typer.Argument(help="Cluster files to check.")],
     lock: Annotated[Path, typer.Option(help="The lock file that pins Ray.")] = LOCK,
-    ready: Annotated[bool, typer.Option("--ready", help="Also refuse values that are still to be filled in.")] = False,
+    ready: Annotated[bool, typer.Option("--ready", help="Also report placeholders as errors.")] = False,
 ) -> None:
-    """Check cluster files without network or account; exit 1 if something is wrong."""
+    """Check cluster files without network or account; exit 1 if there are errors."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=_WIDE)
+        console = Console(width=_WIDTH)
     try:
         ray = locked_ray(lock)
     except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error), param_hint="--lock") from None
+        raise WrongUsage(f"--lock: {error}; name a lock file that pins ray") from error
     found = [(path, finding) for path in files for finding in check_file(path, ray)]
     errors = [item for item in found if ready or item[1].severity == "error"]
     if found:
         console.print(table(found))
     notes = len(found) - len(errors)
-    console.print(f"{len(files)} files: {len(errors)} errors, {notes} values to fill in before use", highlight=False)
+    console.print(
+        f"{len(files)} files: {len(errors)} errors, {notes} placeholders to replace before use", highlight=False
+    )
     if errors:
         raise typer.Exit(1)
 
 
+def build() -> typer.Typer:
+    """Build the command."""
+    app = typer.Typer(add_completion=False)
+    app.command(epilog="Example: python -m cluster.check_yaml --ready ray-cluster.yaml")(main)
+    return app
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        build()()
+    except WrongUsage as error:
+        print(f"check_yaml: {error}", file=sys.stderr)
+        sys.exit(2)

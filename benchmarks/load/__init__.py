@@ -1,1 +1,1 @@
-"""The parts of the load test: who uses Facet and how, what they send, and how one run is made and told."""
+"""The load test: simulated users, their models, and one run with its report."""

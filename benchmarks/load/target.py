@@ -1,4 +1,4 @@
-"""The stack under load, as ``facet status --json`` tells of it: one on this machine, others are not ours to load."""
+"""The stack under load, from ``facet status --json``: only one on this machine."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ STATUS = "FACET_STATUS"
 
 
 class NoTarget(Exception):
-    """There is nothing to load: says why, in one line."""
+    """There is no target for the load test; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the services answer, and the demo accounts by their names in ``facet status --json``."""
+    """The services' URL, and the demo accounts by their names in ``facet status --json``."""
 
     url: str
     demo: dict[str, Any]
 
 
-def find(file: str | None) -> Target:
-    """The stack that ``file`` tells of, else the file in ``FACET_STATUS``, else that of the current folder.
+def find_target(file: str | None) -> Target:
+    """Return the stack of ``file``, else of the file in ``FACET_STATUS``, else of the current folder.
 
     Raises NoTarget.
     """
     file = file or os.environ.get(STATUS)
-    said = Path(file).read_text() if file else _ask()
+    output = Path(file).read_text() if file else _facet_status()
     try:
-        tree = json.loads(said)
+        status = json.loads(output)
     except ValueError as error:
-        raise NoTarget(f"{file or '`facet status --json`'} gives no JSON") from error
-    if not tree.get("url") or "demo" not in tree:
-        raise NoTarget("no services are up here; `facet up` brings them up")
-    if not is_loopback(tree["url"]):
-        raise NoTarget(f"{tree['url']} is another machine; the load test is for this one")
-    return Target(tree["url"], tree["demo"])
+        raise NoTarget(f"{file or '`facet status --json`'} is not JSON") from error
+    if not status.get("url") or "demo" not in status:
+        raise NoTarget("no services run in this folder; start them with `facet up`")
+    if not is_loopback(status["url"]):
+        raise NoTarget(f"{status['url']} is another machine; the load test runs only against this one")
+    return Target(status["url"], status["demo"])
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address leads to this machine and nowhere else."""
+    """Return whether a URL's host is loopback."""
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -54,6 +54,6 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def _ask() -> str:
+def _facet_status() -> str:
     command = [sys.executable, "-m", "pricing_engine", "status", "--json"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout

@@ -1,4 +1,4 @@
-"""Who uses Facet, and how: customers, partners, sellers, operators, those who watch an order, and the MES."""
+"""Simulated users: customers, partners, sellers, operators, watchers of an order, and the MES."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from requests.exceptions import ConnectionError, Timeout
 
 from benchmarks.load.models import ring
 from benchmarks.load.target import Target
-from benchmarks.load_report import CHANGED, ORDER, QUOTED, TOLD
+from benchmarks.load_report import ORDER, STATUS_CHANGED, STREAM, SUBMITTED_TO_QUOTED
 
-PRICED_WITHIN_S, LOOK_EVERY_S = 60.0, 0.25
+PRICE_TIMEOUT_S, POLL_INTERVAL_S = 60.0, 0.25
 MATERIALS = ("silver-925", "gold-14k-yellow", "gold-18k-yellow", "platinum-950", "brass")
 _UNPRICED = frozenset({"INITIATED", "FILE_UPLOADED", "SUBMITTED"})
 _SEED, _COUNT = secrets.randbits(48), itertools.count()
 _orders: deque[str] = deque(maxlen=100)
-"""The newest orders of the customers, who are one account: for whoever watches."""
+"""The newest orders of the customers, who share one account: for the watchers."""
 
 
-class Person(HttpUser):
-    """Somebody with an account. ``account``: its name among the demo accounts."""
+class User(HttpUser):
+    """A user with an account. ``account``: its name among the demo accounts."""
 
     abstract = True
     wait_time = between(1, 3)
@@ -44,38 +44,42 @@ class Person(HttpUser):
         """Get a token with the account's password or secret."""
         grant = "client_credentials" if self.account == "mes_service" else "password"
         form = {"grant_type": grant, **self.target.demo[self.account]}
-        answer = self.client.post("/auth/token", name="POST /auth/token", data=form)
-        if well(answer):
-            self.client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        response = self.client.post("/auth/token", name="POST /auth/token", data=form)
+        if is_success(response):
+            self.client.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 
-    def ask(self, method: str, path: str, name: str, fine: Collection[int] = (), **rest: Any) -> Any:
-        """The answer's JSON, or None; ``fine``: statuses that are no failure beside those of success."""
-        with self.client.request(method, path, name=f"{method} {name}", catch_response=True, **rest) as answer:
-            if well(answer):
-                return answer.json()
-            if answer.status_code in fine:
-                answer.success()
+    def call(self, method: str, path: str, name: str, expected: Collection[int] = (), **options: Any) -> Any:
+        """Send a request and return the response's JSON, or None; ``expected``: error statuses that are no failure."""
+        with self.client.request(method, path, name=f"{method} {name}", catch_response=True, **options) as response:
+            if is_success(response):
+                return response.json()
+            if response.status_code in expected:
+                response.success()
             else:
-                answer.failure(f"{answer.status_code} {(answer.text or str(answer.error))[:200]}")
-        if answer.status_code == 401:
+                response.failure(f"{response.status_code} {(response.text or str(response.error))[:200]}")
+        if response.status_code == 401:
             self.sign_in()
         return None
 
     def await_price(self, read: Callable[[], Any]) -> None:
-        """Look at an order until its price is known, and tell how long it took from the submission."""
-        deadline = time.monotonic() + PRICED_WITHIN_S
+        """Poll an order until its price is known, and record the latency from its submission."""
+        deadline = time.monotonic() + PRICE_TIMEOUT_S
         while time.monotonic() < deadline:
             order = read()
             if order and order["status"] not in _UNPRICED:
                 at = {line["status"]: datetime.fromisoformat(line["at"]) for line in order["history"]}
                 priced = next(when for status, when in at.items() if status not in _UNPRICED)
-                self.tell(ORDER, f"{QUOTED}, {order['priority']}", (priced - at["SUBMITTED"]).total_seconds())
+                self.record(
+                    ORDER, f"{SUBMITTED_TO_QUOTED}, {order['priority']}", (priced - at["SUBMITTED"]).total_seconds()
+                )
                 return
-            time.sleep(LOOK_EVERY_S)
-        self.tell(ORDER, f"{QUOTED}, never", PRICED_WITHIN_S, TimeoutError(f"no price in {PRICED_WITHIN_S:g} s"))
+            time.sleep(POLL_INTERVAL_S)
+        self.record(
+            ORDER, f"{SUBMITTED_TO_QUOTED}, never", PRICE_TIMEOUT_S, TimeoutError(f"no price in {PRICE_TIMEOUT_S:g} s")
+        )
 
-    def tell(self, kind: str, name: str, seconds: float, error: Exception | None = None) -> None:
-        """Count something that is not a request, as locust counts requests."""
+    def record(self, kind: str, name: str, seconds: float, error: Exception | None = None) -> None:
+        """Record a measurement that is not a request in locust's statistics."""
         self.environment.events.request.fire(
             request_type=kind,
             name=name,
@@ -86,202 +90,204 @@ class Person(HttpUser):
         )
 
 
-class Customer(Person):
-    """Looks around, orders, waits for the price."""
+class Customer(User):
+    """Browses, orders, waits for the price."""
 
     weight = 6
     account = "customer"
 
     @task(4)
     def order(self) -> None:
-        """From the catalogue to a price."""
+        """Place an order and wait for its price."""
         self.browse()
-        wish = {
+        item = {
             "process": "casting", "material": random.choice(MATERIALS), "quantity": random.randint(1, 5),
             "priority": random.choices(["standard", "express"], [3, 1])[0],
         }  # fmt: skip
-        made = self.ask("POST", "/shop/orders", "/shop/orders", json=wish, headers=once())
-        if made is None:
+        created = self.call("POST", "/shop/orders", "/shop/orders", json=item, headers=new_idempotency_key())
+        if created is None:
             return
-        ident = made["order_id"]
-        model = {"model": ("ring.stl", fresh_model())}
-        uploaded = self.ask("PUT", f"/shop/orders/{ident}/model", "/shop/orders/{id}/model", files=model)
-        if uploaded is None or self.ask("POST", f"/shop/orders/{ident}/submit", "/shop/orders/{id}/submit") is None:
+        order_id = created["order_id"]
+        model = {"model": ("ring.stl", new_model())}
+        uploaded = self.call("PUT", f"/shop/orders/{order_id}/model", "/shop/orders/{id}/model", files=model)
+        if uploaded is None or self.call("POST", f"/shop/orders/{order_id}/submit", "/shop/orders/{id}/submit") is None:
             return
-        _orders.append(ident)
-        # The status service hears of an order a moment after the shop: until then it knows none.
-        self.await_price(lambda: self.ask("GET", f"/status/orders/{ident}", "/status/orders/{id}", fine=[404]))
+        _orders.append(order_id)
+        # The status service is eventually consistent with the shop: 404 at first.
+        self.await_price(lambda: self.call("GET", f"/status/orders/{order_id}", "/status/orders/{id}", expected=[404]))
 
     @task(3)
     def browse(self) -> None:
-        """The catalogue."""
+        """Read the catalogue."""
         query = random.choice(["", "?category=rings", "?in_stock=true", "?max_price=500.00"])
-        self.ask("GET", f"/shop/products{query}", "/shop/products")
+        self.call("GET", f"/shop/products{query}", "/shop/products")
 
     @task(2)
-    def look_back(self) -> None:
-        """One's own orders, two pages of them."""
-        page = self.ask("GET", "/shop/orders?limit=20", "/shop/orders")
+    def list_orders(self) -> None:
+        """Read two pages of own orders."""
+        page = self.call("GET", "/shop/orders?limit=20", "/shop/orders")
         if page and page["next"]:
-            self.ask("GET", f"/shop/orders?limit=20&after={page['next']}", "/shop/orders (next page)")
+            self.call("GET", f"/shop/orders?limit=20&after={page['next']}", "/shop/orders (next page)")
 
     @task(1)
-    def come_again(self) -> None:
-        """Another day: sign in anew."""
+    def renew_token(self) -> None:
+        """Sign in again."""
         self.sign_in()
 
 
-class Partner(Person):
-    """A jeweller's program."""
+class Partner(User):
+    """A jeweller's software."""
 
     weight = 3
     account = "partner"
 
     def sign_in(self) -> None:
-        """Nothing to do: the key comes with every request."""
+        """Set the API key, which is sent with every request."""
         self.client.headers["X-API-Key"] = self.target.demo["partner_api_key"]
 
     @task(3)
     def order(self) -> None:
-        """In one step; then look until there is a price."""
+        """Place an order in one step and wait for its price."""
         form = {"process": "casting", "material": random.choice(MATERIALS), "quantity": str(random.randint(1, 20))}
-        path, model = "/partners/v1/orders", {"model": ("ring.stl", fresh_model())}
-        made = self.ask("POST", path, path, data=form, files=model, headers=once())
-        if made is not None:
-            self.await_price(lambda: self.ask("GET", f"{path}/{made['order_id']}", f"{path}/{{id}}", fine=[404]))
+        path, model = "/partners/v1/orders", {"model": ("ring.stl", new_model())}
+        created = self.call("POST", path, path, data=form, files=model, headers=new_idempotency_key())
+        if created is not None:
+            self.await_price(
+                lambda: self.call("GET", f"{path}/{created['order_id']}", f"{path}/{{id}}", expected=[404])
+            )
 
     @task(1)
-    def look_back(self) -> None:
-        """One's own orders."""
-        self.ask("GET", "/partners/v1/orders?limit=20", "/partners/v1/orders")
+    def list_orders(self) -> None:
+        """Read own orders."""
+        self.call("GET", "/partners/v1/orders?limit=20", "/partners/v1/orders")
 
 
-class Seller(Person):
-    """Approves what is priced and closes what is shipped."""
+class Seller(User):
+    """Approves priced orders and closes shipped ones."""
 
     weight = 2
     account = "seller"
 
     @task(3)
     def approve(self) -> None:
-        """The newest of the board; another seller may be faster."""
+        """Approve the newest orders; another seller may be faster."""
         for order in self._board("PRICE_CALCULATED")[:5]:
             self._step(order, "approve")
 
     @task(1)
     def close(self) -> None:
-        """What has arrived."""
+        """Close shipped orders."""
         for order in self._board("SHIPPED")[:5]:
             self._step(order, "close")
 
     def _board(self, status: str) -> list[dict[str, Any]]:
-        page = self.ask("GET", f"/crm/orders?status={status}&limit=20", "/crm/orders")
+        page = self.call("GET", f"/crm/orders?status={status}&limit=20", "/crm/orders")
         return page["items"] if page else []
 
     def _step(self, order: dict[str, Any], step: str) -> None:
-        self.ask("POST", f"/crm/orders/{order['order_id']}/{step}", f"/crm/orders/{{id}}/{step}", fine=[409])
+        self.call("POST", f"/crm/orders/{order['order_id']}/{step}", f"/crm/orders/{{id}}/{step}", expected=[409])
 
 
-class Operator(Person):
-    """Races for the newest order, and makes the one that is won."""
+class Operator(User):
+    """Competes for the newest order and produces a claimed one."""
 
     weight = 4
     account = "operator"
 
     @task
     def make(self) -> None:
-        """Claim the newest; whoever comes second gets a 409, and that is how it shall be."""
-        page = self.ask("GET", "/mes/orders?status=MANUFACTURING_APPROVED&limit=10", "/mes/orders")
+        """Claim the newest order and produce it; 409 is expected if another operator was faster."""
+        page = self.call("GET", "/mes/orders?status=MANUFACTURING_APPROVED&limit=10", "/mes/orders")
         for order in page["items"][:3] if page else []:
             path = f"/mes/orders/{order['order_id']}"
-            if self.ask("POST", f"{path}/claim", "/mes/orders/{id}/claim", fine=[409]) is None:
+            if self.call("POST", f"{path}/claim", "/mes/orders/{id}/claim", expected=[409]) is None:
                 continue
             for step in ("complete", "package", "ship"):
                 time.sleep(random.uniform(0.1, 0.5))
-                if self.ask("POST", f"{path}/{step}", f"/mes/orders/{{id}}/{step}") is None:
+                if self.call("POST", f"{path}/{step}", f"/mes/orders/{{id}}/{step}") is None:
                     return
             return
 
 
-class Watcher(Person):
-    """A browser that shows where an order is; its connection breaks, and it goes on where it was."""
+class Watcher(User):
+    """A browser that shows an order's status; it resumes the stream after a disconnect."""
 
     weight = 3
     account = "customer"
 
     @task
     def watch(self) -> None:
-        """Some seconds of an order's events, and some more after a break."""
+        """Read an order's events for some seconds, disconnect, and resume."""
         if not _orders:
             return
-        ident = random.choice(list(_orders)[-10:])
-        seen = self._listen(ident, 0, random.uniform(2, 5))
-        self._listen(ident, seen, random.uniform(1, 2))
+        order_id = random.choice(list(_orders)[-10:])
+        last_event = self._read_stream(order_id, 0, random.uniform(2, 5))
+        self._read_stream(order_id, last_event, random.uniform(1, 2))
 
-    def _listen(self, ident: str, seen: int, seconds: float) -> int:
-        """Gives the number of the last event."""
-        began, deadline = time.time(), time.monotonic() + seconds
-        headers = {"Last-Event-ID": str(seen)} if seen else {}
+    def _read_stream(self, order_id: str, last_event: int, seconds: float) -> int:
+        """Read events for ``seconds`` and return the number of the last one."""
+        started_at, deadline = time.time(), time.monotonic() + seconds
+        headers = {"Last-Event-ID": str(last_event)} if last_event else {}
         with self.client.get(
-            f"/status/orders/{ident}/events", name="GET /status/orders/{id}/events", headers=headers, stream=True,
+            f"/status/orders/{order_id}/events", name="GET /status/orders/{id}/events", headers=headers, stream=True,
             timeout=(5, 1), catch_response=True,
-        ) as answer:  # fmt: skip
-            if not well(answer):
-                if answer.status_code == 404:
-                    answer.success()
-                return seen
-            answer.success()
-            for number, line in _events(answer, deadline):
-                if number != seen + 1:
-                    answer.failure(f"event {number} came after event {seen}")
-                seen = number
+        ) as response:  # fmt: skip
+            if not is_success(response):
+                if response.status_code == 404:
+                    response.success()
+                return last_event
+            response.success()
+            for number, line in _events(response, deadline):
+                if number != last_event + 1:
+                    response.failure(f"event {number} followed event {last_event}")
+                last_event = number
                 at = datetime.fromisoformat(line["at"]).timestamp()
-                if at > began:
-                    self.tell(TOLD, CHANGED, time.time() - at)
-        return seen
+                if at > started_at:
+                    self.record(STREAM, STATUS_CHANGED, time.time() - at)
+        return last_event
 
 
-class Mes(Person):
-    """The MES: asks for prices of models, and waits for the answer in the same call."""
+class Mes(User):
+    """The MES: requests prices of models, and waits for them in the same call."""
 
     weight = 2
     account = "mes_service"
 
     @task
     def quote(self) -> None:
-        """A price within the call, or a promise of one."""
+        """Request a quote and wait for it."""
         form = {"material": random.choice(MATERIALS), "quantity": "1", "unit": "mm"}
-        self.ask(
+        self.call(
             "POST", "/pricing/quotes", "/pricing/quotes (wait)", headers={"Prefer": "wait=20"}, data=form,
-            files={"model": ("ring.stl", fresh_model())},
+            files={"model": ("ring.stl", new_model())},
         )  # fmt: skip
 
 
-def _events(answer: Any, deadline: float) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Events of a stream with their numbers; it ends with the time, or after a second of silence."""
+def _events(response: Any, deadline: float) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the events of a stream with their numbers, until the deadline or a second without data."""
     number = 0
     try:
-        for line in answer.iter_lines(chunk_size=1, decode_unicode=True):
+        for line in response.iter_lines(chunk_size=1, decode_unicode=True):
             if line.startswith("id: "):
                 number = int(line[4:])
             elif line.startswith("data: "):
                 yield number, json.loads(line[6:])
             if time.monotonic() > deadline:
                 return
-    except (ConnectionError, Timeout):  # how requests tells that nothing came within the time
+    except (ConnectionError, Timeout):  # a read time-out of requests
         return
 
 
-def well(answer: Any) -> bool:
-    """Whether it is an answer of success. Where there was none, locust's ``ok`` raises and its status is 0."""
-    return bool(200 <= answer.status_code < 300)
+def is_success(response: Any) -> bool:
+    """Return whether the status is 2xx. Without a response locust's ``ok`` raises and the status is 0."""
+    return bool(200 <= response.status_code < 300)
 
 
-def fresh_model() -> bytes:
-    """A model that nobody has seen."""
+def new_model() -> bytes:
+    """Return a new model."""
     return ring(_SEED + next(_COUNT))
 
 
-def once() -> dict[str, str]:
-    """The header by which a request that is sent again is known."""
+def new_idempotency_key() -> dict[str, str]:
+    """Return the header that identifies a repeated request."""
     return {"Idempotency-Key": uuid.uuid4().hex}

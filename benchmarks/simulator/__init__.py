@@ -1,1 +1,1 @@
-"""Planning past one machine: a discrete-event simulation of the cluster, fed with the engine's measured stage times."""
+"""Capacity planning: a discrete-event simulation of the cluster, based on the engine's measured stage times."""

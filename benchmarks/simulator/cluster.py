@@ -1,8 +1,8 @@
-"""The simulated cluster: a head with the product's own fair queue, and nodes whose CPUs run tasks to their end.
+"""The simulated cluster: a head with the product's fair queue, and nodes whose CPUs run tasks to completion.
 
-Ray has no priorities, so the head sends tasks only as long as a bounded number is in flight; what is beyond the CPUs at
-work waits in Ray, first come first served. Events are SimPy's; the hot path hangs callbacks on its timeouts instead of
-starting a process a task, which costs three events instead of one.
+Ray has no priorities, so the head limits the number of tasks in flight; those beyond the busy CPUs wait in Ray, first
+in, first out. Events are SimPy's; the hot path adds callbacks to its timeouts instead of starting a process per task,
+which costs three events instead of one.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pricing_engine.distributed.jobs import JobPriority
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
-    """What the machines do. ``job_s``: the head's own time for a job, one after the other; ``task_s``: what sending a
-    task and fetching its result adds to it; ``cold_s``: what the first task of a worker takes longer; ``in_flight``:
-    tasks sent for each CPU that is up.
+    """Parameters of the machines. ``job_s``: the head's time per job, sequentially; ``task_s``: overhead of sending a
+    task and fetching its result; ``cold_s``: extra time of a worker's first task; ``in_flight``: tasks sent per CPU
+    that is up.
     """
 
     cpus: int = 8
@@ -46,19 +46,19 @@ class ClusterSettings:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A model to price. ``quote_s``, from arrival to the end of its last task, is set then, and ``phases`` dropped."""
+    """A model to price. ``quote_s``, from arrival to the end of its last task, is set then, and ``phases`` cleared."""
 
     arrival: float
     priority: JobPriority
     customer: str
     phases: tuple[Phase, ...]
     phase: int = -1
-    left: int = 0
+    remaining_tasks: int = 0
     quote_s: float = -1.0
 
 
 class Task(Ticket):
-    """One task of a job in the queue; its weight is its seconds on a warm CPU."""
+    """One task of a job in the queue; its weight is its duration in seconds on a warm CPU."""
 
     __slots__ = ("job",)
 
@@ -69,13 +69,13 @@ class Task(Ticket):
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A machine, from the order for it until it is given back.
+    """A machine, from its request until its release.
 
-    ``cold``: its CPUs that have run nothing yet. ``draining``: it gets no more tasks and goes when its last has ended.
+    ``cold``: its CPUs that have run no task yet. ``draining``: it gets no more tasks and is released after its last.
     """
 
     number: int
-    ordered: float
+    ordered_at: float
     busy: int = 0
     idle_since: float = 0.0
     cold: int = 0
@@ -83,13 +83,13 @@ class Node:
 
 
 class Cluster:
-    """Runs jobs on nodes; counts what it does."""
+    """Runs jobs on nodes and keeps statistics."""
 
     def __init__(self, env: simpy.Environment, settings: ClusterSettings, nodes: int) -> None:
-        """``nodes`` are up and warm from the start."""
+        """Start with ``nodes`` that are up and warm."""
         require(nodes >= 0, "nodes", nodes, "0 or more")
         self.env, self.settings = env, settings
-        self.submitted = self.finished = self.tasks_ended = 0
+        self.submitted = self.finished = self.tasks_finished = 0
         self.busy_cpus = self.in_flight = self.booting = self.draining = 0
         self.busy_s = self.waiting_s = self.node_s = self.job_area_s = 0.0
         self.up: dict[int, Node] = {}
@@ -98,51 +98,51 @@ class Cluster:
         self._free: list[
             int
         ] = []  # a node's number for each of its free CPUs: low numbers first, so the last ones idle
-        self._head_free = env.now
-        self._counted = env.now
-        self._ordered = 0
+        self._head_free_at = env.now
+        self._counted_at = env.now
+        self._created = 0
         for _ in range(nodes):
-            self._join(self._order(), cold=0)
+            self._join(self._create_node(), cold=0)
 
     @property
     def nodes(self) -> int:
-        """Nodes that take tasks or will: up and not draining, or booting."""
+        """Nodes that take tasks now or later: up and not draining, or booting."""
         return len(self.up) - self.draining + self.booting
 
     def submit(self, job: Job) -> None:
-        """Let ``job`` arrive now."""
+        """Submit ``job`` now."""
         self._count_jobs(1)
         self.waiting_s += sum(map(sum, job.phases))
-        self._head_free = max(self._head_free, self.env.now) + self.settings.job_s
-        self._after(self._head_free - self.env.now, partial(self._admit, job))
+        self._head_free_at = max(self._head_free_at, self.env.now) + self.settings.job_s
+        self._after(self._head_free_at - self.env.now, partial(self._admit, job))
 
     def launch(self, count: int) -> None:
-        """Order ``count`` nodes; they are up, and cold, after the time to boot."""
+        """Request ``count`` nodes; they are up, and cold, after the boot time."""
         for _ in range(count):
             self.booting += 1
-            self.env.process(self._boot(self._order()))
+            self.env.process(self._boot(self._create_node()))
 
-    def give_back_idle(self, idle_s: float, most: int) -> None:
-        """Give back up to ``most`` nodes that have run nothing for ``idle_s``, the latest first."""
+    def release_idle(self, idle_s: float, count: int) -> None:
+        """Release up to ``count`` nodes that have been idle for ``idle_s``, the latest first."""
         idle = [n for n in reversed(self.up.values()) if not n.busy and self.env.now - n.idle_since >= idle_s]
-        for node in idle[:most]:
+        for node in idle[:count]:
             self._drain(node)
 
     def drain(self, count: int) -> None:
-        """Let the latest ``count`` nodes take no more tasks and go when their last has ended."""
+        """Drain the latest ``count`` nodes: they take no more tasks and are released after their last."""
         for node in [n for n in reversed(self.up.values()) if not n.draining][:count]:
             self._drain(node)
 
     def close(self) -> None:
-        """Bring the counts that grow with time up to now."""
+        """Update the time integrals to now."""
         self._count_jobs(0)
         for node in self.up.values():
-            self.node_s += self.env.now - node.ordered
-            node.ordered = self.env.now
+            self.node_s += self.env.now - node.ordered_at
+            node.ordered_at = self.env.now
 
-    def _order(self) -> Node:
-        self._ordered += 1
-        return Node(self._ordered, self.env.now)
+    def _create_node(self) -> Node:
+        self._created += 1
+        return Node(self._created, self.env.now)
 
     def _boot(self, node: Node) -> simpy.events.ProcessGenerator:
         yield self.env.timeout(self.settings.boot_s)
@@ -156,12 +156,12 @@ class Cluster:
         self._free = [number for number in self._free if number != node.number]
         heapq.heapify(self._free)
         if not node.busy:
-            self._leave(node)
+            self._remove(node)
 
-    def _leave(self, node: Node) -> None:
+    def _remove(self, node: Node) -> None:
         del self.up[node.number]
         self.draining -= 1
-        self.node_s += self.env.now - node.ordered
+        self.node_s += self.env.now - node.ordered_at
 
     def _join(self, node: Node, cold: int) -> None:
         node.cold, node.idle_since = cold, self.env.now
@@ -183,12 +183,12 @@ class Cluster:
             job.phases = ()
             self._count_jobs(-1)
             return
-        job.left = len(job.phases[job.phase])
+        job.remaining_tasks = len(job.phases[job.phase])
         for seconds in job.phases[job.phase]:
             self._queue.push(Task(job, seconds))
 
     def _send(self) -> None:
-        """Send what may be in flight, in the fair queue's order."""
+        """Send tasks up to the limit in flight, in the fair queue's order."""
         bound = ceil(self.settings.in_flight * self.settings.cpus * (len(self.up) - self.draining))
         while self.in_flight < bound:
             task = self._queue.pop()
@@ -210,19 +210,19 @@ class Cluster:
         self.busy_cpus += 1
         self.busy_s += seconds
         self.waiting_s -= task.weight
-        self._after(seconds, partial(self._end, task, node))
+        self._after(seconds, partial(self._finish, task, node))
 
-    def _end(self, task: Task, node: Node) -> None:
-        self.tasks_ended += 1
+    def _finish(self, task: Task, node: Node) -> None:
+        self.tasks_finished += 1
         self.in_flight -= 1
         self.busy_cpus -= 1
         node.busy -= 1
-        task.job.left -= 1
-        if not task.job.left:
+        task.job.remaining_tasks -= 1
+        if not task.job.remaining_tasks:
             self._next_phase(task.job)
         if node.draining:
             if not node.busy:
-                self._leave(node)
+                self._remove(node)
         elif self._sent:
             self._run(self._sent.popleft(), node.number)
         else:
@@ -234,9 +234,9 @@ class Cluster:
         self.env.timeout(seconds).callbacks.append(lambda _: call())
 
     def _count_jobs(self, change: int) -> None:
-        """Keep the integral of the jobs in the system over time, for Little's law."""
-        self.job_area_s += (self.submitted - self.finished) * (self.env.now - self._counted)
-        self._counted = self.env.now
+        """Update the integral of the jobs in the system over time, for Little's law."""
+        self.job_area_s += (self.submitted - self.finished) * (self.env.now - self._counted_at)
+        self._counted_at = self.env.now
         if change > 0:
             self.submitted += 1
         elif change < 0:

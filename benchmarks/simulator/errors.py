@@ -1,4 +1,4 @@
-"""What a caller may get wrong."""
+"""Errors of the simulator's input."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from math import isfinite
 
 
 class ParameterError(ValueError):
-    """A parameter that no cluster or workload can have; the message names it, its value and what it may be."""
+    """An invalid parameter; the message contains its name, its value and the allowed ones."""
 
 
 class StageTimesError(ValueError):
-    """The file of measured stage times is missing or not one; the message says how to make it."""
+    """The file of measured stage times is missing or invalid; the message contains the command that writes it."""
 
 
 def require(holds: bool, name: str, value: object, allowed: str) -> None:
     """Raise :class:`ParameterError` unless ``holds`` and ``value`` is finite."""
     if not holds or (isinstance(value, float) and not isfinite(value)):
-        raise ParameterError(f"{name} is {value}: give {allowed}")
+        raise ParameterError(f"{name} is {value}: use {allowed}")

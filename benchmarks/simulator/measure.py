@@ -1,4 +1,4 @@
-"""Time the engine's stages on one thread over a ladder of models that the benchmark makes itself."""
+"""Time the engine's stages on one thread over a ladder of generated models."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ BIG = 7
 
 
 def measure_ladder(out: Path) -> None:
-    """Write the stage times to ``out`` as JSON: the figure of the benchmarks at six sizes, 1,280 to 1.3 M facets, and
-    the sample jewellery. Some 30 s of one core; keep the machine otherwise idle.
+    """Write the stage times to ``out`` as JSON: the benchmarks' figure at six sizes, 1,280 to 1.3 M facets, and the
+    sample jewellery. Takes some 30 s of one core; keep the machine otherwise idle.
     """
     machine = _machine()
     with tempfile.TemporaryDirectory() as folder:
@@ -42,7 +42,7 @@ def measure_ladder(out: Path) -> None:
 
 
 def _machine() -> dict[str, Any]:
-    """The kind of CPU, its cores, how many others wanted them, and the versions that a time depends on."""
+    """Return the kind of CPU, its cores, the load, and the versions that affect times."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     split = (line.partition(":") for line in lines)
     fields = {key.strip(): value.strip() for key, _, value in split}
@@ -64,7 +64,7 @@ def _models(folder: Path) -> Iterator[tuple[str, Path, bool]]:
 
 
 def _rung(path: Path, repeats: int) -> dict[str, Any]:
-    """The fastest of a few runs, stage by stage: a neighbour's interruption only ever adds time."""
+    """Return the minimum of several runs, stage by stage: interruptions only add time."""
     runs = [measure(path, None, Settings(), 1).analysis for _ in range(repeats)]
     seconds = {stage: min(float(run.elapsed_s[stage]) for run in runs) for stage in STAGES}
     return {"facets": runs[0].model.facets, "seconds": {stage: round(s, 6) for stage, s in seconds.items()}}

@@ -1,4 +1,4 @@
-"""Which tasks a model becomes and how long each takes: the engine's plan, measured times in place of the kernels."""
+"""Split a model into tasks with durations: the engine's plan, with measured times instead of the kernels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.simulator.workload import Floats, Mix, Trace, draw_models
 from pricing_engine.distributed.resource_estimate import SMALL_FACETS
 
 Phase = tuple[float, ...]
-FIRST = ("load", "integrity")
+FIRST_STAGES = ("load", "integrity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +32,29 @@ class Plan:
         """Raises ParameterError."""
         require(self.small_facets >= 0, "small_facets", self.small_facets, "0 or more")
         require(self.task_s > 0, "task_s", self.task_s, "more than 0 s")
-        later = tuple(stage for stage in STAGES if stage not in FIRST)
+        later = tuple(stage for stage in STAGES if stage not in FIRST_STAGES)
         require(set(self.split) <= set(later), "split", ", ".join(self.split), "some of " + ", ".join(later))
 
     def phases(self, facets: float, seconds: Floats) -> tuple[Phase, ...]:
-        """Seconds of the tasks of each phase; a phase begins when the one before has ended. ``seconds`` by STAGES."""
+        """Return the seconds of each phase's tasks; phases are sequential. ``seconds``: by STAGES."""
         by_stage = dict(zip(STAGES, seconds.tolist(), strict=True))
         if facets <= self.small_facets:
             return ((sum(by_stage.values()),),)
-        first = sum(by_stage.pop(stage) for stage in FIRST)
+        first = sum(by_stage.pop(stage) for stage in FIRST_STAGES)
         tasks: list[float] = []
         for stage in self.split:
-            whole = by_stage.pop(stage)
-            parts = ceil(whole / self.task_s)
-            tasks += [whole / parts] * parts
+            total_s = by_stage.pop(stage)
+            parts = ceil(total_s / self.task_s)
+            tasks += [total_s / parts] * parts
         return (first,), (sum(by_stage.values()), *tasks)
 
 
 def work_seconds(trace: Trace, times: StageTimes) -> Floats:
-    """Seconds (n, 7) of each stage of each model of ``trace`` on one CPU."""
+    """Return the seconds (n, 7) of each stage of each model of ``trace`` on one CPU."""
     return times.at(trace.facets) * trace.factor[:, None]
 
 
 def mean_work(mix: Mix, times: StageTimes) -> float:
-    """CPU seconds that a model of ``mix`` takes in the mean, from a large sample that is always the same."""
+    """Return the mean CPU seconds of a model of ``mix``, from a large sample with a fixed seed."""
     facets, factor = draw_models(mix, np.random.default_rng(0), 200_000)
     return float(np.mean(times.at(facets).sum(axis=1) * factor))

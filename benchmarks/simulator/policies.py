@@ -1,4 +1,4 @@
-"""When nodes are ordered and given back."""
+"""Scaling policies: when nodes are requested and released."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.simulator.workload import HOUR_S, Floats, Mix, make_trace
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a policy sees: the time, CPUs at work (mean over a window), CPU seconds that wait, CPUs of a node."""
+    """Input of a policy: the time, busy CPUs (mean over a window), CPU seconds that wait, CPUs of a node."""
 
     now_s: float
     busy_cpus: float
@@ -28,15 +28,15 @@ class Load:
 
 
 class Policy(Protocol):
-    """Says how many nodes there should be."""
+    """Computes the target number of nodes."""
 
-    def wanted(self, load: Load) -> int:
-        """Nodes for ``load``."""
+    def target_nodes(self, load: Load) -> int:
+        """Return the number of nodes for ``load``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reactive:
-    """Follows what is seen: CPUs at work, and those that would clear what waits in ``clear_s``, at ``use`` of all."""
+    """Follows the load: busy CPUs, and those that clear the backlog in ``clear_s``, at the utilisation ``use``."""
 
     use: float = 0.7
     clear_s: float = 300.0
@@ -46,16 +46,16 @@ class Reactive:
         require(0 < self.use <= 1, "use", self.use, "more than 0, 1 at most")
         require(self.clear_s > 0, "clear_s", self.clear_s, "more than 0 s")
 
-    def wanted(self, load: Load) -> int:
-        """Nodes for the load now."""
+    def target_nodes(self, load: Load) -> int:
+        """Return the number of nodes for the current load."""
         return ceil((load.busy_cpus + load.waiting_s / self.clear_s) / (self.use * load.cpus))
 
 
 @dataclass(frozen=True, slots=True)
 class Predictive:
-    """Orders for the load expected ``ahead_s`` from now, and reacts to what the forecast did not know.
+    """Requests nodes for the load expected ``ahead_s`` from now, and reacts to deviations from the forecast.
 
-    ``expected``: CPUs at work in each hour of the day (24,).
+    ``expected``: busy CPUs in each hour of the day (24,).
     """
 
     expected: tuple[float, ...]
@@ -68,14 +68,14 @@ class Predictive:
         require(fits, "expected", self.expected, "24 hours, none below 0")
         require(0 <= self.ahead_s < HOUR_S, "ahead_s", self.ahead_s, "0 s to less than an hour")
 
-    def wanted(self, load: Load) -> int:
-        """Nodes for the greater of the load expected and the load now."""
+    def target_nodes(self, load: Load) -> int:
+        """Return the number of nodes for the greater of the expected and the current load."""
         cpus = max(self.expected[int(at // HOUR_S) % 24] for at in (load.now_s, load.now_s + self.ahead_s))
-        return max(ceil(cpus / (self.reactive.use * load.cpus)), self.reactive.wanted(load))
+        return max(ceil(cpus / (self.reactive.use * load.cpus)), self.reactive.target_nodes(load))
 
 
 def forecast(mix: Mix, per_hour: float, times: StageTimes, seed: int, days: int = 7) -> tuple[float, ...]:
-    """CPUs at work in each hour of the day, the mean over ``days`` earlier days of the same customers."""
+    """Return the busy CPUs in each hour of the day, the mean over ``days`` earlier days of the same customers."""
     total: Floats = np.zeros(24)
     for day in range(days):
         before = make_trace(mix, per_hour, 0.0, 24 * HOUR_S, seed + 1 + day, daily=True)
@@ -86,44 +86,49 @@ def forecast(mix: Mix, per_hour: float, times: StageTimes, seed: int, days: int 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """A policy, asked every ``every_s`` with the use of the last ``window_s``, and its limits ``least`` and ``most``.
+    """A policy, evaluated every ``interval_s`` over the last ``window_s``, within ``min_nodes`` and ``max_nodes``.
 
-    What is too much is given back: ``drained`` once it was too much for ``idle_s``, else only nodes that ran nothing
-    for ``idle_s``, as Ray's own idle timeout does.
+    Surplus nodes are released: with ``drained`` after ``idle_s`` of surplus, else only nodes that were idle for
+    ``idle_s``, as by Ray's own idle timeout.
     """
 
     policy: Policy
-    least: int = 1
-    most: int = 200
+    min_nodes: int = 1
+    max_nodes: int = 200
     idle_s: float = 120.0
-    every_s: float = 5.0
+    interval_s: float = 5.0
     window_s: float = 60.0
     drained: bool = True
 
     def __post_init__(self) -> None:
         """Raises ParameterError."""
-        require(0 <= self.least <= self.most and self.most >= 1, "least", self.least, f"0 to {self.most} nodes")
+        require(
+            0 <= self.min_nodes <= self.max_nodes and self.max_nodes >= 1,
+            "min_nodes",
+            self.min_nodes,
+            f"0 to {self.max_nodes} nodes",
+        )
         require(self.idle_s >= 0, "idle_s", self.idle_s, "0 s or more")
-        require(self.every_s > 0, "every_s", self.every_s, "more than 0 s")
-        require(self.window_s >= self.every_s, "window_s", self.window_s, f"{self.every_s} s or more")
+        require(self.interval_s > 0, "every_s", self.interval_s, "more than 0 s")
+        require(self.window_s >= self.interval_s, "window_s", self.window_s, f"{self.interval_s} s or more")
 
-    def follow(self, cluster: Cluster, seen: list[tuple[float, int, float]]) -> simpy.events.ProcessGenerator:
-        """The autoscaler's process; appends (time, nodes, CPUs at work) to ``seen`` each time it looks."""
-        samples: deque[int] = deque(maxlen=round(self.window_s / self.every_s))
-        enough_since = cluster.env.now
+    def follow(self, cluster: Cluster, timeline: list[tuple[float, int, float]]) -> simpy.events.ProcessGenerator:
+        """Run the autoscaler's process; append (time, nodes, busy CPUs) to ``timeline`` at each step."""
+        samples: deque[int] = deque(maxlen=round(self.window_s / self.interval_s))
+        sufficient_since = cluster.env.now
         while True:
             now, nodes = cluster.env.now, cluster.nodes
             samples.append(cluster.busy_cpus)
             busy = sum(samples) / len(samples)
             load = Load(now, busy, max(0.0, cluster.waiting_s), cluster.settings.cpus)
-            wanted = min(self.most, max(self.least, self.policy.wanted(load)))
-            surplus = max(0, nodes - cluster.booting - wanted)  # what still boots can't stand in for what is up
-            if wanted >= nodes:
-                cluster.launch(wanted - nodes)
-                enough_since = now
+            target_nodes = min(self.max_nodes, max(self.min_nodes, self.policy.target_nodes(load)))
+            surplus = max(0, nodes - cluster.booting - target_nodes)  # booting nodes do not replace running ones
+            if target_nodes >= nodes:
+                cluster.launch(target_nodes - nodes)
+                sufficient_since = now
             elif not self.drained:
-                cluster.give_back_idle(self.idle_s, surplus)
-            elif now - enough_since >= self.idle_s:
+                cluster.release_idle(self.idle_s, surplus)
+            elif now - sufficient_since >= self.idle_s:
                 cluster.drain(surplus)
-            seen.append((now, cluster.nodes, busy))
-            yield cluster.env.timeout(self.every_s)
+            timeline.append((now, cluster.nodes, busy))
+            yield cluster.env.timeout(self.interval_s)

@@ -1,4 +1,4 @@
-"""One run: a trace of arrivals through a cluster, to the end of its last job."""
+"""One run: a trace of arrivals on a cluster, to the end of its last job."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ BATCHES = 10
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came out. ``arrival_s``, ``quote_s``, ``priority`` (n,) by job; ``seen``: (time, nodes, CPUs at work)."""
+    """The result. ``arrival_s``, ``quote_s``, ``priority`` (n,) by job; ``timeline``: (time, nodes, busy CPUs)."""
 
     arrival_s: Floats
     quote_s: Floats
     priority: Ints
     node_hours: float
     busy_s: float
-    began_s: float
-    ended_s: float
-    seen: tuple[tuple[float, int, float], ...]
+    start_s: float
+    end_s: float
+    timeline: tuple[tuple[float, int, float], ...]
 
-    def between(self, begin_s: float, end_s: float, priority: int) -> Floats:
-        """Quote times of jobs of ``priority`` that arrived in the interval, in order of arrival."""
-        chosen = (self.arrival_s >= begin_s) & (self.arrival_s < end_s) & (self.priority == priority)
-        chosen_s: Floats = self.quote_s[chosen]
+    def arrived_between(self, start_s: float, end_s: float, priority: int) -> Floats:
+        """Return the quote times of jobs of ``priority`` that arrived in the interval, in order of arrival."""
+        options = (self.arrival_s >= start_s) & (self.arrival_s < end_s) & (self.priority == priority)
+        chosen_s: Floats = self.quote_s[options]
         return chosen_s
 
 
@@ -48,7 +48,7 @@ class Estimate:
 
 
 def make_jobs(trace: Trace, plan: Plan, times: StageTimes) -> Iterator[Job]:
-    """The jobs of ``trace`` in order of arrival, made as they are asked for: a busy day has millions."""
+    """Yield the jobs of ``trace`` in order of arrival, lazily: a busy day has millions."""
     columns = zip(
         trace.arrival_s.tolist(), trace.facets.tolist(), trace.priority.tolist(), trace.customer.tolist(),
         work_seconds(trace, times), strict=True,
@@ -58,17 +58,17 @@ def make_jobs(trace: Trace, plan: Plan, times: StageTimes) -> Iterator[Job]:
 
 
 def run_jobs(
-    jobs: Iterable[Job], settings: ClusterSettings, nodes: int, begin_s: float = 0.0, scaling: Scaling | None = None
+    jobs: Iterable[Job], settings: ClusterSettings, nodes: int, start_s: float = 0.0, scaling: Scaling | None = None
 ) -> tuple[Run, Cluster]:
-    """Run ``jobs``, in order of arrival, on ``nodes`` to begin with; without ``scaling`` they stay. Returns what came
-    out, and the cluster at the end for its counts. O(log n) a task. Raises ParameterError.
+    """Run ``jobs``, in order of arrival, on initially ``nodes`` nodes; constant without ``scaling``. Return the result,
+    and the final cluster with its statistics. O(log n) per task. Raises ParameterError.
     """
     require(nodes >= 1 or scaling is not None, "nodes", nodes, "1 or more")
-    env = simpy.Environment(begin_s)
+    env = simpy.Environment(start_s)
     cluster = Cluster(env, settings, nodes)
-    seen: list[tuple[float, int, float]] = []
+    timeline: list[tuple[float, int, float]] = []
     if scaling is not None:
-        env.process(scaling.follow(cluster, seen))
+        env.process(scaling.follow(cluster, timeline))
     arrived: list[Job] = []
     env.run(env.process(_arrive(env, cluster, jobs, arrived)))
     require(bool(arrived), "jobs", "none", "one or more: a greater rate or a longer time")
@@ -78,7 +78,7 @@ def run_jobs(
     run = Run(
         np.array([job.arrival for job in arrived]), np.array([job.quote_s for job in arrived]),
         np.array([PRIORITIES.index(job.priority) for job in arrived]), cluster.node_s / 3600, cluster.busy_s,
-        begin_s, float(env.now), tuple(seen),
+        start_s, float(env.now), tuple(timeline),
     )  # fmt: skip
     return run, cluster
 
@@ -93,9 +93,9 @@ def _arrive(
 
 
 def quantile(values: Floats, q: float) -> Estimate:
-    """The ``q`` quantile of ``values``, in order of time, with an interval from the means of BATCHES batches.
+    """Return the ``q`` quantile of ``values``, in order of time, with an interval from the means of BATCHES batches.
 
-    Not a number where there are fewer values than batches: no interval can be given.
+    NaN if there are fewer values than batches.
     """
     if len(values) < BATCHES:
         return Estimate(float("nan"), float("nan"))
@@ -104,7 +104,7 @@ def quantile(values: Floats, q: float) -> Estimate:
 
 
 def mean(values: Floats) -> Estimate:
-    """The mean of ``values``, in order of time, with an interval from the means of BATCHES batches."""
+    """Return the mean of ``values``, in order of time, with an interval from the means of BATCHES batches."""
     of_batch = np.array([batch.mean() for batch in np.array_split(values, BATCHES)])
     return Estimate(float(values.mean()), _half_width(of_batch))
 

@@ -1,4 +1,4 @@
-"""The questions: nodes against quote time, reactive against predictive scaling, and what a slow boot costs."""
+"""The studies: nodes against quote time, reactive against predictive scaling, and the cost of a slow boot."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from benchmarks.simulator.simulate import Estimate, Run, make_jobs, quantile, ru
 from benchmarks.simulator.stage_times import StageTimes
 from benchmarks.simulator.workload import HOUR_S, PRIORITIES, RUSH_HOUR, Mix, make_trace
 
-WARM_UP, MOST_USE = 0.2, 0.95
-FEWEST_ROWS, MOST_ROWS = 4, 12
-MOST_RATE = 1_000_000
+WARM_UP, MAX_USE = 0.2, 0.95
+MIN_ROWS, MAX_ROWS = 4, 12
+MAX_RATE = 1_000_000
 WARM_WORKERS_S = 300.0
 AROUND_THE_RUSH = (15.0, 20.0)
 FIXED, IDLE, REACTIVE, PREDICTIVE = POLICIES = ("fixed", "reactive, idle timeout", "reactive", "predictive")
@@ -25,7 +25,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What all questions share. ``node_price``: of a node, an hour; ``targets_s``: p99 wanted of each priority."""
+    """Parameters of all studies. ``node_price``: per node and hour; ``targets_s``: target p99 of each priority."""
 
     times: StageTimes
     mix: Mix = field(default_factory=Mix)
@@ -60,33 +60,33 @@ class Outcome:
 
 
 def steady(world: World, per_hour: float, report: Report) -> Iterator[Outcome]:
-    """A cluster of fixed size at a steady rate, from the fewest nodes whose use stays under MOST_USE.
+    """Yield the outcomes of fixed sizes at a steady rate, from the fewest nodes with a use below MAX_USE.
 
-    FEWEST_ROWS sizes, and more until all targets are met, MOST_ROWS at most; the same arrivals for each. The first
+    MIN_ROWS sizes, and more until all targets are met, at most MAX_ROWS; the same arrivals for each. The first
     WARM_UP of the time is not counted.
     """
-    require(0 < per_hour <= MOST_RATE, "rate", per_hour, f"more than 0, {MOST_RATE:,} models an hour at most")
+    require(0 < per_hour <= MAX_RATE, "rate", per_hour, f"more than 0, {MAX_RATE:,} models per hour at most")
     trace = make_trace(world.mix, per_hour, 0.0, world.jobs / (1 - WARM_UP) / per_hour * HOUR_S, world.seed)
-    first = floor(offered_cpus(world, per_hour) / (MOST_USE * world.settings.cpus)) + 1
+    first = floor(offered_cpus(world, per_hour) / (MAX_USE * world.settings.cpus)) + 1
     done = False
-    for nodes in range(first, first + MOST_ROWS):
-        if done and nodes >= first + FEWEST_ROWS:
+    for nodes in range(first, first + MAX_ROWS):
+        if done and nodes >= first + MIN_ROWS:
             return
-        report(f"{per_hour:,.0f} models an hour on {nodes} nodes")
+        report(f"{per_hour:,.0f} models per hour on {nodes} nodes")
         run, _ = run_jobs(make_jobs(trace, world.plan, world.times), world.settings, nodes)
         end = float(trace.arrival_s[-1])
         outcome = summarise(world, run, f"{nodes}", WARM_UP * end, end)
         yield outcome
-        done = done or all(met(world, outcome, priority) for priority in range(len(PRIORITIES)))
+        done = done or all(meets_target(world, outcome, priority) for priority in range(len(PRIORITIES)))
 
 
-def met(world: World, outcome: Outcome, priority: int) -> bool:
-    """Whether the p99 of ``priority`` is within its target."""
+def meets_target(world: World, outcome: Outcome, priority: int) -> bool:
+    """Return whether the p99 of ``priority`` is within its target."""
     return outcome.p99[priority].value <= world.targets_s[priority]
 
 
 def offered_cpus(world: World, per_hour: float) -> float:
-    """CPUs that ``per_hour`` models keep at work, when they arrive and are served without waiting."""
+    """Return the offered load of ``per_hour`` models in CPUs."""
     return (mean_work(world.mix, world.times) + world.settings.task_s) * per_hour / HOUR_S
 
 
@@ -98,15 +98,15 @@ def day(
     report: Report,
     labels: tuple[str, ...] = POLICIES,
 ) -> Iterator[Outcome]:
-    """The hours of a day under each policy of ``labels``; "fixed" has what the rush hour needs all the time."""
-    begin, end = (hour * HOUR_S for hour in hours)
+    """Yield the outcome of each policy of ``labels`` for some hours of a day; "fixed" is sized for the rush hour."""
+    start, end = (hour * HOUR_S for hour in hours)
     require(0 <= hours[0] < hours[1] <= 24, "hours", hours, "two of 0 to 24, in order")
-    require(0 < per_hour <= MOST_RATE, "day-rate", per_hour, f"more than 0, {MOST_RATE:,} models an hour at most")
-    trace = make_trace(world.mix, per_hour, begin, end, world.seed, daily=True)
+    require(0 < per_hour <= MAX_RATE, "day-rate", per_hour, f"more than 0, {MAX_RATE:,} models per hour at most")
+    trace = make_trace(world.mix, per_hour, start, end, world.seed, daily=True)
     expected = forecast(world.mix, per_hour, world.times, world.seed)
     predictive = Predictive(expected, reactive, min(world.settings.boot_s + WARM_WORKERS_S, HOUR_S - 1))
-    room = reactive.use * world.settings.cpus
-    peak, first = ceil(max(expected) / room), max(1, ceil(expected[int(hours[0])] / room))
+    capacity = reactive.use * world.settings.cpus
+    peak, first = ceil(max(expected) / capacity), max(1, ceil(expected[int(hours[0])] / capacity))
     runs: list[tuple[str, Scaling | None, int]] = [
         (FIXED, None, peak),
         (IDLE, Scaling(reactive, drained=False), first),
@@ -116,31 +116,31 @@ def day(
     for label, scaling, nodes in runs:
         if label not in labels:
             continue
-        report(f"{per_hour:,.0f} models an hour, {label}, boot {world.settings.boot_s:.0f} s")
-        run, _ = run_jobs(make_jobs(trace, world.plan, world.times), world.settings, nodes, begin, scaling)
-        yield summarise(world, run, label, begin, end)
+        report(f"{per_hour:,.0f} models per hour, {label}, boot {world.settings.boot_s:.0f} s")
+        run, _ = run_jobs(make_jobs(trace, world.plan, world.times), world.settings, nodes, start, scaling)
+        yield summarise(world, run, label, start, end)
 
 
 def boots(
     world: World, per_hour: float, reactive: Reactive, seconds: list[float], report: Report
 ) -> Iterator[tuple[float, Outcome]]:
-    """The hours AROUND_THE_RUSH under both policies for each time to boot."""
+    """Yield the outcomes of both policies in the hours AROUND_THE_RUSH for each boot time."""
     for boot_s in seconds:
         slow = replace(world, settings=replace(world.settings, boot_s=boot_s))
         for outcome in day(slow, per_hour, AROUND_THE_RUSH, reactive, report, (REACTIVE, PREDICTIVE)):
             yield boot_s, outcome
 
 
-def summarise(world: World, run: Run, label: str, begin_s: float, end_s: float) -> Outcome:
-    """The quote times of jobs that arrived in the interval."""
-    of_priority = [run.between(begin_s, end_s, priority) for priority in range(len(PRIORITIES))]
+def summarise(world: World, run: Run, label: str, start_s: float, end_s: float) -> Outcome:
+    """Summarise the quote times of jobs that arrived in the interval."""
+    of_priority = [run.arrived_between(start_s, end_s, priority) for priority in range(len(PRIORITIES))]
     p50, p99 = (tuple(quantile(values, q) for values in of_priority) for q in (0.5, 0.99))
     use = run.busy_s / (run.node_hours * 3600 * world.settings.cpus)
-    elapsed_hours = (run.ended_s - run.began_s) / 3600
+    elapsed_hours = (run.end_s - run.start_s) / 3600
     return Outcome(label, run.node_hours / elapsed_hours, use, p50, p99, run.node_hours, run)
 
 
 def rush_p99(outcome: Outcome) -> tuple[Estimate, ...]:
-    """p99 by priority of the jobs that arrived in the rush hour."""
-    begin = RUSH_HOUR * HOUR_S
-    return tuple(quantile(outcome.run.between(begin, begin + HOUR_S, p), 0.99) for p in range(len(PRIORITIES)))
+    """Return the p99 by priority of the jobs that arrived in the rush hour."""
+    start = RUSH_HOUR * HOUR_S
+    return tuple(quantile(outcome.run.arrived_between(start, start + HOUR_S, p), 0.99) for p in range(len(PRIORITIES)))

@@ -1,4 +1,4 @@
-"""What arrives: models of every size, express, standard and partners' bulk catalogues, with the rhythm of a day."""
+"""The workload: models of all sizes, express, standard and partners' bulk catalogues, with a daily profile."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Mix:
     """The mix of models.
 
     Facets are log-normal about ``median_facets`` with ``spread``, the deviation of their logarithm, cut to
-    ``least_facets`` .. ``most_facets``. ``variety``: deviation of the logarithm of a model's time over that of the
-    ladder's model of the same facets, whose mean is 1. ``shares`` by priority sum to 1. Bulk comes as catalogues of
-    ``catalogue`` models in the mean (geometric), one customer each, a model every ``upload_s``. ``rush``: the busiest
-    hour of the day over the day's mean.
+    ``min_facets`` .. ``max_facets``. ``variety``: deviation of the logarithm of a model's time over that of the
+    ladder's model of the same facets, whose mean is 1. ``shares`` by priority sum to 1. Bulk arrives as catalogues of
+    on average ``catalogue`` models (geometric), one customer each, a model every ``upload_s``. ``rush``: the rate of
+    the busiest hour over the day's mean.
     """
 
     median_facets: float = 60_000
     spread: float = 1.3
-    least_facets: float = 2_000
-    most_facets: float = 5_000_000
+    min_facets: float = 2_000
+    max_facets: float = 5_000_000
     variety: float = 0.35
     shares: tuple[float, float, float] = (0.1, 0.6, 0.3)
     catalogue: float = 200
@@ -46,14 +46,14 @@ class Mix:
 
     def __post_init__(self) -> None:
         """Raises ParameterError."""
-        require(0 < self.least_facets < self.most_facets, "least_facets", self.least_facets, "more than 0 and < most")
-        inside = self.least_facets <= self.median_facets <= self.most_facets
-        require(inside, "median_facets", self.median_facets, f"{self.least_facets:g} to {self.most_facets:g}")
+        require(0 < self.min_facets < self.max_facets, "min_facets", self.min_facets, "more than 0 and < max_facets")
+        inside = self.min_facets <= self.median_facets <= self.max_facets
+        require(inside, "median_facets", self.median_facets, f"{self.min_facets:g} to {self.max_facets:g}")
         require(self.spread > 0, "spread", self.spread, "more than 0")
         require(self.variety >= 0, "variety", self.variety, "0 or more")
-        whole = min(self.shares) >= 0 and abs(sum(self.shares) - 1) < 1e-9
+        complete = min(self.shares) >= 0 and abs(sum(self.shares) - 1) < 1e-9
         require(
-            len(self.shares) == len(PRIORITIES) and whole, "shares", self.shares, "three that sum to 1, none below 0"
+            len(self.shares) == len(PRIORITIES) and complete, "shares", self.shares, "three that sum to 1, none below 0"
         )
         require(self.catalogue >= 1, "catalogue", self.catalogue, "1 or more models")
         require(self.upload_s >= 0, "upload_s", self.upload_s, "0 s or more")
@@ -75,31 +75,31 @@ class Trace:
 
 
 def day_profile(mix: Mix) -> Floats:
-    """Arrival rate of each hour of a day (24,) over the day's mean."""
+    """Return the arrival rate of each hour of a day (24,) over the day's mean."""
     hours = np.array(_HOURS)
     hours *= (24 - mix.rush) / hours.sum()
     hours[RUSH_HOUR] = mix.rush
     return hours
 
 
-def make_trace(mix: Mix, per_hour: float, begin_s: float, end_s: float, seed: int, daily: bool = False) -> Trace:
-    """Arrivals from ``begin_s`` to ``end_s`` seconds after midnight, ``per_hour`` in the mean; one trace a seed.
+def make_trace(mix: Mix, per_hour: float, start_s: float, end_s: float, seed: int, daily: bool = False) -> Trace:
+    """Generate arrivals from ``start_s`` to ``end_s`` seconds after midnight, on average ``per_hour``, from ``seed``.
 
     A Poisson process of single models and one of catalogues; ``daily``: their rate follows the day's profile, with
     ramps of ten minutes between hours. Raises ParameterError.
     """
-    require(per_hour > 0, "rate", per_hour, "more than 0 models an hour")
-    require(end_s > begin_s, "duration", end_s - begin_s, "more than 0 s")
+    require(per_hour > 0, "rate", per_hour, "more than 0 models per hour")
+    require(end_s > start_s, "duration", end_s - start_s, "more than 0 s")
     singles_rng, bulk_rng, model_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
     profile = day_profile(mix) if daily else np.ones(24)
     express, standard, bulk = mix.shares
-    singles = _poisson(singles_rng, per_hour * (express + standard), profile, begin_s, end_s)
+    singles = _poisson(singles_rng, per_hour * (express + standard), profile, start_s, end_s)
     is_standard = singles_rng.random(len(singles)) * (express + standard) >= express
-    starts = _poisson(bulk_rng, per_hour * bulk / mix.catalogue, profile, begin_s, end_s)
+    starts = _poisson(bulk_rng, per_hour * bulk / mix.catalogue, profile, start_s, end_s)
     sizes = bulk_rng.geometric(1 / mix.catalogue, len(starts))
     catalogue = np.repeat(np.arange(len(starts)), sizes)
-    place = np.arange(len(catalogue)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    times = np.concatenate([singles, starts[catalogue] + place * mix.upload_s])
+    position = np.arange(len(catalogue)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    times = np.concatenate([singles, starts[catalogue] + position * mix.upload_s])
     priority = np.concatenate([is_standard.astype(np.int64), np.full(len(catalogue), 2, np.int64)])
     customer = np.concatenate([np.arange(len(singles)) + len(starts), catalogue])
     order = np.argsort(times, kind="stable")
@@ -108,23 +108,23 @@ def make_trace(mix: Mix, per_hour: float, begin_s: float, end_s: float, seed: in
 
 
 def draw_models(mix: Mix, rng: np.random.Generator, count: int) -> tuple[Floats, Floats]:
-    """Facets (count,) by the inverse of the cut log-normal distribution, and the time factor."""
-    low, high = (ndtr(np.log(edge / mix.median_facets) / mix.spread) for edge in (mix.least_facets, mix.most_facets))
+    """Draw facets (count,) from the truncated log-normal distribution by inversion, and time factors."""
+    low, high = (ndtr(np.log(edge / mix.median_facets) / mix.spread) for edge in (mix.min_facets, mix.max_facets))
     facets = mix.median_facets * np.exp(mix.spread * ndtri(rng.uniform(low, high, count)))
     factor = np.exp(mix.variety * rng.standard_normal(count) - mix.variety**2 / 2)
     return np.rint(facets), factor
 
 
-def _poisson(rng: np.random.Generator, per_hour: float, profile: Floats, begin_s: float, end_s: float) -> Floats:
-    """Times of a Poisson process whose rate follows ``profile``, by thinning one at the greatest rate."""
-    most = per_hour * float(profile.max()) / HOUR_S
-    times = np.sort(rng.uniform(begin_s, end_s, rng.poisson(most * (end_s - begin_s))))
+def _poisson(rng: np.random.Generator, per_hour: float, profile: Floats, start_s: float, end_s: float) -> Floats:
+    """Return the times of a Poisson process with the rate ``profile``, by thinning one at the maximum rate."""
+    max_rate = per_hour * float(profile.max()) / HOUR_S
+    times = np.sort(rng.uniform(start_s, end_s, rng.poisson(max_rate * (end_s - start_s))))
     keep = rng.uniform(0.0, float(profile.max()), len(times)) < _rate_at(profile, times)
     return times[keep]
 
 
 def _rate_at(profile: Floats, times: Floats) -> Floats:
-    """``profile`` at ``times``: flat within the hour, a straight ramp across its end."""
+    """Return ``profile`` at ``times``: constant within the hour, with a linear ramp between hours."""
     edges = np.arange(25) * HOUR_S
     knots = np.stack([edges - _RAMP_S / 2, edges + _RAMP_S / 2], axis=1).ravel()
     around = np.concatenate([profile[-1:], np.repeat(profile, 2), profile[:1]])

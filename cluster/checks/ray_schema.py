@@ -1,4 +1,4 @@
-"""Ray's own checks of a ``ray up`` file, without network: its JSON schema with every place told, then all of it."""
+"""Ray's own checks of a ``ray up`` file, without network: its JSON schema with every violation, then all checks."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 
-from cluster.checks.finding import Finding, mapping, shown, text
+from cluster.checks.finding import Finding, as_mapping, as_text, one_line
 
-_ASKED = {"type": "a value of type {}", "minimum": "at least {}", "required": "the keys {}"}
+_EXPECTED = {"type": "a value of type {}", "minimum": "at least {}", "required": "the keys {}"}
 
 
 def check_schema(config: dict[str, Any]) -> Iterator[Finding]:
-    """Finds every violation of Ray's schema, with its place, and unknown keys with the key that was likely meant."""
-    if mapping(config.get("provider")).get("type") == "local":
-        # Ray moves min_workers into its one node type before it looks at the schema.
+    """Yield every violation of Ray's schema with its path, and unknown keys with the closest allowed key."""
+    if as_mapping(config.get("provider")).get("type") == "local":
+        # Ray moves min_workers into its one node type before it validates the schema.
         config = {key: value for key, value in config.items() if key != "min_workers"}
     for error in sorted(jsonschema.Draft7Validator(_schema()).iter_errors(config), key=lambda found: found.json_path):
-        place = error.json_path.removeprefix("$").removeprefix(".")
-        known = sorted(mapping(mapping(error.schema).get("properties")))
+        path = error.json_path.removeprefix("$").removeprefix(".")
+        allowed = sorted(as_mapping(as_mapping(error.schema).get("properties")))
         if error.validator == "additionalProperties":
-            for key in sorted(set(mapping(error.instance)) - set(known)):
-                likely = difflib.get_close_matches(key, known, 1)
-                write = f"{likely[0]}, if that is meant" if likely else "nothing here: remove it"
-                yield Finding("unknown-key", f"{place}.{key}".lstrip("."), "Ray knows no such key", write)
+            for key in sorted(set(as_mapping(error.instance)) - set(allowed)):
+                matches = difflib.get_close_matches(key, allowed, 1)
+                fix = f"{matches[0]}, if that is meant" if matches else "nothing here: remove it"
+                yield Finding("unknown-key", f"{path}.{key}".lstrip("."), "Ray has no such key", fix)
         else:
-            asked = _ASKED.get(error.validator, "what Ray's schema asks: {}")
-            yield Finding("schema", place, shown(error.message), asked.format(shown(error.validator_value)))
+            expected = _EXPECTED.get(error.validator, "what Ray's schema requires: {}")
+            yield Finding("schema", path, one_line(error.message), expected.format(one_line(error.validator_value)))
 
 
 @functools.cache
@@ -47,16 +47,16 @@ def _schema() -> dict[str, Any]:
 
 
 def check_by_ray(config: dict[str, Any]) -> Iterator[Finding]:
-    """Finds what ``ray up`` itself would refuse before it talks to a cloud: defaults filled in, then validated."""
+    """Yield what ``ray up`` itself would refuse before it contacts a cloud: fill in defaults, then validate."""
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             validate_config(prepare_config(copy.deepcopy(config)))
-    except Exception as error:  # Ray refuses by whatever its code trips over: KeyError, AssertionError, click's, ...
-        reason = shown(text(getattr(error, "message", None)) or error)
-        printed = shown(said.getvalue()) if "abort" in reason else ""
+    except Exception as error:  # Ray raises many kinds: KeyError, AssertionError, click's, ...
+        reason = one_line(as_text(getattr(error, "message", None)) or error)
+        printed = one_line(output.getvalue()) if "abort" in reason else ""
         yield Finding(
-            "ray-refuses", "", f"ray up stops: {printed or f'{type(error).__name__}: {reason}'}", "as Ray asks"
+            "ray-refuses", "", f"ray up stops: {printed or f'{type(error).__name__}: {reason}'}", "as Ray requires"
         )

@@ -1,4 +1,4 @@
-"""Shell commands of a cluster file, read for what matters here: ``ray start``, its options, and its environment."""
+"""Parse the shell commands of a cluster file for ``ray start``, its options, and its environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cluster.checks.finding import Finding, sequence
+from cluster.checks.finding import Finding, as_list
 
 _SEPARATORS = ";&|()<>"
 _WRAPPERS = {"{", "exec", "nohup", "setsid"}
@@ -18,7 +18,7 @@ _WRAPPERS = {"{", "exec", "nohup", "setsid"}
 
 @dataclass
 class RayStart:
-    """One ``ray start``: where it stands, its options by Ray's own parser (``dashboard_host``), and its environment."""
+    """One ``ray start``: its key, its options by Ray's own parser (``dashboard_host``), and its environment."""
 
     key: str
     options: dict[str, Any]
@@ -26,34 +26,34 @@ class RayStart:
 
 
 def ray_starts(commands: Any, key: str) -> tuple[list[RayStart], list[Finding]]:
-    """Every ``ray start`` in a list of shell commands, and what its parser or the shell would refuse."""
+    """Return every ``ray start`` in a list of shell commands, and what its parser or the shell would refuse."""
     starts: list[RayStart] = []
     findings: list[Finding] = []
-    for index, command in enumerate(sequence(commands)):
+    for index, command in enumerate(as_list(commands)):
         if not isinstance(command, str):
             continue
-        place = f"{key}[{index}]"
+        path = f"{key}[{index}]"
         exported: dict[str, str] = {}
         try:
             simple_commands = list(_simple_commands(command))
         except ValueError as error:
-            findings.append(Finding("shell-syntax", place, f"the shell would refuse it: {error}", "closed quotes"))
+            findings.append(Finding("shell-syntax", path, f"the shell would refuse it: {error}", "closed quotes"))
             continue
         for words in simple_commands:
-            own, rest = _assignments(list(itertools.dropwhile(_WRAPPERS.__contains__, words)))
-            if rest[:1] == ["export"]:
-                exported |= _assignments(rest[1:])[0]
-            elif len(rest) >= 2 and rest[0].rsplit("/", 1)[-1] == "ray" and rest[1] == "start":
-                options = parse_ray_start(rest[2:])
+            assigned, arguments = _assignments(list(itertools.dropwhile(_WRAPPERS.__contains__, words)))
+            if arguments[:1] == ["export"]:
+                exported |= _assignments(arguments[1:])[0]
+            elif len(arguments) >= 2 and arguments[0].rsplit("/", 1)[-1] == "ray" and arguments[1] == "start":
+                options = parse_ray_start(arguments[2:])
                 if isinstance(options, str):
-                    findings.append(Finding("ray-start-option", place, options, "options of `ray start --help`"))
+                    findings.append(Finding("ray-start-option", path, options, "options of `ray start --help`"))
                 else:
-                    starts.append(RayStart(place, options, exported | own))
+                    starts.append(RayStart(path, options, exported | assigned))
     return starts, findings
 
 
 def parse_ray_start(words: list[str]) -> dict[str, Any] | str:
-    """The options as this Ray's own command line reads them, or its complaint in one line. Starts nothing."""
+    """Parse the options with Ray's own command line, without starting anything; return its error as one line."""
     from ray.scripts.scripts import start
 
     try:
@@ -65,9 +65,9 @@ def parse_ray_start(words: list[str]) -> dict[str, Any] | str:
 
 
 def docker_environment(options: Any) -> dict[str, str]:
-    """The variables that ``docker run`` options set: ``-e A=b``, ``--env A=b``, ``--env=A=b``."""
+    """Return the variables that ``docker run`` options set: ``-e A=b``, ``--env A=b``, ``--env=A=b``."""
     found: dict[str, str] = {}
-    for option in sequence(options):
+    for option in as_list(options):
         if not isinstance(option, str):
             continue
         words = option.replace("--env=", "--env ").replace("-e=", "-e ").split()
@@ -95,7 +95,7 @@ def _simple_commands(command: str) -> Iterator[list[str]]:
 
 
 def _assignments(words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """The assignments at the front of a simple command, and the words after them."""
+    """Split a simple command into its leading assignments and the remaining words."""
     found: dict[str, str] = {}
     for index, word in enumerate(words):
         name, equals, value = word.partition("=")

@@ -1,4 +1,4 @@
-"""The rules for a ``ray up`` file (providers aws and local): Ray's own, and what Ray lets through."""
+"""Rules for a ``ray up`` file (providers aws and local): Ray's own, and those that Ray misses."""
 
 from __future__ import annotations
 
@@ -6,106 +6,113 @@ from collections.abc import Iterator
 from typing import Any
 
 from cluster.checks import ray_schema
-from cluster.checks.finding import Finding, mapping, number, sequence, shown, text, whole
+from cluster.checks.finding import Finding, as_int, as_list, as_mapping, as_number, as_text, one_line
 from cluster.checks.placeholders import placeholders
 from cluster.checks.providers import check_aws, check_local
 from cluster.checks.ray_up_commands import check_starts
 from cluster.checks.versions import check_image
 
 
-def check_launcher(config: dict[str, Any], ray: str) -> list[Finding]:
-    """Everything that is wrong in a ``ray up`` file; ``ray`` is the version that requirements.lock pins."""
+def check_ray_up(config: dict[str, Any], ray: str) -> list[Finding]:
+    """Return all findings of a ``ray up`` file; ``ray`` is the version that requirements.lock pins."""
     findings: list[Finding] = []
-    provider = mapping(config.get("provider")).get("type")
+    provider = as_mapping(config.get("provider")).get("type")
     if provider == "aws":
         findings += [*_counts(config), *_head_type(config), *check_aws(config)]
     elif provider == "local":
         findings += check_local(config)
     else:
-        findings.append(Finding("provider", "provider.type", f"{shown(provider)} is not checked here", "aws or local"))
+        findings.append(
+            Finding("provider", "provider.type", f"{one_line(provider)} is not checked here", "aws or local")
+        )
     findings += [*_idle(config), *_images(config, ray), *check_starts(config, ray)]
-    told = {finding.key for finding in findings}
-    findings += [finding for finding in ray_schema.check_schema(config) if finding.key not in told]
+    reported = {finding.key for finding in findings}
+    findings += [finding for finding in ray_schema.check_schema(config) if finding.key not in reported]
     if not findings:
         findings += ray_schema.check_by_ray(config)
     return findings + list(placeholders(config))
 
 
 def _counts(config: dict[str, Any]) -> Iterator[Finding]:
-    """Ray's schema has no lower bound for a type's counts, and nothing compares them."""
-    limit = whole(config.get("max_workers"))
+    """Check worker counts: Ray's schema has no lower bound for them and does not compare them."""
+    limit = as_int(config.get("max_workers"))
     if config.get("max_workers") is None:
-        wrong = "no bound on the cluster: Ray would take 2"
-        yield Finding("max-missing", "max_workers", wrong, "the most workers to pay for")
+        problem = "no bound on the cluster: Ray would take 2"
+        yield Finding("max-missing", "max_workers", problem, "the maximum number of workers to pay for")
     elif limit is not None and limit < 0:
         yield Finding("negative-count", "max_workers", f"{limit} workers", "0 or more")
     total = 0
-    for name, node_type in mapping(config.get("available_node_types")).items():
-        place = f"available_node_types.{name}"
-        counts = mapping(node_type)
-        low, high = whole(counts.get("min_workers", 0)), whole(counts.get("max_workers"))
+    for name, node_type in as_mapping(config.get("available_node_types")).items():
+        path = f"available_node_types.{name}"
+        counts = as_mapping(node_type)
+        minimum, maximum = as_int(counts.get("min_workers", 0)), as_int(counts.get("max_workers"))
         if counts.get("max_workers") is None:
             yield Finding(
-                "max-missing", f"{place}.max_workers", "no bound of its own", "the most of this type to pay for"
+                "max-missing", f"{path}.max_workers", "no bound of its own", "the maximum of this type to pay for"
             )
-        for key, count in (("min_workers", low), ("max_workers", high)):
+        for key, count in (("min_workers", minimum), ("max_workers", maximum)):
             if count is not None and count < 0:
-                yield Finding("negative-count", f"{place}.{key}", f"{count} workers", "0 or more")
-        if low is not None and high is not None and low > high >= 0:
+                yield Finding("negative-count", f"{path}.{key}", f"{count} workers", "0 or more")
+        if minimum is not None and maximum is not None and minimum > maximum >= 0:
             yield Finding(
-                "min-over-max", f"{place}.min_workers", f"{low}, more than max_workers {high}", f"at most {high}"
+                "min-over-max",
+                f"{path}.min_workers",
+                f"{minimum}, more than max_workers {maximum}",
+                f"at most {maximum}",
             )
-        total += max(low or 0, 0)
+        total += max(minimum or 0, 0)
     if limit is not None and 0 <= limit < total:
-        wrong = f"{limit}, less than the sum {total} of all min_workers"
-        yield Finding("max-below-sum", "max_workers", wrong, f"at least {total}")
+        problem = f"{limit}, less than the sum {total} of all min_workers"
+        yield Finding("max-below-sum", "max_workers", problem, f"at least {total}")
 
 
 def _head_type(config: dict[str, Any]) -> Iterator[Finding]:
-    types, head = mapping(config.get("available_node_types")), config.get("head_node_type")
+    types, head = as_mapping(config.get("available_node_types")), config.get("head_node_type")
     if not isinstance(head, str) or head not in types:
-        named = ", ".join(types) or "none is there"
+        named = ", ".join(types) or "none defined"
         yield Finding(
-            "head-unknown", "head_node_type", f"{shown(head)} is no key of available_node_types", f"one of: {named}"
+            "head-unknown", "head_node_type", f"{one_line(head)} is no key of available_node_types", f"one of: {named}"
         )
         return
-    place, node_type = f"available_node_types.{head}", mapping(types[head])
-    cpus = mapping(node_type.get("resources")).get("CPU")
+    path, node_type = f"available_node_types.{head}", as_mapping(types[head])
+    cpus = as_mapping(node_type.get("resources")).get("CPU")
     if cpus != 0 or isinstance(cpus, bool):
-        said = "CPU is not given: Ray takes the machine's" if cpus is None else f"offers {shown(cpus)} CPU"
-        wrong = f"{said}, so tasks run beside the GCS and can starve it"
-        yield Finding("head-takes-tasks", f"{place}.resources", wrong, "resources: {CPU: 0}")
-    if (whole(node_type.get("max_workers")) or 0) > 0:
-        wrong = "workers of the head's type would offer no CPU"
-        yield Finding("head-as-worker", f"{place}.max_workers", wrong, "0, and a type of its own for workers")
+        problem = "CPU is not given: Ray takes the machine's" if cpus is None else f"offers {one_line(cpus)} CPU"
+        problem = f"{problem}, so tasks run beside the GCS and can starve it"
+        yield Finding("head-takes-tasks", f"{path}.resources", problem, "resources: {CPU: 0}")
+    if (as_int(node_type.get("max_workers")) or 0) > 0:
+        problem = "workers of the head's type would offer no CPU"
+        yield Finding("head-as-worker", f"{path}.max_workers", problem, "0, and a separate type for workers")
 
 
 def _idle(config: dict[str, Any]) -> Iterator[Finding]:
-    minutes = number(config.get("idle_timeout_minutes"))
+    minutes = as_number(config.get("idle_timeout_minutes"))
     if minutes is None or minutes <= 0:
-        said = "not given" if minutes is None else f"{minutes:g}: nodes would be given back at once, again and again"
-        yield Finding("idle-timeout", "idle_timeout_minutes", said, "minutes above 0, as 5")
-    for name, node_type in mapping(config.get("available_node_types")).items():
-        seconds = number(mapping(node_type).get("idle_timeout_s"))
+        problem = "not given" if minutes is None else f"{minutes:g}: nodes would be released at once, repeatedly"
+        yield Finding("idle-timeout", "idle_timeout_minutes", problem, "minutes above 0, such as 5")
+    for name, node_type in as_mapping(config.get("available_node_types")).items():
+        seconds = as_number(as_mapping(node_type).get("idle_timeout_s"))
         if seconds is not None and seconds <= 0:
-            place = f"available_node_types.{name}.idle_timeout_s"
-            yield Finding("idle-timeout", place, f"{seconds:g} s", "seconds above 0")
+            path = f"available_node_types.{name}.idle_timeout_s"
+            yield Finding("idle-timeout", path, f"{seconds:g} s", "seconds above 0")
 
 
 def _images(config: dict[str, Any], ray: str) -> Iterator[Finding]:
-    docker = mapping(config.get("docker"))
+    docker = as_mapping(config.get("docker"))
     for key in ("image", "head_image", "worker_image"):
         if key in docker:
             yield from check_image(docker[key], f"docker.{key}", ray)
-    for name, node_type in mapping(config.get("available_node_types")).items():
-        own = mapping(mapping(node_type).get("docker"))
+    for name, node_type in as_mapping(config.get("available_node_types")).items():
+        own = as_mapping(as_mapping(node_type).get("docker"))
         if "worker_image" in own:
             yield from check_image(own["worker_image"], f"available_node_types.{name}.docker.worker_image", ray)
     if docker:
         return
     setup = " ".join(
-        text(line) for key in ("setup_commands", "head_setup_commands") for line in sequence(config.get(key))
+        as_text(line) for key in ("setup_commands", "head_setup_commands") for line in as_list(config.get(key))
     )
     if "--require-hashes" not in setup or "requirements.lock" not in setup:
-        wrong = "no image, and no set-up command that installs what requirements.lock pins"
-        yield Finding("ray-unpinned", "setup_commands", wrong, "pip install --require-hashes -r .../requirements.lock")
+        problem = "no image, and no set-up command that installs what requirements.lock pins"
+        yield Finding(
+            "ray-unpinned", "setup_commands", problem, "pip install --require-hashes -r .../requirements.lock"
+        )

@@ -1,6 +1,6 @@
-"""The rules for a Serve configuration: Ray's own schema, and the unknown keys that Serve ignores in silence.
+"""Rules for a Serve configuration: Ray's own schema, and the unknown keys that Serve silently ignores.
 
-An import path is read, not imported: the check needs no service.
+An import path is parsed, not imported: the check needs no service.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 import pydantic
 
-from cluster.checks.finding import Finding, mapping, sequence, shown
+from cluster.checks.finding import Finding, as_list, as_mapping, one_line
 
 
-def check_serve(config: dict[str, Any], where: str = "") -> list[Finding]:
-    """Everything that is wrong in a Serve configuration that stands under the key ``where``."""
+def check_serve(config: dict[str, Any], prefix: str = "") -> list[Finding]:
+    """Return all findings of a Serve configuration that is under the key ``prefix``."""
     from ray.serve.schema import (
         DeploymentSchema,
         HTTPOptionsSchema,
@@ -24,41 +24,43 @@ def check_serve(config: dict[str, Any], where: str = "") -> list[Finding]:
         ServeDeploySchema,
     )
 
-    findings = list(_unknown(config, ServeDeploySchema, where))
-    findings += _unknown(config.get("http_options"), HTTPOptionsSchema, _at(where, "http_options"))
-    for index, application in enumerate(sequence(config.get("applications"))):
-        place = _at(where, f"applications[{index}]")
-        findings += _unknown(application, ServeApplicationSchema, place)
-        for number, deployment in enumerate(sequence(mapping(application).get("deployments"))):
-            inner = f"{place}.deployments[{number}]"
+    findings = list(_unknown(config, ServeDeploySchema, prefix))
+    findings += _unknown(config.get("http_options"), HTTPOptionsSchema, _at(prefix, "http_options"))
+    for index, application in enumerate(as_list(config.get("applications"))):
+        path = _at(prefix, f"applications[{index}]")
+        findings += _unknown(application, ServeApplicationSchema, path)
+        for number, deployment in enumerate(as_list(as_mapping(application).get("deployments"))):
+            inner = f"{path}.deployments[{number}]"
             findings += _unknown(deployment, DeploymentSchema, inner)
-            options = mapping(deployment).get("ray_actor_options")
+            options = as_mapping(deployment).get("ray_actor_options")
             findings += _unknown(options, RayActorOptionsSchema, f"{inner}.ray_actor_options")
     try:
         ServeDeploySchema.model_validate(config)
     except pydantic.ValidationError as error:
         for problem in error.errors():
-            place = where
+            path = prefix
             for part in problem["loc"]:
-                place = f"{place}[{part}]" if isinstance(part, int) else _at(place, part)
-            findings.append(Finding("serve-schema", place, shown(problem["msg"]), "what Serve's schema asks"))
+                path = f"{path}[{part}]" if isinstance(part, int) else _at(path, part)
+            findings.append(Finding("serve-schema", path, one_line(problem["msg"]), "what Serve's schema asks"))
     except (TypeError, AttributeError, ValueError) as error:
-        # Serve's own validators trip over some wrong types instead of telling them.
+        # Serve's own validators raise on some wrong types instead of reporting them.
         findings.append(
-            Finding("serve-schema", where, shown(f"{type(error).__name__}: {error}"), "what Serve's schema asks")
+            Finding("serve-schema", prefix, one_line(f"{type(error).__name__}: {error}"), "what Serve's schema asks")
         )
-    if not findings and not sequence(config.get("applications")):
-        findings.append(Finding("serve-empty", _at(where, "applications"), "no application", "an import_path to serve"))
+    if not findings and not as_list(config.get("applications")):
+        findings.append(
+            Finding("serve-empty", _at(prefix, "applications"), "no application", "an import_path to serve")
+        )
     return findings
 
 
-def _unknown(value: Any, model: type[pydantic.BaseModel], where: str) -> Iterator[Finding]:
-    for key in mapping(value):
+def _unknown(value: Any, model: type[pydantic.BaseModel], prefix: str) -> Iterator[Finding]:
+    for key in as_mapping(value):
         if key not in model.model_fields:
-            likely = difflib.get_close_matches(key, model.model_fields, 1)
-            write = f"{likely[0]}, if that is meant" if likely else "nothing here: remove it"
-            yield Finding("unknown-key", _at(where, key), "Serve ignores it", write)
+            matches = difflib.get_close_matches(key, model.model_fields, 1)
+            fix = f"{matches[0]}, if that is meant" if matches else "nothing here: remove it"
+            yield Finding("unknown-key", _at(prefix, key), "Serve ignores it", fix)
 
 
-def _at(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else key
+def _at(prefix: str, key: str) -> str:
+    return f"{prefix}.{key}" if prefix else key

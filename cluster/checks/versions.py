@@ -1,4 +1,4 @@
-"""Image tags and the Ray version that requirements.lock pins: every node and the code must agree on it."""
+"""Image tags and the Ray version that requirements.lock pins: every node and the code must use the same."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.checks.finding import Finding, shown, text
+from cluster.checks.finding import Finding, as_text, one_line
 
 # name[:tag][@digest], the registry's port kept out of the tag
 _IMAGE = re.compile(
@@ -18,7 +18,7 @@ _FLOATING = {"latest", "nightly", "main", "master", "edge", "stable", "dev"}
 
 
 def locked_ray(lock: Path) -> str:
-    """The Ray version that the lock file pins. Raises ValueError if it pins none, OSError if it can't be read."""
+    """Return the Ray version that the lock file pins. Raises ValueError if it pins none, OSError if unreadable."""
     match = re.search(r"^ray==([^\s;\\]+)", lock.read_text("utf-8"), re.MULTILINE)
     if match is None:
         raise ValueError(f"{lock} pins no ray: write ray==VERSION into it")
@@ -26,21 +26,21 @@ def locked_ray(lock: Path) -> str:
 
 
 def check_image(image: Any, key: str, ray: str) -> Iterator[Finding]:
-    """Finds an image without a fixed tag, and one whose Ray is another than ``ray`` or not told."""
-    wanted = f"a fixed tag that names Ray, as facet:0.1.0-ray{ray}-py311"
-    match = _IMAGE.match(text(image)) if len(text(image)) <= 512 else None
+    """Yield findings for an image without a fixed tag, or whose Ray version is unknown or differs from ``ray``."""
+    expected = f"a fixed tag with the Ray version, such as facet:0.1.0-ray{ray}-py311"
+    match = _IMAGE.match(as_text(image)) if len(as_text(image)) <= 512 else None
     if match is None:
-        yield Finding("image-name", key, f"{shown(image)} is not an image's name", wanted)
+        yield Finding("image-name", key, f"{one_line(image)} is not an image's name", expected)
         return
     tag = match["tag"] or ""
     if not tag or tag in _FLOATING or tag.startswith(("latest-", "nightly-")):
         said = f"the tag {tag!r} moves" if tag else "no tag, which means latest"
-        yield Finding("image-unpinned", key, f"{said}: nodes of one cluster could differ", wanted)
+        yield Finding("image-unpinned", key, f"{said}: nodes of one cluster could differ", expected)
         return
     found = _RAY_IN_TAG.search(tag) or (
         re.match(r"(\d+\.\d+\.\d+)", tag) if match["name"].endswith("rayproject/ray") else None
     )
     if found is None:
-        yield Finding("image-ray-unknown", key, f"the tag {tag!r} does not say which Ray is inside", wanted)
+        yield Finding("image-ray-unknown", key, f"the tag {tag!r} does not contain the Ray version", expected)
     elif found.group(1) != ray:
-        yield Finding("image-ray-version", key, f"Ray {found.group(1)}, but requirements.lock has {ray}", wanted)
+        yield Finding("image-ray-version", key, f"Ray {found.group(1)}, but requirements.lock has {ray}", expected)

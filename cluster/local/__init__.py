@@ -1,1 +1,1 @@
-"""The local stack: real servers on private ports, each one part that a supervisor starts, watches and ends by pid."""
+"""The local stack: real servers on private ports, each a part that a supervisor starts, monitors and stops by pid."""

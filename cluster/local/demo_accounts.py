@@ -1,4 +1,4 @@
-"""The local stack's accounts: their passwords lie with those of the servers, and `facet status --json` shows them."""
+"""Demo accounts of the local stack: stored with the servers' passwords, shown by `facet status --json`."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ from serve_app.demo import MORE_OPERATORS, PEOPLE, Credentials
 
 
 def passwords(folder: Path) -> Passwords:
-    """Those of the stack in ``folder``."""
+    """Return the passwords of the stack in ``folder``."""
     return Passwords(folder / "passwords.json")
 
 
 def credentials(folder: Path) -> Credentials:
-    """Who may sign in, made at the first call."""
-    kept = passwords(folder)
+    """Return the demo accounts' credentials, generated at the first call."""
+    stored = passwords(folder)
     return Credentials(
-        {name: kept.of(f"demo-{name}") for name in (*PEOPLE, *MORE_OPERATORS)},
-        kept.of("demo-mes", lambda: secrets.new("mes")),
-        kept.of("demo-partner", lambda: secrets.new(KEY_PREFIX)),
+        {name: stored.get_or_create(f"demo-{name}") for name in (*PEOPLE, *MORE_OPERATORS)},
+        stored.get_or_create("demo-mes", lambda: secrets.new("mes")),
+        stored.get_or_create("demo-partner", lambda: secrets.new(KEY_PREFIX)),
     )
 
 
 def signing_key(folder: Path) -> str:
-    """The issuer's private key, a JWK in JSON."""
-    return passwords(folder).of("signing-key", lambda: json.dumps(OKPKey.generate_key("Ed25519").as_dict(private=True)))
+    """Return the issuer's private key, a JWK in JSON."""
+    return passwords(folder).get_or_create(
+        "signing-key", lambda: json.dumps(OKPKey.generate_key("Ed25519").as_dict(private=True))
+    )
 
 
 async def add(settings: Settings, folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""The services on a Ray cluster of this machine: tables, first rows, the dispatcher, then Serve with every application.
+"""Deploy the services on a Ray cluster of this machine: tables, demo data, the dispatcher, then all applications.
 
-``python -m cluster.local.deploy CONFIG FOLDER PORT`` does all that and stays, since a cluster whose head was
-started anew needs it again; FACET_* settings and Ray's address come from the environment.
+``python -m cluster.local.deploy CONFIG FOLDER PORT`` then keeps running: it exits when the head is lost, so that it is
+restarted and deploys again. FACET_* settings and Ray's address are read from the environment.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ from pricing_engine.distributed.actor import start_dispatcher, warm_workers
 from pricing_engine.distributed.connect import connect
 
 DASHBOARD = "FACET_RAY_DASHBOARD"
-_LOOK_EVERY_S = 1.0
-_AWAY_AT_MOST_S = 60.0
-"""Longer than Serve's controller takes to answer again after it was killed or stood still."""
-_LONGEST_MESSAGE = 2000
+_POLL_INTERVAL_S = 1.0
+_HEAD_TIMEOUT_S = 60.0
+"""Longer than Serve's controller takes to recover after a kill or a suspension."""
+_MAX_MESSAGE = 2000
 
 
-class NotServing(Exception):
-    """An application could not be deployed: says which and why."""
+class DeployFailed(Exception):
+    """An application could not be deployed; the message contains its name and the reason."""
 
 
 def main(config: Path, folder: Path, port: int) -> None:
-    """Bring the services up and stay; raises NotServing."""
+    """Deploy the services and keep running; raises DeployFailed."""
     settings = Settings()
-    _say("bringing the databases to their newest tables")
+    _print("migrating the databases")
     for service in SERVICES:
         migrate.up(settings.database_url(service), service)
     asyncio.run(demo_accounts.add(settings, folder))
-    _say("joining Ray and starting the dispatcher")
+    _print("connecting to Ray and starting the dispatcher")
     connect(os.environ["RAY_ADDRESS"])
     start_dispatcher(str(folder / "analyses"))
     warm_workers(max(1, int(ray.cluster_resources().get("CPU", 1))))
-    _say("deploying the services")
+    _print("deploying the services")
     client = _serve_client(os.environ[DASHBOARD])
-    client.deploy_applications(local(yaml.safe_load(config.read_text()), port))
+    client.deploy_applications(local_config(yaml.safe_load(config.read_text()), port))
     _wait(client.get_serve_details)
-    _say("serving")
-    _stay(client.get_serve_details)
+    _print("serving")
+    _watch(client.get_serve_details)
 
 
-def local(config: dict[str, Any], port: int) -> dict[str, Any]:
-    """The configuration for one machine: its own address, and no CPU reserved, for here all services share a few."""
+def local_config(config: dict[str, Any], port: int) -> dict[str, Any]:
+    """Adapt the configuration to one machine: its own address, and no reserved CPUs, since all services share a few."""
     for application in config["applications"]:
         for deployment in application["deployments"]:
             deployment["ray_actor_options"] = {"num_cpus": 0}
@@ -69,51 +69,51 @@ def _serve_client(dashboard: str) -> Any:
 
 
 def _wait(details: Callable[[], dict[str, Any]]) -> None:
-    """Wait until every application runs; raises NotServing where one can't be deployed.
+    """Wait until every application runs; raises DeployFailed if one can't be deployed.
 
-    One that is unhealthy has run before, and Serve replaces its replicas.
+    An unhealthy application has run before, and Serve replaces its replicas.
     """
     unhealthy: set[str] = set()
     while True:
         applications = _applications(details)
         for name, application in applications.items():
-            why = application["message"].strip()[-_LONGEST_MESSAGE:]
+            reason = application["message"].strip()[-_MAX_MESSAGE:]
             if application["status"] == "DEPLOY_FAILED":
-                raise NotServing(f"{name} can't be served: {why}")
+                raise DeployFailed(f"{name} can't be deployed: {reason}")
             if application["status"] == "UNHEALTHY" and name not in unhealthy:
                 unhealthy.add(name)
-                _say(f"{name} is unhealthy: {why}")
+                _print(f"{name} is unhealthy: {reason}")
         if applications and all(application["status"] == "RUNNING" for application in applications.values()):
             return
-        time.sleep(_LOOK_EVERY_S / 4)
+        time.sleep(_POLL_INTERVAL_S / 4)
 
 
-def _stay(details: Callable[[], dict[str, Any]]) -> None:
-    """Return when Ray's head has not answered for a while: then all that was deployed is gone."""
-    answered = time.monotonic()
-    while time.monotonic() < answered + _AWAY_AT_MOST_S:
-        time.sleep(_LOOK_EVERY_S)
+def _watch(details: Callable[[], dict[str, Any]]) -> None:
+    """Return once Ray's head has not answered for ``_HEAD_TIMEOUT_S``: then the deployment is lost."""
+    last_reply = time.monotonic()
+    while time.monotonic() < last_reply + _HEAD_TIMEOUT_S:
+        time.sleep(_POLL_INTERVAL_S)
         if _applications(details):
-            answered = time.monotonic()
+            last_reply = time.monotonic()
 
 
 def _applications(details: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The applications by name; none while Serve's controller can't say."""
+    """Return the applications by name; empty while Serve's controller does not answer."""
     try:
         return dict(details()["applications"])
-    except Exception as error:  # the client raises whatever went wrong with the connection
-        _say(f"Ray's head does not answer ({type(error).__name__})")
+    except Exception as error:  # the client raises many kinds of connection errors
+        _print(f"Ray's head does not answer ({type(error).__name__})")
         return {}
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)
 
 
 if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
-    except NotServing as failure:
+    except DeployFailed as failure:
         sys.exit(str(failure))
     finally:
         ray.shutdown()

@@ -1,6 +1,4 @@
-"""Servers and a cluster of this process's own: started here, ended here. For tests and measurements; people use
-``facet up``.
-"""
+"""Ephemeral servers and clusters that stop with this process, for tests and benchmarks; users run ``facet up``."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from cluster.autoscaling import OneMachine
+from cluster.autoscaling import FakeMultiNode
 from cluster.local import parts, ray_nodes, sessions
 from cluster.local.parts import Part
 from cluster.local.reaper import Reaper
@@ -28,32 +26,32 @@ class Node:
 
 @dataclass(slots=True)
 class Cluster:
-    """A running cluster: where it answers, and its nodes in the order they came."""
+    """A running cluster: its addresses, and its nodes in the order in which they were added."""
 
-    place: ray_nodes.Place
+    paths: ray_nodes.ClusterPaths
     address: str
     dashboard: str
-    guardian: Reaper
+    reaper: Reaper
     nodes: list[Node] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: count(1), repr=False)
 
     def add_node(self, cpus: float, resources: Mapping[str, float] | None = None) -> Node:
-        """Start a further node and wait until its raylet is well; raises PartFailed."""
+        """Start another node and wait until its raylet is healthy; raises PartFailed."""
         name = f"node-{next(self._numbers)}"
-        return self.run(ray_nodes.worker(self.place, self.address, name, cpus, resources))
+        return self.run(ray_nodes.worker(self.paths, self.address, name, cpus, resources))
 
     def remove_node(self, node: Node) -> None:
-        """End every process of the node, as if its machine had gone."""
-        sessions.end(node.session, grace_s=0)
+        """Kill every process of the node, as if its machine had crashed."""
+        sessions.stop(node.session, grace_s=0)
 
     def environment(self) -> dict[str, str | None]:
-        """What a process needs in its environment to speak to this cluster; None: must not be set."""
-        return ray_nodes.client_environment(self.place.token)
+        """Return the environment a process needs to connect to this cluster; None: must not be set."""
+        return ray_nodes.client_environment(self.paths.token)
 
     def run(self, part: Part) -> Node:
-        """Start a node's part, guarded, and wait until it is ready; raises PartFailed."""
+        """Start a node's part under the reaper and wait until it is ready; raises PartFailed."""
         node = Node(part, parts.spawn(part))
-        self.guardian.watch(node.session)
+        self.reaper.watch(node.session)
         parts.wait_until_ready(part, node.session)
         self.nodes.append(node)
         return node
@@ -61,11 +59,11 @@ class Cluster:
 
 @dataclass(slots=True)
 class Server:
-    """A running server, which can be killed and started anew on the same port with the same data."""
+    """A running server, which can be killed and restarted on the same port with the same data."""
 
     part: Part
     session: Session
-    guardian: Reaper
+    reaper: Reaper
 
     @property
     def address(self) -> str:
@@ -73,51 +71,51 @@ class Server:
         return self.part.address
 
     def kill(self) -> None:
-        """SIGKILL to every process of it, as if the power had gone."""
-        sessions.end(self.session, grace_s=0)
+        """Send SIGKILL to all its processes, as in a power failure."""
+        sessions.stop(self.session, grace_s=0)
 
     def start(self) -> None:
-        """Start it anew and wait until it is ready; raises PartFailed."""
+        """Restart it and wait until it is ready; raises PartFailed."""
         self.session = parts.spawn(self.part)
-        self.guardian.watch(self.session)
+        self.reaper.watch(self.session)
         parts.wait_until_ready(self.part, self.session)
 
 
 @contextmanager
 def running(part: Part) -> Iterator[Server]:
-    """The part's server, ended at the end of the block and when this process dies; raises PartFailed."""
-    guardian = Reaper()
+    """Run the part's server; stop it at the end of the block and when this process dies. Raises PartFailed."""
+    reaper = Reaper()
     try:
         session = parts.spawn(part)
-        guardian.watch(session)
+        reaper.watch(session)
         parts.wait_until_ready(part, session)
-        server = Server(part, session, guardian)
+        server = Server(part, session, reaper)
         yield server
-        sessions.end(server.session, part.grace_s, part.end_by)
+        sessions.stop(server.session, part.grace_s, part.stop_signal)
     finally:
-        guardian.end()
+        reaper.close()
 
 
 @contextmanager
-def local_cluster(folder: Path, cpus: float, scaling: OneMachine | None = None) -> Iterator[Cluster]:
-    """A cluster with one head of ``cpus`` CPUs, its logs and token in ``folder``.
+def local_cluster(folder: Path, cpus: float, scaling: FakeMultiNode | None = None) -> Iterator[Cluster]:
+    """Run a cluster with one head of ``cpus`` CPUs, its logs and token in ``folder``.
 
-    It ends with all its nodes at the end of the block, and when this process dies. Raises PartFailed where the head
+    It stops with all its nodes at the end of the block, and when this process dies. Raises PartFailed if the head
     can't start.
     """
-    place = ray_nodes.make_place(folder)
-    guardian = Reaper(place.temp, place.token)
+    paths = ray_nodes.make_paths(folder)
+    reaper = Reaper(paths.temp, paths.token)
     try:
-        head = ray_nodes.head(place, cpus, scaling)
-        cluster = Cluster(place, head.address, ray_nodes.dashboard_url(head), guardian)
+        head = ray_nodes.head(paths, cpus, scaling)
+        cluster = Cluster(paths, head.address, ray_nodes.dashboard_url(head), reaper)
         cluster.run(head)
         yield cluster
     finally:
-        guardian.end()
+        reaper.close()
 
 
-def speak_to(cluster: Cluster) -> None:
-    """Let this process and those it starts speak to ``cluster``, also where Ray has been imported already."""
+def use_cluster(cluster: Cluster) -> None:
+    """Configure this process and its children to connect to ``cluster``, even if Ray is already imported."""
     for name, value in cluster.environment().items():
         if value is None:
             os.environ.pop(name, None)
@@ -125,5 +123,5 @@ def speak_to(cluster: Cluster) -> None:
             os.environ[name] = value
     from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
-    Config.initialize("")  # Ray reads its environment once; this makes it read again
+    Config.initialize("")  # Ray reads its environment once; read it again
     AuthenticationTokenLoader.instance().reset_cache()

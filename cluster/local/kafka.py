@@ -1,4 +1,4 @@
-"""Apache Kafka as a part of the local stack: one broker that is its own controller (KRaft), on the machine's Java."""
+"""Apache Kafka as a part of the local stack: one broker that is its own controller (KRaft)."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ VERSION = next(
     for line in JARS.read_text().splitlines()
     if line.startswith("org.apache.kafka:kafka_")
 )
-# The quick compiler alone: a broker for a few hundred messages a second is ready with 4 s of processor time instead of
-# 7, and carries them for two thirds of it.
+# Only the C1 compiler: a broker for a few hundred messages a second starts with 4 s of CPU time instead of 7, and
+# serves them with two thirds of it.
 JVM = ("-Xms256m", "-Xmx640m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:TieredStopAtLevel=1")
-READY_WITHIN_S = 120.0
+READY_TIMEOUT_S = 120.0
 
 
-def part(folder: Path, logs: Path, topics: Sequence[str], tell: Callable[[str], None]) -> Part:
-    """The broker with its data in ``folder``; ``tell`` hears what is downloaded first.
+def part(folder: Path, logs: Path, topics: Sequence[str], on_progress: Callable[[str], None]) -> Part:
+    """Return the broker with its data in ``folder``; call ``on_progress`` with each download.
 
-    Raises JarsMissing where neither Java nor Maven Central can be had, PartFailed where anything else is wrong.
+    Raises JarsMissing if Java or the jars are not available, PartFailed for any other failure.
     """
     log = logs / "kafka.log"
     program = jars.java()
-    classpath = ":".join(map(str, jars.fetch(JARS, lambda jar: tell(f"downloading {jar}"))))
+    classpath = ":".join(map(str, jars.fetch(JARS, lambda jar: on_progress(f"downloading {jar}"))))
     client, controller = free_ports(2)
     properties = folder / "server.properties"
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,21 +48,21 @@ def part(folder: Path, logs: Path, topics: Sequence[str], tell: Callable[[str], 
         version=VERSION,
         log=log,
         probes=(f"kafka://{address}",),
-        ready_within_s=READY_WITHIN_S,
-        set_up=lambda: _make_topics(address, topics),
+        ready_timeout_s=READY_TIMEOUT_S,
+        set_up=lambda: _create_topics(address, topics),
     )
 
 
-def _make_topics(bootstrap: str, topics: Sequence[str]) -> None:
+def _create_topics(bootstrap: str, topics: Sequence[str]) -> None:
     try:
         asyncio.run(ensure_topics(bootstrap, topics))
     except KafkaError as error:
-        raise PartFailed(f"kafka does not take its topics: {error}") from error
+        raise PartFailed(f"kafka can't create its topics: {error}") from error
 
 
 def _properties(data: Path, client: int, controller: int) -> str:
-    # One broker has no copy of a message but its own. What it acknowledged is in the page cache, so the death of its
-    # process loses nothing; the death of the machine may, and a cluster of three, as in production, does not.
+    # One broker has no replica. Acknowledged messages are in the page cache, so a crash of the process loses nothing; a
+    # crash of the machine may. A cluster of three, as in production, does not.
     return "\n".join(
         f"{name}={value}"
         for name, value in {
@@ -76,7 +76,7 @@ def _properties(data: Path, client: int, controller: int) -> str:
             "log.dirs": data,
             "num.partitions": PARTITIONS,
             "auto.create.topics.enable": "false",
-            # A killed broker may register again when its former session has ended: after 9 s by default.
+            # A killed broker can register again once its former session has expired: after 9 s by default.
             "broker.session.timeout.ms": 4_000,
             "broker.heartbeat.interval.ms": 500,
             "offsets.topic.num.partitions": 6,
@@ -108,7 +108,7 @@ def _logging(folder: Path) -> tuple[str, ...]:
 
 
 def _format(command: tuple[str, ...], properties: Path, data: Path, log: Path) -> None:
-    """Give an empty data folder its cluster id, as Kafka wants before its first start."""
+    """Format an empty data folder with a cluster id, as Kafka requires before its first start."""
     if (data / "meta.properties").exists():
         return
     cluster = _run(command, "kafka.tools.StorageTool", "random-uuid").stdout.strip().splitlines()[-1:]
@@ -116,8 +116,8 @@ def _format(command: tuple[str, ...], properties: Path, data: Path, log: Path) -
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(done.stdout + done.stderr)
     if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        raise PartFailed(f"kafka could not make its data folder {data}: {why}; its log: {log}")
+        reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise PartFailed(f"kafka could not create its data folder {data}: {reason}; its log: {log}")
 
 
 def _run(command: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,7 @@
-"""A broker for trying out, where Apache Kafka can't be had: librdkafka's own, which keeps nothing when it ends.
+"""A mock broker for machines without Apache Kafka: librdkafka's own, whose messages are lost when it stops.
 
-``python -m cluster.local.mock_kafka PORT TOPIC ...`` runs one. It speaks the protocol of produce, fetch and consumer
-groups; topics it makes by itself, with four partitions each.
+``python -m cluster.local.mock_kafka PORT TOPIC ...`` runs one. It implements produce, fetch and consumer groups, and
+creates topics on request, with four partitions each.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from confluent_kafka import Producer
 from cluster.local.parts import Part
 from cluster.local.ports import free_ports
 
-VERSION = "try-out"
-NOTICE = "KAFKA IS A TRY-OUT BROKER: every message in it is lost when it ends; for trying out alone"
-ANSWERS_WITHIN_S = 10.0
+VERSION = "mock"
+NOTICE = "KAFKA IS A MOCK BROKER: all its messages are lost when it stops; for trial use only"
+REQUEST_TIMEOUT_S = 10.0
 
 
 def part(logs: Path, topics: Sequence[str]) -> Part:
-    """The broker with its topics, in the place of Apache Kafka's part."""
+    """Return the mock broker with its topics, instead of Apache Kafka's part."""
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     return Part(
@@ -36,24 +36,24 @@ def part(logs: Path, topics: Sequence[str]) -> Part:
 
 
 def serve(port: int, topics: Sequence[str]) -> None:
-    """Serve until this process is ended."""
+    """Serve until this process is terminated."""
     client = Producer({"test.mock.num.brokers": 1, "log_level": 0})
     for topic in topics:
-        client.list_topics(topic, ANSWERS_WITHIN_S)  # to be asked for it makes a topic
-    (broker,) = client.list_topics(timeout=ANSWERS_WITHIN_S).brokers.values()
+        client.list_topics(topic, REQUEST_TIMEOUT_S)  # requesting a topic creates it
+    (broker,) = client.list_topics(timeout=REQUEST_TIMEOUT_S).brokers.values()
     print(NOTICE, file=sys.stderr, flush=True)
     asyncio.run(_forward(port, broker.host, broker.port))
 
 
 async def _forward(port: int, host: str, broker: int) -> None:
-    # The broker listens on a port of the kernel's choice and tells it to whoever asks: this is where they ask first.
+    # The broker listens on a port that the kernel chooses and returns it in metadata: this is the bootstrap address.
     async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
             while data := await source.read(64 * 1024):
                 sink.write(data)
                 await sink.drain()
         except ConnectionError:
-            pass  # one side has gone; the other is told by the close
+            pass  # one side disconnected; the close disconnects the other
         finally:
             sink.close()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 import socket
 
-# Below the range that kernels hand to outgoing connections (from 32768), and above the one that Ray's workers take
-# (10002 to 19999), so that a server ended and started anew finds its port still free.
+# Below the ephemeral range of kernels (from 32768) and above that of Ray's workers (10002 to 19999), so that a
+# restarted server finds its port still free.
 FIRST, LAST = 20000, 32000
 
 
 def free_ports(count: int) -> list[int]:
-    """``count`` different ports that nothing listens on, on any address of this machine, a moment ago."""
+    """Return ``count`` different ports on which nothing listens now, at any address of this machine."""
     found: list[int] = []
     for port in random.sample(range(FIRST, LAST), LAST - FIRST):
         if len(found) == count:

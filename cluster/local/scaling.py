@@ -1,7 +1,7 @@
-"""Seconds that a cluster takes from no worker to all of them and back, really scaled on this machine.
+"""Measure how long a cluster takes to scale from no worker to all of them and back, on this machine.
 
-``python -m cluster.local.scaling ADDRESS WORKERS`` is the driver: a process of its own, since a process speaks to one
-cluster and whoever measures may speak to another.
+``python -m cluster.local.scaling ADDRESS WORKERS`` is the driver: a separate process, since a process connects to only
+one cluster and the caller may be connected to another.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.autoscaling import OneMachine
+from cluster.autoscaling import FakeMultiNode
 from cluster.local.ephemeral import local_cluster
 
-STEP_WITHIN_S = 60.0
+STEP_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Scaled:
-    """Workers before, the ids of the nodes that ran a task each, the seconds up (from the demand) and down, and how
-    many workers there were at which second.
+class ScalingResult:
+    """Workers ``before``, ids of the ``nodes`` that ran a task each, seconds of scaling up (from the demand) and down,
+    and ``samples`` of (second, workers).
     """
 
     before: int
     nodes: list[str]
     up_s: float
     down_s: float
-    seen: list[tuple[float, int]]
+    samples: list[tuple[float, int]]
 
 
-def scale_once(folder: Path, scaling: OneMachine) -> Scaled:
-    """Start a cluster in ``folder``, ask for all its workers, wait until they came and went again, end it.
+def scale_once(folder: Path, scaling: FakeMultiNode) -> ScalingResult:
+    """Start a cluster in ``folder``, scale to all its workers and back to none, stop it.
 
-    Raises RuntimeError with the driver's words where a step takes longer than a minute.
+    Raises RuntimeError with the driver's error if a step takes longer than a minute.
     """
     with local_cluster(folder, cpus=0, scaling=scaling) as cluster:
         merged = {**os.environ, **cluster.environment()}
@@ -52,18 +52,18 @@ def scale_once(folder: Path, scaling: OneMachine) -> Scaled:
         )
         if done.returncode:
             raise RuntimeError(f"scaling failed: {done.stderr.strip()}")
-    return Scaled(**json.loads(done.stdout))
+    return ScalingResult(**json.loads(done.stdout))
 
 
-def drive(address: str, wanted: int) -> Scaled:
-    """Hold ``wanted`` CPUs until as many workers came, let go, wait until none is left."""
+def drive(address: str, target: int) -> ScalingResult:
+    """Occupy ``target`` CPUs until as many workers joined, release them, wait until no worker remains."""
     import ray
 
-    began, seen = time.monotonic(), []
+    start, samples = time.monotonic(), []
 
     def workers() -> int:
         count = sum(1 for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU"))
-        seen.append((round(time.monotonic() - began, 2), count))
+        samples.append((round(time.monotonic() - start, 2), count))
         return count
 
     def hold(released: Path) -> str:
@@ -75,23 +75,23 @@ def drive(address: str, wanted: int) -> Scaled:
     before = workers()
     with tempfile.TemporaryDirectory() as folder:
         released = Path(folder) / "released"
-        held = [ray.remote(num_cpus=1)(hold).remote(released) for _ in range(wanted)]
-        up_s = _seconds_until(lambda: workers() == wanted, f"{wanted} workers")
+        held = [ray.remote(num_cpus=1)(hold).remote(released) for _ in range(target)]
+        up_s = _seconds_until(lambda: workers() == target, f"{target} workers")
         released.touch()
-        nodes = ray.get(held, timeout=STEP_WITHIN_S)
+        nodes = ray.get(held, timeout=STEP_TIMEOUT_S)
     down_s = _seconds_until(lambda: workers() == 0, "no worker")
-    return Scaled(before, sorted(set(nodes)), up_s, down_s, seen)
+    return ScalingResult(before, sorted(set(nodes)), up_s, down_s, samples)
 
 
 def _seconds_until(reached: Callable[[], bool], what: str) -> float:
-    began = time.monotonic()
+    start = time.monotonic()
     while not reached():
-        if time.monotonic() - began > STEP_WITHIN_S:
-            raise TimeoutError(f"{what} not reached within {STEP_WITHIN_S:.0f} s")
+        if time.monotonic() - start > STEP_TIMEOUT_S:
+            raise TimeoutError(f"{what} not reached within {STEP_TIMEOUT_S:.0f} s")
         time.sleep(0.1)
-    return time.monotonic() - began
+    return time.monotonic() - start
 
 
 if __name__ == "__main__":
     scaled = drive(sys.argv[1], int(sys.argv[2]))
-    print(json.dumps({name: getattr(scaled, name) for name in Scaled.__slots__}))
+    print(json.dumps({name: getattr(scaled, name) for name in ScalingResult.__slots__}))

@@ -1,4 +1,4 @@
-"""The servers that the services need, as parts of the local stack: those that no FACET_*_URL names."""
+"""The servers that the services need, as parts of the local stack, except those that a FACET_*_URL configures."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from data.kit.settings import SERVICES
 
 KAFKA_URL, REDIS_URL = "FACET_KAFKA_URL", "FACET_REDIS_URL"
 DATABASE_URLS = {service: f"FACET_{service.upper()}_DATABASE_URL" for service in SERVICES}
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """``parts``: what is to be started. ``environment``: the FACET_*_URL settings under which the services find all."""
+    """``parts``: the servers to start. ``environment``: the FACET_*_URL settings of all servers."""
 
     parts: Sequence[Part]
     environment: Mapping[str, str]
 
 
-def servers(
+def make_servers(
     folder: Path,
     logs: Path,
     topics: Sequence[str],
-    given: Mapping[str, str],
-    tell: Tell,
-    apache_kafka: Callable[[Path, Path, Sequence[str], Tell], Part] = kafka.part,
+    configured: Mapping[str, str],
+    on_progress: OnProgress,
+    apache_kafka: Callable[[Path, Path, Sequence[str], OnProgress], Part] = kafka.part,
 ) -> Servers:
-    """The servers with their data in ``folder``; ``given``: settings that name others. Raises PartFailed.
+    """Return the servers with their data in ``folder``, except those in ``configured``. Raises PartFailed.
 
-    Where ``apache_kafka`` can't be had, a broker for trying out takes its place, and ``tell`` hears why.
+    If ``apache_kafka`` is not available, a mock broker replaces it, and ``on_progress`` is called with the reason.
     """
-    given = {name: value for name, value in given.items() if value}  # an empty setting is none, as for the services
+    # An empty setting counts as unset, as in the services.
+    configured = {name: value for name, value in configured.items() if value}
     passwords = Passwords(folder / "passwords.json")
-    makers: list[Callable[[], tuple[Part, Mapping[str, str]]]] = []
+    factories: list[Callable[[], tuple[Part, Mapping[str, str]]]] = []
 
     def own_postgres() -> tuple[Part, Mapping[str, str]]:
         part = postgres.part(folder / "postgresql", logs, passwords)
@@ -53,19 +54,19 @@ def servers(
 
     def own_kafka() -> tuple[Part, Mapping[str, str]]:
         try:
-            part = apache_kafka(folder / "kafka", logs, topics, tell)
-        except JarsMissing as why:
-            tell(f"{mock_kafka.NOTICE} ({why}; {KAFKA_URL} names a broker of your own)")
+            part = apache_kafka(folder / "kafka", logs, topics, on_progress)
+        except JarsMissing as reason:
+            on_progress(f"{mock_kafka.NOTICE} ({reason}; set {KAFKA_URL} to use your own broker)")
             part = mock_kafka.part(logs, topics)
         return part, {KAFKA_URL: part.address}
 
-    if not given.keys() >= set(DATABASE_URLS.values()):
-        makers.append(own_postgres)
-    if REDIS_URL not in given:
-        makers.append(own_redis)
-    if KAFKA_URL not in given:
-        makers.append(own_kafka)
-    with ThreadPoolExecutor() as pool:  # each waits for its own programs and downloads
-        made = list(pool.map(lambda make: make(), makers))
-    found = {name: value for _, settings in made for name, value in settings.items()}
-    return Servers([part for part, _ in made], {**found, **given})
+    if not configured.keys() >= set(DATABASE_URLS.values()):
+        factories.append(own_postgres)
+    if REDIS_URL not in configured:
+        factories.append(own_redis)
+    if KAFKA_URL not in configured:
+        factories.append(own_kafka)
+    with ThreadPoolExecutor() as pool:  # each blocks on its own programs and downloads
+        created = list(pool.map(lambda factory: factory(), factories))
+    found = {name: value for _, settings in created for name, value in settings.items()}
+    return Servers([part for part, _ in created], {**found, **configured})

@@ -1,4 +1,4 @@
-"""What the local stack remembers between commands: one JSON file in ``.facet/stack`` below the current folder."""
+"""The state of the local stack between commands: one JSON file in ``.facet/stack`` below the current folder."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any
 from cluster.local.parts import Part
 from cluster.local.sessions import Session
 
+_RENAMED_KEYS = {"began": "start_time", "end_by": "stop_signal"}
+
 
 @dataclass(frozen=True, slots=True)
 class PartState:
-    """A part as last known: ``session`` is None before it is started, ``ready`` once its probes have answered."""
+    """The state of a part: ``session`` is None while it does not run; ``ready`` once its probes have answered."""
 
     name: str
     address: str
@@ -25,21 +27,21 @@ class PartState:
     session: Session | None
     ready: bool
     restarts: int
-    end_by: int
+    stop_signal: int
     grace_s: float
 
     @classmethod
-    def of(cls, part: Part, session: Session | None, ready: bool, restarts: int) -> PartState:
-        """The record of a part."""
+    def from_part(cls, part: Part, session: Session | None, ready: bool, restarts: int) -> PartState:
+        """Return the state of ``part``."""
         return cls(
-            part.name, part.address, part.version, str(part.log), part.probes, session, ready, restarts, part.end_by,
-            part.grace_s,
+            part.name, part.address, part.version, str(part.log), part.probes, session, ready, restarts,
+            part.stop_signal, part.grace_s,
         )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The stack: who supervises it, its temporary folder, what runs, where the whole is found; settings are masked."""
+    """The stack: its supervisor, temporary folder, addresses, masked settings and parts."""
 
     supervisor: Session
     temp: str
@@ -53,65 +55,65 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The stack's own folder. The lock is held by the supervisor as long as it lives."""
+    """The folder of a stack. The supervisor holds the lock while it runs."""
 
     path: Path
 
     @property
     def logs(self) -> Path:
-        """Where each part's log lies."""
+        """The folder of the parts' logs."""
         return self.path / "logs"
 
     @property
     def data(self) -> Path:
-        """What is kept when the stack goes down: the servers' data, models, passwords."""
+        """The folder that survives a stop of the stack: the servers' data, models, passwords."""
         return self.path / "data"
 
     @property
     def lock(self) -> Path:
-        """Locked while a supervisor runs."""
+        """The file that is locked while a supervisor runs."""
         return self.path / "lock"
 
     @property
     def state(self) -> Path:
-        """The JSON file."""
+        """The state file (JSON)."""
         return self.path / "state.json"
 
     def hold_marker(self, part: str) -> Path:
-        """Return the file that keeps ``part`` down: while it exists, a part that has ended is not started again."""
+        """Return the file that holds ``part``: while it exists, a part that has exited is not restarted."""
         return self.path / "held" / part
 
     def hold(self, part: str) -> None:
-        """Keep ``part`` down from its next end on, until :meth:`release`."""
+        """Do not restart ``part`` after its next exit, until :meth:`release`."""
         marker = self.hold_marker(part)
         marker.parent.mkdir(exist_ok=True)
         marker.touch()
 
     def release(self, part: str) -> None:
-        """Let ``part`` be started again; nothing happens where it was not held."""
+        """Allow ``part`` to restart; does nothing if it is not held."""
         self.hold_marker(part).unlink(missing_ok=True)
 
     def held(self, part: str) -> bool:
-        """Return whether ``part`` is kept down."""
+        """Return whether ``part`` is held."""
         return self.hold_marker(part).exists()
 
     def write(self, state: State) -> None:
-        """Replace the state in one step: readers see the old one or the new one."""
-        fresh = self.state.with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(state), indent=1))
-        os.replace(fresh, self.state)
+        """Replace the state atomically: readers get the old one or the new one."""
+        temporary = self.state.with_suffix(".new")
+        temporary.write_text(json.dumps(asdict(state), indent=1))
+        os.replace(temporary, self.state)
 
     def read(self) -> State | None:
-        """The state, or None where nothing has been brought up."""
+        """Return the state, or None if no stack was started."""
         try:
-            tree = json.loads(self.state.read_text())
+            document = json.loads(self.state.read_text(), object_hook=_rename_old_keys)
         except FileNotFoundError:
             return None
         parts = tuple(
             PartState(**{**part, "probes": tuple(part["probes"]), "session": _session(part["session"])})
-            for part in tree.pop("parts")
+            for part in document.pop("parts")
         )
-        return State(**{**tree, "supervisor": Session(**tree["supervisor"]), "parts": parts})
+        return State(**{**document, "supervisor": Session(**document["supervisor"]), "parts": parts})
 
     def forget(self, purge: bool) -> None:
         """Remove the state and all hold markers; with ``purge`` also logs, keys and data: the whole folder."""
@@ -121,10 +123,15 @@ class Folder:
             shutil.rmtree(self.path)
 
 
-def here() -> Folder:
-    """The folder of the stack that belongs to the current folder."""
+def current_folder() -> Folder:
+    """Return the stack's folder below the current folder."""
     return Folder(Path.cwd() / ".facet" / "stack")
 
 
-def _session(tree: dict[str, Any] | None) -> Session | None:
-    return None if tree is None else Session(**tree)
+def _rename_old_keys(item: dict[str, Any]) -> dict[str, Any]:
+    """Read the state of a stack that an earlier version started."""
+    return {_RENAMED_KEYS.get(key, key): value for key, value in item.items()}
+
+
+def _session(document: dict[str, Any] | None) -> Session | None:
+    return None if document is None else Session(**document)

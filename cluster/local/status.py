@@ -1,4 +1,4 @@
-"""What ``facet status`` tells: every part is asked now, so a hung server shows as unhealthy."""
+"""The report of ``facet status``: every part is probed now, so a hung server is reported as unhealthy."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 import httpx
 
-from cluster.local.probes import PROBE_TIMEOUT_S, ailment
+from cluster.local.probes import PROBE_TIMEOUT_S, find_failure
 from cluster.local.sessions import alive
 from cluster.local.state import Folder, PartState, State
 
-NOTHING: dict[str, Any] = {
+NOT_RUNNING: dict[str, Any] = {
     "healthy": False, "url": None, "kafka_bootstrap": None, "ray_dashboard": None, "settings": {}, "parts": []
 }  # fmt: skip
 
 
-def report(folder: Folder, state: State | None) -> dict[str, Any]:
-    """The tree of ``facet status --json``."""
+def status_report(folder: Folder, state: State | None) -> dict[str, Any]:
+    """Return the document of ``facet status --json``."""
     if state is None:
-        return NOTHING
+        return NOT_RUNNING
     supervisor = {
         "name": "supervisor", "pid": state.supervisor.pid, "address": None, "healthy": alive(state.supervisor),
         "version": None, "log": str(folder.logs / "supervisor.log"), "restarts": 0,
@@ -28,7 +28,7 @@ def report(folder: Folder, state: State | None) -> dict[str, Any]:
         parts = [supervisor, *pool.map(_part, state.parts)]
         if state.url:
             parts += pool.map(lambda service: _service(state, *service), _services())
-    tree: dict[str, Any] = {
+    document: dict[str, Any] = {
         "healthy": all(part["healthy"] for part in parts),
         "url": state.url,
         "kafka_bootstrap": state.kafka_bootstrap,
@@ -39,15 +39,15 @@ def report(folder: Folder, state: State | None) -> dict[str, Any]:
     if state.url:
         from cluster.local.demo_accounts import credentials
 
-        tree["demo"] = credentials(folder.data).to_json()
-    return tree
+        document["demo"] = credentials(folder.data).to_json()
+    return document
 
 
 def _part(part: PartState) -> dict[str, Any]:
-    well = part.session is not None and alive(part.session) and ailment(part.probes) is None
+    healthy = part.session is not None and alive(part.session) and find_failure(part.probes) is None
     return {
-        "name": part.name, "pid": part.session.pid if part.session else None, "address": part.address, "healthy": well,
-        "version": part.version, "log": part.log, "restarts": part.restarts,
+        "name": part.name, "pid": part.session.pid if part.session else None, "address": part.address,
+        "healthy": healthy, "version": part.version, "log": part.log, "restarts": part.restarts,
     }  # fmt: skip
 
 
@@ -58,13 +58,13 @@ def _services() -> list[tuple[str, str]]:
 
 
 def _service(state: State, name: str, prefix: str) -> dict[str, Any]:
-    """A Serve application: its process is the replica that answers."""
+    """Return the status of a Serve application: its process is the replica that answers."""
     address = f"{state.url}{prefix}"
     try:
-        answer = httpx.get(f"{address}/healthz", timeout=PROBE_TIMEOUT_S).raise_for_status().json()
+        response = httpx.get(f"{address}/healthz", timeout=PROBE_TIMEOUT_S).raise_for_status().json()
     except (httpx.HTTPError, ValueError):
-        answer = {"pid": None, "version": None}
+        response = {"pid": None, "version": None}
     return {
-        "name": name, "pid": answer["pid"], "address": address, "healthy": answer["pid"] is not None,
-        "version": answer["version"], "log": f"{state.temp}/head/session_latest/logs/serve", "restarts": 0,
+        "name": name, "pid": response["pid"], "address": address, "healthy": response["pid"] is not None,
+        "version": response["version"], "log": f"{state.temp}/head/session_latest/logs/serve", "restarts": 0,
     }  # fmt: skip

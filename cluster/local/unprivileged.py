@@ -1,4 +1,4 @@
-"""How a server that refuses to run as root is run by root all the same."""
+"""Run servers that refuse to run as root without root's privileges."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
-# In a user namespace of its own root looks like an ordinary user to itself and still owns its files outside.
+# In its own user namespace root appears to the server as an ordinary user and still owns its files outside.
 _NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 
 
 def prefix(folder: Path) -> tuple[str, ...]:
-    """What comes before the command of a server whose data lie in ``folder``: nothing where this process is not root.
+    """Return the command prefix for a server with its data in ``folder``; empty if this process is not root.
 
-    Where user namespaces are forbidden (containers), it is the user ``nobody``, to whom the folder is given.
+    Where user namespaces are forbidden (in containers), the server runs as ``nobody``, who becomes the folder's owner.
     """
     if os.geteuid():
         return ()

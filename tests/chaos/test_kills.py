@@ -21,7 +21,7 @@ import ray
 
 from benchmarks.ring_models import write_ring
 from cluster.local import sessions
-from cluster.local.ephemeral import Cluster, local_cluster, speak_to
+from cluster.local.ephemeral import Cluster, local_cluster, use_cluster
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.schema import Analysis
 from pricing_engine.distributed.actor import start_dispatcher
@@ -46,7 +46,7 @@ def test_every_job_finishes_once_with_the_same_bytes(tmp_path: Path) -> None:
     shared = shared_memory()
     expected = [without_elapsed_time(measure(model, None, Settings(), 2).analysis) for model in models]
     with local_cluster(tmp_path / "ray", cpus=1) as cluster:
-        speak_to(cluster)
+        use_cluster(cluster)
         cluster.add_node(1)
         connect(cluster.address)
         try:
@@ -68,7 +68,7 @@ def test_every_job_finishes_once_with_the_same_bytes(tmp_path: Path) -> None:
             assert outcome.code in STATED, outcome
     assert counts[JobStatus.DONE] >= 0.95 * JOBS
     assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
-    assert not cluster.place.temp.exists()
+    assert not cluster.paths.temp.exists()
     assert shared_memory() <= shared
 
 

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from pricing_engine import ENGINE_VERSION
+from pricing_engine.analysis.progress import Stage
 from pricing_engine.cli.main import build
 from pricing_engine.mesh.samples import SAMPLES
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from cluster.local import kafka, postgres, redis
-from cluster.local.ephemeral import Cluster, Node, Server, local_cluster, running, speak_to
+from cluster.local.ephemeral import Cluster, Node, Server, local_cluster, running, use_cluster
 from cluster.local.passwords import Passwords
 
 AddNode = Callable[..., Node]
@@ -28,7 +28,7 @@ def ray_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with local_cluster(tmp_path_factory.mktemp("ray"), cpus=2) as cluster, pytest.MonkeyPatch.context() as environment:
         for name in cluster.environment():
             environment.delenv(name, raising=False)  # so that the end of the session puts back what was there
-        speak_to(cluster)
+        use_cluster(cluster)
         yield cluster
         import ray
 

@@ -1,4 +1,4 @@
-"""Prices a sample model on the cluster at argv[1], one task on each of argv[2] worker nodes; prints one JSON object.
+"""Price a sample model on the cluster at argv[1], one task on each of argv[2] worker nodes; print one JSON object.
 
 Run on a machine of the cluster, with the cluster's token in the environment.
 """
@@ -22,11 +22,11 @@ from pricing_engine.pricing.quote import Request, quote
 
 SAMPLE = "band"
 LAYER_HEIGHT_MM = 0.2
-NODES_WITHIN_S = 90
+NODES_TIMEOUT_S = 90
 
 
 def price() -> dict[str, Any]:
-    """The quote of the sample model in silver, as ``facet quote --json`` prints it."""
+    """Return the quote of the sample model in silver, as ``facet quote --json`` prints it."""
     with tempfile.TemporaryDirectory() as folder:
         path = SAMPLES[SAMPLE]().write_stl(Path(folder))
         analysis = measure(path, None, Settings(layer_height_mm=LAYER_HEIGHT_MM), threads=1).analysis
@@ -34,15 +34,15 @@ def price() -> dict[str, Any]:
 
 
 def workers() -> list[dict[str, Any]]:
-    """The living nodes that take tasks."""
+    """Return the alive nodes that take tasks."""
     return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
 
 
-def main(address: str, wanted: int) -> None:
-    """Wait for the nodes, price on each, print what came back from where."""
+def main(address: str, node_count: int) -> None:
+    """Wait for the nodes, price on each, print the quotes by node."""
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    deadline = time.monotonic() + NODES_WITHIN_S
-    while len(workers()) < wanted and time.monotonic() < deadline:
+    deadline = time.monotonic() + NODES_TIMEOUT_S
+    while len(workers()) < node_count and time.monotonic() < deadline:
         time.sleep(0.2)
     task = ray.remote(num_cpus=1)(price)
     quotes = {

@@ -1,8 +1,8 @@
-"""An ssh server for a made-up machine: whoever holds the one key runs commands as the user who started it.
+"""An ssh server for a simulated machine: clients with the one key run commands as the user who started it.
 
-Run as ``python sshd.py "ssh-ed25519 AAAA..."``. Debian's server is not on every machine that tests run on, and asyncssh
-speaks the protocol to OpenSSH's client, with shared connections as Ray uses them. It opens no terminal (``-tt`` is
-granted but commands see pipes), which is all that ``ray up`` needs.
+Run as ``python sshd.py "ssh-ed25519 AAAA..."``. OpenSSH's server is not on every machine that tests run on, and
+asyncssh serves OpenSSH's client, with shared connections as Ray uses them. It opens no terminal (``-tt`` is accepted,
+but commands get pipes), which suffices for ``ray up``.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import sys
 import asyncssh
 
 PORT = 22
-# A daemon that a command leaves behind may hold its output open for ever; what the command printed is here by then.
+# A daemon that a command starts may hold its output open forever; the command's own output is received by then.
 DRAIN_S = 0.3
 
 
 async def run_command(process: asyncssh.SSHServerProcess[bytes]) -> None:
-    """Run what the client asked for by bash, pass its input and outputs on, and report its exit status."""
+    """Run the client's command with bash, forward its input and outputs, and return its exit status."""
     child = await asyncio.create_subprocess_exec(
         "/bin/bash", "-c", process.command or "true",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -40,7 +40,7 @@ async def run_command(process: asyncssh.SSHServerProcess[bytes]) -> None:
 
 
 async def feed(process: asyncssh.SSHServerProcess[bytes], stdin: asyncio.StreamWriter) -> None:
-    """Pass the client's input on until it ends."""
+    """Forward the client's input until its end."""
     while data := await process.stdin.read(1 << 16):
         stdin.write(data)
         await stdin.drain()
@@ -48,14 +48,14 @@ async def feed(process: asyncssh.SSHServerProcess[bytes], stdin: asyncio.StreamW
 
 
 async def copy(source: asyncio.StreamReader, target: asyncssh.SSHWriter[bytes]) -> None:
-    """Pass a stream of the command on until it ends."""
+    """Forward a stream of the command until its end."""
     while data := await source.read(1 << 16):
         target.write(data)
         await target.drain()
 
 
 async def serve(public_key: str) -> None:
-    """Serve on every address of this machine until the process is ended."""
+    """Serve on every address of this machine until the process is terminated."""
     server = await asyncssh.listen(
         "",
         PORT,

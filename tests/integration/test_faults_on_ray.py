@@ -12,7 +12,7 @@ import pytest
 import ray
 
 from benchmarks.ring_models import write_ring
-from cluster.local.ephemeral import Cluster, local_cluster, speak_to
+from cluster.local.ephemeral import Cluster, local_cluster, use_cluster
 from pricing_engine.distributed.actor import options_for, start_dispatcher
 from pricing_engine.distributed.client import Client, job_for
 from pricing_engine.distributed.connect import connect
@@ -56,7 +56,7 @@ def test_a_model_that_takes_all_memory_fails_alone(
         monkeypatch.setenv("RAY_memory_usage_threshold", f"{allowed:.3f}")
         monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
         cluster.add_node(2)
-        speak_to(cluster)
+        use_cluster(cluster)
         connect(cluster.address)
         try:
             start_dispatcher(str(tmp_path / "analyses"), work=analyse_or_exhaust_memory)
@@ -64,7 +64,7 @@ def test_a_model_that_takes_all_memory_fails_alone(
             exhausted, *others = Client().run_many(jobs)
         finally:
             ray.shutdown()
-            speak_to(ray_here)
+            use_cluster(ray_here)
     assert (exhausted.status, exhausted.code) == (JobStatus.FAILED, "out_of_memory")
     assert exhausted.attempts == 4
     assert "simplify the model" in exhausted.message

@@ -1,4 +1,4 @@
-"""The local stack's real servers: own databases for services, and what was acknowledged is there after a kill -9."""
+"""The local stack's real servers: one database per service, and acknowledged data survive a kill -9."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from cluster.local import jars, kafka, mock_kafka, parts, postgres, redis, serve
 from cluster.local.ephemeral import Server, running
 from cluster.local.parts import Part, PartFailed
 from cluster.local.passwords import Passwords
-from cluster.local.probes import ailment
+from cluster.local.probes import find_failure
 from data.contracts.topics import all_topics
 from data.kit.kafka import ensure_topics
 from data.kit.settings import SERVICES
 
 
-def test_a_role_reaches_its_own_database_and_no_other(postgres_server: Server, database_urls: dict[str, str]) -> None:
+def test_a_role_can_access_only_its_own_database(postgres_server: Server, database_urls: dict[str, str]) -> None:
     for service, url in database_urls.items():
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT current_database()").fetchone() == (f"facet_{service}",)
@@ -36,38 +36,36 @@ def test_a_role_reaches_its_own_database_and_no_other(postgres_server: Server, d
                 psycopg.connect(f"{server}/{other}")
 
 
-def test_postgresql_keeps_what_was_committed(postgres_server: Server, database_urls: dict[str, str]) -> None:
+def test_postgresql_preserves_committed_rows(postgres_server: Server, database_urls: dict[str, str]) -> None:
     with psycopg.connect(database_urls["shop"], autocommit=True) as connection:
-        connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+        connection.execute("CREATE TABLE numbers AS SELECT 7 AS number")
     postgres_server.kill()
-    assert ailment(postgres_server.part.probes)
+    assert find_failure(postgres_server.part.probes)
     postgres_server.start()
     with psycopg.connect(database_urls["shop"], autocommit=True) as connection:
-        assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
-        connection.execute("DROP TABLE kept")
+        assert connection.execute("SELECT number FROM numbers").fetchone() == (7,)
+        connection.execute("DROP TABLE numbers")
 
 
-def test_postgresql_starts_although_a_process_of_the_killed_one_is_left(
-    postgres_server: Server, database_urls: dict[str, str]
-) -> None:
+def test_postgresql_starts_despite_an_orphan(postgres_server: Server, database_urls: dict[str, str]) -> None:
     data = Path(postgres_server.part.argv[postgres_server.part.argv.index("-D") + 1])
     connection = psycopg.connect(database_urls["shop"])
-    left = psutil.Process(connection.info.backend_pid)
-    left.suspend()  # like one that waits for a lock of another
+    orphan = psutil.Process(connection.info.backend_pid)
+    orphan.suspend()  # like a process that waits for a lock
     postmaster = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
     postmaster.kill()
-    while left.ppid() == postmaster.pid:  # once orphaned, it is no longer found as a child of the server
+    while orphan.ppid() == postmaster.pid:  # once orphaned, it is no longer found as a child of the server
         time.sleep(0.01)
     postgres_server.kill()
-    assert left.is_running()
+    assert orphan.is_running()
     postgres_server.start()
-    assert not left.is_running()
+    assert not orphan.is_running()
     connection.close()
     with psycopg.connect(database_urls["shop"]) as connection:
         assert connection.execute("SELECT 7").fetchone() == (7,)
 
 
-def test_kafka_keeps_what_was_acknowledged(kafka_server: Server) -> None:
+def test_kafka_preserves_acknowledged_messages(kafka_server: Server) -> None:
     async def send() -> None:
         await ensure_topics(kafka_server.address, ["kept"])
         async with AIOKafkaProducer(bootstrap_servers=kafka_server.address, acks="all") as producer:
@@ -82,23 +80,23 @@ def test_kafka_keeps_what_was_acknowledged(kafka_server: Server) -> None:
 
     asyncio.run(send())
     kafka_server.kill()
-    assert ailment(kafka_server.part.probes)
+    assert find_failure(kafka_server.part.probes)
     kafka_server.start()
     assert asyncio.run(receive()) == [str(number).encode() for number in range(100)]
 
 
-def test_where_kafka_cannot_be_had_a_loud_tryout_broker_with_all_topics_takes_its_place(tmp_path: Path) -> None:
-    def nowhere(*_: object) -> Part:
+def test_without_kafka_a_mock_broker_with_all_topics_replaces_it(tmp_path: Path) -> None:
+    def unavailable(*_: object) -> Part:
         raise jars.JarsMissing("no Java here")
 
-    given = dict.fromkeys((*servers.DATABASE_URLS.values(), servers.REDIS_URL), "elsewhere")
-    said: list[str] = []
-    found = servers.servers(tmp_path, tmp_path, all_topics(), given, said.append, nowhere)
+    configured = dict.fromkeys((*servers.DATABASE_URLS.values(), servers.REDIS_URL), "elsewhere")
+    messages: list[str] = []
+    found = servers.make_servers(tmp_path, tmp_path, all_topics(), configured, messages.append, unavailable)
     (part,) = found.parts
-    assert (part.name, part.version) == ("kafka", "try-out")
-    assert [line.startswith(mock_kafka.NOTICE) and "no Java here" in line for line in said] == [True]
+    assert (part.name, part.version) == ("kafka", "mock")
+    assert [line.startswith(mock_kafka.NOTICE) and "no Java here" in line for line in messages] == [True]
 
-    async def speak(bootstrap: str) -> None:
+    async def check_broker(bootstrap: str) -> None:
         assert await ensure_topics(bootstrap, all_topics()) == []
         async with (
             AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True) as producer,
@@ -113,21 +111,21 @@ def test_where_kafka_cannot_be_had_a_loud_tryout_broker_with_all_topics_takes_it
             await consumer.commit()
 
     with running(part) as server:
-        asyncio.run(speak(found.environment[servers.KAFKA_URL]))
+        asyncio.run(check_broker(found.environment[servers.KAFKA_URL]))
         assert mock_kafka.NOTICE in server.part.log.read_text()
 
 
-def test_where_some_databases_are_named_the_others_are_of_an_own_server(tmp_path: Path) -> None:
-    given = dict.fromkeys((*servers.DATABASE_URLS.values(), servers.REDIS_URL, servers.KAFKA_URL), "elsewhere")
-    given.pop(servers.DATABASE_URLS["mes"])
-    found = servers.servers(tmp_path, tmp_path, [], given, print)
+def test_unconfigured_databases_get_a_server(tmp_path: Path) -> None:
+    configured = dict.fromkeys((*servers.DATABASE_URLS.values(), servers.REDIS_URL, servers.KAFKA_URL), "elsewhere")
+    configured.pop(servers.DATABASE_URLS["mes"])
+    found = servers.make_servers(tmp_path, tmp_path, [], configured, print)
     assert [part.name for part in found.parts] == ["postgresql"]
     with running(found.parts[0]), psycopg.connect(found.environment[servers.DATABASE_URLS["mes"]]) as connection:
         assert connection.execute("SELECT current_database()").fetchone() == ("facet_mes",)
-    assert found.environment.items() >= given.items()
+    assert found.environment.items() >= configured.items()
 
 
-def test_redis_answers_only_who_knows_the_password(redis_server: Server, passwords: Passwords) -> None:
+def test_redis_requires_the_password(redis_server: Server, passwords: Passwords) -> None:
     host, port = redis_server.address.split(":")
     with pytest.raises(redis_client.AuthenticationError):
         redis_client.Redis(host, int(port)).ping()
@@ -137,14 +135,14 @@ def test_redis_answers_only_who_knows_the_password(redis_server: Server, passwor
     assert redis_client.Redis.from_url(redis.url(redis_server.address, passwords)).ping()
 
 
-def test_passwords_are_kept_and_private(tmp_path: Path) -> None:
+def test_passwords_are_stored_and_private(tmp_path: Path) -> None:
     file = tmp_path / "folder" / "passwords.json"
-    first = Passwords(file).of("a")
-    assert Passwords(file).of("a") == first != Passwords(file).of("b")
+    first = Passwords(file).get_or_create("a")
+    assert Passwords(file).get_or_create("a") == first != Passwords(file).get_or_create("b")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_a_part_that_cannot_start_says_which_and_why(tmp_path: Path, passwords: Passwords) -> None:
+def test_a_failed_start_names_part_reason_and_log(tmp_path: Path, passwords: Passwords) -> None:
     part = redis.part(tmp_path, tmp_path, passwords)
     with (
         socket.create_server(("127.0.0.1", int(part.address.split(":")[1]))),
@@ -153,18 +151,18 @@ def test_a_part_that_cannot_start_says_which_and_why(tmp_path: Path, passwords: 
         parts.start(part)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "strange").touch()
-    with pytest.raises(PartFailed, match=r"postgresql could not make its data folder.*postgresql\.log"):
+    with pytest.raises(PartFailed, match=r"postgresql could not create its data folder.*postgresql\.log"):
         postgres.part(tmp_path, tmp_path, passwords)
 
 
-def test_a_jar_that_is_not_the_locked_one_is_refused_and_had_anew(
+def test_a_jar_with_a_wrong_hash_is_refused_and_downloaded_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("M2_REPO", str(tmp_path / "m2"))
     name, sha256 = next(line for line in kafka.JARS.read_text().splitlines() if ":slf4j-api:" in line).split()
     lock = tmp_path / "jars"
     lock.write_text(f"# one jar\n{name} {'0' * 64}\n")
-    with pytest.raises(PartFailed, match="is not the jar that was locked"):
+    with pytest.raises(PartFailed, match="is not the locked jar"):
         jars.fetch(lock, print)
     lock.write_text(f"{name} {sha256}\n")
     downloads: list[str] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from cluster.local.deploy import local
+from cluster.local.deploy import local_config
 from cluster.local.ray_nodes import client_environment
 from cluster.local.serve_part import CONFIG
 from tests.services.stack import Stack, eventually
@@ -35,7 +35,7 @@ def test_no_request_fails_while_a_service_is_replaced(stack: Stack) -> None:
     for sender in senders:
         sender.start()
     try:
-        config = local(yaml.safe_load(CONFIG.read_text()), int(stack.url.rpartition(":")[2]))
+        config = local_config(yaml.safe_load(CONFIG.read_text()), int(stack.url.rpartition(":")[2]))
         shop = next(application for application in config["applications"] if application["name"] == "shop")
         shop["runtime_env"] = {"env_vars": {"FACET_TOKEN_LIFETIME_S": "1800"}}
         deploy(stack, config)

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Literal
 
-from benchmarks.databases import BUSY, MANY, QUIET, filled, ident
+from benchmarks.databases import BUSY, MANY, QUIET, filled, row_id
 from data.contracts.common import Priority
 from data.contracts.lifecycle import OrderStatus
 from data.contracts.topics import CONSUMERS
@@ -34,13 +34,13 @@ ROWS = int(os.environ.get("FACET_TEST_ROWS", MANY))
 CUSTOM_PLANS = 5
 """The number of times that PostgreSQL plans a prepared statement for its values, before it considers a generic plan."""
 MAX_SORTED = 500
-NOW, ORDER_ID = clock.now(), ident(ROWS // 200)
+NOW, ORDER_ID = clock.now(), row_id(ROWS // 200)
 VALUES: dict[str, list[Any]] = {
     **{name: [ORDER_ID] for name in ("id", "order_id", "user_id", "task_id", "delivery_id", "quote_id", "product_id")},
     **{name: [ORDER_ID] for name in ("webhook_id", "key_id", "partner_id")},
     **{name: [NOW] for name in ("before", "now", "at", "until")},
     "after_at": [START.created_at, NOW - timedelta(182)],
-    "after_id": [ident(1)],
+    "after_id": [row_id(1)],
     "after": [NOW - timedelta(400)],
     "limit": [51],
     "owner_id": [BUSY, QUIET],
@@ -56,8 +56,8 @@ VALUES: dict[str, list[Any]] = {
     "sha256": [b"hash"],
     "category": ["category-7"],
     "max_price": [300],
-    "busy": [[ident(9)]],
-    "order_ids": [[ORDER_ID], [ident(n) for n in range(ROWS // 200, ROWS // 200 + 16)]],
+    "busy": [[row_id(9)]],
+    "order_ids": [[ORDER_ID], [row_id(n) for n in range(ROWS // 200, ROWS // 200 + 16)]],
     "per_webhook": [20],
     "wait_ms": [ROWS // 2],
     "wait": [timedelta(seconds=5)],

@@ -55,7 +55,7 @@ def test_a_person_signs_in_and_a_name_is_given_once(facet: Callable[..., str], m
     found = asked(url, lambda connection: identity.sign_in(connection, "ann", "correct horse"))
     assert found is not None
     assert found.roles == ("seller", "operator")
-    with pytest.raises(WrongUsage, match="ann is taken already"):
+    with pytest.raises(WrongUsage, match="the username ann is taken"):
         facet("user", "ann", "--role", "admin", **given | {"FACET_PASSWORD": "another"})
     assert asked(url, lambda connection: identity.sign_in(connection, "ann", "another")) is None
 
@@ -80,7 +80,7 @@ def test_a_partner_has_all_its_keys(facet: Callable[..., str], migrated: Callabl
 @pytest.mark.parametrize(
     ("arguments", "url", "failure", "says"),
     [
-        (("user", "ann", "--role", "boss"), NOWHERE, WrongUsage, "boss: give one of customer"),
+        (("user", "ann", "--role", "boss"), NOWHERE, WrongUsage, "boss; use customer"),
         (("partner", "Ann"), "", WrongUsage, "FACET_PARTNERS_DATABASE_URL is not set"),
         (("partner", "Ann"), NOWHERE, ServiceUnhealthy, "can't be reached"),
     ],

@@ -33,7 +33,7 @@ def family(tmp_path: Path) -> Iterator[sessions.Session]:
     session = sessions.start(["sh", "-c", "sleep 60 & setsid sleep 60 & wait"], tmp_path / "log")
     eventually(lambda: len(sessions.members(session)) == 3)
     yield session
-    sessions.end(session, grace_s=0)
+    sessions.stop(session, grace_s=0)
 
 
 def test_every_process_of_a_server_is_stopped_and_resumed(family: sessions.Session) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.ring_models import RECORD, write_ring
+from benchmarks.ring_models import STL_RECORD, write_ring
 from pricing_engine.analysis.measure import Settings, measure
 from tests.services.traffic import MODEL_SEGMENTS, first_model
 
@@ -16,7 +16,7 @@ SEEDS = [0, 7, 11, 23, 999_999, 2**31, 2**80, -5]
 
 
 def corners(path: Path) -> np.ndarray:
-    return np.frombuffer(path.read_bytes(), RECORD, offset=84)["corners"].reshape(-1, 3)
+    return np.frombuffer(path.read_bytes(), STL_RECORD, offset=84)["corners"].reshape(-1, 3)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -11,13 +11,13 @@ import pytest
 from benchmarks.simulator.cluster import Job
 from benchmarks.simulator.simulate import Run, mean, quantile, run_jobs
 from pricing_engine.distributed.jobs import JobPriority
-from tests.unit.simulated import BARE, COUNT, Floats
+from tests.unit.benchmarks.simulator.known_times import COUNT, NO_OVERHEAD, Floats
 
 
 def poisson_jobs(
     rate: float, service: Floats, seed: int, priorities: tuple[JobPriority, ...] = (JobPriority.BULK,)
 ) -> list[Job]:
-    """One customer's one-task jobs with exponential gaps; priorities evenly by chance."""
+    """Return one customer's one-task jobs with exponential gaps and uniformly random priorities."""
     rng = np.random.default_rng(seed)
     arrivals = np.cumsum(rng.exponential(1 / rate, len(service))).tolist()
     of = rng.integers(0, len(priorities), len(service)).tolist()
@@ -27,13 +27,13 @@ def poisson_jobs(
     ]
 
 
-def waits(run: Run, service: Floats) -> Floats:
-    """Waiting times after the first tenth."""
+def waiting_times(run: Run, service: Floats) -> Floats:
+    """Return the waiting times after the first tenth."""
     return (run.quote_s - service)[len(service) // 10 :]
 
 
-def expect(values: Floats, theory: float, within: float = 0.1) -> None:
-    """The mean is ``theory`` within its interval, and the interval is narrow enough to tell."""
+def assert_mean(values: Floats, theory: float, within: float = 0.1) -> None:
+    """Assert that the mean is ``theory`` within its interval, and that the interval is narrow."""
     found = mean(values)
     assert found.error < within * theory
     assert abs(found.value - theory) <= 1.5 * found.error
@@ -46,48 +46,48 @@ def erlang_c(servers: int, offered: float) -> float:
 
 
 @pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
-def test_one_server_waits_as_in_m_m_1(load: float) -> None:
+def test_one_server_matches_m_m_1(load: float) -> None:
     service = np.random.default_rng(1).exponential(1.0, COUNT)
-    run, _ = run_jobs(poisson_jobs(load, service, 2), BARE, 1)
-    expect(waits(run, service), load / (1 - load), 0.15)
+    run, _ = run_jobs(poisson_jobs(load, service, 2), NO_OVERHEAD, 1)
+    assert_mean(waiting_times(run, service), load / (1 - load), 0.15)
 
 
 @pytest.mark.parametrize(("nodes", "cpus", "load"), [(1, 8, 0.8), (4, 2, 0.8), (3, 8, 0.9)])
-def test_many_servers_wait_as_in_m_m_c(nodes: int, cpus: int, load: float) -> None:
+def test_many_servers_match_m_m_c(nodes: int, cpus: int, load: float) -> None:
     servers = nodes * cpus
     service = np.random.default_rng(3).exponential(1.0, COUNT)
-    run, _ = run_jobs(poisson_jobs(load * servers, service, 4), replace(BARE, cpus=cpus), nodes)
-    expect(waits(run, service), erlang_c(servers, load * servers) / (servers * (1 - load)), 0.25)
+    run, _ = run_jobs(poisson_jobs(load * servers, service, 4), replace(NO_OVERHEAD, cpus=cpus), nodes)
+    assert_mean(waiting_times(run, service), erlang_c(servers, load * servers) / (servers * (1 - load)), 0.25)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
-def test_any_service_time_waits_as_pollaczek_and_khinchine_say(spread: float) -> None:
+def test_general_service_times_match_pollaczek_khinchine(spread: float) -> None:
     rng, rate = np.random.default_rng(5), 0.7
     service = np.exp(spread * rng.standard_normal(2 * COUNT) - spread**2 / 2)
-    run, _ = run_jobs(poisson_jobs(rate, service, 6), BARE, 1)
-    expect(waits(run, service), rate * np.exp(spread**2) / (2 * (1 - rate)), 0.15)
+    run, _ = run_jobs(poisson_jobs(rate, service, 6), NO_OVERHEAD, 1)
+    assert_mean(waiting_times(run, service), rate * np.exp(spread**2) / (2 * (1 - rate)), 0.15)
 
 
-def test_priorities_wait_as_cobham_says() -> None:
+def test_priorities_match_cobham() -> None:
     """Services of milliseconds, so that no job waits long enough to age into another priority."""
     service = np.random.default_rng(7).exponential(0.001, COUNT)
     priorities, load = tuple(JobPriority), 0.8
-    run, _ = run_jobs(poisson_jobs(load / 0.001, service, 8, priorities), BARE, 1)
+    run, _ = run_jobs(poisson_jobs(load / 0.001, service, 8, priorities), NO_OVERHEAD, 1)
     residual = load * 0.001
     for number in range(3):
         mine = run.priority == number
         above, upto = 1 - load * number / 3, 1 - load * (number + 1) / 3
-        expect((run.quote_s - service)[mine], residual / (above * upto), 0.25)
+        assert_mean((run.quote_s - service)[mine], residual / (above * upto), 0.25)
 
 
-def test_jobs_in_the_system_are_rate_times_time_in_it() -> None:
+def test_littles_law_holds() -> None:
     """Little's law, exactly: from empty to empty, the area under the jobs is the sum of their times."""
     service = np.random.default_rng(9).exponential(1.0, 5000)
-    run, cluster = run_jobs(poisson_jobs(1.5, service, 10), replace(BARE, cpus=2), 1)
+    run, cluster = run_jobs(poisson_jobs(1.5, service, 10), replace(NO_OVERHEAD, cpus=2), 1)
     assert cluster.job_area_s == pytest.approx(run.quote_s.sum(), rel=1e-9)
 
 
-def test_quantile_has_an_interval_and_refuses_a_handful() -> None:
+def test_a_quantile_has_an_interval_unless_values_are_few() -> None:
     values = np.random.default_rng(14).exponential(1.0, 100_000)
     found = quantile(values, 0.99)
     assert found.error < 0.2

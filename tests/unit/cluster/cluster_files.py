@@ -1,4 +1,4 @@
-"""The cluster files of this project, and ways to put a mistake into one."""
+"""The cluster files of this project, and functions that put a mistake into one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 from cluster.check_yaml import check_document
 from cluster.checks.versions import locked_ray
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RAY = locked_ray(ROOT / "requirements.lock")
 EC2, LOCAL = ROOT / "ray-cluster.yaml", ROOT / "ray-cluster.local.yaml"
 KUBERAY, SERVE = ROOT / "cluster/manifests/rayservice.yaml", ROOT / "cluster/manifests/serve.yaml"
@@ -30,38 +30,38 @@ def load(path: Path) -> dict[str, Any]:
 DOCUMENTS = {path: load(path) for path in FILES}
 
 
-def put(*place: Any) -> Mistake:
-    """The last of ``place`` is written where the others lead."""
-    *way, key, value = place
+def set_value(*path: Any) -> Mistake:
+    """Return a mistake that sets the last of ``path`` as the value at the others."""
+    *parents, key, value = path
 
     def mistake(document: dict[str, Any]) -> None:
         target: Any = document
-        for part in way:
+        for part in parents:
             target = target[part]
         target[key] = value
 
     return mistake
 
 
-def drop(*place: Any) -> Mistake:
-    *way, key = place
+def remove(*path: Any) -> Mistake:
+    *parents, key = path
 
     def mistake(document: dict[str, Any]) -> None:
         target: Any = document
-        for part in way:
+        for part in parents:
             target = target[part]
         del target[key]
 
     return mistake
 
 
-def swap(place: str, old: str, new: str) -> Mistake:
-    """In a list of texts, every ``old`` becomes ``new``."""
+def replace_text(path: str, old: str, new: str) -> Mistake:
+    """Return a mistake that replaces ``old`` by ``new`` in a list of strings."""
 
     def mistake(document: dict[str, Any]) -> None:
         target: Any = document
-        *way, last = place.split(".")
-        for part in way:
+        *parents, last = path.split(".")
+        for part in parents:
             target = target[part]
         assert any(old in line for line in target[last])
         target[last] = [line.replace(old, new) for line in target[last]]

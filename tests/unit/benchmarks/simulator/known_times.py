@@ -1,4 +1,4 @@
-"""A simulated world whose times are known without a measurement."""
+"""A simulated world with known stage times."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from benchmarks.simulator.study import World
 from pricing_engine.distributed.jobs import JobPriority
 
 Floats = NDArray[np.float64]
-BARE = ClusterSettings(cpus=1, boot_s=0, cold_s=0, job_s=0, task_s=0, in_flight=1)
+NO_OVERHEAD = ClusterSettings(cpus=1, boot_s=0, cold_s=0, job_s=0, task_s=0, in_flight=1)
 COUNT = 60_000
-# One second for 100,000 facets, in proportion: a world whose times are known without a measurement.
+# One second for 100,000 facets, proportionally.
 TIMES = StageTimes(np.array([1e3, 1e7]), np.outer([1e3, 1e7], np.full(len(STAGES), 1 / 100_000 / len(STAGES))))
 WORLD = World(TIMES, jobs=2000)
 
 
-def one(at: float, priority: JobPriority, seconds: float, customer: str = "a") -> Job:
-    """A job of one task."""
+def single_task_job(at: float, priority: JobPriority, seconds: float, customer: str = "a") -> Job:
+    """Return a job of one task."""
     return Job(at, priority, customer, ((seconds,),))

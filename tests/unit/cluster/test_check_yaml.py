@@ -1,8 +1,10 @@
-"""The check of cluster files: ours pass, nothing in YAML makes it fail, its command line tells what is wrong."""
+"""The check of cluster files: ours pass, no YAML makes it crash, its command line reports findings."""
 
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,14 @@ from ray.autoscaler._private.util import prepare_config
 from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
 from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
 from ray.autoscaler.v2.utils import ResourceRequestUtil
-from typer import Typer
 from typer.testing import CliRunner
 
 from cluster import check_yaml
 from cluster.check_yaml import check_document, check_file
 from cluster.checks.ray_start import docker_environment, ray_starts
 from cluster.checks.versions import check_image
-from tests.unit.cluster_files import DOCUMENTS, EC2, FILES, KUBERAY, RAY, SERVE, drop, put
+from pricing_engine.cli.errors import WrongUsage
+from tests.unit.cluster.cluster_files import DOCUMENTS, EC2, FILES, KUBERAY, RAY, SERVE, remove, set_value
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -66,13 +68,13 @@ BAD_TEXTS = [
 
 
 @pytest.mark.parametrize(("content", "code"), BAD_TEXTS, ids=lambda value: str(value)[:24])
-def test_bad_yaml_is_told(tmp_path: Path, content: str, code: str) -> None:
+def test_bad_yaml_has_a_finding(tmp_path: Path, content: str, code: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(content, "utf-8")
     assert code in {finding.code for finding in check_file(path, RAY)}
 
 
-def test_what_is_no_text_or_no_file_is_told(tmp_path: Path) -> None:
+def test_binary_and_missing_files_have_a_finding(tmp_path: Path) -> None:
     path = tmp_path / "binary.yaml"
     path.write_bytes(b"a: \xff\xfe")
     assert [finding.code for finding in check_file(path, RAY)] == ["not-yaml"]
@@ -87,32 +89,32 @@ PLAIN = st.recursive(
 )
 
 
-def places(value: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The way to every value inside a document."""
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path to every value inside a document."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [found for key, item in inner for found in [(*way, key), *places(item, (*way, key))]]
+    return [found for key, item in inner for found in [(*path, key), *paths(item, (*path, key))]]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_nothing_in_a_file_breaks_the_check(path: Path, data: st.DataObject) -> None:
+def test_the_check_survives_any_change_of_a_file(path: Path, data: st.DataObject) -> None:
     document = copy.deepcopy(DOCUMENTS[path])
     for _ in range(data.draw(st.integers(1, 3))):
-        way = data.draw(st.sampled_from(places(document)))
-        (drop(*way) if data.draw(st.booleans()) else put(*way, data.draw(PLAIN)))(document)
+        target = data.draw(st.sampled_from(paths(document)))
+        (remove(*target) if data.draw(st.booleans()) else set_value(*target, data.draw(PLAIN)))(document)
         if not document:
             break
     for finding in check_document(document, RAY):
         assert finding.code
-        assert finding.wrong
-        assert finding.write
-        assert "\n" not in finding.wrong + finding.write
+        assert finding.problem
+        assert finding.fix
+        assert "\n" not in finding.problem + finding.fix
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=200))
-def test_no_text_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, content: str) -> None:
+def test_the_reader_survives_any_text(tmp_path_factory: pytest.TempPathFactory, content: str) -> None:
     path = tmp_path_factory.mktemp("any") / "any.yaml"
     path.write_text(content, "utf-8", errors="replace")
     assert check_file(path, RAY)
@@ -121,13 +123,13 @@ def test_no_text_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, con
 @pytest.mark.parametrize(
     ("tasks", "spot", "launched", "refused"),
     [
-        pytest.param(0, 1.0, {"on-demand": 1}, 0, id="at rest, the services' node alone"),
-        pytest.param(100, 1.0, {"on-demand": 1, "spot": 6}, 0, id="spot comes first"),
-        pytest.param(100, 0.0, {"on-demand": 4, "spot": 3}, 0, id="on-demand where spot was refused"),
-        pytest.param(1000, 1.0, {"on-demand": 4, "spot": 20}, 1000 - 24 * 16, id="never over the bound"),
+        pytest.param(0, 1.0, {"on-demand": 1}, 0, id="idle: only the services' node"),
+        pytest.param(100, 1.0, {"on-demand": 1, "spot": 6}, 0, id="spot first"),
+        pytest.param(100, 0.0, {"on-demand": 4, "spot": 3}, 0, id="on-demand if spot was refused"),
+        pytest.param(1000, 1.0, {"on-demand": 4, "spot": 20}, 1000 - 24 * 16, id="never over the limit"),
     ],
 )
-def test_what_rays_autoscaler_makes_of_the_node_types(
+def test_rays_autoscaler_launches_the_expected_nodes(
     tasks: int, spot: float, launched: dict[str, int], refused: int
 ) -> None:
     config = AutoscalingConfig(prepare_config(yaml.safe_load(EC2.read_text("utf-8"))), skip_content_hash=True)
@@ -174,15 +176,13 @@ def test_fixed_images_pass(image: str) -> None:
 
 
 def run(*arguments: str) -> Any:
-    app = Typer()
-    app.command()(check_yaml.main)
-    return CliRunner().invoke(app, list(arguments))
+    return CliRunner().invoke(check_yaml.build(), list(arguments))
 
 
 def test_command_line(tmp_path: Path) -> None:
     good = run(str(EC2), str(SERVE))
     assert good.exit_code == 0
-    assert "2 files: 0 errors, 1 values to fill in" in good.output
+    assert "2 files: 0 errors, 1 placeholders to replace" in good.output
     assert run("--ready", str(EC2)).exit_code == 1
     assert run("--ready", str(SERVE)).exit_code == 0
     bad = tmp_path / "bad.yaml"
@@ -197,9 +197,13 @@ def test_command_line(tmp_path: Path) -> None:
 def test_command_line_usage(tmp_path: Path) -> None:
     assert run().exit_code == 2
     lock = tmp_path / "lock"
-    assert run("--lock", str(lock), str(SERVE)).exit_code == 2
+    assert isinstance(run("--lock", str(lock), str(SERVE)).exception, WrongUsage)
     lock.write_text("numpy==2.4\n", "utf-8")
-    assert run("--lock", str(lock), str(SERVE)).exit_code == 2
+    command = [sys.executable, "-m", "cluster.check_yaml", "--lock", str(lock), str(SERVE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("check_yaml: --lock: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_control_characters_stay_out_of_the_terminal(tmp_path: Path) -> None:
