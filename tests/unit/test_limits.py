@@ -158,7 +158,7 @@ def test_a_job_is_long_by_cpu_time_or_by_more_wall_clock_time(
             return ""
 
     readings = [(0.9 * cpu_s, 0.9 * wall_s), (cpu_s, wall_s)]
-    monkeypatch.setattr(module, "_Watch", Usage)
+    monkeypatch.setattr(module, "_UsageMonitor", Usage)
     run_limited(reported.wait, WIDE, on_long=lambda: (observed.extend(readings), reported.set()))
     assert observed == [(cpu_s, wall_s)]
 

@@ -158,8 +158,8 @@ def test_agrees_with_naive_columns(seed):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_bounds_are_rigorous_and_the_search_finds_what_scoring_everything_finds(seed, monkeypatch):
-    monkeypatch.setattr(support_search, "_WORTH_BOUNDING", 0)
-    monkeypatch.setattr(support_search, "_PAYS", -1)
+    monkeypatch.setattr(support_search, "_MIN_SAMPLES_TO_BOUND", 0)
+    monkeypatch.setattr(support_search, "_MIN_GAIN", -1)
     mesh = blob(seed)
     directions = candidate_directions(largest_faces(convex_hull(mesh)))
     assert len(directions) >= 500
@@ -200,8 +200,8 @@ def test_many_layers_thin_fins_and_slivers_agree_with_naive_columns(manifold):
 @pytest.mark.parametrize("manifold", HARD)
 @pytest.mark.parametrize("worth", [0, 1 << 40])
 def test_hard_models_are_dropped_early_without_harm(manifold, worth, monkeypatch):
-    monkeypatch.setattr(support_search, "_WORTH_BOUNDING", worth)
-    monkeypatch.setattr(support_search, "_PAYS", -1)
+    monkeypatch.setattr(support_search, "_MIN_SAMPLES_TO_BOUND", worth)
+    monkeypatch.setattr(support_search, "_MIN_GAIN", -1)
     mesh = solid(manifold)
     shuffled = Mesh(mesh.vertices, np.random.default_rng(4).permutation(mesh.facets))
     directions = candidate_directions(largest_faces(convex_hull(mesh)))

@@ -267,7 +267,7 @@ class TestOrientation:
             down = np.array([[0.0, 0.0, -1.0]])
             search_support(mesh, build_bvh(mesh, 2), Boundary.everything(mesh.facet_count), 0.05, down, 2)
         given = counts.nodes["support"] + counts.pairs["support"]
-        monkeypatch.setattr(support_scores, "_SHARE", 1)
+        monkeypatch.setattr(support_scores, "_BUDGET_DIVISOR", 1)
         monkeypatch.setattr(support_scores, "_MAX_TESTS", (given, 0))
         _, _, part = self.search(soup)
         assert part.best is None
@@ -276,7 +276,7 @@ class TestOrientation:
         assert self.search(soup)[2] is None
 
 
-class TestWhatIsSaid:
+class TestReports:
     def test_a_stage_that_ended_at_its_budget_asks_for_a_review(self, tmp_path, monkeypatch) -> None:
         path = tmp_path / "plates.stl"
         path.write_bytes(stl(*KINDS["stacked_plates"](240)))
