@@ -39,7 +39,7 @@ class Verdict(StrEnum):
 Identifier = Annotated[str, Field(max_length=100)]
 """An id of the price book."""
 Process = Annotated[Identifier, Field(description="Manufacturing process, an id of the price book")]
-Quantity = Annotated[int, Field(ge=1, le=1_000_000, description="Number of pieces")]
+Quantity = Annotated[int, Field(ge=1, le=1_000_000, description="Number of pieces to make")]
 
 
 class OrderSpecification(BaseModel):
@@ -65,13 +65,13 @@ class QuoteSummary(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    quote_id: UUID = Field(description="Id of the quote")
+    quote_id: UUID = Field(description="Identifier of the quote")
     unit_price: Money = Field(description="Price of one piece, a decimal string with cents")
     total: Money = Field(description="Price of the complete order, a decimal string with cents")
     currency: str = Field(min_length=3, max_length=3, description="Currency of the amounts (ISO 4217)")
     expires_at: AwareDatetime = Field(description="Until when the price is valid")
     verdict: Verdict = Field(description="Whether the model can be made: `manufacturable`, `review` or `rejected`")
-    lead_time_days: int | None = Field(default=None, description="Days until shipment")
+    lead_time_days: int | None = Field(default=None, description="Working days until shipment")
     content_id: str | None = Field(default=None, description="Hash of everything that determined the price")
 
 
