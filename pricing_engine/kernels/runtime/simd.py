@@ -3,7 +3,9 @@
 LLVM does not vectorise the irregular loops of a tree search, so the box test of eight children and the tests of the
 eight facets of a leaf are written in vectors by hand. An ``F8`` is an LLVM ``<8 x float>`` (one AVX register; pairs of
 SSE or NEON registers elsewhere, with the same bits), a ``D8`` twice that: ``+ - * /`` work lane by lane, ``fma8``,
-``min8``, ``max8`` and ``sqrt8`` map to single instructions, comparisons give a mask in the low eight bits of an int64.
+``min8``, ``max8`` and ``sqrt8`` map to single instructions, comparisons return a mask in the low eight bits of an
+int64. Also a lookup in a row of sixteen by one comparison (:func:`equal16`), and a hint to load memory early
+(:func:`prefetch`).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-_LANES = ir.VectorType(ir.IntType(1), 8)
+_LANES, _ROW16 = ir.VectorType(ir.IntType(1), 8), ir.VectorType(ir.IntType(32), 16)
 _I64, _I32, _I8 = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 
 
@@ -233,3 +235,46 @@ def least8(typing: Any, a: Any) -> Any:
         )
 
     return (types.float32 if a == F8 else types.float64)(a), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def equal16(typing: Any, array: Any, start: Any, value: Any) -> Any:
+    """Mask of the lanes where ``array[start : start + 16]`` equals ``value``; ``array`` is a contiguous (n,) int32.
+
+    One comparison of vectors: no branch to mispredict.
+    """
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        view = context.make_array(sig.args[0])(context, builder, args[0])
+        place = builder.bitcast(builder.gep(view.data, [args[1]]), _ROW16.as_pointer())
+        one = builder.insert_element(ir.Constant(_ROW16, ir.Undefined), args[2], _I32(0))
+        all_lanes = builder.shuffle_vector(one, ir.Constant(_ROW16, ir.Undefined), ir.Constant(_ROW16, [0] * 16))
+        equal = builder.icmp_signed("==", builder.load(place, align=4), all_lanes)
+        return builder.zext(builder.bitcast(equal, ir.IntType(16)), _I64)
+
+    return types.uint64(array, types.uint64, types.int32), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def first_bit(typing: Any, mask: Any) -> Any:
+    """:func:`lowest_bit` of an unsigned mask, unsigned: an index without the check for negative ones."""
+    return types.uint64(types.uint64), lambda context, builder, sig, args: builder.cttz(args[0], ir.IntType(1)(1))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(typing: Any, array: Any, row: Any) -> Any:
+    """Load the cache line of ``array[row, 0]``, which must exist, of a C-contiguous array: a hint, no value.
+
+    Issued some iterations before a gather, it hides the latency of a scattered order.
+    """
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        view = context.make_array(sig.args[0])(context, builder, args[0])
+        columns = cgutils.unpack_tuple(builder, view.shape)[1]
+        place = builder.bitcast(builder.gep(view.data, [builder.mul(args[1], columns)]), _I8.as_pointer())
+        function_type = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
+        hint = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+        builder.call(hint, [place, _I32(0), _I32(3), _I32(1)])  # for reading, into all levels, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64), codegen

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.runtime.compile import inlined, kernel
-from pricing_engine.kernels.runtime.row_search import equal16, first_bit
+from pricing_engine.kernels.runtime.simd import equal16, first_bit
 from pricing_engine.kernels.topology.half_edge_runs import GRAIN
 
 ROW = 16  # edges from a vertex to higher ones: half a dozen at most in a usual mesh

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.runtime.allocation import sparse_empty
 from pricing_engine.kernels.runtime.compile import inlined, kernel
-from pricing_engine.kernels.runtime.prefetch import prefetch
+from pricing_engine.kernels.runtime.simd import prefetch
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
 
 GRAIN = 8192
