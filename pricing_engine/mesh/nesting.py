@@ -24,6 +24,11 @@ from pricing_engine.kernels.solid.shell_containment import (
     GRAIN_POINTS,
     INSIDE,
     OUTSIDE,
+    Contacts,
+    Containment,
+    Points,
+    ShellTree,
+    Surface,
     locate_points,
     mark_overlapping,
     measure_boxes,
@@ -107,7 +112,7 @@ def pairs_about(mesh: Mesh, shells: Shells, bvh: Bvh, which: NDArray[np.bool_], 
     tree = box_tree(boxes[which], threads)
     size = float(np.abs(mesh.vertices - bvh.centre).max(initial=0.0))
     marked, local = np.zeros(mesh.facet_count, np.bool_), mesh.vertices - tree.centre
-    arguments = (local, mesh.facets, NEAR * size, tree.boxes, tree.level_start, marked)
+    arguments = (local, mesh.facets, NEAR * size, tree, marked)
     run_ranges(mark_overlapping, mesh.facet_count, _GRAIN_PAIRS, threads, *arguments)
     kept = np.flatnonzero(marked).astype(np.int32)
     part = Mesh(mesh.vertices, mesh.facets[kept])
@@ -212,12 +217,13 @@ def _locate(
         return None
     state, holder = np.full(int(state_start[-1]), OUTSIDE, np.int8), np.full(count, -1, np.int64)
     work = work_array(count, GRAIN_POINTS)
+    moved = general_position(mesh, bvh, 0.0, threads)
     within = run_bounded(
         locate_points, count, threads, most, work,
-        witnesses.points - bvh.centre, witnesses.own, witnesses.row, *near, *asked, reach,
-        mesh.vertices - bvh.centre, general_position(mesh, bvh, 0.0, threads), mesh.facets, bvh.boxes, bvh.level_start,
-        of_facet, by_shell, shell_start, shells.size, boxes - np.tile(bvh.centre, 2), tree.boxes, tree.level_start,
-        state_start, most // _CHUNK_SHARE, state, holder, work, search="nesting",
+        Points(witnesses.points - bvh.centre, witnesses.own, witnesses.row), Contacts(*near, *asked, reach),
+        Surface(mesh.vertices - bvh.centre, moved, mesh.facets, bvh),
+        ShellTree(of_facet, by_shell, shell_start, shells.size, boxes - np.tile(bvh.centre, 2), tree),
+        most // _CHUNK_SHARE, Containment(state_start, state, holder), work, search="nesting",
     )  # fmt: skip
     return (state, state_start, holder) if within else None
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.intersection.equal_facets import first_equals
 from pricing_engine.kernels.intersection.fan_separation import find_hubs
-from pricing_engine.kernels.intersection.leaf_join import GRAIN_LEAVES, MOST_IN_CHUNK, join_chunk, spent
-from pricing_engine.kernels.mesh import Floats, Ints, Mesh
+from pricing_engine.kernels.intersection.leaf_join import GRAIN_LEAVES, MAX_IN_CHUNK, Found, Joinable, join_chunk, spent
+from pricing_engine.kernels.mesh import Ints, Mesh
 from pricing_engine.kernels.runtime.compile import kernel
 from pricing_engine.kernels.runtime.search_counters import record, work_limit
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
@@ -59,18 +59,6 @@ class Joined:
     spent: int
 
 
-@dataclass(frozen=True, slots=True)
-class Joinable:
-    """What every leaf is compared by: ``boxes`` (leaves, 6, 8) of its facets, widened by ``near`` mm; its fan's ``hub``
-    (leaves,) int32, -1 where it is no fan, and ``axis`` (leaves, 3).
-    """
-
-    boxes: NDArray[np.float32]
-    near: float
-    hub: Ints
-    axis: Floats
-
-
 def find_pairs(mesh: Mesh, bvh: Bvh, threads: int, near: float = NEAR) -> Pairs:
     """All pairs that may meet once vertices are moved a little.
 
@@ -88,7 +76,7 @@ def prepare_join(mesh: Mesh, bvh: Bvh, threads: int, near: float = NEAR) -> Join
     boxes, distance = boxes_of_facets(bvh, near, threads)
     hub, axis = np.empty(leaves, np.int32), np.empty((leaves, 3))
     run_ranges(find_hubs, leaves, 4096, threads, mesh.vertices, mesh.facets, hub, axis)
-    return Joinable(boxes, distance, hub, axis)
+    return Joinable(boxes.reshape(-1, WIDTH), distance, hub, axis)
 
 
 def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinable) -> Joined:
@@ -99,17 +87,16 @@ def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinab
     room = np.full(chunks, _ROOM, np.int64)
     most = work_limit(mesh.facet_count, WORK_PER_FACET, LEAST_WORK)
     most_in_chunk = max(most // CHUNK_SHARE, LEAST_CHUNK_WORK)
-    parts, facet_boxes = [], by.boxes.reshape(-1, WIDTH)
+    parts = []
     while room.any():
         start = np.concatenate([[0], np.cumsum(room)])
         keys = np.empty(start[-1], np.int64)
         for skip in range(0, hi - lo, _BATCH_CHUNKS * GRAIN_LEAVES):
             batch = min(hi - lo - skip, _BATCH_CHUNKS * GRAIN_LEAVES)
-            run_ranges(join_chunk, batch, GRAIN_LEAVES, threads, skip, lo, mesh.vertices, mesh.facets, bvh.boxes,
-                       bvh.level_start, facet_boxes, by.hub, by.axis, by.near, bvh.diagonal, most_in_chunk, start,
-                       keys, found, work)  # fmt: skip
+            run_ranges(join_chunk, batch, GRAIN_LEAVES, threads, skip, lo, mesh.vertices, mesh.facets, bvh, by,
+                       most_in_chunk, Found(start, keys, found, work))  # fmt: skip
             units = spent(work[:, 0], work[:, 1])
-            crowded = found.max() > MOST_IN_CHUNK or found.sum() > _most_pairs(mesh)
+            crowded = found.max() > MAX_IN_CHUNK or found.sum() > _most_pairs(mesh)
             if crowded or units.max() > most_in_chunk or units.sum() > most:
                 record("pair_search", work)
                 return Joined(None, int(units.sum()))

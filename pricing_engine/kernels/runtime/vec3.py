@@ -53,9 +53,9 @@ def cross(u, v):
 
 
 @inlined
-def dot8(ax, ay, az, bx, by, bz):
+def dot8(u, v):
     """Dot products of eight lanes by fused multiply-adds, from z to x."""
-    return fma8(ax, bx, fma8(ay, by, az * bz))
+    return fma8(u[0], v[0], fma8(u[1], v[1], u[2] * v[2]))
 
 
 @inlined

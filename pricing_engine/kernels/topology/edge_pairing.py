@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.runtime.compile import inlined, kernel
+from pricing_engine.kernels.runtime.vec3 import cross, dot, edge
 
 Longs = NDArray[np.int64]
 
@@ -73,20 +74,17 @@ def _numbered(keys: Longs) -> Longs:
 @kernel
 def _measure_angles(vertices, facets, facet, corner, group, angle):
     """``angle`` of each facet's tip round its edge, from the first facet of its group on."""
-    zx = zy = zz = 0.0
+    zero = (0.0, 0.0, 0.0)  # the normal from which the angles of a group are measured
     for i in range(len(facet)):
         f, c = facet[i], corner[i]
         a, b, tip = facets[f, c], facets[f, (c + 1) % 3], facets[f, (c + 2) % 3]
         low, high = min(a, b), max(a, b)
-        ux, uy = vertices[high, 0] - vertices[low, 0], vertices[high, 1] - vertices[low, 1]
-        uz = vertices[high, 2] - vertices[low, 2]
-        vx, vy = vertices[tip, 0] - vertices[low, 0], vertices[tip, 1] - vertices[low, 1]
-        vz = vertices[tip, 2] - vertices[low, 2]
-        x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        u = edge(vertices, low, high)
+        normal = cross(u, edge(vertices, low, tip))
         if i == 0 or group[i] != group[i - 1]:
-            zx, zy, zz = x, y, z
-        sine = ux * (zy * z - zz * y) + uy * (zz * x - zx * z) + uz * (zx * y - zy * x)
-        cosine = (zx * x + zy * y + zz * z) * np.sqrt(ux * ux + uy * uy + uz * uz)
+            zero = normal
+        sine = dot(u, cross(zero, normal))
+        cosine = dot(zero, normal) * np.sqrt(dot(u, u))
         turn = np.arctan2(sine, cosine)
         angle[i] = turn + 2 * np.pi if turn < _SAME_ANGLE - np.pi else turn
 
