@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.layers.ball_accessibility import SIDE, Grid, find_free, flood, touched
+from pricing_engine.kernels.layers.ball_accessibility import SIDE, Grid, find_free, find_touched, flood
 from pricing_engine.kernels.mesh import Floats, Mesh
 from pricing_engine.kernels.runtime.budget import log2_of
 from pricing_engine.kernels.runtime.search_counters import record, work_array
@@ -95,8 +95,8 @@ def _share(points: Floats, normals: Floats, bvh: Bvh, grid: _Grid, threads: int)
     clearance = Clearance(bvh, grid.radius - _GIVE * grid.radius, _pad(bvh), most)
     places = Grid(grid.origin, grid.spacing, grid.shape)
     run_ranges(
-        touched, len(points), _GRAIN, threads, _GRAIN, points, normals, grid.radius, places, grid.reached, clearance,
-        touches, work,
+        find_touched, len(points), _GRAIN, threads, _GRAIN, points, normals, grid.radius, places, grid.reached,
+        clearance, touches, work,
     )  # fmt: skip
     record("touched", work)
     if _has_ended(work, most, len(points), _GRAIN):

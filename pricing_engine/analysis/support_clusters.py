@@ -11,7 +11,7 @@ from pricing_engine.analysis.support_scores import ROUND, Views
 from pricing_engine.analysis.support_surface import REACH, Surface
 from pricing_engine.kernels.mesh import Floats
 from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
-from pricing_engine.kernels.orientation.support_bound import cluster_moments, clusters, lower_bounds
+from pricing_engine.kernels.orientation.support_bound import cluster_moments, cluster_samples, lower_bounds
 from pricing_engine.kernels.runtime.search_counters import record, work_array
 from pricing_engine.kernels.runtime.threads import run_ranges
 
@@ -47,7 +47,8 @@ def _clusters(surface: Surface, wanted: int, size: float) -> _Clusters | None:
     most = min(len(owner), _MOST_CLUSTERS * wanted + 1)
     begins, boxes = np.empty(most + 1, np.int32), np.empty((6, most), np.float32)
     pad = np.float32(ROUND * size)
-    count = clusters(width, np.float32(limit), surface.corners, samples, owner, np.float32(reach), pad, begins, boxes)
+    limits = width, np.float32(limit)
+    count = cluster_samples(*limits, surface.corners, samples, owner, np.float32(reach), pad, begins, boxes)
     return None if count < 0 else _Clusters(begins[: count + 1], np.ascontiguousarray(boxes[:, :count]))
 
 

@@ -13,7 +13,7 @@ from pricing_engine.kernels.mesh import Floats, Mesh
 from pricing_engine.kernels.runtime.budget import UNMEASURED
 from pricing_engine.kernels.solid.volume import triangle_areas
 from pricing_engine.kernels.spatial.bvh import Bvh
-from pricing_engine.kernels.thickness.normal_cones import build_walls
+from pricing_engine.kernels.thickness.normal_cones import build_normal_cones
 from pricing_engine.kernels.thickness.ray_thickness import ray_thickness
 from pricing_engine.kernels.thickness.sphere_thickness import sphere_thickness
 
@@ -63,7 +63,7 @@ class Thickness:
 
 def start_thickness(spread: StageExecutor, mesh: Mesh, bvh: Bvh, held: tuple[Mesh, Bvh]) -> Callable[[], Thickness]:
     """Begin to measure ``mesh`` (repaired, at least one facet) with its tree; the spread has ``held`` both."""
-    walls = spread.hold(build_walls(mesh, bvh, spread.threads))
+    walls = spread.hold(build_normal_cones(mesh, bvh, spread.threads))
     parts_of = spread.start("thickness", _of_facets, mesh.facet_count, _FACETS_A_PART, *held, walls)
 
     def join() -> Thickness:

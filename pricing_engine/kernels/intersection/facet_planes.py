@@ -28,7 +28,7 @@ def _height8(n, p, origin):
 
 @uncounted
 def gather8(leaf, vertices, facets, near, reach, rows):
-    """Fill ``rows`` (:data:`LEAF_ROWS`, 8) for :func:`apart8` with the facets of a leaf, as many as it has."""
+    """Fill ``rows`` (:data:`LEAF_ROWS`, 8) for :func:`separated8` with the facets of a leaf, as many as it has."""
     for lane in range(min(WIDTH, len(facets) - WIDTH * leaf)):
         for corner in range(3):
             v = facets[WIDTH * leaf + lane, corner]
@@ -46,7 +46,7 @@ def gather8(leaf, vertices, facets, near, reach, rows):
 
 
 @inlined
-def apart8(rows, vertices, facets, g, near, reach):
+def separated8(rows, vertices, facets, g, near, reach):
     """Compare facet ``g`` with those in ``rows``; ``reach`` (mm) is no less than the model's extent.
 
     Masks of those that a plane of either separates, ``near`` mm from what they don't share, or of both where they
@@ -72,8 +72,8 @@ def apart8(rows, vertices, facets, g, near, reach):
     n8, margin = load3(rows, _NORMAL, 0), load8(rows, _MARGIN, 0)
     in_p, in_q, in_r = a0 | b0 | c0, a1 | b1 | c1, a2 | b2 | c2
     by_f = _one_side8(_height8(n8, p8, a), _height8(n8, q8, a), _height8(n8, r8, a), margin, in_p, in_q, in_r)
-    apart = ((by_f & by_g) | ((by_f | by_g) & ~edge)) & ~(in_a & in_b & in_c)
-    return apart, in_a | in_b | in_c, edge
+    separated = ((by_f & by_g) | ((by_f | by_g) & ~edge)) & ~(in_a & in_b & in_c)
+    return separated, in_a | in_b | in_c, edge
 
 
 @inlined

@@ -40,7 +40,7 @@ def find_hubs(lo, hi, vertices, facets, hub, axis):
 
 
 @uncounted
-def fans_apart(leaf, other, hub, axis, vertices, facets, near):
+def fans_separated(leaf, other, hub, axis, vertices, facets, near):
     """Whether the plane that halves the angle of two fans around ``hub`` separates all their other corners."""
     normal = edge(axis, other, leaf)
     size = abs(normal[0]) + abs(normal[1]) + abs(normal[2])

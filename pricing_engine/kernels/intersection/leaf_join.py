@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pricing_engine.kernels.intersection.facet_planes import LEAF_ROWS, apart8, gather8
-from pricing_engine.kernels.intersection.fan_separation import fans_apart
+from pricing_engine.kernels.intersection.facet_planes import LEAF_ROWS, gather8, separated8
+from pricing_engine.kernels.intersection.fan_separation import fans_separated
 from pricing_engine.kernels.intersection.separating_plane_simd import COUNT, KINDS, PAIR_ROWS, may_meet8
 from pricing_engine.kernels.runtime.compile import inlined, kernel, uncounted
 from pricing_engine.kernels.runtime.search_counters import NODES, PAIRS
@@ -26,7 +26,7 @@ MAX_IN_CHUNK = 1 << 20  # pairs after which a chunk stops
 
 
 @kernel
-def spent(nodes, tests):
+def work_units(nodes, tests):
     """Units of work, some 10 ns each: blocks of eight boxes and joined leaves; tested pairs of facets or of fans."""
     return nodes + 4 * tests
 
@@ -85,7 +85,7 @@ def join_chunk(lo, hi, skip, begin, vertices, facets, bvh, joinable, limit, outp
     buffers = _Buffers(own, waiting, corners, keys, sums)
     top_level = len(level_start) - 1
     for leaf in range(lo, hi):
-        if sums[FOUND] > MAX_IN_CHUNK or spent(sums[NODES], sums[PAIRS]) > limit:
+        if sums[FOUND] > MAX_IN_CHUNK or work_units(sums[NODES], sums[PAIRS]) > limit:
             break
         gather8(leaf, vertices, facets, near, reach, own)
         low = (
@@ -114,7 +114,7 @@ def join_chunk(lo, hi, skip, begin, vertices, facets, bvh, joinable, limit, outp
                 sums[NODES] += 1
                 one_fan = hub[leaf] >= 0 and hub[leaf] == hub[box] and leaf != box
                 sums[PAIRS] += one_fan
-                if one_fan and fans_apart(leaf, box, hub[leaf], axis, vertices, facets, near):
+                if one_fan and fans_separated(leaf, box, hub[leaf], axis, vertices, facets, near):
                     continue
                 rows = _overlapping(facet_boxes, 6 * box, 0, low, high)
                 _join_rows(leaf, box, rows, vertices, facets, facet_boxes, near, reach, buffers)
@@ -141,8 +141,8 @@ def _join_rows(leaf, other, rows, vertices, facets, facet_boxes, near, reach, bu
             continue
         sums[PAIRS] += count_bits(lanes)
         g = other * WIDTH + k
-        apart, touching, shares_edge = apart8(own, vertices, facets, g, near, reach)
-        lanes &= ~apart
+        separated, touching, shares_edge = separated8(own, vertices, facets, g, near, reach)
+        lanes &= ~separated
         while lanes:
             i = lowest_bit(lanes)
             lanes &= lanes - 1

@@ -6,11 +6,11 @@ touching and doesn't count; facets without area have no interior and meet nothin
 neighbours or not.
 
 Pairs from :mod:`pair_search` are filtered in float64 once more, without a margin (:mod:`separating_plane`), and what
-that can't tell apart is decided exactly (:mod:`triangle_overlap`). The answer is that of exact arithmetic on the welded
+does not decide is decided exactly (:mod:`triangle_overlap`). The result is that of exact arithmetic on the welded
 coordinates.
 
 Bounded work: pairs are decided in batches, and a pair whose facets are both marked already is passed over, so a
-tangle costs a few exact decisions a facet. Where facets that do not intersect would need too many of them, the answer
+tangle costs a few exact decisions a facet. Where facets that do not intersect would need too many of them, the result
 is None. Batches depend on the input alone.
 """
 
@@ -23,7 +23,7 @@ from pricing_engine.kernels.intersection.equal_facets import first_equals, have_
 from pricing_engine.kernels.intersection.leaf_join import STACK
 from pricing_engine.kernels.intersection.pair_search import (
     CHUNK_SHARE,
-    LEAST_WORK,
+    MIN_WORK,
     WORK_PER_FACET,
     Pairs,
     boxes_of_facets,
@@ -37,7 +37,7 @@ from pricing_engine.kernels.runtime.stack import pop, push
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
 from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh, build_bvh, first_child
 
-MOST_EXACT, MOST_EXACT_PER_FACET = 300_000, 4  # exact decisions, up to 13 us each
+MAX_EXACT, MAX_EXACT_PER_FACET = 300_000, 4  # exact decisions, up to 13 us each
 EXACT_UNITS = 512  # what one of them weighs against the units of :func:`leaf_join.spent`
 _EXACT = 2  # column of exact decisions, after those of nodes and pairs
 _GRAIN_PAIRS = 1024
@@ -60,15 +60,15 @@ def self_intersections(mesh: Mesh, bvh: Bvh, pairs: Pairs, threads: int) -> NDAr
     if pairs.complete:
         flags = _flag_pairs(mesh, pairs, threads)
     else:
-        kept = np.flatnonzero((same == np.arange(len(same))) & proper)
-        if len(kept) < mesh.facet_count:
-            mesh = Mesh(mesh.vertices, mesh.facets[kept])
+        firsts = np.flatnonzero((same == np.arange(len(same))) & proper)
+        if len(firsts) < mesh.facet_count:
+            mesh = Mesh(mesh.vertices, mesh.facets[firsts])
             bvh = build_bvh(mesh, threads)
         flags = np.zeros(len(same), np.bool_)
-        found = _flag_facets(mesh, bvh, threads) if len(kept) else flags[:0]
+        found = _flag_facets(mesh, bvh, threads) if len(firsts) else flags[:0]
         if found is None:
             return None
-        flags[kept] = found
+        flags[firsts] = found
     if flags is None:
         return None
     either: NDArray[np.bool_] = proper & (repeated | flags[same])
@@ -91,7 +91,7 @@ def _flag_pairs(mesh: Mesh, pairs: Pairs, threads: int) -> NDArray[np.bool_] | N
     work = work_array(count, _GRAIN_PAIRS)
     exact = np.zeros(len(work), np.int64)
     arguments = (mesh.vertices, mesh.facets, pairs.first, pairs.second, flags, found, work, exact)
-    most = MOST_EXACT + MOST_EXACT_PER_FACET * mesh.facet_count
+    most = MAX_EXACT + MAX_EXACT_PER_FACET * mesh.facet_count
     done, batch = 0, _FIRST_BATCH
     while done < count:
         end = min(count, done + batch)
@@ -112,7 +112,7 @@ def _flag_facets(mesh: Mesh, bvh: Bvh, threads: int) -> NDArray[np.bool_] | None
     flags = np.zeros(mesh.facet_count, np.bool_)
     partner = np.full(mesh.facet_count, -1, np.int32)
     work, units = work_array(leaves, _GRAIN_LEAVES), np.zeros(chunk_count(leaves, _GRAIN_LEAVES), np.int64)
-    most = work_limit(mesh.facet_count, WORK_PER_FACET, LEAST_WORK)
+    most = work_limit(mesh.facet_count, WORK_PER_FACET, MIN_WORK)
     most_in_chunk = most // CHUNK_SHARE
     for skip in range(0, leaves, _BATCH_LEAVES):
         batch = min(leaves - skip, _BATCH_LEAVES)

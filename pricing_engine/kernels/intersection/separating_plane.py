@@ -42,7 +42,7 @@ def may_meet(vertices, facets, f, g, near):
     in0, in1, in2 = a0 in (b0, b1, b2), a1 in (b0, b1, b2), a2 in (b0, b1, b2)
     shared = int(in0) + int(in1) + int(in2)
     if shared == 0:
-        return _may_meet_apart(vertices, a0, a1, a2, b0, b1, b2, near)
+        return _may_meet_disjoint(vertices, a0, a1, a2, b0, b1, b2, near)
     if a0 in (a1, a2) or a1 == a2 or b0 in (b1, b2) or b1 == b2 or shared == 3:
         return True
     if shared == 2:
@@ -81,11 +81,11 @@ def _may_meet_at_vertex(vertices, p, a1, a2, b1, b2, near):
     s1, s2 = dot(normal, u1), dot(normal, u2)
     if min(s1, s2) > margin or max(s1, s2) < -margin:
         return False
-    return not _wedges_apart(u1, u2, w1, w2, extent, near)
+    return not _bisector_separates(u1, u2, w1, w2, extent, near)
 
 
 @kernel
-def _wedges_apart(u1, u2, w1, w2, extent, near):
+def _bisector_separates(u1, u2, w1, w2, extent, near):
     """Try the plane that halves the narrowest of the angles between a leg of one wedge and a leg of the other."""
     best, d = -2.0, (0.0, 0.0, 0.0)
     for u in (u1, u2):
@@ -100,7 +100,7 @@ def _wedges_apart(u1, u2, w1, w2, extent, near):
 
 
 @inlined
-def _may_meet_apart(vertices, a0, a1, a2, b0, b1, b2, near):
+def _may_meet_disjoint(vertices, a0, a1, a2, b0, b1, b2, near):
     u1, u2 = edge(vertices, a0, a1), edge(vertices, a0, a2)
     w0, w1, w2 = edge(vertices, a0, b0), edge(vertices, a0, b1), edge(vertices, a0, b2)
     extent = max(_longest(u1), _longest(u2), _longest(w0), _longest(w1), _longest(w2))
@@ -116,11 +116,11 @@ def _may_meet_apart(vertices, a0, a1, a2, b0, b1, b2, near):
     s1, s2 = dot(other, edge(vertices, b0, a1)), dot(other, edge(vertices, b0, a2))
     if min(s0, s1, s2) > margin or max(s0, s1, s2) < -margin:
         return False
-    return not _edges_apart(normal, other, u1, u2, w0, w1, w2, extent, near)
+    return not _edges_separate(normal, other, u1, u2, w0, w1, w2, extent, near)
 
 
 @kernel
-def _edges_apart(normal, other, u1, u2, w0, w1, w2, extent, near):
+def _edges_separate(normal, other, u1, u2, w0, w1, w2, extent, near):
     """Try the planes through the edges of either facet and at right angles to it."""
     u3, v1, v2, v3 = sub(u2, u1), sub(w1, w0), sub(w2, w0), sub(w2, w1)
     for n, sides in ((normal, (u1, u2, u3)), (other, (v1, v2, v3))):

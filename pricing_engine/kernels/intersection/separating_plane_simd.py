@@ -36,9 +36,9 @@ def may_meet8(kind, vertices, facets, pairs, near, reach, corners):
     w1, w2 = sub(load3(corners, 12, 0), a0), sub(load3(corners, 15, 0), a0)
     margin = splat8(near + LINEAR * reach)
     if kind == NONE_SHARED:
-        meet = ~_edges_apart8(u1, u2, sub(b0, a0), w1, w2, margin)
+        meet = ~_edges_separate8(u1, u2, sub(b0, a0), w1, w2, margin)
     else:
-        meet = ~_wedges_apart8(u1, u2, w1, w2, margin)
+        meet = ~_bisector_separates8(u1, u2, w1, w2, margin)
     return meet & ((1 << count) - 1)
 
 
@@ -61,15 +61,15 @@ def _gather_pairs8(kind, vertices, facets, pairs, corners):
 
 
 @inlined
-def _edges_apart8(u1, u2, w0, w1, w2, margin):
+def _edges_separate8(u1, u2, w0, w1, w2, margin):
     """Try the planes through the edges of either facet and at right angles to it."""
     n = cross(u1, u2)
-    apart = _gap8(cross(n, u1), u1, u2, w0, w1, w2, margin) | _gap8(cross(n, u2), u1, u2, w0, w1, w2, margin)
-    apart |= _gap8(cross(n, sub(u2, u1)), u1, u2, w0, w1, w2, margin)
+    separated = _gap8(cross(n, u1), u1, u2, w0, w1, w2, margin) | _gap8(cross(n, u2), u1, u2, w0, w1, w2, margin)
+    separated |= _gap8(cross(n, sub(u2, u1)), u1, u2, w0, w1, w2, margin)
     v1, v2 = sub(w1, w0), sub(w2, w0)
     n = cross(v1, v2)
-    apart |= _gap8(cross(n, v1), u1, u2, w0, w1, w2, margin) | _gap8(cross(n, v2), u1, u2, w0, w1, w2, margin)
-    return apart | _gap8(cross(n, sub(w2, w1)), u1, u2, w0, w1, w2, margin)
+    separated |= _gap8(cross(n, v1), u1, u2, w0, w1, w2, margin) | _gap8(cross(n, v2), u1, u2, w0, w1, w2, margin)
+    return separated | _gap8(cross(n, sub(w2, w1)), u1, u2, w0, w1, w2, margin)
 
 
 @inlined
@@ -84,7 +84,7 @@ def _gap8(d, u1, u2, w0, w1, w2, margin):
 
 
 @inlined
-def _wedges_apart8(u1, u2, w1, w2, margin):
+def _bisector_separates8(u1, u2, w1, w2, margin):
     """Try the plane that halves the narrowest of the angles between a leg of one wedge and a leg of the other."""
     x1, x2, y1, y2 = _unit8(u1), _unit8(u2), _unit8(w1), _unit8(w2)
     zero = splat8(0.0)
@@ -93,8 +93,8 @@ def _wedges_apart8(u1, u2, w1, w2, margin):
     best, d = _narrower8(best, d, x2, y1)
     best, d = _narrower8(best, d, x2, y2)
     margin = (abs8(d[0]) + abs8(d[1]) + abs8(d[2])) * margin
-    apart = less8(margin, min8(dot(d, u1), dot(d, u2)))
-    return apart & less8(max8(dot(d, w1), dot(d, w2)), zero - margin)
+    separated = less8(margin, min8(dot(d, u1), dot(d, u2)))
+    return separated & less8(max8(dot(d, w1), dot(d, w2)), zero - margin)
 
 
 @inlined

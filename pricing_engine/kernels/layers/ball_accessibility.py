@@ -43,7 +43,7 @@ class Grid(NamedTuple):
 
 
 @kernel
-def touched(lo, hi, grain, points, normals, radius, grid, reached, clearance, touches, work):
+def find_touched(lo, hi, grain, points, normals, radius, grid, reached, clearance, touches, work):
     """Set ``touches[i]`` to 1 where a ball of ``radius`` (mm) touches sample i: a range kernel.
 
     ``points`` (N, 3) mm relative to the BVH's centre, unit ``normals`` (N, 3). The ball touches where a corner of the

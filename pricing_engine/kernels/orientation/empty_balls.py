@@ -5,7 +5,7 @@ direction d, D being its diameter and n the sample's normal. So one search of th
 sample from below for all directions ("shrinking ball", Ma, Bae and Choi, "3D medial axis point approximation using
 nearest neighbors and the normal field", 2012). Only facets count whose normal makes more than 45 degrees with n: no
 other faces up where the sample overhangs. A ball starts a little behind the surface, so that a surface that touches
-there leaves it no room.
+there leaves it no diameter.
 
 O(log n) a sample on common models; a sample whose search takes more than its budget gets a diameter of 0.
 """

@@ -37,8 +37,8 @@ def area_vectors(lo, hi, vertices, facets, areas):
 
 
 @kernel
-def overhangs(lo, hi, grain, points, triangles, whole, directions, rest, cosine, totals):
-    """Overhanging area (mm2), float64: row ``lo // grain`` of ``totals`` (chunks, D).
+def add_overhangs(lo, hi, grain, points, triangles, whole, directions, rest, cosine, totals):
+    """Add the overhanging area (mm2), float64, to row ``lo // grain`` of ``totals`` (chunks, D).
 
     ``points`` (V, 3), ``triangles`` (N, 3) int32 and ``whole`` (N,) int8, 1 where the triangle counts; ``directions``
     (3, D); ``rest`` (D,) mm: a triangle whose least corner . down is not below it rests on the platform.

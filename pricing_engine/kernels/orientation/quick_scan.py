@@ -22,14 +22,14 @@ _GRAIN = 16384
 _SUMS = 9
 
 
-class FirstLook(NamedTuple):
+class QuickScan(NamedTuple):
     """``area_vector`` (3,) mm2, rounded to some 1e-16 of the area; ``overhang`` (3, 2) mm2 for -x, +x, -y ... down."""
 
     area_vector: NDArray[np.float64]
     overhang: NDArray[np.float64]
 
 
-def quick_scan(mesh: Mesh, low: Floats, high: Floats, rest: float, cosine: float, threads: int) -> FirstLook:
+def quick_scan(mesh: Mesh, low: Floats, high: Floats, rest: float, cosine: float, threads: int) -> QuickScan:
     """Scan ``mesh``, whose box is ``low`` to ``high`` (3,) mm.
 
     Facets within ``rest`` mm of the platform lie on it; others overhang if the angle from their normal to the direction
@@ -38,7 +38,7 @@ def quick_scan(mesh: Mesh, low: Floats, high: Floats, rest: float, cosine: float
     partial = np.zeros((chunk_count(mesh.facet_count, _GRAIN), _SUMS))
     run_ranges(_scan, mesh.facet_count, _GRAIN, threads, mesh.vertices, mesh.facets, low, high, rest, cosine, partial)
     total = partial.sum(axis=0) / 2
-    return FirstLook(total[:3], total[3:].reshape(3, 2))
+    return QuickScan(total[:3], total[3:].reshape(3, 2))
 
 
 @kernel

@@ -3,8 +3,8 @@
 Samples are taken in *clusters* of consecutive ones, which canonical order makes compact. What overhangs in a cluster,
 its projected area W and first moment M (area times height), is summed sample by sample, exactly as the full evaluation
 does. The floor below is overestimated: the floor R of a cluster is the highest top of any cluster box that overlaps its
-box across the direction, holds surface facing up and doesn't lie wholly above it; or the platform. As every floor in
-the cluster is at most R, its support is at least max(0, M - R W), less what float32 may have rounded.
+box across the direction, holds surface facing up and doesn't lie completely above it; or the platform. As every floor
+in the cluster is at most R, its support is at least max(0, M - R W), less what float32 may have rounded.
 
 O(directions x samples) multiply-adds over vectors of directions, plus O(clusters) a direction for the floors through a
 coarse grid of buckets: where many clusters lie over one another, the work is bounded, and a cluster whose floor is not
@@ -41,7 +41,7 @@ def height_ranges(lo, hi, grain, vertices, centre, directions, least, most):
 
 
 @kernel
-def clusters(width, limit, corners, samples, owner, reach, pad, begins, boxes):
+def cluster_samples(width, limit, corners, samples, owner, reach, pad, begins, boxes):
     """Cut the samples into clusters of at most ``width`` whose boxes' longest side is at most ``limit`` (mm).
 
     So none spans a jump of the space-filling curve. ``begins`` (most + 1,) int32: where each starts, and the end;

@@ -46,7 +46,7 @@ def mass_properties(mesh: Mesh, threads: int) -> MassProperties:
     run_ranges(_moments, mesh.facet_count, _GRAIN, threads, mesh.vertices, mesh.facets, centre, partial)
     sums = partial.sum(axis=0)
     volume = float(sums[0]) / 6
-    # a volume that rounding alone could have made says nothing about where the mass is
+    # a volume that rounding alone could cause does not determine a centre of mass
     solid = abs(volume) > 1e-14 * float(np.prod(np.maximum(hi - lo, 0)))
     offset = sums[2:5] / 24 / volume if solid else np.zeros(3)
     xx, yy, zz, xy, yz, zx = sums[5:] / 120

@@ -18,7 +18,7 @@ from pricing_engine.kernels.solid.ray_crossings import crossing, height_above, n
 from pricing_engine.kernels.solid.winding import (
     CHUNK_SHARE,
     GRAIN_POINTS,
-    LEAST_NODES,
+    MIN_NODES,
     NODES_PER_FACET,
     STACK,
     centroid,
@@ -41,23 +41,23 @@ def repeated_outer_winding(
     mesh: Mesh, moved: NDArray[np.float64], same: Ints, which: NDArray[np.int64], threads: int
 ) -> NDArray[np.int64] | None:
     """As :func:`winding.outer_winding`; ``same`` (F,): the first facet with the same vertices as each."""
-    kept = np.flatnonzero(same == np.arange(len(same)))
-    group = np.searchsorted(kept, same)
+    firsts = np.flatnonzero(same == np.arange(len(same)))
+    group = np.searchsorted(firsts, same)
     turned = _turned(mesh.facets, mesh.facets[same])
-    weight = np.bincount(group, np.where(turned, -1.0, 1.0), len(kept)).astype(np.int64)
-    distinct = Mesh(mesh.vertices, mesh.facets[kept])
+    weight = np.bincount(group, np.where(turned, -1.0, 1.0), len(firsts)).astype(np.int64)
+    distinct = Mesh(mesh.vertices, mesh.facets[firsts])
     bvh = build_bvh(distinct, threads)
     groups = np.unique(group[which])
     above, own, up = (np.empty(len(groups), np.int64) for _ in range(3))
     work = work_array(len(groups), GRAIN_POINTS)
-    most = work_limit(mesh.facet_count, NODES_PER_FACET, LEAST_NODES)
+    most = work_limit(mesh.facet_count, NODES_PER_FACET, MIN_NODES)
     arguments = (groups, moved, distinct.facets, weight, bvh, most // CHUNK_SHARE, _Groups(above, own, up), work)
     if not run_bounded(_wind_groups, len(groups), threads, most, work, *arguments):
         return None
     order = np.argsort(group, kind="stable")
     signs = np.where(turned[order], -1, 1)
     running = np.cumsum(signs)
-    ends = np.cumsum(np.bincount(group, minlength=len(kept)))
+    ends = np.cumsum(np.bincount(group, minlength=len(firsts)))
     after = np.empty(len(group), np.int64)
     after[order] = running[ends[group[order]] - 1] - running  # signs of the copies above each facet
     row = np.searchsorted(groups, group[which])

@@ -55,7 +55,7 @@ def _put(row, slot, out, flags, u, v, w, on_ab):
 
 @inlined
 def _pierce(p, facets, t, s, row_t, row_s, out, flags):
-    """Find where edges of s go through t; returns +1 for each start and +4 for each end, as seen in t."""
+    """Find where edges of s go through t; returns +1 for each start and +4 for each end, as seen from t."""
     a, b, c = facets[t, 0], facets[t, 1], facets[t, 2]
     found = 0
     for e in range(3):

@@ -4,7 +4,7 @@ The winding number of a closed surface at a point is the signed number of its fa
 rays run in one fixed generic direction, so the vertices are sheared once until that direction is +z; a facet lies on
 the ray of ``(x, y)`` when the point's half line ``y = const`` crosses the projected facet's edges an odd number of
 times. Each edge is decided from its two end points in index order, so the two facets at an edge always agree: no ray
-slips between facets, and the crossings of a closed surface along a whole line sum to exactly zero. Shears keep volumes.
+slips between facets, and the crossings of a closed surface along a line sum to exactly zero. Shears preserve volumes.
 
 Where facets touch each other (coplanar faces, T-junctions) the vertices are also moved by at most 1e-8 of the model's
 size, each by a hash of its position, which puts everything in general position. O(log n + crossings) a ray on common
@@ -41,7 +41,7 @@ STACK = 128
 _GRAIN = 65536
 GRAIN_POINTS = 256
 _BATCH_CHUNKS, CHUNK_SHARE = 8, 8
-NODES_PER_FACET, LEAST_NODES = 16.0, 20_000_000  # boxes opened, 20 to 90 ns each
+NODES_PER_FACET, MIN_NODES = 16.0, 20_000_000  # boxes opened, 20 to 90 ns each
 
 
 def general_position(mesh: Mesh, bvh: Bvh, jitter: float, threads: int) -> NDArray[np.float64]:
@@ -77,7 +77,7 @@ def outer_winding(
     None where that opens more than :data:`NODES_PER_FACET` * n log2 n boxes, as in a stack of thousands of bodies.
     """
     winding, work = np.empty(len(which), np.int64), work_array(len(which), GRAIN_POINTS)
-    most = work_limit(mesh.facet_count, NODES_PER_FACET, LEAST_NODES)
+    most = work_limit(mesh.facet_count, NODES_PER_FACET, MIN_NODES)
     arguments = (which, moved, mesh.facets, bvh, ray_pad(bvh), most // CHUNK_SHARE, winding, work)
     return winding if run_bounded(_wind_facets, len(which), threads, most, work, *arguments) else None
 
@@ -153,7 +153,7 @@ def _coincide(facets, f, g):
 def winding_above(x, y, z, skip, moved, facets, bvh, pad, stack):
     """Sum of the signed crossings strictly above (x, y, z), facet ``skip`` left out; and the number of boxes opened.
 
-    The crossings of a closed surface along a whole line sum to zero, so the ray runs to the nearer side of the model.
+    The crossings of a closed surface along a line sum to zero, so the ray runs to the nearer side of the model.
     ``pad``: :func:`ray_pad` of the tree. ``stack``: (STACK, 2) int64.
     """
     corners, boxes, level_start = bvh.corners, bvh.boxes, bvh.level_start

@@ -87,7 +87,7 @@ def _siblings8(boxes, group, low, high):
 
 @inlined
 def _box8(boxes, box, p, single, directed, ball):
-    """Mask of the points p near a box of the tree and, if ``directed``, not wholly behind it."""
+    """Mask of the points p near a box of the tree and, if ``directed``, not completely behind it."""
     a = splat3((boxes[0, box], boxes[1, box], boxes[2, box]))
     b = splat3((boxes[3, box], boxes[4, box], boxes[5, box]))
     near = less8(_gap8(a, b, p, p), ball.square)
@@ -179,7 +179,7 @@ def free8(points, single, active, directed, clearance, stack, tests):
             box = group + lowest_bit(hits)
             hits &= hits - 1
             near = active
-            if directed or level == 0:  # points that lie apart share few of the inner boxes
+            if directed or level == 0:  # distant points share few of the inner boxes
                 tests[NODES] += 1
                 near &= _box8(boxes, box, p, single, directed, ball)
                 if near == 0:

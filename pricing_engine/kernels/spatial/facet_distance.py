@@ -41,23 +41,33 @@ def distances8(p, a, b, c):
     opposite = at_most8(va, zero) & at_most8(zero, rise) & at_most8(zero, run)  # on bc: s = 1 - t
     firm = less8(zero, span)
     t, t_of = select8(opposite, select8(firm, rise, zero), t), select8(opposite, select8(firm, span, one), t_of)
-    here = at_most8(vb, zero) & at_most8(zero, wv) & at_most8(d6, zero)  # on ac
+    in_it = at_most8(vb, zero) & at_most8(zero, wv) & at_most8(d6, zero)  # on ac
     firm = less8(d6, wv)
-    t, t_of = select8(here, select8(firm, wv, zero), t), select8(here, select8(firm, wv - d6, one), t_of)
-    s, s_of, opposite = select8(here, zero, s), select8(here, one, s_of), opposite & ~here
-    here = at_most8(zero, d6) & at_most8(d5, d6)  # at c
-    s, s_of, t, t_of = select8(here, zero, s), select8(here, one, s_of), select8(here, one, t), select8(here, one, t_of)
-    opposite &= ~here
-    here = at_most8(vc, zero) & at_most8(zero, wu) & at_most8(d3, zero)  # on ab
+    t, t_of = select8(in_it, select8(firm, wv, zero), t), select8(in_it, select8(firm, wv - d6, one), t_of)
+    s, s_of, opposite = select8(in_it, zero, s), select8(in_it, one, s_of), opposite & ~in_it
+    in_it = at_most8(zero, d6) & at_most8(d5, d6)  # at c
+    s, s_of, t, t_of = (
+        select8(in_it, zero, s),
+        select8(in_it, one, s_of),
+        select8(in_it, one, t),
+        select8(in_it, one, t_of),
+    )
+    opposite &= ~in_it
+    in_it = at_most8(vc, zero) & at_most8(zero, wu) & at_most8(d3, zero)  # on ab
     firm = less8(d3, wu)
-    s, s_of = select8(here, select8(firm, wu, zero), s), select8(here, select8(firm, wu - d3, one), s_of)
-    t, t_of, opposite = select8(here, zero, t), select8(here, one, t_of), opposite & ~here
-    here = at_most8(zero, d3) & at_most8(d4, d3)  # at b
-    s, s_of, t, t_of = select8(here, one, s), select8(here, one, s_of), select8(here, zero, t), select8(here, one, t_of)
-    opposite &= ~here
-    here = at_most8(wu, zero) & at_most8(wv, zero)  # at a
-    s, s_of = select8(here, zero, s), select8(here, one, s_of)
-    t, t_of, opposite = select8(here, zero, t), select8(here, one, t_of), opposite & ~here
+    s, s_of = select8(in_it, select8(firm, wu, zero), s), select8(in_it, select8(firm, wu - d3, one), s_of)
+    t, t_of, opposite = select8(in_it, zero, t), select8(in_it, one, t_of), opposite & ~in_it
+    in_it = at_most8(zero, d3) & at_most8(d4, d3)  # at b
+    s, s_of, t, t_of = (
+        select8(in_it, one, s),
+        select8(in_it, one, s_of),
+        select8(in_it, zero, t),
+        select8(in_it, one, t_of),
+    )
+    opposite &= ~in_it
+    in_it = at_most8(wu, zero) & at_most8(wv, zero)  # at a
+    s, s_of = select8(in_it, zero, s), select8(in_it, one, s_of)
+    t, t_of, opposite = select8(in_it, zero, t), select8(in_it, one, t_of), opposite & ~in_it
     t = t / t_of
     s = select8(opposite, one - t, s / s_of)
     dx, dy, dz = w[0] - s * u[0] - t * v[0], w[1] - s * u[1] - t * v[1], w[2] - s * u[2] - t * v[2]

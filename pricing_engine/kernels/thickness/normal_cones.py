@@ -2,7 +2,7 @@
 
 For each box: an axis, the mean of the facets' normals; the cone about it that holds them (Shirman and Abi-Ezzi, "The
 cone of normals technique for fast processing of curved patches", 1993); and the least offset of the facets along it. A
-search for facets that face a direction, or that come near a sphere, skips whole boxes by them: on a smooth wall the
+search for facets that face a direction, or that come near a sphere, skips boxes by them: on a smooth wall the
 slab is far thinner than the box. All that a search needs of eight siblings lies together with their boxes in six cache
 lines. Cones and slabs are widened by more than float32 rounds. O(n log n) for n facets, 44 bytes a box (6.3 a facet).
 """
@@ -25,13 +25,13 @@ _ANGLE = float(np.radians(65)) + 1e-5  # and a little more for float32
 _GRAIN_LEAVES = 4096
 _NEVER, _ALWAYS = np.float32(4), np.float32(-4)  # keys that no axis . m exceeds, less than 2 subtracted or not
 KEY, OFFSET, LOW, HIGH, ROWS = 3, 4, 5, 8, 11
-"""Rows of eight of a group, after the axis: see :func:`build_walls`."""
+"""Rows of eight of a group, after the axis: see :func:`build_normal_cones`."""
 
 LANE_DIRECTION, LANE_MIDDLE, LANE_RADIUS, LANE_SQUARE = 0, 3, 6, 7
 """Rows of the lanes of :func:`lanes16`: m and the sphere's middle (three each), its radius and the square of that."""
 
 
-def build_walls(mesh: Mesh, bvh: Bvh, threads: int) -> NDArray[np.float32]:
+def build_normal_cones(mesh: Mesh, bvh: Bvh, threads: int) -> NDArray[np.float32]:
     """(boxes / 8, 11 * 8) float32: for each eight siblings the rows axis x y z, key, offset, lo x y z, hi x y z.
 
     Some facet under a box may face the unit direction m only if axis . m > key; all its points q, relative to the

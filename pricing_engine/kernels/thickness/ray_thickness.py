@@ -76,6 +76,6 @@ def _measure(lo, hi, begin, vertices, facets, bvh, budget, thickness, work):
             continue
         q, w = frame(vertices, facets, hit, centre, size)
         exact = dot(sub(q, p), w) / dot(m, w)
-        # A grazing facet says little about where along it the ray goes: the search's own distance is better there.
+        # At a grazing facet the quotient is inaccurate: the search's own distance is better there.
         thickness[facet - begin] = exact if abs(exact - t) <= 1e-6 * size else t
     work[lo // _GRAIN, NODES], work[lo // _GRAIN, PAIRS] = budget * (hi - lo) - left, rays

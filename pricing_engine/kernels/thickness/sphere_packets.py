@@ -1,4 +1,4 @@
-"""A packet of sixteen facets whose tangent spheres are searched together: bounds, what encloses it, measuring leaves.
+"""A packet of sixteen facets whose tangent spheres are searched as one: bounds, what encloses it, measuring leaves.
 
 ``exact`` (8, 16) float64 and ``lanes`` (8, 16) float32 hold the spheres side by side, ``around`` (8,) float32 what
 encloses them; the constants below name their rows. Part of :mod:`sphere_thickness`.
@@ -79,7 +79,7 @@ def shrink(lane, exact, lanes, slack):
 
 
 @inlined
-def remember(seeds, column, p, m):
+def store_seed(seeds, column, p, m):
     """Store a point of the surface and the outward normal there, -m, in a column of ``seeds`` (6, n) float32."""
     seeds[0, column], seeds[1, column], seeds[2, column] = p
     seeds[3, column], seeds[4, column], seeds[5, column] = -m[0], -m[1], -m[2]
@@ -106,7 +106,7 @@ def through8(lanes, first, seeds, slack, bounds):
 
 
 @inlined
-def direct(active, lanes, around):
+def set_mean_direction(active, lanes, around):
     """Set the mean direction of the lanes, and the spread of the active ones about it, in ``around``."""
     x, y, z, spread = 0.0, 0.0, 0.0, 0.0
     for lane in range(PACKET):
@@ -120,7 +120,7 @@ def direct(active, lanes, around):
 
 
 @inlined
-def enclose(active, lanes, around):
+def set_enclosing_sphere(active, lanes, around):
     """Set a sphere around the spheres of the active lanes in ``around``."""
     x, y, z, count = 0.0, 0.0, 0.0, 0
     for lane in range(PACKET):  # the middles of the others are 0

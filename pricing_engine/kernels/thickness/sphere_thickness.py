@@ -5,12 +5,12 @@ face p's facet by more than 115 degrees: the diameter of the sphere through p an
 (the "shrinking ball" of Ma, Bae and Choi, "3D medial axis point approximation using nearest neighbors and the normal
 field", 2012, but with the exact nearest point of each facet instead of nearest samples).
 
-The sixteen facets of two leaves search together, since their spheres nearly coincide. Each starts with the least sphere
-through one of the points touched lately, and first looks at the leaves that the packet before touched. Then one descent
+The sixteen facets of two leaves are one packet, since their spheres nearly coincide. Each starts with the least sphere
+through one of the points touched lately, and first measures the leaves that the packet before touched. Then one descent
 of the tree collects leaves that may meet any of the spheres. A box is tested twice: beside its siblings against a
 sphere and a cone around all spheres and normals, then by itself against each of the sixteen. Two tests: the cone of its
 normals holds none that faces p; the box misses the cap that the sphere has beyond the slab, across the cone's axis,
-that holds the box's facets (:mod:`normal_cones`). Whole batches of siblings are tested without a branch on any outcome,
+that holds the box's facets (:mod:`normal_cones`). Batches of siblings are tested without a branch on any outcome,
 which is hard to predict. Facets that a sphere meets are measured in float64 in closed form (:mod:`tangent_sphere`) and
 shrink it. About O(log n) a facet on common models; the value is the exact minimum up to rounding, whatever the order.
 Where facets lie on or across one another the spheres meet many: a chunk of packets may visit and test ``_MAX_TESTS``
@@ -51,18 +51,18 @@ from pricing_engine.kernels.thickness.sphere_packets import (
     SQUARE,
     Leaves,
     Packet,
-    direct,
-    enclose,
     measure_held,
-    remember,
+    set_enclosing_sphere,
+    set_mean_direction,
     shrink,
+    store_seed,
     through8,
 )
 from pricing_engine.kernels.thickness.tangent_sphere import LEAF_ROWS, NORMAL, gather_leaf
 
 _GRAIN_PACKETS = 64
 _MAX_TESTS = 128  # a facet, times log2 n; common models need 2 to 4
-_BATCH = 4  # groups of siblings that are tested together
+_BATCH = 4  # groups of siblings that are tested as one batch
 _MAX_LEVELS = 16  # an entry of the stack is a group or box * _MAX_LEVELS + level
 _STACK = 11 * WIDTH * _BATCH  # at most that many groups wait on each of 11 levels
 _HOLD = 16 + WIDTH * _BATCH  # leaves held before they are measured
@@ -107,7 +107,7 @@ def _distinct_leaves(touched, leaves, held, seeds, newest):
                 holding += 1
             if lane == 0 or touched[lane] != touched[lane - 1]:
                 p, m = frame(leaves.vertices, leaves.facets, touched[lane], leaves.centre, leaves.size)
-                remember(seeds, newest, p, m)
+                store_seed(seeds, newest, p, m)
                 newest = (newest + 1) % _RING
     return holding, newest
 
@@ -197,7 +197,7 @@ def _measure(lo, hi, begin, leaves, level_start, budget, thickness, work):
         shift[level] = level_start[level - 1] // WIDTH - level_start[level]  # from a box to the group of its children
     for seed in range(_RING):
         p, m = frame(vertices, facets, seed * len(facets) // _RING, centre, size)
-        remember(seeds, seed, p, m)
+        store_seed(seeds, seed, p, m)
     nodes, tests, budget = 0, 0, budget * (hi - lo)
     for number in range(begin + lo, begin + hi):
         # The leaves that the packet before touched are measured first.
@@ -209,7 +209,7 @@ def _measure(lo, hi, begin, leaves, level_start, budget, thickness, work):
             through8(lanes, first, seeds, slack, bounds)
         for lane in range(PACKET):
             exact[BOUND, lane] = min(np.float64(bounds[0, lane]), _FAR * size)
-        direct(active, lanes, around)
+        set_mean_direction(active, lanes, around)
         while active:
             for lane in range(PACKET):
                 if active >> lane & 1:
@@ -228,7 +228,7 @@ def _measure(lo, hi, begin, leaves, level_start, budget, thickness, work):
                     stack[0], waiting, started = level_start[top] // WIDTH * _MAX_LEVELS + top, 1, True
                 if waiting == 0:
                     break
-                enclose(active, lanes, around)
+                set_enclosing_sphere(active, lanes, around)
                 waiting, holding, visits = _collect_leaves(
                     stack, waiting, held, holding, walls, shift, lanes, around, some
                 )

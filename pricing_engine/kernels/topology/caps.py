@@ -11,7 +11,7 @@ from pricing_engine.kernels.topology.patches import edge_order, join_vertices, o
 def close_rims(mesh: Mesh) -> Mesh:
     """The mesh with its rims coned to a point in the middle of each group of connected rim edges, caps last.
 
-    A mesh whose directed edges cancel out is closed already and comes back as it is. O(n log n).
+    A mesh whose directed edges cancel out is closed already and is returned as it is. O(n log n).
     """
     order, keys = edge_order(mesh.facets, len(mesh.vertices))
     edges = np.empty((3 * mesh.facet_count, 2), np.int64)

@@ -28,7 +28,7 @@ def label_bodies(links: NDArray[np.int32], threads: int) -> tuple[NDArray[np.int
 
 
 @inlined
-def _earlier_grandparent(parent, lo, facet, other):
+def _grandparent(parent, lo, facet, other):
     """The grandparent of an earlier neighbour in the block; of the facet itself for any other link."""
     earlier = np.uint64(other if (other >= lo) & (other < facet) else facet)
     return parent[np.uint64(parent[earlier])]
@@ -48,9 +48,9 @@ def _unite_within(lo, hi, links, parent, crossing, crossings):
         facet = np.int32(f)
         i, j, k = links[f, np.uint64(0)], links[f, np.uint64(1)], links[f, np.uint64(2)]
         p, q, r = (
-            _earlier_grandparent(parent, lo, facet, i),
-            _earlier_grandparent(parent, lo, facet, j),
-            _earlier_grandparent(parent, lo, facet, k),
+            _grandparent(parent, lo, facet, i),
+            _grandparent(parent, lo, facet, j),
+            _grandparent(parent, lo, facet, k),
         )
         lowest = min(p, q, r)
         differ = (

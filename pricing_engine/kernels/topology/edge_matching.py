@@ -50,18 +50,18 @@ def match_edges(
     foreign_count = np.zeros(blocks, np.int64)
     tallies = np.zeros((blocks, 6), np.int64)
     run_ranges(_scan, facet_count, GRAIN, threads, vertices, facets, vertex_start, foreign, foreign_count, tallies)
-    foreign_facets = np.empty(int(foreign_count.sum()), np.int32)
-    foreign_start = np.zeros(blocks + 1, np.int64)
-    _sort_foreign(foreign, foreign_count, foreign_facets, foreign_start)
+    incoming = np.empty(int(foreign_count.sum()), np.int32)
+    incoming_start = np.zeros(blocks + 1, np.int64)
+    _sort_foreign(foreign, foreign_count, incoming, incoming_start)
     del foreign
     links = np.empty((facet_count, 3), np.int32)
-    run_ranges(_match, blocks, 1, threads, facets, vertex_start, foreign_facets, foreign_start, links, tallies)
+    run_ranges(_match, blocks, 1, threads, facets, vertex_start, incoming, incoming_start, links, tallies)
     return tallies.sum(axis=0), links
 
 
 @kernel
 def _vertex_starts(vertex_count, facets, vertex_start):
-    """Blocks' first vertices. Any ascending numbers are right; good ones divide the vertices as the facets are divided."""
+    """Blocks' first vertices. Any ascending numbers are right; good ones divide vertices as facets are divided."""
     blocks, highest = len(vertex_start) - 1, np.int32(0)
     for block in range(blocks):
         vertex_start[block] = highest
@@ -125,24 +125,24 @@ def _scan(lo, hi, vertices, facets, vertex_start, foreign, foreign_count, tallie
 
 
 @kernel
-def _sort_foreign(foreign, foreign_count, foreign_facets, foreign_start):
+def _sort_foreign(foreign, foreign_count, incoming, incoming_start):
     """Counting sort of the foreign facets by block."""
     blocks = len(foreign_count)
     for block in range(blocks):
         for row in range(2 * GRAIN * block, 2 * GRAIN * block + foreign_count[block]):
-            foreign_start[(foreign[row] >> 32) + 1] += 1
+            incoming_start[(foreign[row] >> 32) + 1] += 1
     for block in range(blocks):
-        foreign_start[block + 1] += foreign_start[block]
-    cursor = foreign_start.copy()
+        incoming_start[block + 1] += incoming_start[block]
+    cursor = incoming_start.copy()
     for block in range(blocks):
         for row in range(2 * GRAIN * block, 2 * GRAIN * block + foreign_count[block]):
             owner = foreign[row] >> 32
-            foreign_facets[cursor[owner]] = foreign[row] & 0xFFFFFFFF
+            incoming[cursor[owner]] = foreign[row] & 0xFFFFFFFF
             cursor[owner] += 1
 
 
 @kernel
-def _match(first, last, facets, vertex_start, foreign_facets, foreign_start, links, tallies):
+def _match(first, last, facets, vertex_start, incoming, incoming_start, links, tallies):
     rows = 0
     for block in range(first, last):
         rows = max(rows, np.int64(vertex_start[block + 1] - vertex_start[block]))
@@ -152,7 +152,7 @@ def _match(first, last, facets, vertex_start, foreign_facets, foreign_start, lin
     for block in range(first, last):
         v0, v1 = vertex_start[block], vertex_start[block + 1]
         if v1 - v0 <= _MAX_VERTICES and fill_rows(
-            block, v0, v1, facets, foreign_facets, foreign_start, highs, names, filled
+            block, v0, v1, facets, incoming, incoming_start, highs, names, filled
         ):
             edges = 0
             for v in range(v0, v1):
@@ -164,4 +164,4 @@ def _match(first, last, facets, vertex_start, foreign_facets, foreign_start, lin
                     read_runs(0, end, v, block, keys, members, facets, links, tallies)
             tallies[block, EDGES] += edges
         else:
-            sort_and_match(block, facets, vertex_start, foreign_facets, foreign_start, links, tallies)
+            sort_and_match(block, facets, vertex_start, incoming, incoming_start, links, tallies)

@@ -2,10 +2,10 @@
 
 Round such an edge every facet begins or ends material. Sorted by angle they match like brackets: each that begins
 material with the next that ends it, the inner pairs first; within a patch, connected over edges of just two facets,
-where it has as many of both at the edge, then among what is left. So two solids that share an edge or a whole face fall
-apart, whichever of them is inside out. Facets that lie on one another are taken as if each patch lay a little further
+where it has as many of both at the edge, then among what is left. So two solids that share an edge or a whole face are
+separated, whichever of them is inside out. Coincident facets are taken as if each patch lay a little further
 along its normal than those before it, the same order at all edges of the patch, and as if what ends there came before
-what begins: solids side by side stay apart. O(k log k) in the facets at such edges.
+what begins: solids side by side stay separate. O(k log k) in the facets at such edges.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _before(i, j, begins, layer):
 
 @kernel
 def _sort_few(group, angle, begins, layer, order):
-    """Sort the rows of each group of at most :data:`_FEW`: by angle, equal ones as the module says."""
+    """Sort the rows of each group of at most :data:`_FEW`: by angle, equal ones as at the head of the file."""
     first = 0
     while first < len(group):
         last = first + 1
@@ -127,9 +127,9 @@ def _sort_few(group, angle, begins, layer, order):
 def _sort_many(group: Longs, angle: NDArray[np.float64], begins: NDArray[np.bool_], layer: Longs) -> Longs:
     """The same for groups of any size."""
     order = np.lexsort((angle, group))
-    apart = (np.diff(angle[order]) > _SAME_ANGLE) | (np.diff(group[order]) > 0)
+    differs = (np.diff(angle[order]) > _SAME_ANGLE) | (np.diff(group[order]) > 0)
     place = np.empty(len(order), np.int64)
-    place[order] = np.cumsum(np.append(False, apart))
+    place[order] = np.cumsum(np.append(False, differs))
     return np.lexsort((layer, begins, place))
 
 

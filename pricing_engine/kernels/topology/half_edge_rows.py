@@ -16,17 +16,17 @@ ROW = 16  # edges from a vertex to higher ones: half a dozen at most in a usual 
 
 
 @inlined
-def fill_rows(block, v0, v1, facets, foreign_facets, foreign_start, highs, names, filled):
+def fill_rows(block, v0, v1, facets, incoming, incoming_start, highs, names, filled):
     """Enter each half-edge into a row of its lower vertex ``v``: ``2 * (v - v0)`` down to it, one more up from it.
 
     Returns whether none overflowed. The name of a half-edge is ``facet << 2 | corner``.
     """
     lo = GRAIN * block
     own = min(lo + GRAIN, len(facets)) - lo
-    other = foreign_start[block] - own
+    other = incoming_start[block] - own
     filled[: 2 * (v1 - v0)] = 0
-    for i in range(own + foreign_start[block + 1] - foreign_start[block]):
-        f = np.uint64(lo + i if i < own else foreign_facets[other + i])
+    for i in range(own + incoming_start[block + 1] - incoming_start[block]):
+        f = np.uint64(lo + i if i < own else incoming[other + i])
         for corner in range(3):
             a, b = facets[f, np.uint64(corner)], facets[f, np.uint64(corner + 1 if corner < 2 else 0)]
             low = min(a, b)

@@ -17,12 +17,12 @@ _SHORT_LIST = 24
 
 
 @kernel
-def sort_and_match(block, facets, vertex_start, foreign_facets, foreign_start, links, tallies):
+def sort_and_match(block, facets, vertex_start, incoming, incoming_start, links, tallies):
     """Match all half-edges of a block, whatever they are, by sorting them."""
     v0, v1 = np.int64(vertex_start[block]), np.int64(vertex_start[block + 1])
     lo = GRAIN * block
     own = min(lo + GRAIN, len(facets)) - lo
-    total = own + foreign_start[block + 1] - foreign_start[block]
+    total = own + incoming_start[block + 1] - incoming_start[block]
     list_start = np.zeros(v1 - v0 + 2, np.int64)
     keys, members = np.empty(3 * total, np.int64), np.empty(3 * total, np.int32)
     for filling in range(2):
@@ -30,7 +30,7 @@ def sort_and_match(block, facets, vertex_start, foreign_facets, foreign_start, l
             for v in range(1, v1 - v0 + 2):
                 list_start[v] += list_start[v - 1]
         for i in range(total):
-            facet = np.int64(lo + i if i < own else foreign_facets[foreign_start[block] + i - own])
+            facet = np.int64(lo + i if i < own else incoming[incoming_start[block] + i - own])
             for corner in range(3):
                 after = corner + 1 if corner < 2 else 0
                 a, b = np.int64(facets[facet, corner]), np.int64(facets[facet, after])
