@@ -11,7 +11,7 @@ coordinates.
 
 Bounded work: pairs are decided in batches, and a pair whose facets are both marked already is passed over, so a
 tangle costs a few exact decisions a facet. Where facets that do not intersect would need too many of them, the result
-is None. Batches depend on the input alone.
+is None. Batches depend on the input alone. O(pairs) on common models.
 """
 
 from __future__ import annotations

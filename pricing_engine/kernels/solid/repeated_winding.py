@@ -1,7 +1,8 @@
 """Winding numbers where facets repeat one another: one ray for each group of equal facets, not one for each facet.
 
 A group counts with the sum of its facets' signs. Within a group each facet lies a little above those before it, as in
-:func:`winding.winding_above`, so what its copies add is a running sum.
+:func:`winding.winding_above`, so the contribution of its copies is a running sum. O(log n + crossings) a group on
+common models; bounded like :mod:`winding`.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 For p with inward unit m, the sphere through q that is tangent at p has diameter |q-p|^2 / (m.(q-p)). Its least value
 over a facet is taken where the sphere touches the facet's plane, if that point lies in the facet, else on an edge,
 where the quotient has one minimum; both in closed form. ``meet8`` is the float32 test of which facets a sphere may
-meet (conservative: radii carry a slack), ``touch8`` measures those in float64. Points and vectors are (x, y, z) of
-eight lanes, lengths mm.
+meet (conservative: radii carry a slack), ``touch8`` measures those in float64, to rounding. O(1) for eight. Points and
+vectors are (x, y, z) of eight lanes, lengths mm.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Facets are united first within blocks, each on a thread, then across them over the few links that leave a block. The
 lower root wins and paths are halved, so labels do not depend on threads: bodies are numbered by their first facet.
+O(n log n) at worst, O(n) on common models; 28 bytes a facet.
 """
 
 from __future__ import annotations
