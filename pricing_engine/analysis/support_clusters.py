@@ -47,8 +47,9 @@ def _clusters(surface: Surface, wanted: int, size: float) -> _Clusters | None:
     most = min(len(owner), _MOST_CLUSTERS * wanted + 1)
     begins, boxes = np.empty(most + 1, np.int32), np.empty((6, most), np.float32)
     pad = np.float32(ROUND * size)
-    limits = width, np.float32(limit)
-    count = cluster_samples(*limits, surface.corners, samples, owner, np.float32(reach), pad, begins, boxes)
+    count = cluster_samples(
+        width, np.float32(limit), surface.corners, samples, owner, np.float32(reach), pad, begins, boxes
+    )
     return None if count < 0 else _Clusters(begins[: count + 1], np.ascontiguousarray(boxes[:, :count]))
 
 
