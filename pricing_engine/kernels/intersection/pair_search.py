@@ -63,7 +63,7 @@ class Joined:
     """``keys`` ``first << 32 | second`` of the pairs of some leaves, None where too many; ``spent``: units of work."""
 
     keys: NDArray[np.int64] | None
-    work_units: int
+    spent: int
 
 
 def find_pairs(mesh: Mesh, bvh: Bvh, threads: int, near: float = NEAR) -> Pairs:
