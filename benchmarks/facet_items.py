@@ -19,7 +19,7 @@ from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.solid.boundary import Boundary
 from pricing_engine.kernels.solid.mass import mass_properties
 from pricing_engine.kernels.spatial.bvh import build_bvh
-from pricing_engine.kernels.thickness.normal_cones import build_walls
+from pricing_engine.kernels.thickness.normal_cones import build_normal_cones
 from pricing_engine.kernels.thickness.ray_thickness import ray_thickness
 from pricing_engine.kernels.thickness.sphere_thickness import sphere_thickness
 from pricing_engine.mesh.integrity import measure_topology
@@ -78,7 +78,7 @@ def sphere(path: str) -> Callable[[], Any]:
 
     def operation() -> Any:
         bvh = build_bvh(mesh, THREADS)
-        thickness = sphere_thickness(mesh, bvh, build_walls(mesh, bvh, THREADS), THREADS, facets)
+        thickness = sphere_thickness(mesh, bvh, build_normal_cones(mesh, bvh, THREADS), THREADS, facets)
         missing = np.isnan(thickness)
         if missing.any():
             thickness[missing] = ray_thickness(mesh, bvh, THREADS, facets)[missing]

@@ -76,9 +76,9 @@ def _pieces(mesh: Mesh, shells: Shells, nesting: Nesting) -> tuple[int, Places, 
     links = [nesting.near, np.stack([nested, holder[nested]], axis=1)]
     links.append(np.stack([np.arange(shells.count), first_of_body[shells.body]], axis=1))
     piece = np.empty(shells.count, np.int64)
-    join_vertices(np.concatenate(links).astype(np.int64), piece)  # type: ignore[no-untyped-call]
+    join_vertices(np.concatenate(links).astype(np.int64), piece)
     boxes = np.empty((shells.count, 6))
-    measure_boxes(mesh.vertices, mesh.facets, shells.of_facet, boxes)  # type: ignore[no-untyped-call]
+    measure_boxes(mesh.vertices, mesh.facets, shells.of_facet, boxes)
     order = np.lexsort((-shells.size, piece))  # the largest shell of each piece first
     order = order[shells.side[order] != 0]
     if len(order) == 0:

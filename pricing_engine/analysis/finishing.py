@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.layers.ball_accessibility import SIDE, find_free, flood, touched
+from pricing_engine.kernels.layers.ball_accessibility import SIDE, Grid, find_free, find_touched, flood
 from pricing_engine.kernels.mesh import Floats, Mesh
 from pricing_engine.kernels.runtime.budget import log2_of
 from pricing_engine.kernels.runtime.search_counters import record, work_array
@@ -16,6 +16,7 @@ from pricing_engine.kernels.solid.boundary import Boundary
 from pricing_engine.kernels.solid.surface_samples import place_samples
 from pricing_engine.kernels.solid.volume import boundary_areas
 from pricing_engine.kernels.spatial.bvh import Bvh
+from pricing_engine.kernels.spatial.clearance import Clearance
 
 SAMPLES = 1 << 15
 _GRAIN = 1024
@@ -78,10 +79,9 @@ def _flood_grid(low: Floats, high: Floats, bvh: Bvh, radius: float, threads: int
     blocks = int((-(-shape // SIDE)).prod())
     free, reached, work = np.zeros(blocks, np.uint64), np.zeros(blocks, np.uint64), work_array(blocks, _GRAIN_BLOCKS)
     max_tests, fitting = _max_tests(1, bvh) * SIDE**3, max(radius - 0.87 * spacing, 0.501 * spacing)
-    run_ranges(
-        find_free, blocks, _GRAIN_BLOCKS, threads, _GRAIN_BLOCKS, origin, spacing, shape, fitting,
-        _pad(bvh), bvh.corners, bvh.boxes, bvh.level_start, max_tests, free, work,
-    )  # fmt: skip
+    clearance = Clearance(bvh, fitting, _pad(bvh), max_tests)
+    grid = Grid(origin, spacing, shape)
+    run_ranges(find_free, blocks, _GRAIN_BLOCKS, threads, _GRAIN_BLOCKS, grid, clearance, free, work)
     record("flood", work)
     if _exceeded(work, max_tests, blocks, _GRAIN_BLOCKS):
         return None
@@ -92,10 +92,11 @@ def _flood_grid(low: Floats, high: Floats, bvh: Bvh, radius: float, threads: int
 def _share(points: Floats, normals: Floats, bvh: Bvh, grid: _Grid, threads: int) -> float | None:
     touches, work = np.zeros(len(points), np.uint8), work_array(len(points), _GRAIN)
     max_tests = _max_tests(0, bvh)
+    clearance = Clearance(bvh, grid.radius - _COMPRESSION * grid.radius, _pad(bvh), max_tests)
+    places = Grid(grid.origin, grid.spacing, grid.shape)
     run_ranges(
-        touched, len(points), _GRAIN, threads, _GRAIN, points, normals, grid.radius, _COMPRESSION * grid.radius,
-        grid.origin, grid.spacing, grid.shape, grid.reached,
-        _pad(bvh), bvh.corners, bvh.boxes, bvh.level_start, max_tests, touches, work,
+        find_touched, len(points), _GRAIN, threads, _GRAIN, points, normals, grid.radius, places, grid.reached,
+        clearance, touches, work,
     )  # fmt: skip
     record("touched", work)
     if _exceeded(work, max_tests, len(points), _GRAIN):

@@ -10,7 +10,7 @@ from pricing_engine.analysis.directions import candidate_directions, extents, mo
 from pricing_engine.analysis.support_scores import ROUND
 from pricing_engine.analysis.support_search import Search, search_support
 from pricing_engine.kernels.mesh import Floats, Mesh
-from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE, overhangs
+from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE, add_overhangs
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
 from pricing_engine.kernels.solid.boundary import WHOLE, Boundary
 from pricing_engine.kernels.spatial.bvh import Bvh
@@ -87,7 +87,7 @@ def overhang_areas(mesh: Mesh, boundary: Boundary, layer_height: float, directio
     ):
         parts = np.zeros((chunk_count(len(triangles), _GRAIN), len(directions)))
         run_ranges(
-            overhangs,
+            add_overhangs,
             len(triangles),
             _GRAIN,
             threads,

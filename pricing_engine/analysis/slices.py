@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pricing_engine.kernels.layers.contours import build_contours
-from pricing_engine.kernels.layers.layer_overlap import find_voids, join_pairs, overlap_layers
-from pricing_engine.kernels.layers.slices import count_segments, fill_segments, find_levels, sum_layers
+from pricing_engine.kernels.layers.contours import Contours, build_contours
+from pricing_engine.kernels.layers.layer_overlap import Overlaps, find_voids, join_pairs, overlap_layers
+from pricing_engine.kernels.layers.point_location import Layers
+from pricing_engine.kernels.layers.slices import (
+    ChunkSums,
+    Planes,
+    count_segments,
+    fill_segments,
+    find_levels,
+    sum_layers,
+)
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.runtime.budget import log2_of
 from pricing_engine.kernels.runtime.search_counters import record, work_array
@@ -193,7 +200,7 @@ def _sums(planes: _Planes, threads: int) -> tuple[Doubles, Doubles, Ints]:
         areas, lengths, counts = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int32)
         run_ranges(
             sum_layers, len(facets), grain, threads, grain, vertices, facets, status, level,
-            planes.first, planes.step, *planes.centre, areas, lengths, counts,
+            Planes(planes.first, planes.step, *planes.centre), ChunkSums(areas, lengths, counts),
         )  # fmt: skip
         area += areas.sum(axis=0) / 2
         perimeter += lengths.sum(axis=0)
@@ -272,18 +279,19 @@ def _block(planes: _Planes, segments: Ints, start_layer: int, end: int, contour_
     contour, sample, count, solid, void, below, above = (np.zeros(n, np.int32) for _ in range(7))
     area, supported = np.zeros(n), np.zeros(n, np.int8)
     contours, strip, items = np.zeros(layers, np.int32), np.zeros(n + 2 * layers, np.int32), np.empty(3 * n, np.int32)
-    search = (contours, strip, items, np.empty(3 * n), np.zeros(layers), np.zeros(layers))
+    search = Layers(start, lines, contour, strip, items, np.empty(3 * n), np.zeros(layers), np.zeros(layers))
+    of_contour = Contours(area, sample, count, solid, void, contours)
     grain = max(1, layers * _GRAIN_SEGMENTS // max(n, 1))
     tolerance, work = _tolerance(planes), work_array(layers, grain)
     run_ranges(
-        build_contours, layers, grain, threads, start, lines, tolerance, len(planes.soups) > 1,
-        contour, area, sample, count, solid, void, *search, grain, _MAX_TESTS, work,
+        build_contours, layers, grain, threads, search, tolerance, len(planes.soups) > 1, of_contour, grain,
+        _MAX_TESTS, work,
     )  # fmt: skip
     tests = _check_tests("contours", work, start, grain)
     work = work_array(layers - 1, grain)
     run_ranges(
-        overlap_layers, layers - 1, grain, threads, 100 * tolerance, tolerance, start, lines, contour, count,
-        solid, void, *search, supported, below, above, grain, _MAX_TESTS, work,
+        overlap_layers, layers - 1, grain, threads, 100 * tolerance, tolerance, search, of_contour,
+        Overlaps(supported, below, above), grain, _MAX_TESTS, work,
     )  # fmt: skip
     tests += _check_tests("layer_overlaps", work, start, grain, 1)
 
@@ -302,7 +310,7 @@ def _block(planes: _Planes, segments: Ints, start_layer: int, end: int, contour_
     edge = contour_id[(layer == -low) | (layer == planes.count - 1 - low)]
     links.append((edge, np.zeros(len(edge), np.int64)))
     if planes.caps:
-        open_layer, open_contour = _open_voids(planes, counts, start, low, lines, contour, search, threads)
+        open_layer, open_contour = _open_voids(planes, counts, start, low, search, contours, threads)
         links.append((1 + first_id[open_layer] + open_contour, np.zeros(len(open_layer), np.int64)))
     whole = np.zeros(n)
     np.add.at(whole, start[layer] + solid[index], area[index])
@@ -324,9 +332,8 @@ def _open_voids(
     counts: NDArray[np.int64],
     start: NDArray[np.int64],
     low: int,
-    lines: Doubles,
-    contour: Ints,
-    search: tuple[NDArray[Any], ...],
+    search: Layers,
+    contours: Ints,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the contours whose void meets a cap: layers relative to ``low``, and contours in them.
@@ -345,12 +352,13 @@ def _open_voids(
     found = np.full(len(facing), -1, np.int32)
     work = work_array(len(facing), _GRAIN_SEGMENTS)
     run_ranges(
-        find_voids, len(facing), _GRAIN_SEGMENTS, threads, _tolerance(planes), points, facing, start, lines, contour,
-        *search, found, _GRAIN_SEGMENTS, _MAX_TESTS, work,
+        find_voids, len(facing), _GRAIN_SEGMENTS, threads, _tolerance(planes), points, facing, search, contours, found,
+        _GRAIN_SEGMENTS, _MAX_TESTS, work,
     )  # fmt: skip
     _check_tests("open_voids", work, np.arange(len(facing) + 1), _GRAIN_SEGMENTS)
     located = found >= 0
-    return np.concatenate([layer, facing[located]]), np.concatenate([contour[cut], found[located]]).astype(np.int64)
+    open_contours = np.concatenate([search.contour[cut], found[located]])
+    return np.concatenate([layer, facing[located]]), open_contours.astype(np.int64)
 
 
 def _segments(
@@ -362,8 +370,8 @@ def _segments(
     for vertices, facets, status, level, grain in planes.soups:
         chunks = chunk_count(len(facets), grain)
         run_ranges(
-            fill_segments, len(facets), grain, threads, grain, vertices, facets, status, level, planes.first,
-            planes.step, *planes.centre, low, end, cursor[chunk : chunk + chunks], lines,
+            fill_segments, len(facets), grain, threads, grain, vertices, facets, status, level,
+            Planes(planes.first, planes.step, *planes.centre), low, end, cursor[chunk : chunk + chunks], lines,
         )  # fmt: skip
         chunk += chunks
     return lines

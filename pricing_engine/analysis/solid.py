@@ -17,7 +17,7 @@ from pricing_engine.kernels.intersection.pair_search import Pairs, find_pairs
 from pricing_engine.kernels.mesh import Floats, Ints, Mesh
 from pricing_engine.kernels.runtime.search_counters import NODES, PAIRS, record, work_array, work_limit
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
-from pricing_engine.kernels.solid.arrangement import cut_facets
+from pricing_engine.kernels.solid.arrangement import Cuts, cut_facets
 from pricing_engine.kernels.solid.boundary import CAP, CRACK, INSIDE, WHOLE, Boundary
 from pricing_engine.kernels.solid.generalized_winding import mean_excess
 from pricing_engine.kernels.solid.repeated_winding import repeated_outer_winding
@@ -217,13 +217,14 @@ def _cut(
     parts: list[list[Any]] = [[*no_pieces]] * chunk_count(len(cut), _GRAIN_CUT)
 
     max_units = work_limit(mesh.facet_count, CUT_UNITS_PER_FACET, MIN_CUT_UNITS)
+    cuts = Cuts(cut, start, segments, flags)
     work, units = work_array(len(cut), _GRAIN_CUT), np.zeros(len(parts), np.int64)
 
     def part(lo: int, hi: int, skip: int) -> None:
         chunk = (lo + skip) // _GRAIN_CUT
         *parts[chunk], work[chunk, NODES], units[chunk] = cut_facets(
-            lo + skip, hi + skip, cut, start, segments, flags, moved, mesh.facets, bvh.corners, bvh.boxes,
-            bvh.level_start, ray_pad(bvh), mesh.vertices, max_units // _CUT_SHARE, status,
+            lo + skip, hi + skip, cuts, moved, mesh.facets, mesh.vertices, bvh, ray_pad(bvh), max_units // _CUT_SHARE,
+            status,
         )  # fmt: skip
         work[chunk, PAIRS] = units[chunk] - 2 * work[chunk, NODES]
 

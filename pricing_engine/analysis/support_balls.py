@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pricing_engine.analysis.support_surface import Surface, block_normals, facet_areas
 from pricing_engine.kernels.mesh import Floats, Mesh
-from pricing_engine.kernels.orientation.empty_balls import ball_volumes, empty_balls
+from pricing_engine.kernels.orientation.empty_balls import BallSearch, ball_volumes, empty_balls
 from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
 from pricing_engine.kernels.runtime.budget import log2_of
 from pricing_engine.kernels.runtime.search_counters import record, work_array
@@ -70,11 +70,11 @@ class BallSamples:
         points, normals = self.points[chosen], self.normals[chosen]
         diameters, work = np.zeros(len(chosen)), work_array(len(chosen), _GRAIN)
         mesh, bvh, size = self.mesh, self.bvh, self.size
-        run_ranges(
-            empty_balls, len(chosen), _GRAIN, threads, _GRAIN, points, normals, self.seeds, _CONTACT * size,
-            _MAX_DIAMETER * size, mesh.vertices, mesh.facets, bvh.corners, self.sides, bvh.boxes, bvh.level_start,
-            bvh.centre, bvh.diagonal, _MAX_TESTS * log2_of(mesh.facet_count), diameters, work,
+        search = BallSearch(
+            mesh.vertices, mesh.facets, bvh, self.sides, self.seeds, _CONTACT * size, _MAX_DIAMETER * size,
+            _MAX_TESTS * log2_of(mesh.facet_count),
         )  # fmt: skip
+        run_ranges(empty_balls, len(chosen), _GRAIN, threads, _GRAIN, points, normals, search, diameters, work)
         record("empty_balls", work)
         slack = 8 * _CONTACT * size
         run_ranges(

@@ -11,7 +11,7 @@ from pricing_engine.analysis.support_scores import ROUND, Views
 from pricing_engine.analysis.support_surface import REACH, Surface
 from pricing_engine.kernels.mesh import Floats
 from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
-from pricing_engine.kernels.orientation.support_bound import cluster_moments, clusters, lower_bounds
+from pricing_engine.kernels.orientation.support_bound import cluster_moments, cluster_samples, lower_bounds
 from pricing_engine.kernels.runtime.search_counters import record, work_array
 from pricing_engine.kernels.runtime.threads import run_ranges
 
@@ -47,7 +47,9 @@ def _clusters(surface: Surface, target_count: int, size: float) -> _Clusters | N
     capacity = min(len(owner), _MAX_CLUSTERS * target_count + 1)
     starts, boxes = np.empty(capacity + 1, np.int32), np.empty((6, capacity), np.float32)
     pad = np.float32(ROUND * size)
-    count = clusters(width, np.float32(limit), surface.corners, samples, owner, np.float32(reach), pad, starts, boxes)
+    count = cluster_samples(
+        width, np.float32(limit), surface.corners, samples, owner, np.float32(reach), pad, starts, boxes
+    )
     return None if count < 0 else _Clusters(starts[: count + 1], np.ascontiguousarray(boxes[:, :count]))
 
 

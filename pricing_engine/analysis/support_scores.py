@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pricing_engine.analysis.support_surface import Surface
 from pricing_engine.kernels.mesh import Floats
 from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
-from pricing_engine.kernels.orientation.support_volume import support_volumes
+from pricing_engine.kernels.orientation.support_samples import SupportSurface
+from pricing_engine.kernels.orientation.support_volume import Bands, support_volumes
 from pricing_engine.kernels.runtime.budget import log2_of
 from pricing_engine.kernels.runtime.search_counters import record, work_array
 from pricing_engine.kernels.runtime.threads import run_ranges
@@ -110,11 +111,15 @@ class Scores:
         """Return the support volume (mm3) from ``inner`` to ``outer`` of the middle; negative beyond the budget."""
         found, work = np.empty(len(inner)), work_array(len(inner), 1)
         surface, views = self.surface, self.views.of(chosen)
+        arrays = SupportSurface(
+            surface.corners, surface.blocks, surface.normals, surface.samples, surface.owner, surface.sample_blocks,
+            surface.sample_normals, surface.sample_groups,
+        )  # fmt: skip
         run_ranges(
-            support_volumes, len(inner), 1, self._threads, views.frames, views.platform, views.resting_height,
-            inner, outer, surface.corners, surface.blocks, surface.normals, surface.samples, surface.owner,
-            surface.sample_blocks, surface.sample_normals, surface.sample_groups, np.float32(OVERHANG_COSINE),
-            np.float32(self.size * ROUND / 10), self._unit, self._budget // _BUDGET_DIVISOR, found, work,
+            support_volumes, len(inner), 1, self._threads,
+            Bands(views.frames, views.platform, views.resting_height, inner, outer), arrays,
+            np.float32(OVERHANG_COSINE), np.float32(self.size * ROUND / 10), self._unit,
+            self._budget // _BUDGET_DIVISOR, found, work,
         )  # fmt: skip
         record("support", work)
         self._spent += int(work.sum())

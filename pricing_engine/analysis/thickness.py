@@ -13,7 +13,7 @@ from pricing_engine.kernels.mesh import Floats, Mesh
 from pricing_engine.kernels.runtime.budget import UNMEASURED
 from pricing_engine.kernels.solid.volume import triangle_areas
 from pricing_engine.kernels.spatial.bvh import Bvh
-from pricing_engine.kernels.thickness.normal_cones import build_walls
+from pricing_engine.kernels.thickness.normal_cones import build_normal_cones
 from pricing_engine.kernels.thickness.ray_thickness import ray_thickness
 from pricing_engine.kernels.thickness.sphere_thickness import sphere_thickness
 
@@ -63,7 +63,7 @@ class Thickness:
 
 def start_thickness(executor: StageExecutor, mesh: Mesh, bvh: Bvh, shared: tuple[Mesh, Bvh]) -> Callable[[], Thickness]:
     """Submit the measurement of ``mesh`` (repaired, at least one facet); ``shared``: mesh and BVH in the executor."""
-    walls = executor.share(build_walls(mesh, bvh, executor.threads))
+    walls = executor.share(build_normal_cones(mesh, bvh, executor.threads))
     parts_of = executor.submit("thickness", _of_facets, mesh.facet_count, _FACETS_PER_PART, *shared, walls)
 
     def join() -> Thickness:

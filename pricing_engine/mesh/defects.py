@@ -31,7 +31,7 @@ def defect_places(mesh: Mesh, topology: Topology, repairs: Sequence[Repair]) -> 
                 places[code] = edge_places(mesh, facet[selected], corner[selected])
     if topology.degenerate_facets:
         degenerate = np.empty(MAX_PLACES, np.int64)
-        count = degenerate_facets(mesh.vertices, mesh.facets, degenerate)  # type: ignore[no-untyped-call]
+        count = degenerate_facets(mesh.vertices, mesh.facets, degenerate)
         places["degenerate_facets"] = facet_places(mesh, degenerate[:count])
     removed = [step.where for step in repairs if step.code in DUPLICATES]
     if removed:

@@ -24,6 +24,11 @@ from pricing_engine.kernels.solid.shell_containment import (
     GRAIN_POINTS,
     INSIDE,
     OUTSIDE,
+    Contacts,
+    Containment,
+    Points,
+    ShellTree,
+    Surface,
     locate_points,
     mark_overlapping,
     measure_boxes,
@@ -115,11 +120,11 @@ def pairs_near(mesh: Mesh, shells: Shells, bvh: Bvh, selected_shells: NDArray[np
     They suffice to determine what encloses, crosses or touches these shells, and what these enclose.
     """
     boxes = np.empty((shells.count, 6))
-    measure_boxes(mesh.vertices, mesh.facets, shells.of_facet, boxes)  # type: ignore[no-untyped-call]
+    measure_boxes(mesh.vertices, mesh.facets, shells.of_facet, boxes)
     tree = box_tree(boxes[selected_shells], threads)
     size = float(np.abs(mesh.vertices - bvh.centre).max(initial=0.0))
     marked, local = np.zeros(mesh.facet_count, np.bool_), mesh.vertices - tree.centre
-    arguments = (local, mesh.facets, NEAR * size, tree.boxes, tree.level_start, marked)
+    arguments = (local, mesh.facets, NEAR * size, tree, marked)
     run_ranges(mark_overlapping, mesh.facet_count, _GRAIN_PAIRS, threads, *arguments)
     selected = np.flatnonzero(marked).astype(np.int32)
     part = Mesh(mesh.vertices, mesh.facets[selected])
@@ -184,7 +189,7 @@ def _choose_witnesses(
         links = np.where(clear[:, None] & (shells.links >= 0) & clear[shells.links], shells.links, np.int32(-1))
         patch, count = label_bodies(links, threads)
     best, area = np.empty(count, np.int64), np.empty(count)
-    largest_members(mesh.facets, mesh.vertices, patch, best, area)  # type: ignore[no-untyped-call]
+    largest_members(mesh.facets, mesh.vertices, patch, best, area)
     is_relevant = ~crosses & (shells.side != 0)
     best = best[clear[best] & is_relevant[shells.of_facet[best]]]
     best = np.concatenate([best, first_members(shells.of_facet, shells.count)[crosses]])
@@ -217,7 +222,7 @@ def _locate(
         mesh, of_facet = _close_holes(mesh, shells)
         bvh = build_bvh(mesh, threads)
     boxes = np.empty((shells.count, 6))
-    measure_boxes(mesh.vertices, mesh.facets, of_facet, boxes)  # type: ignore[no-untyped-call]
+    measure_boxes(mesh.vertices, mesh.facets, of_facet, boxes)
     tree = box_tree(boxes, threads)
     by_shell = np.argsort(of_facet, kind="stable")
     shell_start = np.searchsorted(of_facet[by_shell], np.arange(shells.count + 1))
@@ -226,12 +231,14 @@ def _locate(
         return None
     state, holder = np.full(int(state_start[-1]), OUTSIDE, np.int8), np.full(count, -1, np.int64)
     work = work_array(count, GRAIN_POINTS)
+    moved = general_position(mesh, bvh, 0.0, threads)
     completed = run_bounded(
         locate_points, count, threads, max_steps, work,
-        witnesses.points - bvh.centre, witnesses.shell, witnesses.near_row, *near, *candidates, tolerance,
-        mesh.vertices - bvh.centre, general_position(mesh, bvh, 0.0, threads), mesh.facets, bvh.boxes, bvh.level_start,
-        of_facet, by_shell, shell_start, shells.size, boxes - np.tile(bvh.centre, 2), tree.boxes, tree.level_start,
-        state_start, max_steps // _CHUNK_LIMIT_DIVISOR, state, holder, work, search="nesting",
+        Points(witnesses.points - bvh.centre, witnesses.shell, witnesses.near_row),
+        Contacts(*near, *candidates, tolerance),
+        Surface(mesh.vertices - bvh.centre, moved, mesh.facets, bvh),
+        ShellTree(of_facet, by_shell, shell_start, shells.size, boxes - np.tile(bvh.centre, 2), tree),
+        max_steps // _CHUNK_LIMIT_DIVISOR, Containment(state_start, state, holder), work, search="nesting",
     )  # fmt: skip
     return (state, state_start, holder) if completed else None
 

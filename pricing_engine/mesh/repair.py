@@ -62,7 +62,7 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
         closed = topology.winding_consistent and topology.boundary_edges == 0
         if closed:  # before facets cancel: a body and its inverted copy are two bodies
             facets = _flip_inverted(mesh, topology, threads, steps)
-        repeats = may_repeat(mesh.facets, topology.neighbours)  # type: ignore[no-untyped-call]
+        repeats = may_repeat(mesh.facets, topology.neighbours)
         candidates = retained[repeats[retained]]
         without_copies, repeat_count, opposite_count = _without_duplicates(facets, candidates, closed)
         removed = np.setdiff1d(candidates, without_copies, assume_unique=True)
@@ -74,11 +74,11 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
     if len(retained) == 0:
         return mesh, ()
     if len(retained) < len(facets) or facets is not mesh.facets:
-        current = Mesh(*renumber(mesh.vertices, facets[retained]))  # type: ignore[no-untyped-call]
+        current = Mesh(*renumber(mesh.vertices, facets[retained]))
         topology = measure_topology(current, threads)
     facets = current.facets
     if not topology.winding_consistent:
-        flipped = minority_flips(facets, topology.neighbours).astype(np.bool_)  # type: ignore[no-untyped-call]
+        flipped = minority_flips(facets, topology.neighbours).astype(np.bool_)
         steps.append(Repair("facets_flipped", int(flipped.sum()), facet_places(current, np.flatnonzero(flipped))))
         facets = _flip(facets, flipped)
         neighbours = np.where(flipped[:, None], topology.neighbours[:, ::-1], topology.neighbours)
@@ -86,7 +86,7 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
     if not closed:
         facets = _flip_inverted(Mesh(current.vertices, facets), topology, threads, steps)
     if facets is not current.facets:
-        current = Mesh(*renumber(current.vertices, facets))  # type: ignore[no-untyped-call]
+        current = Mesh(*renumber(current.vertices, facets))
     applied = tuple(step for step in steps if step.count)
     return (current, applied) if applied else (mesh, ())
 

@@ -101,12 +101,12 @@ def _from_file(lo: int, hi: int, descriptor: int, halves: NDArray[np.uint16]) ->
     block = os.pread(descriptor, length, HEADER_BYTES + FACET_BYTES * lo)
     if len(block) < length:
         raise CorruptModel("the binary STL became shorter while it was read; try again")
-    _unpack(lo, hi, np.frombuffer(block, np.uint16), halves)  # type: ignore[no-untyped-call]
+    _unpack(lo, hi, np.frombuffer(block, np.uint16), halves)
 
 
 def _from_bytes(lo: int, hi: int, raw: NDArray[Any], halves: NDArray[np.uint16]) -> None:
     block = raw[HEADER_BYTES + FACET_BYTES * lo : HEADER_BYTES + FACET_BYTES * hi].view(np.uint16)
-    _unpack(lo, hi, block, halves)  # type: ignore[no-untyped-call]
+    _unpack(lo, hi, block, halves)
 
 
 @kernel

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from pricing_engine.kernels.layers.ball_accessibility import SIDE, find_free, flood, touched
+from pricing_engine.kernels.layers.ball_accessibility import SIDE, Grid, find_free, find_touched, flood
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.runtime.search_counters import work_array
 from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
+from pricing_engine.kernels.spatial.clearance import Clearance
 from tests.naive import reach as naive
 
 PLENTY = 1 << 40
@@ -35,8 +36,8 @@ def tree_of(facets: np.ndarray) -> tuple[Bvh, np.ndarray]:
     return bvh, bvh.corners[:, : len(facets)].T.reshape(-1, 3, 3).astype(float)
 
 
-def arrays_of(bvh: Bvh):
-    return np.float32(bvh.diagonal * 2.0**-22), bvh.corners, bvh.boxes, bvh.level_start
+def clearance_of(bvh: Bvh, radius: float) -> Clearance:
+    return Clearance(bvh, radius, np.float32(bvh.diagonal * 2.0**-22), PLENTY)
 
 
 def flooded(bvh: Bvh, origin, spacing: float, shape, radius: float) -> np.ndarray:
@@ -45,10 +46,8 @@ def flooded(bvh: Bvh, origin, spacing: float, shape, radius: float) -> np.ndarra
     count = int(blocks.prod())
     free, reached, work = np.zeros(count, np.uint64), np.zeros(count, np.uint64), work_array(count, 7)
     for lo in range(0, count, 7):
-        find_free(
-            lo, min(lo + 7, count), 7, np.array(origin), spacing, np.array(shape), radius,
-            *arrays_of(bvh), PLENTY, free, work,
-        )  # fmt: skip
+        grid = Grid(np.array(origin), spacing, np.array(shape))
+        find_free(lo, min(lo + 7, count), 7, grid, clearance_of(bvh, radius), free, work)
     flood(np.array(shape), free, reached)
     assert (work.sum(axis=1) > 0).all()
     bits = (reached[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1)).astype(bool)
@@ -75,12 +74,10 @@ def test_samples_are_free_where_the_naive_twin_says_so(kind: str, seed: int) -> 
         points = facets[random.integers(0, len(facets), count)].mean(axis=1)
     tolerance = float(random.choice([0.0, 0.002])) * radius
     touches, work = np.zeros(count, np.uint8), work_array(count, 64)
-    everywhere = np.full(1, ~np.uint64(0))
+    everywhere, grid = np.full(1, ~np.uint64(0)), Grid(np.full(3, -1e3), 1e3, np.full(3, 4))
+    clearance = clearance_of(bvh, radius - tolerance)
     for lo in range(0, count, 64):
-        touched(
-            lo, min(lo + 64, count), 64, points, normals, radius, tolerance, np.full(3, -1e3), 1e3, np.full(3, 4),
-            everywhere, *arrays_of(bvh), PLENTY, touches, work,
-        )  # fmt: skip
+        find_touched(lo, min(lo + 64, count), 64, points, normals, radius, grid, everywhere, clearance, touches, work)
     centres = points + radius * normals
     assert touches.tolist() == [naive.is_free(centre, facets, radius - tolerance) for centre in centres]
 
@@ -123,10 +120,8 @@ def test_only_samples_whose_cell_was_reached_are_touched() -> None:
         octet, lane = (i % 4 // 2) * 4 + (j % 4 // 2) * 2 + k % 4 // 2, (i % 2) * 4 + (j % 2) * 2 + k % 2
         words[(i // 4 * blocks[1] + j // 4) * blocks[2] + k // 4] |= np.uint64(1 << int(8 * octet + lane))
     normals, touches, work = np.tile([0, 0, 1.0], (count, 1)), np.zeros(count, np.uint8), work_array(count, count)
-    touched(
-        0, count, count, points - [0, 0, 0.5], normals, 0.5, 0.0, np.zeros(3), 1.0, shape, words,
-        *arrays_of(bvh), PLENTY, touches, work,
-    )  # fmt: skip
+    grid, clearance = Grid(np.zeros(3), 1.0, shape), clearance_of(bvh, 0.5)
+    find_touched(0, count, count, points - [0, 0, 0.5], normals, 0.5, grid, words, clearance, touches, work)
     cells = np.floor(points).astype(int)
     expected = [
         any(reached[tuple(np.clip(cell + corner, 0, shape - 1))] for corner in np.ndindex(2, 2, 2)) for cell in cells

@@ -217,7 +217,7 @@ def test_a_tangle_is_flagged_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) 
     mesh = _mesh(np.random.default_rng(7).normal(size=(300, 3, 3)))
     bvh = build_bvh(mesh, 1)
     pairs = find_pairs(mesh, bvh, 2)
-    monkeypatch.setattr(pair_search, "MOST_PAIRS", 100)
+    monkeypatch.setattr(pair_search, "MAX_PAIRS", 100)
     tangle = find_pairs(mesh, bvh, 2)
     assert pairs.complete
     assert not tangle.complete

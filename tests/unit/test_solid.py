@@ -222,9 +222,9 @@ def test_many_open_facets_on_one_another_end_in_bounded_time() -> None:
     corners[:, :, 2] += 1e-4 * np.arange(200)[:, None]
     mesh = Mesh(corners.reshape(-1, 3), np.arange(600, dtype=np.int32).reshape(-1, 3))
     estimates = []
-    for most in (open_surface._MOST_WORK, 1):
+    for most in (open_surface._MAX_WORK, 1):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(open_surface, "_MOST_WORK", most)
+            patch.setattr(open_surface, "_MAX_WORK", most)
             bvh = build_bvh(mesh, 2)
             boundary = classify(mesh, bvh, find_pairs(mesh, bvh, 2), False, np.arange(200, dtype=np.int32), 2)
             assert boundary is not None

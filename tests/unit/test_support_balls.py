@@ -17,7 +17,7 @@ from pricing_engine.analysis.support_search import search_support
 from pricing_engine.analysis.support_surface import block_normals, facet_areas, sampled_boundary
 from pricing_engine.kernels.intersection.pair_search import find_pairs
 from pricing_engine.kernels.mesh import Mesh
-from pricing_engine.kernels.orientation.empty_balls import empty_balls
+from pricing_engine.kernels.orientation.empty_balls import BallSearch, empty_balls
 from pricing_engine.kernels.runtime.search_counters import NODES, work_array
 from pricing_engine.kernels.solid.boundary import CAP, Boundary
 from pricing_engine.kernels.spatial.bvh import build_bvh
@@ -111,14 +111,13 @@ def test_balls_agree_with_the_naive_twin(name):
     found, work = np.empty(len(points)), work_array(len(points), len(points))
     sides = block_normals(facet_areas(mesh.vertices, mesh.facets, 1), 1)
     seeds = np.ascontiguousarray(np.hstack([points[:8], normals[:8]]).T, np.float32)
-    arguments = (points, normals, seeds, 0.0, size, mesh.vertices, mesh.facets, bvh.corners, sides, bvh.boxes)
-    rest = (bvh.level_start, bvh.centre, bvh.diagonal)
-    empty_balls(0, len(points), len(points), *arguments, *rest, 1 << 40, found, work)
+    search = BallSearch(mesh.vertices, mesh.facets, bvh, sides, seeds, 0.0, size, 1 << 40)
+    empty_balls(0, len(points), len(points), points, normals, search, found, work)
     expected = largest_empty_balls(corners - bvh.centre, points, normals, size)
     assert (found <= expected * (1 + 1e-6)).all()  # points of the facets alone are nearer than none
     assert np.median(found / expected) > 0.97
     assert work[0, NODES] > 0
-    empty_balls(0, len(points), len(points), *arguments, *rest, 0, found, work)
+    empty_balls(0, len(points), len(points), points, normals, search._replace(budget=0), found, work)
     assert (found >= 0).all()
 
 

@@ -14,7 +14,7 @@ from pricing_engine.analysis.thickness import Thickness, start_thickness
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.spatial.bvh import build_bvh
 from pricing_engine.kernels.spatial.ray_cast import closest_hits
-from pricing_engine.kernels.thickness.normal_cones import build_walls
+from pricing_engine.kernels.thickness.normal_cones import build_normal_cones
 from pricing_engine.kernels.thickness.ray_thickness import CONTACT, ray_thickness
 from pricing_engine.kernels.thickness.sphere_thickness import sphere_thickness
 from pricing_engine.mesh.weld import canonical_indexed
@@ -38,7 +38,7 @@ def of(solid) -> Mesh:
 def measure(mesh: Mesh, threads: int = 2):
     bvh = build_bvh(mesh, threads)
     ray = ray_thickness(mesh, bvh, threads, every(mesh))
-    return ray, sphere_thickness(mesh, bvh, build_walls(mesh, bvh, threads), threads, every(mesh), ray)
+    return ray, sphere_thickness(mesh, bvh, build_normal_cones(mesh, bvh, threads), threads, every(mesh), ray)
 
 
 def every(mesh: Mesh) -> range:
@@ -75,7 +75,7 @@ def test_agrees_with_the_naive_twins(mesh):
 def test_rays_only_fill_where_no_wall_faces_and_change_no_other_bit(mesh):
     ray, with_rays = measure(mesh)
     bvh = build_bvh(mesh, 2)
-    without = sphere_thickness(mesh, bvh, build_walls(mesh, bvh, 2), 2, every(mesh))
+    without = sphere_thickness(mesh, bvh, build_normal_cones(mesh, bvh, 2), 2, every(mesh))
     alone = np.isnan(without)
     assert np.array_equal(with_rays, np.where(alone, ray, without), equal_nan=True)
 
@@ -83,7 +83,7 @@ def test_rays_only_fill_where_no_wall_faces_and_change_no_other_bit(mesh):
 def test_parts_join_to_the_same_bits():
     mesh = of(trimesh.creation.torus(10, 2, 96, 64))
     bvh = build_bvh(mesh, 2)
-    walls, (ray, sphere) = build_walls(mesh, bvh, 2), measure(mesh)
+    walls, (ray, sphere) = build_normal_cones(mesh, bvh, 2), measure(mesh)
     for facets in (range(4096), range(4096, 8192), range(8192, mesh.facet_count)):
         part = slice(facets.start, facets.stop)
         assert np.array_equal(ray_thickness(mesh, bvh, 1, facets), ray[part])

@@ -32,9 +32,9 @@ MOST_WORK = 1200
 An open mesh is searched a second time with the caps that close it, up to four times as many facets.
 """
 
-LEAST_WORK = 20_000_000  # a tenth of a second: small meshes may be searched in full
+MIN_WORK = 20_000_000  # a tenth of a second: small meshes may be searched in full
 
-MOST_LINES = generalized_winding._MOST_WORK + 32 * (generalized_winding._MOST_LINE_WORK + 1_000_000)
+MOST_LINES = generalized_winding._MAX_WORK + 32 * (generalized_winding._MAX_LINE_WORK + 1_000_000)
 """Terms of the estimate of open volumes, which samples a fixed number of lines, whatever n."""
 
 NAMED = ("equal", "coplanar", "stacked_sheets", "around_edge", "crossing_fins", "slivers", "large_over_small",
@@ -63,7 +63,7 @@ def analyse(raw: Mesh, threads: int = 2) -> tuple[findings.RepairedMesh, finding
 def check(n: int, counts: Counts) -> None:
     lines = counts.pairs["generalized_winding"]
     assert lines < MOST_LINES, counts
-    assert 0 < counts.total() - lines < max(LEAST_WORK, MOST_WORK * n * math.log2(n)), (n, counts)
+    assert 0 < counts.total() - lines < max(MIN_WORK, MOST_WORK * n * math.log2(n)), (n, counts)
 
 
 @pytest.mark.parametrize("kind", worst_cases.KINDS)
@@ -98,8 +98,8 @@ def test_flags_agree_with_the_exact_twin(kind: str, monkeypatch: pytest.MonkeyPa
     assert pairs.complete
     assert np.array_equal(self_intersections(mesh, bvh, pairs, 2), expected)
     assert np.array_equal(self_intersections(mesh, bvh, Pairs(nothing, nothing, False), 2), expected)
-    monkeypatch.setattr(pair_search, "MOST_PAIRS", 2)  # where facets repeat one another, one of each is searched for
-    monkeypatch.setattr(pair_search, "MOST_PAIRS_PER_FACET", 0)
+    monkeypatch.setattr(pair_search, "MAX_PAIRS", 2)  # where facets repeat one another, one of each is searched for
+    monkeypatch.setattr(pair_search, "MAX_PAIRS_PER_FACET", 0)
     assert np.array_equal(self_intersections(mesh, bvh, find_pairs(mesh, bvh, 2), 2), expected)
 
 
@@ -112,8 +112,8 @@ def test_equal_facets_are_counted_once_and_bound_the_same_solid(kind: str, monke
     )
     bvh = build_bvh(beside, 2)
     every = find_pairs(beside, bvh, 2)
-    monkeypatch.setattr(pair_search, "MOST_PAIRS", 100)
-    monkeypatch.setattr(pair_search, "MOST_PAIRS_PER_FACET", 0)
+    monkeypatch.setattr(pair_search, "MAX_PAIRS", 100)
+    monkeypatch.setattr(pair_search, "MAX_PAIRS_PER_FACET", 0)
     once = find_pairs(beside, bvh, 2)
     assert every.same is None
     assert once.same is not None
@@ -133,8 +133,8 @@ def test_copies_that_cross_are_cut_as_if_each_were_alone(monkeypatch: pytest.Mon
     )
     bvh, body = build_bvh(mesh, 2), np.zeros(mesh.facet_count, np.int32)
     every = find_pairs(mesh, bvh, 2)
-    monkeypatch.setattr(pair_search, "MOST_PAIRS", 40)
-    monkeypatch.setattr(pair_search, "MOST_PAIRS_PER_FACET", 0)
+    monkeypatch.setattr(pair_search, "MAX_PAIRS", 40)
+    monkeypatch.setattr(pair_search, "MAX_PAIRS_PER_FACET", 0)
     once = find_pairs(mesh, bvh, 2)
     assert once.same is not None
     one, many = (classify(mesh, bvh, pairs, True, body, 2) for pairs in (once, every))
@@ -157,10 +157,10 @@ def test_any_number_of_threads_has_the_same_result(kind: str) -> None:
 def test_facets_beside_one_another_without_end_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = mesh_of("touching_fins", 3000)
     assert analyse(mesh)[0].crossing is not None
-    monkeypatch.setattr(pair_search, "LEAST_WORK", 1000)
-    monkeypatch.setattr(pair_search, "LEAST_CHUNK_WORK", 1000)
+    monkeypatch.setattr(pair_search, "MIN_WORK", 1000)
+    monkeypatch.setattr(pair_search, "MIN_CHUNK_WORK", 1000)
     monkeypatch.setattr(pair_search, "WORK_PER_FACET", 1.0)
-    monkeypatch.setattr(self_intersection, "LEAST_WORK", 1000)
+    monkeypatch.setattr(self_intersection, "MIN_WORK", 1000)
     monkeypatch.setattr(self_intersection, "WORK_PER_FACET", 1.0)
     for threads in (1, 3):
         repaired, solid, _ = analyse(mesh, threads)
@@ -189,8 +189,8 @@ def test_exact_decisions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = self_intersections(mesh, bvh, pairs, 2)
     assert flags is not None
     assert not flags.any()
-    monkeypatch.setattr(self_intersection, "MOST_EXACT", 100)
-    monkeypatch.setattr(self_intersection, "MOST_EXACT_PER_FACET", 0)
+    monkeypatch.setattr(self_intersection, "MAX_EXACT", 100)
+    monkeypatch.setattr(self_intersection, "MAX_EXACT_PER_FACET", 0)
     assert self_intersections(mesh, bvh, pairs, 2) is None
 
 
@@ -198,7 +198,7 @@ def test_rays_through_a_stack_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     mesh = mesh_of("stacked_plates", 3000)
     assert analyse(mesh)[1].volume == pytest.approx(4000)
     monkeypatch.setattr(winding, "NODES_PER_FACET", 0.1)
-    monkeypatch.setattr(winding, "LEAST_NODES", 100)
+    monkeypatch.setattr(winding, "MIN_NODES", 100)
     assert analyse(mesh)[1].volume is None
 
 
@@ -215,4 +215,4 @@ def test_stacked_bodies_inside_out_are_flipped_or_reported(monkeypatch: pytest.M
 def test_the_estimate_of_an_open_volume_is_bounded() -> None:
     mesh = mesh_of("stacked_sheets", 10_000)
     _, _, counts = analyse(mesh)
-    assert generalized_winding._MOST_WORK < counts.pairs["generalized_winding"] < MOST_LINES
+    assert generalized_winding._MAX_WORK < counts.pairs["generalized_winding"] < MOST_LINES

@@ -28,7 +28,7 @@ from pricing_engine.kernels.solid.boundary import Boundary
 from pricing_engine.kernels.spatial.bvh import build_bvh
 from pricing_engine.kernels.thickness import ray_thickness as rays
 from pricing_engine.kernels.thickness import sphere_thickness as spheres
-from pricing_engine.kernels.thickness.normal_cones import build_walls
+from pricing_engine.kernels.thickness.normal_cones import build_normal_cones
 from pricing_engine.mesh.samples import SAMPLES
 from pricing_engine.mesh.weld import canonical_indexed
 from pricing_engine.pricing.book import load_price_book
@@ -118,11 +118,11 @@ class TestThickness:
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * size)
 
     def test_ends_at_its_budget_the_same_way_on_any_threads_and_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(rays, "_MOST_VISITS", 2)
-        monkeypatch.setattr(spheres, "_MOST_TESTS", 3)
+        monkeypatch.setattr(rays, "_MAX_VISITS", 2)
+        monkeypatch.setattr(spheres, "_MAX_TESTS", 3)
         mesh = mesh_of(KINDS["stacked_plates"](20_000))
         tree = build_bvh(mesh, 2)
-        walls = build_walls(mesh, tree, 2)
+        walls = build_normal_cones(mesh, tree, 2)
         one, two = (
             (
                 rays.ray_thickness(mesh, tree, threads, facets),
@@ -282,8 +282,8 @@ class TestReports:
         path.write_bytes(stl(*KINDS["stacked_plates"](240)))
         settings = Settings(layer_height_mm=1.0)
         assert not codes(measure(path, None, settings, 2).analysis)
-        monkeypatch.setattr(rays, "_MOST_VISITS", 0)
-        monkeypatch.setattr(spheres, "_MOST_TESTS", 0)
+        monkeypatch.setattr(rays, "_MAX_VISITS", 0)
+        monkeypatch.setattr(spheres, "_MAX_TESTS", 0)
         monkeypatch.setattr(support_scores, "_MAX_TESTS", (0, 0))
         monkeypatch.setattr(slices, "_MAX_SEGMENTS", (0, 0))
         monkeypatch.setattr(finishing, "_MAX_TESTS", (0, 0))

@@ -1,4 +1,4 @@
-"""Facets on the same three vertices, and facets without area: they are counted once, or not at all."""
+"""Facets on the same three vertices, and facets without area: exact. O(n log n)."""
 
 from __future__ import annotations
 

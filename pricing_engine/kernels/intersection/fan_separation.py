@@ -1,8 +1,8 @@
-"""Fans, facets around one vertex, that a plane through it keeps apart.
+"""Fans, facets around one vertex, that a plane through it separates.
 
 The boxes of a fan's leaves all overlap at its hub, so a tree alone would compare all of n facets with all others. Two
-leaves of a fan are tried as wholes instead: the plane that halves the angle between their mean directions from the hub
-mostly has one of them on each side. O(1) a pair of leaves; it never keeps apart what comes nearer than asked.
+leaves of a fan are tested as a unit instead: the plane that halves the angle between their mean directions from the hub
+mostly has one of them on each side. O(1) a pair of leaves; no pair nearer than ``near`` is ever separated.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.runtime.compile import kernel, uncounted
+from pricing_engine.kernels.runtime.vec3 import dot, edge
 from pricing_engine.kernels.spatial.bvh import WIDTH
 
 
@@ -39,10 +40,10 @@ def find_hubs(lo, hi, vertices, facets, hub, axis):
 
 
 @uncounted
-def fans_apart(leaf, other, hub, axis, vertices, facets, near):
-    """Whether the plane that halves the angle of two fans around ``hub`` keeps all their other corners apart."""
-    x, y, z = axis[leaf, 0] - axis[other, 0], axis[leaf, 1] - axis[other, 1], axis[leaf, 2] - axis[other, 2]
-    size = abs(x) + abs(y) + abs(z)
+def fans_separated(leaf, other, hub, axis, vertices, facets, near):
+    """Whether the plane that halves the angle of two fans around ``hub`` separates all their other corners."""
+    normal = edge(axis, other, leaf)
+    size = abs(normal[0]) + abs(normal[1]) + abs(normal[2])
     for side in range(2):
         fan, sign = (leaf, 1.0) if side == 0 else (other, -1.0)
         for f in range(fan * WIDTH, min(fan * WIDTH + WIDTH, len(facets))):
@@ -50,12 +51,8 @@ def fans_apart(leaf, other, hub, axis, vertices, facets, near):
                 v = facets[f, corner]
                 if v == hub:
                     continue
-                u0, u1, u2 = (
-                    vertices[v, 0] - vertices[hub, 0],
-                    vertices[v, 1] - vertices[hub, 1],
-                    vertices[v, 2] - vertices[hub, 2],
-                )
-                margin = size * (near + 2.0**-48 * max(abs(u0), abs(u1), abs(u2)))
-                if not sign * (x * u0 + y * u1 + z * u2) > margin:
+                u = edge(vertices, hub, v)
+                margin = size * (near + 2.0**-48 * max(abs(u[0]), abs(u[1]), abs(u[2])))
+                if not sign * dot(normal, u) > margin:
                     return False
     return True

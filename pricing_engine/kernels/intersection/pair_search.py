@@ -4,11 +4,11 @@ Each leaf of the tree is joined with the leaves from itself on whose boxes overl
 eight at a time, and so is whether a facet's own plane keeps it from another (:mod:`facet_planes`). What that leaves
 goes through a filter that tries more planes, in float64 with an error bound (:mod:`separating_plane`).
 Leaves of one fan, all facets around one vertex, are first tried as wholes (:mod:`fan_separation`).
-Expected O(n log n + pairs). n facets can have n**2 / 2 pairs: a model with more than :data:`MOST_PAIRS` and
-:data:`MOST_PAIRS_PER_FACET` is a tangle whose pairs are not kept, so memory is bounded. Tests that find nothing are
+Expected O(n log n + pairs). n facets can have n**2 / 2 pairs: a model with more than :data:`MAX_PAIRS` and
+:data:`MAX_PAIRS_PER_FACET` is a tangle whose pairs are not stored, so memory is bounded. Tests that find nothing are
 bounded too, by :data:`WORK_PER_FACET` * n log2 n over the model and a share of that for each chunk of leaves; chunks
 depend on the input alone, so the answer is the same on any number of threads. Where that ends a search and facets
-repeat one another, it is begun again with one facet of each group of equals.
+repeat one another, it is repeated with one facet of each group of equals.
 """
 
 from __future__ import annotations
@@ -20,8 +20,15 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.intersection.equal_facets import first_equals
 from pricing_engine.kernels.intersection.fan_separation import find_hubs
-from pricing_engine.kernels.intersection.leaf_join import GRAIN_LEAVES, MOST_IN_CHUNK, join_chunk, spent
-from pricing_engine.kernels.mesh import Floats, Ints, Mesh
+from pricing_engine.kernels.intersection.leaf_join import (
+    GRAIN_LEAVES,
+    MAX_IN_CHUNK,
+    Found,
+    Joinable,
+    join_chunk,
+    work_units,
+)
+from pricing_engine.kernels.mesh import Ints, Mesh
 from pricing_engine.kernels.runtime.compile import kernel
 from pricing_engine.kernels.runtime.search_counters import record, work_limit
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
@@ -30,16 +37,16 @@ from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh, build_bvh
 NEAR = 1e-6
 """How near, relative to the model's size, :func:`find_pairs` still reports facets."""
 
-MOST_PAIRS, MOST_PAIRS_PER_FACET = 4_000_000, 4
-WORK_PER_FACET, LEAST_WORK = 128.0, 80_000_000  # units of :func:`leaf_join.spent`
-CHUNK_SHARE, LEAST_CHUNK_WORK = 8, 24_000_000  # of the model's work, a chunk may do one such part, at least the latter
-_ROOM = 4096  # pairs a chunk may report in the first pass: two a facet; one with more is run again with what it needs
-_BATCH_CHUNKS = 16  # are run before the total is looked at: a tangle shows soon
+MAX_PAIRS, MAX_PAIRS_PER_FACET = 4_000_000, 4
+WORK_PER_FACET, MIN_WORK = 128.0, 80_000_000  # units of :func:`leaf_join.work_units`
+CHUNK_SHARE, MIN_CHUNK_WORK = 8, 24_000_000  # of the model's work, a chunk may do one such part, at least the latter
+_CAPACITY = 4096  # pairs a chunk may report in the first pass: two a facet; with more it is run again
+_BATCH_CHUNKS = 16  # are run before the total is checked: a tangle is found early
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """``first`` < ``second`` (P,) int32: pairs of facets, sorted. Not ``complete``: too many, so none is kept.
+    """``first`` < ``second`` (P,) int32: pairs of facets, sorted. Not ``complete``: too many, so none is stored.
 
     ``same`` (F,) int32, where facets repeat one another so often that the pairs are of the first of each group of
     equals alone: the first facet with the same vertices. None where the pairs are of all facets.
@@ -53,22 +60,10 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """``keys`` ``first << 32 | second`` of the pairs of some leaves, None where they are too many; ``spent`` units."""
+    """``keys`` ``first << 32 | second`` of the pairs of some leaves, None where too many; ``spent``: units of work."""
 
     keys: NDArray[np.int64] | None
     spent: int
-
-
-@dataclass(frozen=True, slots=True)
-class Joinable:
-    """What every leaf is compared by: ``boxes`` (leaves, 6, 8) of its facets, widened by ``near`` mm; its fan's ``hub``
-    (leaves,) int32, -1 where it is no fan, and ``axis`` (leaves, 3).
-    """
-
-    boxes: NDArray[np.float32]
-    near: float
-    hub: Ints
-    axis: Floats
 
 
 def find_pairs(mesh: Mesh, bvh: Bvh, threads: int, near: float = NEAR) -> Pairs:
@@ -88,7 +83,7 @@ def prepare_join(mesh: Mesh, bvh: Bvh, threads: int, near: float = NEAR) -> Join
     boxes, distance = boxes_of_facets(bvh, near, threads)
     hub, axis = np.empty(leaves, np.int32), np.empty((leaves, 3))
     run_ranges(find_hubs, leaves, 4096, threads, mesh.vertices, mesh.facets, hub, axis)
-    return Joinable(boxes, distance, hub, axis)
+    return Joinable(boxes.reshape(-1, WIDTH), distance, hub, axis)
 
 
 def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinable) -> Joined:
@@ -96,37 +91,36 @@ def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinab
     chunks = chunk_count(hi - lo, GRAIN_LEAVES)
     found = np.zeros(chunks, np.int64)
     work = np.zeros((chunks, 2), np.int64)
-    room = np.full(chunks, _ROOM, np.int64)
-    most = work_limit(mesh.facet_count, WORK_PER_FACET, LEAST_WORK)
-    most_in_chunk = max(most // CHUNK_SHARE, LEAST_CHUNK_WORK)
-    parts, facet_boxes = [], by.boxes.reshape(-1, WIDTH)
-    while room.any():
-        start = np.concatenate([[0], np.cumsum(room)])
+    capacity = np.full(chunks, _CAPACITY, np.int64)
+    most = work_limit(mesh.facet_count, WORK_PER_FACET, MIN_WORK)
+    most_in_chunk = max(most // CHUNK_SHARE, MIN_CHUNK_WORK)
+    parts = []
+    while capacity.any():
+        start = np.concatenate([[0], np.cumsum(capacity)])
         keys = np.empty(start[-1], np.int64)
         for skip in range(0, hi - lo, _BATCH_CHUNKS * GRAIN_LEAVES):
             batch = min(hi - lo - skip, _BATCH_CHUNKS * GRAIN_LEAVES)
-            run_ranges(join_chunk, batch, GRAIN_LEAVES, threads, skip, lo, mesh.vertices, mesh.facets, bvh.boxes,
-                       bvh.level_start, facet_boxes, by.hub, by.axis, by.near, bvh.diagonal, most_in_chunk, start,
-                       keys, found, work)  # fmt: skip
-            units = spent(work[:, 0], work[:, 1])
-            crowded = found.max() > MOST_IN_CHUNK or found.sum() > _most_pairs(mesh)
+            run_ranges(join_chunk, batch, GRAIN_LEAVES, threads, skip, lo, mesh.vertices, mesh.facets, bvh, by,
+                       most_in_chunk, Found(start, keys, found, work))  # fmt: skip
+            units = work_units(work[:, 0], work[:, 1])
+            crowded = found.max() > MAX_IN_CHUNK or found.sum() > _most_pairs(mesh)
             if crowded or units.max() > most_in_chunk or units.sum() > most:
                 record("pair_search", work)
                 return Joined(None, int(units.sum()))
-        fits = found <= room
-        parts += [keys[start[i] : start[i] + found[i]] for i in np.flatnonzero(fits & (room > 0))]
-        room = np.where(fits | (room == 0), 0, found)
+        fits = found <= capacity
+        parts += [keys[start[i] : start[i] + found[i]] for i in np.flatnonzero(fits & (capacity > 0))]
+        capacity = np.where(fits | (capacity == 0), 0, found)
     record("pair_search", work)
-    return Joined(np.concatenate(parts), int(spent(work[:, 0], work[:, 1]).sum()))
+    return Joined(np.concatenate(parts), int(work_units(work[:, 0], work[:, 1]).sum()))
 
 
 def sort_pairs(mesh: Mesh, parts: list[Joined], threads: int) -> Pairs:
     """The pairs of all parts of :func:`join_leaves`; where they are too many, those of the facets that differ."""
-    most = work_limit(mesh.facet_count, WORK_PER_FACET, LEAST_WORK)
-    known = [part.keys for part in parts if part.keys is not None]
-    if len(known) < len(parts) or sum(map(len, known)) > _most_pairs(mesh) or sum(p.spent for p in parts) > most:
+    most = work_limit(mesh.facet_count, WORK_PER_FACET, MIN_WORK)
+    keys_of = [part.keys for part in parts if part.keys is not None]
+    if len(keys_of) < len(parts) or sum(map(len, keys_of)) > _most_pairs(mesh) or sum(p.spent for p in parts) > most:
         return _distinct_pairs(mesh, threads)
-    keys = np.concatenate(known)
+    keys = np.concatenate(keys_of)
     keys.sort()
     return Pairs((keys >> 32).astype(np.int32), (keys & 0x7FFFFFFF).astype(np.int32), complete=True)
 
@@ -135,18 +129,18 @@ def _distinct_pairs(mesh: Mesh, threads: int) -> Pairs:
     """The pairs of the first of each group of equal facets; not complete where all facets differ or it is no help."""
     nothing = np.empty(0, np.int32)
     same = first_equals(mesh.facets)
-    kept = np.flatnonzero(same == np.arange(len(same))).astype(np.int32)
-    if len(kept) == mesh.facet_count:
+    firsts = np.flatnonzero(same == np.arange(len(same))).astype(np.int32)
+    if len(firsts) == mesh.facet_count:
         return Pairs(nothing, nothing, complete=False)
-    distinct = Mesh(mesh.vertices, mesh.facets[kept])
+    distinct = Mesh(mesh.vertices, mesh.facets[firsts])
     pairs = find_pairs(distinct, build_bvh(distinct, threads), threads)
     if not pairs.complete:
         return Pairs(nothing, nothing, complete=False)
-    return Pairs(kept[pairs.first], kept[pairs.second], True, same)
+    return Pairs(firsts[pairs.first], firsts[pairs.second], True, same)
 
 
 def _most_pairs(mesh: Mesh) -> int:
-    return MOST_PAIRS + MOST_PAIRS_PER_FACET * mesh.facet_count
+    return MAX_PAIRS + MAX_PAIRS_PER_FACET * mesh.facet_count
 
 
 def boxes_of_facets(bvh: Bvh, near: float, threads: int) -> tuple[NDArray[np.float32], float]:

@@ -6,12 +6,12 @@ touching and doesn't count; facets without area have no interior and meet nothin
 neighbours or not.
 
 Pairs from :mod:`pair_search` are filtered in float64 once more, without a margin (:mod:`separating_plane`), and what
-that can't tell apart is decided exactly (:mod:`triangle_overlap`). The answer is that of exact arithmetic on the welded
+does not decide is decided exactly (:mod:`triangle_overlap`). The result is that of exact arithmetic on the welded
 coordinates.
 
-Bounded work: pairs are decided in batches, and a pair whose facets are both known to intersect is passed over, so a
-tangle costs a few exact decisions a facet. Where facets that do not intersect would need too many of them, the answer
-is None. Batches depend on the input alone.
+Bounded work: pairs are decided in batches, and a pair whose facets are both marked already is passed over, so a
+tangle costs a few exact decisions a facet. Where facets that do not intersect would need too many of them, the result
+is None. Batches depend on the input alone. O(pairs) on common models.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pricing_engine.kernels.intersection.equal_facets import first_equals, have_
 from pricing_engine.kernels.intersection.leaf_join import STACK
 from pricing_engine.kernels.intersection.pair_search import (
     CHUNK_SHARE,
-    LEAST_WORK,
+    MIN_WORK,
     WORK_PER_FACET,
     Pairs,
     boxes_of_facets,
@@ -33,11 +33,13 @@ from pricing_engine.kernels.intersection.triangle_overlap import interiors_meet
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.runtime.compile import kernel
 from pricing_engine.kernels.runtime.search_counters import NODES, PAIRS, record, work_array, work_limit
+from pricing_engine.kernels.runtime.stack import pop, push
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
-from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh, build_bvh
+from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh, build_bvh, first_child
 
-MOST_EXACT, MOST_EXACT_PER_FACET = 300_000, 4  # exact decisions, up to 13 us each
-EXACT_UNITS = 512  # what one of them weighs against the units of :func:`leaf_join.spent`
+MAX_EXACT, MAX_EXACT_PER_FACET = 300_000, 4  # exact decisions, up to 13 us each
+EXACT_UNITS = 512  # what one of them weighs against the units of :func:`leaf_join.work_units`
+_EXACT = 2  # column of exact decisions, after those of nodes and pairs
 _GRAIN_PAIRS = 1024
 _FIRST_BATCH, _BATCH_PAIRS = 4 * _GRAIN_PAIRS, 128 * _GRAIN_PAIRS
 _GRAIN_LEAVES = 64
@@ -58,15 +60,15 @@ def self_intersections(mesh: Mesh, bvh: Bvh, pairs: Pairs, threads: int) -> NDAr
     if pairs.complete:
         flags = _flag_pairs(mesh, pairs, threads)
     else:
-        kept = np.flatnonzero((same == np.arange(len(same))) & proper)
-        if len(kept) < mesh.facet_count:
-            mesh = Mesh(mesh.vertices, mesh.facets[kept])
+        firsts = np.flatnonzero((same == np.arange(len(same))) & proper)
+        if len(firsts) < mesh.facet_count:
+            mesh = Mesh(mesh.vertices, mesh.facets[firsts])
             bvh = build_bvh(mesh, threads)
         flags = np.zeros(len(same), np.bool_)
-        found = _flag_facets(mesh, bvh, threads) if len(kept) else flags[:0]
+        found = _flag_facets(mesh, bvh, threads) if len(firsts) else flags[:0]
         if found is None:
             return None
-        flags[kept] = found
+        flags[firsts] = found
     if flags is None:
         return None
     either: NDArray[np.bool_] = proper & (repeated | flags[same])
@@ -89,7 +91,7 @@ def _flag_pairs(mesh: Mesh, pairs: Pairs, threads: int) -> NDArray[np.bool_] | N
     work = work_array(count, _GRAIN_PAIRS)
     exact = np.zeros(len(work), np.int64)
     arguments = (mesh.vertices, mesh.facets, pairs.first, pairs.second, flags, found, work, exact)
-    most = MOST_EXACT + MOST_EXACT_PER_FACET * mesh.facet_count
+    most = MAX_EXACT + MAX_EXACT_PER_FACET * mesh.facet_count
     done, batch = 0, _FIRST_BATCH
     while done < count:
         end = min(count, done + batch)
@@ -110,12 +112,12 @@ def _flag_facets(mesh: Mesh, bvh: Bvh, threads: int) -> NDArray[np.bool_] | None
     flags = np.zeros(mesh.facet_count, np.bool_)
     partner = np.full(mesh.facet_count, -1, np.int32)
     work, units = work_array(leaves, _GRAIN_LEAVES), np.zeros(chunk_count(leaves, _GRAIN_LEAVES), np.int64)
-    most = work_limit(mesh.facet_count, WORK_PER_FACET, LEAST_WORK)
+    most = work_limit(mesh.facet_count, WORK_PER_FACET, MIN_WORK)
     most_in_chunk = most // CHUNK_SHARE
     for skip in range(0, leaves, _BATCH_LEAVES):
         batch = min(leaves - skip, _BATCH_LEAVES)
-        run_ranges(_search_leaves, batch, _GRAIN_LEAVES, threads, skip, mesh.vertices, mesh.facets, bvh.boxes,
-                   bvh.level_start, facet_boxes, flags, partner, most_in_chunk, work, units)  # fmt: skip
+        run_ranges(_search_leaves, batch, _GRAIN_LEAVES, threads, skip, mesh.vertices, mesh.facets, bvh,
+                   facet_boxes, flags, partner, most_in_chunk, work, units)  # fmt: skip
         if units.max() > most_in_chunk or units.sum() > most:
             record("self_intersection", work)
             return None
@@ -131,55 +133,51 @@ def _decide(lo, hi, begin, vertices, facets, first, second, flags, found, work, 
     """Only pairs of which not both facets are marked in ``flags``; ``exact`` counts exact decisions."""
     chunk = (begin + lo) // _GRAIN_PAIRS
     tests, decisions = 0, 0
-    known = -1  # a facet found to intersect in this chunk: pairs lie sorted by their first facet
+    last = -1  # a facet found to intersect in this chunk: pairs lie sorted by their first facet
     for pair in range(begin + lo, begin + hi):
         f, g = first[pair], second[pair]
-        if (flags[f] or f == known) and flags[g]:
+        if (flags[f] or f == last) and flags[g]:
             continue
         tests += 1
         if may_meet(vertices, facets, f, g, 0.0):
             decisions += 1
             if interiors_meet(vertices, facets, f, g):
                 found[pair] = True
-                known = f
+                last = f
     work[chunk, PAIRS], exact[chunk] = tests, decisions
 
 
 @kernel
-def _search_leaves(lo, hi, skip, vertices, facets, boxes, level_start, facet_boxes, flags, partner, most, work, units):
+def _search_leaves(lo, hi, skip, vertices, facets, bvh, facet_boxes, flags, partner, budget, work, units):
     """``partner`` of each facet of a chunk that is not in ``flags``: one that it meets."""
-    lo, hi = lo + skip, hi + skip
+    lo, hi, boxes, level_start = lo + skip, hi + skip, bvh.boxes, bvh.level_start
     stack = np.empty((STACK, 2), np.int64)
     count = np.zeros(3, np.int64)  # nodes, pairs, exact decisions
     top_level = len(level_start) - 1
     chunk = lo // _GRAIN_LEAVES
     begin, end = lo * WIDTH, min(hi * WIDTH, len(facets))
     for f in range(begin, end):
-        units[chunk] = count[0] + 4 * count[1] + EXACT_UNITS * count[2]
-        if units[chunk] > most:
+        units[chunk] = count[NODES] + 4 * count[PAIRS] + EXACT_UNITS * count[_EXACT]
+        if units[chunk] > budget:
             break
         if flags[f] or partner[f] >= 0:
             continue
         leaf, i = f // WIDTH, f % WIDTH
         x0, y0, z0 = facet_boxes[leaf, 0, i], facet_boxes[leaf, 1, i], facet_boxes[leaf, 2, i]
         x1, y1, z1 = facet_boxes[leaf, 3, i], facet_boxes[leaf, 4, i], facet_boxes[leaf, 5, i]
-        stack[0, 0], stack[0, 1] = level_start[top_level], top_level
-        depth = 1
+        depth = push(stack, 0, level_start[top_level], top_level)
         while depth > 0:
-            depth -= 1
-            count[0] += 1
-            block, level = stack[depth, 0], stack[depth, 1]
+            depth, block, level = pop(stack, depth)
+            count[NODES] += 1
             for box in range(block, block + WIDTH):
                 if not (boxes[0, box] <= x1 and boxes[3, box] >= x0 and boxes[1, box] <= y1):
                     continue
                 if not (boxes[4, box] >= y0 and boxes[2, box] <= z1 and boxes[5, box] >= z0):
                     continue
                 if level > 0:
-                    stack[depth, 0] = level_start[level - 1] + WIDTH * (box - level_start[level])
-                    stack[depth, 1] = level - 1
-                    depth += 1
+                    depth = push(stack, depth, first_child(level_start, box, level), level - 1)
                     continue
-                count[0] += 1
+                count[NODES] += 1
                 g = _meets_leaf(f, box, vertices, facets, facet_boxes, count)
                 if g >= 0:
                     partner[f] = g
@@ -187,8 +185,8 @@ def _search_leaves(lo, hi, skip, vertices, facets, boxes, level_start, facet_box
                         partner[g] = f
                     depth = 0
                     break
-    units[chunk] = count[0] + 4 * count[1] + EXACT_UNITS * count[2]
-    work[chunk, NODES], work[chunk, PAIRS] = count[0], count[1]
+    units[chunk] = count[NODES] + 4 * count[PAIRS] + EXACT_UNITS * count[_EXACT]
+    work[chunk, NODES], work[chunk, PAIRS] = count[NODES], count[PAIRS]
 
 
 @kernel
@@ -203,9 +201,9 @@ def _meets_leaf(f, other, vertices, facets, facet_boxes, count):
         hit &= (facet_boxes[other, 1, k] <= y1) & (facet_boxes[other, 4, k] >= y0)
         hit &= (facet_boxes[other, 2, k] <= z1) & (facet_boxes[other, 5, k] >= z0)
         if hit and g != f:
-            count[1] += 1
+            count[PAIRS] += 1
             if may_meet(vertices, facets, f, g, 0.0):
-                count[2] += 1
+                count[_EXACT] += 1
                 if interiors_meet(vertices, facets, f, g):
                     return g
     return -1

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from pricing_engine.kernels.intersection.facet_planes import minus, three8
-from pricing_engine.kernels.intersection.separating_plane import LINEAR, cross, dot, may_meet
+from pricing_engine.kernels.intersection.separating_plane import LINEAR, may_meet
 from pricing_engine.kernels.runtime.compile import inlined, uncounted
 from pricing_engine.kernels.runtime.simd import abs8, less8, max8, min8, select8, splat8, sqrt8
+from pricing_engine.kernels.runtime.vec3 import cross, dot, load3, sub
 from pricing_engine.kernels.spatial.bvh import WIDTH
 
 NONE_SHARED, ONE_SHARED, MORE_SHARED = 0, 1, 2
 KINDS = 3
-COUNT = WIDTH  # column of a row of up to eight pairs, ``f << 32 | g``, that says how many there are
+COUNT = WIDTH  # column, after up to eight pairs ``f << 32 | g`` of a row, of their number
 PAIR_ROWS = 18
 
 
@@ -31,14 +31,14 @@ def may_meet8(kind, vertices, facets, pairs, near, reach, corners):
             meet |= np.int64(may_meet(vertices, facets, pairs[lane] >> 32, pairs[lane] & 0x7FFFFFFF, near)) << lane
         return meet
     _gather_pairs8(kind, vertices, facets, pairs, corners)
-    a0, b0 = three8(corners, 0), three8(corners, 9)
-    u1, u2 = minus(three8(corners, 3), a0), minus(three8(corners, 6), a0)
-    w1, w2 = minus(three8(corners, 12), a0), minus(three8(corners, 15), a0)
+    a0, b0 = load3(corners, 0, 0), load3(corners, 9, 0)
+    u1, u2 = sub(load3(corners, 3, 0), a0), sub(load3(corners, 6, 0), a0)
+    w1, w2 = sub(load3(corners, 12, 0), a0), sub(load3(corners, 15, 0), a0)
     margin = splat8(near + LINEAR * reach)
     if kind == NONE_SHARED:
-        meet = ~_edges_apart8(u1, u2, minus(b0, a0), w1, w2, margin)
+        meet = ~_edges_separate8(u1, u2, sub(b0, a0), w1, w2, margin)
     else:
-        meet = ~_wedges_apart8(u1, u2, w1, w2, margin)
+        meet = ~_bisector_separates8(u1, u2, w1, w2, margin)
     return meet & ((1 << count) - 1)
 
 
@@ -61,15 +61,15 @@ def _gather_pairs8(kind, vertices, facets, pairs, corners):
 
 
 @inlined
-def _edges_apart8(u1, u2, w0, w1, w2, margin):
+def _edges_separate8(u1, u2, w0, w1, w2, margin):
     """Try the planes through the edges of either facet and at right angles to it."""
     n = cross(u1, u2)
-    apart = _gap8(cross(n, u1), u1, u2, w0, w1, w2, margin) | _gap8(cross(n, u2), u1, u2, w0, w1, w2, margin)
-    apart |= _gap8(cross(n, minus(u2, u1)), u1, u2, w0, w1, w2, margin)
-    v1, v2 = minus(w1, w0), minus(w2, w0)
+    separated = _gap8(cross(n, u1), u1, u2, w0, w1, w2, margin) | _gap8(cross(n, u2), u1, u2, w0, w1, w2, margin)
+    separated |= _gap8(cross(n, sub(u2, u1)), u1, u2, w0, w1, w2, margin)
+    v1, v2 = sub(w1, w0), sub(w2, w0)
     n = cross(v1, v2)
-    apart |= _gap8(cross(n, v1), u1, u2, w0, w1, w2, margin) | _gap8(cross(n, v2), u1, u2, w0, w1, w2, margin)
-    return apart | _gap8(cross(n, minus(w2, w1)), u1, u2, w0, w1, w2, margin)
+    separated |= _gap8(cross(n, v1), u1, u2, w0, w1, w2, margin) | _gap8(cross(n, v2), u1, u2, w0, w1, w2, margin)
+    return separated | _gap8(cross(n, sub(w2, w1)), u1, u2, w0, w1, w2, margin)
 
 
 @inlined
@@ -84,7 +84,7 @@ def _gap8(d, u1, u2, w0, w1, w2, margin):
 
 
 @inlined
-def _wedges_apart8(u1, u2, w1, w2, margin):
+def _bisector_separates8(u1, u2, w1, w2, margin):
     """Try the plane that halves the narrowest of the angles between a leg of one wedge and a leg of the other."""
     x1, x2, y1, y2 = _unit8(u1), _unit8(u2), _unit8(w1), _unit8(w2)
     zero = splat8(0.0)
@@ -93,8 +93,8 @@ def _wedges_apart8(u1, u2, w1, w2, margin):
     best, d = _narrower8(best, d, x2, y1)
     best, d = _narrower8(best, d, x2, y2)
     margin = (abs8(d[0]) + abs8(d[1]) + abs8(d[2])) * margin
-    apart = less8(margin, min8(dot(d, u1), dot(d, u2)))
-    return apart & less8(max8(dot(d, w1), dot(d, w2)), zero - margin)
+    separated = less8(margin, min8(dot(d, u1), dot(d, u2)))
+    return separated & less8(max8(dot(d, w1), dot(d, w2)), zero - margin)
 
 
 @inlined
@@ -109,6 +109,6 @@ def _narrower8(best, d, u, w):
     """The larger of the cosines ``best`` and u . w, with its difference ``d`` or u - w."""
     cosine = dot(u, w)
     narrower = less8(best, cosine)
-    x, y, z = minus(u, w)
+    x, y, z = sub(u, w)
     d = select8(narrower, x, d[0]), select8(narrower, y, d[1]), select8(narrower, z, d[2])
     return select8(narrower, cosine, best), d

@@ -3,7 +3,7 @@
 Facets that cross: the test of P. Guigue and O. Devillers, "Fast and Robust Triangle-Triangle Overlap Test Using
 Orientation Predicates" (2003), with strict signs. Facets in one plane: two triangles have disjoint interiors if and
 only if a line through an edge of one of them separates them. Facets are given by vertex numbers: a shared corner is
-known to lie in the plane, not measured.
+in the plane by definition, not measured. Exact for the given float64 coordinates; O(1).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _side(v, a, b, c, d):
 
 @kernel
 def _overlap_in_plane(v, p1, q1, r1, p2, q2, r2):
-    """Facets in one plane, or without area: seen along an axis that shows both as areas, no edge separates them."""
+    """Facets in one plane, or without area: projected along an axis where both have an area, no edge separates them."""
     for x, y in ((0, 1), (1, 2), (2, 0)):
         turn1, turn2 = _turn(v, x, y, p1, q1, r1), _turn(v, x, y, p2, q2, r2)
         if turn1 != 0 and turn2 != 0:

@@ -1,13 +1,13 @@
 """Where a ball-shaped polishing tool can touch the surface from outside.
 
 A ball of radius r touches a sample with outward normal n when the ball centred at p + r n holds no part of the model
-(deeper than a small tolerance, which is what the tool's felt gives way) and its centre can travel there from outside.
-The travel is a flood fill over a grid of centres; a grid step is blocked when a ball of slightly reduced radius, but
-never less than half the spacing, does not fit, so no path leaks through a wall however thin. Both questions are one
-query on the BVH (:mod:`clearance`): is there any facet nearer than r to a point? Where boxes overlap all over the
-model, it visits them all; the work is bounded.
+(deeper than a small tolerance, the give of the tool's felt) and its centre can travel there from outside. The travel is
+a flood fill over a grid of centres; a grid step is blocked when a ball of slightly reduced radius, but never less than
+half the spacing, does not fit, so no path leaks through a wall however thin. Both tests are one query on the BVH
+(:mod:`clearance`): is there any facet nearer than r to a point? Where boxes overlap all over the model, it visits them
+all; the work is bounded.
 
-The grid is kept in blocks of 4 x 4 x 4 points, one word of 64 bits each, and flooded a block at a time by shifts. All
+The grid is stored in blocks of 4 x 4 x 4 points, 64 bits each, and flooded a block at a time by shifts: O(blocks). All
 blocks are tested before, on many threads: by one query if nothing is near, else by one for each of the eight octets of
 2 x 2 x 2 points. The flood leaves out few, and those inside the model are mostly far from its surface. Point (i, j, k)
 of a block is bit 32 i1 + 16 j1 + 8 k1 + 4 i0 + 2 j0 + k0, where i = 2 i1 + i0: each octet is a byte.
@@ -15,13 +15,15 @@ of a block is bit 32 i1 + 16 j1 + 8 k1 + 4 i0 + 2 j0 + k0, where i = 2 i1 + i0: 
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.kernels.runtime.search_counters import NODES, PAIRS
 from pricing_engine.kernels.runtime.simd import select8, splat8, store8
 from pricing_engine.kernels.spatial.bvh import WIDTH
-from pricing_engine.kernels.spatial.clearance import STACK, free8, is_far
+from pricing_engine.kernels.spatial.clearance import STACK, Clearance, free8, is_far
 
 SIDE = 4  # points along a block
 # By axis: the bits of points with an even coordinate there, and with a coordinate of 0 or 1.
@@ -29,25 +31,35 @@ _EVEN = (0x0F0F0F0F0F0F0F0F, 0x3333333333333333, 0x5555555555555555)
 _FIRST = (0x00000000FFFFFFFF, 0x0000FFFF0000FFFF, 0x00FF00FF00FF00FF)
 
 
-@kernel
-def touched(
-    lo, hi, grain, points, normals, radius, tolerance, origin, spacing, shape, reached,
-    pad, corners, boxes, level_start, most, out, work,
-):  # fmt: skip
-    """Range kernel: ``out[i]`` 1 where the ball touches sample i; ``points`` (N, 3) relative to the BVH's centre.
+class Grid(NamedTuple):
+    """Points ``origin + spacing * (i, j, k)``: ``origin`` (3,) and ``spacing`` in mm, ``shape`` (3,) int64.
 
-    It does where a corner of the grid's cell around its centre is ``reached`` (see :func:`flood`), which is asked
-    first, and where it fits. ``work`` (chunks, 2): nodes visited and vectors of facets tested. With more than ``most``
-    of both a sample it ends, and the samples left are not tested.
+    Blocks of 4 x 4 x 4 points lie in row-major order of (i, j, k) // 4, ceil(shape / 4) of them.
     """
-    stack, tests, most = np.empty((STACK, 2), np.int64), np.array([0, 0, -1]), most * (hi - lo)
+
+    origin: Any
+    spacing: Any
+    shape: Any
+
+
+@kernel
+def find_touched(lo, hi, grain, points, normals, radius, grid, reached, clearance, touches, work):
+    """Set ``touches[i]`` to 1 where a ball of ``radius`` (mm) touches sample i: a range kernel.
+
+    ``points`` (N, 3) mm relative to the BVH's centre, unit ``normals`` (N, 3). The ball touches where a corner of the
+    grid's cell around its centre is ``reached`` (see :func:`flood`), which is tested first, and where it fits.
+    ``clearance``: its radius less what the tool gives way. ``work`` (chunks, 2): nodes visited and vectors of facets
+    tested; with more of both a sample than the clearance's budget it ends, and the samples left are not tested.
+    """
+    stack, tests, budget = np.empty((STACK, 2), np.int64), np.array([0, 0, -1]), clearance.budget * (hi - lo)
+    search = Clearance(clearance.bvh, clearance.radius, clearance.pad, budget)
     centres, single = np.zeros((3, WIDTH)), np.zeros((6, WIDTH), np.float32)
     which, filled = np.zeros(WIDTH, np.int64), 0
     for i in range(lo, hi):
         x = points[i, 0] + radius * normals[i, 0]
         y = points[i, 1] + radius * normals[i, 1]
         z = points[i, 2] + radius * normals[i, 2]
-        if _has_arrived(x, y, z, origin, spacing, shape, reached):
+        if _has_arrived(x, y, z, grid, reached):
             for lane in range(filled, WIDTH):  # lanes that are not filled later repeat this one
                 centres[0, lane], centres[1, lane], centres[2, lane] = x, y, z
             for axis in range(3):
@@ -55,21 +67,19 @@ def touched(
             which[filled] = i
             filled += 1
         if filled == WIDTH or (filled > 0 and i == hi - 1):
-            free = free8(
-                centres, single, (1 << filled) - 1, True, radius - tolerance,
-                pad, corners, boxes, level_start, stack, most, tests,
-            )  # fmt: skip
-            if tests[NODES] + tests[PAIRS] > most:
+            free = free8(centres, single, (1 << filled) - 1, True, search, stack, tests)
+            if tests[NODES] + tests[PAIRS] > budget:
                 break
             for lane in range(filled):
-                out[which[lane]] = free >> lane & 1
+                touches[which[lane]] = free >> lane & 1
             filled = 0
     work[lo // grain, NODES], work[lo // grain, PAIRS] = tests[NODES], tests[PAIRS]
 
 
 @inlined
-def _has_arrived(x, y, z, origin, spacing, shape, reached):
+def _has_arrived(x, y, z, grid, reached):
     """Whether a corner of the cell around a point was reached."""
+    origin, spacing, shape = grid.origin, grid.spacing, grid.shape
     a = int(np.floor((x - origin[0]) / spacing))
     b = int(np.floor((y - origin[1]) / spacing))
     c = int(np.floor((z - origin[2]) / spacing))
@@ -85,25 +95,21 @@ def _has_arrived(x, y, z, origin, spacing, shape, reached):
 
 
 @kernel
-def find_free(
-    lo, hi, grain, origin, spacing, shape, radius, pad, corners, boxes, level_start, most, free, work
-):  # fmt: skip
-    """Range kernel: ``free`` (blocks,) uint64, the bits of the grid points with no facet nearer than ``radius``.
+def find_free(lo, hi, grain, grid, clearance, free, work):
+    """Fill ``free`` (blocks,) uint64, the bits of the grid points whose clearance holds: a range kernel.
 
-    Point (i, j, k) lies at ``origin + spacing * (i, j, k)``; its block is that of (i, j, k) // 4 in a row-major grid of
-    ceil(shape / 4). ``work`` (chunks, 2): nodes visited and vectors of facets tested. With more than ``most`` of both a
-    block it ends, and the blocks left are not tested.
+    ``work`` (chunks, 2): nodes visited and vectors of facets tested. With more of both a block than the clearance's
+    budget it ends, and the blocks left are not tested.
     """
-    stack, tests, most = np.empty((STACK, 2), np.int64), np.array([0, 0, -1]), most * (hi - lo)
+    stack, tests, budget = np.empty((STACK, 2), np.int64), np.array([0, 0, -1]), clearance.budget * (hi - lo)
+    search = Clearance(clearance.bvh, clearance.radius, clearance.pad, budget)
     points, single = np.empty((3, WIDTH)), np.empty((6, WIDTH), np.float32)
-    ny, nz = -(-shape[1] // SIDE), -(-shape[2] // SIDE)
+    ny, nz = -(-grid.shape[1] // SIDE), -(-grid.shape[2] // SIDE)
     for block in range(lo, hi):
-        if tests[NODES] + tests[PAIRS] > most:
+        if tests[NODES] + tests[PAIRS] > budget:
             break
-        free[block] = _free64(
-            SIDE * (block // (ny * nz)), SIDE * (block // nz % ny), SIDE * (block % nz), origin, spacing, shape,
-            points, single, radius, pad, corners, boxes, level_start, stack, most, tests,
-        )  # fmt: skip
+        i, j, k = SIDE * (block // (ny * nz)), SIDE * (block // nz % ny), SIDE * (block % nz)
+        free[block] = _free64(i, j, k, grid, points, single, search, stack, tests)
     work[lo // grain, NODES], work[lo // grain, PAIRS] = tests[NODES], tests[PAIRS]
 
 
@@ -158,12 +164,11 @@ def _fill(word, free):
 
 
 @inlined
-def _free64(
-    i, j, k, origin, spacing, shape, points, single, radius, pad, corners, boxes, level_start, stack, most, tests
-):
+def _free64(i, j, k, grid, points, single, clearance, stack, tests):
     """The free points of the block that begins at point (i, j, k), without those outside the grid."""
-    _place8(i, j, k, SIDE - 1, origin, spacing, points)
-    far, free = is_far(points, radius, boxes, level_start, stack, tests), np.uint64(0)
+    shape = grid.shape
+    _place8(i, j, k, SIDE - 1, grid, points)
+    far, free = is_far(points, clearance, stack, tests), np.uint64(0)
     for octet in range(8):
         a, b, c = i + 2 * (octet >> 2), j + 2 * (octet >> 1 & 1), k + 2 * (octet & 1)
         if a >= shape[0] or b >= shape[1] or c >= shape[2]:
@@ -172,17 +177,16 @@ def _free64(
         found &= 0xFF if b + 1 < shape[1] else 0x33
         found &= 0xFF if c + 1 < shape[2] else 0x55
         if not far:
-            _place8(a, b, c, 1, origin, spacing, points)
-            found = free8(
-                points, single, found, False, radius, pad, corners, boxes, level_start, stack, most, tests
-            )  # fmt: skip
+            _place8(a, b, c, 1, grid, points)
+            found = free8(points, single, found, False, clearance, stack, tests)
         free |= np.uint64(found) << np.uint64(WIDTH * octet)
     return free
 
 
 @inlined
-def _place8(i, j, k, size, origin, spacing, points):
+def _place8(i, j, k, size, grid, points):
     """Corners of the cube of grid points from (i, j, k) to ``size`` steps on, the last coordinate running fastest."""
+    origin, spacing = grid.origin, grid.spacing
     x, y, z = origin[0] + spacing * i, origin[1] + spacing * j, origin[2] + spacing * k
     store8(points, 0, select8(0xF0, splat8(origin[0] + spacing * (i + size)), splat8(x)))
     store8(points, WIDTH, select8(0xCC, splat8(origin[1] + spacing * (j + size)), splat8(y)))

@@ -1,8 +1,8 @@
-"""Which segments of a layer form one contour: union-find over coincident end points, found in a hash table.
+"""Which segments of a layer form one contour: union-find over coincident end points, by a hash table.
 
-Where all segments come from whole facets, ends that coincide are equal to the bit, and are hashed by their bits. Where
+Where all segments are of uncut facets, ends that coincide are equal to the bit, and are hashed by their bits. Where
 pieces of cut facets meet, ends within a tolerance are one: these are hashed by cells of a grid, so much wider than the
-tolerance that most ends have one cell to look into. O(n): a cell holds at most some 300 points that are apart.
+tolerance that most ends need one cell to be searched. O(n): a cell holds at most some 300 distinct points.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.kernels.runtime.union_find import find, join
 
-_CELL = 16.0  # tolerances: an end in eight lies so near to a side of its cell that it has two to look into
-_MOST_LOOSE = 128  # ends without a counterpart that are paired with the nearest
+_CELL = 16.0  # tolerances: an end in eight lies so near to a side of its cell that two must be searched
+_MAX_LOOSE = 128  # ends without a counterpart that are paired with the nearest
 
 
 class Labels(NamedTuple):
@@ -95,7 +95,7 @@ def _join_ends(begin, end, tolerance, tolerant, segments, labels):
     """Join the ends of segments begin .. end; returns the number of points."""
     table, px, py, parent, balance = labels.table, labels.px, labels.py, labels.parent, labels.balance
     size = _table_size(end - begin)
-    mask, known = size - 1, 0
+    mask, points = size - 1, 0
     scale = 1.0 / (_CELL * tolerance)
     table[:size] = -1
     for point in range(2 * (end - begin)):
@@ -113,32 +113,32 @@ def _join_ends(begin, end, tolerance, tolerant, segments, labels):
             if point < 0 and tolerant:
                 point = _find_near(x, y, tolerance, scale, mask, table, px, py)
             if point < 0:
-                point = table[slot] = known
-                px[known], py[known] = x, y
-                known += 1
+                point = table[slot] = points
+                px[points], py[points] = x, y
+                points += 1
             if side == 0:
                 start = labels.first[s - begin] = point
                 balance[point] += 1
             else:
                 balance[point] -= 1
                 join(parent, start, point)
-    return known
+    return points
 
 
 @kernel
-def _join_loose(known, labels):
+def _join_loose(points, labels):
     """Join points where more segments begin than end, or fewer: where rounding tore a contour, the nearest ones.
 
     Where they are many, the layer is of no closed surface, and its shreds count as one contour.
     """
     px, py, parent, balance = labels.px, labels.py, labels.parent, labels.balance
     count = 0
-    for point in range(known):
+    for point in range(points):
         count += balance[point] != 0
     if count == 0:
         return
-    loose = np.flatnonzero(balance[:known])
-    if count > _MOST_LOOSE:
+    loose = np.flatnonzero(balance[:points])
+    if count > _MAX_LOOSE:
         for i in range(1, count):
             join(parent, loose[0], loose[i])
         return
@@ -153,20 +153,21 @@ def _join_loose(known, labels):
 
 
 @kernel
-def label_segments(begin, end, tolerance, tolerant, segments, labels, contour, area, sample, count):
-    """Number the contours of segments begin .. end from 0; writes their twice-area, leftmost segment and size."""
-    known = _join_ends(begin, end, tolerance, tolerant, segments, labels)
-    _join_loose(known, labels)
+def label_segments(begin, end, tolerance, tolerant, layers, labels, contours):
+    """Number the contours of segments begin .. end from 0; sets their area, sample and count; returns how many."""
+    segments, contour, (area, sample, count, _, _, _) = layers.segments, layers.contour, contours
+    points = _join_ends(begin, end, tolerance, tolerant, segments, labels)
+    _join_loose(points, labels)
     parent, first, number = labels.parent, labels.first, labels.number
-    for point in range(known):
+    for point in range(points):
         number[point] = -1
-    contours = 0
+    found = 0
     for s in range(begin, end):
         root = find(parent, first[s - begin])
         if number[root] < 0:
-            number[root] = contours
-            area[begin + contours], sample[begin + contours], count[begin + contours] = 0.0, s, 0
-            contours += 1
+            number[root] = found
+            area[begin + found], sample[begin + found], count[begin + found] = 0.0, s, 0
+            found += 1
         at = begin + number[root]
         contour[s] = number[root]
         count[at] += 1
@@ -175,4 +176,4 @@ def label_segments(begin, end, tolerance, tolerant, segments, labels, contour, a
         x, y = segments[s, 0], segments[s, 1]
         if x < segments[best, 0] or (x == segments[best, 0] and y < segments[best, 1]):
             sample[at] = s
-    return contours
+    return found

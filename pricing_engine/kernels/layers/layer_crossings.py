@@ -1,10 +1,10 @@
 """Where contours of neighbouring layers cross.
 
 A crossing changes nothing between contours that are known to meet, and most of a contour lies near those alone. So a
-grid over the lower layer says in each cell which class of contours passes there, and only segments of the upper layer
-that come into a cell of another class, or whose component has no support yet, are compared with the segments of the
-strips that they cross. Cells are marked with a margin of one where a segment runs through several rows and columns of
-them, so that rounding can hide no crossing.
+grid over the lower layer stores in each cell which class of contours passes there, and only segments of the upper layer
+that enter a cell of another class, or whose component has no support yet, are compared with the segments of the strips
+that they cross. Cells are marked with a margin of one where a segment runs through several rows and columns of them, so
+that rounding can hide no crossing. O(segments + cells) where few segments share a strip; the work is bounded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.kernels.runtime.search_counters import NODES, PAIRS
 from pricing_engine.kernels.runtime.union_find import find, join
 
-MOST_SIDE = 128
+MAX_SIDE = 128
 _EMPTY, _MIXED = -1, -2
 _CELLS_PER_SEGMENT = 8
 _FEW = 64  # segments in one cell: they are long, and pass many cells of a finer grid
@@ -72,7 +72,7 @@ def _columns(x0, y0, x1, y1, row, low_x, low_y, scale_x, scale_y, side):
 def _mark_cells(begin, end, segments, contour, roots, cells):
     """Write the class of the contours that pass each cell; returns the grid's side, place and scale, and the work."""
     side = 1
-    while end - begin > _FEW and side < MOST_SIDE and side * side < _CELLS_PER_SEGMENT * (end - begin):
+    while end - begin > _FEW and side < MAX_SIDE and side * side < _CELLS_PER_SEGMENT * (end - begin):
         side *= 2
     cells[: side * side] = _EMPTY
     low_x = low_y = np.inf
@@ -106,29 +106,30 @@ def _mark_cells(begin, end, segments, contour, roots, cells):
 
 
 @kernel
-def meet(
-    k, tolerance, start, segments, contour, solid, strip, items, right, low_y, per_y, supported, parent, lower, upper,
-    most, cells, tests,
-):  # fmt: skip
+def meet(k, tolerance, layers, solid, supported, parent, lower, upper, budget, cells, tests):
     """Crossings of the contours of layers k + 1 and k: support, and connection of the voids.
 
-    ``cells``: (MOST_SIDE**2,) int32. ``tests`` grows by the cells and rows visited, and the segments tested.
+    ``lower``, ``upper``: their numbers of contours. ``solid``: component of each contour; sets ``supported`` and joins
+    voids in ``parent``, both as in :func:`layer_overlap.overlap_layers`. ``cells``: (MAX_SIDE**2,) int32, scratch.
+    ``tests`` grows by the cells and rows visited, and the segments tested; ends past ``budget`` of both.
     """
+    start, segments, contour, strip = layers.start, layers.segments, layers.contour, layers.strip
+    items, right, low_y, per_y = layers.items, layers.right, layers.low_y, layers.per_y
     roots = np.empty(1 + lower + upper, np.int32)
     for node in range(len(roots)):
         roots[node] = find(parent, node)
     side, grid_x, grid_y, scale_x, scale_y, work = _mark_cells(start[k], start[k + 1], segments, contour, roots, cells)
     base, rows, pairs = start[k] + 2 * k, start[k + 1] - start[k] + 1, 0
     for s in range(start[k + 1], start[k + 2]):
-        if tests[NODES] + tests[PAIRS] + work + pairs > most:
+        if tests[NODES] + tests[PAIRS] + work + pairs > budget:
             break
         c = contour[s]
-        mine = start[k + 1] + solid[start[k + 1] + c]
+        component = start[k + 1] + solid[start[k + 1] + c]
         x0, y0, x1, y1 = segments[s, 0], segments[s, 1], segments[s, 2], segments[s, 3]
         from_x, to_x, bottom, top = min(x0, x1), max(x0, x1), min(y0, y1), max(y0, y1)
         left, last = _cell(from_x, grid_x, scale_x, side), _cell(to_x, grid_x, scale_x, side)
         low, high = _cell(bottom, grid_y, scale_y, side), _cell(top, grid_y, scale_y, side)
-        own = roots[1 + lower + c] if supported[mine] == 1 else np.int32(_EMPTY)
+        own = roots[1 + lower + c] if supported[component] == 1 else np.int32(_EMPTY)
         one, two, three, four = low * side + left, low * side + last, high * side + left, high * side + last
         alone = (
             ((cells[one] == _EMPTY) | (cells[one] == own)) & ((cells[two] == _EMPTY) | (cells[two] == own))
@@ -165,7 +166,7 @@ def meet(
                 one, two = segments[t, 1], segments[t, 3]
                 if max(one, two) < bottom or min(one, two) > top or not _cross(segments, s, t, tolerance):
                     continue
-                supported[mine] = 1
+                supported[component] = 1
                 join(parent, 1 + lower + c, 1 + contour[t])
                 own = roots[1 + lower + c]
     tests[NODES] += work

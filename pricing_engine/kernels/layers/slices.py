@@ -3,20 +3,38 @@
 Each vertex gets its *level*, the number of planes at or below it, once; an edge crosses plane k if exactly one of its
 ends has a level above k. So a vertex on a plane counts as above it, no facet needs a special case, and facets that
 share an edge agree on every crossing, bit for bit, because a crossing is computed from the lower end to the upper one.
-A crossed facet gives one segment a plane, from the edge that goes down through it to the edge that goes up, which puts
+A crossed facet has one segment a plane, from the edge that goes down through it to the edge that goes up, which puts
 the solid on its left when seen from above. Area is Green's theorem over these segments, about the box's centre.
 
-O(facets + segments), one streaming pass; sums are kept per chunk of facets and merged in chunk order. Tall slivers give
-a segment a layer each: count them first.
+O(facets + segments), one streaming pass; sums are stored per chunk of facets and merged in chunk order. Tall slivers
+have a segment a layer each: count them first.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.kernels.runtime.search_counters import PAIRS
 from pricing_engine.kernels.solid.boundary import WHOLE
+
+
+class Planes(NamedTuple):
+    """Plane k lies at height ``first + k * step``; segments are relative to (``centre_x``, ``centre_y``). In mm."""
+
+    first: Any
+    step: Any
+    centre_x: Any
+    centre_y: Any
+
+
+class ChunkSums(NamedTuple):
+    """(chunks, layers): twice the ``area`` (mm2), the ``perimeter`` (mm) and the number of ``segments``."""
+
+    area: Any
+    perimeter: Any
+    segments: Any
 
 
 @kernel
@@ -35,7 +53,7 @@ def find_levels(lo, hi, vertices, first, step, tolerance, layers, level):
 
 @kernel
 def count_segments(lo, hi, grain, facets, status, level, work):
-    """``work`` (chunks, 2): how many segments the facets lo .. hi give in all layers."""
+    """``work`` (chunks, 2): how many segments the facets lo .. hi have in all layers."""
     segments = 0
     for facet in range(lo, hi):
         if status[facet] == WHOLE:
@@ -69,10 +87,10 @@ def _segment(vertices, level, a, b, c, layer, z, centre_x, centre_y):
 
 
 @kernel
-def sum_layers(
-    lo, hi, grain, vertices, facets, status, level, first, step, centre_x, centre_y, area, perimeter, segments
-):
-    """Add the facets' share of each layer: twice the area, the perimeter and the number of segments (chunk, layer)."""
+def sum_layers(lo, hi, grain, vertices, facets, status, level, planes, sums):
+    """Add the facets' share of each layer to the :class:`ChunkSums`: a range kernel."""
+    first, step, centre_x, centre_y = planes
+    area, perimeter, segments = sums
     chunk = lo // grain
     for facet in range(lo, hi):
         if status[facet] != WHOLE:
@@ -88,10 +106,9 @@ def sum_layers(
 
 
 @kernel
-def fill_segments(
-    lo, hi, grain, vertices, facets, status, level, first, step, centre_x, centre_y, begin, end, cursor, out
-):
+def fill_segments(lo, hi, grain, vertices, facets, status, level, planes, begin, end, cursor, out):
     """Write the segments of layers begin <= k < end to ``out`` (n, 4) at ``cursor[chunk, k - begin]``, advancing it."""
+    first, step, centre_x, centre_y = planes
     chunk = lo // grain
     for facet in range(lo, hi):
         if status[facet] != WHOLE:

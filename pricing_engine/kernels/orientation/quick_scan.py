@@ -1,9 +1,9 @@
-"""What one quick pass tells of a surface before anything is built on it: is it closed, and does it stand by itself.
+"""One quick pass over a surface before a tree is built: is it closed, and does it stand without supports?
 
 The sum of the facets' area vectors is zero where every edge is matched; a hole adds the area vector of the surface that
 would close it, a patch turned inside out twice its own. And with each axis pointing down, either way, the area that
 overhangs off the platform, by the criterion of the orientation search. O(n); partial sums of fixed chunks are added in
-order, so the threads leave no trace.
+order, so the result does not depend on the threads.
 """
 
 from __future__ import annotations
@@ -16,40 +16,38 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.mesh import Floats, Mesh
 from pricing_engine.kernels.runtime.compile import kernel
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
+from pricing_engine.kernels.runtime.vec3 import cross, edge
 
 _GRAIN = 16384
 _SUMS = 9
 
 
-class FirstLook(NamedTuple):
+class QuickScan(NamedTuple):
     """``area_vector`` (3,) mm2, rounded to some 1e-16 of the area; ``overhang`` (3, 2) mm2 for -x, +x, -y ... down."""
 
     area_vector: NDArray[np.float64]
     overhang: NDArray[np.float64]
 
 
-def quick_scan(mesh: Mesh, low: Floats, high: Floats, rest: float, cosine: float, threads: int) -> FirstLook:
-    """Look at ``mesh``, whose box is ``low`` to ``high`` (3,) mm.
+def quick_scan(mesh: Mesh, low: Floats, high: Floats, rest: float, cosine: float, threads: int) -> QuickScan:
+    """Scan ``mesh``, whose box is ``low`` to ``high`` (3,) mm.
 
     Facets within ``rest`` mm of the platform lie on it; others overhang if the angle from their normal to the direction
     down has a greater cosine than ``cosine``, which is at least that of 45 degrees.
     """
     partial = np.zeros((chunk_count(mesh.facet_count, _GRAIN), _SUMS))
-    run_ranges(_look, mesh.facet_count, _GRAIN, threads, mesh.vertices, mesh.facets, low, high, rest, cosine, partial)
+    run_ranges(_scan, mesh.facet_count, _GRAIN, threads, mesh.vertices, mesh.facets, low, high, rest, cosine, partial)
     total = partial.sum(axis=0) / 2
-    return FirstLook(total[:3], total[3:].reshape(3, 2))
+    return QuickScan(total[:3], total[3:].reshape(3, 2))
 
 
 @kernel
-def _look(lo, hi, vertices, facets, low, high, rest, cosine, partial):
+def _scan(lo, hi, vertices, facets, low, high, rest, cosine, partial):
     x = y = z = 0.0
     overhang, steep = np.zeros(6), cosine * cosine
     for facet in range(lo, hi):
         a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]
-        ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]
-        ux, uy, uz = vertices[b, 0] - ax, vertices[b, 1] - ay, vertices[b, 2] - az
-        vx, vy, vz = vertices[c, 0] - ax, vertices[c, 1] - ay, vertices[c, 2] - az
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        nx, ny, nz = cross(edge(vertices, a, b), edge(vertices, a, c))
         x, y, z = x + nx, y + ny, z + nz
         squared = nx * nx + ny * ny + nz * nz
         largest, axis = nx, 0  # no other axis can be within 45 degrees of the normal

@@ -2,23 +2,27 @@
 
 Samples are taken in *clusters* of consecutive ones, which canonical order makes compact. What overhangs in a cluster,
 its projected area W and first moment M (area times height), is summed sample by sample, exactly as the full evaluation
-does. What lies below is overestimated: the floor R of a cluster is the highest top of any cluster box that overlaps its
-box across the direction, holds surface facing up and doesn't lie wholly above it; or the platform. As every floor in
-the cluster is at most R, its support is at least max(0, M - R W), less what float32 may have rounded.
+does. The floor below is overestimated: the floor R of a cluster is the highest top of any cluster box that overlaps its
+box across the direction, holds surface facing up and doesn't lie completely above it; or the platform. As every floor
+in the cluster is at most R, its support is at least max(0, M - R W), less what float32 may have rounded.
 
 O(directions x samples) multiply-adds over vectors of directions, plus O(clusters) a direction for the floors through a
-coarse grid of buckets: where many clusters lie over one another, the work is bounded, and a cluster whose floor it does
-not find adds nothing to the bound.
+coarse grid of buckets: where many clusters lie over one another, the work is bounded, and a cluster whose floor is not
+found adds nothing to the bound.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from pricing_engine.kernels.runtime.compile import kernel
+from pricing_engine.kernels.orientation.support_samples import DOWN, U, V, axis_of
+from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.kernels.runtime.search_counters import NODES, PAIRS
 
-_MOST_TESTS = 256
+_MAX_TESTS = 256
+_U_LOW, _U_HIGH, _V_LOW, _V_HIGH, _BOTTOM, _TOP = range(6)  # rows of the clusters' spans
 
 
 @kernel
@@ -37,7 +41,7 @@ def height_ranges(lo, hi, grain, vertices, centre, directions, least, most):
 
 
 @kernel
-def clusters(width, limit, corners, samples, owner, reach, pad, begins, boxes):
+def cluster_samples(width, limit, corners, samples, owner, reach, pad, begins, boxes):
     """Cut the samples into clusters of at most ``width`` whose boxes' longest side is at most ``limit`` (mm).
 
     So none spans a jump of the space-filling curve. ``begins`` (most + 1,) int32: where each starts, and the end;
@@ -97,94 +101,141 @@ def cluster_moments(lo, hi, begins, samples, directions, rest, cosine, weights, 
             weights[d, cluster], moments[d, cluster], facing[d, cluster] = weight[d], moment[d], least[d]
 
 
+class _Buckets(NamedTuple):
+    """A grid of ``side`` * ``side`` buckets over (u, v) from ``low`` on; ``scale``: buckets a mm in u and v."""
+
+    side: Any
+    low: Any
+    scale: Any
+
+
+@inlined
+def _project_boxes(frame, boxes, spans):
+    """Fill ``spans`` (6, C) with the range of each box along the frame's axes across, and of its height."""
+    half = np.float32(0.5)
+    u, v, down = axis_of(frame, U), axis_of(frame, V), axis_of(frame, DOWN)
+    for c in range(boxes.shape[1]):
+        x, y, z = (
+            (boxes[0, c] + boxes[3, c]) * half,
+            (boxes[1, c] + boxes[4, c]) * half,
+            (boxes[2, c] + boxes[5, c]) * half,
+        )
+        rx, ry, rz = boxes[3, c] - x, boxes[4, c] - y, boxes[5, c] - z
+        middle, radius = x * u[0] + y * u[1] + z * u[2], rx * abs(u[0]) + ry * abs(u[1]) + rz * abs(u[2])
+        spans[_U_LOW, c], spans[_U_HIGH, c] = middle - radius, middle + radius
+        middle, radius = x * v[0] + y * v[1] + z * v[2], rx * abs(v[0]) + ry * abs(v[1]) + rz * abs(v[2])
+        spans[_V_LOW, c], spans[_V_HIGH, c] = middle - radius, middle + radius
+        middle = -(x * down[0] + y * down[1] + z * down[2])
+        radius = rx * abs(down[0]) + ry * abs(down[1]) + rz * abs(down[2])
+        spans[_BOTTOM, c], spans[_TOP, c] = middle - radius, middle + radius
+
+
+@inlined
+def _range_of(spans, c, buckets):
+    """First and last row and column of the buckets that a cluster's box covers."""
+    (low_u, low_v), (across, down), last = buckets.low, buckets.scale, buckets.side - 1
+    right, bottom = int((spans[_U_HIGH, c] - low_u) * across), int((spans[_V_HIGH, c] - low_v) * down)
+    left, top = int((spans[_U_LOW, c] - low_u) * across), int((spans[_V_LOW, c] - low_v) * down)
+    return top, min(bottom, last), left, min(right, last)
+
+
+@inlined
+def _count_buckets(spans, facing, buckets, budget, start):
+    """Count in ``start[k + 1]`` the clusters that face up over bucket k; the sum, which ends once over the budget."""
+    start[:] = 0
+    filled = 0
+    for c in range(len(facing)):
+        if facing[c] < 0 and filled <= budget:
+            top, bottom, left, right = _range_of(spans, c, buckets)
+            for row in range(top, bottom + 1):
+                for column in range(left, right + 1):
+                    start[row * buckets.side + column + 1] += 1
+                    filled += 1
+    return filled
+
+
+@inlined
+def _fill_buckets(spans, facing, buckets, start, held):
+    """List the clusters of each bucket in ``held``; then ``start[k + 1]`` is where those of bucket k begin."""
+    for k in range(buckets.side * buckets.side):
+        start[k + 1] += start[k]
+    for c in range(len(facing) - 1, -1, -1):
+        if facing[c] < 0:
+            top, bottom, left, right = _range_of(spans, c, buckets)
+            for row in range(top, bottom + 1):
+                for column in range(left, right + 1):
+                    start[row * buckets.side + column + 1] -= 1
+                    held[start[row * buckets.side + column + 1]] = c
+
+
+@inlined
+def _floor_below(c, floor, enough, touch, spans, buckets, start, held):
+    """The highest top of a cluster below cluster c, at least ``floor``, up to ``enough``; and the clusters tested."""
+    top, bottom, left, right = _range_of(spans, c, buckets)
+    height, tests = spans[_TOP, c] + touch, 0
+    for row in range(top, bottom + 1):
+        first, last = row * buckets.side + left + 1, row * buckets.side + right + 2
+        for i in range(start[first], start[last] if last < len(start) else len(held)):
+            r = held[i]
+            tests += 1
+            if (
+                spans[_U_LOW, r] <= spans[_U_HIGH, c]
+                and spans[_U_HIGH, r] >= spans[_U_LOW, c]
+                and spans[_V_LOW, r] <= spans[_V_HIGH, c]
+                and spans[_V_HIGH, r] >= spans[_V_LOW, c]
+                and spans[_BOTTOM, r] <= height
+            ):
+                floor = max(floor, spans[_TOP, r])
+                if floor >= enough:
+                    break
+        if floor >= enough:
+            break
+    return floor, tests
+
+
 @kernel
 def lower_bounds(lo, hi, frames, platform, boxes, weights, moments, facing, slack, touch, bounds, work):
-    """``bounds[d]`` for directions ``lo .. hi``; ``frames`` (D, 9) and ``platform`` (D,) float32 as in ``support``.
+    """Set ``bounds[d]`` (mm3) for directions ``lo .. hi``; ``frames`` (D, 9) and ``platform`` (D,) float32.
 
-    ``work`` (D, 2): buckets filled, and pairs of clusters tested, each at most ``_MOST_TESTS`` a cluster.
+    ``boxes`` (6, C) and the sums (D, C) of :func:`cluster_moments`. ``slack`` (mm): what float32 may have rounded;
+    ``touch`` (mm): distance at which surfaces touch. ``work`` (D, 2): buckets filled, and pairs of clusters tested,
+    each at most ``_MAX_TESTS`` a cluster.
     """
     count = boxes.shape[1]
-    most = _MOST_TESTS * count
-    spans = np.empty((6, count), np.float32)  # lower and upper u, v, height
+    budget = _MAX_TESTS * count
+    spans = np.empty((6, count), np.float32)
     side = max(1, min(128, int(np.sqrt(count) / 2)))
     start = np.empty(side * side + 1, np.int32)
-    half = np.float32(0.5)
     reach = np.zeros(3, np.float32)
     for c in range(count):
         for axis in range(3):
             reach[axis] = max(reach[axis], abs(boxes[axis, c]), abs(boxes[3 + axis, c]))
     for d in range(lo, hi):
-        ux, uy, uz, vx, vy, vz = frames[d, 0], frames[d, 1], frames[d, 2], frames[d, 3], frames[d, 4], frames[d, 5]
-        dx, dy, dz = frames[d, 6], frames[d, 7], frames[d, 8]
-        for c in range(count):
-            x, y, z = (
-                (boxes[0, c] + boxes[3, c]) * half,
-                (boxes[1, c] + boxes[4, c]) * half,
-                (boxes[2, c] + boxes[5, c]) * half,
-            )
-            rx, ry, rz = boxes[3, c] - x, boxes[4, c] - y, boxes[5, c] - z
-            middle, radius = x * ux + y * uy + z * uz, rx * abs(ux) + ry * abs(uy) + rz * abs(uz)
-            spans[0, c], spans[1, c] = middle - radius, middle + radius
-            middle, radius = x * vx + y * vy + z * vz, rx * abs(vx) + ry * abs(vy) + rz * abs(vz)
-            spans[2, c], spans[3, c] = middle - radius, middle + radius
-            middle, radius = -(x * dx + y * dy + z * dz), rx * abs(dx) + ry * abs(dy) + rz * abs(dz)
-            spans[4, c], spans[5, c] = middle - radius, middle + radius
-        uhi = (reach[0] * abs(ux) + reach[1] * abs(uy) + reach[2] * abs(uz)) * np.float32(1.001)
-        vhi = (reach[0] * abs(vx) + reach[1] * abs(vy) + reach[2] * abs(vz)) * np.float32(1.001)
+        u, v = axis_of(frames[d], U), axis_of(frames[d], V)
+        _project_boxes(frames[d], boxes, spans)
+        uhi = (reach[0] * abs(u[0]) + reach[1] * abs(u[1]) + reach[2] * abs(u[2])) * np.float32(1.001)
+        vhi = (reach[0] * abs(v[0]) + reach[1] * abs(v[1]) + reach[2] * abs(v[2])) * np.float32(1.001)
         ulo, vlo = -uhi, -vhi
         across = np.float32(side) / max(uhi - ulo, np.float32(1e-30))
         down = np.float32(side) / max(vhi - vlo, np.float32(1e-30))
-        start[:] = 0
-        filled = 0
-        for c in range(count):
-            if facing[d, c] < 0 and filled <= most:
-                right = min(int((spans[1, c] - ulo) * across), side - 1)
-                for row in range(int((spans[2, c] - vlo) * down), min(int((spans[3, c] - vlo) * down), side - 1) + 1):
-                    for column in range(int((spans[0, c] - ulo) * across), right + 1):
-                        start[row * side + column + 1] += 1
-                        filled += 1
+        buckets = _Buckets(side, (ulo, vlo), (across, down))
+        filled = _count_buckets(spans, facing[d], buckets, budget, start)
         work[d, NODES] += filled
-        if filled > most:
+        if filled > budget:
             bounds[d] = 0.0
             continue
-        for k in range(side * side):
-            start[k + 1] += start[k]
-        held = np.empty(start[side * side], np.int32)
-        for c in range(count - 1, -1, -1):
-            if facing[d, c] < 0:
-                right = min(int((spans[1, c] - ulo) * across), side - 1)
-                for row in range(int((spans[2, c] - vlo) * down), min(int((spans[3, c] - vlo) * down), side - 1) + 1):
-                    for column in range(int((spans[0, c] - ulo) * across), right + 1):
-                        start[row * side + column + 1] -= 1
-                        held[start[row * side + column + 1]] = c
+        held = np.empty(filled, np.int32)
+        _fill_buckets(spans, facing[d], buckets, start, held)
         total, tests = 0.0, 0
         for c in range(count):
-            if tests > most:
+            if tests > budget:
                 break
             weight = weights[d, c]
             if not weight > 0:
                 continue
-            # a floor of M / W leaves nothing, so there is no need to look further
-            floor, top, enough = platform[d], spans[5, c] + touch, moments[d, c] / weight
-            right = min(int((spans[1, c] - ulo) * across), side - 1)
-            for row in range(int((spans[2, c] - vlo) * down), min(int((spans[3, c] - vlo) * down), side - 1) + 1):
-                first = row * side + int((spans[0, c] - ulo) * across) + 1
-                last = row * side + right + 2
-                for i in range(start[first], start[last] if last < len(start) else len(held)):
-                    r = held[i]
-                    tests += 1
-                    if (
-                        spans[0, r] <= spans[1, c]
-                        and spans[1, r] >= spans[0, c]
-                        and spans[2, r] <= spans[3, c]
-                        and spans[3, r] >= spans[2, c]
-                        and spans[4, r] <= top
-                    ):
-                        floor = max(floor, spans[5, r])
-                        if floor >= enough:
-                            break
-                if floor >= enough:
-                    break
+            enough = moments[d, c] / weight  # a floor of M / W leaves nothing, so there is no need to search further
+            floor, read = _floor_below(c, platform[d], enough, touch, spans, buckets, start, held)
+            tests += read
             total += max(0.0, moments[d, c] - np.float64(floor) * weight - slack * weight)
         bounds[d] = total
         work[d, PAIRS] += tests

@@ -1,14 +1,56 @@
-"""The samples that need support, for one direction: projected eight at once, blocks of 64 culled by their boxes."""
+"""The samples that need support, for one direction: projected eight at once, blocks of 64 culled by their boxes.
+
+O(samples) a direction, a sixty-fourth of it where whole blocks neither overhang nor lie in the band. All in float32
+about the model's centre.
+"""
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.kernels.runtime.simd import at_most8, fma8, less8, load8, lowest_bit, max8, splat8, store8
+from pricing_engine.kernels.runtime.vec3 import splat3
+from pricing_engine.kernels.spatial.bvh import WIDTH
 
 BLOCK = 64
+U, V, DOWN = 0, 3, 6
+"""First entries of a frame's (9,) axes, three each: two across the direction, and the direction down."""
+
+AREA_VECTOR, AREA = 3, 6
+"""Rows of samples (7, S), after the point."""
+
+SAMPLE_U, SAMPLE_V, SAMPLE_HEIGHT, SAMPLE_WEIGHT = 0, 1, 2, 3
+"""Rows of what :func:`overhanging` finds: place across the direction, height, projected area."""
+
 _ROUNDING = np.float32(1e-5)  # of the cosine of a normal
+
+
+class SupportSurface(NamedTuple):
+    """The boundary's triangles, ``corners`` (9, N) float32, and its ``samples`` (7, S) float32: point, area vector,
+    area; their columns a multiple of eight, padded by NaN and by zeros.
+
+    ``owner`` (S,) int32: the triangle of each sample. ``blocks`` and ``sample_blocks`` (6, n): boxes of every 64
+    (:func:`block_boxes`), ``normals`` and ``sample_normals`` (6, n): of their unit normals
+    (:func:`fill_normal_boxes`); ``sample_groups``: boxes of every 64 ``sample_blocks``.
+    """
+
+    corners: Any
+    blocks: Any
+    normals: Any
+    samples: Any
+    owner: Any
+    sample_blocks: Any
+    sample_normals: Any
+    sample_groups: Any
+
+
+@inlined
+def axis_of(frame, first):
+    """The axis of a frame (9,) that starts at entry ``first``."""
+    return frame[first], frame[first + 1], frame[first + 2]
 
 
 @kernel
@@ -47,8 +89,8 @@ def fill_normal_boxes(lo, hi, areas, boxes):
 
 
 @inlined
-def most_along(boxes, block, x, y, z):
-    """The most that a point of the box has along (x, y, z)."""
+def max_along(boxes, block, x, y, z):
+    """The greatest component along (x, y, z) of a point of the box."""
     return (
         max(boxes[0, block] * x, boxes[3, block] * x)
         + max(boxes[1, block] * y, boxes[4, block] * y)
@@ -91,52 +133,65 @@ def meets(boxes, block, x, y, z, near, far):
 
 
 @inlined
-def dot8(points, row, at, x, y, z):
-    """Dot products of eight columns' rows ``row .. row + 2`` with (x, y, z), eight lanes each."""
+def project8(points, row, at, axis8):
+    """Dot products of eight columns' rows ``row .. row + 2`` with an axis (x, y, z), eight lanes each."""
+    x, y, z = axis8
     return fma8(load8(points, row, at), x, fma8(load8(points, row + 1, at), y, load8(points, row + 2, at) * z))
 
 
+@inlined
+def _find_blocks(surface, down, v, near, far, cosine, blocks):
+    """Fill ``blocks`` with those that may hold samples that overhang in the band; returns how many."""
+    boxes, groups, count = surface.sample_blocks, surface.sample_groups, 0
+    for group in range(groups.shape[1]):
+        if meets(groups, group, v[0], v[1], v[2], near, far):
+            for block in range(group * BLOCK, min(group * BLOCK + BLOCK, boxes.shape[1])):
+                overhangs = max_along(surface.sample_normals, block, down[0], down[1], down[2]) > cosine - _ROUNDING
+                if overhangs and meets(boxes, block, v[0], v[1], v[2], near, far):
+                    blocks[count] = block
+                    count += 1
+    return count
+
+
 @kernel
-def overhanging(frame, rest, near, far, corners, samples, owner, boxes, normals, groups, cosine, touch, lanes):
-    """u, v, height and projected area (4, K) of the samples that need support, if there is something below them."""
-    dx, dy, dz, vx, vy, vz = frame[6], frame[7], frame[8], frame[3], frame[4], frame[5]
-    ux8, uy8, uz8 = splat8(frame[0]), splat8(frame[1]), splat8(frame[2])
-    vx8, vy8, vz8 = splat8(vx), splat8(vy), splat8(vz)
-    dx8, dy8, dz8 = splat8(dx), splat8(dy), splat8(dz)
+def overhanging(frame, rest, near, far, surface, cosine, touch, lanes):
+    """u, v, height and projected area (4, K) of the samples that need support, if there is something below them.
+
+    ``frame`` (9,) float32; ``rest`` (mm): height up to which facets rest on the platform; ``near``, ``far`` (mm): the
+    band of v; ``touch`` (mm): distance at which surfaces touch. ``lanes``: (32,) float32 or more, scratch.
+    """
+    samples, owner, boxes = surface.samples, surface.owner, surface.sample_blocks
+    down, v_axis = axis_of(frame, DOWN), axis_of(frame, V)
+    u8, v8, down8 = splat3(axis_of(frame, U)), splat3(v_axis), splat3(down)
     cosine8, zero8, near8, far8 = splat8(cosine), splat8(np.float32(0)), splat8(near), splat8(far)
     slack = np.float32(4) * touch
-    met, count = np.empty(boxes.shape[1], np.int32), 0
-    for group in range(groups.shape[1]):
-        if meets(groups, group, vx, vy, vz, near - slack, far + slack):
-            for block in range(group * BLOCK, min(group * BLOCK + BLOCK, boxes.shape[1])):
-                overhangs = most_along(normals, block, dx, dy, dz) > cosine - _ROUNDING
-                if overhangs and meets(boxes, block, vx, vy, vz, near - slack, far + slack):
-                    met[count] = block
-                    count += 1
+    met = np.empty(boxes.shape[1], np.int32)
+    count = _find_blocks(surface, down, v_axis, near - slack, far + slack, cosine, met)
     chosen, found = np.empty((4, count * BLOCK), np.float32), 0  # memory that is not written to is not taken
     for place in range(count):
         block = met[place]
-        for at in range(block * BLOCK, min(block * BLOCK + BLOCK, samples.shape[1]), 8):
-            area = dot8(samples, 3, at, dx8, dy8, dz8)
-            mask = less8(cosine8 * load8(samples, 6, at), area)
+        for at in range(block * BLOCK, min(block * BLOCK + BLOCK, samples.shape[1]), WIDTH):
+            area = project8(samples, AREA_VECTOR, at, down8)
+            mask = less8(cosine8 * load8(samples, AREA, at), area)
             if mask == 0:
                 continue
-            v = dot8(samples, 0, at, vx8, vy8, vz8)
+            v = project8(samples, 0, at, v8)
             distance = max8(v, zero8 - v)
             mask &= at_most8(near8, distance) & less8(distance, far8)
             if mask == 0:
                 continue
-            store8(lanes, 0, dot8(samples, 0, at, ux8, uy8, uz8))
-            store8(lanes, 8, v)
-            store8(lanes, 16, zero8 - dot8(samples, 0, at, dx8, dy8, dz8))
-            store8(lanes, 24, area)
+            store8(lanes, SAMPLE_U * WIDTH, project8(samples, 0, at, u8))
+            store8(lanes, SAMPLE_V * WIDTH, v)
+            store8(lanes, SAMPLE_HEIGHT * WIDTH, zero8 - project8(samples, 0, at, down8))
+            store8(lanes, SAMPLE_WEIGHT * WIDTH, area)
             while mask != 0:
                 k = lowest_bit(mask)
                 mask &= mask - 1
-                if lanes[16 + k] <= rest and rests(corners, owner[at + k], dx, dy, dz, rest):
+                low = lanes[SAMPLE_HEIGHT * WIDTH + k] <= rest
+                if low and rests(surface.corners, owner[at + k], down[0], down[1], down[2], rest):
                     continue
-                chosen[0, found], chosen[1, found] = lanes[k], lanes[8 + k]
-                chosen[2, found], chosen[3, found] = lanes[16 + k], lanes[24 + k]
+                for row in range(4):
+                    chosen[row, found] = lanes[row * WIDTH + k]
                 found += 1
     return chosen[:, :found]
 

@@ -1,4 +1,4 @@
-"""Arrays with room for the worst case whose untouched pages cost no memory."""
+"""Arrays of worst-case capacity whose untouched pages cost no memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SMALL = 1 << 22
 def sparse_empty(shape: tuple[int, ...] | int, dtype: DTypeLike) -> NDArray[Any]:
     """Like ``np.empty``, but never backed by huge pages.
 
-    NumPy asks for huge pages for 4 MiB and more, and then a few used rows here and there make the whole array resident.
+    NumPy requests huge pages for 4 MiB and more, and then a few used rows here and there make the whole array resident.
     """
     size = math.prod(shape) if isinstance(shape, tuple) else shape
     count = size * np.dtype(dtype).itemsize

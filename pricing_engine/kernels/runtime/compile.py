@@ -9,8 +9,8 @@ import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-# No reference counts: each costs an atomic step, which threads that share an array fight for. No cache of their own:
-# they are in the caches of the kernels that call them, and a new process looks half a millisecond for each.
+# No reference counts: each is an atomic operation, contended by the threads that share an array. No cache of their own:
+# they are in the caches of the kernels that call them, and a lookup in a new process takes half a millisecond each.
 _UNCOUNTED: dict[str, Any] = {**_OPTIONS, "cache": False, "_nrt": False}
 
 
@@ -24,7 +24,7 @@ def kernel(function: Function) -> Function:
 
 
 def uncounted(function: Function) -> Function:
-    """Compile a function for hot loops of kernels to call, which neither makes nor returns arrays nor counts them."""
+    """Compile a function for hot loops of kernels to call, which neither allocates nor returns arrays."""
     compiled: Function = numba.njit(function, **_UNCOUNTED)
     return compiled
 

@@ -36,7 +36,7 @@ def run_ranges(kernel: Callable[..., Any], count: int, grain: int, threads: int,
         try:
             for lo in starts:
                 kernel(lo, min(lo + grain, count), *arguments)
-        except BaseException:  # nobody begins another chunk, least of all when a person has asked to stop
+        except BaseException:  # no other chunk starts, least of all at a KeyboardInterrupt
             for _ in starts:
                 pass
             raise

@@ -8,7 +8,7 @@ The two solids differ near the caps only, so 2048 lines of a fixed low-discrepan
 small difference and not the volume.
 
 Bounded work: thousands of caps piled on one another make every line long. Lines are taken in batches until their terms
-exceed a limit, and what is left of a line past its own limit counts as the closed surface says: a rougher estimate.
+exceed a limit, and the rest of a line past its own limit counts as for the closed surface: a rougher estimate.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.runtime.compile import kernel
 from pricing_engine.kernels.runtime.search_counters import record
 from pricing_engine.kernels.runtime.threads import run_ranges
-from pricing_engine.kernels.solid.ray_crossings import crossing, height_above, on_ray
-from pricing_engine.kernels.solid.solid_angle import cap_dipoles, caps_angle
+from pricing_engine.kernels.solid.ray_crossings import crossing, height_above, next_leaf, start_ray
+from pricing_engine.kernels.solid.solid_angle import Caps, cap_dipoles, caps_angle
 from pricing_engine.kernels.solid.winding import STACK, general_position
 from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh, build_bvh
 
 _LINES = 2048
 _GRAIN_LINES = 4
 _BATCH_LINES = 32
-_MOST_WORK, _MOST_LINE_WORK = 24_000_000, 500_000  # solid angles, dipoles, boxes: some 2 s in all, 30 ms a line
+_MAX_WORK, _MAX_LINE_WORK = 24_000_000, 500_000  # solid angles, dipoles, boxes: some 2 s in all, 30 ms a line
 _SAMPLES = 5
 _BISECTIONS = 14
 
@@ -49,7 +49,8 @@ def mean_excess(closed: Mesh, bvh: Bvh, first_cap: int, threads: int) -> float:
     index = np.arange(1, _LINES + 1)
     spread = np.stack([0.5 + index * 0.7548776662466927, 0.5 + index * 0.5698402909980532], axis=1) % 1.0
     lines = lo[:2] + spread * (hi - lo)[:2]
-    arguments = (lo[2], hi[2], moved, closed.facets, bvh.boxes, bvh.level_start, first_cap, tree.level_start, dipoles)
+    caps_tree = Caps(first_cap, tree.level_start, dipoles)
+    arguments = (lo[2], hi[2], moved, closed.facets, bvh, caps_tree)
     parts: list[NDArray[np.float64]] = []
     terms = 0
     for first in range(0, _LINES, _BATCH_LINES):
@@ -59,34 +60,25 @@ def mean_excess(closed: Mesh, bvh: Bvh, first_cap: int, threads: int) -> float:
         parts.append(excess)
         terms += int(work.sum())
         record("generalized_winding", np.column_stack([np.zeros_like(work), work]))
-        if terms > _MOST_WORK:
+        if terms > _MAX_WORK:
             break
     area = float((hi - lo)[0] * (hi - lo)[1])
     return area * float(np.concatenate(parts).mean())
 
 
 @kernel
-def _line_hits(x, y, z, moved, facets, boxes, level_start, stack, hits, work, line):
+def _line_hits(x, y, z, moved, facets, bvh, stack, hits, work, line):
     """All crossings (n, 2) above (x, y, z), their height and sign, from the lowest up; ``work[line]`` grows."""
-    count = 0
-    top = 0
-    last = len(level_start) - 1
-    for box in range(level_start[last], boxes.shape[1]):
-        stack[top, 0], stack[top, 1] = box, last
-        top += 1
-    while top > 0:
-        top -= 1
-        work[line] += 1
-        box, level = stack[top, 0], stack[top, 1]
-        if not on_ray(x, y, z, boxes, box):
-            continue
-        if level > 0:
-            first = level_start[level - 1] + WIDTH * (box - level_start[level])
-            for child in range(first, first + WIDTH):
-                stack[top, 0], stack[top, 1] = child, level - 1
-                top += 1
-            continue
-        for f in range(WIDTH * box, min(WIDTH * box + WIDTH, len(facets))):
+    boxes, level_start = bvh.boxes, bvh.level_start
+    count, depth = 0, start_ray(x, y, z, True, boxes, level_start, stack)
+    work[line] += boxes.shape[1] - level_start[-1]
+    while True:
+        leaf, depth, opened = next_leaf(x, y, z, True, boxes, level_start, stack, depth)
+        if leaf < 0:
+            work[line] += WIDTH * opened
+            break
+        work[line] += WIDTH * (opened - 1)  # the last box opened is the leaf: it has no children to compare
+        for f in range(WIDTH * leaf, min(WIDTH * leaf + WIDTH, len(facets))):
             sign = crossing(x, y, moved, facets, f)
             if sign != 0:
                 height = height_above(x, y, z, moved, facets, f)
@@ -101,36 +93,32 @@ def _line_hits(x, y, z, moved, facets, boxes, level_start, stack, hits, work, li
 
 
 @kernel
-def _line_excess(
-    lo, hi, lines, z_low, z_high, moved, facets, boxes, level_start, first_cap, cap_start, dipoles, excess, work
-):
+def _line_excess(lo, hi, lines, z_low, z_high, moved, facets, bvh, caps, excess, work):
     stack = np.empty((STACK, 2), np.int64)
     scratch = np.empty((64, 2))
     for i in range(lo, hi):
         x, y = lines[i, 0], lines[i, 1]
-        hits = _line_hits(x, y, z_low, moved, facets, boxes, level_start, stack, scratch, work, i)
+        hits = _line_hits(x, y, z_low, moved, facets, bvh, stack, scratch, work, i)
         winding = int(hits[:, 1].sum())
         low = z_low
         for k in range(len(hits) + 1):
             high = min(hits[k, 0], z_high) if k < len(hits) else z_high
-            if high > low and work[i] < _MOST_LINE_WORK:
+            if high > low and work[i] < _MAX_LINE_WORK:
                 held = 0.0
                 z0, inside0 = low, False
                 for sample in range(_SAMPLES):
-                    if work[i] >= _MOST_LINE_WORK:
+                    if work[i] >= _MAX_LINE_WORK:
                         break
                     z = low + (high - low) * min(1 - 1e-4, max(1e-4, sample / (_SAMPLES - 1)))
-                    angle = caps_angle(x, y, z, moved, facets, first_cap, cap_start, dipoles, stack, work, i)
+                    angle = caps_angle(x, y, z, moved, facets, caps, stack, work, i)
                     inside = winding - angle / (4 * math.pi) >= 0.5
                     if sample > 0 and inside == inside0:
                         held += z - z0 if inside else 0.0
                     elif sample > 0:
                         below, above = z0, z
-                        for _ in range(_BISECTIONS if work[i] < _MOST_LINE_WORK else 0):
+                        for _ in range(_BISECTIONS if work[i] < _MAX_LINE_WORK else 0):
                             middle = 0.5 * (below + above)
-                            angle = caps_angle(
-                                x, y, middle, moved, facets, first_cap, cap_start, dipoles, stack, work, i
-                            )
+                            angle = caps_angle(x, y, middle, moved, facets, caps, stack, work, i)
                             if (winding - angle / (4 * math.pi) >= 0.5) == inside0:
                                 below = middle
                             else:
@@ -138,7 +126,7 @@ def _line_excess(
                         held += below - z0 if inside0 else z - below
                     z0, inside0 = z, inside
                 held /= 1 - 2e-4
-                if work[i] < _MOST_LINE_WORK:
+                if work[i] < _MAX_LINE_WORK:
                     excess[i] += held - (high - low if winding >= 1 else 0.0)
             if k < len(hits):
                 winding -= int(hits[k, 1])

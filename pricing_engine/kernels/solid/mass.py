@@ -3,7 +3,7 @@
 Each facet spans a tetrahedron with the centre; its integrals of 1, x and x x are polynomials in the corners (Mirtich
 1996; Eberly, "Polyhedral mass properties"). Summing about the centre keeps the terms of the size of the model, wherever
 it lies, and makes the volume of an open mesh well defined. One pass, O(n); partial sums of fixed chunks are added in
-order, so the threads leave no trace.
+order, so the result does not depend on the threads.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.runtime.compile import kernel
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
+from pricing_engine.kernels.runtime.vec3 import cross, dot, edge, point, sub
 
 _GRAIN, _BOX_GRAIN, _LANES = 16384, 65536, 32
 _SUMS = 11  # volume, area, first moments (3), second moments xx yy zz xy yz zx
@@ -45,7 +46,7 @@ def mass_properties(mesh: Mesh, threads: int) -> MassProperties:
     run_ranges(_moments, mesh.facet_count, _GRAIN, threads, mesh.vertices, mesh.facets, centre, partial)
     sums = partial.sum(axis=0)
     volume = float(sums[0]) / 6
-    # a volume that rounding alone could have made says nothing about where the mass is
+    # a volume that rounding alone could cause does not determine a centre of mass
     solid = abs(volume) > 1e-14 * float(np.prod(np.maximum(hi - lo, 0)))
     offset = sums[2:5] / 24 / volume if solid else np.zeros(3)
     xx, yy, zz, xy, yz, zx = sums[5:] / 120
@@ -93,7 +94,7 @@ def _moments(lo, hi, vertices, facets, centre, partial):
     """Eleven sums over facets ``lo .. hi``: gather LANES facets, then arithmetic that LLVM vectorises.
 
     Everything lies in one array at constant offsets, rows of LANES: nine of corners, then the sums, a lane each. So
-    the compiler sees that no two rows overlap, and needs no leave to reorder additions.
+    the compiler can prove that no two rows overlap, and need not reorder additions.
     """
     ox, oy, oz = centre[0], centre[1], centre[2]
     rows = np.zeros((9 + _SUMS) * _LANES)
@@ -113,8 +114,8 @@ def _moments(lo, hi, vertices, facets, centre, partial):
             ax, ay, az = rows[i], rows[_LANES + i], rows[2 * _LANES + i]
             bx, by, bz = rows[3 * _LANES + i], rows[4 * _LANES + i], rows[5 * _LANES + i]
             cx, cy, cz = rows[6 * _LANES + i], rows[7 * _LANES + i], rows[8 * _LANES + i]
-            ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
-            nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+            a = ax, ay, az
+            nx, ny, nz = cross(sub((bx, by, bz), a), sub((cx, cy, cz), a))
             det = ax * nx + ay * ny + az * nz  # six times the tetrahedron's volume
             sx, sy, sz = ax + bx + cx, ay + by + cy, az + bz + cz
             dx, dy, dz = det * sx, det * sy, det * sz
@@ -146,10 +147,8 @@ def _area_centroids(vertices, facets, facet_body, area):
         if origin[body] < 0:
             origin[body] = a
         o = origin[body]
-        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        twice = np.sqrt(nx * nx + ny * ny + nz * nz)
+        normal = cross(edge(vertices, a, b), edge(vertices, a, c))
+        twice = np.sqrt(dot(normal, normal))
         area[body, 3] += twice
         for axis in range(3):
             spread = (vertices[a, axis] - vertices[o, axis]) + (vertices[b, axis] - vertices[o, axis])
@@ -165,9 +164,6 @@ def _area_centroids(vertices, facets, facet_body, area):
 def _add_volumes(vertices, facets, facet_body, area, volumes):
     for facet in range(len(facets)):
         body = facet_body[facet]
-        a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]
-        ox, oy, oz = area[body, 0], area[body, 1], area[body, 2]
-        ax, ay, az = vertices[a, 0] - ox, vertices[a, 1] - oy, vertices[a, 2] - oz
-        bx, by, bz = vertices[b, 0] - ox, vertices[b, 1] - oy, vertices[b, 2] - oz
-        cx, cy, cz = vertices[c, 0] - ox, vertices[c, 1] - oy, vertices[c, 2] - oz
-        volumes[body] += (ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)) / 6
+        origin = point(area, body)
+        a, b = sub(point(vertices, facets[facet, 0]), origin), sub(point(vertices, facets[facet, 1]), origin)
+        volumes[body] += dot(a, cross(b, sub(point(vertices, facets[facet, 2]), origin))) / 6

@@ -1,9 +1,9 @@
-"""A ray and the facets and boxes that it crosses. All rays run in one fixed generic direction.
+"""A ray, the facets that it crosses and the leaves of the tree that it meets. All rays run in one fixed direction.
 
 Vertices in general position (:func:`kernels.solid.winding.general_position`) are sheared so that it is +z. A
 facet lies on the ray of ``(x, y)`` when the point's half line ``y = const`` crosses the projected facet's edges an odd
 number of times. Each edge is decided from its two end points in index order, so the two facets at an edge always agree.
-The tree is not sheared: its boxes are compared with the ray as it runs.
+The tree is not sheared: its boxes are compared with the ray as it runs, eight at a time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.runtime.compile import inlined
-from pricing_engine.kernels.runtime.simd import at_most8, double8, load8, max8, min8, splat8
+from pricing_engine.kernels.runtime.simd import at_most8, double8, load8, lowest_bit, max8, min8, splat8
+from pricing_engine.kernels.runtime.stack import pop, push
+from pricing_engine.kernels.runtime.vec3 import cross, edge
+from pricing_engine.kernels.spatial.bvh import first_child
 
 SHEAR_X, SHEAR_Y = 0.31830988618379067, 0.22507907903927651  # the rays' direction is (SHEAR_X, SHEAR_Y, 1)
 
@@ -51,25 +54,16 @@ def normal_z(moved, facets, f):
 def height_above(x, y, z, moved, facets, f):
     """How far facet f's plane lies above (x, y, z) along the ray."""
     a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
-    ux, uy, uz = moved[b, 0] - moved[a, 0], moved[b, 1] - moved[a, 1], moved[b, 2] - moved[a, 2]
-    vx, vy, vz = moved[c, 0] - moved[a, 0], moved[c, 1] - moved[a, 1], moved[c, 2] - moved[a, 2]
-    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-    return ((moved[a, 0] - x) * nx + (moved[a, 1] - y) * ny + (moved[a, 2] - z) * nz) / nz
+    n = cross(edge(moved, a, b), edge(moved, a, c))
+    return ((moved[a, 0] - x) * n[0] + (moved[a, 1] - y) * n[1] + (moved[a, 2] - z) * n[2]) / n[2]
 
 
 @inlined
-def on_ray(x, y, z, boxes, box):
-    """Whether the ray upwards from the sheared point (x, y, z) meets a box of the tree (which is not sheared)."""
-    near, far = max(0.0, boxes[2, box] - z), boxes[5, box] - z
-    ox, oy = x + SHEAR_X * z, y + SHEAR_Y * z
-    near = max(near, (boxes[0, box] - ox) * (1 / SHEAR_X), (boxes[1, box] - oy) * (1 / SHEAR_Y))
-    far = min(far, (boxes[3, box] - ox) * (1 / SHEAR_X), (boxes[4, box] - oy) * (1 / SHEAR_Y))
-    return near <= far
+def _on_ray8(x, y, z, up, boxes, first):
+    """Mask of the eight boxes of the tree (not sheared) from ``first`` on that the ray from a sheared point meets.
 
-
-@inlined
-def on_ray8(x, y, z, up, boxes, first):
-    """As :func:`on_ray`, a mask for the eight boxes from ``first`` on; not ``up``: of the ray downwards."""
+    The ray runs upwards, or not ``up``: downwards.
+    """
     slope_x, slope_y = splat8(1 / SHEAR_X), splat8(1 / SHEAR_Y)
     ox, oy, oz = splat8(x + SHEAR_X * z), splat8(y + SHEAR_Y * z), splat8(z)
     near = max8(splat8(0.0 if up else -np.inf), double8(load8(boxes, 2, first)) - oz)
@@ -82,10 +76,39 @@ def on_ray8(x, y, z, up, boxes, first):
 
 
 @inlined
-def may_cross8(x, y, pad, corners, base):
-    """Mask of the eight facets from ``base`` on that :func:`crossing` must look at; it is 0 for the others.
+def _push_boxes(x, y, z, up, boxes, first, level, stack, depth):
+    near = _on_ray8(x, y, z, up, boxes, first)
+    while near:
+        depth = push(stack, depth, first + lowest_bit(near), level)
+        near &= near - 1
+    return depth
 
-    ``corners`` are the tree's, in float32 and neither sheared nor moved: ``pad`` is more than what that makes.
+
+@inlined
+def start_ray(x, y, z, up, boxes, level_start, stack):
+    """Push the boxes of the top level that the ray from a sheared point meets; returns the depth of the stack."""
+    last = len(level_start) - 1
+    return _push_boxes(x, y, z, up, boxes, level_start[last], last, stack, 0)
+
+
+@inlined
+def next_leaf(x, y, z, up, boxes, level_start, stack, depth):
+    """Descend to the next leaf that the ray meets: its number, or -1; the new depth; and how many boxes were opened."""
+    opened = 0
+    while depth > 0:
+        depth, box, level = pop(stack, depth)
+        opened += 1
+        if level == 0:
+            return box, depth, opened
+        depth = _push_boxes(x, y, z, up, boxes, first_child(level_start, box, level), level - 1, stack, depth)
+    return np.int64(-1), depth, opened
+
+
+@inlined
+def may_cross8(x, y, pad, corners, base):
+    """Mask of the eight facets from ``base`` on that :func:`crossing` must test; it is 0 for the others.
+
+    ``corners`` are the tree's, in float32 and neither sheared nor moved: ``pad`` is more than the difference.
     """
     px, py, pad8 = splat8(np.float32(x)), splat8(np.float32(y)), splat8(pad)
     shear_x, shear_y = splat8(np.float32(SHEAR_X)), splat8(np.float32(SHEAR_Y))

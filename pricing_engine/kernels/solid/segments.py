@@ -1,16 +1,17 @@
 """Where two facets cross: one segment in each of the two, with the side on which the winding number is higher.
 
 Everything follows from signs of ``orient(i, j, k, l)``, which is computed from the four vertices in index order, so
-each sign is the same to the bit wherever it is asked. In general position two facets without a common vertex have no
+each sign is the same wherever it is computed. In general position two facets without a common vertex have no
 or exactly two points where an edge of one goes through the other; with one common vertex, that vertex and one such
 point. Which of the two is the segment's start follows from signs too (does the edge leave or enter), so the segments
 of a closed surface in a facet form closed chains, or chains from rim to rim, by construction. Each segment is directed
-so that the inner side of the other facet is on its left, seen from the facet's outside.
+so that the inner side of the other facet is on its left, seen from the facet's outside. O(1) a pair of facets.
 """
 
 from __future__ import annotations
 
 from pricing_engine.kernels.runtime.compile import inlined, kernel
+from pricing_engine.kernels.runtime.vec3 import cross, dot, edge
 
 # The plane coordinates of a facet a, b, c: a at the origin, b at (COS, -SIN), c at (SIN, COS). An odd angle, so that
 # edges of rectangles are not parallel to the sweep; a is always leftmost, b rightmost, and ab the lower side.
@@ -31,10 +32,7 @@ def _orient(p, i, j, k, q):
         j, q, odd = q, j, not odd
     if j > k:
         j, k, odd = k, j, not odd
-    ax, ay, az = p[j, 0] - p[i, 0], p[j, 1] - p[i, 1], p[j, 2] - p[i, 2]
-    bx, by, bz = p[k, 0] - p[i, 0], p[k, 1] - p[i, 1], p[k, 2] - p[i, 2]
-    cx, cy, cz = p[q, 0] - p[i, 0], p[q, 1] - p[i, 1], p[q, 2] - p[i, 2]
-    volume = (ay * bz - az * by) * cx + (az * bx - ax * bz) * cy + (ax * by - ay * bx) * cz
+    volume = dot(cross(edge(p, i, j), edge(p, i, k)), edge(p, i, q))
     return -volume if odd else volume
 
 
@@ -57,7 +55,7 @@ def _put(row, slot, out, flags, u, v, w, on_ab):
 
 @inlined
 def _pierce(p, facets, t, s, row_t, row_s, out, flags):
-    """Find where edges of s go through t; returns +1 for each start and +4 for each end, as seen in t."""
+    """Find where edges of s go through t; returns +1 for each start and +4 for each end, as seen from t."""
     a, b, c = facets[t, 0], facets[t, 1], facets[t, 2]
     found = 0
     for e in range(3):

@@ -7,16 +7,28 @@ one. O(log n) a point away from the caps.
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.runtime.compile import inlined, kernel
+from pricing_engine.kernels.runtime.stack import pop, push
+from pricing_engine.kernels.runtime.vec3 import cross, dot, point
 from pricing_engine.kernels.solid.ray_crossings import SHEAR_X, SHEAR_Y
-from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh
+from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh, first_child
 
 _FAR = 3.0  # a box is one dipole where it is this many radii away
+_MIDDLE, _RADIUS = 3, 6  # columns of the dipoles, after the area vector
+
+
+class Caps(NamedTuple):
+    """The caps of a closed mesh, from facet ``first`` on: ``level_start`` of their tree and :func:`cap_dipoles`."""
+
+    first: Any
+    level_start: Any
+    dipoles: Any
 
 
 def cap_dipoles(mesh: Mesh, tree: Bvh) -> NDArray[np.float64]:
@@ -45,51 +57,48 @@ def cap_dipoles(mesh: Mesh, tree: Bvh) -> NDArray[np.float64]:
 
 
 @inlined
+def _from_point(x, y, z, moved, v):
+    """The vector from the (unsheared) point x, y, z to a sheared vertex."""
+    height = moved[v, 2]
+    return moved[v, 0] + SHEAR_X * height - x, moved[v, 1] + SHEAR_Y * height - y, height - z
+
+
+@inlined
 def _solid_angle(x, y, z, moved, facets, f):
     """Solid angle of facet f from the (unsheared) point x, y, z; positive from inside."""
-    a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
-    az, bz, cz = moved[a, 2], moved[b, 2], moved[c, 2]
-    ax, ay = moved[a, 0] + SHEAR_X * az - x, moved[a, 1] + SHEAR_Y * az - y
-    bx, by = moved[b, 0] + SHEAR_X * bz - x, moved[b, 1] + SHEAR_Y * bz - y
-    cx, cy = moved[c, 0] + SHEAR_X * cz - x, moved[c, 1] + SHEAR_Y * cz - y
-    az, bz, cz = az - z, bz - z, cz - z
-    la, lb, lc = (
-        math.sqrt(ax * ax + ay * ay + az * az),
-        math.sqrt(bx * bx + by * by + bz * bz),
-        math.sqrt(cx * cx + cy * cy + cz * cz),
+    a, b, c = (
+        _from_point(x, y, z, moved, facets[f, 0]),
+        _from_point(x, y, z, moved, facets[f, 1]),
+        _from_point(x, y, z, moved, facets[f, 2]),
     )
-    top = (ay * bz - az * by) * cx + (az * bx - ax * bz) * cy + (ax * by - ay * bx) * cz
-    ab, bc, ca = ax * bx + ay * by + az * bz, bx * cx + by * cy + bz * cz, cx * ax + cy * ay + cz * az
-    return 2 * math.atan2(top, la * lb * lc + ab * lc + bc * la + ca * lb)
+    la, lb, lc = math.sqrt(dot(a, a)), math.sqrt(dot(b, b)), math.sqrt(dot(c, c))
+    return 2 * math.atan2(dot(cross(a, b), c), la * lb * lc + dot(a, b) * lc + dot(b, c) * la + dot(c, a) * lb)
 
 
 @kernel
-def caps_angle(x, y, z, moved, facets, first_cap, level_start, dipoles, stack, work, line):
-    """Solid angle of all caps from the sheared point (x, y, z); ``work[line]`` grows by the terms it took."""
+def caps_angle(x, y, z, moved, facets, caps, stack, work, line):
+    """Solid angle of all :class:`Caps` from the sheared point (x, y, z); ``work[line]`` grows by the terms it took."""
+    level_start, dipoles = caps.level_start, caps.dipoles
     x, y = x + SHEAR_X * z, y + SHEAR_Y * z
     total = 0.0
-    top = 0
     last = len(level_start) - 1
+    depth = 0
     for box in range(level_start[last], len(dipoles)):
-        stack[top, 0], stack[top, 1] = box, last
-        top += 1
-    while top > 0:
-        top -= 1
+        depth = push(stack, depth, box, last)
+    while depth > 0:
+        depth, box, level = pop(stack, depth)
         work[line] += 1
-        box, level = stack[top, 0], stack[top, 1]
-        dx, dy, dz = dipoles[box, 3] - x, dipoles[box, 4] - y, dipoles[box, 5] - z
-        square = dx * dx + dy * dy + dz * dz
-        reach = _FAR * dipoles[box, 6]
+        d = dipoles[box, _MIDDLE] - x, dipoles[box, _MIDDLE + 1] - y, dipoles[box, _MIDDLE + 2] - z
+        square = dot(d, d)
+        reach = _FAR * dipoles[box, _RADIUS]
         if square > reach * reach:
-            dot = dx * dipoles[box, 0] + dy * dipoles[box, 1] + dz * dipoles[box, 2]
-            total += dot / (square * math.sqrt(square))
+            total += dot(d, point(dipoles, box)) / (square * math.sqrt(square))
         elif level > 0:
-            first = level_start[level - 1] + WIDTH * (box - level_start[level])
+            first = first_child(level_start, box, level)
             for child in range(first, first + WIDTH):
-                stack[top, 0], stack[top, 1] = child, level - 1
-                top += 1
+                depth = push(stack, depth, child, level - 1)
         else:
-            first = first_cap + WIDTH * box
+            first = caps.first + WIDTH * box
             for f in range(first, min(first + WIDTH, len(facets))):
                 total += _solid_angle(x, y, z, moved, facets, f)
                 work[line] += 1

@@ -7,8 +7,8 @@ it changes where segments end on that side. Trapezoids between the same two line
 O((k + x) a + k log k) for k segments with x pairs that overlap in abscissa and at most a of them over one abscissa.
 That can be k**3 steps, so they are counted (``units``, some 10 ns each).
 
-Most facets have one to four segments, so that allocating would cost more than the sweep: what it works with is kept
-from facet to facet in a :class:`Sweep`.
+Most facets have one to four segments, so that allocating would cost more than the sweep: working memory is reused from
+facet to facet (:class:`Sweep`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Sweep(NamedTuple):
 
     ``lines`` (3 + k, 4): from left to right; ``gain``: what the winding number gains above each. ``steps`` (2 k, 2):
     abscissae along ab and what it gains there. ``order``: segments by their left ends. ``slot``: the open trapezoid
-    above each line, ``seen``: the last slab in which there was one.
+    above each line, ``last_slab``: the last slab in which there was one.
     """
 
     lines: Any
@@ -40,7 +40,7 @@ class Sweep(NamedTuple):
     active: Any
     height: Any
     slot: Any
-    seen: Any
+    last_slab: Any
     open_now: Any
     open_next: Any
 
@@ -128,15 +128,15 @@ def _events(n, sweep, events, most):
         units += active_count
         if units > most:
             break
-        kept = 0
+        remaining = 0
         px, py = lines[i, 0], lines[i, 1]
         dx, dy = lines[i, 2] - px, lines[i, 3] - py
         for m in range(active_count):
             j = active[m]
             if lines[j, 2] <= px:
                 continue
-            active[kept] = j
-            kept += 1
+            active[remaining] = j
+            remaining += 1
             qx, qy = lines[j, 0], lines[j, 1]
             ex, ey = lines[j, 2] - qx, lines[j, 3] - qy
             one, two = dx * (qy - py) - dy * (qx - px), dx * (lines[j, 3] - py) - dy * (lines[j, 2] - px)
@@ -151,8 +151,8 @@ def _events(n, sweep, events, most):
             events[count] = qx + ex * (one / (one - two))
             count += 1
             units += _CROSSING_UNITS
-        active[kept] = i
-        active_count = kept + 1
+        active[remaining] = i
+        active_count = remaining + 1
     if count > 2 * _FEW:
         events[:count].sort()
         return events, count, units
@@ -173,11 +173,11 @@ def find_trapezoids(n, step_count, sweep, events, spans, sides, most):
     ``most`` some are missing. ``events``, ``spans`` and ``sides`` are filled, or longer arrays if there are more.
     """
     lines, gain, steps, order = sweep.lines, sweep.gain, sweep.steps, sweep.order
-    active, height, slot, seen = sweep.active, sweep.height, sweep.slot, sweep.seen
+    active, height, slot, last_slab = sweep.active, sweep.height, sweep.slot, sweep.last_slab
     open_now, open_next = sweep.open_now, sweep.open_next
     events, event_count, units = _events(n, sweep, events, most)
     for i in range(n + 3):
-        slot[i] = seen[i] = -1
+        slot[i] = last_slab[i] = -1
     count = 0
     open_count = active_count = next_line = next_step = base = 0
     for slab in range(event_count):
@@ -190,12 +190,12 @@ def find_trapezoids(n, step_count, sweep, events, spans, sides, most):
             break
         if not closing and x1 - x0 <= 1e-15:
             continue
-        kept = 0
+        remaining = 0
         for k in range(active_count):
             if lines[active[k], 2] > x:
-                active[kept] = active[k]
-                kept += 1
-        active_count = kept
+                active[remaining] = active[k]
+                remaining += 1
+        active_count = remaining
         while next_line < n and lines[order[next_line], 0] < x:
             if lines[order[next_line], 2] > x:
                 active[active_count] = order[next_line]
@@ -229,14 +229,14 @@ def find_trapezoids(n, step_count, sweep, events, spans, sides, most):
                 slot[bottom] = count
                 count += 1
                 units += _TRAPEZOID_UNITS
-            seen[bottom] = slab
+            last_slab[bottom] = slab
             open_next[next_count] = bottom
             next_count += 1
             bottom = top
             winding += gain[top]
         for k in range(open_count):
             bottom = open_now[k]
-            if seen[bottom] != slab:
+            if last_slab[bottom] != slab:
                 spans[slot[bottom], 1] = x0
                 slot[bottom] = -1
         open_now, open_next = open_next, open_now

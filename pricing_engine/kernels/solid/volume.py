@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.mesh import Floats, Ints, Mesh
 from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
+from pricing_engine.kernels.runtime.vec3 import cross, dot, edge, point, sub
 from pricing_engine.kernels.solid.boundary import WHOLE, Boundary
 
 _GRAIN = 65536
@@ -26,7 +27,7 @@ def boundary_moments(mesh: Mesh, boundary: Boundary, centre: Floats, threads: in
 def boundary_areas(mesh: Mesh, boundary: Boundary, threads: int) -> Floats:
     """(facets + pieces,): the area (mm2) that each facet and each piece adds to the solid's surface.
 
-    0 for facets that are cut or bound nothing, and for closings of holes, which are no surface.
+    0 for facets that are cut or bound nothing, and for closings of holes.
     """
     whole = triangle_areas(mesh.vertices, mesh.facets, boundary.status == WHOLE, threads)
     corners = np.arange(3 * len(boundary.pieces), dtype=np.int32).reshape(-1, 3)
@@ -42,33 +43,31 @@ def triangle_areas(points: Floats, triangles: Ints, counted: NDArray[np.bool_], 
 
 
 @inlined
-def _add(ax, ay, az, bx, by, bz, cx, cy, cz, row, sums):
-    volume = (ay * bz - az * by) * cx + (az * bx - ax * bz) * cy + (ax * by - ay * bx) * cz
+def _add(a, b, c, row, sums):
+    volume = dot(cross(a, b), c)
     sums[row, 0] += volume
-    sums[row, 1] += volume * (ax + bx + cx)
-    sums[row, 2] += volume * (ay + by + cy)
-    sums[row, 3] += volume * (az + bz + cz)
+    sums[row, 1] += volume * (a[0] + b[0] + c[0])
+    sums[row, 2] += volume * (a[1] + b[1] + c[1])
+    sums[row, 3] += volume * (a[2] + b[2] + c[2])
 
 
 @kernel
 def _facets(lo, hi, vertices, facets, status, centre, sums):
-    x, y, z = centre[0], centre[1], centre[2]
+    origin = centre[0], centre[1], centre[2]
     for f in range(lo, hi):
         if status[f] == WHOLE:
-            a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
-            ax, ay, az = vertices[a, 0] - x, vertices[a, 1] - y, vertices[a, 2] - z
-            bx, by, bz = vertices[b, 0] - x, vertices[b, 1] - y, vertices[b, 2] - z
-            _add(ax, ay, az, bx, by, bz, vertices[c, 0] - x, vertices[c, 1] - y, vertices[c, 2] - z, lo // _GRAIN, sums)
+            a, b = sub(point(vertices, facets[f, 0]), origin), sub(point(vertices, facets[f, 1]), origin)
+            _add(a, b, sub(point(vertices, facets[f, 2]), origin), lo // _GRAIN, sums)
 
 
 @kernel
 def _pieces(lo, hi, pieces, centre, sums):
-    x, y, z = centre[0], centre[1], centre[2]
+    origin = centre[0], centre[1], centre[2]
     for i in range(lo, hi):
-        ax, ay, az = pieces[i, 0, 0] - x, pieces[i, 0, 1] - y, pieces[i, 0, 2] - z
-        bx, by, bz = pieces[i, 1, 0] - x, pieces[i, 1, 1] - y, pieces[i, 1, 2] - z
-        cx, cy, cz = pieces[i, 2, 0] - x, pieces[i, 2, 1] - y, pieces[i, 2, 2] - z
-        _add(ax, ay, az, bx, by, bz, cx, cy, cz, lo // _GRAIN, sums)
+        a = pieces[i, 0, 0], pieces[i, 0, 1], pieces[i, 0, 2]
+        b = pieces[i, 1, 0], pieces[i, 1, 1], pieces[i, 1, 2]
+        c = pieces[i, 2, 0], pieces[i, 2, 1], pieces[i, 2, 2]
+        _add(sub(a, origin), sub(b, origin), sub(c, origin), lo // _GRAIN, sums)
 
 
 @kernel
@@ -77,8 +76,5 @@ def _areas(lo, hi, points, triangles, counted, areas):
         areas[t] = 0.0
         if counted[t]:
             a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-            ax, ay, az = points[a, 0], points[a, 1], points[a, 2]
-            ux, uy, uz = points[b, 0] - ax, points[b, 1] - ay, points[b, 2] - az
-            vx, vy, vz = points[c, 0] - ax, points[c, 1] - ay, points[c, 2] - az
-            x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-            areas[t] = np.sqrt(x * x + y * y + z * z) / 2
+            normal = cross(edge(points, a, b), edge(points, a, c))
+            areas[t] = np.sqrt(dot(normal, normal)) / 2

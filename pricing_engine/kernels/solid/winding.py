@@ -4,10 +4,11 @@ The winding number of a closed surface at a point is the signed number of its fa
 rays run in one fixed generic direction, so the vertices are sheared once until that direction is +z; a facet lies on
 the ray of ``(x, y)`` when the point's half line ``y = const`` crosses the projected facet's edges an odd number of
 times. Each edge is decided from its two end points in index order, so the two facets at an edge always agree: no ray
-slips between facets, and the crossings of a closed surface along a whole line sum to exactly zero. Shears keep volumes.
+slips between facets, and the crossings of a closed surface along a line sum to exactly zero. Shears preserve volumes.
 
-For questions about facets that touch each other (coplanar faces, T-junctions) the vertices are also moved by at most
-1e-8 of the model's size, each by a hash of its position, which puts everything in general position.
+Where facets touch each other (coplanar faces, T-junctions) the vertices are also moved by at most 1e-8 of the model's
+size, each by a hash of its position, which puts everything in general position. O(log n + crossings) a ray on common
+models; searches are bounded by the boxes that they open.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from pricing_engine.kernels.solid.ray_crossings import (
     crossing,
     height_above,
     may_cross8,
+    next_leaf,
     normal_z,
-    on_ray8,
+    start_ray,
 )
 from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh
 
@@ -39,7 +41,7 @@ STACK = 128
 _GRAIN = 65536
 GRAIN_POINTS = 256
 _BATCH_CHUNKS, CHUNK_SHARE = 8, 8
-NODES_PER_FACET, LEAST_NODES = 16.0, 20_000_000  # boxes opened, 20 to 90 ns each
+NODES_PER_FACET, MIN_NODES = 16.0, 20_000_000  # boxes opened, 20 to 90 ns each
 
 
 def general_position(mesh: Mesh, bvh: Bvh, jitter: float, threads: int) -> NDArray[np.float64]:
@@ -58,15 +60,12 @@ def ray_pad(bvh: Bvh) -> np.float32:
 def winding_numbers(mesh: Mesh, bvh: Bvh, points: NDArray[np.float64], threads: int) -> NDArray[np.int64]:
     """The winding number (N,) of a closed mesh at ``points`` (N, 3) mm; O(log n + crossings) each.
 
-    For points on the surface itself the answer is that of one of the sides.
+    For points on the surface itself the number is that of one of the sides.
     """
     moved = general_position(mesh, bvh, 0.0, threads)
     winding = np.empty(len(points), np.int64)
     local = np.ascontiguousarray(points, np.float64) - bvh.centre
-    run_ranges(
-        _wind, len(points), GRAIN_POINTS, threads, local, moved, mesh.facets, bvh.corners, bvh.boxes, bvh.level_start,
-        ray_pad(bvh), winding,
-    )  # fmt: skip
+    run_ranges(_wind, len(points), GRAIN_POINTS, threads, local, moved, mesh.facets, bvh, ray_pad(bvh), winding)
     return winding
 
 
@@ -78,9 +77,8 @@ def outer_winding(
     None where that opens more than :data:`NODES_PER_FACET` * n log2 n boxes, as in a stack of thousands of bodies.
     """
     winding, work = np.empty(len(which), np.int64), work_array(len(which), GRAIN_POINTS)
-    most = work_limit(mesh.facet_count, NODES_PER_FACET, LEAST_NODES)
-    tree = bvh.corners, bvh.boxes, bvh.level_start, ray_pad(bvh)
-    arguments = (which, moved, mesh.facets, *tree, most // CHUNK_SHARE, winding, work)
+    most = work_limit(mesh.facet_count, NODES_PER_FACET, MIN_NODES)
+    arguments = (which, moved, mesh.facets, bvh, ray_pad(bvh), most // CHUNK_SHARE, winding, work)
     return winding if run_bounded(_wind_facets, len(which), threads, most, work, *arguments) else None
 
 
@@ -132,6 +130,17 @@ def _move(lo, hi, vertices, centre, amount, moved):
 
 
 @inlined
+def centroid(moved, facets, f):
+    """Mean of the corners of facet f."""
+    a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
+    return (
+        (moved[a, 0] + moved[b, 0] + moved[c, 0]) / 3,
+        (moved[a, 1] + moved[b, 1] + moved[c, 1]) / 3,
+        (moved[a, 2] + moved[b, 2] + moved[c, 2]) / 3,
+    )
+
+
+@inlined
 def _coincide(facets, f, g):
     for corner in range(3):
         v = facets[f, corner]
@@ -141,36 +150,24 @@ def _coincide(facets, f, g):
 
 
 @uncounted
-def winding_above(x, y, z, skip, moved, facets, corners, boxes, level_start, pad, stack):
-    """Sum of the signed crossings strictly above (x, y, z), facet ``skip`` left out; and how many boxes it opened.
+def winding_above(x, y, z, skip, moved, facets, bvh, pad, stack):
+    """Sum of the signed crossings strictly above (x, y, z), facet ``skip`` left out; and the number of boxes opened.
 
-    The crossings of a closed surface along a whole line sum to zero, so the ray runs to the nearer side of the model.
+    The crossings of a closed surface along a line sum to zero, so the ray runs to the nearer side of the model.
     ``pad``: :func:`ray_pad` of the tree. ``stack``: (STACK, 2) int64.
     """
+    corners, boxes, level_start = bvh.corners, bvh.boxes, bvh.level_start
     up = z + SHEAR_X * (x + SHEAR_X * z) + SHEAR_Y * (y + SHEAR_Y * z) > 0
     total = 0 if up or skip < 0 else crossing(x, y, moved, facets, skip)
-    top = nodes = 0
-    last = len(level_start) - 1
-    near = on_ray8(x, y, z, up, boxes, level_start[last])
-    while near:
-        stack[top, 0], stack[top, 1] = level_start[last] + lowest_bit(near), last
-        near &= near - 1
-        top += 1
-    while top > 0:
-        top -= 1
-        nodes += 1
-        box, level = stack[top, 0], stack[top, 1]
-        if level > 0:
-            first = level_start[level - 1] + WIDTH * (box - level_start[level])
-            near = on_ray8(x, y, z, up, boxes, first)
-            while near:
-                stack[top, 0], stack[top, 1] = first + lowest_bit(near), level - 1
-                near &= near - 1
-                top += 1
-            continue
-        near = may_cross8(x, y, pad, corners, WIDTH * box)
+    nodes, depth = 0, start_ray(x, y, z, up, boxes, level_start, stack)
+    while True:
+        leaf, depth, opened = next_leaf(x, y, z, up, boxes, level_start, stack, depth)
+        nodes += opened
+        if leaf < 0:
+            break
+        near = may_cross8(x, y, pad, corners, WIDTH * leaf)
         while near:
-            f = WIDTH * box + lowest_bit(near)
+            f = WIDTH * leaf + lowest_bit(near)
             near &= near - 1
             sign = crossing(x, y, moved, facets, f) if f != skip else 0
             if sign == 0:
@@ -183,27 +180,24 @@ def winding_above(x, y, z, skip, moved, facets, corners, boxes, level_start, pad
 
 
 @kernel
-def _wind(lo, hi, points, moved, facets, corners, boxes, level_start, pad, winding):
+def _wind(lo, hi, points, moved, facets, bvh, pad, winding):
     stack = np.empty((STACK, 2), np.int64)
     for i in range(lo, hi):
         z = points[i, 2]
         x, y = points[i, 0] - SHEAR_X * z, points[i, 1] - SHEAR_Y * z
-        winding[i], _ = winding_above(x, y, z, -1, moved, facets, corners, boxes, level_start, pad, stack)
+        winding[i], _ = winding_above(x, y, z, -1, moved, facets, bvh, pad, stack)
 
 
 @kernel
-def _wind_facets(lo, hi, skip, which, moved, facets, corners, boxes, level_start, pad, most, winding, work):
+def _wind_facets(lo, hi, skip, which, moved, facets, bvh, pad, budget, winding, work):
     stack = np.empty((STACK, 2), np.int64)
     spent = 0
     for i in range(lo + skip, hi + skip):
-        if spent > most:
+        if spent > budget:
             break
         f = which[i]
-        a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
-        x = (moved[a, 0] + moved[b, 0] + moved[c, 0]) / 3
-        y = (moved[a, 1] + moved[b, 1] + moved[c, 1]) / 3
-        z = (moved[a, 2] + moved[b, 2] + moved[c, 2]) / 3
-        above, nodes = winding_above(x, y, z, f, moved, facets, corners, boxes, level_start, pad, stack)
+        x, y, z = centroid(moved, facets, f)
+        above, nodes = winding_above(x, y, z, f, moved, facets, bvh, pad, stack)
         winding[i] = above if normal_z(moved, facets, f) > 0 else above - 1
         spent += nodes
     work[(lo + skip) // GRAIN_POINTS, NODES] = spent

@@ -5,29 +5,30 @@ holds facets ``8 i .. 8 i + 7``, and box ``j`` of level ``l + 1`` is the union o
 ``l``. Building is one streaming pass, O(n). The levels lie one after another in ``boxes``, each padded to a multiple
 of eight with empty boxes, the leaves (level 0) first, so the eight children of a box are contiguous in memory.
 
-To descend from box ``b`` (absolute index) of level ``l > 0``: its children start at
-``level_start[l - 1] + 8 * (b - level_start[l])`` and are boxes of level ``l - 1``; a box of level 0 is the leaf with
-facets ``8 b .. 8 b + 7``. The top level holds at most eight boxes, starting at ``level_start[-1]``.
+Box ``b`` (absolute index) of level ``l > 0`` has the eight children from :func:`first_child` on, of level ``l - 1``; a
+box of level 0 is the leaf with facets ``8 b .. 8 b + 7``. The top level holds at most eight boxes, starting at
+``level_start[-1]``. A stack for a descent holds at most 7 siblings for each level but the last.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.mesh import Mesh
-from pricing_engine.kernels.runtime.compile import kernel
+from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.kernels.runtime.threads import run_ranges
 
 WIDTH = 8
 _GRAIN_LEAVES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Bvh:
-    """``corners`` (9, 8 * leaves) float32: rows ax ay az bx by bz cx cy cz relative to ``centre``, padded with NaN.
+class Bvh(NamedTuple):
+    """The tree, as kernels take it too.
+
+    ``corners`` (9, 8 * leaves) float32: rows ax ay az bx by bz cx cy cz relative to ``centre``, padded with NaN.
 
     ``boxes`` (6, boxes) float32: rows lo x y z, hi x y z, relative to ``centre``, widened so that they hold the
     float64 facets too; empty boxes are lo = +inf, hi = -inf. ``level_start`` (levels,) int64. ``centre`` (3,) float64
@@ -39,6 +40,12 @@ class Bvh:
     level_start: NDArray[np.int64]
     centre: NDArray[np.float64]
     diagonal: float
+
+
+@inlined
+def first_child(level_start, box, level):
+    """First of the eight children of a box of ``level`` > 0."""
+    return level_start[level - 1] + WIDTH * (box - level_start[level])
 
 
 def build_bvh(mesh: Mesh, threads: int) -> Bvh:

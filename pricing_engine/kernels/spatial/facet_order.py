@@ -1,4 +1,4 @@
-"""Order facets along the Hilbert curve of their centroids, without a trace of the order they came in.
+"""Order facets along the Hilbert curve of their centroids, independently of the order in the file.
 
 A 48-bit Hilbert key (16 levels, walked with a 24-state table after Hamilton & Rau-Chaplin, "Compact Hilbert indices",
 2008) is split by its top 12 bits into buckets (one counting pass and one scatter over chunks), and each bucket, small

@@ -1,1 +1,1 @@
-"""How facets hang together: welding, edges, components, repair of winding and holes."""
+"""Connectivity of facets: welding, edges, components, repair of winding and holes."""

@@ -11,16 +11,16 @@ from pricing_engine.kernels.topology.patches import edge_order, join_vertices, o
 def close_rims(mesh: Mesh) -> Mesh:
     """The mesh with its rims coned to a point in the middle of each group of connected rim edges, caps last.
 
-    A mesh whose directed edges cancel out is closed already and comes back as it is. O(n log n).
+    A mesh whose directed edges cancel out is closed already and is returned as it is. O(n log n).
     """
     order, keys = edge_order(mesh.facets, len(mesh.vertices))
     edges = np.empty((3 * mesh.facet_count, 2), np.int64)
-    edges = edges[: open_edges(mesh.facets, order, keys, edges)].copy()  # type: ignore[no-untyped-call]
+    edges = edges[: open_edges(mesh.facets, order, keys, edges)].copy()
     del order, keys
     if len(edges) == 0:
         return mesh
     parent = np.empty(len(mesh.vertices), np.int64)
-    join_vertices(edges, parent)  # type: ignore[no-untyped-call]
+    join_vertices(edges, parent)
     _, rim = np.unique(parent[edges[:, 0]], return_inverse=True)
     middle = (mesh.vertices[edges[:, 0]] + mesh.vertices[edges[:, 1]]) / 2
     length = np.linalg.norm(mesh.vertices[edges[:, 0]] - mesh.vertices[edges[:, 1]], axis=1)

@@ -2,6 +2,7 @@
 
 Facets are united first within blocks, each on a thread, then across them over the few links that leave a block. The
 lower root wins and paths are halved, so labels do not depend on threads: bodies are numbered by their first facet.
+O(n log n) at worst, O(n) on common models; 28 bytes a facet.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.runtime.allocation import sparse_empty
 from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
+from pricing_engine.kernels.runtime.union_find import join
 
 _GRAIN = 8192
 
@@ -27,24 +29,7 @@ def label_bodies(links: NDArray[np.int32], threads: int) -> tuple[NDArray[np.int
 
 
 @inlined
-def _root(parent, f):
-    while parent[f] != f:
-        parent[f] = parent[parent[f]]
-        f = np.uint64(parent[f])
-    return f
-
-
-@inlined
-def _unite(parent, f, g):
-    f, g = _root(parent, f), _root(parent, g)
-    if f < g:
-        parent[g] = f
-    else:
-        parent[f] = g
-
-
-@inlined
-def _elder(parent, lo, facet, other):
+def _grandparent(parent, lo, facet, other):
     """The grandparent of an earlier neighbour in the block; of the facet itself for any other link."""
     earlier = np.uint64(other if (other >= lo) & (other < facet) else facet)
     return parent[np.uint64(parent[earlier])]
@@ -54,8 +39,8 @@ def _elder(parent, lo, facet, other):
 def _unite_within(lo, hi, links, parent, crossing, crossings):
     """Unite each facet of a block with those before it; list the links to other blocks, each from one side.
 
-    Which of three neighbours come earlier is a toss of coins, so there is no branch on it: a facet takes the lowest of
-    its earlier neighbours' grandparents for its parent, and only where those differ are their trees looked at.
+    Which of three neighbours come earlier is unpredictable, so there is no branch on it: the lowest of a facet's
+    earlier neighbours' grandparents becomes its parent, and only where those differ are their roots searched for.
     """
     for facet in range(lo, hi):
         parent[facet] = facet
@@ -63,7 +48,11 @@ def _unite_within(lo, hi, links, parent, crossing, crossings):
     for f in range(np.uint64(lo), np.uint64(hi)):
         facet = np.int32(f)
         i, j, k = links[f, np.uint64(0)], links[f, np.uint64(1)], links[f, np.uint64(2)]
-        p, q, r = _elder(parent, lo, facet, i), _elder(parent, lo, facet, j), _elder(parent, lo, facet, k)
+        p, q, r = (
+            _grandparent(parent, lo, facet, i),
+            _grandparent(parent, lo, facet, j),
+            _grandparent(parent, lo, facet, k),
+        )
         lowest = min(p, q, r)
         differ = (
             (parent[f] != facet)
@@ -85,7 +74,7 @@ def _unite_within(lo, hi, links, parent, crossing, crossings):
                 if other < 0:
                     continue
             if lo <= other < hi:
-                _unite(parent, f, np.uint64(other))
+                join(parent, f, np.uint64(other))
             else:
                 crossing[count, 0], crossing[count, 1] = facet, other
                 count += np.uint64(1)
@@ -96,7 +85,7 @@ def _unite_within(lo, hi, links, parent, crossing, crossings):
 def _unite_across(parent, crossing, crossings):
     for block in range(len(crossings)):
         for row in range(3 * _GRAIN * block, 3 * _GRAIN * block + crossings[block]):
-            _unite(parent, np.uint64(crossing[row, 0]), np.uint64(crossing[row, 1]))
+            join(parent, np.uint64(crossing[row, 0]), np.uint64(crossing[row, 1]))
     bodies = 0
     for facet in range(len(parent)):  # parents come first, so one sweep turns them into labels
         if parent[facet] == facet:

@@ -5,8 +5,9 @@ same *blocks*: ``GRAIN`` facets and about the vertices that appear first among t
 lower vertex. Each block enters the half-edges of its own facets, and of the few *foreign* ones that reach into it, in
 two short rows of a table for each of its vertices: those that leave it and those that arrive. Where each of the one has
 its partner among the other, a comparison of vectors finds it; other vertices, with a border or an edge that is more
-than a pair, have their rows sorted, and a block with a vertex whose edges overflow a row is sorted whole
-(``edge_runs``). O(n) where edges are pairs, O(n log d) for d facets at a vertex; right, if slower, for any numbering.
+than a pair, have their rows sorted, and a block with a vertex whose edges overflow a row is sorted completely
+(``half_edge_runs``). O(n) where edges are pairs, O(n log d) for d facets at a vertex; the result is the same for any
+numbering of the vertices.
 
 Half-edge ``3 * facet + corner`` runs from that corner to the facet's next one.
 """
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.runtime.allocation import sparse_empty
 from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
+from pricing_engine.kernels.runtime.vec3 import cross, edge
 from pricing_engine.kernels.topology.half_edge_rows import ROW, fill_rows, list_rows, pair_rows
 from pricing_engine.kernels.topology.half_edge_runs import (
     DEGENERATE,
@@ -29,14 +31,14 @@ from pricing_engine.kernels.topology.half_edge_runs import (
     sort_list,
 )
 
-_SAMPLE = 64  # facets that tell how many vertices have appeared
-_MOST_VERTICES = 2 * GRAIN  # of a block with a table: far more than a canonical mesh has
+_SAMPLE = 64  # facets by which the number of vertices that have appeared is estimated
+_MAX_VERTICES = 2 * GRAIN  # of a block with a table: far more than a canonical mesh has
 
 
 def match_edges(
     vertices: NDArray[np.float64], facets: NDArray[np.int32], threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Tallies (6,) named in ``edge_runs``, and ``links`` (F, 3): the facet across each edge, or -1.
+    """Tallies (6,) int64 named in ``half_edge_runs``, and ``links`` (F, 3): the facet across each edge, or -1.
 
     Where three or more half-edges share an edge, ``links`` names the next of them in a cycle as ``-2 - facet``.
     """
@@ -48,18 +50,18 @@ def match_edges(
     foreign_count = np.zeros(blocks, np.int64)
     tallies = np.zeros((blocks, 6), np.int64)
     run_ranges(_scan, facet_count, GRAIN, threads, vertices, facets, vertex_start, foreign, foreign_count, tallies)
-    guests = np.empty(int(foreign_count.sum()), np.int32)
-    guest_start = np.zeros(blocks + 1, np.int64)
-    _sort_foreign(foreign, foreign_count, guests, guest_start)
+    incoming = np.empty(int(foreign_count.sum()), np.int32)
+    incoming_start = np.zeros(blocks + 1, np.int64)
+    _sort_foreign(foreign, foreign_count, incoming, incoming_start)
     del foreign
     links = np.empty((facet_count, 3), np.int32)
-    run_ranges(_match, blocks, 1, threads, facets, vertex_start, guests, guest_start, links, tallies)
+    run_ranges(_match, blocks, 1, threads, facets, vertex_start, incoming, incoming_start, links, tallies)
     return tallies.sum(axis=0), links
 
 
 @kernel
 def _vertex_starts(vertex_count, facets, vertex_start):
-    """Blocks' first vertices. Any ascending numbers are right; good ones part the vertices as the facets are parted."""
+    """Blocks' first vertices. Any ascending numbers are right; good ones divide vertices as facets are divided."""
     blocks, highest = len(vertex_start) - 1, np.int32(0)
     for block in range(blocks):
         vertex_start[block] = highest
@@ -71,13 +73,12 @@ def _vertex_starts(vertex_count, facets, vertex_start):
 
 @inlined
 def _is_degenerate(vertices, a, b, c):
-    """Repeated vertex, or no area beyond what rounding the coordinates to float64 can feign."""
+    """Repeated vertex, or no area beyond what rounding the coordinates to float64 can cause."""
     if a == b or b == c or c == a:  # noqa: PLR1714
         return True
-    ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-    vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
-    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-    longest = max(abs(ux), abs(uy), abs(uz), abs(vx), abs(vy), abs(vz))
+    u, v = edge(vertices, a, b), edge(vertices, a, c)
+    nx, ny, nz = cross(u, v)
+    longest = max(abs(u[0]), abs(u[1]), abs(u[2]), abs(v[0]), abs(v[1]), abs(v[2]))
     farthest = max(abs(vertices[a, 0]), abs(vertices[a, 1]), abs(vertices[a, 2])) + longest
     return max(abs(nx), abs(ny), abs(nz)) <= 1e-15 * longest * farthest
 
@@ -124,33 +125,35 @@ def _scan(lo, hi, vertices, facets, vertex_start, foreign, foreign_count, tallie
 
 
 @kernel
-def _sort_foreign(foreign, foreign_count, guests, guest_start):
+def _sort_foreign(foreign, foreign_count, incoming, incoming_start):
     """Counting sort of the foreign facets by block."""
     blocks = len(foreign_count)
     for block in range(blocks):
         for row in range(2 * GRAIN * block, 2 * GRAIN * block + foreign_count[block]):
-            guest_start[(foreign[row] >> 32) + 1] += 1
+            incoming_start[(foreign[row] >> 32) + 1] += 1
     for block in range(blocks):
-        guest_start[block + 1] += guest_start[block]
-    cursor = guest_start.copy()
+        incoming_start[block + 1] += incoming_start[block]
+    cursor = incoming_start.copy()
     for block in range(blocks):
         for row in range(2 * GRAIN * block, 2 * GRAIN * block + foreign_count[block]):
             owner = foreign[row] >> 32
-            guests[cursor[owner]] = foreign[row] & 0xFFFFFFFF
+            incoming[cursor[owner]] = foreign[row] & 0xFFFFFFFF
             cursor[owner] += 1
 
 
 @kernel
-def _match(first, last, facets, vertex_start, guests, guest_start, links, tallies):
+def _match(first, last, facets, vertex_start, incoming, incoming_start, links, tallies):
     rows = 0
     for block in range(first, last):
         rows = max(rows, np.int64(vertex_start[block + 1] - vertex_start[block]))
-    rows = 2 * min(rows, _MOST_VERTICES)
+    rows = 2 * min(rows, _MAX_VERTICES)
     highs, names, filled = np.empty(ROW * rows, np.int32), np.empty(ROW * rows, np.uint32), np.empty(rows, np.uint8)
     keys, members = np.empty(2 * ROW, np.int64), np.empty(2 * ROW, np.int32)
     for block in range(first, last):
         v0, v1 = vertex_start[block], vertex_start[block + 1]
-        if v1 - v0 <= _MOST_VERTICES and fill_rows(block, v0, v1, facets, guests, guest_start, highs, names, filled):
+        if v1 - v0 <= _MAX_VERTICES and fill_rows(
+            block, v0, v1, facets, incoming, incoming_start, highs, names, filled
+        ):
             edges = 0
             for v in range(v0, v1):
                 if pair_rows(np.uint64(v - v0), facets, highs, names, filled, links):
@@ -161,4 +164,4 @@ def _match(first, last, facets, vertex_start, guests, guest_start, links, tallie
                     read_runs(0, end, v, block, keys, members, facets, links, tallies)
             tallies[block, EDGES] += edges
         else:
-            sort_and_match(block, facets, vertex_start, guests, guest_start, links, tallies)
+            sort_and_match(block, facets, vertex_start, incoming, incoming_start, links, tallies)

@@ -2,10 +2,10 @@
 
 Round such an edge every facet begins or ends material. Sorted by angle they match like brackets: each that begins
 material with the next that ends it, the inner pairs first; within a patch, connected over edges of just two facets,
-where it has as many of both at the edge, then among what is left. So two solids that share an edge or a whole face fall
-apart, whichever of them is inside out. Facets that lie on one another are taken as if each patch lay a little further
+where it has as many of both at the edge, then among what is left. So two solids that share an edge or a whole face are
+separated, whichever of them is inside out. Coincident facets are taken as if each patch lay a little further
 along its normal than those before it, the same order at all edges of the patch, and as if what ends there came before
-what begins: solids side by side stay apart. O(k log k) in the facets at such edges.
+what begins: solids side by side stay separate. O(k log k) in the facets at such edges.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.runtime.compile import inlined, kernel
+from pricing_engine.kernels.runtime.vec3 import cross, dot, edge
 
 Longs = NDArray[np.int64]
 
@@ -73,20 +74,17 @@ def _numbered(keys: Longs) -> Longs:
 @kernel
 def _measure_angles(vertices, facets, facet, corner, group, angle):
     """``angle`` of each facet's tip round its edge, from the first facet of its group on."""
-    zx = zy = zz = 0.0
+    zero = (0.0, 0.0, 0.0)  # the normal from which the angles of a group are measured
     for i in range(len(facet)):
         f, c = facet[i], corner[i]
         a, b, tip = facets[f, c], facets[f, (c + 1) % 3], facets[f, (c + 2) % 3]
         low, high = min(a, b), max(a, b)
-        ux, uy = vertices[high, 0] - vertices[low, 0], vertices[high, 1] - vertices[low, 1]
-        uz = vertices[high, 2] - vertices[low, 2]
-        vx, vy = vertices[tip, 0] - vertices[low, 0], vertices[tip, 1] - vertices[low, 1]
-        vz = vertices[tip, 2] - vertices[low, 2]
-        x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        u = edge(vertices, low, high)
+        normal = cross(u, edge(vertices, low, tip))
         if i == 0 or group[i] != group[i - 1]:
-            zx, zy, zz = x, y, z
-        sine = ux * (zy * z - zz * y) + uy * (zz * x - zx * z) + uz * (zx * y - zy * x)
-        cosine = (zx * x + zy * y + zz * z) * np.sqrt(ux * ux + uy * uy + uz * uz)
+            zero = normal
+        sine = dot(u, cross(zero, normal))
+        cosine = dot(zero, normal) * np.sqrt(dot(u, u))
         turn = np.arctan2(sine, cosine)
         angle[i] = turn + 2 * np.pi if turn < _SAME_ANGLE - np.pi else turn
 
@@ -101,7 +99,7 @@ def _before(i, j, begins, layer):
 
 @kernel
 def _sort_few(group, angle, begins, layer, order):
-    """Sort the rows of each group of at most :data:`_FEW`: by angle, equal ones as the module says."""
+    """Sort the rows of each group of at most :data:`_FEW`: by angle, equal ones as at the head of the file."""
     first = 0
     while first < len(group):
         last = first + 1
@@ -129,9 +127,9 @@ def _sort_few(group, angle, begins, layer, order):
 def _sort_many(group: Longs, angle: NDArray[np.float64], begins: NDArray[np.bool_], layer: Longs) -> Longs:
     """The same for groups of any size."""
     order = np.lexsort((angle, group))
-    apart = (np.diff(angle[order]) > _SAME_ANGLE) | (np.diff(group[order]) > 0)
+    differs = (np.diff(angle[order]) > _SAME_ANGLE) | (np.diff(group[order]) > 0)
     place = np.empty(len(order), np.int64)
-    place[order] = np.cumsum(np.append(False, apart))
+    place[order] = np.cumsum(np.append(False, differs))
     return np.lexsort((layer, begins, place))
 
 

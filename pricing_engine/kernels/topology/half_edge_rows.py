@@ -1,7 +1,8 @@
 """Half-edges in short rows, two for each vertex of a block, and their pairing: see ``topology.edge_matching``.
 
 An edge belongs to its lower vertex; of the two half-edges of a pair, one leaves that vertex and the other arrives. Rows
-are entered and read in the order of vertices, so they are in the cache, and no time is lost on failed guesses.
+are entered and read in the order of vertices, so they are in the cache, and few branches are mispredicted.
+O(1) a half-edge.
 """
 
 from __future__ import annotations
@@ -9,24 +10,24 @@ from __future__ import annotations
 import numpy as np
 
 from pricing_engine.kernels.runtime.compile import inlined, kernel
-from pricing_engine.kernels.runtime.row_search import equal16, first_bit
+from pricing_engine.kernels.runtime.simd import equal16, first_bit
 from pricing_engine.kernels.topology.half_edge_runs import GRAIN
 
 ROW = 16  # edges from a vertex to higher ones: half a dozen at most in a usual mesh
 
 
 @inlined
-def fill_rows(block, v0, v1, facets, guests, guest_start, highs, names, filled):
+def fill_rows(block, v0, v1, facets, incoming, incoming_start, highs, names, filled):
     """Enter each half-edge into a row of its lower vertex ``v``: ``2 * (v - v0)`` down to it, one more up from it.
 
-    Gives whether they all found room. The name of a half-edge is ``facet << 2 | corner``.
+    Returns whether none overflowed. The name of a half-edge is ``facet << 2 | corner``.
     """
     lo = GRAIN * block
     own = min(lo + GRAIN, len(facets)) - lo
-    guest = guest_start[block] - own
+    other = incoming_start[block] - own
     filled[: 2 * (v1 - v0)] = 0
-    for i in range(own + guest_start[block + 1] - guest_start[block]):
-        f = np.uint64(lo + i if i < own else guests[guest + i])
+    for i in range(own + incoming_start[block + 1] - incoming_start[block]):
+        f = np.uint64(lo + i if i < own else incoming[other + i])
         for corner in range(3):
             a, b = facets[f, np.uint64(corner)], facets[f, np.uint64(corner + 1 if corner < 2 else 0)]
             low = min(a, b)
@@ -51,9 +52,9 @@ def pair_rows(v, facets, highs, names, filled, links):
     down, up = down * np.uint64(ROW), up * np.uint64(ROW)
     if (one << count) - one != rest:
         return False
-    everyone = rest
+    partners = rest
     for lane in range(count):
-        match = equal16(highs, down, highs[up + lane]) & everyone
+        match = equal16(highs, down, highs[up + lane]) & partners
         if match == np.uint64(0) or match & (match - one) != np.uint64(0):
             return False
         rest ^= match

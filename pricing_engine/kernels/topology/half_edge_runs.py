@@ -1,6 +1,6 @@
-"""The facts of a block's edges, whatever they are: off runs of equal half-edges in sorted lists.
+"""Count and link the edges of a block, whatever they are, by runs of equal half-edges in sorted lists.
 
-The careful twin of the pairing in :mod:`kernels.topology.edge_matching`, for blocks where an edge is used more than
+The general case of the pairing in :mod:`kernels.topology.edge_matching`, for blocks where an edge is used more than
 twice, by one facet twice or by duplicates. Half-edges are collected by lower vertex, and each short list is ordered
 by (higher vertex, third vertex): O(n log d) for d facets at a vertex.
 """
@@ -17,12 +17,12 @@ _SHORT_LIST = 24
 
 
 @kernel
-def sort_and_match(block, facets, vertex_start, guests, guest_start, links, tallies):
+def sort_and_match(block, facets, vertex_start, incoming, incoming_start, links, tallies):
     """Match all half-edges of a block, whatever they are, by sorting them."""
     v0, v1 = np.int64(vertex_start[block]), np.int64(vertex_start[block + 1])
     lo = GRAIN * block
     own = min(lo + GRAIN, len(facets)) - lo
-    total = own + guest_start[block + 1] - guest_start[block]
+    total = own + incoming_start[block + 1] - incoming_start[block]
     list_start = np.zeros(v1 - v0 + 2, np.int64)
     keys, members = np.empty(3 * total, np.int64), np.empty(3 * total, np.int32)
     for filling in range(2):
@@ -30,7 +30,7 @@ def sort_and_match(block, facets, vertex_start, guests, guest_start, links, tall
             for v in range(1, v1 - v0 + 2):
                 list_start[v] += list_start[v - 1]
         for i in range(total):
-            facet = np.int64(lo + i if i < own else guests[guest_start[block] + i - own])
+            facet = np.int64(lo + i if i < own else incoming[incoming_start[block] + i - own])
             for corner in range(3):
                 after = corner + 1 if corner < 2 else 0
                 a, b = np.int64(facets[facet, corner]), np.int64(facets[facet, after])
@@ -84,7 +84,7 @@ def sort_list(start, end, keys, members):
 
 @inlined
 def read_runs(start, end, low, block, keys, members, facets, links, tallies):
-    """Facts of the edges at ``low``: how often used, which way, by which facets with the same third vertex."""
+    """Count and link the edges at ``low``: how often used, which way, by which facets with the same third vertex."""
     i = start
     while i < end:
         high, j, balance, alike = keys[i] >> 32, i, 0, 1

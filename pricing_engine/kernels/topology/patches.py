@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.mesh import Ints
 from pricing_engine.kernels.runtime.compile import kernel
 from pricing_engine.kernels.runtime.union_find import find, join
+from pricing_engine.kernels.runtime.vec3 import cross, dot, edge
 
 Longs = NDArray[np.int64]
 
@@ -58,10 +59,8 @@ def largest_members(facets, vertices, patch, best, largest):
     best[:] = -1
     for f in range(len(facets)):
         a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
-        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
-        x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        area = x * x + y * y + z * z
+        normal = cross(edge(vertices, a, b), edge(vertices, a, c))
+        area = dot(normal, normal)
         p = patch[f]
         if best[p] < 0 or area > largest[p]:
             best[p], largest[p] = f, area

@@ -2,7 +2,7 @@
 
 Facets come in canonical order, so most corners at a vertex lie in one chunk of facets. Each chunk welds its own corners
 in a hash table that fits the cache and writes its distinct positions as *entries*. Entries of different chunks are
-then merged by partitions of their hash: each partition takes its entries in chunk order, so the first to come is the
+then merged by partitions of their hash: each partition takes its entries in chunk order, so the first one is the
 *owner* and the numbering by first appearance needs no sort. O(n) expected.
 
 Chunk ``i`` owns rows ``3 * i * GRAIN ...`` of the entry arrays. Rows that no entry uses are never touched, so the
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.runtime.allocation import sparse_empty
 from pricing_engine.kernels.runtime.compile import inlined, kernel
-from pricing_engine.kernels.runtime.prefetch import prefetch
+from pricing_engine.kernels.runtime.simd import prefetch
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
 
 GRAIN = 8192
@@ -64,7 +64,7 @@ def _hash(x, y, z):
 
 @kernel
 def _weld_chunk(lo, hi, positions, index, order, facets, entries, by_partition, segments):
-    """Unsigned numbers index without a check for negative ones, which is a third of the time here."""
+    """Unsigned numbers index without a check for negative ones, which would be a third of the time."""
     chunk, base, last = lo // GRAIN, np.uint64(3 * lo), np.uint64(3 * lo - 1)
     partitions = segments.shape[1] - 1
     table = np.zeros(_TABLE, np.int16)  # entry within the chunk, plus one
@@ -74,7 +74,7 @@ def _weld_chunk(lo, hi, positions, index, order, facets, entries, by_partition, 
     end = base  # of the entries so far
     for i in range(np.uint64(lo), np.uint64(hi)):
         facet = np.uint64(order[i])
-        if len(index) == 0:  # the order in the file may be any: ask early for what lies anywhere
+        if len(index) == 0:  # the order in the file may be any: prefetch corners that lie anywhere
             ahead = np.uint64(3) * np.uint64(order[min(i + np.uint64(_AHEAD), np.uint64(hi) - one)])
             prefetch(positions, ahead)
             prefetch(positions, ahead + np.uint64(2))

@@ -1,7 +1,7 @@
 """The traversals behind repair: consistent winding and renumbering.
 
-Winding is spread from facet to facet over edges that exactly two facets share; in each patch so reached the facets
-that disagree with the majority are told to flip. One visit a facet, O(n).
+A breadth-first search carries the winding from facet to facet over edges that exactly two facets share; in each patch
+so reached the facets that disagree with the majority are to be flipped. One visit a facet, O(n).
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def may_repeat(facets, neighbours):
 def minority_flips(facets, neighbours):
     """(F,) uint8: one where the facet must be flipped. Ties keep the patch's first facet as it is."""
     flip = np.zeros(len(facets), np.uint8)
-    seen = np.zeros(len(facets), np.uint8)
+    visited = np.zeros(len(facets), np.uint8)
     queue = np.empty(len(facets), np.int32)
     for seed in range(len(facets)):
-        if seen[seed]:
+        if visited[seed]:
             continue
-        seen[seed] = 1
+        visited[seed] = 1
         queue[0] = seed
         head, tail, flipped = 0, 1, 0
         while head < tail:
@@ -43,7 +43,7 @@ def minority_flips(facets, neighbours):
             head += 1
             for corner in range(3):
                 other = neighbours[facet, corner]
-                if other < 0 or seen[other]:
+                if other < 0 or visited[other]:
                     continue
                 a, b = facets[facet, corner], facets[facet, (corner + 1) % 3]
                 same = False
@@ -52,7 +52,7 @@ def minority_flips(facets, neighbours):
                         same = True
                 flip[other] = flip[facet] ^ same
                 flipped += flip[other]
-                seen[other] = 1
+                visited[other] = 1
                 queue[tail] = other
                 tail += 1
         if 2 * flipped > tail:
@@ -65,7 +65,7 @@ def minority_flips(facets, neighbours):
 def renumber(vertices, facets):
     """Vertices and facets renumbered by first appearance, without vertices that no facet uses."""
     number = np.full(len(vertices), -1, np.int32)
-    kept = np.empty(len(vertices), np.int32)
+    old = np.empty(len(vertices), np.int32)
     out = np.empty_like(facets)
     count = 0
     for facet in range(len(facets)):
@@ -73,11 +73,11 @@ def renumber(vertices, facets):
             v = facets[facet, corner]
             if number[v] < 0:
                 number[v] = count
-                kept[count] = v
+                old[count] = v
                 count += 1
             out[facet, corner] = number[v]
     moved = np.empty((count, 3), np.float64)
     for v in range(count):
         for axis in range(3):
-            moved[v, axis] = vertices[kept[v], axis]
+            moved[v, axis] = vertices[old[v], axis]
     return moved, out
