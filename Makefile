@@ -29,8 +29,10 @@ run: setup
 	$(BIN)/facet samples .facet/samples --quote
 	$(BIN)/facet up
 
+# TEST_JOBS=2 runs tests without servers beside those with (tests/conftest.py says how they are divided).
+TEST_JOBS ?= 1
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest $(if $(filter-out 1,$(TEST_JOBS)),-n $(TEST_JOBS) --dist loadscope --no-loadscope-reorder)
 
 # Locust's users against the stack of this folder, or one started for the test.
 USERS ?= 20
