@@ -48,10 +48,10 @@ def test_migrate_prints_the_version(
         (["events", "parked", "nobody"], "no such consumer: nobody"),
     ],
 )
-def test_wrong_usage_is_told(app: typer.Typer, arguments: list[str], says: str) -> None:
+def test_wrong_usage_is_reported(app: typer.Typer, arguments: list[str], expected: str) -> None:
     failure = CliRunner().invoke(app, arguments).exception
     assert isinstance(failure, WrongUsage)
-    assert says in str(failure)
+    assert expected in str(failure)
 
 
 def test_unreachable_servers_exit_with_4(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
