@@ -224,7 +224,7 @@ def test_many_open_facets_on_one_another_end_in_bounded_time() -> None:
     estimates = []
     for most in (open_surface._MAX_WORK, 1):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(open_surface, "_MOST_WORK", most)
+            patch.setattr(open_surface, "_MAX_WORK", most)
             bvh = build_bvh(mesh, 2)
             boundary = classify(mesh, bvh, find_pairs(mesh, bvh, 2), False, np.arange(200, dtype=np.int32), 2)
             assert boundary is not None

@@ -38,7 +38,7 @@ from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
 from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh, build_bvh, first_child
 
 MAX_EXACT, MAX_EXACT_PER_FACET = 300_000, 4  # exact decisions, up to 13 us each
-EXACT_UNITS = 512  # what one of them weighs against the units of :func:`leaf_join.spent`
+EXACT_UNITS = 512  # what one of them weighs against the units of :func:`leaf_join.work_units`
 _EXACT = 2  # column of exact decisions, after those of nodes and pairs
 _GRAIN_PAIRS = 1024
 _FIRST_BATCH, _BATCH_PAIRS = 4 * _GRAIN_PAIRS, 128 * _GRAIN_PAIRS
