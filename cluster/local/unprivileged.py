@@ -15,7 +15,7 @@ _NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 def prefix(folder: Path) -> tuple[str, ...]:
     """Return the command prefix for a server with its data in ``folder``; empty if this process is not root.
 
-    Where user namespaces are forbidden (in containers), the server runs as ``nobody``, who becomes the folder's owner.
+    Where user namespaces are forbidden (in containers), the server and its folder belong to the user ``nobody``.
     """
     if os.geteuid():
         return ()

@@ -89,7 +89,7 @@ class OrderEvent(EventData):
     """An event about an order. ``by``: the person or service that took the step.
 
     ``revision``: how often the order's status has changed, this step included, in the state of the publishing service
-    (a Lamport clock). It tells a reader of several topics which events of other services precede this one.
+    (a Lamport clock). A reader of several topics orders events of different services by it.
     """
 
     order_id: UUID

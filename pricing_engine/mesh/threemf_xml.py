@@ -6,6 +6,7 @@ content of a foreign element is foreign too. O(bytes) time, memory for the array
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator
 from operator import itemgetter
@@ -57,7 +58,7 @@ _PARENTS: dict[str, tuple[str | None, ...]] = {
 _VERTEX_VALUES, _TRIANGLE_VALUES = itemgetter("x", "y", "z"), itemgetter("v1", "v2", "v3")
 
 
-class ModelXml:
+class ModelXml(ABC):
     """Expat handlers for one model part; a subclass interprets the elements.
 
     ``path`` has the open elements, None for those that do not count. ``vertex_numbers`` and ``triangle_corners``
@@ -78,29 +79,29 @@ class ModelXml:
         parser.CharacterDataHandler = self.on_text
         self._handle_elements()
 
+    @abstractmethod
     def on_element(self, tag: str, attributes: dict[str, str]) -> None:
         """Handle an element that counts; KeyError, ValueError and OverflowError mean that it is broken."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_other_element(self, tag: str, parent: str | None) -> None:
         """Handle an element that does not count."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_any_element(self, tag: str, parent: str | None, attributes: dict[str, str]) -> None:
         """Handle every element but well-formed rows, before the two above."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_attributes(self, attributes: dict[str, str]) -> None:
         """Handle attributes of which some are new, or a row with more attributes than its numbers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_text(self, text: str) -> None:
         """Handle character data."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_end(self, tag: str) -> None:
         """Handle the end of every element but rows."""
-        raise NotImplementedError
 
     def parse(self) -> None:
         """Parse the complete part."""

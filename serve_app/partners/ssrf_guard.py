@@ -35,7 +35,7 @@ _RESOLVER_THREADS = ThreadPoolExecutor(64, "webhook names")
 
 
 class AddressRefused(Exception):
-    """A webhook may not lead there; the message tells the partner why."""
+    """The URL of a webhook is refused; the message states the reason to the partner."""
 
 
 async def resolve(host: str, port: int) -> list[str]:
