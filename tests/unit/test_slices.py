@@ -118,7 +118,7 @@ class TestSums:
         assert here.islands == there.islands == large.islands
 
     def test_same_bits_on_any_threads_and_in_small_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "_LEAST_GRAIN_FACETS", 256)
+        monkeypatch.setattr(module, "_MIN_GRAIN_FACETS", 256)
         monkeypatch.setattr(module, "_GRAIN_SEGMENTS", 512)
         shell = [icosphere(4, 5.0), inside_out(icosphere(3, 4.0)), icosphere(3, 2.0)]
         mesh = mesh_of(*shell)
