@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.noisy_neighbour [ITEM ...]`` starts and stops private clusters on this machine. A heavy file runs
 until its deadline, in one call without the GIL that can't be interrupted; with ``--kind KIND`` it is a real model, a
-kind of ``tests/worst_cases.py`` with ``--facets N``.
+kind of ``tests/support/worst_cases.py`` with ``--facets N``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pricing_engine.distributed.client import Client, SubmittedJob, job_for
 from pricing_engine.distributed.jobs import Job
 from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask
 from pricing_engine.distributed.worker import analyse
-from tests import worst_cases
+from tests.support import worst_cases
 
 QUOTES, QUEUED, CANCELS = 200, 10_000, 10
 _POLL_S = 0.002

@@ -25,7 +25,7 @@ from benchmarks.http_load import LoadResult, load, request
 from benchmarks.order_latency import browsers, jewellery, prices
 from benchmarks.rows import SeededOrders, seed_orders
 from cluster.local.ray_nodes import client_environment
-from tests.services.stack import Stack, running
+from tests.support.stack import Stack, running
 
 SECONDS = 10.0
 FEW, MANY = 10_000, 1_000_000

@@ -1,4 +1,4 @@
-"""The worst cases of ``tests/worst_cases.py``: seconds, work and memory of the analysis of each as a file.
+"""The worst cases of ``tests/support/worst_cases.py``: seconds, work and memory of the analysis of each as a file.
 
 ``python -m benchmarks.worst_cases [--sizes 1000 10000 100000] [--kinds KIND ...]``; each file is measured in a separate
 process on two threads, after a warm-up on a small model, and stopped after ``--limit`` seconds.
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests import worst_cases
+from tests.support import worst_cases
 
 _PROGRAM = """
 import json, resource, sys, time

@@ -22,8 +22,8 @@ import numpy as np
 
 from pricing_engine.mesh.errors import ModelError
 from pricing_engine.mesh.load import load_model
-from tests import worst_cases
-from tests.badinput import writers
+from tests.support import model_files as writers
+from tests.support import worst_cases
 
 READERS = (
     "load",

@@ -24,8 +24,8 @@ from pricing_engine.mesh.errors import (
     UnreadableFile,
 )
 from pricing_engine.mesh.load import load_model
-from tests import worst_cases
-from tests.badinput import writers
+from tests.support import model_files as writers
+from tests.support import worst_cases
 
 V, F = writers.box()
 MODEL = "3D/3dmodel.model"

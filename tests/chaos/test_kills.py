@@ -28,7 +28,7 @@ from pricing_engine.distributed.actor import start_dispatcher
 from pricing_engine.distributed.client import Client, job_for
 from pricing_engine.distributed.connect import connect
 from pricing_engine.distributed.jobs import JobOutcome, JobStatus
-from tests.services.seed import chaos_seed, stream
+from tests.support.chaos.seed import chaos_seed, stream
 
 LONG = os.environ.get("FACET_CHAOS") == "long"
 JOBS, KILLS, EVERY_S = (500, 100, 1.0) if LONG else (48, 10, 0.7)

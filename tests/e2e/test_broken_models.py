@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pricing_engine.analysis.measure import Settings, measure
-from tests import shared_models
+from tests.support import shared_models
+from tests.support.paths import SHARED_MODELS
 
 REFERENCE = shared_models.broken_reference()
 
@@ -29,7 +30,7 @@ def test_broken_models_are_measured(name: str) -> None:
     expected = REFERENCE[name]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        analysis = measure(shared_models.FOLDER / "thingi10k" / name, None, Settings(layer_height_mm=0.2), 2).analysis
+        analysis = measure(SHARED_MODELS / "thingi10k" / name, None, Settings(layer_height_mm=0.2), 2).analysis
     integrity, geometry, bitwise = analysis.integrity, analysis.geometry, expected["bitwise"]
     assert (analysis.model.facets, analysis.model.vertices) == (bitwise["facets"], bitwise["vertices"])
     for field in ("watertight", "boundary_edges", "non_manifold_edges", "bodies"):

@@ -12,7 +12,8 @@ import trimesh
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.schema import Analysis
 from pricing_engine.mesh.samples import SAMPLES, sphere
-from tests import shared_models
+from tests.support import shared_models
+from tests.support.paths import SHARED_MODELS
 
 COARSE = Settings(layer_height_mm=0.2)
 
@@ -157,7 +158,7 @@ def test_one_facet_is_measured_as_nothing_to_make(tmp_path: Path) -> None:
 def test_real_models_agree_with_two_peers(name: str) -> None:
     expected = shared_models.reference()[name]
     settings = Settings(layer_height_mm=_height(expected) / 100)
-    analysis = measure(shared_models.FOLDER / name, None, settings, 2).analysis
+    analysis = measure(SHARED_MODELS / name, None, settings, 2).analysis
     bitwise, integrity = expected["bitwise"], analysis.integrity
     assert (analysis.model.facets, analysis.model.vertices) == (bitwise["facets"], bitwise["vertices"])
     for field in ("watertight", "boundary_edges", "non_manifold_edges", "bodies"):

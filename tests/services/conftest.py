@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pricing_engine.mesh.samples import SAMPLES
-from tests.services.stack import OTHER_PARTNER, Stack, running
+from tests.support.stack import OTHER_PARTNER, Stack, running
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from cluster.local import demo_accounts
-from tests.services.stack import Stack, eventually
+from tests.support.stack import Stack, eventually
 
 ORDER_REQUEST = {"material": "brass"}
 BOUNDARY = "cut-here"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.ring_models import write_ring
-from tests.services.stack import Stack, eventually
+from tests.support.stack import Stack, eventually
 
 FULL_HISTORY = [
     "INITIATED", "FILE_UPLOADED", "SUBMITTED", "PRICE_CALCULATED", "MANUFACTURING_APPROVED", "MANUFACTURING_STARTED",

@@ -9,7 +9,7 @@ from http import HTTPStatus
 import httpx
 
 from serve_app.kit.admission import RESERVED, STREAMS
-from tests.services.stack import Stack
+from tests.support.stack import Stack
 
 WITHIN_S = 60.0
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.chaos_report import markdown, write
-from tests.services.kills import Plan, disturbed
-from tests.services.seed import chaos_seed
-from tests.services.stack import Stack
+from tests.support.chaos.kills import Plan, disturbed
+from tests.support.chaos.report import markdown, write
+from tests.support.chaos.seed import chaos_seed
+from tests.support.stack import Stack
 
 
 @pytest.mark.timeout(600)

@@ -25,8 +25,8 @@ from schemathesis.specs.openapi.checks import (
 )
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
-from tests.services.stack import Stack, eventually
 from tests.services.test_roles import NOBODY, PERMITTED
+from tests.support.stack import Stack, eventually
 
 EXAMPLES = 250 if os.environ.get("FACET_FUZZ") == "long" else 5
 """Of each operation, role and kind of request."""

@@ -12,7 +12,7 @@ import yaml
 from cluster.local.deploy import local_config
 from cluster.local.ray_nodes import client_environment
 from cluster.local.serve_part import CONFIG
-from tests.services.stack import Stack, eventually
+from tests.support.stack import Stack, eventually
 
 DEPLOY = (
     "import sys, yaml; from ray.dashboard.modules.serve.sdk import ServeSubmissionClient as Client; "

@@ -20,7 +20,7 @@ from joserfc.jwk import OctKey, OKPKey
 from cluster.local import demo_accounts
 from serve_app.kit.principal import Role
 from serve_app.kit.tokens import ALGORITHMS, AUDIENCE, LEEWAY_S, Issuer
-from tests.services.stack import OTHER_PARTNER, Stack, eventually
+from tests.support.stack import OTHER_PARTNER, Stack, eventually
 
 NOBODY = "nobody"
 ROLES = (NOBODY, "customer", "partner", OTHER_PARTNER, "seller", "operator", "admin", "mes")

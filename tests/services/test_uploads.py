@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.services.stack import Stack
+from tests.support.stack import Stack
 
 
 def test_uploading_the_same_model_again_changes_nothing(stack: Stack, band: bytes) -> None:

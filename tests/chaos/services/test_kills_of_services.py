@@ -1,4 +1,4 @@
-"""The long run of :mod:`tests.services.kills`: ten minutes of all its faults on a separate stack (``make chaos``)."""
+"""The long run of :mod:`tests.support.chaos.kills`: ten minutes of all faults on a separate stack (``make chaos``)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.chaos_report import keep_logs, markdown, write
-from tests.services.faults import disk_folders
-from tests.services.kills import Plan, disturbed
-from tests.services.seed import chaos_seed
-from tests.services.stack import running
+from tests.support.chaos.faults import disk_folders
+from tests.support.chaos.kills import Plan, disturbed
+from tests.support.chaos.report import keep_logs, markdown, write
+from tests.support.chaos.seed import chaos_seed
+from tests.support.stack import running
 
 SECONDS = float(os.environ.get("FACET_CHAOS_S", "600"))
 RATE = 3.0

@@ -10,7 +10,7 @@ import pytest
 
 from data.kit import kafka, migrate
 from data.kit.settings import SERVICES, Settings
-from tests.integration.data.running import run
+from tests.support.databases import run
 
 SETTINGS = Settings()
 

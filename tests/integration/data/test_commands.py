@@ -13,7 +13,7 @@ from data.kit import kafka, parking
 from data.kit.database import Database
 from data.kit.dead_letters import send_to_dead_letters
 from pricing_engine.cli.errors import ServiceUnhealthy, WrongUsage
-from tests.integration.data.running import Delivered, run
+from tests.support.databases import Delivered, run
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from data.orders.sequencing import PredecessorMissing
-from tests.integration.data.running import cancelled, read_topic, run, until, while_running
+from tests.support.databases import cancelled, read_topic, run, until, while_running
 
 
 def written(event: EventData, sequence: int = 1) -> bytes:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from data.kit.database import UNAVAILABLE_ERRORS, Database
-from tests.integration.data.running import run
+from tests.support.databases import run
 
 OUTAGE_S, RECOVERY_TIMEOUT_S = 8.0, 3.0
 

@@ -20,8 +20,8 @@ from data.kit.consumer import Consumer
 from data.kit.database import RETRY_DELAY_S, Database
 from data.kit.group_membership import GroupMembership
 from data.kit.ids import new_id
-from tests.integration.data.running import cancelled, run, until, while_running
 from tests.integration.data.test_consumer import note, noted, publish, written
+from tests.support.databases import cancelled, run, until, while_running
 
 MEMBERSHIP = "test-membership"
 

@@ -16,7 +16,7 @@ from data.kit.errors import KeyReused
 from data.kit.idempotency import IdempotentRequest
 from data.kit.ids import new_id
 from data.shop import repository
-from tests.integration.data.running import initiated, run
+from tests.support.databases import initiated, run
 
 ORDER_REQUEST = OrderRequest(process="casting", material="brass", quantity=1)
 

@@ -9,7 +9,7 @@ import pytest
 from data.kit import clock, inbox
 from data.kit.database import Database
 from data.kit.ids import new_id
-from tests.integration.data.running import run
+from tests.support.databases import run
 
 DAY = timedelta(days=1)
 

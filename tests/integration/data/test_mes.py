@@ -18,8 +18,8 @@ from data.kit.ids import new_id
 from data.kit.paging import START
 from data.kit.settings import Settings
 from data.mes import repository
-from tests.integration.data.running import run
-from tests.unit.data.examples import ORDER_REQUEST, SHA, SUMMARY
+from tests.support.databases import run
+from tests.support.event_examples import ORDER_REQUEST, SHA, SUMMARY
 
 S = OrderStatus
 

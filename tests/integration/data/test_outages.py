@@ -8,8 +8,9 @@ import itertools
 import pytest
 
 from data.contracts.topics import dead_letters
-from tests.integration.data.fake_kafka import Broker
-from tests.integration.data.outages import (
+from tests.support.databases import MAX_WAIT_S, run, until
+from tests.support.fake_kafka import Broker
+from tests.support.outages import (
     Migrated,
     Outage,
     Published,
@@ -23,7 +24,6 @@ from tests.integration.data.outages import (
     running,
     shop_history,
 )
-from tests.integration.data.running import MAX_WAIT_S, run, until
 
 ARRIVALS = [
     "approval first", "production first", "approval before, production after", "production before, approval after",

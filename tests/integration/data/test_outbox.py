@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from data.kit import outbox
 from data.kit.database import Database
 from data.kit.ids import new_id
-from tests.integration.data.running import cancelled, initiated, run
+from tests.support.databases import cancelled, initiated, run
 
 
 class ChangedMyMind(Exception):

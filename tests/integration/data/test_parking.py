@@ -17,8 +17,9 @@ from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from serve_app.shop.handlers import handle_event
 from serve_app.status.handlers import handle_event as handle_status_event
-from tests.integration.data.fake_kafka import Broker, FakeConsumer
-from tests.integration.data.outages import (
+from tests.support.databases import run, until
+from tests.support.fake_kafka import Broker, FakeConsumer
+from tests.support.outages import (
     Migrated,
     Published,
     S,
@@ -31,7 +32,6 @@ from tests.integration.data.outages import (
     status_of,
     written,
 )
-from tests.integration.data.running import run, until
 
 
 class TestUnreachable:

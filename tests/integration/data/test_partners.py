@@ -23,7 +23,7 @@ from data.kit.paging import START
 from data.orders.projection import OrderState
 from data.partners import deliveries, repository
 from data.partners.deliveries import LEASE, DeliveryState
-from tests.integration.data.running import message_of, run
+from tests.support.databases import message_of, run
 from tests.unit.data.test_projection import life
 
 Migrated = Callable[[str], str]

@@ -17,7 +17,7 @@ from data.kit import relay as relay_module
 from data.kit.database import Database
 from data.kit.ids import new_id
 from data.kit.relay import Relay
-from tests.integration.data.running import cancelled, read_topic, run, sequences, until, while_running
+from tests.support.databases import cancelled, read_topic, run, sequences, until, while_running
 
 
 async def fill(database: Database, topic: str, subjects: list[UUID], each: int) -> None:

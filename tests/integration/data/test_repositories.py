@@ -27,8 +27,8 @@ from data.kit.paging import START
 from data.pricing import repository as pricing
 from data.pricing.repository import QuoteStatus
 from data.status import repository as status
-from tests.integration.data.running import message_of, run, set_operating_time
-from tests.unit.data.examples import ORDER_REQUEST, SHA, SUMMARY
+from tests.support.databases import message_of, run, set_operating_time
+from tests.support.event_examples import ORDER_REQUEST, SHA, SUMMARY
 from tests.unit.data.test_projection import life
 
 S = OrderStatus

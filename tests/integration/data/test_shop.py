@@ -15,8 +15,8 @@ from data.kit.errors import StaleVersion
 from data.kit.ids import new_id
 from data.kit.paging import START, Position
 from data.shop import products, repository
-from tests.integration.data.running import initiated, run, set_operating_time
-from tests.unit.data.examples import SHA, SUMMARY
+from tests.support.databases import initiated, run, set_operating_time
+from tests.support.event_examples import SHA, SUMMARY
 
 ORDER_REQUEST = OrderRequest(
     process="casting", material="brass", finish="polished", quantity=2, priority=Priority.EXPRESS

@@ -17,9 +17,9 @@ from data.kit.ids import new_id
 from data.kit.timers import SETTLE_S, Timer
 from data.shop import repository
 from serve_app.shop.handlers import fail_overdue, overdue_timer
-from tests.integration.data.running import initiated, run, until
 from tests.integration.data.test_shop import ORDER_REQUEST
-from tests.unit.data.examples import SHA
+from tests.support.databases import initiated, run, until
+from tests.support.event_examples import SHA
 
 TICK_S = 5.0
 S = OrderStatus

@@ -19,8 +19,8 @@ from serve_app.kit.admission import Limits
 from serve_app.kit.app import build_service, no_resources
 from serve_app.kit.settings import settings
 from tests.integration.data import conftest
-from tests.integration.data.running import run, until
 from tests.integration.data.test_database import Proxy
+from tests.support.databases import run, until
 
 migrated, service_urls = conftest.migrated, conftest.service_urls
 POOL, STREAMS = 2, 3

@@ -18,8 +18,8 @@ from serve_app.kit.order_steps import StepRequest
 from serve_app.kit.principal import Principal, Role
 from serve_app.mes import service as mes
 from tests.integration.data import conftest
-from tests.integration.data.running import run
-from tests.unit.data import examples
+from tests.support import event_examples as examples
+from tests.support.databases import run
 
 migrated, service_urls = conftest.migrated, conftest.service_urls
 Migrated = Callable[[str], str]

@@ -29,9 +29,9 @@ from serve_app.partners.handlers import handle_event
 from serve_app.partners.retry_policy import RetryPolicy
 from serve_app.shop import api as shop_api
 from tests.integration.data import conftest
-from tests.integration.data.running import message_of, run
 from tests.integration.data.test_partners import of_partner
 from tests.integration.serve_app.test_partners_sender import Receiver, all_of, ended, sender, sending, served
+from tests.support.databases import message_of, run
 from tests.unit.data.test_projection import submitted
 
 migrated, service_urls = conftest.migrated, conftest.service_urls

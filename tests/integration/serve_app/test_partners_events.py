@@ -20,9 +20,9 @@ from serve_app.kit.background import BackgroundTasks
 from serve_app.kit.settings import settings
 from serve_app.partners.handlers import register_background
 from tests.integration.data import conftest
-from tests.integration.data.running import run, until, while_running
 from tests.integration.serve_app.test_partners_sender import SECRET, Receiver, served
-from tests.unit.data import examples
+from tests.support import event_examples as examples
+from tests.support.databases import run, until, while_running
 
 migrated, service_urls, bootstrap = conftest.migrated, conftest.service_urls, conftest.bootstrap
 

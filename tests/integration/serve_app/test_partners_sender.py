@@ -35,7 +35,7 @@ from serve_app.partners.retry_policy import RetryPolicy
 from serve_app.partners.sender import MAX_IN_FLIGHT, Sender
 from serve_app.partners.ssrf_guard import GuardedTransport, Resolve, SsrfGuard, resolve
 from tests.integration.data import conftest
-from tests.integration.data.running import run, until
+from tests.support.databases import run, until
 
 migrated, service_urls = conftest.migrated, conftest.service_urls
 Migrated = Callable[[str], str]

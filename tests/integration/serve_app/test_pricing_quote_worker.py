@@ -19,8 +19,8 @@ from data.pricing import repository
 from pricing_engine.distributed.jobs import Job, JobOutcome, JobStatus, JobUpdate
 from serve_app.pricing.quote_worker import QuoteWorker
 from tests.integration.data import conftest
-from tests.integration.data.running import run, until, while_running
-from tests.unit.data import examples
+from tests.support import event_examples as examples
+from tests.support.databases import run, until, while_running
 
 migrated, service_urls = conftest.migrated, conftest.service_urls
 

@@ -30,9 +30,9 @@ from serve_app.pricing.quote_worker import QuoteWorker
 from serve_app.shop import service
 from serve_app.shop.handlers import fail_overdue
 from tests.integration.data import conftest
-from tests.integration.data.running import initiated, run, set_operating_time, until, while_running
 from tests.integration.serve_app.test_pricing_quote_worker import MODEL, SHA, Jobs, Slow, ask
-from tests.unit.data import examples
+from tests.support import event_examples as examples
+from tests.support.databases import initiated, run, set_operating_time, until, while_running
 
 migrated, service_urls, shop_url = conftest.migrated, conftest.service_urls, conftest.shop_url
 

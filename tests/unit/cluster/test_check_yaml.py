@@ -23,7 +23,7 @@ from cluster.check_yaml import check_document, check_file
 from cluster.checks.ray_start import docker_environment, ray_starts
 from cluster.checks.versions import check_image
 from pricing_engine.cli.errors import WrongUsage
-from tests.unit.cluster.cluster_files import DOCUMENTS, EC2, FILES, KUBERAY, RAY, SERVE, remove, set_value
+from tests.support.cluster_files import DOCUMENTS, EC2, FILES, KUBERAY, RAY, SERVE, remove, set_value
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -11,9 +11,8 @@ from pydantic import ValidationError
 from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.registry import EVENTS, payload
 from data.contracts.topics import CONSUMERS, TOPICS, all_topics
-from tests.unit.data import examples
-
-STORED = sorted(Path(__file__).with_name("stored_events").glob("*.json"))
+from tests.support import event_examples as examples
+from tests.support.event_examples import STORED_EVENTS
 
 
 @pytest.mark.parametrize("event", examples.EVENTS, ids=lambda event: type(event).__name__)
@@ -28,7 +27,7 @@ class TestEveryEvent:
         assert event.topic in TOPICS
 
     def test_has_a_stored_message(self, event: EventData) -> None:
-        assert type(event).__name__ in {path.stem for path in STORED}
+        assert type(event).__name__ in {path.stem for path in STORED_EVENTS}
 
     def test_unknown_members_are_ignored(self, event: EventData) -> None:
         message = json.loads(examples.message(event))
@@ -36,7 +35,7 @@ class TestEveryEvent:
         assert payload(CloudEvent.model_validate(message)) == event
 
 
-@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STORED_EVENTS, ids=lambda path: path.stem)
 def test_current_models_read_old_messages(path: Path) -> None:
     stored = json.loads(path.read_text())
     read = payload(CloudEvent.model_validate(stored))

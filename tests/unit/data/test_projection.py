@@ -20,12 +20,10 @@ from data.contracts.registry import EVENTS
 from data.kit.ids import new_id
 from data.orders.projection import HistoryEntry, OrderState, apply_event
 from data.orders.sequencing import PredecessorMissing
-from tests.unit.data import examples
+from tests.support import event_examples as examples
+from tests.support.event_examples import STORED_EVENTS
 
 S = OrderStatus
-
-
-STORED = sorted(Path(__file__).with_name("stored_events").glob("*.json"))
 
 
 class OrderEvents:
@@ -149,7 +147,7 @@ def test_a_missing_event_blocks_only_its_successors(choose: random.Random, longe
     assert reader.parked == []
 
 
-@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STORED_EVENTS, ids=lambda path: path.stem)
 def test_an_old_stored_event_applies_as_before(path: Path) -> None:
     event = CloudEvent.model_validate_json(path.read_bytes())
     step, quote_id = EVENTS[event.type].step, event.data.get("quote_id")

@@ -14,8 +14,8 @@ from data.contracts.envelope import EventData
 from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance, move
 from data.contracts.registry import EVENTS
 from data.orders.sequencing import Decision, decide
-from tests.unit.data.examples import EVENTS as EXAMPLES
-from tests.unit.data.examples import QUOTE
+from tests.support.event_examples import EVENTS as EXAMPLES
+from tests.support.event_examples import QUOTE
 
 S = OrderStatus
 BY_TYPE = {type(event).__name__: event for event in EXAMPLES}

@@ -15,7 +15,7 @@ from starlette.responses import StreamingResponse
 from serve_app.kit import problems
 from serve_app.kit.admission import RESERVED, Admission, Limits
 from serve_app.services import PREFIXES, application, root
-from tests.unit.cluster.cluster_files import DOCUMENTS, SERVE
+from tests.support.cluster_files import DOCUMENTS, SERVE
 
 LIMITS = Limits(3, 2)
 

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.simulator.errors import StageTimesError
 from benchmarks.simulator.stage_times import load_stage_times
+from tests.support.paths import ROOT
 
 
 def test_stage_times_interpolate_the_ladder() -> None:
@@ -35,6 +36,6 @@ def test_an_invalid_file_is_reported_with_the_command_that_writes_it(tmp_path: P
 
 
 def test_the_measured_file_contains_its_machine() -> None:
-    content = json.loads((Path(__file__).parents[4] / "benchmarks/simulator/stage_times.json").read_text())
+    content = json.loads((ROOT / "benchmarks/simulator/stage_times.json").read_text())
     assert content["threads"] == 1
     assert {"cpu", "cores", "python", "numba"} <= set(content["machine"])

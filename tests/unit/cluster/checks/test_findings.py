@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cluster.cluster_files import DOCUMENTS, FILES, Mistake, codes, remove, replace_text, set_value
+from tests.support.cluster_files import DOCUMENTS, FILES, Mistake, codes, remove, replace_text, set_value
 
 TYPES = "available_node_types"
 EC2_MISTAKES: list[tuple[str, str, Mistake]] = [
