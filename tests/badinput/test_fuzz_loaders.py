@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ SECONDS = 300 if os.environ.get("FACET_CHAOS") == "long" else 10
 
 
 @pytest.mark.timeout(300 + 2 * SECONDS)
-def test_fuzzing_finds_nothing(tmp_path):
+def test_fuzzing_finds_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.badinput.fuzz_loaders", "--seconds", str(SECONDS)]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}  # libFuzzer does not remove its files
     process = subprocess.run(

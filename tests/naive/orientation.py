@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
-def overhanging(triangles, down, layer_height, size):  # type: ignore[no-untyped-def]
+def overhanging(triangles: Any, down: Any, layer_height: Any, size: Any) -> Any:
     """Return the area (N,) and whether each of ``triangles`` (N, 3, 3) overhangs for the unit direction ``down``."""
     cross = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     areas = np.linalg.norm(cross, axis=1) / 2
@@ -14,7 +16,7 @@ def overhanging(triangles, down, layer_height, size):  # type: ignore[no-untyped
     return areas, (cross @ down / 2 > (np.cos(np.pi / 4) + 0.001) * areas) & ~rests
 
 
-def support_volume(triangles, down, layer_height, columns=200):  # type: ignore[no-untyped-def]
+def support_volume(triangles: Any, down: Any, layer_height: Any, columns: int = 200) -> Any:
     """Return the support volume (mm3) by ``columns`` squared columns along ``down``, each against every triangle."""
     size = np.ptp(triangles.reshape(-1, 3), axis=0).max()
     u = np.cross(down, np.eye(3)[np.argmin(np.abs(down))])

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import zipfile
+from typing import Any
 
 import numpy as np
 
@@ -24,25 +25,25 @@ CONTENT_TYPES = (
 )
 
 
-def box(size=(10.0, 20.0, 30.0)):
+def box(size: Any = (10.0, 20.0, 30.0)) -> Any:
     """Eight vertices and twelve facets, counter-clockwise from outside."""
     vertices = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)], float) * size
     quads = [(0, 2, 3, 1), (4, 5, 7, 6), (0, 1, 5, 4), (2, 6, 7, 3), (0, 4, 6, 2), (1, 3, 7, 5)]
     return vertices, np.array([t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))])
 
 
-def quads():
+def quads() -> Any:
     """The box's six faces as quads."""
     return [(0, 2, 3, 1), (4, 5, 7, 6), (0, 1, 5, 4), (2, 6, 7, 3), (0, 4, 6, 2), (1, 3, 7, 5)]
 
 
-def stl_binary(vertices, facets, header=b""):
+def stl_binary(vertices: Any, facets: Any, header: bytes = b"") -> Any:
     rows = np.zeros(len(facets), [("n", "<f4", 3), ("c", "<f4", (3, 3)), ("a", "<u2")])
     rows["c"] = vertices[facets]
     return header.ljust(80, b"\0")[:80] + struct.pack("<I", len(facets)) + rows.tobytes()
 
 
-def stl_ascii(vertices, facets):
+def stl_ascii(vertices: Any, facets: Any) -> Any:
     lines = ["solid vertex facet"]
     for facet in facets:
         lines += ["facet normal 0 0 0", "outer loop"]
@@ -51,12 +52,12 @@ def stl_ascii(vertices, facets):
     return "\n".join([*lines, "endsolid"]).encode()
 
 
-def obj(vertices, faces, base=1):
+def obj(vertices: Any, faces: Any, base: int = 1) -> Any:
     lines = ["# a box", "o thing", *("v " + " ".join(repr(float(x)) for x in v) for v in vertices), "g one", "s off"]
     return "\n".join([*lines, *("f " + " ".join(str(i + base) for i in face) for face in faces), ""]).encode()
 
 
-def off(vertices, faces):
+def off(vertices: Any, faces: Any) -> Any:
     lines = [
         "OFF # comment",
         f"{len(vertices)} {len(faces)} 0",
@@ -65,7 +66,7 @@ def off(vertices, faces):
     return "\n".join([*lines, *(" ".join(map(str, (len(f), *f))) for f in faces), ""]).encode()
 
 
-def ply(vertices, faces, order="ascii"):
+def ply(vertices: Any, faces: Any, order: str = "ascii") -> Any:
     head = (
         f"ply\nformat {order} 1.0\ncomment box\nelement vertex {len(vertices)}\nproperty double x\nproperty double y\n"
     )
@@ -81,7 +82,7 @@ def ply(vertices, faces, order="ascii"):
     return head.encode() + body_bytes
 
 
-def ply_strip(vertices, strip, order="ascii"):
+def ply_strip(vertices: Any, strip: Any, order: str = "ascii") -> Any:
     head = f"ply\nformat {order} 1.0\nelement vertex {len(vertices)}\nproperty float x\nproperty float y\n"
     head += "property float z\nelement tristrips 1\nproperty list int int vertex_indices\nend_header\n"
     if order == "ascii":
@@ -92,19 +93,21 @@ def ply_strip(vertices, strip, order="ascii"):
     return head.encode() + body + struct.pack(f"{end}{len(strip) + 1}i", len(strip), *strip)
 
 
-def mesh_xml(vertices, facets):
+def mesh_xml(vertices: Any, facets: Any) -> Any:
     rows = "".join('<vertex x="{!r}" y="{!r}" z="{!r}"/>'.format(*map(float, v)) for v in vertices)
     cuts = "".join('<triangle v1="{}" v2="{}" v3="{}"/>'.format(*f) for f in facets)
     return f"<mesh><vertices>{rows}</vertices><triangles>{cuts}</triangles></mesh>"
 
 
-def model_xml(resources, build, attributes='unit="millimeter"', prolog='<?xml version="1.0"?>'):
+def model_xml(
+    resources: Any, build: Any, attributes: str = 'unit="millimeter"', prolog: str = '<?xml version="1.0"?>'
+) -> Any:
     return (
         f'{prolog}<model {attributes} xmlns="{CORE}"><resources>{resources}</resources><build>{build}</build></model>'
     )
 
 
-def package(parts, stored=False):
+def package(parts: Any, stored: bool = False) -> Any:
     """A zip of the parts, by name; ``_rels/.rels`` and ``[Content_Types].xml`` are added if they are not there."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED) as archive:
@@ -113,12 +116,18 @@ def package(parts, stored=False):
     return out.getvalue()
 
 
-def threemf(vertices, facets, item='<item objectid="1"/>', attributes='unit="millimeter"', stored=False):
+def threemf(
+    vertices: Any,
+    facets: Any,
+    item: str = '<item objectid="1"/>',
+    attributes: str = 'unit="millimeter"',
+    stored: bool = False,
+) -> Any:
     resources = f'<object id="1" type="model">{mesh_xml(vertices, facets)}</object>'
     return package({"3D/3dmodel.model": model_xml(resources, item, attributes)}, stored)
 
 
-def glb(vertices, facets, nodes=None, tree=None):
+def glb(vertices: Any, facets: Any, nodes: Any = None, tree: Any = None) -> Any:
     points, corners = np.asarray(vertices, "<f4").tobytes(), np.asarray(facets, "<u4").tobytes()
     description = {
         "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": nodes or [{"mesh": 0}],
@@ -141,7 +150,7 @@ def glb(vertices, facets, nodes=None, tree=None):
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
-def glb_scene(arrays, tree, pad=b" "):
+def glb_scene(arrays: Any, tree: Any, pad: bytes = b" ") -> Any:
     """A GLB of ``tree`` (its meshes name accessors by number); accessor k holds ``arrays[k]``, (array, type) or
     (array, type, more properties)."""
     kinds = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126}
@@ -161,13 +170,13 @@ def glb_scene(arrays, tree, pad=b" "):
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
-def glb_mesh(vertices, facets):
+def glb_mesh(vertices: Any, facets: Any) -> Any:
     """The two arrays that :func:`glb_scene` takes for a mesh, and the primitive that names them as 0 and 1."""
     arrays = [(np.asarray(vertices, "<f4"), "VEC3"), (np.asarray(facets, "<u2").ravel(), "SCALAR")]
     return arrays, {"attributes": {"POSITION": 0}, "indices": 1}
 
 
-def glb_skin(vertices, facets, joints, weights, joint_nodes, inverse=None):
+def glb_skin(vertices: Any, facets: Any, joints: Any, weights: Any, joint_nodes: Any, inverse: Any = None) -> Any:
     """A skinned mesh in node 0 and its joints in the nodes after it."""
     arrays, primitive = glb_mesh(vertices, facets)
     arrays += [(np.asarray(joints, "u1"), "VEC4"), (np.asarray(weights, "<f4"), "VEC4")]
@@ -184,33 +193,33 @@ def glb_skin(vertices, facets, joints, weights, joint_nodes, inverse=None):
 class _Step:
     """Rows of a STEP file; ``add`` numbers them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.rows = []
 
-    def add(self, text):
+    def add(self, text: Any) -> Any:
         self.rows.append(f"#{len(self.rows) + 1}={text};")
         return f"#{len(self.rows)}"
 
-    def refs(self, items):
+    def refs(self, items: Any) -> Any:
         return "(" + ",".join(items) + ")"
 
-    def point(self, v):
+    def point(self, v: Any) -> Any:
         return self.add("CARTESIAN_POINT('',(" + ",".join(repr(float(x)) for x in v) + "))")
 
-    def direction(self, v):
+    def direction(self, v: Any) -> Any:
         return self.add("DIRECTION('',(" + ",".join(repr(float(x)) for x in v / np.linalg.norm(v)) + "))")
 
-    def placement(self, at, axis, x):
+    def placement(self, at: Any, axis: Any, x: Any) -> Any:
         return self.add(f"AXIS2_PLACEMENT_3D('',{at},{self.direction(axis)},{self.direction(x)})")
 
-    def line(self, at, along):
+    def line(self, at: Any, along: Any) -> Any:
         vector = self.add(f"VECTOR('',{self.direction(along)},1.)")
         return self.add(f"LINE('',{at},{vector})")
 
-    def edge(self, a, b, curve):
+    def edge(self, a: Any, b: Any, curve: Any) -> Any:
         return self.add(f"EDGE_CURVE('',{a},{b},{curve},.T.)")
 
-    def face(self, edges, surface, sense=True):
+    def face(self, edges: Any, surface: Any, sense: bool = True) -> Any:
         """``edges`` is a list of (edge, whether it runs along); ``sense``: whether the surface's normal is outside."""
         loop = [self.add(f"ORIENTED_EDGE('',*,*,{edge},{'.T.' if along else '.F.'})") for edge, along in edges]
         bound = self.add(f"EDGE_LOOP('',{self.refs(loop)})")
@@ -218,7 +227,7 @@ class _Step:
         return self.add(f"ADVANCED_FACE('',({bound}),{surface},{'.T.' if sense else '.F.'})")
 
 
-def step_box(size=(10.0, 20.0, 30.0), unit="mm"):
+def step_box(size: Any = (10.0, 20.0, 30.0), unit: str = "mm") -> Any:
     """A solid box as an AP214 file, in mm, m or inches."""
     step = _Step()
     points = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)], float) * size
@@ -240,7 +249,7 @@ def step_box(size=(10.0, 20.0, 30.0), unit="mm"):
     return _step_file(step, faces, unit)
 
 
-def step_cylinder(radius, height, unit="mm"):
+def step_cylinder(radius: Any, height: Any, unit: str = "mm") -> Any:
     """A solid cylinder about z as an AP214 file: two circles, a seam, three faces."""
     step = _Step()
     up, east = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
@@ -264,7 +273,7 @@ def step_cylinder(radius, height, unit="mm"):
     return _step_file(step, faces, unit)
 
 
-def step_sphere(radius):
+def step_sphere(radius: Any) -> Any:
     """A solid sphere: one face, its seam a half circle from pole to pole."""
     step = _Step()
     up, east = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
@@ -276,7 +285,7 @@ def step_sphere(radius):
     return _step_file(step, [step.face([(seam, True), (seam, False)], surface)], "mm")
 
 
-def step_torus(major, minor):
+def step_torus(major: Any, minor: Any) -> Any:
     """A solid torus about z: one face, its seams one circle of each kind."""
     step = _Step()
     up, east = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
@@ -292,7 +301,7 @@ def step_torus(major, minor):
     )
 
 
-def step_band(outer, inner, height):
+def step_band(outer: Any, inner: Any, height: Any) -> Any:
     """A ring band about z: two cylindrical walls, two flat rings."""
     step = _Step()
     up, east = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
@@ -322,7 +331,7 @@ def step_band(outer, inner, height):
     return _step_file(step, faces, "mm")
 
 
-def _step_file(step, faces, unit):
+def _step_file(step: Any, faces: Any, unit: Any) -> Any:
     add, refs, rows = step.add, step.refs, step.rows
     solid = add(f"MANIFOLD_SOLID_BREP('box',{add('CLOSED_SHELL($,' + refs(faces) + ')')})")
     metre = "(LENGTH_UNIT()NAMED_UNIT(*)SI_UNIT({},.METRE.))"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +22,13 @@ BEAMS = 'xmlns:b="http://schemas.microsoft.com/3dmanufacturing/beamlattice/2017/
 MM = 'unit="millimeter"'
 
 
-def box(size, at=(0, 0, 0)):
+def box(size: Any, at: Any = (0, 0, 0)) -> Any:
     """Return a box with its lowest corner ``at``."""
     vertices, facets = writers.box(np.broadcast_to(np.array(size, float), 3))
     return vertices + np.array(at, float), facets
 
 
-def joined(*solids):
+def joined(*solids: Any) -> Any:
     """Join meshes into one without sharing vertices."""
     starts = np.cumsum([0, *(len(v) for v, _ in solids)])
     return np.concatenate([v for v, _ in solids]), np.concatenate(
@@ -35,27 +36,27 @@ def joined(*solids):
     )
 
 
-def inside_out(solid):
+def inside_out(solid: Any) -> Any:
     """Return the solid inside out."""
     return solid[0], solid[1][:, ::-1]
 
 
-def objects(*solids, kind="model"):
+def objects(*solids: Any, kind: str = "model") -> Any:
     return "".join(
         f'<object id="{i}" type="{kind}">{writers.mesh_xml(*s)}</object>' for i, s in enumerate(solids, start=1)
     )
 
 
-def item(*numbers, more=""):
+def item(*numbers: Any, more: str = "") -> Any:
     return "".join(f'<item objectid="{n}"{more}/>' for n in numbers)
 
 
-def model(resources, build, attributes=MM, **parts):
+def model(resources: Any, build: Any, attributes: Any = MM, **parts: Any) -> Any:
     named = {name.replace("__", "/"): content for name, content in parts.items()}
     return writers.package({MODEL: writers.model_xml(resources, build, attributes), **named})
 
 
-def prusa(solids, roles, key="volume_type", copies=""):
+def prusa(solids: Any, roles: Any, key: str = "volume_type", copies: str = "") -> Any:
     """Return one object whose volumes are ``solids``, with PrusaSlicer's settings."""
     volumes, first = "", 0
     for (_, facets), role in zip(solids, roles, strict=True):
@@ -70,7 +71,7 @@ def prusa(solids, roles, key="volume_type", copies=""):
     return writers.package({MODEL: xml, PRUSA: config})
 
 
-def bambu(solids, subtypes, transform="", plates=""):
+def bambu(solids: Any, subtypes: Any, transform: str = "", plates: str = "") -> Any:
     """Return one object with components in another model part, with Bambu's settings."""
     child = writers.model_xml(
         "".join(
@@ -90,12 +91,12 @@ def bambu(solids, subtypes, transform="", plates=""):
     return writers.package({MODEL: root, "3D/Objects/a.model": child, BAMBU: config})
 
 
-def volume(loaded):
+def volume(loaded: Any) -> Any:
     a, b, c = (loaded.mesh.vertices[loaded.mesh.facets[:, i]] for i in range(3))
     return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
 
 
-def codes(loaded):
+def codes(loaded: Any) -> Any:
     return [note.code for note in loaded.notes]
 
 

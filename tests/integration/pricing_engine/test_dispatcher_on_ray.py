@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ SETTINGS = Settings()
 
 
 @pytest.fixture(scope="module")
-def client(ray_here: Cluster, tmp_path_factory: pytest.TempPathFactory):
+def client(ray_here: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     connect(ray_here.address)
     dispatcher = start_dispatcher(str(tmp_path_factory.mktemp("analyses")))
     yield Client()

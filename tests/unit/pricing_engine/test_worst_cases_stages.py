@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,7 +181,7 @@ class TestReach:
 class TestSlices:
     @pytest.mark.parametrize("n", [*SIZES, LARGE])
     @pytest.mark.parametrize("make", [row, fins, needles_and_one_far, KINDS["tiny_bodies"]])
-    def test_tests_a_segment_do_not_grow(self, make, n: int) -> None:
+    def test_tests_a_segment_do_not_grow(self, make: Any, n: int) -> None:
         mesh = mesh_of(make(n))
         height = float(np.ptp(mesh.vertices[:, 2])) / 3.2
         with counting() as counts:
@@ -189,7 +191,7 @@ class TestSlices:
         assert counts.total() - segments <= C_SLICES * segments
 
     @pytest.mark.parametrize("make", [row, fins])
-    def test_crowded_strips_agree_with_the_naive_twin(self, make) -> None:
+    def test_crowded_strips_agree_with_the_naive_twin(self, make: Any) -> None:
         mesh = mesh_of(make(480))
         corners, height = mesh.vertices[mesh.facets], float(np.ptp(mesh.vertices[:, 2])) / 4.4
         found = measure_slices(mesh, Boundary.everything(mesh.facet_count), height, 2)
@@ -231,7 +233,7 @@ class TestSlices:
             measure_slices(mesh, boundary, 5.0, 2)
 
 
-def cuboid(origin, size, hollow: bool = False) -> np.ndarray:
+def cuboid(origin: Any, size: Any, hollow: bool = False) -> np.ndarray:
     """Facets (12, 3, 3) of a box, turned inside out if ``hollow``."""
     vertices, facets = KINDS["stacked_plates"](12)
     corners = np.asarray(origin) + vertices / np.ptp(vertices, axis=0) * np.asarray(size, float)
@@ -239,7 +241,7 @@ def cuboid(origin, size, hollow: bool = False) -> np.ndarray:
 
 
 class TestOrientation:
-    def search(self, soup: Soup):
+    def search(self, soup: Soup) -> Any:
         mesh = mesh_of(soup)
         tree = build_bvh(mesh, 2)
         with counting() as counts:
@@ -250,7 +252,7 @@ class TestOrientation:
         ("make", "n"),
         [(KINDS["stacked_plates"], 1_000), (KINDS["stacked_plates"], 10_000), (one_far, 10_000), (one_far, LARGE)],
     )
-    def test_grows_as_n_log_n(self, make, n: int) -> None:
+    def test_grows_as_n_log_n(self, make: Any, n: int) -> None:
         mesh, counts, _ = self.search(make(n))
         items = mesh.facet_count + max(1 << 20, 2 * mesh.facet_count)  # samples are at most that many
         assert 0 < counts.nodes["support"] + counts.pairs["support"] <= bound(items, C_SUPPORT)
@@ -277,7 +279,9 @@ class TestOrientation:
 
 
 class TestReports:
-    def test_a_stage_that_ended_at_its_budget_asks_for_a_review(self, tmp_path, monkeypatch) -> None:
+    def test_a_stage_that_ended_at_its_budget_asks_for_a_review(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         path = tmp_path / "plates.stl"
         path.write_bytes(stl(*KINDS["stacked_plates"](240)))
         settings = Settings(layer_height_mm=1.0)
@@ -299,7 +303,7 @@ class TestReports:
         assert set(found.finishing.reach_area_fraction.values()) == {None}
         assert partials[-1].complete
 
-    def test_the_samples_stay_within_every_budget(self, tmp_path) -> None:
+    def test_the_samples_stay_within_every_budget(self, tmp_path: Path) -> None:
         for name in ("signet", "pendant"):
             path = SAMPLES[name]().write_stl(tmp_path)
             assert not codes(measure(path, None, Settings(), 2).analysis)
@@ -326,6 +330,6 @@ class TestReports:
         assert check.message in [reason.message for reason in after.reasons]
 
 
-def codes(analysis) -> set[str]:
+def codes(analysis: Any) -> set[str]:
     """The checks of budgets."""
     return {check.code for check in analysis.checks if check.code.endswith("_not_measured")}

@@ -28,7 +28,7 @@ ALLOWED = ROOT / "tests" / "vocabulary_allowed.txt"
 REMAINING = ROOT / "tests" / "vocabulary_remaining.json"
 _SKIPPED = {Path(__file__).name, "__pycache__"}
 
-_SERVICES = "data|serve_app|cluster|tests/unit/(data|serve_app)|tests/(integration|services|chaos)"
+_SERVICES = "data|serve_app|cluster|tests/unit/(data|serve_app)|tests/(integration|services|chaos|support)"
 ALL = (*PACKAGES, "documents")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,7 +166,7 @@ class TestNothingIsSaidOfZero:
         assert "trapped_volume" not in checks_of(analysis_of(tmp_path, both))
 
 
-def _with_volume(analysis: Analysis, volume: float):
+def _with_volume(analysis: Analysis, volume: float) -> Any:
     from dataclasses import replace
 
     return replace(analysis.geometry, volume_mm3=volume)

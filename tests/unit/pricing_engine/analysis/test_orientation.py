@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import trimesh
@@ -23,7 +25,7 @@ DOWN = np.array([0.0, 0.0, -1.0])
 TURN = trimesh.transformations.rotation_matrix(0.7, [0.3, -0.5, 0.8])[:3, :3]
 
 
-def mesh_of(vertices, facets):
+def mesh_of(vertices: Any, facets: Any) -> Any:
     """A Mesh in a simple spatial order: by x of the centroids in slabs, then y, z."""
     vertices, facets = np.asarray(vertices, np.float64) + 0.0, np.asarray(facets)
     unique, where = np.unique(vertices, axis=0, return_inverse=True)
@@ -34,25 +36,25 @@ def mesh_of(vertices, facets):
     return Mesh(np.ascontiguousarray(unique), np.ascontiguousarray(facets.astype(np.int32)))
 
 
-def solid(manifold):
+def solid(manifold: Any) -> Any:
     """A manifold3d solid as a Mesh."""
     raw = manifold.to_mesh()
     return mesh_of(np.asarray(raw.vert_properties)[:, :3].astype(np.float64), np.asarray(raw.tri_verts))
 
 
-def box(size, at=(0, 0, 0)):
+def box(size: Any, at: Any = (0, 0, 0)) -> Any:
     """An axis-parallel box with its lowest corner at ``at``."""
     return Manifold.cube(size).translate(at)
 
 
-def volumes(mesh, directions, boundary=None, prune=False, threads=2):
+def volumes(mesh: Any, directions: Any, boundary: Any = None, prune: bool = False, threads: int = 2) -> Any:
     """Support volumes of chosen directions."""
     boundary = boundary or Boundary.everything(mesh.facet_count)
     directions = np.asarray(directions, np.float64).reshape(-1, 3)
     return search_support(mesh, build_bvh(mesh, 1), boundary, LAYER, directions, threads, prune).volumes
 
 
-def search(mesh, boundary=None, threads=2):
+def search(mesh: Any, boundary: Any = None, threads: int = 2) -> Any:
     """Run the complete search."""
     boundary = boundary or Boundary.everything(mesh.facet_count)
     hull = largest_faces(convex_hull(mesh))
@@ -80,7 +82,7 @@ CLOSED_FORMS = [
 
 
 @pytest.mark.parametrize(("manifold", "exact"), CLOSED_FORMS)
-def test_boxes_have_their_closed_forms_however_coarse_or_fine_or_turned(manifold, exact):
+def test_boxes_have_their_closed_forms_however_coarse_or_fine_or_turned(manifold: Any, exact: Any) -> None:
     coarse = solid(manifold)
     size = model_size(coarse)
     fine = solid(manifold.refine_to_length(size / 40))
@@ -91,7 +93,7 @@ def test_boxes_have_their_closed_forms_however_coarse_or_fine_or_turned(manifold
 
 
 @pytest.mark.parametrize("segments", [64, 300])
-def test_sphere_needs_support_under_its_cap(segments):
+def test_sphere_needs_support_under_its_cap(segments: int) -> None:
     radius = 7.0
     ball = solid(Manifold.sphere(radius, segments))
     rim = radius * np.sqrt(1 - OVERHANG_COSINE**2)
@@ -100,7 +102,7 @@ def test_sphere_needs_support_under_its_cap(segments):
     assert got == pytest.approx(np.full(2, exact), rel=0.08 if segments < 100 else 0.02)
 
 
-def test_touching_surfaces_leave_no_support():
+def test_touching_surfaces_leave_no_support() -> None:
     lower, upper = solid(box((4, 4, 2))), solid(box((4, 4, 3), (0, 0, 2)))
     apart = mesh_of(
         np.vstack([lower.vertices, upper.vertices]), np.vstack([lower.facets, upper.facets + len(lower.vertices)])
@@ -109,13 +111,13 @@ def test_touching_surfaces_leave_no_support():
     assert search(apart).best.support_volume_mm3 == 0
 
 
-def test_platform_rest_is_half_a_layer():
+def test_platform_rest_is_half_a_layer() -> None:
     feet = solid(box((1, 1, 1)) + box((1, 1, 1 - 0.4 * LAYER), (3, 0, 0.4 * LAYER)) + box((4, 1, 1), (0, 0, 1)))
     areas = overhang_areas(feet, Boundary.everything(feet.facet_count), LAYER, DOWN[None], 1)
     assert areas[0] == pytest.approx(2)  # the arch alone; the short foot rests
 
 
-def test_inside_facets_and_pieces_follow_the_boundary():
+def test_inside_facets_and_pieces_follow_the_boundary() -> None:
     first, second = box((6, 6, 2), (0, 0, 4)), box((2, 2, 6), (2, 2, 0))
     union = solid(first + second)
     parts = [solid(first), solid(second)]
@@ -130,7 +132,7 @@ def test_inside_facets_and_pieces_follow_the_boundary():
     assert search(both, boundary).as_given.overhang_area_mm2 == pytest.approx(32)
 
 
-def blob(seed):
+def blob(seed: Any) -> Any:
     """A random union of boxes and balls."""
     rng = np.random.default_rng(seed)
     shape = Manifold()
@@ -141,7 +143,7 @@ def blob(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_agrees_with_naive_columns(seed):
+def test_agrees_with_naive_columns(seed: int) -> None:
     mesh = blob(seed)
     rng = np.random.default_rng(seed + 100)
     directions = np.vstack([DOWN, rng.normal(size=(2, 3))])
@@ -157,7 +159,9 @@ def test_agrees_with_naive_columns(seed):
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_bounds_are_rigorous_and_the_search_finds_what_scoring_everything_finds(seed, monkeypatch):
+def test_bounds_are_rigorous_and_the_search_finds_what_scoring_everything_finds(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(support_search, "_MIN_SAMPLES_TO_BOUND", 0)
     monkeypatch.setattr(support_search, "_MIN_GAIN", -1)
     mesh = blob(seed)
@@ -175,7 +179,7 @@ def test_bounds_are_rigorous_and_the_search_finds_what_scoring_everything_finds(
     np.testing.assert_allclose(pruned.heights, np.ptp(mesh.vertices @ directions.T, axis=0), atol=1e-12 * size)
 
 
-def each(part, count):
+def each(part: Any, count: Any) -> Any:
     """The union of ``part(0), part(1) ...``."""
     return sum((part(k) for k in range(count)), Manifold())
 
@@ -189,7 +193,7 @@ LEAN = np.array([0.5, 0.3, -0.81]) / np.linalg.norm([0.5, 0.3, -0.81])
 
 
 @pytest.mark.parametrize("manifold", HARD)
-def test_many_layers_thin_fins_and_slivers_agree_with_naive_columns(manifold):
+def test_many_layers_thin_fins_and_slivers_agree_with_naive_columns(manifold: Any) -> None:
     mesh = solid(manifold)
     directions = np.array([DOWN, LEAN])
     exact = [naive.support_volume(mesh.vertices[mesh.facets], down, LAYER) for down in directions]
@@ -199,7 +203,7 @@ def test_many_layers_thin_fins_and_slivers_agree_with_naive_columns(manifold):
 
 @pytest.mark.parametrize("manifold", HARD)
 @pytest.mark.parametrize("worth", [0, 1 << 40])
-def test_hard_models_are_dropped_early_without_harm(manifold, worth, monkeypatch):
+def test_hard_models_are_dropped_early_without_harm(manifold: Any, worth: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(support_search, "_MIN_SAMPLES_TO_BOUND", worth)
     monkeypatch.setattr(support_search, "_MIN_GAIN", -1)
     mesh = solid(manifold)
@@ -217,7 +221,7 @@ def test_hard_models_are_dropped_early_without_harm(manifold, worth, monkeypatch
     assert again.volumes == pytest.approx(everything.volumes, rel=1e-6, abs=1e-6 * size**3)
 
 
-def test_same_bits_on_any_threads():
+def test_same_bits_on_any_threads() -> None:
     mesh = blob(9)
     first, other = search(mesh, threads=1), search(mesh, threads=5)
     for a, b in ((first.as_given, other.as_given), (first.best, other.best)):
@@ -229,7 +233,7 @@ def test_same_bits_on_any_threads():
         )
 
 
-def test_the_best_pose_rotates_with_the_model():
+def test_the_best_pose_rotates_with_the_model() -> None:
     mesh = solid(T_SHAPE)
     best = search(mesh).best
     turned = search(Mesh(np.ascontiguousarray(mesh.vertices @ TURN.T), mesh.facets)).best
@@ -239,7 +243,7 @@ def test_the_best_pose_rotates_with_the_model():
     assert best.down == pytest.approx([0, 0, 1])
 
 
-def test_table_is_best_upside_down():
+def test_table_is_best_upside_down() -> None:
     found = search(solid(TABLE))
     assert found.best.down == pytest.approx([0, 0, 1])
     assert found.as_given.support_volume_mm3 == pytest.approx(76 * 6, rel=0.02)
@@ -249,7 +253,7 @@ def test_table_is_best_upside_down():
 
 
 @pytest.mark.parametrize("count", [1, 2, 20])
-def test_survives_any_soup(count):
+def test_survives_any_soup(count: int) -> None:
     rng = np.random.default_rng(count)
     vertices = rng.normal(size=(3 * count, 3)) * 1e4 + 1e6
     facets = np.arange(3 * count).reshape(-1, 3)
@@ -261,12 +265,12 @@ def test_survives_any_soup(count):
         assert np.linalg.norm(pose.down) == pytest.approx(1)
 
 
-def test_survives_a_point():
+def test_survives_a_point() -> None:
     found = search(Mesh(np.zeros((1, 3)), np.zeros((2, 3), np.int32)))
     assert found.best.support_volume_mm3 == 0
 
 
-def test_hull_faces_come_largest_first():
+def test_hull_faces_come_largest_first() -> None:
     faces = largest_faces(convex_hull(solid(box((1, 2, 3)))))
     assert len(faces) == 6
     assert np.abs(faces[:2]) == pytest.approx(np.array([[1, 0, 0], [1, 0, 0]]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import trimesh
@@ -50,14 +52,14 @@ SHAPES = {
 }  # fmt: skip
 
 
-def boundary_of(mesh, bvh):
+def boundary_of(mesh: Any, bvh: Any) -> Any:
     """The part of the mesh that bounds its solid."""
     topology = measure_topology(mesh, 1)
     closed = topology.winding_consistent and topology.watertight
     return classify(mesh, bvh, find_pairs(mesh, bvh, 1), closed, topology.facet_body, 1)
 
 
-def bounds_of(mesh, directions, threads=2):
+def bounds_of(mesh: Any, directions: Any, threads: int = 2) -> Any:
     """Lower bounds of all stages, and the volumes."""
     bvh = build_bvh(mesh, 1)
     boundary, size = boundary_of(mesh, bvh), model_size(mesh)
@@ -69,7 +71,7 @@ def bounds_of(mesh, directions, threads=2):
     return found, search_support(mesh, bvh, boundary, LAYER, directions, 2, prune=False).volumes
 
 
-def random_directions(count, seed):
+def random_directions(count: Any, seed: Any) -> Any:
     """Unit vectors (count, 3), the axes first."""
     directions = np.random.default_rng(seed).normal(size=(count, 3))
     directions[:6] = np.concatenate([np.eye(3), -np.eye(3)])
@@ -78,7 +80,7 @@ def random_directions(count, seed):
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("turned", [False, True])
-def test_no_bound_exceeds_the_support_volume(name, turned):
+def test_no_bound_exceeds_the_support_volume(name: Any, turned: bool) -> None:
     """On overlaps, shells that touch, narrow gaps and plain solids, in any position."""
     mesh = SHAPES[name]
     if turned:
@@ -90,7 +92,7 @@ def test_no_bound_exceeds_the_support_volume(name, turned):
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10**6))
-def test_no_bound_exceeds_the_support_volume_of_random_boxes(seed):
+def test_no_bound_exceeds_the_support_volume_of_random_boxes(seed: Any) -> None:
     """Return random boxes that overlap, touch or are separate; sizes on a coarse grid make faces coincide."""
     random = np.random.default_rng(seed)
     boxes = [
@@ -108,7 +110,7 @@ def test_no_bound_exceeds_the_support_volume_of_random_boxes(seed):
 
 
 @pytest.mark.parametrize("name", ["t", "shelter", "torus", "crossing"])
-def test_balls_agree_with_the_naive_twin(name):
+def test_balls_agree_with_the_naive_twin(name: str) -> None:
     """Diameters at the facets' centroids, against every facet measured at many points."""
     mesh = SHAPES[name]
     bvh, size = build_bvh(mesh, 1), model_size(mesh)
@@ -130,7 +132,7 @@ def test_balls_agree_with_the_naive_twin(name):
     assert (found >= 0).all()
 
 
-def test_closings_of_holes_are_no_obstacles_that_the_tree_knows():
+def test_closings_of_holes_are_no_obstacles_that_the_tree_knows() -> None:
     """A boundary with caps gets no samples."""
     mesh = SHAPES["bridge"]
     bvh, size = build_bvh(mesh, 1), model_size(mesh)

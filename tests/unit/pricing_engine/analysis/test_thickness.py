@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,18 +24,18 @@ from tests.support.paths import SHARED_MODELS
 REAL = [path for path in sorted(SHARED_MODELS.glob("*")) if path.suffix in (".stl", ".obj")]
 
 
-def make(vertices, facets) -> Mesh:
+def make(vertices: Any, facets: Any) -> Mesh:
     """A mesh with its facets sorted along an axis: an order that keeps neighbours near each other."""
     vertices, inverse = np.unique(np.asarray(vertices, np.float64) + 0.0, axis=0, return_inverse=True)
     facets = inverse.ravel()[np.asarray(facets)].astype(np.int32)
     return Mesh(vertices, np.ascontiguousarray(facets[np.lexsort(vertices[facets].mean(axis=1).T)]))
 
 
-def of(solid) -> Mesh:
+def of(solid: Any) -> Mesh:
     return make(solid.vertices, solid.faces)
 
 
-def measure(mesh: Mesh, threads: int = 2):
+def measure(mesh: Mesh, threads: int = 2) -> Any:
     bvh = build_bvh(mesh, threads)
     ray = ray_thickness(mesh, bvh, threads, every(mesh))
     return ray, sphere_thickness(mesh, bvh, build_normal_cones(mesh, bvh, threads), threads, every(mesh), ray)
@@ -62,7 +63,7 @@ def soup(seed: int, count: int = 120, spread: float = 0.2) -> Mesh:
 
 
 @pytest.mark.parametrize("mesh", [noisy(1), noisy(2), soup(3), soup(4), soup(5, 60, 1.0), of(trimesh.creation.box())])
-def test_agrees_with_the_naive_twins(mesh):
+def test_agrees_with_the_naive_twins(mesh: Any) -> None:
     ray, sphere = measure(mesh)
     size = np.linalg.norm(np.ptp(mesh.vertices, axis=0))
     expected = naive.ray_thickness(mesh, CONTACT * size)
@@ -71,7 +72,7 @@ def test_agrees_with_the_naive_twins(mesh):
 
 
 @pytest.mark.parametrize("mesh", [noisy(7), soup(8), soup(9, 300, 1.0), of(trimesh.creation.box())])
-def test_rays_only_fill_where_no_wall_faces_and_change_no_other_bit(mesh):
+def test_rays_only_fill_where_no_wall_faces_and_change_no_other_bit(mesh: Any) -> None:
     ray, with_rays = measure(mesh)
     bvh = build_bvh(mesh, 2)
     without = sphere_thickness(mesh, bvh, build_normal_cones(mesh, bvh, 2), 2, every(mesh))
@@ -79,7 +80,7 @@ def test_rays_only_fill_where_no_wall_faces_and_change_no_other_bit(mesh):
     assert np.array_equal(with_rays, np.where(alone, ray, without), equal_nan=True)
 
 
-def test_parts_join_to_the_same_bits():
+def test_parts_join_to_the_same_bits() -> None:
     mesh = of(trimesh.creation.torus(10, 2, 96, 64))
     bvh = build_bvh(mesh, 2)
     walls, (ray, sphere) = build_normal_cones(mesh, bvh, 2), measure(mesh)
@@ -89,7 +90,7 @@ def test_parts_join_to_the_same_bits():
         assert np.array_equal(sphere_thickness(mesh, bvh, walls, 1, facets), sphere[part])
 
 
-def test_facets_without_area_change_nothing():
+def test_facets_without_area_change_nothing() -> None:
     mesh = noisy(6)
     flat = np.array([[0, 0, 5], [7, 7, 7], [3, 9, 3]] * 5, np.int32)
     places = np.arange(len(flat)) * 11  # within leaves whose other facets have area
@@ -101,7 +102,7 @@ def test_facets_without_area_change_nothing():
     np.testing.assert_allclose(mixed[kept], sphere, rtol=1e-12)
 
 
-def test_sheet_thinner_than_its_facets_mixes_both_sides_in_a_leaf():
+def test_sheet_thinner_than_its_facets_mixes_both_sides_in_a_leaf() -> None:
     """Leaves have facets of both orientations, with spheres on both sides."""
     sheet = trimesh.creation.box((10, 10, 0.01)).subdivide().subdivide().subdivide()
     _, sphere = measure(of(sheet))
@@ -110,7 +111,7 @@ def test_sheet_thinner_than_its_facets_mixes_both_sides_in_a_leaf():
     np.testing.assert_allclose(np.sort(sphere)[broad.sum() :], 10, rtol=1e-9)
 
 
-def test_cube_has_no_thin_edges():
+def test_cube_has_no_thin_edges() -> None:
     cube = trimesh.creation.box((10, 10, 10)).subdivide().subdivide().subdivide()
     mesh = of(cube)
     result = measured(mesh)
@@ -119,7 +120,7 @@ def test_cube_has_no_thin_edges():
     assert result.ray.min_mm == pytest.approx(10, rel=1e-12)
 
 
-def test_knife_edge_is_thin():
+def test_knife_edge_is_thin() -> None:
     wedge = trimesh.convex.convex_hull([[x, y, z] for y in (0, 10) for x, z in ((0, 0), (10, -1), (10, 1))])
     for _ in range(5):
         wedge = wedge.subdivide()
@@ -129,7 +130,7 @@ def test_knife_edge_is_thin():
     assert np.all(result.thinnest_mm[:, 0] < 0.5)
 
 
-def test_shell_has_the_thickness_of_its_wall():
+def test_shell_has_the_thickness_of_its_wall() -> None:
     outer = trimesh.creation.icosphere(subdivisions=4, radius=10)
     inner = trimesh.creation.icosphere(subdivisions=4, radius=9)
     inner.invert()
@@ -138,14 +139,14 @@ def test_shell_has_the_thickness_of_its_wall():
     np.testing.assert_allclose(sphere, 1, rtol=0.02)
 
 
-def test_sphere_and_torus_have_their_diameters():
+def test_sphere_and_torus_have_their_diameters() -> None:
     _, sphere = measure(of(trimesh.creation.icosphere(subdivisions=4, radius=3)))
     np.testing.assert_allclose(sphere, 6, rtol=0.01)
     _, torus = measure(of(trimesh.creation.torus(5, 1, major_sections=128, minor_sections=64)))
     np.testing.assert_allclose(torus, 2, rtol=0.02)
 
 
-def test_threads_change_no_bit_and_motion_changes_little():
+def test_threads_change_no_bit_and_motion_changes_little() -> None:
     torus = trimesh.creation.torus(5, 1, major_sections=100, minor_sections=60)
     mesh = of(torus)
     one, many = measure(mesh, 1), measure(mesh, 5)
@@ -160,7 +161,7 @@ def test_threads_change_no_bit_and_motion_changes_little():
     "facets",
     [[[0, 1, 2]], [[0, 0, 0]], [[0, 1, 2], [0, 1, 2]], [[0, 1, 2], [2, 1, 0]], [[0, 1, 3], [0, 1, 2], [1, 1, 2]]],
 )
-def test_survives_poor_meshes(facets):
+def test_survives_poor_meshes(facets: Any) -> None:
     mesh = Mesh(np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [2, 0, 0]]), np.array(facets, np.int32))
     result = measured(mesh)
     assert result.ray.min_mm is None
@@ -168,7 +169,7 @@ def test_survives_poor_meshes(facets):
     assert np.isnan(result.facet_mm).all()
 
 
-def test_rays_are_exact_and_watertight():
+def test_rays_are_exact_and_watertight() -> None:
     solid = trimesh.creation.icosphere(subdivisions=3, radius=1)
     mesh = of(solid)
     bvh = build_bvh(mesh, 2)
@@ -184,7 +185,7 @@ def test_rays_are_exact_and_watertight():
     assert np.isinf(closest_hits(bvh, axes, axes * 0, 1)[0]).all()
 
 
-def test_rays_agree_with_the_naive_cast():
+def test_rays_agree_with_the_naive_cast() -> None:
     mesh = soup(9, 150, 0.6)
     rng = np.random.default_rng(9)
     origins, directions = rng.normal(0, 2, (300, 3)), rng.normal(0, 1, (300, 3))
@@ -199,7 +200,7 @@ def test_rays_agree_with_the_naive_cast():
 
 
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
-def test_real_models_agree_with_embree(path):
+def test_real_models_agree_with_embree(path: Any) -> None:
     peers = json.loads((SHARED_MODELS / "reference.json").read_text())
     peer = peers.get("models", peers)[path.name]["thickness_open3d_facets"]
     solid = trimesh.load(path, force="mesh", process=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from pricing_engine.distributed.dispatcher import Dispatcher
 from pricing_engine.distributed.jobs import Job, JobPriority
@@ -59,7 +60,7 @@ class Counters:
     def __init__(self) -> None:
         self.outcomes, self.reasons = [], []
 
-    def job_finished(self, outcome, job, seconds) -> None:
+    def job_finished(self, outcome: Any, job: Any, seconds: Any) -> None:
         self.outcomes.append(outcome)
 
     def retried(self, reason: str) -> None:
@@ -79,12 +80,12 @@ class Harness:
         return asyncio.ensure_future(self.dispatcher.run(job))
 
 
-def job(name: str, model: str = "", **options) -> Job:
+def job(name: str, model: str = "", **options: Any) -> Job:
     return Job(name, options.pop("customer", "c"), f"/m/{model or name}.stl", model or name, 1000, **options)
 
 
 def scenario(slots: int = 1) -> Callable[[Callable[[Harness], Awaitable[None]]], Callable[[], None]]:
-    def wrap(body):
+    def wrap(body: Any) -> Any:
         def test() -> None:
             async def run_body() -> None:
                 await asyncio.wait_for(body(Harness(slots)), 20)

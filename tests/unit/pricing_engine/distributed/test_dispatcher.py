@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -18,7 +19,7 @@ from tests.unit.pricing_engine.distributed.dispatcher_harness import job, runnin
 
 
 @scenario()
-async def test_a_job_runs_and_its_analysis_is_stored(harness) -> None:
+async def test_a_job_runs_and_its_analysis_is_stored(harness: Any) -> None:
     task = harness.submit(job("a"))
     await settle()
     harness.workers.started[0].succeed()
@@ -30,7 +31,7 @@ async def test_a_job_runs_and_its_analysis_is_stored(harness) -> None:
 
 
 @scenario()
-async def test_submitting_twice_is_one_job_with_one_outcome(harness) -> None:
+async def test_submitting_twice_is_one_job_with_one_outcome(harness: Any) -> None:
     first, second = harness.submit(job("a")), harness.submit(job("a"))
     await settle()
     harness.workers.started[0].succeed()
@@ -39,7 +40,7 @@ async def test_submitting_twice_is_one_job_with_one_outcome(harness) -> None:
 
 
 @scenario()
-async def test_ten_thousand_submissions_of_one_model_are_one_calculation(harness) -> None:
+async def test_ten_thousand_submissions_of_one_model_are_one_calculation(harness: Any) -> None:
     tasks = [harness.submit(job(str(i), model="same")) for i in range(10_000)]
     await settle()
     harness.workers.started[0].succeed()
@@ -50,7 +51,7 @@ async def test_ten_thousand_submissions_of_one_model_are_one_calculation(harness
 
 
 @scenario(slots=2)
-async def test_in_flight_is_bounded_and_express_has_slots_of_its_own(harness) -> None:
+async def test_in_flight_is_bounded_and_express_has_slots_of_its_own(harness: Any) -> None:
     for i in range(5):
         harness.submit(job(f"b{i}", priority="bulk"))
     await settle()
@@ -65,7 +66,7 @@ async def test_in_flight_is_bounded_and_express_has_slots_of_its_own(harness) ->
 
 
 @scenario(slots=2)
-async def test_while_express_jobs_arrive_one_cpu_stays_free_of_ordinary_ones(harness) -> None:
+async def test_while_express_jobs_arrive_one_cpu_stays_free_of_ordinary_ones(harness: Any) -> None:
     for i in range(5):
         harness.submit(job(f"b{i}", priority="bulk"))
     harness.submit(job("e", priority="express"))
@@ -87,7 +88,7 @@ async def test_while_express_jobs_arrive_one_cpu_stays_free_of_ordinary_ones(har
 
 
 @scenario()
-async def test_an_express_job_raises_the_priority_of_an_equal_waiting_one(harness) -> None:
+async def test_an_express_job_raises_the_priority_of_an_equal_waiting_one(harness: Any) -> None:
     harness.submit(job("first", priority="bulk"))
     tasks = [
         harness.submit(job("slow", model="m", priority="bulk")),
@@ -101,7 +102,7 @@ async def test_an_express_job_raises_the_priority_of_an_equal_waiting_one(harnes
 
 
 @scenario()
-async def test_a_lost_worker_is_replaced_with_more_memory(harness) -> None:
+async def test_a_lost_worker_is_replaced_with_more_memory(harness: Any) -> None:
     task = harness.submit(job("a"))
     await settle()
     harness.workers.started[0].end.set_exception(WorkerLost("worker_lost", "gone"))
@@ -114,7 +115,7 @@ async def test_a_lost_worker_is_replaced_with_more_memory(harness) -> None:
 
 
 @scenario()
-async def test_a_poisoned_model_fails_alone_and_does_not_loop(harness) -> None:
+async def test_a_poisoned_model_fails_alone_and_does_not_loop(harness: Any) -> None:
     bad, good = harness.submit(job("bad")), harness.submit(job("good"))
     for attempt in range(MAX_ATTEMPTS):
         await settle()
@@ -127,7 +128,7 @@ async def test_a_poisoned_model_fails_alone_and_does_not_loop(harness) -> None:
 
 
 @scenario()
-async def test_a_bad_model_fails_with_its_code_without_retries(harness) -> None:
+async def test_a_bad_model_fails_with_its_code_without_retries(harness: Any) -> None:
     task = harness.submit(job("a"))
     await settle()
     harness.workers.started[0].end.set_result(AnalysisResult(None, "model_vanished", "not there"))
@@ -139,7 +140,7 @@ async def test_a_bad_model_fails_with_its_code_without_retries(harness) -> None:
 
 
 @scenario()
-async def test_a_model_that_vanished_from_one_place_is_still_found_at_another(harness) -> None:
+async def test_a_model_that_vanished_from_one_place_is_still_found_at_another(harness: Any) -> None:
     here, there = job("here", model="m"), Job("there", "c", "/elsewhere/m.stl", "m", 1000)
     tasks = [harness.submit(here), harness.submit(there)]
     await settle()
@@ -150,7 +151,7 @@ async def test_a_model_that_vanished_from_one_place_is_still_found_at_another(ha
 
 
 @scenario()
-async def test_an_internal_error_fails_one_job_and_others_continue(harness) -> None:
+async def test_an_internal_error_fails_one_job_and_others_continue(harness: Any) -> None:
     bad, good = harness.submit(job("bad")), harness.submit(job("good"))
     await settle()
     harness.workers.started[0].end.set_exception(ZeroDivisionError("why"))
@@ -161,7 +162,7 @@ async def test_an_internal_error_fails_one_job_and_others_continue(harness) -> N
 
 
 @scenario()
-async def test_cancelling_a_running_job_stops_it_and_frees_its_slot(harness) -> None:
+async def test_cancelling_a_running_job_stops_it_and_frees_its_slot(harness: Any) -> None:
     task, other = harness.submit(job("a")), harness.submit(job("b"))
     await settle()
     assert harness.dispatcher.cancel("a")
@@ -174,7 +175,7 @@ async def test_cancelling_a_running_job_stops_it_and_frees_its_slot(harness) -> 
 
 
 @scenario()
-async def test_cancelling_one_of_equal_jobs_does_not_stop_the_other(harness) -> None:
+async def test_cancelling_one_of_equal_jobs_does_not_stop_the_other(harness: Any) -> None:
     one, two = harness.submit(job("one", model="m")), harness.submit(job("two", model="m"))
     await settle()
     harness.dispatcher.cancel("one")
@@ -184,7 +185,7 @@ async def test_cancelling_one_of_equal_jobs_does_not_stop_the_other(harness) -> 
 
 
 @scenario()
-async def test_cancelling_a_waiting_job_means_it_never_starts(harness) -> None:
+async def test_cancelling_a_waiting_job_means_it_never_starts(harness: Any) -> None:
     first, second = harness.submit(job("first")), harness.submit(job("second"))
     await settle()
     harness.dispatcher.cancel("second")
@@ -196,14 +197,14 @@ async def test_cancelling_a_waiting_job_means_it_never_starts(harness) -> None:
 
 
 @scenario()
-async def test_the_deadline_ends_a_job_and_its_calculation(harness) -> None:
+async def test_the_deadline_ends_a_job_and_its_calculation(harness: Any) -> None:
     outcome = await harness.submit(job("a", deadline_s=0.05))
     assert (outcome.status, outcome.code) == (JobStatus.FAILED, "deadline_exceeded")
     assert harness.workers.started[0].cancelled == [False]
 
 
 @scenario()
-async def test_a_step_of_the_wall_clock_fails_no_job(harness) -> None:
+async def test_a_step_of_the_wall_clock_fails_no_job(harness: Any) -> None:
     early = job("a", deadline_s=5.0)
     with mock.patch("time.time", return_value=4e9):
         task = harness.submit(early)
@@ -213,7 +214,7 @@ async def test_a_step_of_the_wall_clock_fails_no_job(harness) -> None:
 
 
 @scenario()
-async def test_updates_are_in_order_and_end_with_the_job(harness) -> None:
+async def test_updates_are_in_order_and_end_with_the_job(harness: Any) -> None:
     task = harness.submit(job("a"))
     await settle()
     some = SimpleNamespace(progress=1 / 7)
@@ -231,7 +232,7 @@ async def test_updates_are_in_order_and_end_with_the_job(harness) -> None:
 
 
 @scenario()
-async def test_one_customer_does_not_stop_another(harness) -> None:
+async def test_one_customer_does_not_stop_another(harness: Any) -> None:
     for i in range(50):
         harness.submit(job(f"big{i}", customer="big"))
     harness.submit(job("small", customer="small"))
@@ -246,7 +247,7 @@ async def test_one_customer_does_not_stop_another(harness) -> None:
 
 
 @scenario()
-async def test_a_full_queue_refuses(harness) -> None:
+async def test_a_full_queue_refuses(harness: Any) -> None:
     module_limit, module.MAX_WAITING = module.MAX_WAITING, 3
     try:
         tasks = [harness.submit(job(str(i))) for i in range(4)]
@@ -260,7 +261,7 @@ async def test_a_full_queue_refuses(harness) -> None:
 
 
 @scenario()
-async def test_a_failing_store_fails_no_job(harness) -> None:
+async def test_a_failing_store_fails_no_job(harness: Any) -> None:
     def refuse(key: str, analysis: bytes = b"") -> None:
         raise OSError("disk full")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from pricing_engine.distributed import dispatcher as module
 from pricing_engine.distributed.dispatcher import MAX_ATTEMPTS
@@ -24,7 +25,7 @@ def long(harness: Harness, *names: str) -> None:
 
 
 @scenario()
-async def test_a_long_express_job_frees_its_slot_and_continues(harness) -> None:
+async def test_a_long_express_job_frees_its_slot_and_continues(harness: Any) -> None:
     slow, quick = harness.submit(job("slow", priority="express")), harness.submit(job("quick", priority="express"))
     await settle()
     assert running(harness) == ["slow"]
@@ -39,7 +40,7 @@ async def test_a_long_express_job_frees_its_slot_and_continues(harness) -> None:
 
 
 @scenario()
-async def test_the_next_job_of_an_owner_with_long_jobs_starts_with_low_priority(harness) -> None:
+async def test_the_next_job_of_an_owner_with_long_jobs_starts_with_low_priority(harness: Any) -> None:
     harness.submit(job("greedy-1", customer="greedy", priority="express"))
     await settle()
     long = harness.workers.started[0]
@@ -60,7 +61,7 @@ async def test_the_next_job_of_an_owner_with_long_jobs_starts_with_low_priority(
 
 
 @scenario(slots=2)
-async def test_a_new_express_job_always_starts_and_long_ones_are_bounded(harness) -> None:
+async def test_a_new_express_job_always_starts_and_long_ones_are_bounded(harness: Any) -> None:
     for i in range(30):
         harness.submit(job(f"e{i}", customer=f"c{i}", priority="express"))
         await settle()
@@ -78,7 +79,7 @@ async def test_a_new_express_job_always_starts_and_long_ones_are_bounded(harness
 
 
 @scenario()
-async def test_one_long_job_too_many_is_restarted_as_an_ordinary_one_only_once(harness) -> None:
+async def test_one_long_job_too_many_is_restarted_as_an_ordinary_one_only_once(harness: Any) -> None:
     tasks = []
     for i in range(LONG_PER_CPU):
         tasks.append(harness.submit(job(f"e{i}", customer=f"c{i}", priority="express")))
@@ -103,7 +104,7 @@ async def test_one_long_job_too_many_is_restarted_as_an_ordinary_one_only_once(h
 
 
 @scenario(slots=2)
-async def test_the_oldest_long_job_of_the_greediest_owner_is_preempted(harness) -> None:
+async def test_the_oldest_long_job_of_the_greediest_owner_is_preempted(harness: Any) -> None:
     for i in range(2 * LONG_PER_CPU):
         harness.submit(job(f"greedy{i}", customer="greedy", priority="express"))
         await settle()
@@ -119,7 +120,7 @@ async def test_the_oldest_long_job_of_the_greediest_owner_is_preempted(harness) 
 
 
 @scenario(slots=2)
-async def test_express_of_one_owner_never_takes_the_last_slot(harness) -> None:
+async def test_express_of_one_owner_never_takes_the_last_slot(harness: Any) -> None:
     for i in range(5):
         harness.submit(job(f"greedy{i}", customer="greedy", priority="express"))
     await settle()
@@ -132,7 +133,7 @@ async def test_express_of_one_owner_never_takes_the_last_slot(harness) -> None:
 
 
 @scenario(slots=2)
-async def test_long_ordinary_work_of_one_owner_does_not_block_another(harness) -> None:
+async def test_long_ordinary_work_of_one_owner_does_not_block_another(harness: Any) -> None:
     for i in range(5):
         harness.submit(job(f"greedy{i}", customer="greedy"))
     harness.submit(job("modest", customer="modest", priority="bulk"))
@@ -148,7 +149,7 @@ async def test_long_ordinary_work_of_one_owner_does_not_block_another(harness) -
 
 
 @scenario()
-async def test_the_dispatcher_refills_by_itself_when_ordinary_work_may_run_long(harness) -> None:
+async def test_the_dispatcher_refills_by_itself_when_ordinary_work_may_run_long(harness: Any) -> None:
     harness.submit(job("greedy", customer="greedy"))
     harness.submit(job("modest", customer="modest"))
     await settle()
@@ -158,7 +159,7 @@ async def test_the_dispatcher_refills_by_itself_when_ordinary_work_may_run_long(
 
 
 @scenario(slots=4)
-async def test_long_jobs_take_ordinary_slots_but_not_the_last(harness) -> None:
+async def test_long_jobs_take_ordinary_slots_but_not_the_last(harness: Any) -> None:
     for i in range(6):
         harness.submit(job(f"e{i}", customer=f"c{i}", priority="express"))
         await settle()
@@ -172,7 +173,7 @@ async def test_long_jobs_take_ordinary_slots_but_not_the_last(harness) -> None:
 
 
 @scenario()
-async def test_a_job_whose_worker_kills_itself_at_the_deadline_fails_without_a_retry(harness) -> None:
+async def test_a_job_whose_worker_kills_itself_at_the_deadline_fails_without_a_retry(harness: Any) -> None:
     task = harness.submit(job("stuck", priority="express"))
     await settle()
     harness.dispatcher.mark_long(harness.workers.started[0].attempt.run)
@@ -186,7 +187,7 @@ async def test_a_job_whose_worker_kills_itself_at_the_deadline_fails_without_a_r
 
 
 @scenario()
-async def test_a_deadline_reported_only_by_the_lost_worker_counts(harness) -> None:
+async def test_a_deadline_reported_only_by_the_lost_worker_counts(harness: Any) -> None:
     task = harness.submit(job("stuck"))
     await settle()
     run = harness.workers.started[0]
@@ -198,7 +199,7 @@ async def test_a_deadline_reported_only_by_the_lost_worker_counts(harness) -> No
 
 
 @scenario()
-async def test_attempts_share_one_deadline(harness) -> None:
+async def test_attempts_share_one_deadline(harness: Any) -> None:
     harness.submit(job("a"))
     await settle()
     first = harness.workers.started[0]
@@ -212,14 +213,14 @@ async def test_attempts_share_one_deadline(harness) -> None:
 
 
 @scenario()
-async def test_a_job_may_have_its_own_cpu_limit(harness) -> None:
+async def test_a_job_may_have_its_own_cpu_limit(harness: Any) -> None:
     harness.submit(job("a", cpu_limit_s=2.0))
     await settle()
     assert harness.workers.started[0].attempt.limits.cpu_s == 2.0
 
 
 @scenario()
-async def test_out_of_memory_is_retried_with_more_a_limited_number_of_times(harness) -> None:
+async def test_out_of_memory_is_retried_with_more_a_limited_number_of_times(harness: Any) -> None:
     task = harness.submit(job("hog"))
     for attempt in range(MAX_ATTEMPTS):
         await settle()
@@ -237,7 +238,7 @@ async def test_out_of_memory_is_retried_with_more_a_limited_number_of_times(harn
 
 
 @scenario()
-async def test_out_of_memory_on_the_largest_node_is_not_retried(harness) -> None:
+async def test_out_of_memory_on_the_largest_node_is_not_retried(harness: Any) -> None:
     harness.workers.max_memory = lambda: memory_needed("hog.stl", 1000)
     task = harness.submit(job("hog"))
     await settle()
@@ -248,7 +249,7 @@ async def test_out_of_memory_on_the_largest_node_is_not_retried(harness) -> None
 
 
 @scenario()
-async def test_a_cancelled_job_that_does_not_stop_is_killed(harness) -> None:
+async def test_a_cancelled_job_that_does_not_stop_is_killed(harness: Any) -> None:
     module._FORCE_AFTER_S, before = 0.01, module._FORCE_AFTER_S
     try:
         task = harness.submit(job("stuck"))
@@ -270,7 +271,7 @@ async def test_a_cancelled_job_that_does_not_stop_is_killed(harness) -> None:
 
 
 @scenario()
-async def test_cancelling_ten_thousand_waiting_jobs_starts_no_other(harness) -> None:
+async def test_cancelling_ten_thousand_waiting_jobs_starts_no_other(harness: Any) -> None:
     tasks = [harness.submit(job(str(i), priority="bulk")) for i in range(10_000)]
     await settle()
     cancelled = []
@@ -284,7 +285,7 @@ async def test_cancelling_ten_thousand_waiting_jobs_starts_no_other(harness) -> 
 
 
 @scenario()
-async def test_messages_of_finished_attempts_are_ignored(harness) -> None:
+async def test_messages_of_finished_attempts_are_ignored(harness: Any) -> None:
     task = harness.submit(job("a", priority="express"))
     await settle()
     run = harness.workers.started[0]
@@ -297,7 +298,7 @@ async def test_messages_of_finished_attempts_are_ignored(harness) -> None:
 
 
 @scenario()
-async def test_an_equal_express_job_does_not_promote_a_demoted_one(harness) -> None:
+async def test_an_equal_express_job_does_not_promote_a_demoted_one(harness: Any) -> None:
     for i in range(LONG_PER_CPU):
         harness.submit(job(f"e{i}", model=f"m{i}", customer="greedy", priority="express"))
         await settle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -129,7 +130,7 @@ def test_allowed_priorities_only() -> None:
         max_size=60,
     )
 )
-def test_every_ticket_starts_once_or_was_withdrawn(steps) -> None:
+def test_every_ticket_starts_once_or_was_withdrawn(steps: Any) -> None:
     queue, waiting, started = FairQueue(), {}, []
     for number, (priority, customer, weight, action) in enumerate(steps):
         new = ticket(str(number), priority, customer, float(number), weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,20 +43,20 @@ def placed(node: dict, more: list = [], tree: dict | None = None, primitive: dic
 class TestSkins:
     """x' = sum of weight * joint * inverse bind, without the node's own transform."""
 
-    def skin(self, weights, joint_nodes, inverse=None, joints=None) -> RawMesh:
+    def skin(self, weights: Any, joint_nodes: Any, inverse: Any = None, joints: Any = None) -> RawMesh:
         names = np.zeros((8, 4)) if joints is None else joints
         return read_glb(writers.glb_skin(V, F, names, weights, joint_nodes, inverse))
 
-    def test_one_joint(self):
+    def test_one_joint(self) -> None:
         mesh = self.skin(np.tile([1.0, 0, 0, 0], (8, 1)), [{"scale": [0.5, 0.5, 2], "translation": [1, 1, 1]}])
         assert np.array_equal(mesh.vertices, V * [0.5, 0.5, 2] + 1)
         assert volume(mesh) == pytest.approx(3)
 
-    def test_weights_are_normalized(self):
+    def test_weights_are_normalized(self) -> None:
         mesh = self.skin(np.tile([0.25, 0, 0, 0], (8, 1)), [{"scale": [0.5, 0.5, 0.5]}])
         assert np.array_equal(mesh.vertices, V / 2)
 
-    def test_inverse_bind_and_parents(self):
+    def test_inverse_bind_and_parents(self) -> None:
         inverse = np.eye(4)
         inverse[3, :3] = -10, 0, 0  # columns first: a translation
         nodes = [{"translation": [1, 0, 0], "children": [2]}, {"translation": [9, 0, 3]}]
@@ -65,7 +66,7 @@ class TestSkins:
         )  # fmt: skip
         assert np.array_equal(mesh.vertices, np.add(V, [0, 0, 3]))
 
-    def test_blend_against_a_naive_twin(self):
+    def test_blend_against_a_naive_twin(self) -> None:
         random = np.random.default_rng(5)
         joints = random.integers(0, 4, (8, 4))
         weights = random.uniform(0.1, 1, (8, 4)).astype(np.float32)
@@ -77,7 +78,7 @@ class TestSkins:
             expected = sum(float(w) * (V[v] * scales[j] + moves[j]) for w, j in zip(weights[v], joints[v], strict=True))
             assert mesh.vertices[v] == pytest.approx(expected / weights[v].sum(dtype=float), rel=1e-12)
 
-    def test_equal_influences_in_another_order_give_equal_vertices(self):
+    def test_equal_influences_in_another_order_give_equal_vertices(self) -> None:
         """One vertex twice, as at a texture seam, with its joints in two orders, must weld."""
         random = np.random.default_rng(6)
         points = np.repeat(random.normal(size=(40, 3)), 2, axis=0)
@@ -88,11 +89,11 @@ class TestSkins:
         mesh = read_glb(writers.glb_skin(points, np.arange(78), joints, weights, nodes))
         assert np.array_equal(mesh.vertices[0::2], mesh.vertices[1::2])
 
-    def test_mirroring_joint_turns_the_facets(self):
+    def test_mirroring_joint_turns_the_facets(self) -> None:
         mesh = self.skin(np.tile([1.0, 0, 0, 0], (8, 1)), [{"scale": [-1, 1, 1]}])
         assert volume(mesh) == pytest.approx(6)
 
-    def test_quantized_weights_and_second_set(self):
+    def test_quantized_weights_and_second_set(self) -> None:
         arrays, primitive = writers.glb_mesh(V, F)
         arrays += [(np.tile(np.array([[0, 9, 9, 9]], "u1"), (8, 1)), "VEC4"),
                    (np.tile(np.array([[85, 0, 0, 0]], "u1"), (8, 1)), "VEC4", {"normalized": True}),
@@ -108,15 +109,15 @@ class TestSkins:
         (np.zeros((8, 4)), None, "without a joint"), (np.full((8, 4), -1.0), None, "positive"),
         (np.full((8, 4), np.nan), None, "positive"), (np.ones((8, 4)), np.full((8, 4), 7), "beyond"),
         (np.ones((5, 4)), np.zeros((5, 4)), "as many")])  # fmt: skip
-    def test_broken_skins_are_refused(self, weights, joints, words):
+    def test_broken_skins_are_refused(self, weights: Any, joints: Any, words: Any) -> None:
         with pytest.raises(CorruptModel, match=words):
             self.skin(weights, [{}], joints=joints)
 
-    def test_skin_of_a_mesh_without_joints_is_refused(self):
+    def test_skin_of_a_mesh_without_joints_is_refused(self) -> None:
         with pytest.raises(CorruptModel, match="skin"):
             placed({"mesh": 0, "skin": 0}, tree={"skins": [{"joints": [0]}]})
 
-    def test_mesh_with_joints_and_no_skin_is_placed_by_its_node(self):
+    def test_mesh_with_joints_and_no_skin_is_placed_by_its_node(self) -> None:
         content = writers.glb_skin(V, F, np.zeros((8, 4)), np.ones((8, 4)), [{"scale": [2, 2, 2]}])
         mesh = read_glb(content.replace(b'"skin": 0, ', b"           "))
         assert np.array_equal(mesh.vertices, np.add(V, [5, 6, 7]))
@@ -132,16 +133,16 @@ class TestMorphs:
         tree = {"nodes": [{"mesh": 0, **node}], "meshes": [{"primitives": [primitive], **mesh}]}
         return read_glb(writers.glb_scene(arrays, tree))
 
-    def test_weights_of_the_mesh(self):
+    def test_weights_of_the_mesh(self) -> None:
         assert np.array_equal(self.morph({}, {"weights": [1, 1, 0.5]}).vertices, np.add(2 * V, [0, 0, 2]))
 
-    def test_weights_of_the_node_come_first(self):
+    def test_weights_of_the_node_come_first(self) -> None:
         assert np.array_equal(self.morph({"weights": [0.5, 0, 0]}, {"weights": [1, 1, 1]}).vertices, 1.5 * V)
 
-    def test_no_weights_move_nothing(self):
+    def test_no_weights_move_nothing(self) -> None:
         assert np.array_equal(self.morph({}, {}).vertices, V)
 
-    def test_sparse_target_without_data(self):
+    def test_sparse_target_without_data(self) -> None:
         arrays, primitive = writers.glb_mesh(V, F)
         arrays += [(np.array([7], "u1"), "SCALAR"), (np.array([[0, 0, 3]], "<f4"), "VEC3")]
         content = {"bufferView": 2, "componentType": 5121}
@@ -155,7 +156,7 @@ class TestMorphs:
         expected[7, 2] += 3
         assert np.array_equal(mesh.vertices, expected)
 
-    def test_target_of_another_length_is_refused(self):
+    def test_target_of_another_length_is_refused(self) -> None:
         with pytest.raises(CorruptModel, match="morph"):
             placed({"mesh": 0, "weights": [1]}, [(np.zeros((3, 3), "<f4"), "VEC3")],
                    primitive={"targets": [{"POSITION": 2}]})  # fmt: skip
@@ -166,7 +167,7 @@ class TestInstances:
         extension = {"extensions": {"EXT_mesh_gpu_instancing": {"attributes": attributes}}}
         return placed({"mesh": 0, **extension, **(node or {})}, more)
 
-    def test_translations_rotations_and_scales(self):
+    def test_translations_rotations_and_scales(self) -> None:
         more = [(np.array([[0, 0, 0], [10, 0, 0]], "<f4"), "VEC3"),
                 (np.array([[0, 0, 0, 1], HALF_TURN], "<f4"), "VEC4"),
                 (np.array([[1, 1, 1], [2, 1, 1]], "<f4"), "VEC3")]  # fmt: skip
@@ -176,19 +177,19 @@ class TestInstances:
         assert mesh.vertices[8:] == pytest.approx(V * [-2, -1, 1] + [10, 0, 5])
 
     @pytest.mark.parametrize(("kind", "most"), [("i1", 127), ("<i2", 32767)])
-    def test_normalized_rotations(self, kind, most):
+    def test_normalized_rotations(self, kind: Any, most: Any) -> None:
         half = round(most * 0.70710678)
         more = [(np.array([[0, 0, half, half]], kind), "VEC4", {"normalized": True})]
         mesh = self.instances(more, {"ROTATION": 2})
         assert mesh.vertices == pytest.approx(V[:, [1, 0, 2]] * [-1, 1, 1])
         assert volume(mesh) == pytest.approx(6, rel=1e-12)
 
-    def test_mirrored_copies_turn_their_facets(self):
+    def test_mirrored_copies_turn_their_facets(self) -> None:
         more = [(np.array([[1, 1, 1], [-1, 1, 1], [-1, -1, 1]], "<f4"), "VEC3")]
         for node, factor in (({}, 1), ({"scale": [1, 1, -2]}, 2)):
             assert volume(self.instances(more, {"SCALE": 2}, node)) == pytest.approx(18 * factor)
 
-    def test_too_many_and_disagreeing(self):
+    def test_too_many_and_disagreeing(self) -> None:
         many = [(np.zeros((200_000, 3), "<f4"), "VEC3")]
         with pytest.raises(CorruptModel, match="repeats its parts"):
             self.instances(many, {"TRANSLATION": 2})
@@ -198,7 +199,7 @@ class TestInstances:
 
 
 class TestAccessors:
-    def test_sparse_over_data(self):
+    def test_sparse_over_data(self) -> None:
         arrays, primitive = writers.glb_mesh(V, F)
         arrays += [(np.array([1, 3], "<u2"), "SCALAR"), (np.array([V[1], V[3]], "<f4"), "VEC3")]
         spoiled = V.copy()
@@ -208,7 +209,7 @@ class TestAccessors:
         mesh = read_glb(writers.glb_scene(arrays, {"nodes": [{"mesh": 0}], "meshes": [{"primitives": [primitive]}]}))
         assert np.array_equal(mesh.vertices, V)
 
-    def test_sparse_beyond_the_end_is_refused(self):
+    def test_sparse_beyond_the_end_is_refused(self) -> None:
         arrays, primitive = writers.glb_mesh(V, F)
         arrays += [(np.array([8], "<u2"), "SCALAR"), (np.zeros((1, 3), "<f4"), "VEC3")]
         arrays[0] = (*arrays[0], {"sparse": {"count": 1, "indices": {"bufferView": 2, "componentType": 5123},
@@ -216,7 +217,7 @@ class TestAccessors:
         with pytest.raises(CorruptModel, match="sparse"):
             read_glb(writers.glb_scene(arrays, {"nodes": [{"mesh": 0}], "meshes": [{"primitives": [primitive]}]}))
 
-    def test_quantized_positions(self):
+    def test_quantized_positions(self) -> None:
         arrays, primitive = writers.glb_mesh(V, F)
         arrays[0] = (np.round(V / 3 * 32767).astype("<i2"), "VEC3", {"normalized": True})
         tree = {"nodes": [{"mesh": 0, "scale": [3, 3, 3]}], "meshes": [{"primitives": [primitive]}]}
@@ -225,17 +226,17 @@ class TestAccessors:
         assert volume(mesh) == pytest.approx(6, rel=1e-3)
         assert codes(mesh) == []
 
-    def test_counts_beyond_the_file_are_refused(self):
+    def test_counts_beyond_the_file_are_refused(self) -> None:
         with pytest.raises(CorruptModel, match="count more"):
             placed({"mesh": 0}, primitive={"attributes": {"POSITION": 2}},
                    more=[(np.zeros((1, 3), "<f4"), "VEC3", {"count": 10**9})])  # fmt: skip
 
-    def test_unused_vertices_are_not_repeated(self):
+    def test_unused_vertices_are_not_repeated(self) -> None:
         mesh = placed({"mesh": 0}, [(np.vstack([V, np.ones((500, 3))]).astype("<f4"), "VEC3")],
                         primitive={"attributes": {"POSITION": 2}})  # fmt: skip
         assert np.array_equal(mesh.vertices, V)
 
-    def test_description_padded_with_nuls(self):
+    def test_description_padded_with_nuls(self) -> None:
         arrays, primitive = writers.glb_mesh(V, F)
         for name in ("", "x", "xx", "xxx"):
             tree = {"nodes": [{"mesh": 0, "name": name}], "meshes": [{"primitives": [primitive]}]}
@@ -246,11 +247,11 @@ class TestExtensions:
     @pytest.mark.parametrize(("name", "words"), [("KHR_draco_mesh_compression", "Draco"),
                              ("EXT_meshopt_compression", "meshopt"), ("KHR_meshopt_compression", "meshopt"),
                              ("ACME_tessellation", "ACME_tessellation")])  # fmt: skip
-    def test_required_ones_are_refused_by_name(self, name, words):
+    def test_required_ones_are_refused_by_name(self, name: Any, words: Any) -> None:
         with pytest.raises(CorruptModel, match=words):
             placed({"mesh": 0}, tree={"extensionsRequired": ["KHR_materials_unlit", name], "extensionsUsed": [name]})
 
-    def test_draco_without_data_as_they_are(self):
+    def test_draco_without_data_as_they_are(self) -> None:
         draco = {"extensions": {"KHR_draco_mesh_compression": {"bufferView": 0, "attributes": {"POSITION": 0}}}}
         assert volume(placed({"mesh": 0}, primitive=draco)) == pytest.approx(6)
         arrays, primitive = writers.glb_mesh(V, F)
@@ -262,7 +263,7 @@ class TestExtensions:
                 read_glb(writers.glb_scene(arrays, {**tree, "accessors": accessors}))
 
     @pytest.mark.parametrize("name", ["EXT_meshopt_compression", "KHR_meshopt_compression"])
-    def test_meshopt_without_data_as_they_are(self, name):
+    def test_meshopt_without_data_as_they_are(self, name: str) -> None:
         arrays, primitive = writers.glb_mesh(V, F)
         view = {"buffer": 0, "byteLength": 96, "extensions": {name: {"buffer": 0}}}
         indices = {"buffer": 0, "byteOffset": 96, "byteLength": 72}
@@ -274,7 +275,7 @@ class TestExtensions:
             read_glb(writers.glb_scene(arrays, tree))
 
     @pytest.mark.parametrize("where", ["listed", "node", "primitive"])
-    def test_unknown_ones_are_reported(self, where):
+    def test_unknown_ones_are_reported(self, where: str) -> None:
         used = {"extensions": {"ACME_bend": {}}}
         mesh = placed({"mesh": 0, **(used if where == "node" else {})},
                         tree={"extensionsUsed": ["ACME_bend"]} if where == "listed" else {},
@@ -282,12 +283,12 @@ class TestExtensions:
         assert codes(mesh) == ["unknown_extension"]
         assert "ACME_bend" in mesh.notes[0].message
 
-    def test_those_without_a_shape_are_not(self):
+    def test_those_without_a_shape_are_not(self) -> None:
         names = ["KHR_materials_clearcoat", "ADOBE_materials_thin_transparency", "KHR_texture_transform",
                  "KHR_xmp_json_ld", "KHR_lights_punctual", "EXT_mesh_manifold", "KHR_animation_pointer"]  # fmt: skip
         assert codes(placed({"mesh": 0}, tree={"extensionsUsed": names})) == []
 
-    def test_hidden_nodes_and_what_they_hold(self):
+    def test_hidden_nodes_and_what_they_hold(self) -> None:
         hide = {"extensions": {"KHR_node_visibility": {"visible": False}}}
         show = {"extensions": {"KHR_node_visibility": {"visible": True}}}
         nodes = [{"children": [1, 2]}, {"mesh": 0, **show}, {**hide, "children": [3]}, {"mesh": 0, **show}]
@@ -297,7 +298,7 @@ class TestExtensions:
         with pytest.raises(EmptyModel, match="hidden"):
             placed({"mesh": 0, **hide})
 
-    def test_lower_levels_of_detail(self):
+    def test_lower_levels_of_detail(self) -> None:
         level = {"mesh": 0, "extensions": {"MSFT_lod": {"ids": [1]}}}
         apart = placed({}, tree={"nodes": [level, {"mesh": 0}]})
         assert (volume(apart), codes(apart)) == (pytest.approx(6), [])
@@ -306,12 +307,12 @@ class TestExtensions:
 
 
 class TestScenes:
-    def test_animation_is_reported(self):
+    def test_animation_is_reported(self) -> None:
         assert codes(placed({"mesh": 0}, tree={"animations": [{"channels": [], "samplers": []}]})) == [
             "animation_left_out"
         ]
 
-    def test_parts_outside_the_scene_are_reported(self):
+    def test_parts_outside_the_scene_are_reported(self) -> None:
         nodes = [{"mesh": 0}, {"mesh": 0}]
         assert codes(placed({}, tree={"nodes": nodes})) == ["nodes_outside_the_scene"]
         two = [{"nodes": [0]}, {"nodes": [1]}]
@@ -321,15 +322,15 @@ class TestScenes:
         assert codes(read_glb(whole)) == ["nodes_outside_the_scene"]
         assert codes(read_glb(whole.replace(b'"scene": 0', b'"scena": 0'))) == ["other_scenes"]
 
-    def test_mirrored_nodes_stay_solid(self):
+    def test_mirrored_nodes_stay_solid(self) -> None:
         for scale in ([-1, 1, 1], [-1, -1, 1], [-1, -1, -1]):
             assert volume(placed({"mesh": 0, "scale": scale})) == pytest.approx(6)
 
-    def test_rotations_are_normalized(self):
+    def test_rotations_are_normalized(self) -> None:
         assert volume(placed({"mesh": 0, "rotation": [0, 0, 2, 2]})) == pytest.approx(6)
 
 
-def test_trimesh_agrees_about_a_tree_of_nodes():
+def test_trimesh_agrees_about_a_tree_of_nodes() -> None:
     """A second reader: nodes within nodes give the same surface."""
     random = np.random.default_rng(8)
     nodes: list[dict] = [{"scale": [1, 2, 1]}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,13 +37,13 @@ def check(mesh: Mesh, threads: int = 2) -> Topology:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 300), st.integers(3, 200))
-def test_agrees_with_naive_twin(seed, count, vertex_count):
+def test_agrees_with_naive_twin(seed: Any, count: Any, vertex_count: Any) -> None:
     rng = np.random.default_rng(seed)
     check(canonical_indexed(rng.integers(-4, 5, (vertex_count, 3)), rng.integers(0, vertex_count, (count, 3)), 1))
 
 
 @pytest.mark.parametrize("vertex_count", [4, 60, 3000, 20_000])
-def test_many_blocks_any_numbering_any_threads(vertex_count):
+def test_many_blocks_any_numbering_any_threads(vertex_count: int) -> None:
     rng = np.random.default_rng(vertex_count)
     facets = rng.integers(0, vertex_count, (30_000, 3)).astype(np.int32)
     mesh = Mesh(rng.random((vertex_count, 3)), facets)
@@ -57,7 +58,7 @@ def test_many_blocks_any_numbering_any_threads(vertex_count):
         assert np.array_equal(other.neighbours, found.neighbours)
 
 
-def test_closed_solids():
+def test_closed_solids() -> None:
     for solid, bodies, euler in [
         (trimesh.creation.icosphere(subdivisions=5), 1, 2),
         (trimesh.creation.torus(3, 1, major_sections=90, minor_sections=60), 1, 0),
@@ -69,7 +70,7 @@ def test_closed_solids():
         assert (found.bodies, found.euler_number) == (bodies, euler)
 
 
-def test_neighbours_share_the_edge():
+def test_neighbours_share_the_edge() -> None:
     solid = trimesh.creation.icosphere(subdivisions=5)
     mesh = canonical_indexed(solid.vertices, solid.faces, 1)
     neighbours = measure_topology(mesh, 2).neighbours
@@ -80,7 +81,7 @@ def test_neighbours_share_the_edge():
         assert (neighbours[:, corner] != np.arange(len(other))).all()
 
 
-def test_fan_of_many_facets_at_one_vertex_and_one_edge():
+def test_fan_of_many_facets_at_one_vertex_and_one_edge() -> None:
     n = 30_000
     angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
     rim = np.column_stack((np.cos(angle), np.sin(angle), np.zeros(n)))
@@ -93,14 +94,14 @@ def test_fan_of_many_facets_at_one_vertex_and_one_edge():
     assert (found.non_manifold_edges, found.boundary_edges, found.bodies) == (1, 2 * n, 1)
 
 
-def test_collinear_facet_is_degenerate_wherever_it_lies():
+def test_collinear_facet_is_degenerate_wherever_it_lies() -> None:
     for origin in (0.0, 0.1, 1e5):
         vertices = np.array([[0, 0, 0], [0.1, 0.2, 0.3], [0.2, 0.4, 0.6]]) + origin
         assert measure_topology(canonical_indexed(vertices, np.array([[0, 1, 2]]), 1), 1).degenerate_facets == 1
 
 
 @pytest.mark.parametrize("name", sorted(REFERENCE))
-def test_real_models_agree_with_reference(name):
+def test_real_models_agree_with_reference(name: Any) -> None:
     loaded = trimesh.load(SHARED_MODELS / name, force="mesh", process=False)
     mesh = canonical_indexed(loaded.vertices, loaded.faces, 2)
     found = measure_topology(mesh, 2)
@@ -109,7 +110,7 @@ def test_real_models_agree_with_reference(name):
     assert {key: measured[key] for key in REFERENCE[name]} == REFERENCE[name]
 
 
-def test_pages_of_a_book_are_one_body_whatever_their_order_about_the_spine():
+def test_pages_of_a_book_are_one_body_whatever_their_order_about_the_spine() -> None:
     """The cycle of facets at the spine visits them in any order, and only some of its links go back in memory."""
     for pages in (3, 4, 5, 7):
         for seed in range(20):
@@ -119,7 +120,7 @@ def test_pages_of_a_book_are_one_body_whatever_their_order_about_the_spine():
             assert (found.non_manifold_edges, found.bodies) == (1, 1)
 
 
-def test_vertex_with_more_edges_than_a_row_holds():
+def test_vertex_with_more_edges_than_a_row_holds() -> None:
     for spokes in (15, 16, 17, 40):
         angle = np.linspace(0, 2 * np.pi, spokes, endpoint=False)
         rim = np.column_stack((np.cos(angle), np.sin(angle), np.zeros(spokes)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,7 +119,7 @@ def half_edges(places: np.ndarray, rings: np.ndarray) -> Counter:
 
 @given(st.integers(0, 2**32), st.integers(3, 14), st.integers(0, 4), st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_outlines_with_holes_on_any_plane(seed, corners, hole_count, with_dirt):
+def test_outlines_with_holes_on_any_plane(seed: Any, corners: Any, hole_count: Any, with_dirt: Any) -> None:
     random = np.random.default_rng(seed)
     outline = star(random, (0, 0), 30, corners + 3 * hole_count)
     outline = [(x * 3, y * 3) for x, y in outline]
@@ -131,7 +133,7 @@ def test_outlines_with_holes_on_any_plane(seed, corners, hole_count, with_dirt):
 
 @given(st.integers(0, 2**32), st.integers(3, 9), st.integers(1, 5))
 @settings(max_examples=40, deadline=None)
-def test_corners_within_straight_edges_are_kept_and_no_facet_is_flat(seed, corners, parts):
+def test_corners_within_straight_edges_are_kept_and_no_facet_is_flat(seed: Any, corners: Any, parts: Any) -> None:
     """Also after the coordinates were rounded to six digits, as text formats do."""
     random = np.random.default_rng(seed)
     angle = np.arange(corners) * 2 * np.pi / corners
@@ -150,7 +152,7 @@ def test_corners_within_straight_edges_are_kept_and_no_facet_is_flat(seed, corne
     assert half_edges(places, facets) == half_edges(places, np.arange(n)[None])
 
 
-def test_two_holes_joined_at_one_corner():
+def test_two_holes_joined_at_one_corner() -> None:
     order = [(0, 0), (1, 4), (1, 5), (2, 4), (1, 4), (0, 0), (4, 1), (4, 2), (5, 1), (4, 1), (0, 0), (10, 0), (10, 10),
              (0, 10)]  # fmt: skip
     for turn in range(len(order)):
@@ -163,7 +165,7 @@ def test_two_holes_joined_at_one_corner():
 
 
 @pytest.mark.parametrize("corners", [[], [0], [0, 1], [0, 1, 1, 0], [0, 1, 2, 1], [2, 2, 2, 2], [0, 3, 0, 1]])
-def test_faces_without_area_are_left_out_and_noted(corners):
+def test_faces_without_area_are_left_out_and_noted(corners: Any) -> None:
     places = np.array([(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0.0)])
     starts = np.array([0, 4, 4 + len(corners)])
     facets, notes = triangulate(places, starts, np.array([0, 1, 2, 3, *corners]))
@@ -171,7 +173,7 @@ def test_faces_without_area_are_left_out_and_noted(corners):
     assert [note.code for note in notes] == ["faces_without_area"]
 
 
-def test_a_polygon_that_crosses_itself_is_noted():
+def test_a_polygon_that_crosses_itself_is_noted() -> None:
     places = np.array([(0, 0, 0), (4, 0, 0), (4, 4, 0), (1, -1, 0), (-1, 3, 0), (2, 5, 0.0)])
     facets, notes = triangulate(places, np.array([0, 6]), np.arange(6))
     assert half_edges(places, facets) == half_edges(places, np.arange(6)[None])
@@ -179,7 +181,7 @@ def test_a_polygon_that_crosses_itself_is_noted():
 
 
 @pytest.mark.parametrize("form", ["obj", "off", "ply"])
-def test_plate_with_keyholes_is_closed_and_has_its_volume(tmp_path, form):
+def test_plate_with_keyholes_is_closed_and_has_its_volume(tmp_path: Path, form: str) -> None:
     """Two holed plates and their walls, which name a corner within a straight edge that the plates have too."""
     random = np.random.default_rng(3)
     outline: Corners = [(0.0, 0.0), (15.0, 0.0), (30.0, 0.0), (30.0, 20.0), (0.0, 20.0)]
@@ -204,7 +206,7 @@ def test_plate_with_keyholes_is_closed_and_has_its_volume(tmp_path, form):
     assert not half_edges(mesh.vertices, mesh.facets)
 
 
-def test_a_polygon_that_winds_twice_counts_twice():
+def test_a_polygon_that_winds_twice_counts_twice() -> None:
     vertices, facets, _ = read_polygon(worst_cases.repeated_polygon(4, "obj"))
     a, b, c = (vertices[facets[:, i]] for i in range(3))
     assert np.cross(b - a, c - a)[:, 2].tolist() == [100, 100]

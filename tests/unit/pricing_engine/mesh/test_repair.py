@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import trimesh
@@ -15,7 +17,7 @@ from pricing_engine.mesh.shells import find_shells
 from pricing_engine.mesh.weld import canonical_indexed
 
 
-def repair_counts(vertices, facets):
+def repair_counts(vertices: Any, facets: Any) -> Any:
     mesh = canonical_indexed(vertices, np.asarray(facets), 1)
     result, counts = repair(mesh, measure_topology(mesh, 1), 2)
     again, _ = repair(result, measure_topology(result, 1), 1)
@@ -23,21 +25,21 @@ def repair_counts(vertices, facets):
     return mesh, result, {step.code: step.count for step in counts}
 
 
-def sphere(subdivisions=3, radius=1.0, at=(0, 0, 0), inside_out=False):
+def sphere(subdivisions: int = 3, radius: float = 1.0, at: Any = (0, 0, 0), inside_out: bool = False) -> Any:
     solid = trimesh.creation.icosphere(subdivisions=subdivisions, radius=radius).apply_translation(at)
     if inside_out:
         solid.invert()
     return solid
 
 
-def test_clean_mesh_is_returned_as_it_is():
+def test_clean_mesh_is_returned_as_it_is() -> None:
     solid = sphere()
     mesh, result, counts = repair_counts(solid.vertices, solid.faces)
     assert result is mesh
     assert counts == {}
 
 
-def test_repeated_vertices_and_duplicates_are_removed():
+def test_repeated_vertices_and_duplicates_are_removed() -> None:
     solid = sphere()
     faces = solid.faces
     extra = [[0, 0, 5], [7, 7, 7], faces[3], faces[3][[1, 2, 0]], faces[9]]
@@ -47,7 +49,7 @@ def test_repeated_vertices_and_duplicates_are_removed():
     assert result.facet_count == len(faces)
 
 
-def test_a_facet_and_its_reverse_cancel():
+def test_a_facet_and_its_reverse_cancel() -> None:
     solid = sphere()
     flap = np.array([solid.vertices[0], [2, 0, 0], [2, 1, 0]])
     vertices, n = np.vstack((solid.vertices, flap[1:])), len(solid.vertices)
@@ -58,7 +60,7 @@ def test_a_facet_and_its_reverse_cancel():
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.floats(0, 1))
-def test_random_flips_are_undone(seed, share):
+def test_random_flips_are_undone(seed: Any, share: Any) -> None:
     solid = sphere(2)
     flip = np.random.default_rng(seed).random(len(solid.faces)) < share
     faces = np.where(flip[:, None], solid.faces[:, ::-1], solid.faces)
@@ -69,7 +71,7 @@ def test_random_flips_are_undone(seed, share):
     assert mass_properties(result, 1).volume == pytest.approx(solid.volume)
 
 
-def test_inside_out_bodies_are_flipped_and_cavities_stay():
+def test_inside_out_bodies_are_flipped_and_cavities_stay() -> None:
     parts = [
         sphere(radius=10),
         sphere(radius=8, inside_out=True),  # a cavity
@@ -84,7 +86,7 @@ def test_inside_out_bodies_are_flipped_and_cavities_stay():
     assert inverted_shells(mesh, find_shells(mesh, measure_topology(mesh, 1), 1), 1).flip.sum() == 1
 
 
-def test_many_inside_out_bodies():
+def test_many_inside_out_bodies() -> None:
     places = np.random.default_rng(1).uniform(-60, 60, (400, 3))
     places = places[np.abs(np.linalg.norm(places, axis=1) - 50) > 2]  # none touches the large sphere
     outside = np.linalg.norm(places, axis=1) > 50
@@ -94,7 +96,7 @@ def test_many_inside_out_bodies():
     assert counts == {"bodies_turned": int(outside.sum())}
 
 
-def test_open_bodies_flip_by_volume_and_sheets_never():
+def test_open_bodies_flip_by_volume_and_sheets_never() -> None:
     solid = sphere(inside_out=True)
     _, result, counts = repair_counts(solid.vertices, solid.faces[1:])
     assert counts == {"bodies_turned": 1}
@@ -103,14 +105,14 @@ def test_open_bodies_flip_by_volume_and_sheets_never():
         assert repair_counts([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.01]], facets)[2] == {}
 
 
-def test_degenerate_facets_that_repeat_one_another():
+def test_degenerate_facets_that_repeat_one_another() -> None:
     solid = sphere()
     _, result, counts = repair_counts(solid.vertices, np.vstack((solid.faces, [[0, 0, 5], [0, 0, 5], [0, 5, 0]])))
     assert counts == {"degenerate_facets_removed": 3}
     assert result.facet_count == len(solid.faces)
 
 
-def test_only_degenerate_facets_stay_unchanged():
+def test_only_degenerate_facets_stay_unchanged() -> None:
     mesh, result, counts = repair_counts(np.eye(3), [[0, 0, 1], [2, 2, 2]])
     assert result is mesh
     assert counts == {}
@@ -118,7 +120,7 @@ def test_only_degenerate_facets_stay_unchanged():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 80))
-def test_any_soup_survives(seed, count):
+def test_any_soup_survives(seed: Any, count: Any) -> None:
     rng = np.random.default_rng(seed)
     mesh = canonical_indexed(rng.normal(size=(12, 3)), rng.integers(0, 12, (count, 3)), 1)
     result, counts = repair(mesh, measure_topology(mesh, 1), 1)

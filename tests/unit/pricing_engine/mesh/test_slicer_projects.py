@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import manifold3d
 import numpy as np
@@ -39,7 +41,7 @@ from tests.support.threemf_files import (
 
 
 @pytest.fixture
-def load(tmp_path) -> Callable[[bytes], LoadedModel]:
+def load(tmp_path: Path) -> Callable[[bytes], LoadedModel]:
     return loader(tmp_path)
 
 
@@ -48,16 +50,16 @@ NO_MATERIAL = ["ParameterModifier", "SupportBlocker", "SupportEnforcer"]
 
 class TestSlicerProjects:
     @pytest.mark.parametrize("role", NO_MATERIAL)
-    def test_prusa_slicer(self, load, role):
+    def test_prusa_slicer(self, load: Any, role: Any) -> None:
         loaded = load(prusa([BIG, box(30, (20, 0, 0))], ["ModelPart", role]))
         assert (volume(loaded), codes(loaded)) == (pytest.approx(1000), ["slicer_parts_left_out"])
 
-    def test_model_parts_and_the_key_of_old_files(self, load):
+    def test_model_parts_and_the_key_of_old_files(self, load: Any) -> None:
         assert volume(load(prusa([BIG, box(2, (20, 0, 0))], ["ModelPart", "ModelPart"]))) == pytest.approx(1008)
         assert volume(load(prusa([BIG, box(2, (20, 0, 0))], ["0", "1"], key="modifier"))) == pytest.approx(1000)
 
     @pytest.mark.parametrize("role", ["modifier_part", "support_blocker", "support_enforcer"])
-    def test_bambu_studio(self, load, role):
+    def test_bambu_studio(self, load: Any, role: str) -> None:
         loaded = load(bambu([BIG, box(30, (20, 0, 0))], ["normal_part", role]))
         assert (volume(loaded), codes(loaded)) == (pytest.approx(1000), ["slicer_parts_left_out"])
 
@@ -65,8 +67,8 @@ class TestSlicerProjects:
     @pytest.mark.parametrize("form", [
         '<metadatagroup><metadata name="cura:{}">{}</metadata></metadatagroup>',
         '<cura:settings><cura:setting key="{}">{}</cura:setting></cura:settings>'])  # fmt: skip
-    def test_cura(self, load, key, form):
-        def content(value):
+    def test_cura(self, load: Any, key: str, form: str) -> None:
+        def content(value: Any) -> Any:
             second = f'<object id="2">{form.format(key, value)}{writers.mesh_xml(*box(30, (20, 0, 0)))}</object>'
             return model(objects(BIG) + second, item(1, 2), f"{MM} {CURA}")
 
@@ -77,14 +79,14 @@ class TestSlicerProjects:
         assert (volume(load(content("False"))), codes(load(content("False")))) == (pytest.approx(28000), [])
 
     @pytest.mark.parametrize("value", ["0", "false"])
-    def test_items_that_are_not_printable(self, load, value):
+    def test_items_that_are_not_printable(self, load: Any, value: str) -> None:
         hidden = item(2, more=f' printable="{value}"')
         loaded = load(model(objects(BIG, SMALL), item(1, more=' printable="1"') + hidden))
         assert (volume(loaded), codes(loaded)) == (pytest.approx(1000), ["not_printable"])
         with pytest.raises(EmptyModel, match="not printable"):
             load(model(objects(BIG, SMALL), hidden))
 
-    def test_plates(self, load):
+    def test_plates(self, load: Any) -> None:
         plates = "".join(
             f'<plate><metadata key="plater_id" value="{n}"/><metadata key="plater_name" value="{name}"/>'
             '<model_instance><metadata key="object_id" value="9"/></model_instance></plate>'
@@ -94,7 +96,7 @@ class TestSlicerProjects:
         assert codes(loaded) == ["plates"]
         assert "'left': object 9; '2': object 9" in loaded.notes[0].message
 
-    def test_unknown_parts_need_review(self, tmp_path, load):
+    def test_unknown_parts_need_review(self, tmp_path: Path, load: Any) -> None:
         unknown = prusa([BIG, box(2, (20, 0, 0))], ["ModelPart", "Mystery"])
         assert (volume(load(unknown)), codes(load(unknown))) == (pytest.approx(1008), ["unknown_slicer_parts"])
         (tmp_path / "u.3mf").write_bytes(unknown)
@@ -109,7 +111,7 @@ class TestSlicerProjects:
         stale = bambu([BIG], ["normal_part"], plates='<object id="9"><part id="77" subtype="negative_part"/></object>')
         assert codes(load(stale)) == ["unknown_slicer_parts"]
 
-    def test_settings_that_change_the_shape(self, load):
+    def test_settings_that_change_the_shape(self, load: Any) -> None:
         plates = '<object id="9"><metadata key="hollowing_enable" value="1"/></object>'
         assert codes(load(bambu([BIG], ["normal_part"], plates=plates))) == ["slicer_changes_shape"]
         assert codes(load(bambu([BIG], ["normal_part"], plates=plates.replace('"1"', '"0"')))) == []
@@ -130,12 +132,12 @@ class TestNegativeVolumes:
          (joined(BIG, box(2, (30, 0, 0))), SMALL, 1008 - 64),
          (BIG, joined(box(2, (1, 1, 1)), box(2, (3, 1, 1)), box(2, (3, 3, 1))), 1000 - 24)],
     )  # fmt: skip
-    def test_are_subtracted(self, load, solid, negative, expected):
+    def test_are_subtracted(self, load: Any, solid: Any, negative: Any, expected: Any) -> None:
         loaded = load(prusa([solid, negative], ["ModelPart", "NegativeVolume"]))
         assert volume(loaded) == pytest.approx(expected, rel=1e-9)
         assert codes(loaded) == ["negative_parts_subtracted"]
 
-    def test_belong_to_their_object_and_move_with_it(self, load):
+    def test_belong_to_their_object_and_move_with_it(self, load: Any) -> None:
         turn = ' transform="0 1 0 -1 0 0 0 0 1 100 50 0"'
         assert volume(load(bambu([BIG, SMALL], ["normal_part", "negative_part"], turn))) == pytest.approx(936)
         component = '<component objectid="1" transform="1 0 0 0 1 0 0 0 1 50 0 0"/>'
@@ -146,7 +148,7 @@ class TestNegativeVolumes:
                           ["normal_part", "negative_part", "normal_part", "negative_part"]))  # fmt: skip
         assert volume(both) == pytest.approx(936 + 500)
 
-    def test_random_boxes_agree_with_manifold(self, tmp_path):
+    def test_random_boxes_agree_with_manifold(self, tmp_path: Path) -> None:
         """The parts overlap, so compare the measured volume, not the signed one."""
         random, union = np.random.default_rng(5), manifold3d.Manifold.batch_boolean
         for _ in range(3):
@@ -158,7 +160,7 @@ class TestNegativeVolumes:
             measured = measure(tmp_path / "r.3mf", None, Settings(), 1).analysis.geometry.volume_mm3
             assert measured == pytest.approx(expected.volume(), rel=1e-7)
 
-    def test_open_meshes_are_rejected(self, load):
+    def test_open_meshes_are_rejected(self, load: Any) -> None:
         holed = SMALL[0], SMALL[1][:11]
         pulled = SMALL[0].copy()
         pulled[7] = (-20.0, 4.0, 4.0)  # one corner moved through the opposite face
@@ -166,7 +168,7 @@ class TestNegativeVolumes:
             with pytest.raises(CorruptModel, match="negative volume"):
                 load(prusa(parts, ["ModelPart", "NegativeVolume"]))
 
-    def test_nothing_remains(self, load):
+    def test_nothing_remains(self, load: Any) -> None:
         with pytest.raises(EmptyModel, match="subtracted"):
             load(prusa([SMALL, BIG], ["ModelPart", "NegativeVolume"]))
 
@@ -183,11 +185,11 @@ class TestBrokenSettings:
          "<!DOCTYPE c [<!ENTITY a 'b'>]><config/>"],
     )  # fmt: skip
     @pytest.mark.parametrize("name", [PRUSA, BAMBU])
-    def test_are_rejected(self, load, name, config):
+    def test_are_rejected(self, load: Any, name: Any, config: str) -> None:
         with pytest.raises(CorruptModel):
             load(writers.package({MODEL: writers.model_xml(objects(BIG), item(1)), name: config}))
 
-    def test_bombs(self, load):
+    def test_bombs(self, load: Any) -> None:
         blank = "<config>" + " " * (70 << 20) + "</config>"
         with pytest.raises(ModelError, match=r"larger|bomb"):
             load(writers.package({MODEL: writers.model_xml(objects(BIG), item(1)), BAMBU: blank}))

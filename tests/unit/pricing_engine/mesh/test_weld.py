@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,7 @@ def lattice_soup(seed: int, facets: int, side: int, dtype: type = np.float32) ->
     return np.random.default_rng(seed).integers(-side, side + 1, (facets, 3, 3)).astype(dtype) / dtype(7)
 
 
-def check_canonical(mesh, corners) -> None:
+def check_canonical(mesh: Any, corners: Any) -> None:
     count, facets = naive.weld(corners)
     assert len(mesh.vertices) == count
     assert naive.weld(mesh.vertices[mesh.facets])[1] == facets
@@ -29,7 +31,7 @@ def check_canonical(mesh, corners) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 400), st.integers(0, 6), st.sampled_from([np.float32, np.float64]))
-def test_weld_agrees_with_naive_twin_and_ignores_order(seed, count, side, dtype):
+def test_weld_agrees_with_naive_twin_and_ignores_order(seed: Any, count: Any, side: Any, dtype: Any) -> None:
     corners = lattice_soup(seed, count, side, dtype)
     mesh = canonical_mesh(corners, 2)
     check_canonical(mesh, corners)
@@ -39,7 +41,7 @@ def test_weld_agrees_with_naive_twin_and_ignores_order(seed, count, side, dtype)
 
 
 @pytest.mark.parametrize("side", [1, 40, 2000])
-def test_many_chunks_same_bits_for_any_threads_and_order(side):
+def test_many_chunks_same_bits_for_any_threads_and_order(side: int) -> None:
     corners = lattice_soup(side, 60_000, side)
     mesh = canonical_mesh(corners, 1)
     check_canonical(mesh, corners)
@@ -49,20 +51,20 @@ def test_many_chunks_same_bits_for_any_threads_and_order(side):
         assert other.facets.tobytes() == mesh.facets.tobytes()
 
 
-def test_minus_zero_is_zero_and_nothing_else_merges():
+def test_minus_zero_is_zero_and_nothing_else_merges() -> None:
     tiny = np.float32(1e-45)
     corners = np.array([[[-0.0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0.0, 0, 0], [0, 1, 0], [tiny, 0, 0]]], np.float32)
     assert len(canonical_mesh(corners, 1).vertices) == 4
 
 
-def test_scale_applies_to_the_welded_vertices():
+def test_scale_applies_to_the_welded_vertices() -> None:
     corners = lattice_soup(3, 50, 9)
     mesh, inches = canonical_mesh(corners, 1), canonical_mesh(corners, 1, 25.4)
     assert np.array_equal(inches.facets, mesh.facets)
     assert np.array_equal(inches.vertices, mesh.vertices * 25.4)
 
 
-def test_indexed_mesh_is_the_soup_of_its_corners():
+def test_indexed_mesh_is_the_soup_of_its_corners() -> None:
     rng = np.random.default_rng(5)
     vertices = rng.integers(-3, 4, (500, 3)).astype(float)
     facets = rng.integers(0, 400, (2000, 3))
@@ -71,7 +73,7 @@ def test_indexed_mesh_is_the_soup_of_its_corners():
     assert np.array_equal(mesh.facets, soup.facets)
 
 
-def test_curve_visits_neighbouring_cells():
+def test_curve_visits_neighbouring_cells() -> None:
     """Centroids on a 16^3 lattice come in steps of one cell: the table is a true Hilbert curve."""
     n = 16
     cells = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 1, 3)
@@ -83,7 +85,7 @@ def test_curve_visits_neighbouring_cells():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2e9])
-def test_bad_coordinates(bad):
+def test_bad_coordinates(bad: Any) -> None:
     corners = lattice_soup(0, 70_000, 9)
     corners[64_321, 1, 2] = bad
     with pytest.raises(BadCoordinates):
@@ -92,14 +94,14 @@ def test_bad_coordinates(bad):
         canonical_indexed(corners[0].astype(float) + bad, np.array([[0, 1, 2]]), 1)
 
 
-def test_limit_counts_in_millimetres():
+def test_limit_counts_in_millimetres() -> None:
     corners = np.array([[[0, 0, 0], [2e6, 0, 0], [0, 1, 0]]], np.float32)
     assert len(canonical_mesh(corners, 1, 25.4).vertices) == 3
     with pytest.raises(BadCoordinates):
         canonical_mesh(corners, 1, 1000.0)
 
 
-def test_empty_and_out_of_range():
+def test_empty_and_out_of_range() -> None:
     with pytest.raises(EmptyModel):
         canonical_mesh(np.empty((0, 3, 3), np.float32), 1)
     for wrong in (-1, 3, 2**40):

@@ -9,6 +9,8 @@ import pickle
 from decimal import Decimal
 from fractions import Fraction
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -64,7 +66,7 @@ def test_ties_round_up_and_noise_in_the_last_bits_does_not_show() -> None:
 
 @given(parts, processes, st.integers(1, 5000), st.booleans())
 @settings(max_examples=25, deadline=None)
-def test_lines_sum_to_the_total_and_name_their_figure(analysis, process, quantity, partner) -> None:  # type: ignore[no-untyped-def]
+def test_lines_sum_to_the_total_and_name_their_figure(analysis: Any, process: Any, quantity: Any, partner: Any) -> None:
     extras = Extras(partner="example-partner" if partner else None)
     for option in quote(analysis, BOOK, process, quantities=[quantity], extras=extras).to_dict()["options"]:
         total = sum(Fraction(line["amount"]) for line in option["lines"])
@@ -79,7 +81,7 @@ def test_lines_sum_to_the_total_and_name_their_figure(analysis, process, quantit
 
 @given(parts, processes)
 @settings(max_examples=15, deadline=None)
-def test_a_piece_never_costs_more_in_a_larger_order(analysis, process) -> None:  # type: ignore[no-untyped-def]
+def test_a_piece_never_costs_more_in_a_larger_order(analysis: Any, process: Any) -> None:
     for material in BOOK.process(process).materials:
         options = quote(analysis, BOOK, process, [material], quantities=[1, 2, 5, 10, 25, 100, 1000]).options
         exact_units = [option.total / option.quantity for option in options]
@@ -91,7 +93,7 @@ def test_a_piece_never_costs_more_in_a_larger_order(analysis, process) -> None: 
 
 @given(parts, processes)
 @settings(max_examples=10, deadline=None)
-def test_a_replay_gives_the_same_bytes_under_any_decimal_context(analysis, process) -> None:  # type: ignore[no-untyped-def]
+def test_a_replay_gives_the_same_bytes_under_any_decimal_context(analysis: Any, process: Any) -> None:
     first = quote(analysis, BOOK, process).to_json()
     with decimal.localcontext(decimal.Context(prec=4, rounding=decimal.ROUND_DOWN)):
         assert quote(analysis, parse_price_book(TEXT.encode()), process).to_json() == first
@@ -230,7 +232,7 @@ def test_a_bad_price_book_is_refused_in_one_line(old: str, new: str, message: st
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_price_book_and_one_that_is_no_text(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_price_book_and_one_that_is_no_text(tmp_path: Path) -> None:
     with pytest.raises(PriceBookError, match="can't be read"):
         load_price_book(tmp_path / "none.toml")
     with pytest.raises(PriceBookError, match="can't be read"):

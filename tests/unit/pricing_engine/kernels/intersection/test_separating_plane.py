@@ -68,7 +68,7 @@ def test_pairs_are_those_of_the_filter_for_one_pair(kind: str) -> None:
         overlap = _boxes_meet(mesh.vertices[mesh.facets])
         for f in range(mesh.facet_count):
             for g in range(f + 1, mesh.facet_count):
-                expected = may_meet(mesh.vertices, mesh.facets, f, g, near)  # type: ignore[no-untyped-call]
+                expected = may_meet(mesh.vertices, mesh.facets, f, g, near)
                 assert expected or (f, g) not in found
                 if expected and overlap[f, g] and (f, g) not in found:
                     assert kind == "slivers"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import trimesh
@@ -14,13 +16,13 @@ from pricing_engine.mesh.weld import canonical_indexed
 from tests.naive import mass as naive
 
 
-def canonical(solid):
+def canonical(solid: Any) -> Any:
     return canonical_indexed(solid.vertices, solid.faces, 1)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 300))
-def test_agrees_with_naive_twin_on_soups(seed, count):
+def test_agrees_with_naive_twin_on_soups(seed: Any, count: Any) -> None:
     rng = np.random.default_rng(seed)
     mesh = canonical_indexed(rng.normal(size=(50, 3)) * 3 + 5, rng.integers(0, 50, (count, 3)), 1)
     found = mass_properties(mesh, 2)
@@ -32,7 +34,7 @@ def test_agrees_with_naive_twin_on_soups(seed, count):
         assert found.inertia == pytest.approx(expected["inertia"], rel=1e-9, abs=1e-6)
 
 
-def test_box_far_from_the_origin():
+def test_box_far_from_the_origin() -> None:
     solid = trimesh.creation.box((2, 3, 5))
     solid.apply_translation((1e6, -2e6, 3e6))
     found = mass_properties(canonical(solid), 1)
@@ -43,7 +45,7 @@ def test_box_far_from_the_origin():
     assert (found.bbox_max - found.bbox_min) == pytest.approx([2, 3, 5])
 
 
-def test_turning_and_scaling_follow_geometry():
+def test_turning_and_scaling_follow_geometry() -> None:
     solid = trimesh.creation.torus(3, 1, major_sections=80, minor_sections=50)
     plain = mass_properties(canonical(solid), 1)
     spin = trimesh.transformations.rotation_matrix(0.7, (1, 2, 3))
@@ -55,7 +57,7 @@ def test_turning_and_scaling_follow_geometry():
     assert turned.inertia == pytest.approx(32 * spin[:3, :3] @ plain.inertia @ spin[:3, :3].T, rel=1e-9, abs=1e-9)
 
 
-def test_same_bits_for_any_threads():
+def test_same_bits_for_any_threads() -> None:
     mesh = canonical(trimesh.creation.icosphere(subdivisions=6))
     one, *others = (mass_properties(mesh, threads) for threads in (1, 2, 7))
     for other in others:
@@ -63,14 +65,14 @@ def test_same_bits_for_any_threads():
         assert other.inertia.tobytes() == one.inertia.tobytes()
 
 
-def test_flat_and_degenerate_meshes_have_finite_values():
+def test_flat_and_degenerate_meshes_have_finite_values() -> None:
     for facets in ([[0, 1, 2]], [[0, 0, 0]], [[0, 1, 1]]):
         found = mass_properties(canonical_indexed(np.eye(3) * 1e8, np.array(facets), 1), 1)
         for value in (found.volume, found.area, *found.center_of_mass, *found.inertia.ravel()):
             assert np.isfinite(value)
 
 
-def test_volumes_of_bodies():
+def test_volumes_of_bodies() -> None:
     outer, inner = trimesh.creation.box((4, 4, 4)), trimesh.creation.box((1, 2, 3))
     inner.invert()
     mesh = canonical(trimesh.util.concatenate([outer, inner, trimesh.creation.box().apply_translation((9, 9, 9))]))

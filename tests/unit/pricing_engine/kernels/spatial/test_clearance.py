@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import trimesh
@@ -40,7 +42,7 @@ def clearance_of(bvh: Bvh, radius: float) -> Clearance:
     return Clearance(bvh, radius, np.float32(bvh.diagonal * 2.0**-22), PLENTY)
 
 
-def flooded(bvh: Bvh, origin, spacing: float, shape, radius: float) -> np.ndarray:
+def flooded(bvh: Bvh, origin: Any, spacing: float, shape: Any, radius: float) -> np.ndarray:
     """``reached`` (I, J, K) as booleans."""
     blocks = -(-np.array(shape) // SIDE)
     count = int(blocks.prod())
