@@ -1,4 +1,4 @@
-"""Private servers, each started once when the first test asks, shared by all, and ended by pid after the last."""
+"""Private servers: each is started when the first test requests it, shared, and ended by pid after the last test."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ AddNode = Callable[..., Node]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def leave_nothing_when_told_to_end() -> Iterator[None]:
-    """SIGTERM, as a time limit around the tests sends it, ends them like Ctrl-C: with what they started."""
+def end_servers_on_sigterm() -> Iterator[None]:
+    """End the tests on SIGTERM, which a time limit sends, like on Ctrl-C: with all servers that they started."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     yield
     signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")
-def ray_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The shared cluster with its parts: a head with two CPUs. This process is set up to speak to it."""
+def shared_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Yield the shared cluster: a head with two CPUs. This process is configured to connect to it."""
     with local_cluster(tmp_path_factory.mktemp("ray"), cpus=2) as cluster, pytest.MonkeyPatch.context() as environment:
         for name in cluster.environment():
-            environment.delenv(name, raising=False)  # so that the end of the session puts back what was there
+            environment.delenv(name, raising=False)  # restored at the end of the session
         use_cluster(cluster)
         yield cluster
         import ray
@@ -36,34 +36,34 @@ def ray_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster(ray_here: Cluster) -> str:
-    """Address of the shared cluster's head, for ``ray.init(address=...)``."""
-    return ray_here.address
+def ray_cluster(shared_ray: Cluster) -> str:
+    """Return the address of the shared cluster's head, for ``ray.init(address=...)``."""
+    return shared_ray.address
 
 
 @pytest.fixture
-def add_ray_node(ray_here: Cluster) -> Iterator[AddNode]:
-    """A function that adds a node to the shared cluster: ``add(cpus, resources=None) -> Node``; gone after the test."""
+def add_ray_node(shared_ray: Cluster) -> Iterator[AddNode]:
+    """Yield a function that adds a node to the shared cluster until the test ends."""
     added: list[Node] = []
 
     def add(cpus: float, resources: Mapping[str, float] | None = None) -> Node:
-        added.append(ray_here.add_node(cpus, resources))
+        added.append(shared_ray.add_node(cpus, resources))
         return added[-1]
 
     yield add
     for node in added:
-        ray_here.remove_node(node)
+        shared_ray.remove_node(node)
 
 
 @pytest.fixture(scope="session")
 def passwords(tmp_path_factory: pytest.TempPathFactory) -> Passwords:
-    """Of the servers of this session."""
+    """Return the passwords of the servers of this session."""
     return Passwords(tmp_path_factory.mktemp("passwords") / "passwords.json")
 
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory, passwords: Passwords) -> Iterator[Server]:
-    """PostgreSQL with a database and a role for each service."""
+    """Yield a PostgreSQL server with a database and a role for each service."""
     folder = tmp_path_factory.mktemp("postgresql")
     with running(postgres.part(folder, folder, passwords)) as server:
         yield server
@@ -71,13 +71,13 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory, passwords: Passwor
 
 @pytest.fixture(scope="session")
 def database_urls(postgres_server: Server, passwords: Passwords) -> dict[str, str]:
-    """The URL of each service's database."""
+    """Return the URL of each service's database on the server of this session."""
     return postgres.urls(postgres_server.address, passwords)
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory, passwords: Passwords) -> Iterator[Server]:
-    """Redis."""
+    """Yield a Redis server."""
     folder = tmp_path_factory.mktemp("redis")
     with running(redis.part(folder, folder, passwords)) as server:
         yield server
@@ -85,7 +85,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory, passwords: Passwords)
 
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A real Apache Kafka without topics: a test makes its own, under names of its own."""
+    """Yield a real Apache Kafka without topics: each test creates topics under names of its own."""
     folder = tmp_path_factory.mktemp("kafka")
     with running(kafka.part(folder, folder, [], print)) as server:
         yield server

@@ -67,7 +67,7 @@ class Machine:
 def obstacle() -> str | None:
     """Return why machines can't be created on this host, or None."""
     if Path.home() != HOME:
-        return f"ssh takes {HOME} for the home folder, where HOME says {Path.home()}"
+        return f"ssh takes {HOME} for the home folder, but HOME is {Path.home()}"
     for program in ("unshare", "nsenter", "ip", "ssh", "bash", "mount"):
         if shutil.which(program) is None:
             return f"the program {program} is not installed"
@@ -115,7 +115,7 @@ def _boot(index: int, key: asyncssh.SSHKey, log: Path) -> Machine:
     while not log.exists() or "serves ssh" not in log.read_text():
         if not sessions.alive(session) or time.monotonic() > deadline:
             sessions.stop(session, grace_s=0)
-            raise RuntimeError(f"machine {index} did not come up: {log.read_text()}")
+            raise RuntimeError(f"machine {index} did not boot: {log.read_text()}")
         time.sleep(0.05)
     (init,) = psutil.Process(session.pid).children()
     return Machine(f"{NETWORK}{index}", session, init.pid)

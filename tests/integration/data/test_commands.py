@@ -44,8 +44,8 @@ def test_migrate_prints_the_version(
     [
         (["migrate", "shopp"], "no such service: shopp"),
         (["migrate", "--down"], "--down needs"),
-        (["events", "replay", "nobody"], "no such consumer: nobody"),
-        (["events", "parked", "nobody"], "no such consumer: nobody"),
+        (["events", "replay", "no-consumer"], "no such consumer: no-consumer"),
+        (["events", "parked", "no-consumer"], "no such consumer: no-consumer"),
     ],
 )
 def test_wrong_usage_is_reported(app: typer.Typer, arguments: list[str], expected: str) -> None:
@@ -55,7 +55,7 @@ def test_wrong_usage_is_reported(app: typer.Typer, arguments: list[str], expecte
 
 
 def test_unreachable_servers_exit_with_4(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FACET_SHOP_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("FACET_SHOP_DATABASE_URL", "postgresql://user@127.0.0.1:1/none")
     monkeypatch.setenv("FACET_KAFKA_URL", "127.0.0.1:1")
     for arguments in (["migrate", "shop"], ["events", "dead-letters"], ["events", "parked", "shop"]):
         failure = CliRunner().invoke(app, arguments).exception
@@ -63,7 +63,7 @@ def test_unreachable_servers_exit_with_4(app: typer.Typer, monkeypatch: pytest.M
         assert "can't be reached" in str(failure)
 
 
-def test_parked_events_are_listed_with_what_they_wait_for(
+def test_parked_events_are_printed_with_what_they_wait_for(
     app: typer.Typer, monkeypatch: pytest.MonkeyPatch, shop_url: str
 ) -> None:
     monkeypatch.setenv("FACET_SHOP_DATABASE_URL", shop_url)

@@ -176,7 +176,7 @@ def test_an_unavailable_kafka_is_retried(shop_url: str, group: FakeGroup) -> Non
     run(main())
 
 
-def test_members_are_listed_and_removed_at_a_real_broker(bootstrap: str, topic: str) -> None:
+def test_members_are_read_and_removed_at_a_real_broker(bootstrap: str, topic: str) -> None:
     async def main() -> None:
         name = f"test-{new_id().hex}"
         async with (

@@ -93,17 +93,17 @@ def test_deliveries_of_an_order_are_leased_one_after_the_other(migrated: Migrate
     async def main() -> None:
         async with Database(migrated("partners")) as database:
             await with_deliveries(database, orders, 4)
-            heard: list[str] = []
+            delivered: list[str] = []
             for _ in range(4):
                 async with database.transaction() as connection:
                     due = await deliveries.lease(connection, 100)
                     assert await deliveries.lease(connection, 100) == [], "they are leased"
                 assert len(due) == 5
-                heard += sorted(each.type for each in due)
+                delivered += sorted(each.type for each in due)
                 async with database.transaction() as connection:
                     for each in due:
                         await deliveries.record(connection, each, 200, None, 5, None)
-            assert heard == [f"event-{n}" for n in range(4) for _ in range(5)]
+            assert delivered == [f"event-{n}" for n in range(4) for _ in range(5)]
 
     run(main())
 
@@ -179,7 +179,7 @@ def of_partner(events: list[CloudEvent], partner: object) -> list[CloudEvent]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_any_order_of_events_gives_the_true_history(migrated: Migrated, seed: int) -> None:
+def test_any_order_of_events_results_in_the_true_history(migrated: Migrated, seed: int) -> None:
     choose, order_id = random.Random(seed), new_id()
     events, history = life(choose, 20)
 
@@ -232,7 +232,7 @@ def test_orders_without_a_partner_return_no_entries_and_store_only_a_status(migr
     assert stored == (OrderState(status=OrderStatus(stored[0]["status"])).model_dump(mode="json"),)
 
 
-def test_orders_recorded_by_the_api_or_by_events_are_listed_equally(migrated: Migrated) -> None:
+def test_orders_recorded_by_the_api_or_by_events_are_equal(migrated: Migrated) -> None:
     events, _ = life(random.Random(2), 1)
 
     async def main() -> None:

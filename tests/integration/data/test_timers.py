@@ -46,7 +46,7 @@ class FakeMonotonic:
         moved = seconds if in_database_s is None else in_database_s
         self._connection.execute("UPDATE operating_clocks SET ticked_at = ticked_at - %s * interval '1 s'", [moved])
 
-    def shown_s(self) -> int:
+    def stored_s(self) -> int:
         row = self._connection.execute("SELECT elapsed_ms FROM operating_clocks").fetchone()
         assert row is not None
         return int(row[0]) // 1000
@@ -68,7 +68,7 @@ def test_concurrent_ticks_of_two_processes_count_time_once(shop_url: str) -> Non
                 for each in timers:
                     await each.tick(database, nothing)
                 monotonic.pass_s(TICK_S)
-        assert 100 <= monotonic.shown_s() <= 101
+        assert 100 <= monotonic.stored_s() <= 101
 
     with FakeMonotonic(shop_url) as monotonic:
         run(main())
@@ -83,13 +83,13 @@ def test_a_step_of_the_databases_clock_adds_no_more_than_a_tick(shop_url: str, s
             for _ in range(4):
                 monotonic.pass_s(TICK_S)
                 await ticking.tick(database, nothing)
-            before = monotonic.shown_s()
+            before = monotonic.stored_s()
             monotonic.pass_s(TICK_S, in_database_s=step_s)
             await ticking.tick(database, nothing)
-            assert 0 <= monotonic.shown_s() - before <= TICK_S
+            assert 0 <= monotonic.stored_s() - before <= TICK_S
             monotonic.pass_s(TICK_S)
             await ticking.tick(database, nothing)
-            assert TICK_S <= monotonic.shown_s() - before <= 2 * TICK_S + 1
+            assert TICK_S <= monotonic.stored_s() - before <= 2 * TICK_S + 1
 
     with FakeMonotonic(shop_url) as monotonic:
         run(main())
@@ -132,7 +132,7 @@ def test_an_outage_makes_no_price_overdue(shop_url: str, outage_s: int) -> None:
             await tick(1 + int(SETTLE_S / interval_s))
             order_id = await submitted(database)
             await tick(29)
-            assert (await status(), monotonic.shown_s()) == (S.SUBMITTED, 870)
+            assert (await status(), monotonic.stored_s()) == (S.SUBMITTED, 870)
             if outage_s:
                 monotonic.pass_s(outage_s)
                 await tick(1 + int(SETTLE_S / interval_s))

@@ -34,8 +34,8 @@ SETTINGS = Settings()
 
 
 @pytest.fixture(scope="module")
-def client(ray_here: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    connect(ray_here.address)
+def client(shared_ray: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    connect(shared_ray.address)
     dispatcher = start_dispatcher(str(tmp_path_factory.mktemp("analyses")))
     yield Client()
     ray.kill(dispatcher)
@@ -48,20 +48,20 @@ def rings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [write_ring(folder / f"ring-{number}.stl", number) for number in range(24)]
 
 
-def fresh() -> str:
+def new_job_id() -> str:
     return uuid.uuid4().hex
 
 
-def found(analysis: Analysis) -> dict[str, Any]:
-    """All but the time it took."""
-    tree = analysis.to_dict()
-    del tree["elapsed_s"]
-    return tree
+def without_durations(analysis: Analysis) -> dict[str, Any]:
+    """Return all of an analysis but its durations."""
+    document = analysis.to_dict()
+    del document["elapsed_s"]
+    return document
 
 
-def test_the_command_starts_no_second_dispatcher(client: Client, ray_here: Cluster, tmp_path: Path) -> None:
+def test_the_command_starts_no_second_dispatcher(client: Client, shared_ray: Cluster, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pricing_engine", "dispatcher", "--analyses", str(tmp_path)]
-    done = subprocess.run([*command, "--address", ray_here.address], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, "--address", shared_ray.address], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     hello = ray.get(client.hello())
     assert f"engine {hello['engine']} runs, pid {hello['pid']}" in done.stderr
@@ -70,28 +70,28 @@ def test_the_command_starts_no_second_dispatcher(client: Client, ray_here: Clust
 def test_a_sample_has_the_same_bytes_as_locally(client: Client, tmp_path: Path) -> None:
     for make in SAMPLES.values():
         path = make().write_stl(tmp_path)
-        outcome = client.submit(job_for(path, fresh(), "c")).outcome(120)
-        assert found(analysis_of(outcome)) == found(measure(path, None, SETTINGS, 2).analysis)
+        outcome = client.submit(job_for(path, new_job_id(), "c")).outcome(120)
+        assert without_durations(analysis_of(outcome)) == without_durations(measure(path, None, SETTINGS, 2).analysis)
 
 
 def test_a_large_model_is_distributed_with_the_same_bytes(client: Client, tmp_path: Path) -> None:
     path = write_ring(tmp_path / "large.stl", 7, segments=480)
     local = measure(path, None, SETTINGS, 2).analysis
     assert local.model.facets > 200_000
-    assert found(measure_on_cluster(path, None, SETTINGS)) == found(local)
+    assert without_durations(measure_on_cluster(path, None, SETTINGS)) == without_durations(local)
 
 
-def test_equal_jobs_are_one_calculation_and_later_ones_come_from_the_cache(client: Client, rings: list[Path]) -> None:
-    outcomes = client.run_many([job_for(rings[0], fresh(), "c") for _ in range(200)])
+def test_equal_jobs_are_one_calculation_and_later_ones_are_cached(client: Client, rings: list[Path]) -> None:
+    outcomes = client.run_many([job_for(rings[0], new_job_id(), "c") for _ in range(200)])
     assert {outcome.status for outcome in outcomes} == {JobStatus.DONE}
     assert len({outcome.analysis for outcome in outcomes}) == 1
-    again = client.submit(job_for(rings[0], fresh(), "c")).outcome(60)
+    again = client.submit(job_for(rings[0], new_job_id(), "c")).outcome(60)
     assert (again.cached, again.analysis) == (True, outcomes[0].analysis)
 
 
 def test_progress_narrows_to_the_price(client: Client, tmp_path: Path) -> None:
     path = write_ring(tmp_path / "watched.stl", 3, segments=420)
-    submitted = client.submit(job_for(path, fresh(), "c"))
+    submitted = client.submit(job_for(path, new_job_id(), "c"))
     book, request, interval = load_price_book(None), Request(materials=("silver-925",)), None
     widths, progress = [], []
     for update in submitted.updates():
@@ -108,16 +108,16 @@ def test_progress_narrows_to_the_price(client: Client, tmp_path: Path) -> None:
 
 def test_cancelling_a_running_job_frees_the_worker(client: Client, tmp_path: Path, rings: list[Path]) -> None:
     large = write_ring(tmp_path / "slow.stl", 5, segments=440)
-    submitted = client.submit(job_for(large, fresh(), "c"))
+    submitted = client.submit(job_for(large, new_job_id(), "c"))
     next(update for update in submitted.updates() if update.status is JobStatus.RUNNING)
     assert submitted.cancel()
     assert submitted.outcome(10).status is JobStatus.CANCELLED
-    assert client.submit(job_for(rings[1], fresh(), "c")).outcome(60).status is JobStatus.DONE
+    assert client.submit(job_for(rings[1], new_job_id(), "c")).outcome(60).status is JobStatus.DONE
 
 
 def test_a_killed_worker_costs_an_attempt_and_not_the_job(client: Client, tmp_path: Path) -> None:
     path = write_ring(tmp_path / "hit.stl", 9, segments=300)
-    submitted = client.submit(job_for(path, fresh(), "c"))
+    submitted = client.submit(job_for(path, new_job_id(), "c"))
     next(update for update in submitted.updates() if update.partial is not None)
     victims = [pid for pid in ray_workers() if "analyse" in process_title(pid)]
     assert victims
@@ -125,26 +125,24 @@ def test_a_killed_worker_costs_an_attempt_and_not_the_job(client: Client, tmp_pa
         os.kill(pid, signal.SIGKILL)
     outcome = submitted.outcome(120)
     assert (outcome.status, outcome.attempts) == (JobStatus.DONE, 2)
-    assert found(analysis_of(outcome)) == found(measure(path, None, SETTINGS, 2).analysis)
+    assert without_durations(analysis_of(outcome)) == without_durations(measure(path, None, SETTINGS, 2).analysis)
 
 
 def test_the_dispatcher_survives_its_own_death(client: Client, rings: list[Path]) -> None:
-    submitted = [client.submit(job_for(path, fresh(), "c")) for path in rings[2:8]]
+    submitted = [client.submit(job_for(path, new_job_id(), "c")) for path in rings[2:8]]
     before = ray.get(client.hello())
     os.kill(before["pid"], signal.SIGKILL)
     assert {each.outcome(120).status for each in submitted} == {JobStatus.DONE}
     assert ray.get(client.hello())["pid"] != before["pid"]
 
 
-def test_what_is_wrong_with_a_model_is_named_and_others_go_on(
-    client: Client, tmp_path: Path, rings: list[Path]
-) -> None:
+def test_a_bad_model_is_reported_and_others_continue(client: Client, tmp_path: Path, rings: list[Path]) -> None:
     bad = tmp_path / "bad.stl"
     bad.write_bytes(b"\0" * 84)
-    gone = job_for(rings[9], fresh(), "c")
-    vanished = Job(fresh(), "c", str(tmp_path / "gone.stl"), gone.sha256, gone.bytes)
-    swapped = Job(fresh(), "c", str(rings[10]), "0" * 64, gone.bytes)
-    outcomes = client.run_many([job_for(bad, fresh(), "c"), vanished, swapped, gone])
+    gone = job_for(rings[9], new_job_id(), "c")
+    vanished = Job(new_job_id(), "c", str(tmp_path / "gone.stl"), gone.sha256, gone.bytes)
+    swapped = Job(new_job_id(), "c", str(rings[10]), "0" * 64, gone.bytes)
+    outcomes = client.run_many([job_for(bad, new_job_id(), "c"), vanished, swapped, gone])
     assert [outcome.code for outcome in outcomes] == ["empty_model", "model_vanished", "model_changed", ""]
     with pytest.raises(JobFailed, match="upload it again"):
         analysis_of(outcomes[1])
@@ -152,7 +150,7 @@ def test_what_is_wrong_with_a_model_is_named_and_others_go_on(
 
 def test_a_deadline_is_enforced(client: Client, tmp_path: Path) -> None:
     path = write_ring(tmp_path / "late.stl", 11, segments=300)
-    outcome = client.submit(job_for(path, fresh(), "c", deadline_s=0.05)).outcome(30)
+    outcome = client.submit(job_for(path, new_job_id(), "c", deadline_s=0.05)).outcome(30)
     assert outcome.code == "deadline_exceeded"
 
 
@@ -163,13 +161,13 @@ def test_an_unreadable_file_is_reported_without_a_dispatcher(client: Client, tmp
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "ray://127.0.0.1:1"])
-def test_a_cluster_that_answers_nothing_is_named(address: str) -> None:
+def test_an_unreachable_cluster_is_named(address: str) -> None:
     with pytest.raises(ClusterUnreachable, match=address.replace(".", r"\.")):
         connect(address)
 
 
 def ray_workers() -> list[int]:
-    """Pids of this machine's Ray workers."""
+    """Return the pids of this machine's Ray workers."""
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and is_worker(int(entry.name))]
 
 

@@ -28,10 +28,10 @@ GREED = 3 << 30
 
 
 @pytest.fixture
-def connected(ray_here: Cluster) -> Iterator[Cluster]:
-    """This process as a driver on the shared cluster."""
-    connect(ray_here.address)
-    yield ray_here
+def connected(shared_ray: Cluster) -> Iterator[Cluster]:
+    """Connect this process as a driver to the shared cluster."""
+    connect(shared_ray.address)
+    yield shared_ray
     ray.shutdown()
 
 
@@ -44,13 +44,13 @@ def analyse_or_exhaust_memory(task: AnalysisTask) -> AnalysisResult:
 
 
 def test_a_model_that_takes_all_memory_fails_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray_here: Cluster
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_ray: Cluster
 ) -> None:
     rings = [write_ring(tmp_path / f"ring-{number}.stl", number) for number in range(6)]
     greedy = write_ring(tmp_path / "greedy.stl", 99)
     with local_cluster(tmp_path / "ray", cpus=0) as cluster:
         # As on a real cluster the dispatcher's node takes no tasks: where memory is short, Ray ends actors that it can
-        # begin again before tasks. Only the worker's node is short of it.
+        # restart before tasks. Only the worker's node is short of it.
         memory = psutil.virtual_memory()
         allowed = (memory.total - memory.available + GREED / 2) / memory.total
         monkeypatch.setenv("RAY_memory_usage_threshold", f"{allowed:.3f}")
@@ -64,7 +64,7 @@ def test_a_model_that_takes_all_memory_fails_alone(
             exhausted, *others = Client().run_many(jobs)
         finally:
             ray.shutdown()
-            use_cluster(ray_here)
+            use_cluster(shared_ray)
     assert (exhausted.status, exhausted.code) == (JobStatus.FAILED, "out_of_memory")
     assert exhausted.attempts == 4
     assert "simplify the model" in exhausted.message
@@ -89,17 +89,17 @@ def test_an_object_store_that_is_full_spills(connected: Cluster) -> None:
     assert ray.get(measured.remote()) == [[number * 8.0 * MIB] * 8 for number in range(6)]
 
 
-def test_another_engine_is_named(ray_here: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_engine_is_named(shared_ray: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pricing_engine.distributed.connect.ENGINE_VERSION", "9.9.9")
     with pytest.raises(ClusterMismatch, match=r"runs engine .*, here is 9\.9\.9; install the same on both"):
-        connect(ray_here.address)
+        connect(shared_ray.address)
     assert not ray.is_initialized()
 
 
-def test_another_ray_is_named(ray_here: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_ray_is_named(shared_ray: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "__version__", "2.9.0")
     with pytest.raises(ClusterMismatch, match="install the same versions on both sides"):
-        connect(ray_here.address)
+        connect(shared_ray.address)
     assert not ray.is_initialized()
 
 

@@ -25,7 +25,7 @@ from pricing_engine.distributed.niceness import LONG_NICENESS
 from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask
 from pricing_engine.distributed.worker import analyse
 
-EVER = 600.0
+NO_LIMIT_S = 600.0
 """CPU seconds: longer than the tests."""
 
 
@@ -42,8 +42,8 @@ def work(task: AnalysisTask) -> AnalysisResult:
 
 
 @pytest.fixture(scope="module")
-def client(ray_here: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    connect(ray_here.address)
+def client(shared_ray: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    connect(shared_ray.address)
     dispatcher = start_dispatcher(str(tmp_path_factory.mktemp("analyses")), work=work)
     yield Client()
     ray.kill(dispatcher)
@@ -93,7 +93,7 @@ def test_a_job_that_takes_memory_ends_and_neither_the_node_nor_the_dispatcher_do
     client: Client, tmp_path: Path
 ) -> None:
     before = ray.get(client.hello())["pid"]
-    hog = client.submit(job(tmp_path, "hog", cpu_limit_s=EVER))  # a node's whole memory takes CPU seconds to fill
+    hog = client.submit(job(tmp_path, "hog", cpu_limit_s=NO_LIMIT_S))  # a node's whole memory takes CPU seconds to fill
     others = [client.submit(job(tmp_path, "ring")) for _ in range(4)]
     outcome = hog.outcome(200)
     assert (outcome.status, outcome.code) == (JobStatus.FAILED, "out_of_memory")
@@ -104,14 +104,16 @@ def test_a_job_that_takes_memory_ends_and_neither_the_node_nor_the_dispatcher_do
 
 
 def test_express_passes_stuck_express_jobs_of_another_owner(client: Client, tmp_path: Path) -> None:
-    greedy = [submit(client, job(tmp_path, "stuck", "greedy", priority="express", cpu_limit_s=EVER)) for _ in range(4)]
+    greedy = [
+        submit(client, job(tmp_path, "stuck", "greedy", priority="express", cpu_limit_s=NO_LIMIT_S)) for _ in range(4)
+    ]
     while any(max(thread_nicenesses(process)) < LONG_NICENESS for _, process in greedy):
-        time.sleep(0.01)  # each gives way
+        time.sleep(0.01)  # each lowers its priority
     assert {os.getsid(process.pid) for _, process in greedy} == {process.pid for _, process in greedy}
     quick = [client.submit(job(tmp_path, "ring", f"c{i}", priority="express")) for i in range(3)]
     assert {each.outcome(120).status for each in quick} == {JobStatus.DONE}
     references = [submitted.reference for submitted, _ in greedy]
-    assert ray.wait(references, timeout=0)[0] == [], "nobody's work was ended for them"
+    assert ray.wait(references, timeout=0)[0] == [], "no running job was ended for them"
     for submitted, _ in greedy:
         assert submitted.cancel()
         while processes(submitted):
@@ -119,9 +121,9 @@ def test_express_passes_stuck_express_jobs_of_another_owner(client: Client, tmp_
 
 
 def test_cancelling_beside_ten_thousand_jobs_ends_the_process(client: Client, tmp_path: Path) -> None:
-    stuck, process = submit(client, job(tmp_path, "stuck", priority="bulk", cpu_limit_s=EVER))
-    known = job(tmp_path, "ring", "flood", priority="bulk")
-    flood = [Job(f"w{i}", "flood", known.model, f"{i:064x}", known.bytes, priority="bulk") for i in range(10_000)]
+    stuck, process = submit(client, job(tmp_path, "stuck", priority="bulk", cpu_limit_s=NO_LIMIT_S))
+    example = job(tmp_path, "ring", "flood", priority="bulk")
+    flood = [Job(f"w{i}", "flood", example.model, f"{i:064x}", example.bytes, priority="bulk") for i in range(10_000)]
     outcomes = client._dispatcher.run_many.remote(flood)
     try:
         while waiting(client) < 9_000:
@@ -130,14 +132,14 @@ def test_cancelling_beside_ten_thousand_jobs_ends_the_process(client: Client, tm
         assert stuck.cancel()
         assert stuck.outcome(60).status is JobStatus.CANCELLED
         until_gone(process)
-        assert handled < 1_000, "it did not wait for them"
+        assert handled < 1_000, "it does not wait for them"
     finally:
         ray.get([client._dispatcher.cancel.remote(each.job_id) for each in flood])
         ray.get(outcomes)
 
 
 def waiting(client: Client) -> int:
-    """How many calculations wait."""
+    """Return the number of calculations that wait."""
     return sum(ray.get(client.hello())["waiting"].values())
 
 

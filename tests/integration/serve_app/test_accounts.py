@@ -1,4 +1,4 @@
-"""``facet accounts``: what it adds can sign in, and what is wrong is told in a line."""
+"""``facet accounts``: what it adds can sign in, and errors are reported in one line."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from serve_app.kit.principal import Role
 from tests.integration.data import conftest
 
 migrated, service_urls = conftest.migrated, conftest.service_urls
-Answer = TypeVar("Answer")
-NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
+Result = TypeVar("Result")
+UNREACHABLE = "postgresql://user@127.0.0.1:1/none"
 
 
 @pytest.fixture
 def facet() -> Callable[..., str]:
-    """Runs ``facet accounts`` and gives what it prints; its failures are raised, as the real entry point gets them."""
+    """Return a function that runs ``facet accounts``: it returns the output, and raises errors as the entry point does."""
     app = typer.Typer()
     register(app)
 
@@ -40,31 +40,31 @@ def facet() -> Callable[..., str]:
     return run
 
 
-def asked(url: str, question: Callable[[Connection], Awaitable[Answer]]) -> Answer:
-    async def main() -> Answer:
+def queried(url: str, statement: Callable[[Connection], Awaitable[Result]]) -> Result:
+    async def main() -> Result:
         async with Database(url) as database, database.connection() as connection:
-            return await question(connection)
+            return await statement(connection)
 
     return asyncio.run(main())
 
 
-def test_a_person_signs_in_and_a_name_is_given_once(facet: Callable[..., str], migrated: Callable[[str], str]) -> None:
+def test_a_user_signs_in_and_a_username_is_unique(facet: Callable[..., str], migrated: Callable[[str], str]) -> None:
     url = migrated("identity")
-    given = {"FACET_IDENTITY_DATABASE_URL": url, "FACET_PASSWORD": "correct horse"}
-    assert "seller, operator" in facet("user", "ann", "--role", "seller", "--role", "operator", **given)
-    found = asked(url, lambda connection: identity.sign_in(connection, "ann", "correct horse"))
+    variables = {"FACET_IDENTITY_DATABASE_URL": url, "FACET_PASSWORD": "correct horse"}
+    assert "seller, operator" in facet("user", "ann", "--role", "seller", "--role", "operator", **variables)
+    found = queried(url, lambda connection: identity.sign_in(connection, "ann", "correct horse"))
     assert found is not None
     assert found.roles == ("seller", "operator")
     with pytest.raises(WrongUsage, match="the username ann is taken"):
-        facet("user", "ann", "--role", "admin", **given | {"FACET_PASSWORD": "another"})
-    assert asked(url, lambda connection: identity.sign_in(connection, "ann", "another")) is None
+        facet("user", "ann", "--role", "admin", **variables | {"FACET_PASSWORD": "another"})
+    assert queried(url, lambda connection: identity.sign_in(connection, "ann", "another")) is None
 
 
 def test_a_service_has_its_newest_secret(facet: Callable[..., str], migrated: Callable[[str], str]) -> None:
     url = migrated("identity")
     old, new = (facet("service", "mes", FACET_IDENTITY_DATABASE_URL=url) for _ in range(2))
-    assert asked(url, lambda connection: identity.client(connection, "mes", old)) is None
-    found = asked(url, lambda connection: identity.client(connection, "mes", new))
+    assert queried(url, lambda connection: identity.client(connection, "mes", old)) is None
+    found = queried(url, lambda connection: identity.client(connection, "mes", new))
     assert found is not None
     assert found.roles == (Role.PRICING_CLIENT,)
 
@@ -72,28 +72,28 @@ def test_a_service_has_its_newest_secret(facet: Callable[..., str], migrated: Ca
 def test_a_partner_has_all_its_keys(facet: Callable[..., str], migrated: Callable[[str], str]) -> None:
     url = migrated("partners")
     keys = [facet("partner", name, FACET_PARTNERS_DATABASE_URL=url) for name in ("Ann", "Ann", "Bob")]
-    whose = [asked(url, lambda connection, key=key: partners.partner_of_key(connection, key)) for key in keys]
-    assert None not in whose
-    assert (whose[0] == whose[1], whose[0] == whose[2]) == (True, False)
+    owners = [queried(url, lambda connection, key=key: partners.partner_of_key(connection, key)) for key in keys]
+    assert None not in owners
+    assert (owners[0] == owners[1], owners[0] == owners[2]) == (True, False)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "url", "failure", "says"),
+    ("arguments", "url", "failure", "message"),
     [
-        (("user", "ann", "--role", "boss"), NOWHERE, WrongUsage, "boss; use customer"),
+        (("user", "ann", "--role", "boss"), UNREACHABLE, WrongUsage, "boss; use customer"),
         (("partner", "Ann"), "", WrongUsage, "FACET_PARTNERS_DATABASE_URL is not set"),
-        (("partner", "Ann"), NOWHERE, ServiceUnhealthy, "can't be reached"),
+        (("partner", "Ann"), UNREACHABLE, ServiceUnhealthy, "can't be reached"),
     ],
 )
-def test_what_is_wrong_is_told(
-    facet: Callable[..., str], arguments: tuple[str, ...], url: str, failure: type[Exception], says: str
+def test_errors_are_reported(
+    facet: Callable[..., str], arguments: tuple[str, ...], url: str, failure: type[Exception], message: str
 ) -> None:
-    given = {"FACET_PARTNERS_DATABASE_URL": url, "FACET_IDENTITY_DATABASE_URL": url, "FACET_PASSWORD": "x"}
-    with pytest.raises(failure, match=says):
-        facet(*arguments, **given)
+    variables = {"FACET_PARTNERS_DATABASE_URL": url, "FACET_IDENTITY_DATABASE_URL": url, "FACET_PASSWORD": "x"}
+    with pytest.raises(failure, match=message):
+        facet(*arguments, **variables)
 
 
-def test_a_database_without_tables_is_told(facet: Callable[..., str], migrated: Callable[[str], str]) -> None:
+def test_a_database_without_tables_is_reported(facet: Callable[..., str], migrated: Callable[[str], str]) -> None:
     url = migrated("partners")
     migrate.down(url, "partners", "base")
     with pytest.raises(ServiceUnhealthy, match="facet migrate partners"):

@@ -28,10 +28,10 @@ POOL, STREAMS = 2, 3
 
 @pytest.fixture
 def service(migrated: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FastAPI]:
-    """A service whose requests hold connections of the pool, and whose streams do not end."""
-    where = conninfo_to_dict(migrated("shop"))
-    # By name: a name is looked up in the default executor by whoever connects from the event loop.
-    named = {**{key: str(value) for key, value in where.items()}, "host": "localhost"}
+    """Yield a service whose requests hold connections of the pool, and whose streams do not end."""
+    address = conninfo_to_dict(migrated("shop"))
+    # By name: a connection from the event loop resolves a name in the default executor.
+    named = {**{key: str(value) for key, value in address.items()}, "host": "localhost"}
     monkeypatch.setenv("FACET_SHOP_DATABASE_URL", make_conninfo(**named))
     monkeypatch.setenv("FACET_CURSOR_SECRET", "secret")
     monkeypatch.setenv("FACET_DATABASE_POOL", str(POOL))
@@ -53,7 +53,7 @@ def service(migrated: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> 
 
         return StreamingResponse(texts())
 
-    app = build_service("shop", [routes], no_resources, "A test's.", Limits(POOL + STREAMS, 1))
+    app = build_service("shop", [routes], no_resources, "A service of this test.", Limits(POOL + STREAMS, 1))
     app.state.holding = 0
     yield app
     settings.cache_clear()
@@ -64,14 +64,14 @@ async def started(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://here", timeout=4.0) as client,
+        httpx.AsyncClient(transport=transport, base_url="http://test", timeout=4.0) as client,
     ):
         yield client
 
 
 @asynccontextmanager
 async def busy_executor() -> AsyncIterator[None]:
-    """No thread of the default executor is free within the block."""
+    """Occupy all threads of the default executor for the time of the block."""
     free, loop = threading.Event(), asyncio.get_running_loop()
     blocked = [loop.run_in_executor(None, free.wait) for _ in range(100)]
     try:
@@ -81,7 +81,7 @@ async def busy_executor() -> AsyncIterator[None]:
         await asyncio.gather(*blocked)
 
 
-def test_health_is_told_while_pool_executor_and_places_are_full(service: FastAPI) -> None:
+def test_health_is_reported_while_pool_executor_and_admission_are_full(service: FastAPI) -> None:
     async def main() -> None:
         async with started(service) as http:
             paths = ["/slow"] * POOL + ["/stream"] * STREAMS
@@ -94,7 +94,7 @@ def test_health_is_told_while_pool_executor_and_places_are_full(service: FastAPI
                         alive, ready = await http.get("/healthz"), await http.get("/readyz")
                         assert (alive.status_code, alive.json()["service"]) == (200, "shop")
                         assert (ready.status_code, ready.json()["dependencies"]) == (200, {"database": None})
-                    assert (await http.get("/slow")).status_code == 503, "nobody else may even wait"
+                    assert (await http.get("/slow")).status_code == 503, "no other request may wait"
                     assert not any(each.done() for each in holding)
             finally:
                 for each in holding:
@@ -104,7 +104,7 @@ def test_health_is_told_while_pool_executor_and_places_are_full(service: FastAPI
     run(main())
 
 
-def test_many_health_checks_cost_one_question(migrated: Callable[[str], str]) -> None:
+def test_many_health_checks_run_one_query(migrated: Callable[[str], str]) -> None:
     async def main() -> None:
         probe = DatabaseProbe(migrated("shop"), Settings(), "test", max_age_s=60.0)
         assert await asyncio.gather(*(probe.failure() for _ in range(100))) == [None] * 100
@@ -115,27 +115,27 @@ def test_many_health_checks_cost_one_question(migrated: Callable[[str], str]) ->
     run(main())
 
 
-def test_a_database_that_goes_and_comes_back_is_told_as_it_is(migrated: Callable[[str], str]) -> None:
+def test_a_database_that_goes_away_and_returns_is_reported(migrated: Callable[[str], str]) -> None:
     async def main() -> None:
-        door = Proxy(migrated("shop"))
-        await door.open()
-        probe = DatabaseProbe(door.url, Settings(), "test", max_age_s=0.0)
+        proxy = Proxy(migrated("shop"))
+        await proxy.open()
+        probe = DatabaseProbe(proxy.url, Settings(), "test", max_age_s=0.0)
         assert await probe.failure() is None
-        door.close()
+        proxy.close()
         assert await probe.failure() is not None
-        await door.open()
+        await proxy.open()
 
         async def answers() -> bool:
             return await probe.failure() is None
 
         await until(answers)
-        door.close()
+        proxy.close()
         await probe.close()
 
     run(main())
 
 
-def test_a_database_that_hangs_is_told_in_time_and_asked_by_one_thread_alone() -> None:
+def test_a_database_that_hangs_is_reported_in_time_and_checked_by_one_thread() -> None:
     async def main() -> None:
         silent = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(60), "127.0.0.1", 0)
         port = silent.sockets[0].getsockname()[1]

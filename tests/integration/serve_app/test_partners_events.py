@@ -1,4 +1,4 @@
-"""All that goes on behind the partners' service, with a real broker: from the shop's outbox to a partner's server."""
+"""The background tasks of the partners' service with a real broker: from the shop's outbox to a partner's server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.databases import run, until, while_running
 migrated, service_urls, bootstrap = conftest.migrated, conftest.service_urls, conftest.bootstrap
 
 
-def test_a_partner_is_told_what_happens_as_it_happens(
+def test_a_partner_receives_the_events_of_its_orders(
     migrated: Callable[[str], str], bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACET_KAFKA_URL", bootstrap)
@@ -37,25 +37,25 @@ def test_a_partner_is_told_what_happens_as_it_happens(
     order, quote = new_id(), new_id()
 
     def event(kind: type[EventData], **members: object) -> EventData:
-        known = next(each for each in examples.EVENTS if type(each) is kind).model_dump()
-        ours = {"order_id": order, "owner_id": str(members["partner_id"]), "partner": True, "quote_id": quote}
-        return kind.model_validate({**known, **ours, **members})
+        example = next(each for each in examples.EVENTS if type(each) is kind).model_dump()
+        identity = {"order_id": order, "owner_id": str(members["partner_id"]), "partner": True, "quote_id": quote}
+        return kind.model_validate({**example, **identity, **members})
 
-    async def happens(database: Database, *events: EventData) -> float:
-        """From the commit of the last event to its arrival, in seconds."""
-        heard = len(receiver.heard)
+    async def published(database: Database, *events: EventData) -> float:
+        """Publish events; return the seconds from the commit of the last to its arrival."""
+        before = len(receiver.requests)
         async with database.transaction() as connection:
             await outbox.append(connection, *events)
-        began = time.monotonic()
-        await until(lambda: len(receiver.heard) == heard + len(events), every_s=0.005)
-        return time.monotonic() - began
+        started = time.monotonic()
+        await until(lambda: len(receiver.requests) == before + len(events), every_s=0.005)
+        return time.monotonic() - started
 
     async def main() -> None:
         await kafka.ensure_topics(bootstrap, all_topics(), partitions=1)
         async with (
             served(receiver) as at,
             Database(urls["partners"]) as database,
-            Database(urls["shop"]) as shops,
+            Database(urls["shop"]) as shop_database,
         ):
             async with database.transaction() as connection:
                 partner = await repository.add(connection, "jeweller")
@@ -66,25 +66,25 @@ def test_a_partner_is_told_what_happens_as_it_happens(
 
                 async def life() -> None:
                     first = event(shop.OrderInitiated, partner_id=partner, revision=1)
-                    await happens(shops, first)
+                    await published(shop_database, first)
                     uploaded = event(shop.ModelUploaded, partner_id=partner, revision=2)
-                    took_s = await happens(shops, uploaded)
+                    took_s = await published(shop_database, uploaded)
                     print(f"from commit to webhook: {1000 * took_s:.0f} ms")
-                    rest = (
-                        # One outbox stands for three here; the broker's topics are those of each.
+                    later = (
+                        # One outbox stands for those of three services; each event has its own topic.
                         event(crm.OrderApproved, partner_id=partner, revision=5),
                         event(pricing.QuotePriced, partner_id=partner),
                         event(shop.OrderSubmitted, partner_id=partner, revision=3),
                     )
-                    await happens(shops, *rest)
+                    await published(shop_database, *later)
                     work.check()
 
-                await while_running(Relay(shops, bootstrap, "shop").run(), work=life())
+                await while_running(Relay(shop_database, bootstrap, "shop").run(), work=life())
             finally:
                 await work.stop()
 
     run(main())
-    assert [json.loads(each.body)["data"]["status"] for each in receiver.heard] == [
+    assert [json.loads(each.body)["data"]["status"] for each in receiver.requests] == [
         "INITIATED", "FILE_UPLOADED", "SUBMITTED", "PRICE_CALCULATED", "MANUFACTURING_APPROVED",
     ]  # fmt: skip
     settings.cache_clear()

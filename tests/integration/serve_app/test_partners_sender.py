@@ -1,4 +1,4 @@
-"""Webhooks reach a real server: signed, in order, again after failures, and one that is slow or gone stops no other."""
+"""Webhooks reach a real server: signed, in order, retried after failures; a slow or unreachable one blocks no other."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FAST = RetryPolicy(factor=200.0)
 
 @asynccontextmanager
 async def served(app: Any, **options: Any) -> AsyncIterator[str]:
-    """Serve an ASGI application for the time of the block; gives ``host:port``."""
+    """Serve an ASGI application for the time of the block; yields ``host:port``."""
     server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", 0, lifespan="off", log_level="critical", **options))
     serving = asyncio.create_task(server.serve())
     await until(lambda: server.started)
@@ -58,8 +58,8 @@ async def served(app: Any, **options: Any) -> AsyncIterator[str]:
 
 
 @dataclass
-class Heard:
-    """A request that came."""
+class ReceivedRequest:
+    """A request as the receiver got it."""
 
     path: str
     headers: dict[str, str]
@@ -69,10 +69,10 @@ class Heard:
 
 @dataclass
 class Receiver:
-    """An ASGI application: writes down what comes; ``answer`` says the status for it, None to close the connection."""
+    """An ASGI application that records requests; ``answer`` returns the status, or None to close the connection."""
 
-    answer: Callable[[Heard], Awaitable[int | None] | int | None] = lambda _heard: 204
-    heard: list[Heard] = field(default_factory=list)
+    answer: Callable[[ReceivedRequest], Awaitable[int | None] | int | None] = lambda _request: 204
+    requests: list[ReceivedRequest] = field(default_factory=list)
     endless: bool = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -81,19 +81,19 @@ class Receiver:
             part = await receive()
             body, more = body + part.get("body", b""), part.get("more_body", False)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        one = Heard(scope["path"], headers, body, time.monotonic())
-        self.heard.append(one)
-        said = self.answer(one)
-        status = await said if isinstance(said, Awaitable) else said
+        one = ReceivedRequest(scope["path"], headers, body, time.monotonic())
+        self.requests.append(one)
+        response = self.answer(one)
+        status = await response if isinstance(response, Awaitable) else response
         if status is None:
             raise RuntimeError("closed")
         moved = [(b"location", b"/elsewhere")] if 300 <= status < 400 else []
         await send({"type": "http.response.start", "status": status, "headers": moved})
-        gone = asyncio.ensure_future(receive())
-        while self.endless and not gone.done():
+        disconnected = asyncio.ensure_future(receive())
+        while self.endless and not disconnected.done():
             await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
             await asyncio.sleep(0)
-        gone.cancel()
+        disconnected.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -123,15 +123,15 @@ async def sending(*senders: Sender) -> AsyncIterator[None]:
 
 
 async def hook(database: Database, url: str, orders: Sequence[UUID], each: int) -> UUID:
-    """A webhook with ``each`` deliveries for every order; their bodies are numbered."""
+    """Add a webhook with ``each`` deliveries for every order; their bodies are numbered."""
     async with database.transaction() as connection:
         partner = await repository.add(connection, "jeweller")
-        made = await repository.add_webhook(connection, partner, url, SECRET)
+        webhook = await repository.add_webhook(connection, partner, url, SECRET)
         for n in range(each):
             for order in orders:
                 body = json.dumps({"order": str(order), "n": n})
-                await deliveries.add(connection, made.id, order, new_id(), "facet.Test.v1", body)
-    return made.id
+                await deliveries.add(connection, webhook.id, order, new_id(), "facet.Test.v1", body)
+    return webhook.id
 
 
 async def all_of(database: Database, webhook: UUID) -> list[Delivery]:
@@ -139,13 +139,13 @@ async def all_of(database: Database, webhook: UUID) -> list[Delivery]:
         return await deliveries.of_webhook(connection, webhook, START, 200)
 
 
-async def attempts(database: Database, ident: UUID) -> list[Attempt]:
+async def attempts(database: Database, delivery: UUID) -> list[Attempt]:
     async with database.connection() as connection:
-        return await deliveries.attempts(connection, ident)
+        return await deliveries.attempts(connection, delivery)
 
 
 async def ended(database: Database, webhook: UUID, state: DeliveryState = DeliveryState.DELIVERED) -> list[Delivery]:
-    """All deliveries of a webhook, once they ended so."""
+    """Wait until all deliveries of a webhook have the state, and return them."""
     async with asyncio.timeout(60):
         while True:
             found = await all_of(database, webhook)
@@ -154,10 +154,10 @@ async def ended(database: Database, webhook: UUID, state: DeliveryState = Delive
             await asyncio.sleep(0.02)
 
 
-def firsts(heard: Sequence[Heard]) -> dict[str, list[int]]:
-    """For each order the numbers in the order in which they came first."""
+def first_arrivals(requests: Sequence[ReceivedRequest]) -> dict[str, list[int]]:
+    """Return for each order the numbers of its deliveries, by first arrival."""
     found: dict[str, list[int]] = {}
-    for each in heard:
+    for each in requests:
         body = json.loads(each.body)
         numbers = found.setdefault(body["order"], [])
         if body["n"] not in numbers:
@@ -165,10 +165,10 @@ def firsts(heard: Sequence[Heard]) -> dict[str, list[int]]:
     return found
 
 
-def test_all_arrive_signed_and_in_order_though_many_tries_fail_and_senders_compete(migrated: Migrated) -> None:
+def test_all_arrive_signed_and_in_order_despite_failures_and_competing_senders(migrated: Migrated) -> None:
     orders, each = [new_id() for _ in range(12)], 8
     receiver, count = Receiver(), iter(range(10**6))
-    receiver.answer = lambda _heard: (200, 503, 204, None, 302, 202)[next(count) % 6]
+    receiver.answer = lambda _request: (200, 503, 204, None, 302, 202)[next(count) % 6]
 
     async def main() -> None:
         async with Database(migrated("partners")) as database, served(receiver) as at:
@@ -177,21 +177,21 @@ def test_all_arrive_signed_and_in_order_though_many_tries_fail_and_senders_compe
                 await ended(database, webhook)
 
     run(main())
-    assert firsts(receiver.heard) == {str(order): list(range(each)) for order in orders}
-    assert {heard.path for heard in receiver.heard} == {"/hook"}, "redirects are not followed"
-    idents: dict[str, set[bytes]] = {}
-    for heard in receiver.heard:
-        Webhook(SECRET).verify(heard.body, heard.headers)
-        assert heard.headers["content-type"] == "application/json"
-        assert heard.headers["user-agent"].startswith("facet-webhooks/")
-        idents.setdefault(heard.headers["webhook-id"], set()).add(heard.body)
-    assert len(idents) == len(orders) * each
-    assert all(len(bodies) == 1 for bodies in idents.values())
+    assert first_arrivals(receiver.requests) == {str(order): list(range(each)) for order in orders}
+    assert {request.path for request in receiver.requests} == {"/hook"}, "redirects are not followed"
+    bodies_by_id: dict[str, set[bytes]] = {}
+    for request in receiver.requests:
+        Webhook(SECRET).verify(request.body, request.headers)
+        assert request.headers["content-type"] == "application/json"
+        assert request.headers["user-agent"].startswith("facet-webhooks/")
+        bodies_by_id.setdefault(request.headers["webhook-id"], set()).add(request.body)
+    assert len(bodies_by_id) == len(orders) * each
+    assert all(len(bodies) == 1 for bodies in bodies_by_id.values())
 
 
-def test_each_attempt_is_written_down_and_the_next_comes_later(migrated: Migrated) -> None:
+def test_each_attempt_is_recorded_and_the_next_is_delayed(migrated: Migrated) -> None:
     receiver, statuses = Receiver(), [500, None, 302, 404, 429, 200]
-    receiver.answer = lambda _heard: statuses[len(receiver.heard) - 1]
+    receiver.answer = lambda _request: statuses[len(receiver.requests) - 1]
 
     async def main() -> list[Attempt]:
         async with Database(migrated("partners")) as database, served(receiver) as at:
@@ -210,50 +210,50 @@ def test_each_attempt_is_written_down_and_the_next_comes_later(migrated: Migrate
         assert wait >= timedelta(seconds=0.1 * 2**n)
 
 
-def test_who_is_gone_is_told_no_more_until_the_partner_says_so(migrated: Migrated) -> None:
-    receiver = Receiver(lambda _heard: 410)
+def test_a_webhook_that_is_gone_is_deactivated_until_the_partner_activates_it(migrated: Migrated) -> None:
+    receiver = Receiver(lambda _request: 410)
 
     async def main() -> None:
         async with Database(migrated("partners")) as database, served(receiver) as at:
             webhook = await hook(database, f"http://{at}/", [new_id()], 3)
             async with sending(sender(database)):
-                await until(lambda: bool(receiver.heard))
+                await until(lambda: bool(receiver.requests))
                 await asyncio.sleep(0.5)
                 *rest, first = await all_of(database, webhook)
                 assert first.state is DeliveryState.FAILED
                 assert {each.state for each in rest} == {DeliveryState.PENDING}
-                assert len(receiver.heard) == 1
-                receiver.answer = lambda _heard: 200
+                assert len(receiver.requests) == 1
+                receiver.answer = lambda _request: 200
                 async with database.transaction() as connection:
                     partner = await repository.add(connection, "jeweller")
-                    known = await repository.webhook(connection, partner, webhook)
-                    assert known is not None
-                    assert (known.active, known.version) == (False, 2)
-                    await repository.edit_webhook(connection, known.model_copy(update={"active": True}))
+                    stored = await repository.webhook(connection, partner, webhook)
+                    assert stored is not None
+                    assert (stored.active, stored.version) == (False, 2)
+                    await repository.edit_webhook(connection, stored.model_copy(update={"active": True}))
                     assert await deliveries.replay(connection, partner, first.id)
                 await ended(database, webhook)
-        assert [json.loads(each.body)["n"] for each in receiver.heard] == [0, 0, 1, 2]
+        assert [json.loads(each.body)["n"] for each in receiver.requests] == [0, 0, 1, 2]
 
     run(main())
 
 
-def test_what_is_given_up_holds_up_nobody_and_a_replay_is_as_patient_as_the_first_time(migrated: Migrated) -> None:
+def test_a_failed_delivery_blocks_no_other_and_a_replay_has_all_attempts_again(migrated: Migrated) -> None:
     receiver = Receiver()
-    receiver.answer = lambda heard: 500 if json.loads(heard.body)["n"] == 0 else 200
+    receiver.answer = lambda request: 500 if json.loads(request.body)["n"] == 0 else 200
 
     async def main() -> None:
         async with Database(migrated("partners")) as database, served(receiver) as at:
             webhook = await hook(database, f"http://{at}/", [new_id()], 2)
             async with sending(sender(database, RetryPolicy(factor=500.0, max_attempts=3))):
 
-                async def over() -> bool:
+                async def failed() -> bool:
                     states = [each.state for each in await all_of(database, webhook)]
                     return states == [DeliveryState.DELIVERED, DeliveryState.FAILED]
 
-                await until(over)
+                await until(failed)
                 _second, first = await all_of(database, webhook)
                 assert first.attempts == 3
-                receiver.answer = lambda _heard: 500 if len(receiver.heard) < 6 else 200
+                receiver.answer = lambda _request: 500 if len(receiver.requests) < 6 else 200
                 async with database.transaction() as connection:
                     partner = await repository.add(connection, "jeweller")
                     assert await deliveries.replay(connection, partner, first.id)
@@ -263,16 +263,16 @@ def test_what_is_given_up_holds_up_nobody_and_a_replay_is_as_patient_as_the_firs
     run(main())
 
 
-def test_a_slow_webhook_a_dead_one_and_an_endless_answer_stop_no_other(migrated: Migrated) -> None:
+def test_slow_unreachable_and_endless_webhooks_block_no_other(migrated: Migrated) -> None:
     timeout_s = 25.0
 
-    async def asleep(_heard: Heard) -> int:
+    async def asleep(_request: ReceivedRequest) -> int:
         await asyncio.sleep(3600)
         return 200
 
-    slow, endless, quick = Receiver(asleep), Receiver(lambda _heard: 200, endless=True), Receiver()
+    slow, endless, quick = Receiver(asleep), Receiver(lambda _request: 200, endless=True), Receiver()
 
-    async def nowhere(host: str, port: int) -> list[str]:
+    async def hanging_resolver(host: str, port: int) -> list[str]:
         if host == "dead.example":
             await asyncio.sleep(3600)
         return await resolve(host, port)
@@ -286,24 +286,24 @@ def test_a_slow_webhook_a_dead_one_and_an_endless_answer_stop_no_other(migrated:
         ):
             orders = [
                 new_id() for _ in range(MAX_IN_FLIGHT)
-            ]  # in plain order of time, each alone would take all the room
+            ]  # in order of time alone, each webhook would take all slots
             await hook(database, "http://dead.example/", orders, 1)
             await hook(database, f"http://{at_slow}/", orders, 1)
             await hook(database, f"http://{at_endless}/", orders[:30], 1)
             webhook = await hook(database, f"http://{at_quick}/", orders, 1)
-            async with sending(sender(database, timeout_s=timeout_s, resolve=nowhere)):
-                began = time.monotonic()
+            async with sending(sender(database, timeout_s=timeout_s, resolve=hanging_resolver)):
+                started = time.monotonic()
                 await ended(database, webhook)
-                return time.monotonic() - began
+                return time.monotonic() - started
 
-    assert run(main()) < timeout_s, "nobody waited for those to be given up"
-    assert len(quick.heard) == MAX_IN_FLIGHT
-    assert 0 < len(slow.heard) < 2 * bulkhead.MAX_IN_FLIGHT
+    assert run(main()) < timeout_s, "no delivery waits for those of slow webhooks"
+    assert len(quick.requests) == MAX_IN_FLIGHT
+    assert 0 < len(slow.requests) < 2 * bulkhead.MAX_IN_FLIGHT
 
 
-def test_a_webhook_that_does_not_answer_in_time_is_tried_again(migrated: Migrated) -> None:
-    async def slow_at_first(_heard: Heard) -> int:
-        await asyncio.sleep(5 if len(receiver.heard) == 1 else 0)
+def test_a_webhook_that_does_not_respond_in_time_is_retried(migrated: Migrated) -> None:
+    async def slow_at_first(_request: ReceivedRequest) -> int:
+        await asyncio.sleep(5 if len(receiver.requests) == 1 else 0)
         return 200
 
     receiver = Receiver(slow_at_first)
@@ -318,7 +318,9 @@ def test_a_webhook_that_does_not_answer_in_time_is_tried_again(migrated: Migrate
     assert [each.error for each in run(main())] == ["no response within 0.2 s", None]
 
 
-def test_a_suspended_sender_is_not_the_receivers_failure(migrated: Migrated, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suspended_sender_does_not_count_as_a_failed_attempt(
+    migrated: Migrated, monkeypatch: pytest.MonkeyPatch
+) -> None:
     suspended_s = 0.0
     real = clock.instant
 
@@ -326,10 +328,10 @@ def test_a_suspended_sender_is_not_the_receivers_failure(migrated: Migrated, mon
         at = real()
         return Instant(at.wall_s + suspended_s, at.monotonic_s)
 
-    async def slow_at_first(_heard: Heard) -> int:
+    async def slow_at_first(_request: ReceivedRequest) -> int:
         nonlocal suspended_s
-        if len(receiver.heard) == 1:
-            suspended_s = 300.0  # the machine stood still while this request was under way
+        if len(receiver.requests) == 1:
+            suspended_s = 300.0  # the machine was suspended during this request
             await asyncio.sleep(5)
         return 200
 
@@ -361,11 +363,11 @@ def test_an_address_that_became_private_is_not_connected_to(migrated: Migrated) 
     (tried,) = run(main())
     assert tried.answer is None
     assert "not on the internet" in str(tried.error)
-    assert receiver.heard == []
+    assert receiver.requests == []
 
 
-def test_a_webhook_that_is_removed_meanwhile_ends_nothing(migrated: Migrated) -> None:
-    async def remove(_heard: Heard) -> int:
+def test_a_webhook_removed_during_an_attempt_blocks_no_other(migrated: Migrated) -> None:
+    async def remove(_request: ReceivedRequest) -> int:
         async with Database(url) as database, database.transaction() as connection:
             partner = await repository.add(connection, "jeweller")
             for each in await repository.webhooks(connection, partner):
@@ -373,27 +375,27 @@ def test_a_webhook_that_is_removed_meanwhile_ends_nothing(migrated: Migrated) ->
                     await repository.remove_webhook(connection, partner, each.id)
         return 200
 
-    removed, stays, url = Receiver(remove), Receiver(), migrated("partners")
+    removed, active, url = Receiver(remove), Receiver(), migrated("partners")
 
     async def main() -> None:
-        async with Database(url) as database, served(removed) as at_removed, served(stays) as at_stays:
+        async with Database(url) as database, served(removed) as at_removed, served(active) as at_active:
             await hook(database, f"http://{at_removed}/removed", [new_id()], 3)
             async with sending(sender(database)):
-                await until(lambda: bool(removed.heard))
-                webhook = await hook(database, f"http://{at_stays}/", [new_id()], 3)
+                await until(lambda: bool(removed.requests))
+                webhook = await hook(database, f"http://{at_active}/", [new_id()], 3)
                 await ended(database, webhook)
-        assert len(removed.heard) == 1
-        assert len(stays.heard) == 3
+        assert len(removed.requests) == 1
+        assert len(active.requests) == 3
 
     run(main())
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Key and certificate of jeweller.example, in one file."""
+    """Return a file with the key and the certificate of jeweller.example."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name.from_rfc4514_string("CN=jeweller.example")
     now = datetime.now(UTC)
-    made = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -408,16 +410,14 @@ def certificate(tmp_path: Path) -> Path:
     pem = serialization.Encoding.PEM
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path = tmp_path / "jeweller.pem"
-    path.write_bytes(secret + made.public_bytes(pem))
+    path.write_bytes(secret + signed.public_bytes(pem))
     return path
 
 
-def test_over_tls_the_certificate_is_that_of_the_name_and_not_of_the_address(
-    migrated: Migrated, certificate: Path
-) -> None:
+def test_over_tls_the_certificate_is_verified_against_the_host_name(migrated: Migrated, certificate: Path) -> None:
     receiver = Receiver()
 
-    async def here(host: str, port: int) -> list[str]:
+    async def resolve_locally(host: str, port: int) -> list[str]:
         return ["127.0.0.1"]
 
     async def main() -> list[Attempt]:
@@ -425,14 +425,14 @@ def test_over_tls_the_certificate_is_that_of_the_name_and_not_of_the_address(
         trusted = ssl.create_default_context(cafile=str(certificate))
         async with Database(migrated("partners")) as database, served(receiver, **options) as at:
             port = at.split(":")[1]
-            ours = await hook(database, f"https://jeweller.example:{port}/", [new_id()], 1)
+            valid = await hook(database, f"https://jeweller.example:{port}/", [new_id()], 1)
             other = await hook(database, f"https://other.example:{port}/", [new_id()], 1)
-            async with sending(sender(database, RetryPolicy(max_attempts=1), resolve=here, trusted=trusted)):
-                await ended(database, ours)
+            async with sending(sender(database, RetryPolicy(max_attempts=1), resolve=resolve_locally, trusted=trusted)):
+                await ended(database, valid)
                 (done,) = await ended(database, other, DeliveryState.FAILED)
             return await attempts(database, done.id)
 
     (tried,) = run(main())
-    (heard,) = receiver.heard
-    assert heard.headers["host"].startswith("jeweller.example:")
+    (request,) = receiver.requests
+    assert request.headers["host"].startswith("jeweller.example:")
     assert "other.example" in str(tried.error), "a certificate of another name"

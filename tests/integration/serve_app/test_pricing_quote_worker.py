@@ -1,4 +1,4 @@
-"""The worker between the queue of quotes and the dispatcher: it continues whatever finishes at whatever time."""
+"""The worker between the queue of quotes and the dispatcher: it continues whatever finishes, and whenever."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHA = hashlib.sha256(MODEL).hexdigest()
 
 
 class Slow(Publisher):
-    """Takes about as long as the worker takes to poll its queue."""
+    """A publisher that takes about as long as the worker takes to poll its queue."""
 
     def __init__(self) -> None:
         super().__init__("redis://127.0.0.1:1", "test")
@@ -41,20 +41,20 @@ class Slow(Publisher):
 
 @dataclass
 class Jobs:
-    """A dispatcher of which each job ends when the test says so."""
+    """A dispatcher whose jobs end when the test sets their outcomes."""
 
-    ends: dict[str, asyncio.Future[JobOutcome]] = field(default_factory=dict)
+    outcomes: dict[str, asyncio.Future[JobOutcome]] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
-    under_way: list[str] = field(default_factory=list)
+    running: list[str] = field(default_factory=list)
 
     def follow(self, job: Job) -> _Job:
-        return _Job(self.ends.setdefault(job.job_id, asyncio.get_running_loop().create_future()))
+        return _Job(self.outcomes.setdefault(job.job_id, asyncio.get_running_loop().create_future()))
 
     async def cancel(self, job_id: str) -> None:
         self.cancelled.append(job_id)
 
     async def unfinished(self) -> list[str]:
-        return self.under_way
+        return self.running
 
 
 @dataclass
@@ -69,13 +69,13 @@ class _Job:
         yield JobUpdate(1, JobStatus.RUNNING, 1.0)
 
 
-async def ask(database: Database, sha256: str) -> UUID:
-    """A quote in the queue."""
-    known = next(each for each in examples.EVENTS if isinstance(each, shop.QuoteRequested)).model_dump()
-    asked = shop.QuoteRequested.model_validate({**known, "quote_id": new_id(), "model_sha256": sha256})
+async def add_quote(database: Database, sha256: str) -> UUID:
+    """Add a quote to the queue."""
+    example = next(each for each in examples.EVENTS if isinstance(each, shop.QuoteRequested)).model_dump()
+    request = shop.QuoteRequested.model_validate({**example, "quote_id": new_id(), "model_sha256": sha256})
     async with database.transaction() as connection:
-        assert await repository.create(connection, asked)
-    return asked.quote_id
+        assert await repository.create(connection, request)
+    return request.quote_id
 
 
 async def ended(database: Database, quote: UUID) -> bool:
@@ -90,12 +90,12 @@ def test_quotes_that_finish_during_a_poll_do_not_stop_the_worker(migrated: Migra
             worker = QuoteWorker(database, ModelStore(tmp_path.as_uri(), 1 << 20), Jobs(), Slow())
 
             async def quotes() -> None:
-                for _ in range(20):  # of models that are not there: each ends in the same moment as it was taken up
-                    asked = [await ask(database, "0" * 64) for _ in range(10)]
+                for _ in range(20):  # of missing models: each ends as soon as the worker starts it
+                    requested = [await add_quote(database, "0" * 64) for _ in range(10)]
 
-                    async def all_ended(asked: list[UUID] = asked) -> bool:
+                    async def all_ended(requested: list[UUID] = requested) -> bool:
                         worker.wake()
-                        return all([await ended(database, quote) for quote in asked])
+                        return all([await ended(database, quote) for quote in requested])
 
                     await until(all_ended, every_s=0.0)
 
@@ -116,15 +116,15 @@ def test_the_job_of_a_cancelled_quote_is_cancelled(migrated: Migrated, tmp_path:
             worker = QuoteWorker(database, store, jobs, Slow())
 
             async def cancelling() -> None:
-                gone, stays = [await ask(database, SHA) for _ in range(2)]
-                await until(lambda: len(jobs.ends) == 2)
+                cancelled, active = [await add_quote(database, SHA) for _ in range(2)]
+                await until(lambda: len(jobs.outcomes) == 2)
                 async with database.transaction() as connection:
-                    await repository.finish(connection, gone, repository.QuoteStatus.CANCELLED)
+                    await repository.finish(connection, cancelled, repository.QuoteStatus.CANCELLED)
                 worker.wake()
-                await until(lambda: jobs.cancelled == [str(gone)])
-                failed = JobOutcome(str(stays), JobStatus.FAILED, code="worker_lost", message="as the test wants it")
-                jobs.ends[str(stays)].set_result(failed)
-                await until(lambda: ended(database, stays))
+                await until(lambda: jobs.cancelled == [str(cancelled)])
+                failed = JobOutcome(str(active), JobStatus.FAILED, code="worker_lost", message="a test")
+                jobs.outcomes[str(active)].set_result(failed)
+                await until(lambda: ended(database, active))
 
             await while_running(worker.run(), work=cancelling())
 

@@ -1,4 +1,4 @@
-"""A price that is not needed any more: whoever cancels or gives up says so, and pricing stops, whatever came first."""
+"""A price that is no longer needed: its withdrawal stops pricing, whatever arrives first."""
 
 from __future__ import annotations
 
@@ -30,27 +30,31 @@ from serve_app.pricing.quote_worker import QuoteWorker
 from serve_app.shop import service
 from serve_app.shop.handlers import fail_overdue
 from tests.integration.data import conftest
-from tests.integration.serve_app.test_pricing_quote_worker import MODEL, SHA, Jobs, Slow, ask
+from tests.integration.serve_app.test_pricing_quote_worker import MODEL, SHA, Jobs, Slow, add_quote
 from tests.support import event_examples as examples
 from tests.support.databases import initiated, run, set_operating_time, until, while_running
 
 migrated, service_urls, shop_url = conftest.migrated, conftest.service_urls, conftest.shop_url
 
 Migrated = Callable[[str], str]
-WISH = OrderRequest(process="casting", material="brass", finish="polished", quantity=2, priority=Priority.STANDARD)
-ME = Principal("me", frozenset({Role.CUSTOMER}))
+ORDER_REQUEST = OrderRequest(
+    process="casting", material="brass", finish="polished", quantity=2, priority=Priority.STANDARD
+)
+CUSTOMER = Principal("me", frozenset({Role.CUSTOMER}))
 EXPRESS = "pricing.requests.express.v1"
 
 
 def request(priority: Priority = Priority.BULK) -> tuple[QuoteRequested, QuoteWithdrawn]:
-    """A request of an order, and its withdrawal."""
-    known = next(each for each in examples.EVENTS if isinstance(each, QuoteRequested)).model_dump()
-    asked = QuoteRequested.model_validate({**known, "quote_id": new_id(), "order_id": new_id(), "priority": priority})
-    return asked, QuoteWithdrawn(quote_id=asked.quote_id, order_id=asked.order_id, priority=priority)
+    """Return the request of an order and its withdrawal."""
+    example = next(each for each in examples.EVENTS if isinstance(each, QuoteRequested)).model_dump()
+    requested = QuoteRequested.model_validate(
+        {**example, "quote_id": new_id(), "order_id": new_id(), "priority": priority}
+    )
+    return requested, QuoteWithdrawn(quote_id=requested.quote_id, order_id=requested.order_id, priority=priority)
 
 
-async def sent(connection: Connection) -> list[tuple[str, dict[str, Any]]]:
-    """Topic and message of every event in the outbox."""
+async def outbox_messages(connection: Connection) -> list[tuple[str, dict[str, Any]]]:
+    """Return topic and message of every event in the outbox."""
     rows = await (await connection.execute("SELECT topic, value FROM outbox ORDER BY id")).fetchall()
     return [(topic, json.loads(value)) for topic, value in rows]
 
@@ -59,85 +63,85 @@ def types(messages: list[tuple[str, dict[str, Any]]]) -> list[str]:
     return [message["type"].split(".")[1] for _, message in messages]
 
 
-async def take(database: Database, data: QuoteRequested | QuoteWithdrawn) -> None:
+async def handle(database: Database, data: QuoteRequested | QuoteWithdrawn) -> None:
     """Handle an event as pricing's consumer does."""
     async with database.transaction() as connection:
         await handle_event(connection, None, data)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("priority", Priority)
-def test_withdrawals_travel_where_no_backlog_delays_them(priority: Priority) -> None:
-    asked, withdrawn = request(priority)
-    assert (asked.topic, withdrawn.topic) == (f"pricing.requests.{priority}.v1", EXPRESS)
-    assert asked.subject == withdrawn.subject
+def test_withdrawals_are_published_where_no_backlog_delays_them(priority: Priority) -> None:
+    requested, withdrawn = request(priority)
+    assert (requested.topic, withdrawn.topic) == (f"pricing.requests.{priority}.v1", EXPRESS)
+    assert requested.subject == withdrawn.subject
 
 
 @pytest.mark.parametrize("overtakes", [True, False])
-def test_a_withdrawal_wins_whether_it_comes_before_or_after_its_request(migrated: Migrated, overtakes: bool) -> None:
-    asked, withdrawn = request()
+def test_a_withdrawal_prevails_before_or_after_its_request(migrated: Migrated, overtakes: bool) -> None:
+    requested, withdrawn = request()
 
     async def main() -> None:
         async with Database(migrated("pricing")) as database:
-            for data in (withdrawn, asked) if overtakes else (asked, withdrawn):
-                await take(database, data)
-                await take(database, data)  # a message may come twice
+            for data in (withdrawn, requested) if overtakes else (requested, withdrawn):
+                await handle(database, data)
+                await handle(database, data)  # a message may arrive twice
             async with database.connection() as connection:
-                quote = await quotes.get(connection, asked.quote_id)
+                quote = await quotes.get(connection, requested.quote_id)
                 assert quote is not None
-                assert (quote.status, quote.owner_id) == (QuoteStatus.CANCELLED, asked.owner_id)
-                assert (quote.model_sha256, quote.quantity) == (asked.model_sha256, asked.quantity)
-                assert await quotes.unfinished(connection, asked.priority) == []
-                messages = await sent(connection)
+                assert (quote.status, quote.owner_id) == (QuoteStatus.CANCELLED, requested.owner_id)
+                assert (quote.model_sha256, quote.quantity) == (requested.model_sha256, requested.quantity)
+                assert await quotes.unfinished(connection, requested.priority) == []
+                messages = await outbox_messages(connection)
                 assert types(messages) == ["QuoteCancelled"]
-                assert messages[0][1]["data"]["owner_id"] == asked.owner_id
+                assert messages[0][1]["data"]["owner_id"] == requested.owner_id
 
     run(main())
 
 
-def test_a_withdrawal_without_a_request_is_nobodys_quote(migrated: Migrated) -> None:
+def test_a_withdrawal_without_a_request_creates_no_quote(migrated: Migrated) -> None:
     _, withdrawn = request()
 
     async def main() -> None:
         async with Database(migrated("pricing")) as database:
-            await take(database, withdrawn)
+            await handle(database, withdrawn)
             async with database.connection() as connection:
-                assert await sent(connection) == []
+                assert await outbox_messages(connection) == []
 
     run(main())
 
 
-def test_a_withdrawal_leaves_a_quote_that_is_over_as_it_is(migrated: Migrated) -> None:
-    asked, withdrawn = request()
+def test_a_withdrawal_does_not_change_a_finished_quote(migrated: Migrated) -> None:
+    requested, withdrawn = request()
 
     async def main() -> None:
         async with Database(migrated("pricing")) as database:
-            await take(database, asked)
+            await handle(database, requested)
             async with database.transaction() as connection:
-                await quotes.finish(connection, asked.quote_id, QuoteStatus.DONE, {"total": "2.00"})
-            await take(database, withdrawn)
+                await quotes.finish(connection, requested.quote_id, QuoteStatus.DONE, {"total": "2.00"})
+            await handle(database, withdrawn)
             async with database.connection() as connection:
-                quote = await quotes.get(connection, asked.quote_id)
+                quote = await quotes.get(connection, requested.quote_id)
                 assert quote is not None
                 assert (quote.status, quote.result) == (QuoteStatus.DONE, {"total": "2.00"})
-                assert await sent(connection) == []
+                assert await outbox_messages(connection) == []
 
     run(main())
 
 
-def test_requests_and_withdrawals_at_once_leave_nothing_to_price(migrated: Migrated) -> None:
+def test_concurrent_requests_and_withdrawals_leave_nothing_to_price(migrated: Migrated) -> None:
     async def main() -> None:
         async with Database(migrated("pricing")) as database:
             both = [data for _ in range(100) for data in request()]
             random.shuffle(both)
-            await asyncio.gather(*(take(database, data) for data in both))
+            await asyncio.gather(*(handle(database, data) for data in both))
             async with database.connection() as connection:
                 assert await quotes.unfinished(connection, Priority.BULK) == []
-                assert types(await sent(connection)) == 100 * ["QuoteCancelled"]
+                assert types(await outbox_messages(connection)) == 100 * ["QuoteCancelled"]
 
     run(main())
 
 
-def test_a_withdrawal_ends_the_job_without_waiting_for_the_next_poll(
+def test_a_withdrawal_cancels_the_job_without_waiting_for_the_next_poll(
     migrated: Migrated, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "POLL_INTERVAL_S", 1e6)
@@ -150,19 +154,19 @@ def test_a_withdrawal_ends_the_job_without_waiting_for_the_next_poll(
             await store.save(incoming)
         async with Database(migrated("pricing")) as database:
             worker = QuoteWorker(database, store, jobs, Slow())
-            gone, stays = [await ask(database, SHA) for _ in range(2)]
+            withdrawn, active = [await add_quote(database, SHA) for _ in range(2)]
 
             async def withdrawing() -> None:
-                await until(lambda: len(jobs.ends) == 2)
-                worker.withdraw([gone, new_id()])
-                await until(lambda: jobs.cancelled == [str(gone)])
-                jobs.ends[str(stays)].set_result(
-                    JobOutcome(str(stays), JobStatus.FAILED, code="deadline", message="slow")
+                await until(lambda: len(jobs.outcomes) == 2)
+                worker.withdraw([withdrawn, new_id()])
+                await until(lambda: jobs.cancelled == [str(withdrawn)])
+                jobs.outcomes[str(active)].set_result(
+                    JobOutcome(str(active), JobStatus.FAILED, code="deadline", message="slow")
                 )
 
                 async def failed() -> bool:
                     async with database.connection() as connection:
-                        quote = await quotes.get(connection, stays)
+                        quote = await quotes.get(connection, active)
                     return quote is not None and quote.error == "deadline: slow"
 
                 await until(failed)
@@ -172,39 +176,39 @@ def test_a_withdrawal_ends_the_job_without_waiting_for_the_next_poll(
     run(main())
 
 
-def test_a_desk_that_starts_ends_the_jobs_of_quotes_that_were_cancelled_without_it(
+def test_a_new_quote_worker_cancels_the_jobs_of_quotes_that_were_cancelled_before(
     migrated: Migrated, tmp_path: Path
 ) -> None:
-    """The desk before it was killed between the commit of a cancellation and its call to the dispatcher."""
-    (over, withdrawn), (waiting, _) = request(), request()
+    """The former worker was killed between the commit of a cancellation and its call to the dispatcher."""
+    (cancelled, withdrawn), (waiting, _) = request(), request()
 
     async def main() -> None:
         async with Database(migrated("pricing")) as database:
-            for event in (over, waiting, withdrawn):
-                await take(database, event)
+            for event in (cancelled, waiting, withdrawn):
+                await handle(database, event)
             jobs = Jobs()
-            jobs.under_way = [str(over.quote_id), str(waiting.quote_id), "a job of somebody else"]
+            jobs.running = [str(cancelled.quote_id), str(waiting.quote_id), "a job of another client"]
             worker = QuoteWorker(database, ModelStore(tmp_path.as_uri(), 1 << 20), jobs, Slow())
             await while_running(worker.run(), work=until(lambda: bool(jobs.cancelled)))
-            assert jobs.cancelled == [str(over.quote_id)]
+            assert jobs.cancelled == [str(cancelled.quote_id)]
 
     run(main())
 
 
 async def submitted(database: Database) -> UUID:
-    """An order that waits for its price."""
-    ident = new_id()
+    """Create an order that waits for its price; return its id."""
+    order_id = new_id()
     async with database.transaction() as connection:
-        await orders.create(connection, initiated(ident, ME.id, WISH))
-        order = await orders.lock(connection, ident)
+        await orders.create(connection, initiated(order_id, CUSTOMER.id, ORDER_REQUEST))
+        order = await orders.lock(connection, order_id)
         assert order is not None
-        await orders.move(connection, order, Step.UPLOAD, ME.id, model_sha256=examples.SHA, unit="mm")
-        await service.submit(connection, StepRequest(ident, ME))
-    return ident
+        await orders.move(connection, order, Step.UPLOAD, CUSTOMER.id, model_sha256=examples.SHA, unit="mm")
+        await service.submit(connection, StepRequest(order_id, CUSTOMER))
+    return order_id
 
 
 def withdrawals(messages: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
-    """Topic and quote of each withdrawal."""
+    """Return topic and quote of each withdrawal."""
     found = zip(types(messages), messages, strict=True)
     return [(topic, message["data"]["quote_id"]) for name, (topic, message) in found if name == "QuoteWithdrawn"]
 
@@ -212,34 +216,34 @@ def withdrawals(messages: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, s
 def test_an_order_whose_price_is_overdue_withdraws_it(shop_url: str) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
-            ident = await submitted(database)
+            order_id = await submitted(database)
             async with database.transaction() as connection:
                 await fail_overdue(connection)
-                assert withdrawals(await sent(connection)) == [], "it has time"
+                assert withdrawals(await outbox_messages(connection)) == [], "it is not overdue yet"
             await set_operating_time(database, orders.OVERDUE_TIMER, 86_400_000)
             for _ in range(2):
                 async with database.transaction() as connection:
                     await fail_overdue(connection)
             async with database.connection() as connection:
-                order = await orders.get(connection, ident)
+                order = await orders.get(connection, order_id)
                 assert order is not None
                 assert order.status is OrderStatus.PRICE_FAILED
-                assert withdrawals(await sent(connection)) == [(EXPRESS, str(order.quote_id))]
+                assert withdrawals(await outbox_messages(connection)) == [(EXPRESS, str(order.quote_id))]
 
     run(main())
 
 
 @pytest.mark.parametrize("status", [OrderStatus.SUBMITTED, OrderStatus.PRICE_FAILED])
-def test_cancelling_an_order_withdraws_a_price_that_may_still_be_in_work(shop_url: str, status: OrderStatus) -> None:
+def test_cancelling_an_order_withdraws_a_price_that_may_be_pending(shop_url: str, status: OrderStatus) -> None:
     async def main() -> None:
         async with Database(shop_url) as database:
-            ident = await submitted(database)
+            order_id = await submitted(database)
             async with database.transaction() as connection:
-                order = await orders.lock(connection, ident)
+                order = await orders.lock(connection, order_id)
                 assert order is not None
                 if status is OrderStatus.PRICE_FAILED:
                     await orders.move(connection, order, Step.FAIL_PRICE, "pricing")
-                await service.cancel(connection, StepRequest(ident, ME), "no need")
-                assert withdrawals(await sent(connection)) == [(EXPRESS, str(order.quote_id))]
+                await service.cancel(connection, StepRequest(order_id, CUSTOMER), "no need")
+                assert withdrawals(await outbox_messages(connection)) == [(EXPRESS, str(order.quote_id))]
 
     run(main())

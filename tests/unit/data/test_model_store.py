@@ -171,13 +171,13 @@ def test_a_cancelled_upload_leaves_no_file(store: ModelStore, folder: Path) -> N
                 await incoming.write(b"solid ring")
 
     async def main() -> None:
-        for turns in range(20):
+        for steps in range(20):
             uploading = asyncio.create_task(upload())
-            for _ in range(turns):
+            for _ in range(steps):
                 await asyncio.sleep(0)
             uploading.cancel()
             await asyncio.gather(uploading, return_exceptions=True)
-        await asyncio.to_thread(lambda: None)  # threads that were at work have ended
+        await asyncio.to_thread(lambda: None)  # running threads have ended
 
     asyncio.run(main())
     assert files(folder) == []

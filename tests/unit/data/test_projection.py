@@ -118,7 +118,7 @@ def read(*arrivals: CloudEvent) -> Reader:
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 25))
-def test_any_order_of_arrival_gives_the_true_history(choose: random.Random, longest: int) -> None:
+def test_any_order_of_arrival_results_in_the_true_history(choose: random.Random, longest: int) -> None:
     events, history = life(choose, longest)
     arrivals = [*events, *choose.choices(events, k=choose.randrange(5))]
     choose.shuffle(arrivals)
