@@ -82,7 +82,7 @@ def test_report_is_one_self_contained_page(band: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["materials", "processes"])
-def test_the_offer_is_listed(command: str) -> None:
+def test_the_offer_is_printed(command: str) -> None:
     done = facet(command, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)

@@ -78,52 +78,52 @@ def test_same_bytes_on_any_number_of_threads(tmp_path: Path) -> None:
 
 def test_the_order_of_facets_leaves_no_trace(tmp_path: Path) -> None:
     vertices, facets = blob()
-    given = analysis_of(vertices, facets, tmp_path)
+    original = analysis_of(vertices, facets, tmp_path)
     shuffled = analysis_of(vertices, np.random.default_rng(1).permutation(facets), tmp_path)
-    close_to(numbers(given), numbers(shuffled), 1e-9)
+    close_to(numbers(original), numbers(shuffled), 1e-9)
 
 
 def test_a_moved_model_measures_the_same(tmp_path: Path) -> None:
     vertices, facets = blob()
-    given, moved = analysis_of(vertices, facets, tmp_path), analysis_of(vertices + 64.0, facets, tmp_path)
+    original, moved = analysis_of(vertices, facets, tmp_path), analysis_of(vertices + 64.0, facets, tmp_path)
     for field in ("volume_mm3", "signed_volume_mm3", "area_mm2", "hull_volume_mm3"):
-        assert getattr(moved.geometry, field) == pytest.approx(getattr(given.geometry, field), rel=1e-7)
-    assert moved.thickness.sphere.p50_mm == pytest.approx(given.thickness.sphere.p50_mm, rel=1e-4)
-    assert moved.slices.area_sum_mm2 == pytest.approx(given.slices.area_sum_mm2, rel=1e-7)
+        assert getattr(moved.geometry, field) == pytest.approx(getattr(original.geometry, field), rel=1e-7)
+    assert moved.thickness.sphere.p50_mm == pytest.approx(original.thickness.sphere.p50_mm, rel=1e-4)
+    assert moved.slices.area_sum_mm2 == pytest.approx(original.slices.area_sum_mm2, rel=1e-7)
     assert moved.orientation.as_given.support_volume_mm3 == pytest.approx(
-        given.orientation.as_given.support_volume_mm3, rel=1e-3
+        original.orientation.as_given.support_volume_mm3, rel=1e-3
     )
 
 
 def test_a_turned_model_measures_the_same(tmp_path: Path) -> None:
     vertices, facets = blob()
     turn = trimesh.transformations.rotation_matrix(1.1, [1, 2, 3])[:3, :3]
-    given, turned = analysis_of(vertices, facets, tmp_path), analysis_of(vertices @ turn.T, facets, tmp_path)
+    original, turned = analysis_of(vertices, facets, tmp_path), analysis_of(vertices @ turn.T, facets, tmp_path)
     for field in ("volume_mm3", "signed_volume_mm3", "area_mm2", "hull_volume_mm3"):
-        assert getattr(turned.geometry, field) == pytest.approx(getattr(given.geometry, field), rel=1e-7)
-    assert turned.geometry.center_of_mass_mm == pytest.approx(turn @ given.geometry.center_of_mass_mm, abs=1e-6)
-    assert turned.thickness.sphere.p50_mm == pytest.approx(given.thickness.sphere.p50_mm, rel=1e-4)
-    assert turned.thickness.ray.p05_mm == pytest.approx(given.thickness.ray.p05_mm, rel=1e-4)
-    for radius, share in given.finishing.reach_area_fraction.items():
+        assert getattr(turned.geometry, field) == pytest.approx(getattr(original.geometry, field), rel=1e-7)
+    assert turned.geometry.center_of_mass_mm == pytest.approx(turn @ original.geometry.center_of_mass_mm, abs=1e-6)
+    assert turned.thickness.sphere.p50_mm == pytest.approx(original.thickness.sphere.p50_mm, rel=1e-4)
+    assert turned.thickness.ray.p05_mm == pytest.approx(original.thickness.ray.p05_mm, rel=1e-4)
+    for radius, share in original.finishing.reach_area_fraction.items():
         assert turned.finishing.reach_area_fraction[radius] == pytest.approx(share, abs=0.01)
     # the directions tried are spread over the sphere but not turned with the model
     assert turned.orientation.best.support_volume_mm3 == pytest.approx(
-        given.orientation.best.support_volume_mm3, rel=0.1
+        original.orientation.best.support_volume_mm3, rel=0.1
     )
 
 
 def test_a_scaled_model_scales(tmp_path: Path) -> None:
     vertices, facets = blob()
-    given = analysis_of(vertices, facets, tmp_path)
+    original = analysis_of(vertices, facets, tmp_path)
     doubled = analysis_of(vertices * 2, facets, tmp_path, settings=Settings(layer_height_mm=0.4))
-    assert doubled.geometry.volume_mm3 == pytest.approx(8 * given.geometry.volume_mm3, rel=1e-7)
-    assert doubled.geometry.area_mm2 == pytest.approx(4 * given.geometry.area_mm2, rel=1e-9)
-    assert doubled.thickness.ray.p50_mm == pytest.approx(2 * given.thickness.ray.p50_mm, rel=1e-5)
-    assert doubled.thickness.sphere.p05_mm == pytest.approx(2 * given.thickness.sphere.p05_mm, rel=1e-4)
-    assert doubled.slices.area_sum_mm2 == pytest.approx(4 * given.slices.area_sum_mm2, rel=1e-6)
-    assert doubled.slices.layers == given.slices.layers
+    assert doubled.geometry.volume_mm3 == pytest.approx(8 * original.geometry.volume_mm3, rel=1e-7)
+    assert doubled.geometry.area_mm2 == pytest.approx(4 * original.geometry.area_mm2, rel=1e-9)
+    assert doubled.thickness.ray.p50_mm == pytest.approx(2 * original.thickness.ray.p50_mm, rel=1e-5)
+    assert doubled.thickness.sphere.p05_mm == pytest.approx(2 * original.thickness.sphere.p05_mm, rel=1e-4)
+    assert doubled.slices.area_sum_mm2 == pytest.approx(4 * original.slices.area_sum_mm2, rel=1e-6)
+    assert doubled.slices.layers == original.slices.layers
     assert doubled.orientation.best.support_volume_mm3 == pytest.approx(
-        8 * given.orientation.best.support_volume_mm3, rel=1e-3
+        8 * original.orientation.best.support_volume_mm3, rel=1e-3
     )
 
 

@@ -1,4 +1,4 @@
-"""Weld and topology, as plainly as can be said."""
+"""Naive weld and topology: sets of positions and counts of edges."""
 
 from __future__ import annotations
 

@@ -32,9 +32,9 @@ def _directions(count: int) -> NDArray[np.float64]:
     """Unit vectors (count, 3), evenly spread over the sphere."""
     index = np.arange(count) + 0.5
     z = 1 - 2 * index / count
-    turn = index * np.pi * (3 - np.sqrt(5))
+    angle = index * np.pi * (3 - np.sqrt(5))
     radius = np.sqrt(1 - z * z)
-    return np.stack([radius * np.cos(turn), radius * np.sin(turn), z], axis=1)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=1)
 
 
 # Equal and nearly equal facets
@@ -95,8 +95,8 @@ def coplanar(n: int) -> Soup:
 def coplanar_tilted(n: int) -> Soup:
     """As ``coplanar``, in an oblique plane, so that rounding leaves no four corners in exactly one plane."""
     vertices, facets = coplanar(n)
-    turn = np.linalg.qr(np.array([[1.0, 2, 3], [4, 5, 7], [2, 9, 4]]))[0]
-    return vertices @ turn.T, facets
+    rotation = np.linalg.qr(np.array([[1.0, 2, 3], [4, 5, 7], [2, 9, 4]]))[0]
+    return vertices @ rotation.T, facets
 
 
 def nested_coplanar(n: int) -> Soup:
@@ -418,10 +418,10 @@ def zigzag_polygon(n: int, form: str) -> bytes:
 def spiral_polygon(n: int, form: str) -> bytes:
     """One simple polygon that winds round its middle many times."""
     count = (n + 2) // 2
-    turn = np.sqrt(np.arange(count)) * 2
-    radius = 1 + turn
-    outer = np.stack([radius * np.cos(turn), radius * np.sin(turn), 0 * turn], axis=1)
-    inner = np.stack([(radius - 0.5) * np.cos(turn), (radius - 0.5) * np.sin(turn), 0 * turn], axis=1)[::-1]
+    angle = np.sqrt(np.arange(count)) * 2
+    radius = 1 + angle
+    outer = np.stack([radius * np.cos(angle), radius * np.sin(angle), 0 * angle], axis=1)
+    inner = np.stack([(radius - 0.5) * np.cos(angle), (radius - 0.5) * np.sin(angle), 0 * angle], axis=1)[::-1]
     return polygon_file(np.concatenate([outer, inner]), np.arange(2 * count), form)
 
 

@@ -26,7 +26,7 @@ from pricing_engine.mesh.weld import canonical_indexed
 from tests.naive import self_intersection as naive
 from tests.support import worst_cases
 
-MOST_WORK = 1200
+MAX_WORK_PER_N_LOG_N = 1200
 """Node visits and pair tests of all steps together, times n log2 n; a search of all pairs of 100,000 takes 3,000.
 
 An open mesh is searched a second time with the caps that close it, up to four times as many facets.
@@ -34,7 +34,7 @@ An open mesh is searched a second time with the caps that close it, up to four t
 
 MIN_WORK = 20_000_000  # a tenth of a second: small meshes may be searched in full
 
-MOST_LINES = generalized_winding._MAX_WORK + 32 * (generalized_winding._MAX_LINE_WORK + 1_000_000)
+MAX_LINE_TERMS = generalized_winding._MAX_WORK + 32 * (generalized_winding._MAX_LINE_WORK + 1_000_000)
 """Terms of the estimate of open volumes, which samples a fixed number of lines, whatever n."""
 
 NAMED = ("equal", "coplanar", "stacked_sheets", "around_edge", "crossing_fins", "slivers", "large_over_small",
@@ -62,8 +62,8 @@ def analyse(raw: Mesh, threads: int = 2) -> tuple[findings.RepairedMesh, finding
 
 def check(n: int, counts: Counts) -> None:
     lines = counts.pairs["generalized_winding"]
-    assert lines < MOST_LINES, counts
-    assert 0 < counts.total() - lines < max(MIN_WORK, MOST_WORK * n * math.log2(n)), (n, counts)
+    assert lines < MAX_LINE_TERMS, counts
+    assert 0 < counts.total() - lines < max(MIN_WORK, MAX_WORK_PER_N_LOG_N * n * math.log2(n)), (n, counts)
 
 
 @pytest.mark.parametrize("kind", worst_cases.KINDS)
@@ -168,7 +168,7 @@ def test_facets_beside_one_another_without_end_are_not_measured(monkeypatch: pyt
         assert solid.volume is None
 
 
-def test_what_is_not_measured_is_said_in_the_analysis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_measured_is_reported_in_the_analysis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "model.ply"
     path.write_bytes(worst_cases.ply(*worst_cases.inverted_stacked_plates(120)))
     codes = {check.code for check in measure(path, None, Settings(), 2).analysis.checks}
@@ -215,4 +215,4 @@ def test_stacked_bodies_inside_out_are_flipped_or_reported(monkeypatch: pytest.M
 def test_the_estimate_of_an_open_volume_is_bounded() -> None:
     mesh = mesh_of("stacked_sheets", 10_000)
     _, _, counts = analyse(mesh)
-    assert generalized_winding._MAX_WORK < counts.pairs["generalized_winding"] < MOST_LINES
+    assert generalized_winding._MAX_WORK < counts.pairs["generalized_winding"] < MAX_LINE_TERMS

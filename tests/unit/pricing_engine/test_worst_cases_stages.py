@@ -132,9 +132,9 @@ class TestThickness:
             )
             for threads, facets in ((1, range(8192, 12288)), (3, range(mesh.facet_count)))
         )
-        for part, whole in zip(one, two, strict=True):
-            assert np.array_equal(part, whole[8192:12288], equal_nan=True)
-            assert 0 < np.count_nonzero(whole == UNMEASURED) < mesh.facet_count
+        for part, complete in zip(one, two, strict=True):
+            assert np.array_equal(part, complete[8192:12288], equal_nan=True)
+            assert 0 < np.count_nonzero(complete == UNMEASURED) < mesh.facet_count
 
     def test_one_facet_without_a_value_leaves_no_percentile(self) -> None:
         mesh = mesh_of(KINDS["tiny_bodies"](400))
@@ -263,17 +263,17 @@ class TestOrientation:
 
     def test_the_given_pose_is_reported_if_the_search_is_unfinished(self, monkeypatch: pytest.MonkeyPatch) -> None:
         soup = KINDS["stacked_plates"](600)
-        mesh, _, whole = self.search(soup)
-        assert whole.best is not None
+        mesh, _, complete = self.search(soup)
+        assert complete.best is not None
         with counting() as counts:
             down = np.array([[0.0, 0.0, -1.0]])
             search_support(mesh, build_bvh(mesh, 2), Boundary.everything(mesh.facet_count), 0.05, down, 2)
-        given = counts.nodes["support"] + counts.pairs["support"]
+        tests_of_one_pose = counts.nodes["support"] + counts.pairs["support"]
         monkeypatch.setattr(support_scores, "_BUDGET_DIVISOR", 1)
-        monkeypatch.setattr(support_scores, "_MAX_TESTS", (given, 0))
+        monkeypatch.setattr(support_scores, "_MAX_TESTS", (tests_of_one_pose, 0))
         _, _, part = self.search(soup)
         assert part.best is None
-        assert part.as_given.support_volume_mm3 == whole.as_given.support_volume_mm3
+        assert part.as_given.support_volume_mm3 == complete.as_given.support_volume_mm3
         monkeypatch.setattr(support_scores, "_MAX_TESTS", (1, 0))
         assert self.search(soup)[2] is None
 
@@ -310,12 +310,12 @@ class TestReports:
 
     @pytest.mark.parametrize("stage", ["thickness", "orientation", "slices", "finishing"])
     def test_the_verdict_is_a_review(self, stage: str) -> None:
-        sound = make_analysis()
+        analysis = make_analysis()
         found = find_checks(
-            sound.integrity,
-            sound.geometry,
-            sound.thickness,
-            sound.slices,
+            analysis.integrity,
+            analysis.geometry,
+            analysis.thickness,
+            analysis.slices,
             {},
             {},
             estimated=False,
@@ -323,8 +323,8 @@ class TestReports:
         )
         (check,) = (check for check in found if check.code == f"{stage}_not_measured")
         (before,), (after,) = (
-            quote(analysis, load_price_book(), "casting", ["gold-18k-yellow"]).options
-            for analysis in (sound, replace(sound, checks=(check,)))
+            quote(each, load_price_book(), "casting", ["gold-18k-yellow"]).options
+            for each in (analysis, replace(analysis, checks=(check,)))
         )
         assert (before.verdict, after.verdict) == ("manufacturable", "review")
         assert check.message in [reason.message for reason in after.reasons]

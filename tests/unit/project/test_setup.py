@@ -64,7 +64,7 @@ def test_a_python_of_another_version_than_its_name_is_passed_over(working: Path)
     assert find_python(working, versions=f"3.99 {VERSION}").returncode == 0
 
 
-def test_without_a_python_the_message_says_what_to_do(tmp_path: Path) -> None:
+def test_without_a_python_the_message_names_the_option(tmp_path: Path) -> None:
     found = find_python(tmp_path)
     assert found.returncode == 1
     assert "make PYTHON=" in found.stderr

@@ -48,7 +48,7 @@ class TestUnit:
         [
             (2.0, "mm", "cm (20 mm"),  # a ring in cm
             (1.496, "mm", "inches (38 mm"),  # a pendant in inches
-            (965.2, "in", "mm (38 mm"),  # a pendant of 38 mm, its numbers said to be inches
+            (965.2, "in", "mm (38 mm"),  # a pendant of 38 mm, its numbers read as inches
             (0.02, "mm", "metres (20 mm"),
             (20_000.0, "m", "mm (20 mm"),  # a GLB, which is in metres, with numbers in mm
             (20_000.0, "mm", "micrometres (20 mm"),
@@ -92,7 +92,7 @@ class TestShells:
         assert analysis.geometry.volume_mm3 == pytest.approx(1875)
         assert quote(analysis, BOOK).options[0].verdict == "review"
 
-    def test_cavity_or_solid_says_both_volumes(self, tmp_path: Path) -> None:
+    def test_cavity_or_solid_reports_both_volumes(self, tmp_path: Path) -> None:
         check = checks_of(analysis_of(tmp_path, cube(0, 10), cube(2, 8)))["cavity_or_solid"]
         assert "1000.00 mm3 if solid, 784.00 mm3 if a cavity" in check.message
         assert (check.severity, check.measured) == ("warning", pytest.approx(216))
@@ -102,7 +102,7 @@ class TestShells:
         beside = analysis_of(tmp_path, cube(0, 10), cube(2, 8), box((9, 9, 9), (20, 20, 20)))
         assert "2330.00 mm3 if solid, 2114.00 mm3 if a cavity" in checks_of(beside)["cavity_or_solid"].message
 
-    def test_nothing_to_say_of_cavities_and_crumbs(self, tmp_path: Path) -> None:
+    def test_cavities_and_crumbs_are_not_reported(self, tmp_path: Path) -> None:
         assert "cavity_or_solid" not in checks_of(analysis_of(tmp_path, cube(0, 10), cube(2, 8, True)))
         assert "cavity_or_solid" not in checks_of(analysis_of(tmp_path, cube(0, 10), cube(5, 5.1)))
 
@@ -151,16 +151,22 @@ class TestPlaces:
         assert all(2 - 1e-9 <= value <= 5 + 1e-9 for value in small)
 
 
-class TestNothingIsSaidOfZero:
-    def test_of_what_slivers_trap_and_overlap(self) -> None:
-        sound = make_analysis(trapped=4.7e-3)
+class TestZeroIsNotReported:
+    def test_what_slivers_trap_and_overlap(self) -> None:
+        analysis = make_analysis(trapped=4.7e-3)
         for volume, codes in ((537.0, {"overlapping_shells"}), (537.28, set())):
             found = find_checks(
-                sound.integrity, _with_volume(sound, volume), sound.thickness, sound.slices, {}, {}, estimated=False
+                analysis.integrity,
+                _with_volume(analysis, volume),
+                analysis.thickness,
+                analysis.slices,
+                {},
+                {},
+                estimated=False,
             )
             assert {check.code for check in found} - {"thin_walls"} == codes
 
-    def test_of_boxes_that_touch_in_any_position(self, tmp_path: Path) -> None:
+    def test_boxes_that_touch_in_any_position(self, tmp_path: Path) -> None:
         turn = trimesh.transformations.random_rotation_matrix(np.array([0.3, 0.6, 0.1]))
         both = trimesh.util.concatenate([cube(0, 10), box((10, 2, 2), (20, 8, 8))]).apply_transform(turn)
         assert "trapped_volume" not in checks_of(analysis_of(tmp_path, both))

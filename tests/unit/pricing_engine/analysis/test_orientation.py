@@ -104,11 +104,11 @@ def test_sphere_needs_support_under_its_cap(segments: int) -> None:
 
 def test_touching_surfaces_leave_no_support() -> None:
     lower, upper = solid(box((4, 4, 2))), solid(box((4, 4, 3), (0, 0, 2)))
-    apart = mesh_of(
+    touching = mesh_of(
         np.vstack([lower.vertices, upper.vertices]), np.vstack([lower.facets, upper.facets + len(lower.vertices)])
     )
-    assert volumes(apart, DOWN)[0] == 0
-    assert search(apart).best.support_volume_mm3 == 0
+    assert volumes(touching, DOWN)[0] == 0
+    assert search(touching).best.support_volume_mm3 == 0
 
 
 def test_platform_rest_is_half_a_layer() -> None:
@@ -154,8 +154,8 @@ def test_agrees_with_naive_columns(seed: int) -> None:
     assert volumes(mesh, directions) == pytest.approx(np.array(exact), rel=0.02, abs=1e-4 * size**3)
     areas = overhang_areas(mesh, Boundary.everything(mesh.facet_count), LAYER, directions, 2)
     for down, area in zip(directions, areas, strict=True):
-        each, over = naive.overhanging(triangles, down, LAYER, size)
-        assert area == pytest.approx(each[over].sum(), rel=1e-9)
+        each, overhangs = naive.overhanging(triangles, down, LAYER, size)
+        assert area == pytest.approx(each[overhangs].sum(), rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -270,7 +270,7 @@ def test_survives_a_point() -> None:
     assert found.best.support_volume_mm3 == 0
 
 
-def test_hull_faces_come_largest_first() -> None:
+def test_hull_faces_are_sorted_largest_first() -> None:
     faces = largest_faces(convex_hull(solid(box((1, 2, 3)))))
     assert len(faces) == 6
     assert np.abs(faces[:2]) == pytest.approx(np.array([[1, 0, 0], [1, 0, 0]]))

@@ -107,14 +107,14 @@ class TestSums:
         top = sliced(mesh_of(box((1, 1, 1.25))), 0.5)  # the third plane is z_max itself
         assert top.layers == 2
 
-    def test_rides_along_when_moved_and_scaled(self) -> None:
+    def test_sums_follow_translation_and_scale(self) -> None:
         part = turned(torus(6.0, 2.0), 35, (1, 2, 3))
-        here = sliced(mesh_of(part), 0.1)
-        there = sliced(mesh_of(moved(part, 1e4, -2e4, 5e3)), 0.1)
+        original = sliced(mesh_of(part), 0.1)
+        distant = sliced(mesh_of(moved(part, 1e4, -2e4, 5e3)), 0.1)
         large = sliced(mesh_of(part.copy().apply_scale(10)), 1.0)
-        assert there.area_sum_mm2 == pytest.approx(here.area_sum_mm2, rel=1e-9)
-        assert large.area_sum_mm2 == pytest.approx(100 * here.area_sum_mm2, rel=1e-9)
-        assert here.islands == there.islands == large.islands
+        assert distant.area_sum_mm2 == pytest.approx(original.area_sum_mm2, rel=1e-9)
+        assert large.area_sum_mm2 == pytest.approx(100 * original.area_sum_mm2, rel=1e-9)
+        assert original.islands == distant.islands == large.islands
 
     def test_same_bits_on_any_threads_and_in_small_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "_MIN_GRAIN_FACETS", 256)
@@ -150,9 +150,9 @@ class TestSums:
         noise = np.random.default_rng(1).normal(size=pieces.shape) * 1e-14
         owner = np.tile(np.arange(0, mesh.facet_count, 3), 3).astype(np.int32)
         cut = measure_slices(mesh, Boundary(status, pieces + noise, owner), 0.1, 2)
-        whole = sliced(mesh, 0.1)
-        assert cut.layer_area == pytest.approx(whole.layer_area, rel=1e-9)
-        assert cut.layer_perimeter == pytest.approx(whole.layer_perimeter, rel=1e-9)
+        uncut = sliced(mesh, 0.1)
+        assert cut.layer_area == pytest.approx(uncut.layer_area, rel=1e-9)
+        assert cut.layer_perimeter == pytest.approx(uncut.layer_perimeter, rel=1e-9)
         assert (cut.islands, cut.trapped_volume_mm3) == (0, 0.0)
         status[:] = INSIDE
         nothing = measure_slices(mesh, Boundary(status, np.empty((0, 3, 3)), np.empty(0, np.int32)), 0.1, 2)
@@ -270,9 +270,9 @@ class TestTrapped:
 
     def test_half_shells_that_overlap_close_a_cavity(self) -> None:
         half = solid(icosphere(4, 10.0)) - solid(icosphere(4, 8.0)) - solid(moved(box((30, 30, 30)), 0, 0, -15.5))
-        whole = union(surface(half), turned(surface(half), 180, (1, 0, 0)))
+        closed = union(surface(half), turned(surface(half), 180, (1, 0, 0)))
         expected = solid(icosphere(4, 8.0)).volume()
-        assert sliced(mesh_of(whole), 0.05).trapped_volume_mm3 == pytest.approx(expected, rel=1e-2)
+        assert sliced(mesh_of(closed), 0.05).trapped_volume_mm3 == pytest.approx(expected, rel=1e-2)
 
     def test_winding_channel_leads_out(self) -> None:
         block = solid(box((10, 10, 10)))
@@ -289,7 +289,7 @@ class TestTrapped:
 def test_a_hole_in_the_surface_is_a_way_out_whatever_closes_it(
     side: int, holes: tuple[int, ...], trapped: float
 ) -> None:
-    """A box of 10 mm around a cavity of 4 mm; one whole side of the outer (0) or the inner (1) surface may lack."""
+    """A box of 10 mm around a cavity of 4 mm; one entire side of the outer (0) or the inner (1) surface may lack."""
     parts = [box((10, 10, 10)), inside_out(box((4, 4, 4)))]
     for hole in holes:
         normal = np.roll([1 if side < 3 else -1, 0, 0], side % 3) * (1 if hole == 0 else -1)

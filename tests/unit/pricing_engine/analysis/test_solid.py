@@ -12,7 +12,7 @@ from pricing_engine.analysis.solid import classify, close, open_volume_estimate,
 from pricing_engine.kernels.intersection.pair_search import find_pairs
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.solid import generalized_winding as open_surface
-from pricing_engine.kernels.solid.boundary import INSIDE, WHOLE, Boundary
+from pricing_engine.kernels.solid.boundary import INSIDE, UNCUT, Boundary
 from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
 from tests.naive.solid import generalized_winding, sampled_volume, signed_volume
 from tests.unit.pricing_engine.kernels.solid.test_winding import shells
@@ -34,7 +34,7 @@ def volume_of(*parts: trimesh.Trimesh) -> float:
 
 
 def triangles_of(mesh: Mesh, boundary: Boundary) -> NDArray[np.float64]:
-    return np.concatenate([mesh.vertices[mesh.facets[boundary.status == WHOLE]], boundary.pieces])
+    return np.concatenate([mesh.vertices[mesh.facets[boundary.status == UNCUT]], boundary.pieces])
 
 
 def exact_union(*parts: trimesh.Trimesh) -> float:
@@ -114,7 +114,7 @@ def test_reversed_inner_shell_is_a_cavity() -> None:
     inner.invert()
     mesh = shells(outer, inner)
     boundary, _ = solve(mesh)
-    assert (boundary.status == WHOLE).all()
+    assert (boundary.status == UNCUT).all()
     assert true_volume(mesh, boundary, 1)[0] == pytest.approx(outer.volume + inner.volume, rel=1e-12)
 
 
@@ -155,7 +155,7 @@ def test_clean_model_equals_the_signed_sum_and_has_the_right_centre() -> None:
     assert np.allclose(centre, (100, -50, 7), atol=1e-9)
 
 
-def test_any_number_of_threads_gives_the_same_bits() -> None:
+def test_any_number_of_threads_has_the_same_bits() -> None:
     parts = [trimesh.creation.icosphere(3, 1.0).apply_translation((0.31 * k, 0.1 * k, 0)) for k in range(4)]
     mesh = shells(*parts)
     (one, _), (many, _) = solve(mesh, threads=1), solve(mesh, threads=5)
@@ -197,7 +197,7 @@ def test_half_of_a_box_with_a_crooked_rim() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_any_soup_gives_finite_numbers(seed: int) -> None:
+def test_any_soup_has_finite_numbers(seed: int) -> None:
     random = np.random.default_rng(seed)
     vertices = np.unique(random.integers(0, 4, (30, 3)).astype(float), axis=0)
     facets = random.integers(0, len(vertices), (60, 3)).astype(np.int32)

@@ -56,9 +56,9 @@ def noisy(seed: int) -> Mesh:
     return make(torus.vertices + rng.normal(0, 0.15, torus.vertices.shape), torus.faces)
 
 
-def soup(seed: int, count: int = 120, spread: float = 0.2) -> Mesh:
+def soup(seed: int, count: int = 120, size: float = 0.2) -> Mesh:
     rng = np.random.default_rng(seed)
-    corners = rng.normal(0, 1, (count, 1, 3)) + rng.normal(0, spread, (count, 3, 3))
+    corners = rng.normal(0, 1, (count, 1, 3)) + rng.normal(0, size, (count, 3, 3))
     return make(corners.reshape(-1, 3), np.arange(3 * count).reshape(-1, 3))
 
 

@@ -141,8 +141,8 @@ async def test_a_bad_model_fails_with_its_code_without_retries(harness: Any) -> 
 
 @scenario()
 async def test_a_model_that_vanished_from_one_place_is_still_found_at_another(harness: Any) -> None:
-    here, there = job("here", model="m"), Job("there", "c", "/elsewhere/m.stl", "m", 1000)
-    tasks = [harness.submit(here), harness.submit(there)]
+    first, second = job("first", model="m"), Job("second", "c", "/elsewhere/m.stl", "m", 1000)
+    tasks = [harness.submit(first), harness.submit(second)]
     await settle()
     harness.workers.started[0].end.set_result(AnalysisResult(None, "model_vanished", "not there"))
     await settle()

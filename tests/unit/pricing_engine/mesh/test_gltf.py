@@ -136,7 +136,7 @@ class TestMorphs:
     def test_weights_of_the_mesh(self) -> None:
         assert np.array_equal(self.morph({}, {"weights": [1, 1, 0.5]}).vertices, np.add(2 * V, [0, 0, 2]))
 
-    def test_weights_of_the_node_come_first(self) -> None:
+    def test_weights_of_the_node_override_those_of_the_mesh(self) -> None:
         assert np.array_equal(self.morph({"weights": [0.5, 0, 0]}, {"weights": [1, 1, 1]}).vertices, 1.5 * V)
 
     def test_no_weights_move_nothing(self) -> None:
@@ -148,10 +148,10 @@ class TestMorphs:
         content = {"bufferView": 2, "componentType": 5121}
         primitive["targets"] = [{"POSITION": 4}]
         scene = {"nodes": [{"mesh": 0}], "meshes": [{"primitives": [primitive], "weights": [1]}]}
-        whole = writers.glb_scene(arrays, scene)
+        dense = writers.glb_scene(arrays, scene)
         zeros = {"componentType": 5126, "count": 8, "type": "VEC3",
                  "sparse": {"count": 1, "indices": content, "values": {"bufferView": 3}}}  # fmt: skip
-        mesh = read_glb(writers.glb_scene(arrays, {**scene, "accessors": [*accessors_of(whole), zeros]}))
+        mesh = read_glb(writers.glb_scene(arrays, {**scene, "accessors": [*accessors_of(dense), zeros]}))
         expected = V.copy()
         expected[7, 2] += 3
         assert np.array_equal(mesh.vertices, expected)
@@ -300,8 +300,8 @@ class TestExtensions:
 
     def test_lower_levels_of_detail(self) -> None:
         level = {"mesh": 0, "extensions": {"MSFT_lod": {"ids": [1]}}}
-        apart = placed({}, tree={"nodes": [level, {"mesh": 0}]})
-        assert (volume(apart), codes(apart)) == (pytest.approx(6), [])
+        linked = placed({}, tree={"nodes": [level, {"mesh": 0}]})
+        assert (volume(linked), codes(linked)) == (pytest.approx(6), [])
         beside = placed({}, tree={"nodes": [level, {"mesh": 0}], "scenes": [{"nodes": [0, 1]}]})
         assert (volume(beside), codes(beside)) == (pytest.approx(6), ["lower_detail_left_out"])
 
@@ -318,9 +318,9 @@ class TestScenes:
         two = [{"nodes": [0]}, {"nodes": [1]}]
         arrays, primitive = writers.glb_mesh(V, F)
         tree = {"nodes": nodes, "meshes": [{"primitives": [primitive]}], "scenes": two}
-        whole = writers.glb_scene(arrays, tree)
-        assert codes(read_glb(whole)) == ["nodes_outside_the_scene"]
-        assert codes(read_glb(whole.replace(b'"scene": 0', b'"scena": 0'))) == ["other_scenes"]
+        content = writers.glb_scene(arrays, tree)
+        assert codes(read_glb(content)) == ["nodes_outside_the_scene"]
+        assert codes(read_glb(content.replace(b'"scene": 0', b'"scena": 0'))) == ["other_scenes"]
 
     def test_mirrored_nodes_stay_solid(self) -> None:
         for scale in ([-1, 1, 1], [-1, -1, 1], [-1, -1, -1]):

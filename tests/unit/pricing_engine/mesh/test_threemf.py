@@ -197,7 +197,7 @@ class TestPackage:
          ("3D/Gro%C3%9Fe.model", "/3D/Gro\u00dfe.model"), ("3D/Gro\u00dfe.model", "/3D/Gro%c3%9fe.model"),
          ("3D/%61.model", "/3D/a.model"), ("3D/100%25.model", "/3D/100%25.model"), ("3D/a.model", "/3D/x/../a.model")],
     )  # fmt: skip
-    def test_part_names_are_compared_as_opc_says(self, load: Any, stored: Any, target: Any) -> None:
+    def test_part_names_are_compared_by_the_rules_of_opc(self, load: Any, stored: Any, target: Any) -> None:
         rels = writers.RELS.replace("/3D/3dmodel.model", target)
         package = writers.package({"_rels/.rels": rels, stored: writers.model_xml(objects(BIG), item(1))})
         assert (volume(load(package)), codes(load(package))) == (pytest.approx(1000), [])

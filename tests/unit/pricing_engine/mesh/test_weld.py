@@ -74,7 +74,7 @@ def test_indexed_mesh_is_the_soup_of_its_corners() -> None:
 
 
 def test_curve_visits_neighbouring_cells() -> None:
-    """Centroids on a 16^3 lattice come in steps of one cell: the table is a true Hilbert curve."""
+    """Centroids on a 16^3 lattice are visited in steps of one cell: the table is a true Hilbert curve."""
     n = 16
     cells = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 1, 3)
     offsets = np.array([[0.25, 0, 0], [-0.25, 0.25, 0], [0, -0.25, 0]])

@@ -221,7 +221,7 @@ def test_first_interval_covers_overlaps_in_proportion_to_the_signed_volume() -> 
     assert later.high <= first.high
 
 
-def test_a_price_outside_the_first_interval_gives_its_nearest_bound() -> None:
+def test_a_price_outside_the_first_interval_is_clamped_to_its_nearest_bound() -> None:
     analysis = make_analysis()
     total = totals(analysis, ONE)["gold-18k-yellow", 1]
     for low, high, nearest in ((1, 2, 2), (10**6, 10**6 + 1, 10**6)):
@@ -333,7 +333,7 @@ def test_requests_that_the_book_does_not_offer_are_named() -> None:
             price_interval(FIRST, BOOK, request, None)
 
 
-def naive_look(mesh: Mesh, rest: float) -> tuple[Floats, Floats]:
+def naive_scan(mesh: Mesh, rest: float) -> tuple[Floats, Floats]:
     a, b, c = (mesh.vertices[mesh.facets[:, corner]] for corner in range(3))
     vectors = np.cross(b - a, c - a) / 2
     areas = np.linalg.norm(vectors, axis=1)
@@ -348,23 +348,23 @@ def naive_look(mesh: Mesh, rest: float) -> tuple[Floats, Floats]:
 
 @given(st.integers(0, 2**32), st.integers(1, 300))
 @settings(max_examples=25, deadline=None)
-def test_first_look_agrees_with_its_naive_twin(seed: int, count: int) -> None:
+def test_the_quick_scan_agrees_with_its_naive_twin(seed: int, count: int) -> None:
     random = np.random.default_rng(seed)
     mesh = canonical_indexed(random.normal(size=(50, 3)) * 3 + 5, random.integers(0, 50, (count, 3)), 1)
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     found, again = (quick_scan(mesh, low, high, 0.025, OVERHANG_COSINE, threads) for threads in (1, 2))
-    vector, overhang = naive_look(mesh, 0.025)
+    vector, overhang = naive_scan(mesh, 0.025)
     assert found.area_vector == pytest.approx(vector, rel=1e-9, abs=1e-9)
     assert found.overhang == pytest.approx(overhang, rel=1e-9, abs=1e-9)
     assert np.array_equal(found.area_vector, again.area_vector)
     assert np.array_equal(found.overhang, again.overhang)
 
 
-def test_first_look_sees_holes_and_the_sides_that_need_no_support() -> None:
+def test_the_quick_scan_finds_holes_and_the_sides_that_need_no_support() -> None:
     plate = box(np.zeros(3), np.array([10.0, 20.0, 3.0]))
-    whole = partial_of(soup(plate), mass_properties(soup(plate), 1), SETTINGS, 1)
-    assert whole.open_area_mm2 == pytest.approx(0.0, abs=1e-9)
-    assert whole.clear_down == (0.0, 0.0, 1.0)
+    closed = partial_of(soup(plate), mass_properties(soup(plate), 1), SETTINGS, 1)
+    assert closed.open_area_mm2 == pytest.approx(0.0, abs=1e-9)
+    assert closed.clear_down == (0.0, 0.0, 1.0)
     holed = soup((plate[0], np.delete(plate[1], [0, 6], axis=0)))  # without its end at x = 0, 20 x 3
     assert partial_of(holed, mass_properties(holed, 1), SETTINGS, 1).open_area_mm2 == pytest.approx(60.0)
     inside_out = soup((plate[0], plate[1][:, ::-1]))

@@ -75,8 +75,8 @@ def test_lines_sum_to_the_total_and_name_their_figure(analysis: Any, process: An
         for line in option["lines"]:
             assert Fraction(line["amount"]) == half_up(Fraction(line["quantity"]) * Fraction(line["rate"]))
             assert len(line["quantity"].partition(".")[2]) == 3
-            shown = line["quantity"] if line["code"] == "discount" else line["rate"]
-            assert Decimal(shown) == BOOK.figure(line["source"])
+            figure = line["quantity"] if line["code"] == "discount" else line["rate"]
+            assert Decimal(figure) == BOOK.figure(line["source"])
 
 
 @given(parts, processes)
@@ -93,7 +93,7 @@ def test_a_piece_never_costs_more_in_a_larger_order(analysis: Any, process: Any)
 
 @given(parts, processes)
 @settings(max_examples=10, deadline=None)
-def test_a_replay_gives_the_same_bytes_under_any_decimal_context(analysis: Any, process: Any) -> None:
+def test_a_replay_has_the_same_bytes_under_any_decimal_context(analysis: Any, process: Any) -> None:
     first = quote(analysis, BOOK, process).to_json()
     with decimal.localcontext(decimal.Context(prec=4, rounding=decimal.ROUND_DOWN)):
         assert quote(analysis, parse_price_book(TEXT.encode()), process).to_json() == first

@@ -61,7 +61,7 @@ def test_pieces_share_the_platform_so_machine_time_a_piece_falls() -> None:
     assert hours[0] * 35 > hours[1]
 
 
-def test_supports_come_from_the_orientation() -> None:
+def test_supports_follow_from_the_orientation() -> None:
     few, many = (quote(make_analysis(support=s), BOOK, "resin", ["resin-standard"]) for s in (10.0, 4010.0))
     resin = [next(line for line in q.options[0].lines if line.code == "resin") for q in (few, many)]
     # 4000 mm3 more under overhangs, 12 % of it supports, 10 % lost: 0.528 cm3.

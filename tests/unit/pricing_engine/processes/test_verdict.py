@@ -41,10 +41,10 @@ def test_a_good_part_has_no_reasons() -> None:
         (make_analysis(checks=(Check("strange", "error", "something strange"),)), "strange"),
         (make_analysis(checks=(Check("volume_estimated", "warning", "an estimate"),)), "volume_estimated"),
         (make_analysis(checks=(Check("self_intersections_unknown", "warning", "?"),)), "self_intersections_unknown"),
-        (make_analysis(checks=(Check("inside_out_unknown", "warning", "not told"),)), "inside_out_unknown"),
+        (make_analysis(checks=(Check("inside_out_unknown", "warning", "not decided"),)), "inside_out_unknown"),
     ],
 )
-def test_what_a_person_must_look_at_is_reviewed(analysis: Analysis, code: str) -> None:
+def test_what_a_person_must_decide_is_reviewed(analysis: Analysis, code: str) -> None:
     option = judge(analysis)
     assert option.verdict == "review"
     assert codes(option, "warning") == [code]
@@ -85,7 +85,7 @@ def test_walls_too_thin_to_manufacture_are_rejected() -> None:
     assert (option.verdict, codes(option, "error")) == ("rejected", ["walls_too_thin"])
 
 
-def test_reasons_come_worst_first_and_do_not_depend_on_the_order_of_checks() -> None:
+def test_reasons_are_sorted_worst_first_and_do_not_depend_on_the_order_of_checks() -> None:
     checks = [Check("b", "error", "b"), Check("a", "warning", "a"), Check("c", "error", "c"), Check("d", "info", "d")]
     found = {judge(make_analysis(checks=order, open_edges=1)).reasons for order in itertools.permutations(checks)}
     assert len(found) == 1

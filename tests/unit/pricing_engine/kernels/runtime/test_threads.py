@@ -1,4 +1,4 @@
-"""Range kernels on threads: every chunk once, errors told, callers side by side."""
+"""Range kernels on threads: each chunk runs once, errors are raised, callers run concurrently."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pricing_engine.kernels.runtime.threads import run_ranges
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_every_chunk_runs_once_with_the_same_borders(threads: int) -> None:
-    seen: list[tuple[int, int]] = []
+    chunks: list[tuple[int, int]] = []
     for _ in range(200):
-        seen.clear()
-        run_ranges(lambda lo, hi: seen.append((lo, hi)), 103, 10, threads)
-        assert sorted(seen) == [(lo, min(lo + 10, 103)) for lo in range(0, 103, 10)]
+        chunks.clear()
+        run_ranges(lambda lo, hi: chunks.append((lo, hi)), 103, 10, threads)
+        assert sorted(chunks) == [(lo, min(lo + 10, 103)) for lo in range(0, 103, 10)]
 
 
 def test_nothing_to_do() -> None:

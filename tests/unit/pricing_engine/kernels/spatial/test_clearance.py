@@ -19,7 +19,7 @@ PLENTY = 1 << 40
 
 
 def random_facets(random: np.random.Generator, kind: str) -> np.ndarray:
-    """(n, 3, 3): ``lattice`` of whole numbers, many at equal distances; ``loose``, of any size; every fifth flat."""
+    """(n, 3, 3): ``lattice`` of padded numbers, many at equal distances; ``loose``, of any size; every fifth flat."""
     count = int(random.choice([5, 40, 600])) + int(random.integers(0, 9))  # one to three levels of the tree
     if kind == "lattice":
         facets = random.integers(-7, 8, (count, 1, 3)) + random.integers(-1, 2, (count, 3, 3)).astype(float)
@@ -53,16 +53,16 @@ def flooded(bvh: Bvh, origin: Any, spacing: float, shape: Any, radius: float) ->
     flood(np.array(shape), free, reached)
     assert (work.sum(axis=1) > 0).all()
     bits = (reached[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1)).astype(bool)
-    whole = bits.reshape(*blocks, 2, 2, 2, 2, 2, 2).transpose(0, 3, 6, 1, 4, 7, 2, 5, 8).reshape(*(SIDE * blocks))
-    inside = np.zeros_like(whole)
+    padded = bits.reshape(*blocks, 2, 2, 2, 2, 2, 2).transpose(0, 3, 6, 1, 4, 7, 2, 5, 8).reshape(*(SIDE * blocks))
+    inside = np.zeros_like(padded)
     inside[: shape[0], : shape[1], : shape[2]] = True
-    assert not (whole & ~inside).any()
-    return whole[: shape[0], : shape[1], : shape[2]]
+    assert not (padded & ~inside).any()
+    return padded[: shape[0], : shape[1], : shape[2]]
 
 
 @pytest.mark.parametrize("kind", ["lattice", "loose"])
 @pytest.mark.parametrize("seed", range(8))
-def test_samples_are_free_where_the_naive_twin_says_so(kind: str, seed: int) -> None:
+def test_free_samples_agree_with_the_naive_twin(kind: str, seed: int) -> None:
     random = np.random.default_rng(seed)
     bvh, facets = tree_of(random_facets(random, kind))
     radius = float(random.choice([0.5, 1.0, 2.0] if kind == "lattice" else [0.05, 0.2, 0.5]))
@@ -86,7 +86,7 @@ def test_samples_are_free_where_the_naive_twin_says_so(kind: str, seed: int) -> 
 
 @pytest.mark.parametrize("kind", ["lattice", "loose"])
 @pytest.mark.parametrize("seed", range(8))
-def test_a_ball_travels_where_the_naive_twin_says_so(kind: str, seed: int) -> None:
+def test_reached_points_agree_with_the_naive_twin(kind: str, seed: int) -> None:
     random = np.random.default_rng(100 + seed)
     bvh, facets = tree_of(random_facets(random, kind))
     shape, spacing = tuple(random.integers(1, 11, 3).tolist()), float(random.choice([0.5, 1.0]))
