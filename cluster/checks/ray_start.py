@@ -39,8 +39,8 @@ def ray_starts(commands: Any, key: str) -> tuple[list[RayStart], list[Finding]]:
         except ValueError as error:
             findings.append(Finding("shell-syntax", path, f"the shell would refuse it: {error}", "closed quotes"))
             continue
-        for words in simple_commands:
-            assigned, arguments = _assignments(list(itertools.dropwhile(_WRAPPERS.__contains__, words)))
+        for tokens in simple_commands:
+            assigned, arguments = _assignments(list(itertools.dropwhile(_WRAPPERS.__contains__, tokens)))
             if arguments[:1] == ["export"]:
                 exported |= _assignments(arguments[1:])[0]
             elif len(arguments) >= 2 and arguments[0].rsplit("/", 1)[-1] == "ray" and arguments[1] == "start":
@@ -52,12 +52,12 @@ def ray_starts(commands: Any, key: str) -> tuple[list[RayStart], list[Finding]]:
     return starts, findings
 
 
-def parse_ray_start(words: list[str]) -> dict[str, Any] | str:
+def parse_ray_start(tokens: list[str]) -> dict[str, Any] | str:
     """Parse the options with Ray's own command line, without starting anything; return its error as one line."""
     from ray.scripts.scripts import start
 
     try:
-        return dict(start.make_context("ray start", list(words)).params)
+        return dict(start.make_context("ray start", list(tokens)).params)
     except click.exceptions.Exit:
         return "--help and --version start nothing"
     except click.ClickException as error:
@@ -70,8 +70,8 @@ def docker_environment(options: Any) -> dict[str, str]:
     for option in as_list(options):
         if not isinstance(option, str):
             continue
-        words = option.replace("--env=", "--env ").replace("-e=", "-e ").split()
-        for flag, value in itertools.pairwise(words):
+        tokens = option.replace("--env=", "--env ").replace("-e=", "-e ").split()
+        for flag, value in itertools.pairwise(tokens):
             if flag in {"-e", "--env"} and "=" in value:
                 name, _, content = value.partition("=")
                 found[name] = content.strip("'\"")
@@ -82,24 +82,24 @@ def _simple_commands(command: str) -> Iterator[list[str]]:
     lexer = shlex.shlex(command, posix=True, punctuation_chars=_SEPARATORS)
     lexer.whitespace_split = True
     lexer.commenters = ""
-    words: list[str] = []
-    for word in lexer:
-        if word and set(word) <= set(_SEPARATORS):
-            if words and words[-1].isdigit() and word[0] in "<>":
-                words.pop()  # the 2 of 2>&1
-            yield words
-            words = []
+    tokens: list[str] = []
+    for token in lexer:
+        if token and set(token) <= set(_SEPARATORS):
+            if tokens and tokens[-1].isdigit() and token[0] in "<>":
+                tokens.pop()  # the 2 of 2>&1
+            yield tokens
+            tokens = []
         else:
-            words.append(word)
-    yield words
+            tokens.append(token)
+    yield tokens
 
 
-def _assignments(words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Split a simple command into its leading assignments and the remaining words."""
+def _assignments(tokens: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Split a simple command into its leading assignments and the remaining tokens."""
     found: dict[str, str] = {}
-    for index, word in enumerate(words):
-        name, equals, value = word.partition("=")
+    for index, token in enumerate(tokens):
+        name, equals, value = token.partition("=")
         if not equals or not name.isidentifier():
-            return found, words[index:]
+            return found, tokens[index:]
         found[name] = value
     return found, []

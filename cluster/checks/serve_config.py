@@ -29,8 +29,8 @@ def check_serve(config: dict[str, Any], prefix: str = "") -> list[Finding]:
     for index, application in enumerate(as_list(config.get("applications"))):
         path = _at(prefix, f"applications[{index}]")
         findings += _unknown(application, ServeApplicationSchema, path)
-        for number, deployment in enumerate(as_list(as_mapping(application).get("deployments"))):
-            inner = f"{path}.deployments[{number}]"
+        for position, deployment in enumerate(as_list(as_mapping(application).get("deployments"))):
+            inner = f"{path}.deployments[{position}]"
             findings += _unknown(deployment, DeploymentSchema, inner)
             options = as_mapping(deployment).get("ray_actor_options")
             findings += _unknown(options, RayActorOptionsSchema, f"{inner}.ray_actor_options")

@@ -34,8 +34,8 @@ def check_image(image: Any, key: str, ray: str) -> Iterator[Finding]:
         return
     tag = match["tag"] or ""
     if not tag or tag in _FLOATING or tag.startswith(("latest-", "nightly-")):
-        said = f"the tag {tag!r} moves" if tag else "no tag, which means latest"
-        yield Finding("image-unpinned", key, f"{said}: nodes of one cluster could differ", expected)
+        reason = f"the tag {tag!r} moves" if tag else "no tag, which means latest"
+        yield Finding("image-unpinned", key, f"{reason}: nodes of one cluster could differ", expected)
         return
     found = _RAY_IN_TAG.search(tag) or (
         re.match(r"(\d+\.\d+\.\d+)", tag) if match["name"].endswith("rayproject/ray") else None

@@ -32,10 +32,10 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._requested = False
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._request_stop)
+        for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signal_number, self._request_stop)
 
-    def _request_stop(self, _number: int, _frame: object) -> None:
+    def _request_stop(self, _signal_number: int, _frame: object) -> None:
         self._requested = True
 
     def __call__(self) -> bool:
@@ -137,7 +137,7 @@ def print_progress(text: str) -> None:
 def ray_parts(paths: ray_nodes.ClusterPaths, cpus: float, workers: int) -> list[Part]:
     """Return a head and ``workers`` worker nodes; with workers the head takes no tasks, as on a real cluster."""
     head = ray_nodes.head(paths, cpus=0 if workers else cpus)
-    names = [f"ray-worker-{number}" for number in range(1, workers + 1)]
+    names = [f"ray-worker-{index}" for index in range(1, workers + 1)]
     return [head, *(ray_nodes.worker(paths, head.address, name, cpus) for name in names)]
 
 

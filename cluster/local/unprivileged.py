@@ -21,7 +21,7 @@ def prefix(folder: Path) -> tuple[str, ...]:
         return ()
     if subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode == 0:
         return _NAMESPACE
-    nobody = pwd.getpwnam("nobody")
+    account = pwd.getpwnam("nobody")
     for path in (folder, *folder.rglob("*")):
-        shutil.chown(path, nobody.pw_uid, nobody.pw_gid)
-    return ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", "--")
+        shutil.chown(path, account.pw_uid, account.pw_gid)
+    return ("setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", "--")

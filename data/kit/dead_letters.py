@@ -104,13 +104,13 @@ async def count_pending(bootstrap: str, consumers: Iterable[str]) -> dict[str, i
         kafka.started(AIOKafkaConsumer(bootstrap_servers=bootstrap)) as reader,
         kafka.admin_client(bootstrap) as admin,
     ):
-        starts, ends = await reader.beginning_offsets(partitions), await reader.end_offsets(partitions)
+        begin_offsets, end_offsets = await reader.beginning_offsets(partitions), await reader.end_offsets(partitions)
         for consumer, topic in topics.items():
             own = [each for each in partitions if each.topic == topic]
             request = partial(admin.list_consumer_group_offsets, _group(consumer), partitions=own)
             committed = await kafka.retry(request) if own else {}
             done = {each: committed[each].offset if each in committed else -1 for each in own}
-            counts[consumer] = sum(ends[each] - max(done[each], starts[each]) for each in own)
+            counts[consumer] = sum(end_offsets[each] - max(done[each], begin_offsets[each]) for each in own)
     return counts
 
 
@@ -133,8 +133,8 @@ async def _assign(bootstrap: str, reader: AIOKafkaConsumer, topic: str) -> None:
 
 async def _read_to_end(reader: AIOKafkaConsumer) -> AsyncIterator[Message]:
     """Yield the messages up to the current end of the assigned partitions."""
-    ends = await reader.end_offsets(list(reader.assignment()))
-    while behind := [partition for partition, end in ends.items() if await reader.position(partition) < end]:
+    end_offsets = await reader.end_offsets(list(reader.assignment()))
+    while behind := [partition for partition, end in end_offsets.items() if await reader.position(partition) < end]:
         for messages in (await reader.getmany(*behind, timeout_ms=1000)).values():
             for message in messages:
                 yield message

@@ -18,12 +18,12 @@ _log = structlog.get_logger(__name__)
 
 
 def has_handled(
-    ends: Mapping[TopicPartition, int],
+    end_offsets: Mapping[TopicPartition, int],
     committed: Mapping[TopicPartition, int],
     beginnings: Mapping[TopicPartition, int],
 ) -> bool:
-    """Return whether all messages before ``ends`` are committed, or deleted from a partition never committed."""
-    return all(max(committed.get(each, -1), beginnings.get(each, 0)) >= end for each, end in ends.items())
+    """Return whether all messages before ``end_offsets`` are committed, or deleted from a partition never committed."""
+    return all(max(committed.get(each, -1), beginnings.get(each, 0)) >= end for each, end in end_offsets.items())
 
 
 class GroupLag:
@@ -34,7 +34,7 @@ class GroupLag:
         self._timeout_s = timeout_s
         self._reader: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
-        self._ends: Mapping[TopicPartition, int] | None = None
+        self._end_offsets: Mapping[TopicPartition, int] | None = None
 
     async def keeps_up(self) -> bool:
         """Return whether the broker answers and the group has handled all messages seen at the previous check.
@@ -54,13 +54,13 @@ class GroupLag:
         described = await admin.describe_topics(list(self._topics))
         indices = {each["topic"]: [one["partition"] for one in each["partitions"]] for each in described}
         if not all(indices.get(topic) for topic in self._topics):
-            self._ends = None  # a topic is being created again: its ends are unknown
+            self._end_offsets = None  # a topic is being created again: its end offsets are unknown
             return False
         partitions = [TopicPartition(topic, index) for topic in self._topics for index in indices[topic]]
-        ends: Mapping[TopicPartition, int] = await reader.end_offsets(partitions)
+        end_offsets: Mapping[TopicPartition, int] = await reader.end_offsets(partitions)
         offsets = await admin.list_consumer_group_offsets(self._group, partitions=partitions)
         committed = {partition: each.offset for partition, each in offsets.items()}
-        previous, self._ends = self._ends, ends
+        previous, self._end_offsets = self._end_offsets, end_offsets
         if previous is None:
             return False
         never = [partition for partition in previous if committed.get(partition, -1) < 0]
@@ -79,7 +79,7 @@ class GroupLag:
     async def close(self) -> None:
         """Close the connections; the next check opens new ones."""
         reader, admin = self._reader, self._admin
-        self._reader = self._admin = self._ends = None
+        self._reader = self._admin = self._end_offsets = None
         with suppress(KafkaError, OSError):
             if reader is not None:
                 await reader.stop()

@@ -1,10 +1,10 @@
 """Find unreachable parked events: their consumer has passed every message that could have been the predecessor.
 
 An event is published after its predecessor, since its publisher had read the predecessor. So when an event is parked,
-its predecessor is in the topics already. The check records the ends of all the consumer's topics; once the group's
-committed offsets have reached them, everything parked before is retried, and what is still parked is unreachable: it
-stays parked, is logged as an error, and counts in a metric with an alert. An outage of any length only delays this,
-since no clock decides. If a relay died between two topics of one transaction the result can be early; the event is
+its predecessor is in the topics already. The check records the end offsets of all the consumer's topics; once the
+group's committed offsets have reached them, everything parked before is retried, and what is still parked is
+unreachable: it stays parked, is logged as an error, and counts in a metric with an alert. An outage of any length only
+delays this, since no clock decides. If a relay died between two topics of one transaction the result can be early; the event is
 applied with its predecessor all the same, and the metric falls.
 """
 
@@ -26,10 +26,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Watermark:
-    """The topics' ``ends`` at a time at which every parked row up to ``last`` existed."""
+    """The topics' ``end_offsets`` at a time at which every parked row up to ``last`` existed."""
 
     last: int
-    ends: Mapping[TopicPartition, int]
+    end_offsets: Mapping[TopicPartition, int]
 
 
 class ReachabilityCheck:
@@ -49,22 +49,22 @@ class ReachabilityCheck:
         if last is None:
             self._watermark = None
         elif self._watermark is None:
-            self._watermark = _Watermark(last, await self._ends(consumer))
-        elif await self._has_passed(consumer, self._watermark.ends):
+            self._watermark = _Watermark(last, await self._end_offsets(consumer))
+        elif await self._has_passed(consumer, self._watermark.end_offsets):
             await self._decide(self._watermark.last, retry_parked)
 
-    async def _ends(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+    async def _end_offsets(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
         partitions = [
             TopicPartition(topic, index)
             for topic in self._topics
             for index in consumer.partitions_for_topic(topic) or ()
         ]
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
-        return ends
+        end_offsets: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        return end_offsets
 
     @staticmethod
-    async def _has_passed(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
-        for partition, end in ends.items():
+    async def _has_passed(consumer: AIOKafkaConsumer, end_offsets: Mapping[TopicPartition, int]) -> bool:
+        for partition, end in end_offsets.items():
             if end and (await consumer.committed(partition) or 0) < end:
                 return False
         return True

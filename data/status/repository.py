@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from pydantic import Field
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
@@ -51,7 +52,7 @@ class _StoredOrder(sql.Row):
     entries: int
     revision: int
     submitted: tuple[UUID, ...]
-    seen: dict[str, int]
+    last_sequences: dict[str, int] = Field(alias="seen")
 
 
 _CHANGED_COLUMNS = (

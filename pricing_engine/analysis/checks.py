@@ -89,7 +89,7 @@ def _integrity_checks(integrity: Integrity, shape: Shape, where: Places) -> Iter
     for repair in integrity.repairs:
         count, places = repair.count, where.get(f"repaired:{repair.code}", ())
         if repair.code == UNDECIDED:
-            text = f"{count:,} shells are inside out among too many others to tell which are cavities"
+            text = f"{count:,} shells are inside out among too many others to decide which are cavities"
             yield Check("inside_out_unknown", "warning", text, float(count), None, places)
             continue
         if repair.code == TURNED:
@@ -110,9 +110,7 @@ def _turned(count: int, doubtful: bool, places: tuple[Point, ...]) -> Check:
 def _volume_checks(geometry: Geometry, integrity: Integrity, estimated: bool, shape: Shape) -> Iterator[Check]:
     volume, signed = geometry.volume_mm3, geometry.signed_volume_mm3
     if volume is None:
-        text = (
-            "the surface runs through itself so often that the solid can't be told: unite its shells and export again"
-        )
+        text = "the surface runs through itself so often that the solid is unknown: unite its shells and export again"
         yield Check("tangled", "error", text)
         return
     if volume <= 0:
@@ -138,7 +136,7 @@ def _why_estimated(integrity: Integrity, shape: Shape) -> str:
 def _body_checks(geometry: Geometry, shape: Shape) -> Iterator[Check]:
     bodies, solid, cavity = shape.bodies, shape.if_solid, shape.if_cavity
     if not bodies.complete and geometry.volume_mm3 is not None:
-        text = "too many shells lie in or on one another to tell which are cavities and which pieces are loose"
+        text = "too many shells lie in or on one another to decide which are cavities and which pieces are loose"
         yield Check("cavity_or_solid_unknown", "warning", text)
     if bodies.nested and (solid is None or cavity is None or solid - cavity >= _MIN_MM3):
         what = "a shell lies" if bodies.nested == 1 else f"{bodies.nested:,} shells lie"

@@ -12,7 +12,7 @@ from pricing_engine.analysis.support_search import Search, search_support
 from pricing_engine.kernels.mesh import Floats, Mesh
 from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE, add_overhangs
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
-from pricing_engine.kernels.solid.boundary import WHOLE, Boundary
+from pricing_engine.kernels.solid.boundary import UNCUT, Boundary
 from pricing_engine.kernels.spatial.bvh import Bvh
 
 _GRAIN = 16_384
@@ -81,8 +81,8 @@ def overhang_areas(mesh: Mesh, boundary: Boundary, layer_height: float, directio
     resting_height = deepest + directions @ centre - layer_height / 2 - ROUND * float((high - low).max())
     total = np.zeros(len(directions))
     pieces = boundary.pieces.reshape(-1, 3)
-    for points, triangles, whole in (
-        (mesh.vertices, mesh.facets, (boundary.status == WHOLE).astype(np.int8)),
+    for points, triangles, uncut in (
+        (mesh.vertices, mesh.facets, (boundary.status == UNCUT).astype(np.int8)),
         (pieces, np.arange(len(pieces), dtype=np.int32).reshape(-1, 3), np.ones(len(boundary.pieces), np.int8)),
     ):
         parts = np.zeros((chunk_count(len(triangles), _GRAIN), len(directions)))
@@ -94,7 +94,7 @@ def overhang_areas(mesh: Mesh, boundary: Boundary, layer_height: float, directio
             _GRAIN,
             points,
             triangles,
-            whole,
+            uncut,
             np.ascontiguousarray(directions.T),
             resting_height,
             OVERHANG_COSINE,

@@ -22,7 +22,7 @@ from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.runtime.budget import log2_of
 from pricing_engine.kernels.runtime.search_counters import record, work_array
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
-from pricing_engine.kernels.solid.boundary import CAP, WHOLE, Boundary
+from pricing_engine.kernels.solid.boundary import CAP, UNCUT, Boundary
 from pricing_engine.mesh.places import MAX_PLACES
 
 MAX_LAYERS = 200_000
@@ -166,8 +166,8 @@ def _plan(mesh: Mesh, boundary: Boundary, height: float, threads: int) -> _Plane
     for pieces in (boundary.pieces[~is_cap], boundary.pieces[is_cap]):
         if len(pieces):
             soup_facets = np.arange(3 * len(pieces), dtype=np.int32).reshape(-1, 3)
-            whole = np.full(len(soup_facets), WHOLE, np.int8)
-            soups.append((np.ascontiguousarray(pieces.reshape(-1, 3)), soup_facets, whole))
+            uncut = np.full(len(soup_facets), UNCUT, np.int8)
+            soups.append((np.ascontiguousarray(pieces.reshape(-1, 3)), soup_facets, uncut))
     cut = []
     for vertices, facets, status in soups:
         level = np.empty(len(vertices), np.int32)
@@ -312,9 +312,9 @@ def _block(planes: _Planes, segments: Ints, start_layer: int, end: int, contour_
     if planes.caps:
         open_layer, open_contour = _open_voids(planes, counts, start, low, search, contours, threads)
         links.append((1 + first_id[open_layer] + open_contour, np.zeros(len(open_layer), np.int64)))
-    whole = np.zeros(n)
-    np.add.at(whole, start[layer] + solid[index], area[index])
-    large = whole[index] > _MIN_ISLAND * planes.size**2
+    area_of_solid = np.zeros(n)
+    np.add.at(area_of_solid, start[layer] + solid[index], area[index])
+    large = area_of_solid[index] > _MIN_ISLAND * planes.size**2
     island = index[down & (solid[index] == local) & (supported[index] == 0) & large]
     new = index[layer >= start_layer - low]
 

@@ -18,7 +18,7 @@ from pricing_engine.kernels.mesh import Floats, Ints, Mesh
 from pricing_engine.kernels.runtime.search_counters import NODES, PAIRS, record, work_array, work_limit
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
 from pricing_engine.kernels.solid.arrangement import Cuts, cut_facets
-from pricing_engine.kernels.solid.boundary import CAP, CRACK, INSIDE, WHOLE, Boundary
+from pricing_engine.kernels.solid.boundary import CAP, CRACK, INSIDE, UNCUT, Boundary
 from pricing_engine.kernels.solid.generalized_winding import mean_excess
 from pricing_engine.kernels.solid.repeated_winding import repeated_outer_winding
 from pricing_engine.kernels.solid.segments import mark_crossing, write_segments
@@ -99,7 +99,7 @@ def classify(mesh: Mesh, bvh: Bvh, pairs: Pairs, closed: bool, facet_body: Ints,
     if winding is None:
         return None
     bounds[best >= 0] = winding == 0
-    status[bounds[patch]] = WHOLE
+    status[bounds[patch]] = UNCUT
     pieces, owner = np.empty((0, 3, 3)), np.empty(0, np.int32)
     if len(first):
         cut = _cut(mesh, bvh, moved, first, second, status, threads)
@@ -107,7 +107,7 @@ def classify(mesh: Mesh, bvh: Bvh, pairs: Pairs, closed: bool, facet_body: Ints,
             return None
         pieces, owner = cut
     if mesh.facet_count > count:
-        caps = count + np.flatnonzero(status[count:] == WHOLE)
+        caps = count + np.flatnonzero(status[count:] == UNCUT)
         pieces = np.concatenate([pieces, mesh.vertices[mesh.facets[caps]]])
         owner = np.concatenate([owner, caps.astype(np.int32)])
         closing = owner >= count

@@ -12,7 +12,7 @@ from pricing_engine.kernels.orientation.overhangs import area_vectors, split_tri
 from pricing_engine.kernels.orientation.support_samples import BLOCK, block_boxes, fill_normal_boxes
 from pricing_engine.kernels.runtime.search_counters import record, work_array
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
-from pricing_engine.kernels.solid.boundary import WHOLE, Boundary
+from pricing_engine.kernels.solid.boundary import UNCUT, Boundary
 from pricing_engine.kernels.spatial.bvh import Bvh
 from pricing_engine.kernels.spatial.cell_order import SIDE, cell_keys, reorder, sort_cells
 
@@ -96,17 +96,17 @@ def _triangles(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the boundary's corners (9, N) float32 about the centre, and area vectors and areas (4, N) float32."""
     areas = facet_areas(mesh.vertices, mesh.facets, threads)
-    if not len(boundary.pieces) and (boundary.status == WHOLE).all():
+    if not len(boundary.pieces) and (boundary.status == UNCUT).all():
         return bvh.corners, areas
-    whole = np.flatnonzero(boundary.status == WHOLE)
+    uncut = np.flatnonzero(boundary.status == UNCUT)
     points = boundary.pieces.reshape(-1, 3)
-    count = len(whole) + len(boundary.pieces)
+    count = len(uncut) + len(boundary.pieces)
     corners = np.empty((9, count + -count % 8), np.float32)
-    np.take(bvh.corners, whole, axis=1, out=corners[:, : len(whole)])
-    corners[:, len(whole) : count] = (points - bvh.centre).reshape(-1, 9).T
+    np.take(bvh.corners, uncut, axis=1, out=corners[:, : len(uncut)])
+    corners[:, len(uncut) : count] = (points - bvh.centre).reshape(-1, 9).T
     corners[:, count:] = np.nan
     extra = facet_areas(points, np.arange(len(points), dtype=np.int32).reshape(-1, 3), threads)
-    return corners, np.hstack([areas[:, whole], extra])
+    return corners, np.hstack([areas[:, uncut], extra])
 
 
 def _samples(

@@ -85,11 +85,11 @@ def part_of(analysis: Analysis) -> PricedPart | None:
 
 def _placements(analysis: Analysis, sides: Point) -> tuple[Placement, ...]:
     """Return the best orientation, if any, then the model as given."""
-    best, given = analysis.orientation.best, analysis.orientation.as_given
+    best, original = analysis.orientation.best, analysis.orientation.as_given
     as_given = Placement(
         measured(sides[2]),
         (measured(sides[0]), measured(sides[1])),
-        measured(finite_or_none(given.support_volume_mm3) or 0.0),
+        measured(finite_or_none(original.support_volume_mm3) or 0.0),
     )
     height = finite_or_none(best.height_mm)
     if best.down is None or height is None:

@@ -102,7 +102,7 @@ async def no_resources(_app: FastAPI, _database: Database, _stack: AsyncExitStac
 
 
 def use_api_keys(app: FastAPI, keys: ApiKeyLookup) -> None:
-    """Look API keys up with ``keys``, instead of the partners' service over HTTP."""
+    """Resolve API keys with ``keys``, instead of the partners' service over HTTP."""
     app.state.authenticator = _authenticator(keys)
 
 
@@ -120,7 +120,7 @@ def _add_health(app: FastAPI, name: str) -> None:
         response_model=Health,
     )
     async def get_health() -> Health:
-        """Return the replica that answered, without a look at its dependencies.
+        """Return the replica that answered, without checking its dependencies.
 
         Needs no credentials and is never queued behind other requests: use it as a liveness probe.
         """
@@ -132,7 +132,7 @@ def _add_health(app: FastAPI, name: str) -> None:
         summary="Check that the dependencies answer",
         response_description="Every dependency answers",
         response_model=Readiness,
-        responses={503: {"model": Readiness, "description": "A dependency does not answer; `dependencies` says which"}},
+        responses={503: {"model": Readiness, "description": "A dependency does not answer; `dependencies` names it"}},
     )
     async def get_readiness(probe: Probe) -> JSONResponse:
         """Return the state of every dependency of the service, above all of its database.

@@ -70,7 +70,7 @@ class Authenticator:
         self._verifier, self._keys = verifier, keys
 
     async def principal(self, request: Request) -> Principal:
-        """Return the caller; raises a 401 that says what is missing or wrong."""
+        """Return the caller; raises a 401 that states what is missing or wrong."""
         if key := request.headers.get("x-api-key"):
             partner = await self._keys.partner_of(key)
             if partner is None:

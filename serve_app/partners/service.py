@@ -69,7 +69,7 @@ async def place_order(
 
 
 async def check_url(guard: SsrfGuard, url: str) -> None:
-    """Raise a 422 that says why a webhook may not lead to ``url``."""
+    """Raise a 422 that states why a webhook may not lead to ``url``."""
     try:
         await guard.check(url)
     except AddressRefused as error:

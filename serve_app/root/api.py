@@ -44,7 +44,7 @@ def routes(services: Services, document: Callable[[], dict[str, Any]]) -> APIRou
         response_model=Health,
     )
     async def get_health() -> Health:
-        """Return the replica of the root application that answered, without a look at the services.
+        """Return the replica of the root application that answered, without checking the services.
 
         Needs no credentials: use it as a liveness probe.
         """
@@ -55,7 +55,7 @@ def routes(services: Services, document: Callable[[], dict[str, Any]]) -> APIRou
         summary="Check that all services are ready",
         response_description="Every service is ready",
         response_model=Readiness,
-        responses={503: {"model": Readiness, "description": "A service is not ready; `dependencies` says which"}},
+        responses={503: {"model": Readiness, "description": "A service is not ready; `dependencies` names it"}},
     )
     async def get_readiness() -> JSONResponse:
         """Return the state of every service, as its own `/readyz` reports it; at most a second old.

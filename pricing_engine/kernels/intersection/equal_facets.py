@@ -14,7 +14,7 @@ _GRAIN = 8192
 
 
 def first_equals(facets: Ints) -> Ints:
-    """For each facet (F,) int32 the first one with the same three vertices, in any order; itself if none comes before.
+    """For each facet (F,) int32 the first one with the same three vertices, in any order; itself if none is before.
 
     O(n log n).
     """

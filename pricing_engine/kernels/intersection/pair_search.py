@@ -93,7 +93,7 @@ def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinab
     work = np.zeros((chunks, 2), np.int64)
     capacity = np.full(chunks, _CAPACITY, np.int64)
     most = work_limit(mesh.facet_count, WORK_PER_FACET, MIN_WORK)
-    most_in_chunk = max(most // CHUNK_SHARE, MIN_CHUNK_WORK)
+    max_in_chunk = max(most // CHUNK_SHARE, MIN_CHUNK_WORK)
     parts = []
     while capacity.any():
         start = np.concatenate([[0], np.cumsum(capacity)])
@@ -101,10 +101,10 @@ def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinab
         for skip in range(0, hi - lo, _BATCH_CHUNKS * GRAIN_LEAVES):
             batch = min(hi - lo - skip, _BATCH_CHUNKS * GRAIN_LEAVES)
             run_ranges(join_chunk, batch, GRAIN_LEAVES, threads, skip, lo, mesh.vertices, mesh.facets, bvh, by,
-                       most_in_chunk, Found(start, keys, found, work))  # fmt: skip
+                       max_in_chunk, Found(start, keys, found, work))  # fmt: skip
             units = work_units(work[:, 0], work[:, 1])
-            crowded = found.max() > MAX_IN_CHUNK or found.sum() > _most_pairs(mesh)
-            if crowded or units.max() > most_in_chunk or units.sum() > most:
+            crowded = found.max() > MAX_IN_CHUNK or found.sum() > _max_pairs(mesh)
+            if crowded or units.max() > max_in_chunk or units.sum() > most:
                 record("pair_search", work)
                 return Joined(None, int(units.sum()))
         fits = found <= capacity
@@ -118,7 +118,7 @@ def sort_pairs(mesh: Mesh, parts: list[Joined], threads: int) -> Pairs:
     """The pairs of all parts of :func:`join_leaves`; where they are too many, those of the facets that differ."""
     most = work_limit(mesh.facet_count, WORK_PER_FACET, MIN_WORK)
     keys_of = [part.keys for part in parts if part.keys is not None]
-    if len(keys_of) < len(parts) or sum(map(len, keys_of)) > _most_pairs(mesh) or sum(p.spent for p in parts) > most:
+    if len(keys_of) < len(parts) or sum(map(len, keys_of)) > _max_pairs(mesh) or sum(p.spent for p in parts) > most:
         return _distinct_pairs(mesh, threads)
     keys = np.concatenate(keys_of)
     keys.sort()
@@ -139,7 +139,7 @@ def _distinct_pairs(mesh: Mesh, threads: int) -> Pairs:
     return Pairs(firsts[pairs.first], firsts[pairs.second], True, same)
 
 
-def _most_pairs(mesh: Mesh) -> int:
+def _max_pairs(mesh: Mesh) -> int:
     return MAX_PAIRS + MAX_PAIRS_PER_FACET * mesh.facet_count
 
 

@@ -113,12 +113,12 @@ def _flag_facets(mesh: Mesh, bvh: Bvh, threads: int) -> NDArray[np.bool_] | None
     partner = np.full(mesh.facet_count, -1, np.int32)
     work, units = work_array(leaves, _GRAIN_LEAVES), np.zeros(chunk_count(leaves, _GRAIN_LEAVES), np.int64)
     most = work_limit(mesh.facet_count, WORK_PER_FACET, MIN_WORK)
-    most_in_chunk = most // CHUNK_SHARE
+    max_in_chunk = most // CHUNK_SHARE
     for skip in range(0, leaves, _BATCH_LEAVES):
         batch = min(leaves - skip, _BATCH_LEAVES)
         run_ranges(_search_leaves, batch, _GRAIN_LEAVES, threads, skip, mesh.vertices, mesh.facets, bvh,
-                   facet_boxes, flags, partner, most_in_chunk, work, units)  # fmt: skip
-        if units.max() > most_in_chunk or units.sum() > most:
+                   facet_boxes, flags, partner, max_in_chunk, work, units)  # fmt: skip
+        if units.max() > max_in_chunk or units.sum() > most:
             record("self_intersection", work)
             return None
         facets = np.arange(WIDTH * skip, min(WIDTH * (skip + batch), mesh.facet_count))

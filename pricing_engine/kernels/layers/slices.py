@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.kernels.runtime.search_counters import PAIRS
-from pricing_engine.kernels.solid.boundary import WHOLE
+from pricing_engine.kernels.solid.boundary import UNCUT
 
 
 class Planes(NamedTuple):
@@ -56,7 +56,7 @@ def count_segments(lo, hi, grain, facets, status, level, work):
     """``work`` (chunks, 2): how many segments the facets lo .. hi have in all layers."""
     segments = 0
     for facet in range(lo, hi):
-        if status[facet] == WHOLE:
+        if status[facet] == UNCUT:
             a, b, c = level[facets[facet, 0]], level[facets[facet, 1]], level[facets[facet, 2]]
             segments += max(a, b, c) - min(a, b, c)
     work[lo // grain, PAIRS] = segments
@@ -93,7 +93,7 @@ def sum_layers(lo, hi, grain, vertices, facets, status, level, planes, sums):
     area, perimeter, segments = sums
     chunk = lo // grain
     for facet in range(lo, hi):
-        if status[facet] != WHOLE:
+        if status[facet] != UNCUT:
             continue
         a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]
         bottom, top = min(level[a], level[b], level[c]), max(level[a], level[b], level[c])
@@ -111,7 +111,7 @@ def fill_segments(lo, hi, grain, vertices, facets, status, level, planes, begin,
     first, step, centre_x, centre_y = planes
     chunk = lo // grain
     for facet in range(lo, hi):
-        if status[facet] != WHOLE:
+        if status[facet] != UNCUT:
             continue
         a, b, c = facets[facet, 0], facets[facet, 1], facets[facet, 2]
         bottom, top = min(level[a], level[b], level[c]), max(level[a], level[b], level[c])

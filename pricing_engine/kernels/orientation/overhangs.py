@@ -37,15 +37,15 @@ def area_vectors(lo, hi, vertices, facets, areas):
 
 
 @kernel
-def add_overhangs(lo, hi, grain, points, triangles, whole, directions, rest, cosine, totals):
+def add_overhangs(lo, hi, grain, points, triangles, uncut, directions, rest, cosine, totals):
     """Add the overhanging area (mm2), float64, to row ``lo // grain`` of ``totals`` (chunks, D).
 
-    ``points`` (V, 3), ``triangles`` (N, 3) int32 and ``whole`` (N,) int8, 1 where the triangle counts; ``directions``
+    ``points`` (V, 3), ``triangles`` (N, 3) int32 and ``uncut`` (N,) int8, 1 where the triangle counts; ``directions``
     (3, D); ``rest`` (D,) mm: a triangle whose least corner . down is not below it rests on the platform.
     """
     part = lo // grain
     for t in range(lo, hi):
-        if whole[t] != 1:
+        if uncut[t] != 1:
             continue
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         normal = _area_vector(points, a, b, c)

@@ -256,8 +256,8 @@ def _raise_floors(lanes, k, edge, touch, cells):
                 peak = max(peak, peaks[row * columns + column])
         if low > peak + np.float32(10) * touch:
             return 0, 0
-    over = _ONE / lanes[_DOUBLE + k]
-    bh, ch = splat8((lanes[_BH + k] - ah) * over), splat8((lanes[_CH + k] - ah) * over)
+    inverse = _ONE / lanes[_DOUBLE + k]
+    bh, ch = splat8((lanes[_BH + k] - ah) * inverse), splat8((lanes[_CH + k] - ah) * inverse)
     abu, abv, cau, cav, bcu, bcv = bu - au, bv - av, au - cu, av - cv, cu - bu, cv - bv
     within_c, within_b = splat8(touch * (abs(abu) + abs(abv))), splat8(touch * (abs(cau) + abs(cav)))
     within_a = splat8(touch * (abs(bcu) + abs(bcv)))

@@ -13,7 +13,7 @@ import numpy as np
 
 from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.kernels.runtime.vec3 import edge, point
-from pricing_engine.kernels.solid.boundary import CUT, INSIDE, WHOLE
+from pricing_engine.kernels.solid.boundary import CUT, INSIDE, UNCUT
 from pricing_engine.kernels.solid.ray_crossings import normal_z
 from pricing_engine.kernels.solid.segments import COS, SIN
 from pricing_engine.kernels.solid.trapezoids import find_trapezoids, line_y, new_sweep, read_lines
@@ -139,7 +139,7 @@ def cut_facets(lo, hi, cuts, moved, facets, vertices, bvh, pad, budget, status):
         if normal_z(moved, facets, f) <= 0:
             base -= 1
         bounding, inner = _count_bounding(found, areas, sides, base)
-        status[f] = CUT if bounding > 0 and inner > 0 else (WHOLE if bounding > 0 else INSIDE)
+        status[f] = CUT if bounding > 0 and inner > 0 else (UNCUT if bounding > 0 else INSIDE)
         if status[f] != CUT:
             continue
         for i in range(found):

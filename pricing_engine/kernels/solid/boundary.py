@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-INSIDE, WHOLE, CUT = 0, 1, 2
+INSIDE, UNCUT, CUT = 0, 1, 2
 CAP, CRACK = -1, -2
 
 
@@ -15,11 +15,11 @@ CAP, CRACK = -1, -2
 class Boundary:
     """The boundary of the region with winding number at least 1.
 
-    ``status`` (F,) int8: INSIDE, the facet lies within the solid (or outside of it) and bounds nothing; WHOLE, all of
+    ``status`` (F,) int8: INSIDE, the facet lies within the solid (or outside of it) and bounds nothing; UNCUT, all of
     it is boundary; CUT, part of it is, and that part is given as triangles in ``pieces`` (P, 3, 3) float64 mm, oriented
     like their facet ``piece_facet`` (P,) int32. Closings of holes in open models are pieces with facet CAP,
     or CRACK where the hole is too narrow to let anything through.
-    Whole facets and pieces together form a closed surface without overlaps.
+    Uncut facets and pieces together form a closed surface without overlaps.
     """
 
     status: NDArray[np.int8]
@@ -29,4 +29,4 @@ class Boundary:
     @staticmethod
     def everything(facet_count: int) -> Boundary:
         """The boundary of a closed model without overlaps: every facet."""
-        return Boundary(np.full(facet_count, WHOLE, np.int8), np.empty((0, 3, 3)), np.empty(0, np.int32))
+        return Boundary(np.full(facet_count, UNCUT, np.int8), np.empty((0, 3, 3)), np.empty(0, np.int32))

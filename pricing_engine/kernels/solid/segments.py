@@ -100,8 +100,8 @@ def _meet(p, facets, t, s, row_t, row_s, out, flags):
     if shared >= 2:
         return False
     found = _pierce(p, facets, t, s, row_t, row_s, out, flags)
-    back = _pierce(p, facets, s, t, row_s, row_t, out, flags)
-    found += (back % 4) * 4 + back // 4  # a start as seen in s is an end in t
+    reverse = _pierce(p, facets, s, t, row_s, row_t, out, flags)
+    found += (reverse % 4) * 4 + reverse // 4  # a start as seen in s is an end in t
     if shared == 0:
         return found == 5
     if found not in (1, 4):

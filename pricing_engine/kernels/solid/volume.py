@@ -9,18 +9,18 @@ from pricing_engine.kernels.mesh import Floats, Ints, Mesh
 from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
 from pricing_engine.kernels.runtime.vec3 import cross, dot, edge, point, sub
-from pricing_engine.kernels.solid.boundary import WHOLE, Boundary
+from pricing_engine.kernels.solid.boundary import UNCUT, Boundary
 
 _GRAIN = 65536
 
 
 def boundary_moments(mesh: Mesh, boundary: Boundary, centre: Floats, threads: int) -> Floats:
     """(4,): six times the volume and 24 times the first moments about ``centre`` (3,)."""
-    whole = np.zeros((chunk_count(mesh.facet_count, _GRAIN), 4))
-    run_ranges(_facets, mesh.facet_count, _GRAIN, threads, mesh.vertices, mesh.facets, boundary.status, centre, whole)
+    uncut = np.zeros((chunk_count(mesh.facet_count, _GRAIN), 4))
+    run_ranges(_facets, mesh.facet_count, _GRAIN, threads, mesh.vertices, mesh.facets, boundary.status, centre, uncut)
     cut = np.zeros((chunk_count(len(boundary.pieces), _GRAIN), 4))
     run_ranges(_pieces, len(boundary.pieces), _GRAIN, threads, boundary.pieces, centre, cut)
-    total: Floats = whole.sum(axis=0) + cut.sum(axis=0)
+    total: Floats = uncut.sum(axis=0) + cut.sum(axis=0)
     return total
 
 
@@ -29,10 +29,10 @@ def boundary_areas(mesh: Mesh, boundary: Boundary, threads: int) -> Floats:
 
     0 for facets that are cut or bound nothing, and for closings of holes.
     """
-    whole = triangle_areas(mesh.vertices, mesh.facets, boundary.status == WHOLE, threads)
+    uncut = triangle_areas(mesh.vertices, mesh.facets, boundary.status == UNCUT, threads)
     corners = np.arange(3 * len(boundary.pieces), dtype=np.int32).reshape(-1, 3)
     cut = triangle_areas(boundary.pieces.reshape(-1, 3), corners, boundary.piece_facet >= 0, threads)
-    return np.concatenate([whole, cut])
+    return np.concatenate([uncut, cut])
 
 
 def triangle_areas(points: Floats, triangles: Ints, counted: NDArray[np.bool_], threads: int) -> Floats:
@@ -55,7 +55,7 @@ def _add(a, b, c, row, sums):
 def _facets(lo, hi, vertices, facets, status, centre, sums):
     origin = centre[0], centre[1], centre[2]
     for f in range(lo, hi):
-        if status[f] == WHOLE:
+        if status[f] == UNCUT:
             a, b = sub(point(vertices, facets[f, 0]), origin), sub(point(vertices, facets[f, 1]), origin)
             _add(a, b, sub(point(vertices, facets[f, 2]), origin), lo // _GRAIN, sums)
 

@@ -69,7 +69,7 @@ def _cast(lo, hi, origins, directions, t_min, bvh, distance, facet):
             continue
         dx, dy, dz = d[0] / length, d[1] / length, d[2] / length
         ox, oy, oz = origins[ray, 0] - centre[0], origins[ray, 1] - centre[1], origins[ray, 2] - centre[2]
-        # Rays from afar start where they come nearest the model's middle less its radius: float32 is too coarse there.
+        # Rays from afar start where they are nearest the model's middle less its radius: float32 is too coarse there.
         reach = 0.0
         for axis in range(3):
             extent = 0.0

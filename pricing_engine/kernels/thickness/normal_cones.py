@@ -2,7 +2,7 @@
 
 For each box: an axis, the mean of the facets' normals; the cone about it that holds them (Shirman and Abi-Ezzi, "The
 cone of normals technique for fast processing of curved patches", 1993); and the least offset of the facets along it. A
-search for facets that face a direction, or that come near a sphere, skips boxes by them: on a smooth wall the
+search for facets that face a direction, or that lie near a sphere, skips boxes by them: on a smooth wall the
 slab is far thinner than the box. All that a search needs of eight siblings lies together with their boxes in six cache
 lines. Cones and slabs are widened by more than float32 rounds. O(n log n) for n facets, 44 bytes a box (6.3 a facet).
 """

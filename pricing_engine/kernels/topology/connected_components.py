@@ -39,7 +39,7 @@ def _grandparent(parent, lo, facet, other):
 def _unite_within(lo, hi, links, parent, crossing, crossings):
     """Unite each facet of a block with those before it; list the links to other blocks, each from one side.
 
-    Which of three neighbours come earlier is unpredictable, so there is no branch on it: the lowest of a facet's
+    Which of three neighbours are earlier is unpredictable, so there is no branch on it: the lowest of a facet's
     earlier neighbours' grandparents becomes its parent, and only where those differ are their roots searched for.
     """
     for facet in range(lo, hi):
@@ -87,7 +87,7 @@ def _unite_across(parent, crossing, crossings):
         for row in range(3 * _GRAIN * block, 3 * _GRAIN * block + crossings[block]):
             join(parent, np.uint64(crossing[row, 0]), np.uint64(crossing[row, 1]))
     bodies = 0
-    for facet in range(len(parent)):  # parents come first, so one sweep turns them into labels
+    for facet in range(len(parent)):  # parents precede, so one sweep turns them into labels
         if parent[facet] == facet:
             parent[facet] = bodies
             bodies += 1

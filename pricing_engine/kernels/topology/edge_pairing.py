@@ -4,7 +4,7 @@ Round such an edge every facet begins or ends material. Sorted by angle they mat
 material with the next that ends it, the inner pairs first; within a patch, connected over edges of just two facets,
 where it has as many of both at the edge, then among what is left. So two solids that share an edge or a whole face are
 separated, whichever of them is inside out. Coincident facets are taken as if each patch lay a little further
-along its normal than those before it, the same order at all edges of the patch, and as if what ends there came before
+along its normal than those before it, the same order at all edges of the patch, and as if what ends there lay before
 what begins: solids side by side stay separate. O(k log k) in the facets at such edges.
 """
 
@@ -91,7 +91,7 @@ def _measure_angles(vertices, facets, facet, corner, group, angle):
 
 @inlined
 def _before(i, j, begins, layer):
-    """Whether row i comes before j, both in one place round the edge."""
+    """Whether row i precedes row j, both in one place round the edge."""
     if begins[i] != begins[j]:
         return begins[j]
     return layer[i] < layer[j]

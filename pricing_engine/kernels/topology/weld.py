@@ -1,6 +1,6 @@
 """Weld vertices with bitwise equal positions, on any number of threads, with the same numbers every time.
 
-Facets come in canonical order, so most corners at a vertex lie in one chunk of facets. Each chunk welds its own corners
+Facets are in canonical order, so most corners at a vertex lie in one chunk of facets. Each chunk welds its own corners
 in a hash table that fits the cache and writes its distinct positions as *entries*. Entries of different chunks are
 then merged by partitions of their hash: each partition takes its entries in chunk order, so the first one is the
 *owner* and the numbering by first appearance needs no sort. O(n) expected.
