@@ -107,7 +107,7 @@ def crossing(path: str) -> Callable[[], Any]:
 
 
 def orientation(path: str) -> Callable[[], Any]:
-    """The best of 512 orientations of the solid by support volume, including the hull, without repair and cuts."""
+    """Find the best of 512 orientations of the solid by support volume, including the hull, without repair and cuts."""
     raw = _read(path)
     mesh, _ = repair(raw, measure_topology(raw, THREADS), THREADS)
     topology, bvh = measure_topology(mesh, THREADS), build_bvh(mesh, THREADS)
@@ -125,7 +125,7 @@ def orientation(path: str) -> Callable[[], Any]:
 
 
 def inspect(path: str) -> Callable[[], Any]:
-    """The complete ``facet inspect``."""
+    """Run the complete ``facet inspect``."""
     return lambda: measure(Path(path), None, Settings(), THREADS).analysis.geometry.volume_mm3
 
 

@@ -1,5 +1,6 @@
-"""HTTP load over a few keep-alive connections of one asyncio process, with minimal CPU use of the client, since the
-measured server shares the machine with it.
+"""HTTP load over a few keep-alive connections of one asyncio process.
+
+The client uses minimal CPU time, since the measured server shares the machine with it.
 """
 
 from __future__ import annotations

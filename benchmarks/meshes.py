@@ -25,6 +25,7 @@ def make(folder: Path) -> dict[str, Path]:
 
 
 def figure(level: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return vertices (V, 3) mm and facets (F, 3) of the figure, an icosphere subdivided ``level`` times."""
     import trimesh
 
     ball = trimesh.creation.icosphere(level)
@@ -38,6 +39,7 @@ def figure(level: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_stl(path: Path, vertices: np.ndarray, facets: np.ndarray) -> None:
+    """Write ``vertices`` (V, 3) mm and ``facets`` (F, 3) to ``path`` as binary STL, with zero normals."""
     record = np.zeros(len(facets), np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")]))
     record["corners"] = vertices.astype("<f4")[facets]
     with path.open("wb") as file:

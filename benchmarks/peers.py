@@ -113,7 +113,7 @@ def meshlib_self_intersections(path: str) -> Callable[[], Any]:
 
 
 def tweaker_orientation(path: str) -> Callable[[], Any]:
-    """The extended search of Tweaker-3's own source, in the folder ``TWEAKER``; the mesh is in memory."""
+    """Run the extended search of Tweaker-3's own source, in the folder ``TWEAKER``; the mesh is in memory."""
     sys.path.insert(0, os.environ["TWEAKER"])
     import FileHandler
     import MeshTweaker

@@ -1,5 +1,7 @@
-"""All services by name: ``serve_app/<name>`` has its application in ``api.py`` (``build``) and, if it has background
-tasks, those in ``handlers.py`` (``register_background``). A process imports only the service that it runs.
+"""All services by name.
+
+``serve_app/<name>`` has its application in ``api.py`` (``build``) and, if it has background tasks, those in
+``handlers.py`` (``register_background``). A process imports only the service that it runs.
 """
 
 from __future__ import annotations

@@ -24,9 +24,10 @@ from pricing_engine.distributed.jobs import JobPriority
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
-    """Parameters of the machines. ``job_s``: the head's time per job, sequentially; ``task_s``: overhead of sending a
-    task and fetching its result; ``cold_s``: extra time of a worker's first task; ``in_flight``: tasks sent per CPU
-    that is up.
+    """Parameters of the machines.
+
+    ``job_s``: the head's time per job, sequentially; ``task_s``: overhead of sending a task and fetching its result;
+    ``cold_s``: extra time of a worker's first task; ``in_flight``: tasks sent per CPU that is up.
     """
 
     cpus: int = 8
@@ -37,7 +38,7 @@ class ClusterSettings:
     in_flight: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raises ParameterError."""
+        """Raise ParameterError if a parameter is out of its range."""
         require(self.cpus >= 1, "cpus", self.cpus, "1 or more")
         require(self.in_flight >= 1, "in_flight", self.in_flight, "1 or more tasks for each CPU")
         for name in ("boot_s", "cold_s", "job_s", "task_s"):

@@ -25,8 +25,10 @@ BIG = 7
 
 
 def measure_ladder(out: Path) -> None:
-    """Write the stage times to ``out`` as JSON: the benchmarks' figure at six sizes, 1,280 to 1.3 M facets, and the
-    sample jewellery. Takes some 30 s of one core; keep the machine otherwise idle.
+    """Write the stage times to ``out`` as JSON.
+
+    The models are the benchmarks' figure at six sizes, 1,280 to 1.3 M facets, and the sample jewellery. Takes some 30 s
+    of one core; keep the machine otherwise idle.
     """
     machine = _machine()
     with tempfile.TemporaryDirectory() as folder:

@@ -29,7 +29,7 @@ class Plan:
     split: tuple[str, ...] = ("thickness", "slices", "finishing")
 
     def __post_init__(self) -> None:
-        """Raises ParameterError."""
+        """Raise ParameterError if a parameter is out of its range."""
         require(self.small_facets >= 0, "small_facets", self.small_facets, "0 or more")
         require(self.task_s > 0, "task_s", self.task_s, "more than 0 s")
         later = tuple(stage for stage in STAGES if stage not in FIRST_STAGES)

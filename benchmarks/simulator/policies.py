@@ -42,7 +42,7 @@ class Reactive:
     clear_s: float = 300.0
 
     def __post_init__(self) -> None:
-        """Raises ParameterError."""
+        """Raise ParameterError if a parameter is out of its range."""
         require(0 < self.use <= 1, "use", self.use, "more than 0, 1 at most")
         require(self.clear_s > 0, "clear_s", self.clear_s, "more than 0 s")
 
@@ -63,7 +63,7 @@ class Predictive:
     ahead_s: float = 600.0
 
     def __post_init__(self) -> None:
-        """Raises ParameterError."""
+        """Raise ParameterError if a parameter is out of its range."""
         fits = len(self.expected) == 24 and min(self.expected) >= 0
         require(fits, "expected", self.expected, "24 hours, none below 0")
         require(0 <= self.ahead_s < HOUR_S, "ahead_s", self.ahead_s, "0 s to less than an hour")
@@ -101,7 +101,7 @@ class Scaling:
     drained: bool = True
 
     def __post_init__(self) -> None:
-        """Raises ParameterError."""
+        """Raise ParameterError if a parameter is out of its range."""
         require(
             0 <= self.min_nodes <= self.max_nodes and self.max_nodes >= 1,
             "min_nodes",

@@ -60,8 +60,9 @@ def make_jobs(trace: Trace, plan: Plan, times: StageTimes) -> Iterator[Job]:
 def run_jobs(
     jobs: Iterable[Job], settings: ClusterSettings, nodes: int, start_s: float = 0.0, scaling: Scaling | None = None
 ) -> tuple[Run, Cluster]:
-    """Run ``jobs``, in order of arrival, on initially ``nodes`` nodes; constant without ``scaling``. Return the result,
-    and the final cluster with its statistics. O(log n) per task. Raises ParameterError.
+    """Run ``jobs``, in order of arrival, on initially ``nodes`` nodes; constant without ``scaling``.
+
+    Return the result, and the final cluster with its statistics. O(log n) per task. Raises ParameterError.
     """
     require(nodes >= 1 or scaling is not None, "nodes", nodes, "1 or more")
     env = simpy.Environment(start_s)

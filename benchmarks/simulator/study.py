@@ -37,7 +37,7 @@ class World:
     targets_s: tuple[float, float, float] = (10.0, 30.0, 300.0)
 
     def __post_init__(self) -> None:
-        """Raises ParameterError."""
+        """Raise ParameterError if a parameter is out of its range."""
         require(self.jobs >= 1000, "jobs", self.jobs, "1000 or more, for a p99 of express jobs")
         require(self.seed >= 0, "seed", self.seed, "0 or more")
         require(self.node_price >= 0, "node_price", self.node_price, "0 or more")

@@ -45,7 +45,7 @@ class Mix:
     rush: float = 3.0
 
     def __post_init__(self) -> None:
-        """Raises ParameterError."""
+        """Raise ParameterError if a parameter is out of its range."""
         require(0 < self.min_facets < self.max_facets, "min_facets", self.min_facets, "more than 0 and < max_facets")
         inside = self.min_facets <= self.median_facets <= self.max_facets
         require(inside, "median_facets", self.median_facets, f"{self.min_facets:g} to {self.max_facets:g}")

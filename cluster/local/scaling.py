@@ -25,8 +25,10 @@ STEP_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ScalingResult:
-    """Workers ``before``, ids of the ``nodes`` that ran a task each, seconds of scaling up (from the demand) and down,
-    and ``samples`` of (second, workers).
+    """The measured times of a cluster that scales up and down.
+
+    Workers ``before``, ids of the ``nodes`` that ran a task each, seconds of scaling up (from the demand) and down, and
+    ``samples`` of (second, workers).
     """
 
     before: int

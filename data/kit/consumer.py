@@ -153,8 +153,10 @@ class Consumer:
             self._next_check = time.monotonic() + self._check_interval_s
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
-        """Commit the handled offsets. The client outlives an outage of the broker and stays the same member of its
-        group: a new one would wait until the session of the old one expires.
+        """Commit the handled offsets.
+
+        The client outlives an outage of the broker and stays the same member of its group: a new one would wait until
+        the session of the old one expires.
         """
         # The new owner of a reassigned partition finds in the inbox what was applied here.
         assigned = consumer.assignment()

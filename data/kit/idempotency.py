@@ -60,8 +60,7 @@ class _StoredResponse(sql.Row):
 async def run_once(
     connection: Connection, request: IdempotentRequest, work: Callable[[], Awaitable[dict[str, Any]]]
 ) -> tuple[dict[str, Any], bool]:
-    """Run ``work`` within the caller's transaction, unless it was done; return the response, and whether it is a
-    replay.
+    """Run ``work`` in the caller's transaction, unless it was done; return the response, and whether it is a replay.
 
     ``work`` returns a JSON-ready response. Raises KeyReused for a key that was used with another body, and psycopg's
     LockNotAvailable if the first request takes longer than the lock time-out.

@@ -31,9 +31,12 @@ class Positioned(Protocol):
     """A row that has a position in a list."""
 
     @property
-    def id(self) -> UUID: ...
+    def id(self) -> UUID:
+        """Id of the row, which orders rows of the same time."""
+
     @property
-    def created_at(self) -> datetime: ...
+    def created_at(self) -> datetime:
+        """Time by which the list is ordered."""
 
 
 ItemT = TypeVar("ItemT", bound=Positioned)
@@ -107,11 +110,10 @@ class Cursors:
 def select_page(
     table: Table, *conditions: ColumnElement[bool], text: ColumnElement[str] | None = None
 ) -> sql.Statement:
-    """Return the query of a page of matching rows of ``table``; takes :func:`parameters`. With ``text``: ``JsonRow``
-    rows.
+    """Return the query of a page of matching rows of ``table``, with ``text`` as ``JsonRow``.
 
-    It reads one range of an index whose first columns the conditions fix, and whose last are (created_at DESC, id
-    DESC).
+    It takes :func:`parameters`, and reads one range of an index whose first columns the conditions fix, and whose last
+    are (created_at DESC, id DESC).
     """
     columns = (table,) if text is None else (table.c.created_at, table.c.id, text)
     position = tuple_(bindparam("after_at", type_=DateTime(timezone=True)), bindparam("after_id", type_=Uuid))

@@ -4,8 +4,8 @@ An event is published after its predecessor, since its publisher had read the pr
 its predecessor is in the topics already. The check records the end offsets of all the consumer's topics; once the
 group's committed offsets have reached them, everything parked before is retried, and what is still parked is
 unreachable: it stays parked, is logged as an error, and counts in a metric with an alert. An outage of any length only
-delays this, since no clock decides. If a relay died between two topics of one transaction the result can be early; the event is
-applied with its predecessor all the same, and the metric falls.
+delays this, since no clock decides. If a relay died between two topics of one transaction the result can be early; the
+event is applied with its predecessor all the same, and the metric falls.
 """
 
 from __future__ import annotations

@@ -217,8 +217,7 @@ async def record(
     took_ms: int,
     retry_in: timedelta | None,
 ) -> None:
-    """Record an attempt: it succeeded, or there was an ``error`` and it is retried after ``retry_in``, given up if
-    None.
+    """Record an attempt: it succeeded, or there was an ``error`` and it is retried after ``retry_in`` (None: given up).
 
     A failure recorded after the lease expired, when another sender has taken the delivery over, changes nothing.
     """

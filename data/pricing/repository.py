@@ -148,8 +148,10 @@ async def create(connection: Connection, request: QuoteRequested) -> QuoteRow | 
 
 
 async def withdraw(connection: Connection, withdrawn: QuoteWithdrawn) -> QuoteRow | None:
-    """Cancel an unfinished quote, and return it. Return None if it is finished, or its request has not arrived yet:
-    then it is cancelled as soon as the request arrives.
+    """Cancel an unfinished quote, and return it.
+
+    Return None if it is finished, or its request has not arrived yet: then it is cancelled as soon as the request
+    arrives.
     """
     row = dict.fromkeys(("owner_id", "process", "material", "unit"), "") | {
         "id": withdrawn.quote_id,

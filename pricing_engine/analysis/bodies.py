@@ -21,7 +21,9 @@ from pricing_engine.mesh.shells import MIN_VOLUME_SHARE, Shells, find_shells
 
 @dataclass(frozen=True, slots=True)
 class Bodies:
-    """``pieces``: parts that neither touch nor overlap one another, with a location on each, the largest first, and the
+    """The separate pieces and the nested shells of a model.
+
+    ``pieces``: parts that neither touch nor overlap one another, with a location on each, the largest first, and the
     longest side (mm) of any piece's box. ``nested``: shells that lie entirely in another of the same orientation and
     cross none; ``side`` (F,) int8 is their orientation, 1 or -1, on their facets, and 0 on all others. Not
     ``complete``: the search exceeded its budget.

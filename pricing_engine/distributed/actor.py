@@ -237,10 +237,10 @@ class DispatcherActor:
 
 
 def warm_workers(cpus: int) -> list[ray.ObjectRef[None]]:
-    """Start workers on ``cpus`` CPUs for the first models: an ordinary one per CPU, and express ones for long-running
-    jobs plus one for the next.
+    """Start workers on ``cpus`` CPUs for the first models.
 
-    They belong to the Ray job of this process, as the dispatcher that it has started does.
+    An ordinary one per CPU, and express ones for long-running jobs plus one for the next. They belong to the Ray job of
+    this process, as the dispatcher that it has started does.
     """
     kinds = JobPriority.STANDARD, JobPriority.EXPRESS
     return [task_of(occupy_worker, kind).remote(1.0) for kind in kinds for _ in range(warm_count(kind, cpus))]

@@ -23,8 +23,10 @@ class RunningAttempt(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Parameters of an attempt. ``run``: its unique name; ``memory``: bytes to reserve; ``oversubscribed``: it reserves
-    almost no CPU; ``low_priority``: it has a higher niceness from the start, not only after it has run long.
+    """Parameters of an attempt.
+
+    ``run``: its unique name; ``memory``: bytes to reserve; ``oversubscribed``: it reserves almost no CPU;
+    ``low_priority``: it has a higher niceness from the start, not only after it has run long.
     """
 
     run: str

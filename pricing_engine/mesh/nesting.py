@@ -52,8 +52,10 @@ _CHUNK_LIMIT_DIVISOR = 8
 
 @dataclass(frozen=True, slots=True)
 class Nesting:
-    """``holder`` (S,) int32: the smallest shell that encloses a shell, -1 where there is none. ``crosses`` (S,)
-    bool: whether it intersects another. ``near`` (K, 2): pairs of shells that cross or touch.
+    """Which shells enclose, cross and touch one another.
+
+    ``holder`` (S,) int32: the smallest shell that encloses a shell, -1 where there is none. ``crosses`` (S,) bool:
+    whether it intersects another. ``near`` (K, 2): pairs of shells that cross or touch.
     """
 
     holder: Ints

@@ -75,9 +75,11 @@ class AsciiBody(Body):
 
     @property
     def remaining(self) -> int:
+        """Return how many numbers are unread."""
         return len(self._values) - self._at
 
     def scalars(self, element: PlyElement, names: tuple[str, ...]) -> NDArray[np.float64]:
+        """Read the columns as :meth:`Body.scalars`; raises CorruptModel if rows are missing."""
         width = len(element.properties)
         columns = _columns(element, names)
         if element.rows * width > len(self._values) - self._at:
@@ -87,6 +89,7 @@ class AsciiBody(Body):
         return np.ascontiguousarray(block[:, columns])
 
     def lists(self, element: PlyElement, name: str) -> ListColumn:
+        """Read the list as :meth:`Body.lists`; raises CorruptModel if rows are missing or items are no integers."""
         if element.rows * len(element.properties) > len(self._values) - self._at:
             raise _truncated(element)
         is_list = np.array([bool(p.counter) for p in element.properties])
@@ -110,9 +113,11 @@ class BinaryBody(Body):
 
     @property
     def remaining(self) -> int:
+        """Return how many bytes are unread."""
         return len(self._data) - self._at
 
     def scalars(self, element: PlyElement, names: tuple[str, ...]) -> NDArray[np.float64]:
+        """Read the columns as :meth:`Body.scalars`; raises CorruptModel if rows are missing."""
         _columns(element, names)
         row = np.dtype([(p.name or "_", self._byte_order + p.code) for p in element.properties])
         if element.rows * row.itemsize > len(self._data) - self._at:
@@ -125,6 +130,7 @@ class BinaryBody(Body):
         return out
 
     def lists(self, element: PlyElement, name: str) -> ListColumn:
+        """Read the list as :meth:`Body.lists`; raises CorruptModel if rows are missing or items are no integers."""
         properties = element.properties
         min_row_bytes = sum(np.dtype(p.counter or p.code).itemsize for p in properties)
         if element.rows * min_row_bytes > len(self._data) - self._at:

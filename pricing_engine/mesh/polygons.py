@@ -111,8 +111,10 @@ def _remove_spikes(vertices, corners, names):  # type: ignore[no-untyped-def]
 
 @kernel
 def _project(vertices, names, n, points):  # type: ignore[no-untyped-def]
-    """Project along the largest axis of the Newell normal, counter-clockwise. Returns ``(whether the ring is strictly
-    convex, distance at which a corner still counts as on a straight edge)``."""
+    """Project along the largest axis of the Newell normal, counter-clockwise.
+
+    Return ``(whether the ring is strictly convex, distance at which a corner still counts as on a straight edge)``.
+    """
     nx, ny, nz = 0.0, 0.0, 0.0
     o = names[0]
     for i in range(n):

@@ -106,7 +106,9 @@ def _flip_inverted(mesh: Mesh, topology: Topology, threads: int, steps: list[Rep
 
 @dataclass(frozen=True, slots=True)
 class Inverted:
-    """``flip`` (S,) bool: the shells to flip. ``doubtful``: one of them crosses another, and may be meant as a
+    """The shells that are inside out.
+
+    ``flip`` (S,) bool: the shells to flip. ``doubtful``: one of them crosses another, and may be meant as a
     subtraction, or encloses one that is inside out too. ``undecided`` (S,) bool: too many other shells to decide.
     """
 

@@ -21,7 +21,9 @@ _MIN_ROUNDNESS_OPEN, _MIN_ROUNDNESS_CLOSED = 1e-3, 1e-20
 
 @dataclass(frozen=True, slots=True)
 class Shells:
-    """``of_facet`` (F,) int32: each facet's shell, numbered by first facet. ``links`` (F, 3) int32: the neighbour
+    """The shells of a mesh: facets connected across paired edges.
+
+    ``of_facet`` (F,) int32: each facet's shell, numbered by first facet. ``links`` (F, 3) int32: the neighbour
     facet of the same shell across each edge, -1 at a border. ``body`` (S,): the body of each shell.
 
     ``volume`` (S,) mm3, signed. ``side`` (S,) int8: 1 for a shell with its outside out, -1 for one inside out, 0 where

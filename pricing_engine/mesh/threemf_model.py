@@ -78,8 +78,11 @@ class ModelObject:
 
 @dataclass(slots=True)
 class ModelPart:
-    """One model part. ``unit`` of the file, mm if not stated; ``unread_namespaces`` in use; ``faults``: violations of
-    the specification that do not affect the shape."""
+    """One model part.
+
+    ``unit`` of the file, mm if not stated; ``unread_namespaces`` in use; ``faults``: violations of the specification
+    that do not affect the shape.
+    """
 
     unit: str = "mm"
     objects: dict[str, ModelObject] = field(default_factory=dict)

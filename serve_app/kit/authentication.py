@@ -95,6 +95,7 @@ class RequireRole(SecurityBase):
         self.model, self.scheme_name = SCHEME, "token"
 
     async def __call__(self, request: Request) -> Principal:
+        """Return the caller; raises a 401 without valid credentials, and a 403 without any of the roles."""
         authenticator: Authenticator = request.app.state.authenticator
         principal = await authenticator.principal(request)
         if not principal.may(*self.roles):

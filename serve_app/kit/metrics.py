@@ -18,7 +18,8 @@ EXPORT_INTERVAL_S = 5.0
 class CounterLike(Protocol):
     """The part of Ray's counter that is used here."""
 
-    def inc(self, value: float, tags: dict[str, str]) -> None: ...
+    def inc(self, value: float, tags: dict[str, str]) -> None:
+        """Add ``value`` to the series with these tags."""
 
 
 async def export(

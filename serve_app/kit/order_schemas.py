@@ -42,11 +42,16 @@ class HistoryRecord(Protocol):
     """A row of an order's history."""
 
     @property
-    def status(self) -> OrderStatus: ...
+    def status(self) -> OrderStatus:
+        """Status that the order entered."""
+
     @property
-    def at(self) -> AwareDatetime: ...
+    def at(self) -> AwareDatetime:
+        """Time at which it entered the status."""
+
     @property
-    def by(self) -> str: ...
+    def by(self) -> str:
+        """Caller who took the step."""
 
 
 class OrderBody(BaseModel):

@@ -18,9 +18,12 @@ class OrderRow(Protocol):
     """A row of an order, in any service."""
 
     @property
-    def id(self) -> UUID: ...
+    def id(self) -> UUID:
+        """Id of the order."""
+
     @property
-    def revision(self) -> int: ...
+    def revision(self) -> int:
+        """Number of the order's changes; events of steps carry it."""
 
 
 RowT = TypeVar("RowT", bound=OrderRow)

@@ -90,12 +90,14 @@ async def request_quote(
         Header(max_length=100, description="`wait=N`: wait for at most N seconds (60 at most) for the finished quote"),
     ] = None,
 ) -> Response:
-    """Queue the pricing of a 3D model: `multipart/form-data` with the file `model`, or JSON with the hash of a model
-    that the caller has uploaded before.
+    """Queue the pricing of a 3D model.
 
-    Requires the role pricing-client or partner. Follow the quote at its address, or send `Prefer: wait=N`. Problems:
-    `not-offered` if the price book lacks the option, `not-found` for an unknown hash, `malformed-upload`,
-    `model-too-large`, `slow-upload`, `key-reused` for an Idempotency-Key sent with another body.
+    Send `multipart/form-data` with the file `model`, or JSON with the hash of a model that the caller has uploaded
+    before. Follow the quote at its address, or send `Prefer: wait=N`.
+
+    Requires the role pricing-client or partner. Problems: `not-offered` if the price book lacks the option,
+    `not-found` for an unknown hash, `malformed-upload`, `model-too-large`, `slow-upload`, `key-reused` for an
+    Idempotency-Key sent with another body.
     """
     started_at = time.monotonic()
     quote_request, model = await _read(request, database, models, caller)

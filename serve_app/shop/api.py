@@ -267,12 +267,13 @@ async def put_model(
     response_model=ShopOrder,
 )
 async def submit_order(database: ServiceDatabase, step: OrderStep) -> Response:
-    """Request the price of an order with a model; it becomes SUBMITTED, and later PRICE_CALCULATED, REVIEW_REQUIRED,
-    REJECTED or PRICE_FAILED.
+    """Request the price of an order with a model.
 
-    Requires the order's owner, and FILE_UPLOADED, PRICE_FAILED or QUOTE_EXPIRED. Follow the status at
-    `GET /status/orders/{order_id}/events`. Problems: `not-found`, `illegal-step` in another status (with the legal
-    steps), `stale-version`.
+    It becomes SUBMITTED, and later PRICE_CALCULATED, REVIEW_REQUIRED, REJECTED or PRICE_FAILED. Follow the status at
+    `GET /status/orders/{order_id}/events`.
+
+    Requires the order's owner, and FILE_UPLOADED, PRICE_FAILED or QUOTE_EXPIRED. Problems: `not-found`, `illegal-step`
+    in another status (with the legal steps), `stale-version`.
     """
     async with database.transaction() as connection:
         order = await service.submit(connection, step)

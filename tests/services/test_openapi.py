@@ -1,5 +1,6 @@
-"""Responses conform to the OpenAPI document: schemathesis generates requests that match the document and others that do
-not, and sends each with every permitted role.
+"""Responses conform to the OpenAPI document.
+
+Schemathesis generates requests that match the document and others that do not, and sends each as every permitted role.
 
 `FACET_FUZZ=long` makes many more of them.
 """
@@ -25,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
-from tests.services.test_roles import NOBODY, PERMITTED
+from tests.services.test_roles import ANONYMOUS, PERMITTED
 from tests.support.stack import Stack, eventually
 
 EXAMPLES = 250 if os.environ.get("FACET_FUZZ") == "long" else 5
@@ -92,9 +93,9 @@ def test_responses_are_as_documented(
         operation_spec.path_parameters or operation_spec.query or operation_spec.headers or operation_spec.body
     ):
         pytest.skip("the operation takes no input that could be invalid")
-    roles = [NOBODY] if NOBODY in PERMITTED[operation] else sorted(PERMITTED[operation])
+    roles = [ANONYMOUS] if ANONYMOUS in PERMITTED[operation] else sorted(PERMITTED[operation])
     for who in roles:
-        send_requests(stack, operation_spec, mode, {} if who == NOBODY else stack.as_user(who), existing)
+        send_requests(stack, operation_spec, mode, {} if who == ANONYMOUS else stack.as_user(who), existing)
 
 
 def send_requests(

@@ -15,7 +15,7 @@ _BLOCK = 1 << 20
 
 
 class MountRefused(Exception):
-    """This process may not mount, or the command is missing."""
+    """The process may not mount, or the command is missing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,8 +151,10 @@ def glb(vertices: Any, facets: Any, nodes: Any = None, tree: Any = None) -> Any:
 
 
 def glb_scene(arrays: Any, tree: Any, pad: bytes = b" ") -> Any:
-    """A GLB of ``tree`` (its meshes name accessors by number); accessor k holds ``arrays[k]``, (array, type) or
-    (array, type, more properties)."""
+    """A GLB of ``tree`` (its meshes name accessors by number).
+
+    Accessor k holds ``arrays[k]``, (array, type) or (array, type, more properties).
+    """
     kinds = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126}
     binary, views, accessors = b"", [], []
     for array, kind, *more in arrays:

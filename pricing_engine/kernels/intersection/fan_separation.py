@@ -16,7 +16,7 @@ from pricing_engine.kernels.spatial.bvh import WIDTH
 
 @kernel
 def find_hubs(lo, hi, vertices, facets, hub, axis):
-    """The vertex that all facets of a leaf share, or -1, and the mean direction (unit) from it."""
+    """Find the vertex that all facets of a leaf share, or -1, and the mean direction (unit) from it."""
     for leaf in range(lo, hi):
         hub[leaf] = -1
         end = min(leaf * WIDTH + WIDTH, len(facets))

@@ -32,8 +32,10 @@ def work_units(nodes, tests):
 
 
 class Joinable(NamedTuple):
-    """What every leaf is compared by: ``boxes`` (6 * leaves, 8) float32 of its facets, widened by ``near`` mm; its
-    fan's ``hub`` (leaves,) int32, -1 where it is no fan, and ``axis`` (leaves, 3).
+    """What every leaf is compared by.
+
+    ``boxes`` (6 * leaves, 8) float32 of its facets, widened by ``near`` mm; its fan's ``hub`` (leaves,) int32, -1 where
+    it is no fan, and ``axis`` (leaves, 3).
     """
 
     boxes: Any
@@ -43,8 +45,10 @@ class Joinable(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Output of chunks: ``keys`` ``first << 32 | second``, those of chunk i from ``start[i]`` to ``start[i + 1]``, and
-    how many it ``found`` (chunks,), which may be more; ``work`` (chunks, 2): nodes visited, pairs tested.
+    """Output of chunks.
+
+    ``keys`` ``first << 32 | second``, those of chunk i from ``start[i]`` to ``start[i + 1]``, and how many it ``found``
+    (chunks,), which may be more; ``work`` (chunks, 2): nodes visited, pairs tested.
     """
 
     start: Any
@@ -54,8 +58,10 @@ class Found(NamedTuple):
 
 
 class _Buffers(NamedTuple):
-    """Of a leaf's join: ``own`` (LEAF_ROWS, 8), its facets; ``waiting`` (KINDS, 9), pairs to test; ``corners``
-    (PAIR_ROWS, 8), scratch; ``keys``; ``sums`` (3,): nodes, pairs, found.
+    """Working memory of a leaf's join.
+
+    ``own`` (LEAF_ROWS, 8), its facets; ``waiting`` (KINDS, 9), pairs to test; ``corners`` (PAIR_ROWS, 8), scratch;
+    ``keys``; ``sums`` (3,): nodes, pairs, found.
     """
 
     own: Any

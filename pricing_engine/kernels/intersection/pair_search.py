@@ -87,7 +87,7 @@ def prepare_join(mesh: Mesh, bvh: Bvh, threads: int, near: float = NEAR) -> Join
 
 
 def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinable) -> Joined:
-    """The pairs of leaves ``lo .. hi``, ``lo`` a multiple of :data:`GRAIN_LEAVES`, with themselves and later ones."""
+    """Join leaves ``lo .. hi``, ``lo`` a multiple of :data:`GRAIN_LEAVES`, with themselves and later ones."""
     chunks = chunk_count(hi - lo, GRAIN_LEAVES)
     found = np.zeros(chunks, np.int64)
     work = np.zeros((chunks, 2), np.int64)
@@ -115,7 +115,7 @@ def join_leaves(lo: int, hi: int, threads: int, mesh: Mesh, bvh: Bvh, by: Joinab
 
 
 def sort_pairs(mesh: Mesh, parts: list[Joined], threads: int) -> Pairs:
-    """The pairs of all parts of :func:`join_leaves`; where they are too many, those of the facets that differ."""
+    """Sort the pairs of all parts of :func:`join_leaves`; where they are too many, those of the facets that differ."""
     most = work_limit(mesh.facet_count, WORK_PER_FACET, MIN_WORK)
     keys_of = [part.keys for part in parts if part.keys is not None]
     if len(keys_of) < len(parts) or sum(map(len, keys_of)) > _max_pairs(mesh) or sum(p.spent for p in parts) > most:
@@ -126,7 +126,10 @@ def sort_pairs(mesh: Mesh, parts: list[Joined], threads: int) -> Pairs:
 
 
 def _distinct_pairs(mesh: Mesh, threads: int) -> Pairs:
-    """The pairs of the first of each group of equal facets; not complete where all facets differ or it is no help."""
+    """Find the pairs of the first of each group of equal facets.
+
+    Not complete where all facets differ or it is no help.
+    """
     nothing = np.empty(0, np.int32)
     same = first_equals(mesh.facets)
     firsts = np.flatnonzero(same == np.arange(len(same))).astype(np.int32)

@@ -25,7 +25,7 @@ _TERMS = 100  # components of the longest expansion: 24 products of three, each 
 
 @inlined
 def two_sum(a, b):
-    """``a + b`` as (rounded, error), exactly."""
+    """Return ``a + b`` as (rounded, error), exactly."""
     total = a + b
     b_part = total - a
     return total, (a - (total - b_part)) + (b - b_part)
@@ -33,7 +33,7 @@ def two_sum(a, b):
 
 @inlined
 def two_product(a, b):
-    """``a * b`` as (rounded, error), exactly, by Dekker's split."""
+    """Return ``a * b`` as (rounded, error), exactly, by Dekker's split."""
     product = a * b
     big = _SPLITTER * a
     a_high = big - (big - a)

@@ -191,7 +191,7 @@ def _search_leaves(lo, hi, skip, vertices, facets, bvh, facet_boxes, flags, part
 
 @kernel
 def _meets_leaf(f, other, vertices, facets, facet_boxes, count):
-    """A facet of the leaf that ``f`` meets, or -1."""
+    """Return a facet of the leaf that ``f`` meets, or -1."""
     leaf, i = f // WIDTH, f % WIDTH
     x0, y0, z0 = facet_boxes[leaf, 0, i], facet_boxes[leaf, 1, i], facet_boxes[leaf, 2, i]
     x1, y1, z1 = facet_boxes[leaf, 3, i], facet_boxes[leaf, 4, i], facet_boxes[leaf, 5, i]

@@ -1,4 +1,4 @@
-"""A float64 filter for pairs of facets: does a plane separate them?
+"""A float64 filter for pairs of facets: whether a plane separates them.
 
 By the separating axis theorem for triangles: the planes of both, those through an edge of one and at right angles to
 it, at a shared corner the bisector of the wedges. Facets are named by their vertex numbers, so shared corners are
@@ -26,7 +26,7 @@ def _longest(u):
 
 @inlined
 def rotated(a, b, c, shift):
-    """The three in the same cycle, starting ``shift`` places later."""
+    """Return the three in the same cycle, starting ``shift`` places later."""
     if shift == 0:
         return a, b, c
     if shift == 1:
@@ -36,7 +36,7 @@ def rotated(a, b, c, shift):
 
 @inlined
 def may_meet(vertices, facets, f, g, near):
-    """False only if a plane separates facets ``f`` and ``g``, ``near`` mm away from what they don't share."""
+    """Return False only if a plane separates facets ``f`` and ``g``, ``near`` mm away from what they don't share."""
     a0, a1, a2 = facets[f, 0], facets[f, 1], facets[f, 2]
     b0, b1, b2 = facets[g, 0], facets[g, 1], facets[g, 2]
     in0, in1, in2 = a0 in (b0, b1, b2), a1 in (b0, b1, b2), a2 in (b0, b1, b2)

@@ -1,7 +1,7 @@
-"""The filter of :mod:`separating_plane` for eight pairs at once that the facets' own planes (:mod:`facet_planes`)
-leave.
+"""The filter of :mod:`separating_plane` for eight pairs at once.
 
-Pairs wait until there are eight with as many shared corners: none, one, or more.
+It tests those that the facets' own planes (:mod:`facet_planes`) leave. Pairs wait until there are eight with as many
+shared corners: none, one, or more.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ PAIR_ROWS = 18
 
 @uncounted
 def may_meet8(kind, vertices, facets, pairs, near, reach, corners):
-    """Mask of the ``pairs`` that may meet; ``corners`` (:data:`PAIR_ROWS`, 8) is scratch, ``reach`` (mm) no less than
-    the model's extent.
+    """Return the mask of the ``pairs`` that may meet.
+
+    ``corners`` (:data:`PAIR_ROWS`, 8) is scratch, ``reach`` (mm) no less than the model's extent.
     """
     count, meet = pairs[COUNT], np.int64(0)
     if kind == MORE_SHARED:
@@ -44,7 +45,7 @@ def may_meet8(kind, vertices, facets, pairs, near, reach, corners):
 
 @uncounted
 def _gather_pairs8(kind, vertices, facets, pairs, corners):
-    """The corners of both facets of each pair, the shared one first."""
+    """Gather the corners of both facets of each pair, the shared one first."""
     for lane in range(pairs[COUNT]):
         f, g = pairs[lane] >> 32, pairs[lane] & 0x7FFFFFFF
         first_f, first_g = 0, 0
@@ -99,14 +100,14 @@ def _bisector_separates8(u1, u2, w1, w2, margin):
 
 @inlined
 def _unit8(u):
-    """Unit vectors; NaN for a leg without length, which is narrower than none."""
+    """Return unit vectors; NaN for a leg without length, which is narrower than none."""
     length = sqrt8(dot(u, u))
     return u[0] / length, u[1] / length, u[2] / length
 
 
 @inlined
 def _narrower8(best, d, u, w):
-    """The larger of the cosines ``best`` and u . w, with its difference ``d`` or u - w."""
+    """Return the larger of the cosines ``best`` and u . w, with its difference ``d`` or u - w."""
     cosine = dot(u, w)
     narrower = less8(best, cosine)
     x, y, z = sub(u, w)

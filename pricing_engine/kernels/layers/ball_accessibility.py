@@ -165,7 +165,7 @@ def _fill(word, free):
 
 @inlined
 def _free64(i, j, k, grid, points, single, clearance, stack, tests):
-    """The free points of the block that begins at point (i, j, k), without those outside the grid."""
+    """Return the free points of the block that begins at point (i, j, k), without those outside the grid."""
     shape = grid.shape
     _place8(i, j, k, SIDE - 1, grid, points)
     far, free = is_far(points, clearance, stack, tests), np.uint64(0)

@@ -62,7 +62,7 @@ def _slot(cell_x, cell_y, mask):
 
 @inlined
 def _find_equal(x, y, slot, mask, table, px, py):
-    """The slot, from ``slot`` on, of the point at (x, y), or the free one where it would have been found."""
+    """Return the slot, from ``slot`` on, of the point at (x, y), or the free one where it would have been found."""
     while table[slot] >= 0 and not (px[table[slot]] == x and py[table[slot]] == y):
         slot = (slot + 1) & mask
     return slot
@@ -70,7 +70,7 @@ def _find_equal(x, y, slot, mask, table, px, py):
 
 @inlined
 def _find_near(x, y, tolerance, scale, mask, table, px, py):
-    """A point within ``tolerance`` of (x, y) in x and y, or -1; ``scale``: cells a mm.
+    """Find a point within ``tolerance`` of (x, y) in x and y, or -1; ``scale``: cells a mm.
 
     Of several, the one with the least numbers of the cells of one tolerance that it lies in.
     """
@@ -154,7 +154,7 @@ def _join_loose(points, labels):
 
 @kernel
 def label_segments(begin, end, tolerance, tolerant, layers, labels, contours):
-    """Number the contours of segments begin .. end from 0; sets their area, sample and count; returns how many."""
+    """Label the contours of segments begin .. end from 0; set their area, sample and count; return how many."""
     segments, contour, (area, sample, count, _, _, _) = layers.segments, layers.contour, contours
     points = _join_ends(begin, end, tolerance, tolerant, segments, labels)
     _join_loose(points, labels)

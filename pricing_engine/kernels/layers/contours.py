@@ -22,9 +22,11 @@ from pricing_engine.kernels.runtime.union_find import find, join
 
 
 class Contours(NamedTuple):
-    """Per contour, layer k's from ``start[k]`` of the :class:`Layers` on: twice its ``area`` (mm2), its leftmost
-    segment ``sample``, its segments' ``count``, and the component that it bounds on either side, named by one of its
-    contours: ``solid`` and ``void`` (-1, outside). ``number`` (layers,): how many contours a layer has.
+    """The contours, layer k's from ``start[k]`` of the :class:`Layers` on.
+
+    Per contour: twice its ``area`` (mm2), its leftmost segment ``sample``, its segments' ``count``, and the component
+    that it bounds on either side, named by one of its contours: ``solid`` and ``void`` (-1, outside). ``number``
+    (layers,): how many contours a layer has.
     """
 
     area: Any

@@ -30,7 +30,7 @@ _SAMPLES = 8
 
 @inlined
 def _beside(segments, s, offset):
-    """The point ``offset`` left of the middle of segment s (right if negative), closer for tiny segments."""
+    """Return the point ``offset`` left of the middle of segment s (right if negative), closer for tiny segments."""
     dx, dy = segments[s, 2] - segments[s, 0], segments[s, 3] - segments[s, 1]
     length = math.sqrt(dx * dx + dy * dy)
     scale = offset / length if length > 4.0 * abs(offset) else (0.25 if offset > 0.0 else -0.25)
@@ -38,7 +38,9 @@ def _beside(segments, s, offset):
 
 
 class Overlaps(NamedTuple):
-    """Per contour: ``supported``, 1 at the components that overlap the solid of the layer below; its void's
+    """How contours overlap those of the layers below and above.
+
+    Per contour: ``supported``, 1 at the components that overlap the solid of the layer below; its void's
     representative in the pair with the layer ``below`` and in that with the layer ``above``.
 
     A representative is 0 for the outside, 1 + c for contour c of the lower layer, 1 + its contours + c for contour c of

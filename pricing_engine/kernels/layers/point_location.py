@@ -41,7 +41,7 @@ class Layers(NamedTuple):
 
 @inlined
 def begins_before(x, first, end, segments, items):
-    """The end of those of the sorted entries ``first .. end`` whose segments begin left of ``x``."""
+    """Return the end of those of the sorted entries ``first .. end`` whose segments begin left of ``x``."""
     low, high = first, end
     while low < high:
         middle = (low + high) // 2

@@ -73,7 +73,7 @@ def _crossing(vertices, low, high, z, centre_x, centre_y):
 
 @inlined
 def _segment(vertices, level, a, b, c, layer, z, centre_x, centre_y):
-    """The directed segment of facet (a, b, c) in a plane it crosses: x0, y0, x1, y1 about the centre."""
+    """Return the directed segment of facet (a, b, c) in a plane it crosses: x0, y0, x1, y1 about the centre."""
     up_a, up_b, up_c = level[a] > layer, level[b] > layer, level[c] > layer
     same_ab, same_bc = up_a == up_b, up_b == up_c  # selects, not branches: they would be mispredicted
     lone = c if same_ab else (a if same_bc else b)

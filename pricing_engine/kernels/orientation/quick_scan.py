@@ -1,4 +1,4 @@
-"""One quick pass over a surface before a tree is built: is it closed, and does it stand without supports?
+"""One quick pass over a surface before a tree is built: whether it is closed, and stands without supports.
 
 The sum of the facets' area vectors is zero where every edge is matched; a hole adds the area vector of the surface that
 would close it, a patch turned inside out twice its own. And with each axis pointing down, either way, the area that

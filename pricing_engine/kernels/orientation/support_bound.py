@@ -170,7 +170,7 @@ def _fill_buckets(spans, facing, buckets, start, held):
 
 @inlined
 def _floor_below(c, floor, enough, touch, spans, buckets, start, held):
-    """The highest top of a cluster below cluster c, at least ``floor``, up to ``enough``; and the clusters tested."""
+    """Return the highest top of a cluster below cluster c, from ``floor`` to ``enough``; and the clusters tested."""
     top, bottom, left, right = _range_of(spans, c, buckets)
     height, tests = spans[_TOP, c] + touch, 0
     for row in range(top, bottom + 1):

@@ -29,8 +29,10 @@ _ROUNDING = np.float32(1e-5)  # of the cosine of a normal
 
 
 class SupportSurface(NamedTuple):
-    """The boundary's triangles, ``corners`` (9, N) float32, and its ``samples`` (7, S) float32: point, area vector,
-    area; their columns a multiple of eight, padded by NaN and by zeros.
+    """The boundary as triangles and as samples.
+
+    ``corners`` (9, N) float32 of the triangles, and ``samples`` (7, S) float32: point, area vector, area; their columns
+    a multiple of eight, padded by NaN and by zeros.
 
     ``owner`` (S,) int32: the triangle of each sample. ``blocks`` and ``sample_blocks`` (6, n): boxes of every 64
     (:func:`block_boxes`), ``normals`` and ``sample_normals`` (6, n): of their unit normals
@@ -49,7 +51,7 @@ class SupportSurface(NamedTuple):
 
 @inlined
 def axis_of(frame, first):
-    """The axis of a frame (9,) that starts at entry ``first``."""
+    """Return the axis of a frame (9,) that starts at entry ``first``."""
     return frame[first], frame[first + 1], frame[first + 2]
 
 
@@ -90,7 +92,7 @@ def fill_normal_boxes(lo, hi, areas, boxes):
 
 @inlined
 def max_along(boxes, block, x, y, z):
-    """The greatest component along (x, y, z) of a point of the box."""
+    """Return the greatest component along (x, y, z) of a point of the box."""
     return (
         max(boxes[0, block] * x, boxes[3, block] * x)
         + max(boxes[1, block] * y, boxes[4, block] * y)

@@ -56,9 +56,11 @@ _AU, _AV, _BU, _BV, _CU, _CV, _AH, _BH, _CH, _DOUBLE, _ULO, _UHI, _VLO, _VHI, _L
 
 
 class Bands(NamedTuple):
-    """A band each of directions: ``frames`` (D, 9) float32: across, across, down; ``platform`` and ``rest`` (D,)
-    float32 mm: height of the platform and the height up to which facets rest on it; ``near`` and ``far`` (D,) mm: the
-    distance across between which samples are measured.
+    """A band of samples for each direction.
+
+    ``frames`` (D, 9) float32: across, across, down; ``platform`` and ``rest`` (D,) float32 mm: height of the platform
+    and the height up to which facets rest on it; ``near`` and ``far`` (D,) mm: the distance across between which
+    samples are measured.
     """
 
     frames: Any
@@ -124,7 +126,7 @@ def support_volumes(lo, hi, bands, surface, cosine, touch, unit, budget, volumes
 
 @kernel
 def _bucket_samples(chosen, platform, touch):
-    """The ``chosen`` samples (4, K), K > 0, sorted into :class:`_Cells` by counting."""
+    """Sort the ``chosen`` samples (4, K), K > 0, into :class:`_Cells` by counting."""
     found = chosen.shape[1]
     ulo = vlo = np.float32(np.inf)
     uhi = vhi = highest = np.float32(-np.inf)

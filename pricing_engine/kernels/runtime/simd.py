@@ -115,19 +115,19 @@ def splat8(typing: Any, x: Any) -> Any:
 
 @intrinsic
 def double8(typing: Any, a: Any) -> Any:
-    """An ``F8`` as ``D8``."""
+    """Convert an ``F8`` to ``D8``."""
     return D8(a), lambda context, builder, sig, args: builder.fpext(args[0], D8.vector)
 
 
 @intrinsic
 def single8(typing: Any, a: Any) -> Any:
-    """A ``D8`` rounded to ``F8``."""
+    """Round a ``D8`` to ``F8``."""
     return F8(a), lambda context, builder, sig, args: builder.fptrunc(args[0], F8.vector)
 
 
 @intrinsic
 def fma8(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """``a * b + c``, rounded once."""
+    """Return ``a * b + c``, rounded once."""
     return a(a, a, a), lambda context, builder, sig, args: _call(builder, "llvm.fma", *args)
 
 
@@ -152,13 +152,13 @@ def _extreme(comparison: str) -> Any:
 
 @intrinsic
 def min8(typing: Any, a: Any, b: Any) -> Any:
-    """The smaller; ``b`` where either is NaN."""
+    """Return the smaller; ``b`` where either is NaN."""
     return a(a, a), _extreme("<")
 
 
 @intrinsic
 def max8(typing: Any, a: Any, b: Any) -> Any:
-    """The larger; ``b`` where either is NaN."""
+    """Return the larger; ``b`` where either is NaN."""
     return a(a, a), _extreme(">")
 
 
@@ -212,7 +212,7 @@ def count_bits(typing: Any, mask: Any) -> Any:
 
 @intrinsic
 def lowest8(typing: Any, a: Any) -> Any:
-    """The least lane of lanes none of which is NaN: much quicker than :func:`least8`."""
+    """Return the least lane of lanes none of which is NaN: much quicker than :func:`least8`."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         vector = args[0].type
@@ -225,7 +225,7 @@ def lowest8(typing: Any, a: Any) -> Any:
 
 @intrinsic
 def least8(typing: Any, a: Any) -> Any:
-    """The least lane; lanes that are NaN are passed over."""
+    """Return the least lane; lanes that are NaN are passed over."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         vector = args[0].type

@@ -13,7 +13,7 @@ import numpy as np
 
 
 def default_threads() -> int:
-    """The cores this process may run on."""
+    """Return how many cores this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
@@ -94,7 +94,10 @@ class _Run:
 
 @lru_cache(maxsize=8)
 def _team(process: int, threads: int) -> SimpleQueue[_Run]:
-    """What the helpers of ``process`` (a fork has none) take calls from, for its life: starting threads is slow."""
+    """Return the queue from which the helpers of ``process`` (a fork has none) take calls.
+
+    They live as long as the process: starting threads is slow.
+    """
     queue: SimpleQueue[_Run] = SimpleQueue()
 
     def work() -> None:

@@ -18,25 +18,25 @@ def point(rows, i):
 
 @inlined
 def edge(rows, i, j):
-    """The vector from row ``i`` of an (n, 3) array to row ``j``."""
+    """Return the vector from row ``i`` of an (n, 3) array to row ``j``."""
     return rows[j, 0] - rows[i, 0], rows[j, 1] - rows[i, 1], rows[j, 2] - rows[i, 2]
 
 
 @inlined
 def add(u, v):
-    """u + v."""
+    """Return u + v."""
     return u[0] + v[0], u[1] + v[1], u[2] + v[2]
 
 
 @inlined
 def sub(u, v):
-    """u - v."""
+    """Return u - v."""
     return u[0] - v[0], u[1] - v[1], u[2] - v[2]
 
 
 @inlined
 def scale(u, factor):
-    """u times ``factor``."""
+    """Return u times ``factor``."""
     return u[0] * factor, u[1] * factor, u[2] * factor
 
 
@@ -66,5 +66,5 @@ def load3(rows, row, index):
 
 @inlined
 def splat3(u):
-    """The vector u in all lanes."""
+    """Return the vector u in all lanes."""
     return splat8(u[0]), splat8(u[1]), splat8(u[2])

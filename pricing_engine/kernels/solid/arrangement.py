@@ -43,7 +43,7 @@ def _measure(count, lines, spans, sides, heights, areas):
 
 @inlined
 def _place(x, y, vertices, a, b, c):
-    """The point at (x, y) of the plane of facet a, b, c."""
+    """Return the point at (x, y) of the plane of facet a, b, c."""
     v, w = COS * x - SIN * y, SIN * x + COS * y
     origin, one, two = point(vertices, a), edge(vertices, a, b), edge(vertices, a, c)
     return (
@@ -54,8 +54,9 @@ def _place(x, y, vertices, a, b, c):
 
 
 class Cuts(NamedTuple):
-    """The segments in the facets ``facet`` (n,): rows ``start[k] .. start[k + 1]`` of ``segments`` and ``flags``
-    (:mod:`kernels.solid.segments`) for the k-th.
+    """The segments in the facets ``facet`` (n,).
+
+    Rows ``start[k] .. start[k + 1]`` of ``segments`` and ``flags`` (:mod:`kernels.solid.segments`) for the k-th.
     """
 
     facet: Any

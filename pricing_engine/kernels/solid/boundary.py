@@ -28,5 +28,5 @@ class Boundary:
 
     @staticmethod
     def everything(facet_count: int) -> Boundary:
-        """The boundary of a closed model without overlaps: every facet."""
+        """Return the boundary of a closed model without overlaps: every facet."""
         return Boundary(np.full(facet_count, UNCUT, np.int8), np.empty((0, 3, 3)), np.empty(0, np.int32))

@@ -24,7 +24,9 @@ _SUMS = 11  # volume, area, first moments (3), second moments xx yy zz xy yz zx
 
 @dataclass(frozen=True, slots=True)
 class MassProperties:
-    """``volume`` mm3 (signed), ``area`` mm2, ``center_of_mass`` (3,) mm (the box's centre if the volume is zero),
+    """Volume, area, first and second moments, and bounding box.
+
+    ``volume`` mm3 (signed), ``area`` mm2, ``center_of_mass`` (3,) mm (the box's centre if the volume is zero),
     ``inertia`` (3, 3) mm5 about the centre of mass at density 1, ``bbox_min`` and ``bbox_max`` (3,) mm.
     """
 

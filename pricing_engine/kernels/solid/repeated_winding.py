@@ -29,8 +29,9 @@ from pricing_engine.kernels.spatial.bvh import WIDTH, build_bvh
 
 
 class _Groups(NamedTuple):
-    """Of each group (N,) int64: ``above``, what other groups add over its centroid; ``own``, its first facet's sign;
-    ``up``: +1 or -1.
+    """Per group (N,) int64, the terms of its winding number.
+
+    ``above``: what other groups add over its centroid; ``own``: its first facet's sign; ``up``: +1 or -1.
     """
 
     above: Any

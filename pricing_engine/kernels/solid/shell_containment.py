@@ -121,7 +121,7 @@ def _square(u):
 
 @inlined
 def _minus(u, s, v):
-    """u - s v."""
+    """Return u - s v."""
     return u[0] - s * v[0], u[1] - s * v[1], u[2] - s * v[2]
 
 
@@ -166,7 +166,9 @@ def _rank(shell, candidates, start, end):
 
 
 class Points(NamedTuple):
-    """``place`` (N, 3) mm about the tree's centre, on a facet of the shell ``own`` (N,); ``row`` (N,) of the contacts'
+    """The points to locate.
+
+    ``place`` (N, 3) mm about the tree's centre, on a facet of the shell ``own`` (N,); ``row`` (N,) of the contacts'
     ``near_start``, -1 for none.
     """
 
@@ -176,9 +178,11 @@ class Points(NamedTuple):
 
 
 class Contacts(NamedTuple):
-    """What shells touch: ``near_start`` (n + 1,) delimits rows of ``near``, facets of other shells next to one;
-    ``shell_start`` (S + 1,) delimits rows of ``shells``, those that each shell touches, sorted; ``reach`` (mm): how
-    near a facet has a point ON its surface.
+    """What shells touch.
+
+    ``near_start`` (n + 1,) delimits rows of ``near``, facets of other shells next to one; ``shell_start`` (S + 1,)
+    delimits rows of ``shells``, those that each shell touches, sorted; ``reach`` (mm): how near a facet has a point ON
+    its surface.
     """
 
     near_start: Any
@@ -189,7 +193,9 @@ class Contacts(NamedTuple):
 
 
 class Surface(NamedTuple):
-    """``vertices`` (V, 3) mm about the tree's centre, the same ``moved`` in general position and sheared; ``facets``;
+    """The mesh to search.
+
+    ``vertices`` (V, 3) mm about the tree's centre, the same ``moved`` in general position and sheared; ``facets``;
     their ``bvh``.
     """
 
@@ -200,7 +206,9 @@ class Surface(NamedTuple):
 
 
 class ShellTree(NamedTuple):
-    """``of_facet`` (F,): each facet's shell; ``by_shell`` (F,): facets by shell, each from ``start`` (S + 1,) on;
+    """The shells of the mesh, and a tree over their boxes.
+
+    ``of_facet`` (F,): each facet's shell; ``by_shell`` (F,): facets by shell, each from ``start`` (S + 1,) on;
     ``size`` (S,): volumes, 0 for shells that hold nothing; ``boxes`` (S, 6) mm, and the ``tree`` over them.
     """
 
@@ -213,8 +221,10 @@ class ShellTree(NamedTuple):
 
 
 class Containment(NamedTuple):
-    """Output: ``state`` with one entry a point and touched shell, from ``start`` (N + 1,) on: OUTSIDE, INSIDE or ON;
-    ``holder`` (N,): the smallest shell that holds the point and is not touched, or -1.
+    """Output of the search.
+
+    ``state`` with one entry a point and touched shell, from ``start`` (N + 1,) on: OUTSIDE, INSIDE or ON; ``holder``
+    (N,): the smallest shell that holds the point and is not touched, or -1.
     """
 
     start: Any
@@ -307,7 +317,7 @@ def locate_points(lo, hi, skip, points, contacts, surface, shells, budget, resul
 
 @kernel
 def mark_overlapping(lo, hi, vertices, facets, margin, tree, marked):
-    """``marked`` (F,) bool: the facets whose box, widened by ``margin`` mm, meets a leaf of a tree of boxes.
+    """Mark, in ``marked`` (F,) bool, the facets whose box, widened by ``margin`` mm, meets a leaf of a tree of boxes.
 
     ``vertices`` are about the tree's centre.
     """

@@ -58,7 +58,7 @@ def cap_dipoles(mesh: Mesh, tree: Bvh) -> NDArray[np.float64]:
 
 @inlined
 def _from_point(x, y, z, moved, v):
-    """The vector from the (unsheared) point x, y, z to a sheared vertex."""
+    """Return the vector from the (unsheared) point x, y, z to a sheared vertex."""
     height = moved[v, 2]
     return moved[v, 0] + SHEAR_X * height - x, moved[v, 1] + SHEAR_Y * height - y, height - z
 

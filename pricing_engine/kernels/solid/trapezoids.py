@@ -1,5 +1,4 @@
-"""A sweep over the segments in a facet: the trapezoids between them, and how the winding number changes from each to
-the next.
+"""A sweep over the segments in a facet: the trapezoids between them, and the changes of the winding number.
 
 Between the sorted abscissae of all segment ends and segment-segment crossings (a slab) the segments that span are
 ordered from bottom to top, and the winding number just outside of the facet changes by one at each. At its lower side
@@ -167,7 +166,9 @@ def _events(n, sweep, events, most):
 
 @kernel
 def find_trapezoids(n, step_count, sweep, events, spans, sides, most):
-    """The trapezoids of n segments: ``spans`` (count, 2) from, to; ``sides`` (count, 3) bottom line, top line, winding.
+    """Find the trapezoids of n segments.
+
+    ``spans`` (count, 2): from, to; ``sides`` (count, 3): bottom line, top line, winding.
 
     The winding number is relative to the facet's corner a. Also the events and how many trapezoids and units; beyond
     ``most`` some are missing. ``events``, ``spans`` and ``sides`` are filled, or longer arrays if there are more.

@@ -58,7 +58,7 @@ def ray_pad(bvh: Bvh) -> np.float32:
 
 
 def winding_numbers(mesh: Mesh, bvh: Bvh, points: NDArray[np.float64], threads: int) -> NDArray[np.int64]:
-    """The winding number (N,) of a closed mesh at ``points`` (N, 3) mm; O(log n + crossings) each.
+    """Return the winding number (N,) of a closed mesh at ``points`` (N, 3) mm; O(log n + crossings) each.
 
     For points on the surface itself the number is that of one of the sides.
     """
@@ -72,7 +72,7 @@ def winding_numbers(mesh: Mesh, bvh: Bvh, points: NDArray[np.float64], threads: 
 def outer_winding(
     mesh: Mesh, bvh: Bvh, moved: NDArray[np.float64], which: NDArray[np.int64], threads: int
 ) -> NDArray[np.int64] | None:
-    """The winding number just outside of the centroid of each facet in ``which`` (N,).
+    """Return the winding number just outside of the centroid of each facet in ``which`` (N,).
 
     None where that opens more than :data:`NODES_PER_FACET` * n log2 n boxes, as in a stack of thousands of bodies.
     """

@@ -15,7 +15,7 @@ CELLS = SIDE**3
 
 @inlined
 def _spread(x):
-    """The six bits of ``x``, two zeros between any two."""
+    """Spread the six bits of ``x``, two zeros between any two."""
     x = (x | x << 8) & 0x300F
     x = (x | x << 4) & 0x30C3
     return (x | x << 2) & 0x9249

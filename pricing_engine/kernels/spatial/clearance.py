@@ -42,8 +42,10 @@ _DIRECTION = 3  # first row of m in ``single``
 
 
 class Clearance(NamedTuple):
-    """What a search compares with: the ``bvh``; ``radius`` (mm); ``pad`` (mm), more than the corners' rounding to
-    float32; ``budget``, the tests after which it ends.
+    """What a search compares with.
+
+    The ``bvh``; ``radius`` (mm); ``pad`` (mm), more than the corners' rounding to float32; ``budget``, the tests after
+    which it ends.
     """
 
     bvh: Any
@@ -100,7 +102,7 @@ def _box8(boxes, box, p, single, directed, ball):
 
 @inlined
 def _test_facets(facets, box, points, corners, limit, near, active, tests):
-    """The ``active`` points without those of ``near`` that one of a leaf's ``facets`` blocks."""
+    """Return the ``active`` points without those of ``near`` that one of a leaf's ``facets`` blocks."""
     while facets:
         facet = WIDTH * box + lowest_bit(facets)
         facets &= facets - 1
@@ -114,7 +116,7 @@ def _test_facets(facets, box, points, corners, limit, near, active, tests):
 
 @inlined
 def _test_points(near, box, points, single, corners, limit, directed, ball, active, tests):
-    """The ``active`` points without those of ``near`` that a facet of a leaf blocks: one point after another."""
+    """Return the ``active`` points without those of ``near`` that a facet of a leaf blocks; one point after another."""
     while near:
         lane = lowest_bit(near)
         near &= near - 1

@@ -87,7 +87,7 @@ def _cast(lo, hi, origins, directions, t_min, bvh, distance, facet):
 
 @inlined
 def _permuted(origin, direction):
-    """The :class:`_Ray` of an origin relative to the tree's centre and a unit direction."""
+    """Return the :class:`_Ray` of an origin relative to the tree's centre and a unit direction."""
     dx, dy, dz = direction
     ox, oy, oz = origin
     kz = 0

@@ -55,8 +55,10 @@ class Packet(NamedTuple):
 
 
 class Leaves(NamedTuple):
-    """What leaves are measured with: ``walls`` (:mod:`normal_cones`), the tree's ``corners``, ``vertices`` and
-    ``facets`` of the mesh, ``centre`` (3,) and ``size`` (mm) of the model.
+    """What leaves are measured with.
+
+    ``walls`` (:mod:`normal_cones`), the tree's ``corners``, ``vertices`` and ``facets`` of the mesh, ``centre`` (3,)
+    and ``size`` (mm) of the model.
     """
 
     walls: Any

@@ -36,8 +36,9 @@ _FLAT = 1e-12  # heights over p's plane, over the model's size, that are roundin
 
 @inlined
 def gather_leaf(leaf, vertices, facets, centre, size, rows):
-    """Fill ``rows`` (LEAF_ROWS, 8) float64 with the corners of a leaf's facets, relative to ``centre``, and their
-    outward unit normals; 0 where there is no facet or no area.
+    """Fill ``rows`` (LEAF_ROWS, 8) float64 with the corners and outward unit normals of a leaf's facets.
+
+    Corners are relative to ``centre``; 0 where there is no facet or no area.
     """
     cx, cy, cz = centre[0], centre[1], centre[2]
     for lane in range(WIDTH):

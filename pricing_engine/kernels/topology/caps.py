@@ -9,7 +9,7 @@ from pricing_engine.kernels.topology.patches import edge_order, join_vertices, o
 
 
 def close_rims(mesh: Mesh) -> Mesh:
-    """The mesh with its rims coned to a point in the middle of each group of connected rim edges, caps last.
+    """Cone the rims of the mesh to a point in the middle of each group of connected rim edges, caps last.
 
     A mesh whose directed edges cancel out is closed already and is returned as it is. O(n log n).
     """

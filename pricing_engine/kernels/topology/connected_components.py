@@ -30,7 +30,7 @@ def label_bodies(links: NDArray[np.int32], threads: int) -> tuple[NDArray[np.int
 
 @inlined
 def _grandparent(parent, lo, facet, other):
-    """The grandparent of an earlier neighbour in the block; of the facet itself for any other link."""
+    """Return the grandparent of an earlier neighbour in the block; of the facet itself for any other link."""
     earlier = np.uint64(other if (other >= lo) & (other < facet) else facet)
     return parent[np.uint64(parent[earlier])]
 

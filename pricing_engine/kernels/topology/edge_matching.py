@@ -98,7 +98,7 @@ def degenerate_facets(vertices, facets, found):
 
 @inlined
 def _middle(a, b, c):
-    """The lower vertex of the edge that is not at the lowest one."""
+    """Return the lower vertex of the edge that is not at the lowest one."""
     return max(min(a, b), min(max(a, b), c))
 
 
@@ -126,7 +126,7 @@ def _scan(lo, hi, vertices, facets, vertex_start, foreign, foreign_count, tallie
 
 @kernel
 def _sort_foreign(foreign, foreign_count, incoming, incoming_start):
-    """Counting sort of the foreign facets by block."""
+    """Sort the foreign facets by block, by counting."""
     blocks = len(foreign_count)
     for block in range(blocks):
         for row in range(2 * GRAIN * block, 2 * GRAIN * block + foreign_count[block]):

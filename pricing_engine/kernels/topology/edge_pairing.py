@@ -125,7 +125,7 @@ def _sort_few(group, angle, begins, layer, order):
 
 
 def _sort_many(group: Longs, angle: NDArray[np.float64], begins: NDArray[np.bool_], layer: Longs) -> Longs:
-    """The same for groups of any size."""
+    """Sort the rows of groups of any size as :func:`_sort_few` does; return the order."""
     order = np.lexsort((angle, group))
     differs = (np.diff(angle[order]) > _SAME_ANGLE) | (np.diff(group[order]) > 0)
     place = np.empty(len(order), np.int64)

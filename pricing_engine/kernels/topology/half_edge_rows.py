@@ -69,7 +69,7 @@ def pair_rows(v, facets, highs, names, filled, links):
 
 @kernel
 def list_rows(v, facets, highs, names, filled, keys, members):
-    """The half-edges at a vertex as a list for ``read_runs``; their number."""
+    """List the half-edges at a vertex for ``read_runs``; return their number."""
     end = 0
     for row in range(2 * v, 2 * v + 2):
         for slot in range(ROW * row, ROW * row + np.int64(filled[row])):

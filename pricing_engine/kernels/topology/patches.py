@@ -55,7 +55,7 @@ def join_patches(facets, order, keys, separate, parent):
 
 @kernel
 def largest_members(facets, vertices, patch, best, largest):
-    """The facet of greatest area of each patch, the first of equals; -1 where ``patch`` names none."""
+    """Find the facet of greatest area of each patch, the first of equals; -1 where ``patch`` names none."""
     best[:] = -1
     for f in range(len(facets)):
         a, b, c = facets[f, 0], facets[f, 1], facets[f, 2]
@@ -68,7 +68,7 @@ def largest_members(facets, vertices, patch, best, largest):
 
 @kernel
 def open_edges(facets, order, keys, edges):
-    """The net directed edges that a closed surface lacks, (n, 2) int64, in ``edges`` (3 F, 2); returns n."""
+    """Write the net directed edges that a closed surface lacks, (n, 2) int64, to ``edges`` (3 F, 2); return n."""
     count = 0
     first = 0
     while first < len(order):
