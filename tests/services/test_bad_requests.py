@@ -1,6 +1,6 @@
 """Invalid requests are reported and change nothing: bodies, ids, page tokens, keys, versions, races.
 
-That an upload stops coming, and that a model outgrows its bound while it comes, is shown in
+An upload that stalls, and a model that outgrows its limit while it is received, are tested in
 `tests/unit/serve_app/test_kit_upload.py`, where idle time-out and limit are small.
 """
 

@@ -22,8 +22,8 @@ from serve_app.kit.principal import Role
 from serve_app.kit.tokens import ALGORITHMS, AUDIENCE, LEEWAY_S, Issuer
 from tests.support.stack import OTHER_PARTNER, Stack, eventually
 
-NOBODY = "nobody"
-ROLES = (NOBODY, "customer", "partner", OTHER_PARTNER, "seller", "operator", "admin", "mes")
+ANONYMOUS = "anonymous"
+ROLES = (ANONYMOUS, "customer", "partner", OTHER_PARTNER, "seller", "operator", "admin", "mes")
 ANYONE = frozenset(ROLES)
 BUYERS = frozenset({"customer", "partner", OTHER_PARTNER, "admin"})
 PRICING = frozenset({"mes", "partner", OTHER_PARTNER, "admin"})
@@ -136,11 +136,11 @@ BODIES: dict[str, dict[str, Any]] = {
 """A valid body for each operation that needs one."""
 
 
-def call(stack: Stack, operation: str, who: str, ident: str = NO_ID) -> httpx.Response:
+def call(stack: Stack, operation: str, who: str, row_id: str = NO_ID) -> httpx.Response:
     """Call an operation with a valid body; of an event stream, read only the head."""
     method, path = operation.split()
-    path = "/".join(ident if part.startswith("{") else part for part in path.split("/"))
-    headers = {} if who == NOBODY else stack.as_user(who)
+    path = "/".join(row_id if part.startswith("{") else part for part in path.split("/"))
+    headers = {} if who == ANONYMOUS else stack.as_user(who)
     with stack.http.stream(method, path, headers=headers, **BODIES.get(operation, {})) as answer:
         if not answer.headers.get("content-type", "").startswith("text/event-stream"):
             answer.read()
@@ -168,7 +168,7 @@ def test_only_permitted_roles_may_call(stack: Stack, operation: str) -> None:
             # The password above is wrong on purpose: the path itself is open to all.
             allowed = {401} if operation == "POST /auth/token" else {404} if "{" in operation else {200, 201, 202}
             assert answer.status_code in allowed, f"{who}: {answer.text}"
-        elif who == NOBODY:
+        elif who == ANONYMOUS:
             refused(answer, 401, "unauthorized")
         else:
             refused(answer, 403, "forbidden")
@@ -187,9 +187,9 @@ def rows(stack: Stack) -> Rows:
     """Return an order, without a model, of every buyer, and a quote of every role that may request one."""
     orders = {who: call(stack, "POST /shop/orders", who).json()["order_id"] for who in BUYERS}
     quotes = {who: call(stack, "POST /pricing/quotes", who).json()["quote_id"] for who in PRICING}
-    for who, ident in orders.items():
+    for who, row_id in orders.items():
         eventually(
-            lambda who=who, ident=ident: stack.get(f"/status/orders/{ident}", who).is_success or None,
+            lambda who=who, row_id=row_id: stack.get(f"/status/orders/{row_id}", who).is_success or None,
             "the status service has the order",
         )
     return Rows(orders, quotes)
@@ -198,16 +198,16 @@ def rows(stack: Stack) -> Rows:
 @pytest.mark.parametrize("operation", [each for each in PERMITTED if each.split()[1].startswith(tuple(OWNED))])
 def test_rows_of_others_are_not_found(stack: Stack, rows: Rows, operation: str) -> None:
     kind = next(kind for path, kind in OWNED.items() if operation.split()[1].startswith(path))
-    for owner, ident in getattr(rows, kind).items():
+    for owner, row_id in getattr(rows, kind).items():
         for who in PERMITTED[operation] - {owner, "admin"}:
-            answer = call(stack, operation, who, ident)
+            answer = call(stack, operation, who, row_id)
             refused(answer, 404, "not-found")
             assert answer.json()["detail"] == call(stack, operation, who).json()["detail"]
         for who in PERMITTED[operation] & {owner, "admin"} if operation.startswith("GET") else ():
-            assert call(stack, operation, who, ident).status_code == 200
+            assert call(stack, operation, who, row_id).status_code == 200
     # No request above has changed an order.
-    for owner, ident in rows.orders.items():
-        assert stack.get(f"/shop/orders/{ident}", owner).headers["etag"] == '"1"'
+    for owner, row_id in rows.orders.items():
+        assert stack.get(f"/shop/orders/{row_id}", owner).headers["etag"] == '"1"'
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_lists_contain_own_rows_only(stack: Stack, rows: Rows, path: str, kind: 
     for who in owners:
         items = stack.get(path, who, params={"limit": 200}).json()["items"]
         ids = {row[f"{kind[:-1]}_id"] for row in items}
-        assert {owner for owner, ident in owners.items() if ident in ids} == {who}
+        assert {owner for owner, row_id in owners.items() if row_id in ids} == {who}
 
 
 def test_a_revoked_key_is_refused(stack: Stack) -> None:

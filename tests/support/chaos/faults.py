@@ -152,8 +152,10 @@ class Injector:
             self.aborted.wait(max(0.0, fault.seconds - KILL_FREE_S))
             self.kills_allowed.clear()
             self.aborted.wait(min(fault.seconds, KILL_FREE_S))
-            back = [part for part in fault.parts if (state := strikes.part_state(self.folder, part)) and state.ready]
-            assert not back, f"{back} restarted although they were held"
+            restarted = [
+                part for part in fault.parts if (state := strikes.part_state(self.folder, part)) and state.ready
+            ]
+            assert not restarted, f"{restarted} restarted although they were held"
         finally:
             for part in fault.parts:
                 self.folder.release(part)

@@ -13,8 +13,8 @@ VARIABLE = "FACET_CHAOS_SEED"
 @cache
 def chaos_seed() -> int:
     """Return the seed of this process's runs, the same at every call, and print how to repeat it."""
-    given = os.environ.get(VARIABLE)
-    seed = int(given) if given else secrets.randbelow(1_000_000)
+    configured = os.environ.get(VARIABLE)
+    seed = int(configured) if configured else secrets.randbelow(1_000_000)
     print(f"chaos seed {seed}: set {VARIABLE}={seed} for the same faults", flush=True)
     return seed
 

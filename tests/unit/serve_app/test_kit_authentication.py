@@ -32,14 +32,14 @@ def ask(verifier: Any = None, **headers: str | bytes) -> httpx.Response:
     """Request a route for sellers and partners."""
     app = FastAPI()
     problems.install(app)
-    known = Verifier(ISSUER.name, KeySet.import_key_set(ISSUER.public_keys()))  # type: ignore[arg-type]
-    app.state.authenticator = Authenticator(verifier or known, OneKey())
+    accepting = Verifier(ISSUER.name, KeySet.import_key_set(ISSUER.public_keys()))  # type: ignore[arg-type]
+    app.state.authenticator = Authenticator(verifier or accepting, OneKey())
 
     @app.get("/")
     async def route(caller: Annotated[Principal, Depends(RequireRole(Role.SELLER, Role.PARTNER))]) -> str:
         return caller.id
 
-    async def asked() -> httpx.Response:
+    async def response() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             named = {name.replace("_", "-").encode(): value for name, value in headers.items()}
             return await client.get(
@@ -49,7 +49,7 @@ def ask(verifier: Any = None, **headers: str | bytes) -> httpx.Response:
                 ],
             )
 
-    return asyncio.run(asked())
+    return asyncio.run(response())
 
 
 @pytest.mark.parametrize("role", [Role.SELLER, Role.ADMIN])
@@ -78,7 +78,7 @@ def test_another_role_is_a_403_that_names_the_right_ones(roles: list[Role]) -> N
         {"authorization": "Basic YTpi"}, {"authorization": "Bearer a.b.c"}, {"authorization": b"Bearer \xe9.\xff.x"},
     ],
 )  # fmt: skip
-def test_an_unauthenticated_request_is_a_401_that_says_how(headers: dict[str, Any]) -> None:
+def test_an_unauthenticated_request_is_a_401_that_names_the_scheme(headers: dict[str, Any]) -> None:
     answer = ask(**headers)
     assert (answer.status_code, answer.json()["type"]) == (401, "urn:facet:problem:unauthorized")
     assert answer.headers["content-type"] == "application/problem+json"

@@ -51,7 +51,7 @@ def test_a_single_key_is_loaded_at_once() -> None:
     asyncio.run(main())
 
 
-def test_keys_requested_meanwhile_are_loaded_together() -> None:
+def test_keys_requested_during_a_load_share_the_next_one() -> None:
     async def main() -> None:
         source = Source()
         loader, first = await _running_load(source, 1)

@@ -231,7 +231,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return at
 
 
-def test_a_token_that_was_seen_ends_although_the_wall_clock_is_set_back(at: list[float]) -> None:
+def test_a_cached_token_expires_although_the_wall_clock_is_set_back(at: list[float]) -> None:
     token, verifier = ISSUER.token("ann", []), Verifier(NAME, KeySet.import_key_set(ISSUER.public_keys()))  # type: ignore[arg-type]
     assert read(token, verifier).id == "ann"
     at[1] += ISSUER.lifetime_s + LEEWAY_S - 1  # the wall clock shows the same: it was set back meanwhile
@@ -250,7 +250,7 @@ def test_a_token_is_as_good_as_before_when_a_wall_clock_that_was_ahead_is_right_
     assert read(token, verifier).id == "ann"
 
 
-def test_a_key_that_was_withdrawn_is_forgotten_though_no_new_one_comes(wire: Wire, at: list[float]) -> None:
+def test_a_withdrawn_key_is_dropped_even_without_a_new_one(wire: Wire, at: list[float]) -> None:
     other = Issuer(NAME, OKPKey.generate_key("Ed25519"), 7200)
     wire.keys = {"keys": ISSUER.public_keys()["keys"] + other.public_keys()["keys"]}
 
@@ -292,7 +292,7 @@ def test_after_a_suspension_the_first_caller_waits_for_the_keys(
     asyncio.run(main())
 
 
-def test_while_the_issuer_is_away_its_keys_stay_and_it_is_asked_seldom(wire: Wire, at: list[float]) -> None:
+def test_an_unreachable_issuer_keeps_its_keys_and_gets_few_requests(wire: Wire, at: list[float]) -> None:
     async def main() -> None:
         verifier = Verifier(NAME)
         token = Issuer(NAME, KEY, 10**6).token("ann", [])

@@ -77,7 +77,7 @@ def refused(answer: httpx.Response, status: int, code: str) -> str:
 
 
 NAMES = st.text("abcdefgh_", min_size=1, max_size=12).filter(lambda name: name != "model")
-# Blocks of the file are full of what the parser looks for.
+# The file is full of parts of the delimiters that the parser searches for.
 BYTES = st.lists(st.sampled_from([b"\r\n", b"--", BOUNDARY, b"\r\n--" + BOUNDARY[:-1], b"x", b"\0\xff"])).map(b"".join)
 
 

@@ -19,7 +19,7 @@ from serve_app.partners.bulkhead import FAILURE_THRESHOLD, MAX_IN_FLIGHT, Bulkhe
 from serve_app.partners.handlers import EVENT_TYPES, webhook_message
 from serve_app.partners.retry_policy import RetryPolicy
 from serve_app.partners.sender import AttemptOutcome, _signed_headers
-from tests.unit.data.test_projection import read, submitted
+from tests.support.order_events import read, submitted
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

@@ -95,11 +95,11 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
 
 
 def test_a_name_that_is_not_there_is_refused() -> None:
-    async def nobody(host: str, port: int) -> list[str]:
+    async def unresolvable(host: str, port: int) -> list[str]:
         raise OSError("no such name")
 
     with pytest.raises(AddressRefused, match=r"a\.example can't be resolved"):
-        asyncio.run(SsrfGuard(False, nobody).check("https://a.example/"))
+        asyncio.run(SsrfGuard(False, unresolvable).check("https://a.example/"))
 
 
 def test_private_addresses_and_plain_http_where_they_are_allowed() -> None:

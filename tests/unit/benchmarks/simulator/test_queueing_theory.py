@@ -60,12 +60,12 @@ def test_many_servers_match_m_m_c(nodes: int, cpus: int, load: float) -> None:
     assert_mean(waiting_times(run, service), erlang_c(servers, load * servers) / (servers * (1 - load)), 0.25)
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
-def test_general_service_times_match_pollaczek_khinchine(spread: float) -> None:
+@pytest.mark.parametrize("sigma", [0.0, 0.5, 1.0])
+def test_general_service_times_match_pollaczek_khinchine(sigma: float) -> None:
     rng, rate = np.random.default_rng(5), 0.7
-    service = np.exp(spread * rng.standard_normal(2 * COUNT) - spread**2 / 2)
+    service = np.exp(sigma * rng.standard_normal(2 * COUNT) - sigma**2 / 2)
     run, _ = run_jobs(poisson_jobs(rate, service, 6), NO_OVERHEAD, 1)
-    assert_mean(waiting_times(run, service), rate * np.exp(spread**2) / (2 * (1 - rate)), 0.15)
+    assert_mean(waiting_times(run, service), rate * np.exp(sigma**2) / (2 * (1 - rate)), 0.15)
 
 
 def test_priorities_match_cobham() -> None:

@@ -94,7 +94,7 @@ EC2_MISTAKES: list[tuple[str, str, Mistake]] = [
     ("unclosed quote", "shell-syntax", replace_text("head_start_ray_commands", "ray start", "ray start '")),
     ("head does not lead", "ray-start-role", replace_text("head_start_ray_commands", "--head", "--address=a:6379")),
     (
-        "worker joins nobody",
+        "worker joins no head",
         "ray-start-role",
         replace_text("worker_start_ray_commands", "--address=$RAY_HEAD_IP:6379", ""),
     ),

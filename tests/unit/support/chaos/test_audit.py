@@ -57,7 +57,7 @@ def test_a_run_with_low_coverage_is_a_finding(
     found = Audit()
     coverage(found, orders)
     assert len(found.findings) == len(findings)
-    assert all(part in whole for part, whole in zip(findings, found.findings, strict=True))
+    assert all(part in finding for part, finding in zip(findings, found.findings, strict=True))
 
 
 def test_parked_events_of_every_service_are_counted() -> None:
@@ -73,8 +73,8 @@ def test_every_object_is_complete_and_every_acknowledged_model_exists(tmp_path: 
     (tmp_path / BALLAST).write_bytes(bytes(10))
     (tmp_path / "incoming-x.part").write_bytes(bytes(10))
     ledger = Ledger()
-    for ident, status in (("a", "FILE_UPLOADED"), ("b", "INITIATED"), ("c", "SHIPPED"), ("d", "SUBMITTED")):
-        ledger.acknowledge(Order(ident, "customer", "INITIATED", False), status)
+    for order_id, status in (("a", "FILE_UPLOADED"), ("b", "INITIATED"), ("c", "SHIPPED"), ("d", "SUBMITTED")):
+        ledger.acknowledge(Order(order_id, "customer", "INITIATED", False), status)
     stored = [("a", names[0]), ("b", None), ("c", names[2]), ("d", names[0])]
     found = Audit()
     models(found, Rows({("shop", "model_sha256"): stored}), ledger, tmp_path)  # type: ignore[arg-type]
