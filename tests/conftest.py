@@ -1,7 +1,7 @@
 """For all tests: hypothesis asserts no times, which belong to benchmarks; others' warnings are filtered.
 
-`make test TEST_JOBS=2` runs two processes. Tests that start servers mostly wait: they stay together and in order in one
-of them, and the other takes the files of all other tests.
+`make test` runs several processes. Tests that share a server stay together and in order: each group of them is one unit of
+work, begun first, because it mostly waits; the files of all other tests follow in whichever process is free.
 """
 
 from __future__ import annotations
@@ -15,22 +15,41 @@ from hypothesis import settings
 settings.register_profile("facet", deadline=None)
 settings.load_profile("facet")
 
-_WITH_SERVERS = ("tests/chaos/", "tests/integration/", "tests/services/")
+_SHARED_SERVERS = {
+    "tests/services/": "services",
+    "tests/integration/data/": "databases",
+    "tests/integration/serve_app/": "databases",
+    "tests/integration/": "ray",
+    "tests/chaos/": "ray",
+}
+"""Folder -> the group of the servers that its tests share; the first that matches."""
+_GROUPS = [*dict.fromkeys(_SHARED_SERVERS.values())]
+
+
+def _group(nodeid: str) -> str:
+    """Return the unit of work of a test: a group of servers, else its file."""
+    groups = (group for folder, group in _SHARED_SERVERS.items() if nodeid.startswith(folder))
+    return next(groups, nodeid.partition("::")[0])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put tests with servers first in processes of xdist: a session fixture of the unit tests forbids Ray."""
+    """Order the tests for processes of xdist: the groups first."""
+
+    def place(item: pytest.Item) -> int:
+        group = _group(item.nodeid)
+        return _GROUPS.index(group) if group in _GROUPS else len(_GROUPS)
+
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not item.nodeid.startswith(_WITH_SERVERS))
+        items.sort(key=place)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Return xdist's scheduler for two kinds of groups: all tests with servers, and each other file."""
+    """Return xdist's scheduler for these units of work."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduler(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "servers" if nodeid.startswith(_WITH_SERVERS) else nodeid.partition("::")[0]
+            return _group(nodeid)
 
     return Scheduler(config, log)

@@ -22,9 +22,9 @@ def starts_ray(command: object) -> bool:
     return bool({"ray", "raylet", "gcs_server", "ray.scripts.scripts"} & set(names))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def no_ray() -> Iterator[None]:
-    """Let every way to start Ray raise."""
+    """Let every way to start Ray raise, for the tests of this folder alone."""
     import ray
 
     def refuse(*_: object, **__: object) -> NoReturn:
