@@ -12,7 +12,7 @@ $(SETUP): FORCE
 endif
 endif
 
-.PHONY: setup run test check bench load chaos lock clean FORCE
+.PHONY: setup run test mutate check bench load chaos lock clean FORCE
 
 setup: $(SETUP)
 
@@ -33,6 +33,12 @@ run: setup
 TEST_JOBS ?= 1
 test: setup
 	$(BIN)/pytest $(if $(filter-out 1,$(TEST_JOBS)),-n $(TEST_JOBS) --dist loadscope --no-loadscope-reorder)
+
+# Mutants of money, the lifecycle and sequencing against their unit tests, from scratch: mutmut keeps the results of former runs.
+mutate: setup
+	rm -rf mutants
+	$(BIN)/mutmut run
+	@$(BIN)/mutmut results --all true | $(BIN)/python -m tests.support.mutation_report
 
 # Locust's users against the stack of this folder, or one started for the test.
 USERS ?= 20
@@ -74,4 +80,4 @@ lock:
 	$(LOCK) benchmarks/peers.in -o benchmarks/peers.lock >/dev/null
 
 clean:
-	rm -rf $(VENV) $(PEERS) .facet build *.egg-info
+	rm -rf $(VENV) $(PEERS) .facet build mutants *.egg-info

@@ -10,10 +10,14 @@ from typing import Any
 
 import authlib.deprecate  # noqa: F401 - puts its own warning filter first: before those of pytest, not after them
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 settings.register_profile("facet", deadline=None)
 settings.load_profile("facet")
+# For `make mutate`: each mutant has the same examples, and a killed one costs no search for a smaller example.
+settings.register_profile(
+    "mutation", deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
+)
 
 _SHARED_SERVERS = {
     "tests/services/": "services",

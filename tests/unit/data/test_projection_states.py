@@ -79,6 +79,11 @@ class TestInitiated:
             S.INITIATED, first.time, "paula", None, first,
         )  # fmt: skip
 
+    @pytest.mark.parametrize(("revision", "expected"), [(None, 1), (0, 1), (1, 1), (2, 2), (7, 7)])
+    def test_the_revision_is_that_of_the_event_but_at_least_one(self, revision: int | None, expected: int) -> None:
+        after, _ = apply_event(state(), event(shop.OrderInitiated, revision=revision))
+        assert after.revision == expected
+
     def test_it_applies_to_a_new_order_only(self) -> None:
         before = state(S.SUBMITTED, 3, owner_id="customer-1")
         assert_counted(before, event(shop.OrderInitiated, revision=1), 4)
@@ -89,8 +94,8 @@ class TestInitiated:
     )
     @pytest.mark.parametrize("revision", [None, 0, 1])
     def test_nothing_else_applies_to_a_new_order(self, kind: type[EventData], revision: int | None) -> None:
-        members = {"revision": revision} if issubclass(kind, shop.OrderEvent) else {}
-        assert_refused(state(submitted=(examples.QUOTE,)), event(kind, **members))
+        # Events of pricing have no revision, and ignore unknown members.
+        assert_refused(state(submitted=(examples.QUOTE,)), event(kind, revision=revision))
 
 
 class TestRevisions:
@@ -98,7 +103,7 @@ class TestRevisions:
         after, entry = apply_event(state(S.PRICE_CALCULATED, 4), event(crm.OrderApproved, revision=5))
         assert (after.status, after.revision) == (S.MANUFACTURING_APPROVED, 5)
         assert entry is not None
-        assert (entry.status, entry.by) == (S.MANUFACTURING_APPROVED, "somebody")
+        assert (entry.status, entry.by) == (S.MANUFACTURING_APPROVED, examples.ORDER_FIELDS["by"])
         assert_refused(state(S.SUBMITTED, 4), event(crm.OrderApproved, revision=5))
 
     def test_an_event_after_a_gap_is_refused_though_its_step_is_legal(self) -> None:

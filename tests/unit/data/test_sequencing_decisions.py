@@ -119,6 +119,6 @@ def test_the_order_of_an_event() -> None:
 
 
 def test_the_actor_and_the_revision_of_an_event() -> None:
-    assert actor_and_revision(event_for(Step.SHIP, 8)) == ("somebody", 8)
-    assert actor_and_revision(event_for(Step.SHIP, None)) == ("somebody", None)
+    assert actor_and_revision(event_for(Step.SHIP, 8)) == (examples.ORDER_FIELDS["by"], 8)
+    assert actor_and_revision(event_for(Step.SHIP, None)) == (examples.ORDER_FIELDS["by"], None)
     assert actor_and_revision(PRICED) == ("pricing", None)
