@@ -69,7 +69,7 @@ def up(
         raise ServiceUnhealthy(str(error)) from error
 
 
-def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON as INTERFACE names it.")] = False) -> None:
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON, see docs/interface.md.")] = False) -> None:
     """Show what runs and whether it is healthy; exit code 4 if anything is not."""
     from cluster.local.state import current_folder
     from cluster.local.status import status_report
@@ -113,7 +113,7 @@ def dispatcher(
 ) -> None:
     """Start the dispatcher of a Ray cluster, if it has none; it outlives this command, and Ray restarts it.
 
-    With ``--stay`` warm workers wait for the next model; without it each model after an idle period starts one.
+    With `--stay` warm workers wait for the next model; without it each model after an idle period starts one.
     """
     import threading
 

@@ -67,7 +67,7 @@ def dead_letters() -> None:
 
 
 def parked(
-    consumer: Annotated[str, typer.Argument(help="The consumer: shop, crm, mes, status, ...")],
+    consumer: Annotated[str, typer.Argument(help="The consumer; `facet events dead-letters` lists all.")],
 ) -> None:
     """Print the parked events of a consumer, oldest first, and what each waits for."""
     from psycopg import OperationalError
@@ -104,7 +104,7 @@ def parked(
 
 
 def replay(
-    consumer: Annotated[str, typer.Argument(help="The consumer: shop, crm, mes, status, ...")],
+    consumer: Annotated[str, typer.Argument(help="The consumer; `facet events dead-letters` lists all.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print them.")] = False,
 ) -> None:
     """Send the dead letters of a consumer to it again, oldest first, and print each with its reason."""

@@ -35,7 +35,14 @@ def user(
     name: Annotated[str, typer.Argument(help="The username.")],
     role: Annotated[list[str], typer.Option(help=f"One of {', '.join(USER_ROLES)}; repeat for several.")],
     password: Annotated[
-        str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, envvar="FACET_PASSWORD")
+        str,
+        typer.Option(
+            prompt=True,
+            hide_input=True,
+            confirmation_prompt=True,
+            envvar="FACET_PASSWORD",
+            help="Password of the user.",
+        ),
     ],
 ) -> None:
     """Add a user (FACET_IDENTITY_DATABASE_URL); prompt for the password, or take FACET_PASSWORD."""

@@ -26,18 +26,21 @@ if TYPE_CHECKING:
 
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="STL, OBJ, PLY, OFF, 3MF, GLB or STEP file.")]
 ModelPaths = Annotated[
-    list[Path], typer.Argument(metavar="MODEL...", help="One model; many models or folders with --csv.")
+    list[Path], typer.Argument(metavar="MODEL...", help="A model; with --csv, several models or folders.")
 ]
 Unit = Annotated[
-    str | None, typer.Option(help="Unit of the file: mm, cm, m or in (3MF, STEP and GLB carry their own).")
+    str | None, typer.Option(help="Unit of the file: mm (default), cm, m or in. 3MF, STEP and GLB carry their own.")
 ]
-LayerHeight = Annotated[float, typer.Option(help="Layer height in mm.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Number of threads; results are identical for any.")]
+LayerHeight = Annotated[float, typer.Option(help="Layer height in mm, 0.001 to 10.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Number of threads, by default one per core; results are identical for any.")
+]
 Cache = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder that caches analyses; without it every call measures again.")
 ]
 Csv = Annotated[
-    Path | None, typer.Option("--csv", metavar="OUT", help="Many models: write one row per model and material.")
+    Path | None,
+    typer.Option("--csv", metavar="OUT", help="Price many models and write one row per model, material and quantity."),
 ]
 OnRay = Annotated[
     str | None,
@@ -48,24 +51,38 @@ OnRay = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Process = Annotated[str, typer.Option(help="casting, resin or powder-bed.")]
+AsAnalysis = Annotated[bool, typer.Option("--json", help="Print JSON: facet.analysis/1, see docs/interface.md.")]
+AsQuote = Annotated[bool, typer.Option("--json", help="Print JSON: facet.quote/1, see docs/interface.md.")]
+Process = Annotated[str, typer.Option(help="Process: casting, resin or powder-bed.")]
 Materials = Annotated[
-    list[str] | None, typer.Option("--material", help="Material id; repeat for several. Default: all.")
+    list[str] | None,
+    typer.Option("--material", help="Material id (see `facet materials`); repeat for several. Default: all."),
 ]
-Finish = Annotated[str | None, typer.Option(help="Finish id; default: the process's own.")]
-Quantities = Annotated[list[int] | None, typer.Option("--quantity", min=1, help="Pieces; repeat for several.")]
-PriceBook = Annotated[Path | None, typer.Option(metavar="FILE", help="A price book of your own (TOML).")]
-Partner = Annotated[str | None, typer.Option(help="A partner of the price book, for the agreed discount.")]
-Engraving = Annotated[int, typer.Option(min=0, metavar="LETTERS", help="Letters engraved on each piece.")]
-Plating = Annotated[str | None, typer.Option(help="Plating id (casting).")]
-Stones = Annotated[list[str] | None, typer.Option("--stones", metavar="SETTING=N", help="Stones set on each piece.")]
+Finish = Annotated[str | None, typer.Option(help="Finish id (see `facet processes`). Default: the process's own.")]
+Quantities = Annotated[
+    list[int] | None, typer.Option("--quantity", min=1, help="Number of pieces, by default 1; repeat for several.")
+]
+PriceBook = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Price book (TOML) to use instead of the default one.")
+]
+Partner = Annotated[str | None, typer.Option(help="Partner named in the price book, for its agreed discount.")]
+Engraving = Annotated[int, typer.Option(min=0, metavar="LETTERS", help="Number of letters engraved on each piece.")]
+Plating = Annotated[str | None, typer.Option(help="Plating id (casting; see `facet processes`).")]
+Stones = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stones",
+        metavar="SETTING=N",
+        help="Setting id (casting; see `facet processes`) and number of stones on each piece; repeat for several.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the engine's commands to ``app``."""
     app.command(epilog="Example: facet inspect ring.stl --layer-height 0.025 --json")(inspect)
     app.command(
-        epilog="Examples: facet quote ring.stl --material silver-925 --quantity 1 --quantity 10   ·   "
+        epilog="Examples: facet quote ring.stl --material silver-925 --stones pave=12 --quantity 1 --quantity 10; "
         "facet quote models/ --csv prices.csv"
     )(quote)
     app.command(epilog="Example: facet report ring.stl -o ring.html")(report)
@@ -81,7 +98,7 @@ def inspect(
     threads: Threads = None,
     cache: Cache = None,
     on_ray: OnRay = None,
-    as_json: AsJson = False,
+    as_json: AsAnalysis = False,
 ) -> None:
     """Measure a model: integrity, volumes, wall thickness, orientation, layers, reach."""
     with _measuring(threads, cache, on_ray) as measured:
@@ -109,9 +126,12 @@ def quote(
     threads: Threads = None,
     cache: Cache = None,
     on_ray: OnRay = None,
-    as_json: AsJson = False,
+    as_json: AsQuote = False,
 ) -> None:
-    """Price a model in all materials of a process, or in those given."""
+    """Price a model in all materials of a process, cheapest first, or in those given.
+
+    With --csv, price many models; those that can't be read are reported and left out.
+    """
     from pricing_engine.pricing.book import load_price_book
     from pricing_engine.pricing.quote import ROW_COLUMNS, Request, check_request, quote_rows
     from pricing_engine.pricing.quote import quote as price
@@ -181,7 +201,7 @@ def report(
 
 
 def materials(
-    process: Annotated[str | None, typer.Option(help="Only this process.")] = None,
+    process: Annotated[str | None, typer.Option(help="List only the materials of this process.")] = None,
     price_book: PriceBook = None,
     as_json: AsJson = False,
 ) -> None:
@@ -228,7 +248,7 @@ def processes(price_book: PriceBook = None, as_json: AsJson = False) -> None:
 
 
 def samples(
-    folder: Annotated[Path, typer.Argument(help="Where to write the sample models.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write the sample models to.")],
     with_quotes: Annotated[
         bool, typer.Option("--quote", help="Measure and price each, and compare with its true volume.")
     ] = False,

@@ -25,12 +25,17 @@ from pricing_engine.mesh.errors import ModelError
 from pricing_engine.processes.errors import PricingError
 
 USAGE, UNREADABLE, UNHEALTHY = 2, 3, 4
+_EPILOG = """Example: facet quote ring.stl --material silver-925
+
+Exit codes: 0 done, 2 wrong usage, 3 the model can't be read, 4 a service can't be reached or is not healthy.
+
+docs/interface.md describes commands, JSON documents, exit codes and settings."""
 
 
 def build() -> typer.Typer:
     """Return the application with the engine's commands and those of plug-ins (entry points ``facet.commands``)."""
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
-    app.callback(epilog="Example: facet quote ring.stl --material silver-925")(_global_options)
+    app.callback(epilog=_EPILOG)(_global_options)
     register(app)
     for entry in sorted(entry_points(group="facet.commands"), key=lambda found: found.name):
         entry.load()(app)
@@ -55,7 +60,7 @@ def _global_options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the versions and exit.")
     ] = False,
 ) -> None:
-    """Facet prices 3D models: measured once, truthfully, in seconds."""
+    """Measure and price 3D models for casting and 3D printing, on this machine or on a cluster."""
 
 
 def main() -> NoReturn:

@@ -1,6 +1,6 @@
 """Golden documents: `facet inspect --json` and `facet quote --json` for the samples, reduced to what is compared.
 
-INTERFACE.md promises the same bytes on one kind of CPU and 1e-9 across kinds. A digest cannot compare within a
+docs/interface.md promises the same bytes on one kind of CPU and 1e-9 across kinds. A digest cannot compare within a
 tolerance: a value next to a rounding boundary, or noise around zero, would change it between AVX2 and AVX-512. So a
 document is stored three times: the digest of its bytes, compared on the kind of machine that recorded it; the digest of
 all but its floats; and its floats, compared within 1e-9 on any other kind.
