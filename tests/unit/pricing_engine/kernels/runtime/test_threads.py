@@ -35,7 +35,8 @@ def test_an_error_of_any_chunk_is_raised_and_the_rest_is_left(bad: int) -> None:
 
 
 def test_no_chunk_runs_after_the_call_has_returned() -> None:
-    running, slow = Counter(), threading.Event()
+    running: Counter[str] = Counter()
+    slow = threading.Event()
 
     def part(lo: int, hi: int) -> None:
         running["now"] += 1

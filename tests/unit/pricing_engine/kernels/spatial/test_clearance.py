@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import trimesh
+from numpy.typing import ArrayLike, NDArray
 
 from pricing_engine.kernels.layers.ball_accessibility import SIDE, Grid, find_free, find_touched, flood
 from pricing_engine.kernels.mesh import Mesh
@@ -15,11 +14,12 @@ from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
 from pricing_engine.kernels.spatial.clearance import Clearance
 from tests.naive import reach as naive
 
+Floats = NDArray[np.float64]
 PLENTY = 1 << 40
 
 
-def random_facets(random: np.random.Generator, kind: str) -> np.ndarray:
-    """(n, 3, 3): ``lattice`` of padded numbers, many at equal distances; ``loose``, of any size; every fifth flat."""
+def random_facets(random: np.random.Generator, kind: str) -> Floats:
+    """Return facets (n, 3, 3), every fifth flat: ``lattice``, of whole numbers, has ties; ``loose`` is of any size."""
     count = int(random.choice([5, 40, 600])) + int(random.integers(0, 9))  # one to three levels of the tree
     if kind == "lattice":
         facets = random.integers(-7, 8, (count, 1, 3)) + random.integers(-1, 2, (count, 3, 3)).astype(float)
@@ -28,11 +28,12 @@ def random_facets(random: np.random.Generator, kind: str) -> np.ndarray:
         facets = random.normal(0, 4, (count, 1, 3)) + random.normal(0, 1, (count, 3, 3)) * sizes
     facets[::10, 2] = facets[::10, 0]
     facets[5::10] = facets[5::10, :1]
-    return facets[np.argsort(facets[:, 0, 0])]
+    in_order: Floats = facets[np.argsort(facets[:, 0, 0])]
+    return in_order
 
 
-def tree_of(facets: np.ndarray) -> tuple[Bvh, np.ndarray]:
-    """The tree, and its facets (n, 3, 3) as it holds them, relative to its centre."""
+def tree_of(facets: Floats) -> tuple[Bvh, Floats]:
+    """Return the tree, and its facets (n, 3, 3) as it holds them, relative to its centre."""
     mesh = Mesh(facets.reshape(-1, 3), np.arange(3 * len(facets), dtype=np.int32).reshape(-1, 3))
     bvh = build_bvh(mesh, 1)
     return bvh, bvh.corners[:, : len(facets)].T.reshape(-1, 3, 3).astype(float)
@@ -42,8 +43,8 @@ def clearance_of(bvh: Bvh, radius: float) -> Clearance:
     return Clearance(bvh, radius, np.float32(bvh.diagonal * 2.0**-22), PLENTY)
 
 
-def flooded(bvh: Bvh, origin: Any, spacing: float, shape: Any, radius: float) -> np.ndarray:
-    """``reached`` (I, J, K) as booleans."""
+def flooded(bvh: Bvh, origin: ArrayLike, spacing: float, shape: tuple[int, ...], radius: float) -> NDArray[np.bool_]:
+    """Return ``reached`` (I, J, K) as booleans."""
     blocks = -(-np.array(shape) // SIDE)
     count = int(blocks.prod())
     free, reached, work = np.zeros(count, np.uint64), np.zeros(count, np.uint64), work_array(count, 7)
