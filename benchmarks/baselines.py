@@ -67,9 +67,8 @@ def application(database: str) -> Any:
         return Starlette(routes=routes, lifespan=lifespan)
 
     options = {"num_cpus": 0}
-    return serve.deployment(
-        serve.ingress(build)(), name="api", max_ongoing_requests=64, ray_actor_options=options
-    ).bind()
+    api: Any = serve.deployment(serve.ingress(build)(), name="api", max_ongoing_requests=64, ray_actor_options=options)
+    return api.bind()
 
 
 async def _submit(connection: Any, order_id: str) -> list[Any]:

@@ -309,7 +309,7 @@ def main() -> None:
 async def _time(url: str, lists: dict[str, List]) -> dict[str, tuple[float, float]]:
     """Return the median seconds of each list's first page and of one from its middle."""
     middle = Position(clock.now() - timedelta(182), row_id(1))
-    arguments = database.connect_arguments(settings.Settings(), "databases")
+    arguments = database.connect_arguments(settings.DataSettings(), "databases")
     del arguments["options"]  # the schema is set in the URL
     async with await psycopg.AsyncConnection.connect(url, **arguments) as connection:
         return {

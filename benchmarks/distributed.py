@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import ray
 from rich.console import Console
@@ -38,9 +38,9 @@ from cluster.local.scaling import ScalingResult, scale_once
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.warmup import warm
 from pricing_engine.distributed.actor import options_for, start_dispatcher, task_of
-from pricing_engine.distributed.client import Client, job_for, measure_on_cluster
+from pricing_engine.distributed.client import JobClient, job_for, measure_on_cluster
 from pricing_engine.distributed.connect import connect
-from pricing_engine.distributed.jobs import Job, JobPriority
+from pricing_engine.distributed.jobs import Job, JobOutcome, JobPriority
 from pricing_engine.distributed.resource_estimate import memory_needed
 from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask
 from pricing_engine.distributed.worker import engine_version
@@ -50,6 +50,7 @@ SETTINGS = Settings()
 FLOOD_FACTOR, FLOOD_S = 10, 120.0  # times the sustainable rate, maximum duration
 SAMPLE_S = 0.02
 Row = tuple[str, str, str, str]
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,14 @@ def main() -> None:
 
 
 @contextmanager
-def dispatching(folder: Path, cpus: int = CORES, **rest: Any) -> Iterator[Client]:
+def dispatching(folder: Path, cpus: int = CORES, **rest: Any) -> Iterator[JobClient]:
     """Run a private cluster with a dispatcher and warm workers."""
     with local_cluster(folder / uuid.uuid4().hex, cpus) as cluster:
         use_cluster(cluster)
         connect(cluster.address)
         try:
             start_dispatcher(str(folder / f"analyses-{uuid.uuid4().hex}"), **rest)
-            client = Client()
+            client = JobClient()
             client.run_many(jobs(rings(folder, 8 * cpus, 24), "express"))
             client.run_many(jobs(rings(folder, 8 * cpus, 24), "standard"))
             yield client
@@ -120,10 +121,10 @@ def overhead(bench: Bench) -> list[Row]:
         models = rings(bench.folder, 80, 48)
         measure(models[0], None, SETTINGS, 1)
         for direct_model, cluster_job in zip(models[::2], jobs(models[1::2], "express"), strict=True):
-            direct.append(timed(lambda direct_model=direct_model: measure(direct_model, None, SETTINGS, 1)))
-            through.append(timed(lambda cluster_job=cluster_job: client.submit(cluster_job).outcome()))
+            direct.append(timed(measure, direct_model, None, SETTINGS, 1))
+            through.append(timed(outcome_of, client, cluster_job))
         hit = jobs(models[1:2] * 40)
-        hits = [timed(lambda job=job: client.submit(job).outcome()) for job in hit]
+        hits = [timed(outcome_of, client, job) for job in hit]
         task = engine_version.options(**options_for(JobPriority.EXPRESS))
         ray.get(task.remote())
         empty = []
@@ -204,7 +205,7 @@ def batch(bench: Bench) -> list[Row]:
 
     def alone(some: Sequence[Path]) -> float:
         _measured(models[0])
-        return timed(lambda: [_measured(model) for model in some]) / len(some)
+        return timed(_measure_all, some) / len(some)
 
     before = alone(models[:40])
     with dispatching(bench.folder) as client:
@@ -224,6 +225,11 @@ def _measured(model: Path) -> None:
     measure(model, None, SETTINGS, 1)
 
 
+def _measure_all(models: Sequence[Path]) -> None:
+    for model in models:
+        _measured(model)
+
+
 def express(bench: Bench) -> list[Row]:
     """Measure express jobs while bulk arrives at ten times the sustainable rate, over the same on an idle cluster."""
     count = 300
@@ -232,7 +238,7 @@ def express(bench: Bench) -> list[Row]:
         small = rings(bench.folder, 40, 24)
         measure(small[0], None, SETTINGS, 1)
         each = timed(lambda: [measure(model, None, SETTINGS, 1) for model in small]) / len(small)
-        idle = [timed(lambda job=job: client.submit(job).outcome()) for job in jobs(models[:count], "express")]
+        idle = [timed(outcome_of, client, job) for job in jobs(models[:count], "express")]
         interval_s = each / CORES / FLOOD_FACTOR
         bulk_jobs = jobs(rings(bench.folder, int(FLOOD_S / interval_s), 24), "bulk")
         os.sync()  # so that the kernel does not write these files while express jobs are timed
@@ -245,7 +251,7 @@ def express(bench: Bench) -> list[Row]:
         flood.start()
         started.wait(60)
         time.sleep(2)
-        busy = [timed(lambda job=job: client.submit(job).outcome()) for job in jobs(models[count:], "express")]
+        busy = [timed(outcome_of, client, job) for job in jobs(models[count:], "express")]
         assert flood.is_alive()
         waiting = ray.get(client.hello())["waiting"]["bulk"]
         flood.kill()  # Ray's own shutdown would wait for thousands of running jobs
@@ -262,7 +268,7 @@ def express(bench: Bench) -> list[Row]:
 def flood_cluster(address: str, bulk_jobs: Sequence[Job], interval_s: float, started: Event) -> None:
     """Submit bulk jobs at a fixed rate, without waiting for results, until none is left or this process is killed."""
     connect(address)
-    client = Client()
+    client = JobClient()
     started.set()
     start = time.monotonic()
     for sent, job in enumerate(bulk_jobs):
@@ -274,7 +280,7 @@ def first_quote(bench: Bench) -> list[Row]:
     """Measure the first three jobs on a new worker."""
     models = rings(bench.folder, 3, 48)
     with workers(bench.folder / "cold", [1]):
-        first, second, third = (timed(lambda m=m: measure_on_cluster(m, None, SETTINGS)) for m in models)
+        first, second, third = (timed(measure_on_cluster, model, None, SETTINGS) for model in models)
     figures = f"then {1e3 * second:.0f} and {1e3 * third:.0f} ms"
     return [(f"first quote on a cold worker, {figures}", f"{first:.1f} s", "", "")]
 
@@ -339,10 +345,15 @@ def private_bytes(pid: str) -> int:
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
-def timed(work: Callable[[], Any]) -> float:
-    """Return the seconds that ``work`` takes."""
+def outcome_of(client: JobClient, job: Job, timeout_s: float | None = None) -> JobOutcome:
+    """Submit ``job`` and wait for its outcome."""
+    return client.submit(job).outcome(timeout_s)
+
+
+def timed(work: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> float:
+    """Return the seconds that ``work`` takes with these arguments."""
     start = time.perf_counter()
-    work()
+    work(*args, **kwargs)
     return time.perf_counter() - start
 
 

@@ -101,7 +101,10 @@ def crossing(path: str) -> Callable[[], Any]:
 
     def operation() -> Any:
         bvh = build_bvh(mesh, THREADS)
-        return int(self_intersections(mesh, bvh, find_pairs(mesh, bvh, THREADS), THREADS).sum())
+        found = self_intersections(mesh, bvh, find_pairs(mesh, bvh, THREADS), THREADS)
+        if found is None:
+            raise SystemExit("the model is too tangled: its self-intersections cannot be determined")
+        return int(found.sum())
 
     return operation
 
@@ -119,6 +122,8 @@ def orientation(path: str) -> Callable[[], Any]:
     def operation() -> Any:
         faces = largest_faces(convex_hull(raw))
         found = search_orientations(mesh, bvh, boundary, 0.05, faces, THREADS)
+        if found is None or found.best is None:
+            raise SystemExit("the search for orientations exceeds its budget")
         return found.best.support_volume_mm3
 
     return operation

@@ -22,9 +22,9 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.distributed import CORES, Row, dispatching, rings, timed
+from benchmarks.distributed import CORES, Row, dispatching, outcome_of, rings, timed
 from pricing_engine.distributed.actor import warm_workers
-from pricing_engine.distributed.client import Client, SubmittedJob, job_for
+from pricing_engine.distributed.client import JobClient, SubmittedJob, job_for
 from pricing_engine.distributed.jobs import Job
 from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask
 from pricing_engine.distributed.worker import analyse
@@ -103,7 +103,7 @@ def cancel(folder: Path, heavy_file: bytes | None) -> list[Row]:
     return rows
 
 
-def _cancel_once(client: Client, folder: Path, heavy_file: bytes | None, number: int) -> float:
+def _cancel_once(client: JobClient, folder: Path, heavy_file: bytes | None, number: int) -> float:
     path = write_heavy_file(folder, heavy_file)
     submitted = client.submit(_job(path, f"neighbour-{number}"))
     _wait_until(lambda: _processes(path.name) != [])
@@ -133,14 +133,14 @@ def _flood(folder: Path, count: int) -> list[Job]:
     ]
 
 
-def _latencies(client: Client, folder: Path) -> list[float]:
+def _latencies(client: JobClient, folder: Path) -> list[float]:
     """Return the latencies of sequential quotes in seconds."""
     jobs = [_job(model, "customer") for model in rings(folder, QUOTES, 48)]
-    return [timed(lambda job=job: client.submit(job).outcome(60)) for job in jobs]
+    return [timed(outcome_of, client, job, 60) for job in jobs]
 
 
 @contextmanager
-def _overload(client: Client, folder: Path, heavy_file: bytes | None, owners: Sequence[str]) -> Iterator[None]:
+def _overload(client: JobClient, folder: Path, heavy_file: bytes | None, owners: Sequence[str]) -> Iterator[None]:
     """Keep a heavy file of each of ``owners`` running during the block."""
     stopping = threading.Event()
     current: dict[int, SubmittedJob] = {}

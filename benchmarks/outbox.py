@@ -34,11 +34,12 @@ from data.contracts.envelope import CloudEvent, EventData
 from data.contracts.shop import OrderInitiated
 from data.contracts.topics import SHOP_ORDERS, dead_letters
 from data.kit import migrate, outbox
-from data.kit.consumer import Consumer, Handler
+from data.kit.applier import Handler
+from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from data.kit.relay import Relay
-from data.kit.settings import Settings
+from data.kit.settings import DataSettings
 from data.shop import repository as shop
 from serve_app.shop.service import create_order
 from serve_app.status.handlers import handle_event
@@ -129,7 +130,7 @@ async def _measure_orders(url: str, connections: int) -> float:
                 await create_order(connection, new_id(), OWNER, False, ITEM)
             done += now > started
 
-    async with Database(url, Settings(database_pool=connections)) as database:
+    async with Database(url, DataSettings(database_pool=connections)) as database:
         await asyncio.gather(*(customer() for _ in range(connections)))
     return done / SECONDS
 

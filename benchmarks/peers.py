@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-from timing import run  # type: ignore[import-not-found]
+sys.path.append(str(Path(__file__).parents[1]))
+from benchmarks.timing import run
 
 LAYERS = 500
 
@@ -30,7 +30,7 @@ def _manifold(path: str) -> Any:
     import numpy as np
     import trimesh
 
-    mesh = trimesh.load(path, force="mesh")
+    mesh = trimesh.load_mesh(path)
     return manifold3d.Manifold(
         manifold3d.Mesh(
             vert_properties=np.asarray(mesh.vertices, np.float32), tri_verts=np.asarray(mesh.faces, np.uint32)
@@ -50,7 +50,7 @@ def embree_ray(path: str) -> Callable[[], Any]:
     import open3d as o3d
     import trimesh
 
-    mesh = trimesh.load(path, force="mesh")
+    mesh = trimesh.load_mesh(path)
     vertices, facets = mesh.vertices.astype("float32"), mesh.faces.astype("uint32")
 
     def operation() -> Any:

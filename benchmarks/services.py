@@ -128,6 +128,11 @@ class Bench:
         self._baseline_deployed = True
 
 
+def get_from(path: Callable[[], str], headers: dict[str, str]) -> Callable[[], bytes]:
+    """Return a function that builds a GET request of the next ``path``."""
+    return lambda: request("GET", path(), headers)
+
+
 def reads(bench: Bench) -> list[Row]:
     """Measure status, boards and lists over the baseline's hello, with all orders in the databases."""
     seeded, rows = bench.seeded(bench.orders), []
@@ -138,8 +143,7 @@ def reads(bench: Bench) -> list[Row]:
         ("a seller's board, 20", lambda: "/crm/orders?status=PRICE_CALCULATED&limit=20", "seller"),
         ("the operators' board, 20", lambda: "/mes/orders?status=MANUFACTURING_APPROVED&limit=20", "operator"),
     ):
-        headers = bench.stack.as_user(account)
-        result = bench.rate(what, lambda path=path, headers=headers: request("GET", path(), headers))  # type: ignore[misc]
+        result = bench.rate(what, get_from(path, bench.stack.as_user(account)))
         ratio = result.rate / hello.rate
         rows.append((f"{what}, over the baseline's hello ({hello.rate:,.0f}/s)", f"{ratio:.2f}", "0.4", "0.6"))
         rows.append((f"{what}, p99 at 16 connections", f"{1000 * result.percentile(0.99):.1f} ms", "25 ms", ""))

@@ -6,7 +6,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ Prepare = Callable[[str], Callable[[], Any]]
 MAX_TOTAL_S, MIN_TOTAL_S, MAX_REPEATS = 30.0, 1.0, 50
 
 
-def run(items: dict[str, Prepare]) -> None:
+def run(items: Mapping[str, Prepare]) -> None:
     """Command line ``ITEM MODEL REPEATS``: print one JSON line with the median seconds, the value and the peak memory.
 
     Stop after MAX_TOTAL_S (a first call that long is the result); repeat short calls until they sum to MIN_TOTAL_S or

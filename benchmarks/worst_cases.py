@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from tests.support import worst_cases
 
@@ -38,7 +39,7 @@ print(json.dumps(found))
 """
 
 
-def measure_case(folder: Path, kind: str, n: int, limit: float) -> dict[str, object]:
+def measure_case(folder: Path, kind: str, n: int, limit: float) -> dict[str, Any]:
     """Measure one file; return ``{"timed_out": limit}`` if it took longer."""
     small, path = folder / "small.ply", folder / f"{kind}.ply"
     small.write_bytes(worst_cases.ply(*worst_cases.tiny_bodies(400)))
@@ -50,7 +51,7 @@ def measure_case(folder: Path, kind: str, n: int, limit: float) -> dict[str, obj
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return {"timed_out": limit}
-    found: dict[str, object] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     return {"bytes": path.stat().st_size, **found}
 
 

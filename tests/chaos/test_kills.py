@@ -25,7 +25,7 @@ from cluster.local.ephemeral import Cluster, local_cluster, use_cluster
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.schema import Analysis
 from pricing_engine.distributed.actor import start_dispatcher
-from pricing_engine.distributed.client import Client, job_for
+from pricing_engine.distributed.client import JobClient, job_for
 from pricing_engine.distributed.connect import connect
 from pricing_engine.distributed.jobs import JobOutcome, JobStatus
 from tests.support.chaos.seed import chaos_seed, stream
@@ -51,7 +51,7 @@ def test_every_job_finishes_once_with_the_same_bytes(tmp_path: Path) -> None:
         connect(cluster.address)
         try:
             start_dispatcher(str(tmp_path / "analyses"))
-            outcomes, kills = disturbed(cluster, Client(), models)
+            outcomes, kills = disturbed(cluster, JobClient(), models)
         finally:
             ray.shutdown()
         processes = started_by(cluster)
@@ -63,6 +63,7 @@ def test_every_job_finishes_once_with_the_same_bytes(tmp_path: Path) -> None:
     assert len({outcome.job_id for outcome in outcomes}) == JOBS
     for outcome, local in zip(outcomes, expected, strict=True):
         if outcome.status is JobStatus.DONE:
+            assert outcome.analysis is not None
             assert without_elapsed_time(Analysis.from_dict(json.loads(outcome.analysis))) == local
         else:
             assert outcome.code in STATED, outcome
@@ -72,9 +73,10 @@ def test_every_job_finishes_once_with_the_same_bytes(tmp_path: Path) -> None:
     assert shared_memory() <= shared
 
 
-def disturbed(cluster: Cluster, client: Client, models: list[Path]) -> tuple[list[JobOutcome], Counter[str]]:
+def disturbed(cluster: Cluster, client: JobClient, models: list[Path]) -> tuple[list[JobOutcome], Counter[str]]:
     """Return the outcomes of a job for each model while processes are killed, and the kills by kind."""
-    chance, kills = stream(chaos_seed(), "cluster"), Counter()
+    chance = stream(chaos_seed(), "cluster")
+    kills: Counter[str] = Counter()
     failures: list[BaseException] = []
 
     def strike() -> None:
@@ -100,7 +102,7 @@ def disturbed(cluster: Cluster, client: Client, models: list[Path]) -> tuple[lis
     return outcomes, kills
 
 
-def hit(kind: str, cluster: Cluster, client: Client, chance: random.Random) -> int:
+def hit(kind: str, cluster: Cluster, client: JobClient, chance: random.Random) -> int:
     """Kill one process, or one node, which is replaced; return 1 if there was one to kill."""
     if kind == "node":
         cluster.remove_node(cluster.nodes.pop())

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from schemathesis import APIOperation, Case, GenerationMode
+from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -28,6 +28,9 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 from tests.services.test_roles import ANONYMOUS, PERMITTED
 from tests.support.stack import Stack, eventually
+
+if TYPE_CHECKING:
+    from schemathesis.specs.openapi.schemas import OpenApiCase, OpenApiOperation
 
 EXAMPLES = 250 if os.environ.get("FACET_FUZZ") == "long" else 5
 """Of each operation, role and kind of request."""
@@ -100,7 +103,7 @@ def test_responses_are_as_documented(
 
 def send_requests(
     stack: Stack,
-    operation_spec: APIOperation,
+    operation_spec: OpenApiOperation,
     mode: GenerationMode,
     headers: dict[str, str],
     existing: dict[str, list[str]],
@@ -113,14 +116,14 @@ def send_requests(
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=operation_spec.as_strategy(generation_mode=mode), data=st.data())
-    def fits(case: Case, data: st.DataObject) -> None:
+    def fits(case: OpenApiCase, data: st.DataObject) -> None:
         use_existing_ids(case, data, existing)
         case.call_and_validate(stack.url, session, headers, checks=CHECKS, timeout=TIMEOUT_S)
 
     fits()
 
 
-def use_existing_ids(case: Case, data: st.DataObject, existing: dict[str, list[str]]) -> None:
+def use_existing_ids(case: OpenApiCase, data: st.DataObject, existing: dict[str, list[str]]) -> None:
     """Put ids of existing rows, and an offered material, into some of the requests: random values match none.
 
     Event streams get ids of finished objects, whose streams end; the stream of an active order would last.

@@ -67,7 +67,7 @@ class Stack:
     def add_partner(self, name: str) -> None:
         """Add a partner by the command line."""
         settings = {"FACET_PARTNERS_DATABASE_URL": self.database_urls()["partners"]}
-        self._keys[name] = _facet(self.folder, "accounts", "partner", name, **settings).strip()
+        self._keys[name] = _facet(self.folder, "accounts", "partner", name, settings=settings).strip()
 
     def _token(self, name: str) -> str:
         if name == "mes":
@@ -148,12 +148,12 @@ def _up(folder: Path) -> Iterator[Stack]:
         _facet(folder, "down")
 
 
-def _facet(folder: Path, *arguments: str, check: bool = True, **settings: str) -> str:
+def _facet(folder: Path, *arguments: str, check: bool = True, settings: Mapping[str, str] | None = None) -> str:
     others = {name: value for name, value in os.environ.items() if not name.startswith(("FACET_", "RAY_"))}
     done = subprocess.run(
         [*FACET, *arguments],
         cwd=folder,
-        env=others | settings,
+        env={**others, **(settings or {})},
         capture_output=True,
         text=True,
         timeout=UP_WITHIN_S,

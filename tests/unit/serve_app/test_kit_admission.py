@@ -11,13 +11,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
+from starlette.types import Message
 
 from serve_app.kit import problems
-from serve_app.kit.admission import RESERVED, Admission, Limits
+from serve_app.kit.admission import RESERVED, Admission, AdmissionLimits
 from serve_app.services import PREFIXES, application, root
 from tests.support.cluster_files import DOCUMENTS, SERVE
 
-LIMITS = Limits(3, 2)
+LIMITS = AdmissionLimits(3, 2)
 
 
 @dataclass
@@ -27,8 +28,8 @@ class Gate:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     started: list[int] = field(default_factory=list)
 
-    def app(self, root_path: str = "") -> FastAPI:
-        app = FastAPI(root_path=root_path)
+    def app(self) -> FastAPI:
+        app = FastAPI()
         problems.install(app)
         app.add_middleware(Admission, limits=LIMITS)
 
@@ -55,8 +56,8 @@ class Gate:
 
 
 @asynccontextmanager
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+async def client(app: FastAPI, root_path: str = "") -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, root_path=root_path)
     async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
         yield client
 
@@ -69,52 +70,50 @@ async def idle() -> None:
 
 @pytest.mark.parametrize("kind", ["rings", "streams"])
 @pytest.mark.parametrize("root_path", ["", "/shop"])
-def test_a_health_check_passes_when_all_slots_are_taken(kind: str, root_path: str) -> None:
-    async def main() -> None:
-        gate = Gate()
-        async with client(gate.app(root_path)) as http:
-            requests = [asyncio.create_task(http.get(f"{root_path}/{kind}/{n}")) for n in range(5)]
-            await idle()
-            assert gate.started == [0, 1, 2]
-            assert (await http.get(f"{root_path}/healthz")).json() == "well"
-            refused = await http.get(f"{root_path}/{kind}/9")
-            assert (refused.status_code, refused.headers["content-type"]) == (503, problems.MEDIA_TYPE)
-            assert int(refused.headers["retry-after"]) > 0
-            gate.gate.set()
-            assert {answer.status_code for answer in await asyncio.gather(*requests)} == {200}
-            assert gate.started == [0, 1, 2, 3, 4]
-
-    asyncio.run(main())
+async def test_a_health_check_passes_when_all_slots_are_taken(kind: str, root_path: str) -> None:
+    gate = Gate()
+    async with client(gate.app(), root_path) as http:
+        requests = [asyncio.create_task(http.get(f"{root_path}/{kind}/{n}")) for n in range(5)]
+        await idle()
+        assert gate.started == [0, 1, 2]
+        assert (await http.get(f"{root_path}/healthz")).json() == "well"
+        refused = await http.get(f"{root_path}/{kind}/9")
+        assert (refused.status_code, refused.headers["content-type"]) == (503, problems.MEDIA_TYPE)
+        assert int(refused.headers["retry-after"]) > 0
+        gate.gate.set()
+        assert {answer.status_code for answer in await asyncio.gather(*requests)} == {200}
+        assert gate.started == [0, 1, 2, 3, 4]
 
 
-def test_a_cancelled_request_frees_its_slot() -> None:
-    async def main() -> None:
-        gate = Gate()
-        async with client(gate.app()) as http:
-            requests = [asyncio.create_task(http.get(f"/rings/{n}")) for n in range(5)]
-            await idle()
-            for each in requests:
-                each.cancel()
-            await asyncio.gather(*requests, return_exceptions=True)
-            gate.gate.set()
-            answers = await asyncio.gather(*(http.get(f"/rings/{n}") for n in range(5)))
-            assert {answer.status_code for answer in answers} == {200}
-
-    asyncio.run(main())
+async def test_a_cancelled_request_frees_its_slot() -> None:
+    gate = Gate()
+    async with client(gate.app()) as http:
+        requests = [asyncio.create_task(http.get(f"/rings/{n}")) for n in range(5)]
+        await idle()
+        for each in requests:
+            each.cancel()
+        await asyncio.gather(*requests, return_exceptions=True)
+        gate.gate.set()
+        answers = await asyncio.gather(*(http.get(f"/rings/{n}") for n in range(5)))
+        assert {answer.status_code for answer in answers} == {200}
 
 
-def test_a_failed_request_frees_its_slot() -> None:
+async def test_a_failed_request_frees_its_slot() -> None:
     async def fails(*_request: object) -> None:
         raise ZeroDivisionError
 
-    async def main() -> None:
-        guarded = Admission(fails, LIMITS)
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Message) -> None:
+        return
+
+    guarded = Admission(fails, LIMITS)
+    async with asyncio.timeout(60):
         for _ in range(LIMITS.running + LIMITS.waiting + 1):
             with pytest.raises(ZeroDivisionError):
-                await guarded({"type": "http", "path": "/fault"}, None, None)  # type: ignore[arg-type]
-        assert guarded.waiting == 0
-
-    asyncio.run(asyncio.wait_for(main(), 60))
+                await guarded({"type": "http", "path": "/fault"}, receive, send)
+    assert guarded.waiting == 0
 
 
 def test_serve_admits_more_requests_than_each_application() -> None:
@@ -122,7 +121,9 @@ def test_serve_admits_more_requests_than_each_application() -> None:
     served = {each["name"]: each["deployments"] for each in DOCUMENTS[SERVE]["applications"]}
     assert set(served) == set(applications)
     for name, app in applications.items():
-        (limits,) = [each.kwargs["limits"] for each in app.user_middleware if each.cls is Admission]
+        kinds: list[object] = [each.cls for each in app.user_middleware]
+        assert kinds.count(Admission) == 1
+        limits = app.user_middleware[kinds.index(Admission)].kwargs["limits"]
         api = next(each for each in served[name] if each["name"] == "api")
-        assert isinstance(limits, Limits)
+        assert isinstance(limits, AdmissionLimits)
         assert api["max_ongoing_requests"] >= limits.running + limits.waiting + RESERVED

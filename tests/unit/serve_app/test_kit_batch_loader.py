@@ -41,54 +41,42 @@ async def _started(*loads: asyncio.Task[int | None]) -> None:
     assert not any(each.done() for each in loads)
 
 
-def test_a_single_key_is_loaded_at_once() -> None:
-    async def main() -> None:
-        source = Source()
-        loader = BatchLoader(source.load)
-        assert [await loader.load(3), await loader.load(100), await loader.load(3)] == [9, None, 9]
-        assert source.loads == [[3], [100], [3]]
-
-    asyncio.run(main())
+async def test_a_single_key_is_loaded_at_once() -> None:
+    source = Source()
+    loader = BatchLoader(source.load)
+    assert [await loader.load(3), await loader.load(100), await loader.load(3)] == [9, None, 9]
+    assert source.loads == [[3], [100], [3]]
 
 
-def test_keys_requested_during_a_load_share_the_next_one() -> None:
-    async def main() -> None:
-        source = Source()
-        loader, first = await _running_load(source, 1)
-        later = [asyncio.create_task(loader.load(key)) for key in (1, 2, 3, 2, 100)]
-        await _started(first, *later)
-        source.gate.set()
-        assert await asyncio.gather(first, *later) == [1, 1, 4, 9, 4, None]
-        assert source.loads == [[1], [1, 2, 3, 100]], "a load has no value for keys requested after it started"
-
-    asyncio.run(main())
+async def test_keys_requested_during_a_load_share_the_next_one() -> None:
+    source = Source()
+    loader, first = await _running_load(source, 1)
+    later = [asyncio.create_task(loader.load(key)) for key in (1, 2, 3, 2, 100)]
+    await _started(first, *later)
+    source.gate.set()
+    assert await asyncio.gather(first, *later) == [1, 1, 4, 9, 4, None]
+    assert source.loads == [[1], [1, 2, 3, 100]], "a load has no value for keys requested after it started"
 
 
-def test_an_error_reaches_the_whole_batch() -> None:
-    async def main() -> None:
-        source = Source()
-        loader, first = await _running_load(source, -1)
-        second = asyncio.create_task(loader.load(4))
-        source.gate.set()
-        with pytest.raises(LookupError, match="not there"):
-            await first
-        assert await second == 16
-        assert await loader.load(5) == 25
-
-    asyncio.run(main())
+async def test_an_error_reaches_the_whole_batch() -> None:
+    source = Source()
+    loader, first = await _running_load(source, -1)
+    second = asyncio.create_task(loader.load(4))
+    source.gate.set()
+    with pytest.raises(LookupError, match="not there"):
+        await first
+    assert await second == 16
+    assert await loader.load(5) == 25
 
 
-def test_a_cancelled_request_does_not_affect_others() -> None:
-    async def main() -> None:
-        source = Source()
-        loader = BatchLoader(source.load)
-        source.gate.clear()
-        cancelled, waiting = asyncio.create_task(loader.load(2)), asyncio.create_task(loader.load(2))
-        await _started(cancelled, waiting)
-        cancelled.cancel()
-        source.gate.set()
-        assert await waiting == 4
-        assert cancelled.cancelled()
-        assert source.loads == [[2]]
-
-    asyncio.run(main())
+async def test_a_cancelled_request_does_not_affect_others() -> None:
+    source = Source()
+    loader = BatchLoader(source.load)
+    source.gate.clear()
+    cancelled, waiting = asyncio.create_task(loader.load(2)), asyncio.create_task(loader.load(2))
+    await _started(cancelled, waiting)
+    cancelled.cancel()
+    source.gate.set()
+    assert await waiting == 4
+    assert cancelled.cancelled()
+    assert source.loads == [[2]]

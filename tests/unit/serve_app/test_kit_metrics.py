@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
 import pytest
 
+from data.kit.database import Connection, Database
 from serve_app.kit import metrics
 from serve_app.kit.metrics import TotalsExporter
 
@@ -54,22 +56,22 @@ def test_a_counter_grows_by_what_the_total_grew(exported: dict[str, Any]) -> Non
     assert exported["Counter n"] == [(3, tags), (7, tags)]
 
 
-class NoDatabase:
+class UnreachableDatabase(Database):
     """A database that is down."""
 
+    def __init__(self) -> None:
+        pass
+
     @asynccontextmanager
-    async def connection(self) -> Any:
+    async def connection(self) -> AsyncIterator[Connection]:
         raise psycopg.OperationalError("down")
         yield
 
 
-def test_unknown_counts_are_left_out_and_totals_are_exported(exported: dict[str, Any]) -> None:
-    async def main() -> None:
-        exporting = metrics.export("shop", NoDatabase(), {"published": lambda: 4}, ["shop"])  # type: ignore[arg-type]
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(exporting, 0.05)
-
-    asyncio.run(main())
+async def test_unknown_counts_are_left_out_and_totals_are_exported(exported: dict[str, Any]) -> None:
+    exporting = metrics.export("shop", UnreachableDatabase(), {"published": lambda: 4}, ["shop"])
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(exporting, 0.05)
     assert exported.pop("Counter facet_events") == [(4, {"service": "shop", "what": "published"})]
     assert set(exported) == {
         "Gauge facet_outbox_waiting",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
@@ -38,13 +37,10 @@ def app_that_raises(error: Exception | None = None) -> FastAPI:
     return app
 
 
-def ask(app: FastAPI, method: str = "POST", path: str = "/rings", **body: Any) -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.request(method, path, **(body or {"json": {"size": 17}}))
-
-    return asyncio.run(send())
+async def ask(app: FastAPI, method: str = "POST", path: str = "/rings", **body: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        return await client.request(method, path, **(body or {"json": {"size": 17}}))
 
 
 @pytest.mark.parametrize(
@@ -73,24 +69,24 @@ def ask(app: FastAPI, method: str = "POST", path: str = "/rings", **body: Any) -
     ],
     ids=lambda each: type(each).__name__ if isinstance(each, Exception) else None,
 )
-def test_every_error_is_a_problem(error: Exception, status: int, code: str) -> None:
-    answer = ask(app_that_raises(error))
+async def test_every_error_is_a_problem(error: Exception, status: int, code: str) -> None:
+    answer = await ask(app_that_raises(error))
     assert (answer.status_code, answer.headers["content-type"]) == (status, MEDIA_TYPE)
     body = ProblemBody.model_validate_json(answer.content)
     assert (body.type, body.status, body.instance) == (TYPE_PREFIX + code, status, "/rings")
     assert "secret" not in answer.text
 
 
-def test_problems_contain_what_a_client_needs_to_continue() -> None:
-    illegal = ask(app_that_raises(IllegalStep(OrderStatus.SHIPPED, Step.CANCEL, [Step.CLOSE])))
+async def test_problems_contain_what_a_client_needs_to_continue() -> None:
+    illegal = await ask(app_that_raises(IllegalStep(OrderStatus.SHIPPED, Step.CANCEL, [Step.CLOSE])))
     assert (illegal.json()["order_status"], illegal.json()["legal_steps"]) == ("SHIPPED", ["close"])
-    assert ask(app_that_raises(StaleVersion(4))).headers["etag"] == '"4"'
-    assert int(ask(app_that_raises(psycopg.OperationalError())).headers["retry-after"]) > 0
-    assert int(ask(app_that_raises(StoreUnavailable("full"))).headers["retry-after"]) > 0
+    assert (await ask(app_that_raises(StaleVersion(4)))).headers["etag"] == '"4"'
+    assert int((await ask(app_that_raises(psycopg.OperationalError()))).headers["retry-after"]) > 0
+    assert int((await ask(app_that_raises(StoreUnavailable("full")))).headers["retry-after"]) > 0
 
 
-def test_faults_of_a_body_are_named_and_values_not_repeated() -> None:
-    answer = ask(app_that_raises(), json={"size": "wide"})
+async def test_faults_of_a_body_are_named_and_values_not_repeated() -> None:
+    answer = await ask(app_that_raises(), json={"size": "wide"})
     assert answer.status_code == 422
     (wrong,) = answer.json()["errors"]
     assert wrong["where"] == "body.size"
@@ -106,28 +102,30 @@ def test_faults_of_a_body_are_named_and_values_not_repeated() -> None:
     ],
     ids=lambda each: repr(each[:12]) if isinstance(each, bytes) else None,
 )  # fmt: skip
-def test_invalid_json_bodies(body: bytes, status: int) -> None:
-    answer = ask(app_that_raises(), content=body, headers={"Content-Type": "application/json"})
+async def test_invalid_json_bodies(body: bytes, status: int) -> None:
+    answer = await ask(app_that_raises(), content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.headers["content-type"]) == (status, MEDIA_TYPE), answer.text
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_body_that_is_too_large(declared: bool) -> None:
+async def test_a_body_that_is_too_large(declared: bool) -> None:
     async def in_blocks() -> AsyncIterator[bytes]:
         for _ in range(30):
             yield b" " * 10_000
 
     app = app_that_raises()
-    answer = ask(app, content=b" " * 300_000 if declared else in_blocks(), headers={"Content-Type": "application/json"})
+    answer = await ask(
+        app, content=b" " * 300_000 if declared else in_blocks(), headers={"Content-Type": "application/json"}
+    )
     assert (answer.status_code, answer.headers["content-type"]) == (413, MEDIA_TYPE)
     assert (answer.json()["type"], answer.json()["status"]) == (TYPE_PREFIX + "body-too-large", 413)
     assert int(answer.headers["content-length"]) == len(answer.content)
-    assert ask(app).status_code == 200
+    assert (await ask(app)).status_code == 200
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("DELETE", "/rings", 405)])
-def test_the_frameworks_own_errors(method: str, path: str, status: int) -> None:
-    answer = ask(app_that_raises(), method, path)
+async def test_the_frameworks_own_errors(method: str, path: str, status: int) -> None:
+    answer = await ask(app_that_raises(), method, path)
     assert (answer.status_code, answer.headers["content-type"], answer.json()["status"]) == (status, MEDIA_TYPE, status)
 
 

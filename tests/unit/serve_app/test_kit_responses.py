@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -20,6 +19,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from data.kit import idempotency
+from data.kit.database import Database
 from data.kit.errors import KeyReused
 from data.kit.paging import Cursors, Position
 from serve_app.kit import problems
@@ -104,22 +104,19 @@ def application(database: FakeDatabase) -> FastAPI:
             return Created(HTTPStatus.CREATED, Ring(size=database.created), {"Location": f"/rings/{database.created}"})
 
         body = [ring.model_dump_json().encode()]
-        return await create_once(database, key, "ann", request, body, create_ring)  # type: ignore[arg-type]
+        return await create_once(cast("Database", database), key, "ann", request, body, create_ring)
 
     return app
 
 
-def ask(method: str, path: str, database: FakeDatabase | None = None, **options: Any) -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(application(database or FakeDatabase()))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.request(method, path, **options)
-
-    return asyncio.run(send())
+async def ask(method: str, path: str, database: FakeDatabase | None = None, **options: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(application(database or FakeDatabase()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        return await client.request(method, path, **options)
 
 
-def test_a_version_is_the_etag_and_names_become_headers() -> None:
-    answer = ask("GET", "/rings/17")
+async def test_a_version_is_the_etag_and_names_become_headers() -> None:
+    answer = await ask("GET", "/rings/17")
     assert answer.json() == {"size": 17}
     assert (answer.headers["etag"], answer.headers["cache-control"]) == ('"3"', "no-store")
     assert answer.headers["content-type"] == "application/json"
@@ -128,24 +125,24 @@ def test_a_version_is_the_etag_and_names_become_headers() -> None:
 @pytest.mark.parametrize(
     ("sent", "expected"), [(None, None), ("*", None), (" * ", None), ('"3"', 3), ('W/"3"', 3), (' "0" ', 0)]
 )
-def test_if_match_is_the_expected_version(sent: str | None, expected: int | None) -> None:
-    answer = ask("PUT", "/rings/17", headers={} if sent is None else {"If-Match": sent})
+async def test_if_match_is_the_expected_version(sent: str | None, expected: int | None) -> None:
+    answer = await ask("PUT", "/rings/17", headers={} if sent is None else {"If-Match": sent})
     assert answer.json() == {"expected": expected}
 
 
 @pytest.mark.parametrize("sent", ["3", '"three"', '"-3"', '"3', '"3", "4"', '"' + "9" * 10 + '"', "", '"٣"'])
-def test_an_invalid_etag_matches_no_version(sent: str) -> None:
-    answer = ask("PUT", "/rings/17", headers={"If-Match": sent.encode()})
+async def test_an_invalid_etag_matches_no_version(sent: str) -> None:
+    answer = await ask("PUT", "/rings/17", headers={"If-Match": sent.encode()})
     assert (answer.status_code, answer.json()["type"]) == (412, "urn:facet:problem:stale-version")
 
 
 @settings(deadline=None)
 @given(limit=st.integers(1, 30))
-def test_pages_follow_each_other_without_gap_or_repetition(limit: int) -> None:
+async def test_pages_follow_each_other_without_gap_or_repetition(limit: int) -> None:
     sizes: list[int] = []
     after: str | None = None
     while True:
-        page = ask("GET", "/rings", params={"limit": limit, **({"after": after} if after else {})}).json()
+        page = (await ask("GET", "/rings", params={"limit": limit, **({"after": after} if after else {})})).json()
         sizes += [ring["size"] for ring in page["items"]]
         assert len(page["items"]) <= limit
         after = page["next"]
@@ -154,34 +151,34 @@ def test_pages_follow_each_other_without_gap_or_repetition(limit: int) -> None:
     assert sizes == [row.size for row in ROWS]
 
 
-def test_a_page_token_is_for_its_list_alone() -> None:
-    after = ask("GET", "/rings", params={"limit": 5}).json()["next"]
+async def test_a_page_token_is_for_its_list_alone() -> None:
+    after = (await ask("GET", "/rings", params={"limit": 5})).json()["next"]
     for path, token in (("/rings?kind=wide", after), ("/rings", "nonsense"), ("/rings", ""), ("/rings", f"A{after}")):
-        answer = ask("GET", path, params={"after": token, **({"kind": "wide"} if "wide" in path else {})})
+        answer = await ask("GET", path, params={"after": token, **({"kind": "wide"} if "wide" in path else {})})
         assert (answer.status_code, answer.json()["type"]) == (400, "urn:facet:problem:bad-page-token"), token
 
 
 @pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 201}, {"limit": "many"}, {"after": "x" * 201}])
-def test_pages_have_bounds(params: dict[str, Any]) -> None:
-    assert ask("GET", "/rings", params=params).status_code == 422
+async def test_pages_have_bounds(params: dict[str, Any]) -> None:
+    assert (await ask("GET", "/rings", params=params)).status_code == 422
 
 
-def test_a_repeated_post_returns_the_first_response(database: FakeDatabase) -> None:
-    first = ask("POST", "/rings", database, json={"size": 17}, headers={"Idempotency-Key": "k"})
-    again = ask("POST", "/rings", database, json={"size": 17}, headers={"Idempotency-Key": "k"})
+async def test_a_repeated_post_returns_the_first_response(database: FakeDatabase) -> None:
+    first = await ask("POST", "/rings", database, json={"size": 17}, headers={"Idempotency-Key": "k"})
+    again = await ask("POST", "/rings", database, json={"size": 17}, headers={"Idempotency-Key": "k"})
     assert (first.status_code, again.status_code, database.created) == (201, 201, 1)
     assert (again.content, again.headers["location"]) == (first.content, first.headers["location"])
     assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
-    other = ask("POST", "/rings", database, json={"size": 18}, headers={"Idempotency-Key": "k"})
+    other = await ask("POST", "/rings", database, json={"size": 18}, headers={"Idempotency-Key": "k"})
     assert (other.status_code, other.json()["type"]) == (422, "urn:facet:problem:key-reused")
 
 
-def test_without_a_key_each_post_creates(database: FakeDatabase) -> None:
-    assert [ask("POST", "/rings", database, json={"size": 17}).json()["size"] for _ in range(2)] == [1, 2]
+async def test_without_a_key_each_post_creates(database: FakeDatabase) -> None:
+    assert [(await ask("POST", "/rings", database, json={"size": 17})).json()["size"] for _ in range(2)] == [1, 2]
     assert database.keys == {}
 
 
 @pytest.mark.parametrize("key", ["", "k" * 201])
-def test_keys_have_bounds(database: FakeDatabase, key: str) -> None:
-    answer = ask("POST", "/rings", database, json={"size": 17}, headers={"Idempotency-Key": key})
+async def test_keys_have_bounds(database: FakeDatabase, key: str) -> None:
+    answer = await ask("POST", "/rings", database, json={"size": 17}, headers={"Idempotency-Key": key})
     assert (answer.status_code, database.created) == (422, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import time
@@ -33,11 +32,12 @@ from serve_app.kit.tokens import (
 NAME = "http://issuer.example/auth"
 KEY = OKPKey.generate_key("Ed25519")
 ISSUER = Issuer(NAME, KEY, 60)
-VERIFIER = Verifier(NAME, KeySet.import_key_set(ISSUER.public_keys()))  # type: ignore[arg-type]
+PUBLIC_KEYS = KeySet.import_key_set({"keys": ISSUER.public_keys()["keys"]})
+VERIFIER = Verifier(NAME, PUBLIC_KEYS)
 
 
-def read(token: str, verifier: Verifier = VERIFIER) -> Principal:
-    return asyncio.run(verifier.principal(token))
+async def read(token: str, verifier: Verifier = VERIFIER) -> Principal:
+    return await verifier.principal(token)
 
 
 def signed(key: OKPKey = KEY, kid: str | None = None, **changes: Any) -> str:
@@ -52,25 +52,25 @@ def coded(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
-def test_what_is_signed_is_read() -> None:
-    assert read(ISSUER.token("ann", [Role.SELLER, Role.CUSTOMER])) == Principal(
+async def test_what_is_signed_is_read() -> None:
+    assert await read(ISSUER.token("ann", [Role.SELLER, Role.CUSTOMER])) == Principal(
         "ann", frozenset({Role.SELLER, Role.CUSTOMER})
     )
 
 
-def test_unknown_roles_are_left_out() -> None:
-    assert read(signed(roles=["root", "seller", 7, None])).roles == {Role.SELLER}
-    assert read(signed(roles="admin")).roles == frozenset()
-    assert read(signed(roles=None)).roles == frozenset()
+async def test_unknown_roles_are_left_out() -> None:
+    assert (await read(signed(roles=["root", "seller", 7, None]))).roles == {Role.SELLER}
+    assert (await read(signed(roles="admin"))).roles == frozenset()
+    assert (await read(signed(roles=None))).roles == frozenset()
 
 
 @pytest.mark.parametrize("claim", ["https://facet.example/roles", "realm_access.roles", "realm_access.facet.roles"])
-def test_roles_are_found_where_the_issuer_writes_them(claim: str) -> None:
-    verifier = Verifier(NAME, KeySet.import_key_set(ISSUER.public_keys()), roles_claim=claim)  # type: ignore[arg-type]
-    by_url = {"https://facet.example/roles": ["operator"]}
-    by_path = {"realm_access": {"roles": ["operator"], "facet": {"roles": ["operator"]}}}
-    assert read(signed(**by_url, **by_path), verifier).roles == {Role.OPERATOR}
-    assert read(signed(realm_access=["operator"]), verifier).roles == frozenset()
+async def test_roles_are_found_where_the_issuer_writes_them(claim: str) -> None:
+    verifier = Verifier(NAME, PUBLIC_KEYS, roles_claim=claim)
+    by_url: dict[str, Any] = {"https://facet.example/roles": ["operator"]}
+    by_path: dict[str, Any] = {"realm_access": {"roles": ["operator"], "facet": {"roles": ["operator"]}}}
+    assert (await read(signed(**by_url, **by_path), verifier)).roles == {Role.OPERATOR}
+    assert (await read(signed(realm_access=["operator"]), verifier)).roles == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -82,30 +82,30 @@ def test_roles_are_found_where_the_issuer_writes_them(claim: str) -> None:
     ],
     ids="-".join,  # the values change from run to run
 )  # fmt: skip
-def test_claims_that_are_not_meant_for_us(changes: dict[str, Any]) -> None:
+async def test_claims_that_are_not_meant_for_us(changes: dict[str, Any]) -> None:
     with pytest.raises(BadToken):
-        read(signed(**changes))
+        await read(signed(**changes))
 
 
-def test_clocks_may_differ_by_the_leeway() -> None:
+async def test_clocks_may_differ_by_the_leeway() -> None:
     now = time.time()
-    assert read(ISSUER.token("ann", [], now - ISSUER.lifetime_s - LEEWAY_S + 5)).id == "ann"
-    assert read(ISSUER.token("ann", [], now + LEEWAY_S - 5)).id == "ann"
+    assert (await read(ISSUER.token("ann", [], now - ISSUER.lifetime_s - LEEWAY_S + 5))).id == "ann"
+    assert (await read(ISSUER.token("ann", [], now + LEEWAY_S - 5))).id == "ann"
     for off in (-ISSUER.lifetime_s - LEEWAY_S - 5, LEEWAY_S + 5):
         with pytest.raises(BadToken):
-            read(ISSUER.token("ann", [], now + off))
+            await read(ISSUER.token("ann", [], now + off))
 
 
-def test_a_cached_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cached_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     token = ISSUER.token("ann", [])
-    assert read(token).id == "ann"
+    assert (await read(token)).id == "ann"
     later = time.time() + ISSUER.lifetime_s + LEEWAY_S + 1
     monkeypatch.setattr(time, "time", lambda: later)
     with pytest.raises(BadToken):
-        read(token)
+        await read(token)
 
 
-def test_signatures_that_are_not_the_issuers(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_signatures_that_are_not_the_issuers(monkeypatch: pytest.MonkeyPatch) -> None:
     async def no_fetch(_self: Verifier) -> None:
         return
 
@@ -131,7 +131,7 @@ def test_signatures_that_are_not_the_issuers(monkeypatch: pytest.MonkeyPatch) ->
     }
     for what, token in forgeries.items():
         with pytest.raises(BadToken):
-            pytest.fail(f"{what}: {read(token)}")
+            pytest.fail(f"{what}: {await read(token)}")
 
 
 JSON = st.recursive(
@@ -142,7 +142,7 @@ JSON = st.recursive(
 
 @settings(deadline=None)
 @given(st.text() | st.builds(lambda *parts: ".".join(map(coded, parts)), JSON, JSON, JSON))
-def test_any_text_is_a_bad_token(token: str) -> None:
+async def test_any_text_is_a_bad_token(token: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
 
         async def no_fetch(_self: Verifier) -> None:
@@ -150,12 +150,12 @@ def test_any_text_is_a_bad_token(token: str) -> None:
 
         patch.setattr(Verifier, "_fetch", no_fetch)
         with pytest.raises(BadToken):
-            read(token)
+            await read(token)
 
 
 @settings(deadline=None)
 @given(JSON)
-def test_claims_of_any_shape_are_read_or_refused(claims: object) -> None:
+async def test_claims_of_any_shape_are_read_or_refused(claims: object) -> None:
     token = jwt.encode(
         {"alg": "Ed25519", "kid": KEY.thumbprint()},
         claims if isinstance(claims, dict) else {"roles": claims},
@@ -163,14 +163,14 @@ def test_claims_of_any_shape_are_read_or_refused(claims: object) -> None:
         algorithms=ALGORITHMS,
     )
     with pytest.raises(BadToken):
-        read(token)
+        await read(token)
 
 
 @settings(deadline=None)
 @given(JSON, JSON)
-def test_roles_and_subject_of_any_shape(roles: object, subject: object) -> None:
+async def test_roles_and_subject_of_any_shape(roles: object, subject: object) -> None:
     try:
-        principal = read(signed(roles=roles, sub=subject))
+        principal = await read(signed(roles=roles, sub=subject))
     except BadToken:
         return
     named = {name for name in roles if isinstance(name, str)} if isinstance(roles, list) else set()
@@ -197,29 +197,29 @@ class Wire(httpx.AsyncBaseTransport):
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     wire = Wire(ISSUER.public_keys())
     client = httpx.AsyncClient
-    monkeypatch.setattr(tokens.httpx, "AsyncClient", lambda **options: client(transport=wire, **options))
+    monkeypatch.setattr(httpx, "AsyncClient", lambda **options: client(transport=wire, **options))
     return wire
 
 
-def test_keys_are_fetched_once_and_again_for_a_new_one(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_keys_are_fetched_once_and_again_for_a_new_one(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     verifier = Verifier(NAME)
     for _ in range(3):
-        assert read(ISSUER.token("ann", []), verifier).id == "ann"
+        assert (await read(ISSUER.token("ann", []), verifier)).id == "ann"
     assert wire.responses == 1
     new = Issuer(NAME, OKPKey.generate_key("Ed25519"), 60)
     wire.keys = new.public_keys()
     with pytest.raises(BadToken):  # fetched a moment ago: unknown key ids must not cause a fetch each
-        read(new.token("bob", []), verifier)
+        await read(new.token("bob", []), verifier)
     monkeypatch.setattr(tokens, "_FETCH_INTERVAL_S", 0.0)
-    assert read(new.token("bob", []), verifier).id == "bob"
+    assert (await read(new.token("bob", []), verifier)).id == "bob"
     with pytest.raises(BadToken):  # tokens of the old key are not cached
-        read(ISSUER.token("ann", []), verifier)
+        await read(ISSUER.token("ann", []), verifier)
 
 
-def test_an_unreachable_issuer_is_not_a_bad_token(wire: Wire) -> None:
+async def test_an_unreachable_issuer_is_not_a_bad_token(wire: Wire) -> None:
     wire.keys = None
     with pytest.raises(IssuerUnreachable):
-        read(ISSUER.token("ann", []), Verifier(NAME))
+        await read(ISSUER.token("ann", []), Verifier(NAME))
 
 
 @pytest.fixture
@@ -231,86 +231,77 @@ def at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return at
 
 
-def test_a_cached_token_expires_although_the_wall_clock_is_set_back(at: list[float]) -> None:
-    token, verifier = ISSUER.token("ann", []), Verifier(NAME, KeySet.import_key_set(ISSUER.public_keys()))  # type: ignore[arg-type]
-    assert read(token, verifier).id == "ann"
+async def test_a_cached_token_expires_although_the_wall_clock_is_set_back(at: list[float]) -> None:
+    token, verifier = ISSUER.token("ann", []), Verifier(NAME, PUBLIC_KEYS)
+    assert (await read(token, verifier)).id == "ann"
     at[1] += ISSUER.lifetime_s + LEEWAY_S - 1  # the wall clock shows the same: it was set back meanwhile
-    assert read(token, verifier).id == "ann"
+    assert (await read(token, verifier)).id == "ann"
     at[1] += 2
     with pytest.raises(BadToken):
-        read(token, verifier)
+        await read(token, verifier)
 
 
-def test_a_token_is_as_good_as_before_when_a_wall_clock_that_was_ahead_is_right_again(at: list[float]) -> None:
-    token, verifier = ISSUER.token("ann", []), Verifier(NAME, KeySet.import_key_set(ISSUER.public_keys()))  # type: ignore[arg-type]
+async def test_a_token_is_as_good_as_before_when_a_wall_clock_that_was_ahead_is_right_again(at: list[float]) -> None:
+    token, verifier = ISSUER.token("ann", []), Verifier(NAME, PUBLIC_KEYS)
     at[0] += 3600
     with pytest.raises(BadToken):
-        read(token, verifier)
+        await read(token, verifier)
     at[0] -= 3600
-    assert read(token, verifier).id == "ann"
+    assert (await read(token, verifier)).id == "ann"
 
 
-def test_a_withdrawn_key_is_dropped_even_without_a_new_one(wire: Wire, at: list[float]) -> None:
+async def test_a_withdrawn_key_is_dropped_even_without_a_new_one(wire: Wire, at: list[float]) -> None:
     other = Issuer(NAME, OKPKey.generate_key("Ed25519"), 7200)
     wire.keys = {"keys": ISSUER.public_keys()["keys"] + other.public_keys()["keys"]}
 
-    async def main() -> None:
-        verifier = Verifier(NAME)
-        token = other.token("ann", [])
-        assert (await verifier.principal(token)).id == "ann"
-        wire.keys = ISSUER.public_keys()
-        at[1] += KEYS_MAX_AGE_S - 1
-        assert (await verifier.principal(token)).id == "ann"
-        assert wire.responses == 1
-        at[1] += 2
-        await verifier.principal(token)  # no request waits for the issuer
-        assert verifier._refresh_task is not None
-        await verifier._refresh_task
-        assert wire.responses == 2
-        with pytest.raises(BadToken):
-            await verifier.principal(token)
-
-    asyncio.run(main())
+    verifier = Verifier(NAME)
+    token = other.token("ann", [])
+    assert (await verifier.principal(token)).id == "ann"
+    wire.keys = ISSUER.public_keys()
+    at[1] += KEYS_MAX_AGE_S - 1
+    assert (await verifier.principal(token)).id == "ann"
+    assert wire.responses == 1
+    at[1] += 2
+    await verifier.principal(token)  # no request waits for the issuer
+    assert verifier._refresh_task is not None
+    await verifier._refresh_task
+    assert wire.responses == 2
+    with pytest.raises(BadToken):
+        await verifier.principal(token)
 
 
 @pytest.mark.parametrize("clock_that_moved", [0, 1], ids=["paused machine", "stopped process"])
-def test_after_a_suspension_the_first_caller_waits_for_the_keys(
+async def test_after_a_suspension_the_first_caller_waits_for_the_keys(
     wire: Wire, at: list[float], clock_that_moved: int
 ) -> None:
     other = Issuer(NAME, OKPKey.generate_key("Ed25519"), 10**6)
 
-    async def main() -> None:
-        verifier = Verifier(NAME)
-        wire.keys = other.public_keys()
-        token = other.token("ann", [])
-        assert (await verifier.principal(token)).id == "ann"
-        wire.keys = ISSUER.public_keys()
-        at[clock_that_moved] += 2 * KEYS_MAX_AGE_S
-        with pytest.raises(BadToken):
-            await verifier.principal(token)
-
-    asyncio.run(main())
-
-
-def test_an_unreachable_issuer_keeps_its_keys_and_gets_few_requests(wire: Wire, at: list[float]) -> None:
-    async def main() -> None:
-        verifier = Verifier(NAME)
-        token = Issuer(NAME, KEY, 10**6).token("ann", [])
-        assert (await verifier.principal(token)).id == "ann"
-        away, wire.keys = wire.keys, None
-        for _ in range(20):
-            at[0] += KEYS_MAX_AGE_S
-            at[1] += KEYS_MAX_AGE_S
-            assert (await verifier.principal(token)).id == "ann"
-            assert (await verifier.principal(token)).id == "ann"
-            if verifier._refresh_task is not None:
-                await verifier._refresh_task
-        assert wire.attempts <= 2 + 20
-        wire.keys = away
-        at[1] += KEYS_MAX_AGE_S
+    verifier = Verifier(NAME)
+    wire.keys = other.public_keys()
+    token = other.token("ann", [])
+    assert (await verifier.principal(token)).id == "ann"
+    wire.keys = ISSUER.public_keys()
+    at[clock_that_moved] += 2 * KEYS_MAX_AGE_S
+    with pytest.raises(BadToken):
         await verifier.principal(token)
-        assert verifier._refresh_task is not None
-        await verifier._refresh_task
-        assert wire.responses == 2
 
-    asyncio.run(main())
+
+async def test_an_unreachable_issuer_keeps_its_keys_and_gets_few_requests(wire: Wire, at: list[float]) -> None:
+    verifier = Verifier(NAME)
+    token = Issuer(NAME, KEY, 10**6).token("ann", [])
+    assert (await verifier.principal(token)).id == "ann"
+    away, wire.keys = wire.keys, None
+    for _ in range(20):
+        at[0] += KEYS_MAX_AGE_S
+        at[1] += KEYS_MAX_AGE_S
+        assert (await verifier.principal(token)).id == "ann"
+        assert (await verifier.principal(token)).id == "ann"
+        if verifier._refresh_task is not None:
+            await verifier._refresh_task
+    assert wire.attempts <= 2 + 20
+    wire.keys = away
+    at[1] += KEYS_MAX_AGE_S
+    await verifier.principal(token)
+    assert verifier._refresh_task is not None
+    await verifier._refresh_task
+    assert wire.responses == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 import httpx
@@ -19,7 +18,7 @@ VALID = f"00-{TRACE}-{PARENT}-01"
 FORM = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def traces_of(*values: bytes) -> list[str]:
+async def traces_of(*values: bytes) -> list[str]:
     """Return the traces of two events that a request with these headers causes."""
     app = FastAPI()
     app.add_middleware(TraceContext)
@@ -28,13 +27,10 @@ def traces_of(*values: bytes) -> list[str]:
     async def events() -> list[str]:
         return [trace.traceparent(), trace.traceparent()]
 
-    async def send() -> list[str]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            response = await client.get("/", headers=[(b"traceparent", value) for value in values])
-        found: list[str] = response.json()
-        return found
-
-    return asyncio.run(send())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        response = await client.get("/", headers=[(b"traceparent", value) for value in values])
+    found: list[str] = response.json()
+    return found
 
 
 @pytest.mark.parametrize(
@@ -46,8 +42,8 @@ def traces_of(*values: bytes) -> list[str]:
         (f"cc-{TRACE}-{PARENT}-01-more", VALID),
     ],
 )
-def test_a_valid_trace_is_continued(value: str, continued: str) -> None:
-    assert traces_of(value.encode()) == [continued] * 2
+async def test_a_valid_trace_is_continued(value: str, continued: str) -> None:
+    assert await traces_of(value.encode()) == [continued] * 2
 
 
 @pytest.mark.parametrize(
@@ -58,16 +54,16 @@ def test_a_valid_trace_is_continued(value: str, continued: str) -> None:
         f"00-{TRACE[:-1]}-{PARENT}-01".encode(), f"00-{TRACE}-{PARENT}".encode(), f"00-{TRACE}-{PARENT}-1".encode(),
     ],
 )  # fmt: skip
-def test_an_invalid_trace_starts_a_new_one(value: bytes) -> None:
-    first, second = traces_of(value)
+async def test_an_invalid_trace_starts_a_new_one(value: bytes) -> None:
+    first, second = await traces_of(value)
     assert first == second, "events of one request share a trace"
     assert FORM.fullmatch(first)
     assert TRACE not in first
 
 
-def test_without_a_trace_or_with_two_a_new_one_starts() -> None:
-    assert FORM.fullmatch(traces_of()[0])
-    assert TRACE not in traces_of(VALID.encode(), VALID.encode())[0]
+async def test_without_a_trace_or_with_two_a_new_one_starts() -> None:
+    assert FORM.fullmatch((await traces_of())[0])
+    assert TRACE not in (await traces_of(VALID.encode(), VALID.encode()))[0]
 
 
 @given(st.binary(max_size=80))

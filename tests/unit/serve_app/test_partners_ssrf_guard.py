@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import httpx
@@ -53,9 +52,9 @@ def test_addresses_that_are_not_public(address: str) -> None:
         "https://[::ffff:127.0.0.1]:8443/", "https://[fe80::1%25lo]/",
     ],
 )  # fmt: skip
-def test_this_host_by_any_name(url: str) -> None:
+async def test_this_host_by_any_name(url: str) -> None:
     with pytest.raises(AddressRefused):
-        asyncio.run(SsrfGuard(private_allowed=False).check(url))
+        await SsrfGuard(private_allowed=False).check(url)
 
 
 class Names:
@@ -77,36 +76,36 @@ class Names:
         "https://a.example:65536/", "https://", "", "https://a.example:x/",
     ],
 )  # fmt: skip
-def test_urls_that_are_refused(url: str) -> None:
+async def test_urls_that_are_refused(url: str) -> None:
     with pytest.raises(AddressRefused):
-        asyncio.run(SsrfGuard(False, Names([PUBLIC])).check(url))
+        await SsrfGuard(False, Names([PUBLIC])).check(url)
 
 
 @pytest.mark.parametrize("url", ["https://a.example/", "https://a.example:8443/x?y=z", "https://пример.рф/"])
-def test_urls_that_are_accepted(url: str) -> None:
-    asyncio.run(SsrfGuard(False, Names([PUBLIC])).check(url))
+async def test_urls_that_are_accepted(url: str) -> None:
+    await SsrfGuard(False, Names([PUBLIC])).check(url)
 
 
-def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
+async def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
     with pytest.raises(AddressRefused):
-        asyncio.run(SsrfGuard(False, Names([PUBLIC, "10.0.0.1"])).check("https://a.example/"))
+        await SsrfGuard(False, Names([PUBLIC, "10.0.0.1"])).check("https://a.example/")
     with pytest.raises(AddressRefused):
-        asyncio.run(SsrfGuard(False, Names([])).check("https://a.example/"))
+        await SsrfGuard(False, Names([])).check("https://a.example/")
 
 
-def test_a_name_that_is_not_there_is_refused() -> None:
+async def test_a_name_that_is_not_there_is_refused() -> None:
     async def unresolvable(host: str, port: int) -> list[str]:
         raise OSError("no such name")
 
     with pytest.raises(AddressRefused, match=r"a\.example can't be resolved"):
-        asyncio.run(SsrfGuard(False, unresolvable).check("https://a.example/"))
+        await SsrfGuard(False, unresolvable).check("https://a.example/")
 
 
-def test_private_addresses_and_plain_http_where_they_are_allowed() -> None:
-    asyncio.run(SsrfGuard(private_allowed=True).check("http://127.0.0.1:9/"))
+async def test_private_addresses_and_plain_http_where_they_are_allowed() -> None:
+    await SsrfGuard(private_allowed=True).check("http://127.0.0.1:9/")
 
 
-class Inner(httpx.AsyncBaseTransport):
+class Inner(httpx.AsyncHTTPTransport):
     """Records requests instead of sending them; ``dead`` addresses can't be reached."""
 
     def __init__(self, dead: Sequence[str] = ()) -> None:
@@ -118,20 +117,20 @@ class Inner(httpx.AsyncBaseTransport):
             raise httpx.ConnectError("no route")
         return httpx.Response(200)
 
-
-def sent(guard: SsrfGuard, inner: Inner, url: str = "https://a.example:8443/hook?x=1") -> httpx.Response:
-    async def main() -> httpx.Response:
-        transport = GuardedTransport(guard, 1)
-        transport._inner = inner  # type: ignore[assignment]
-        async with httpx.AsyncClient(transport=transport) as client:
-            return await client.post(url, content=b"{}")
-
-    return asyncio.run(main())
+    async def aclose(self) -> None:
+        pass
 
 
-def test_the_connection_goes_to_the_address_that_was_checked_and_keeps_the_name() -> None:
+async def sent(guard: SsrfGuard, inner: Inner, url: str = "https://a.example:8443/hook?x=1") -> httpx.Response:
+    transport = GuardedTransport(guard, 1)
+    transport._inner = inner
+    async with httpx.AsyncClient(transport=transport) as client:
+        return await client.post(url, content=b"{}")
+
+
+async def test_the_connection_goes_to_the_address_that_was_checked_and_keeps_the_name() -> None:
     names, inner = Names([PUBLIC], ["127.0.0.1"]), Inner()
-    sent(SsrfGuard(False, names), inner)
+    await sent(SsrfGuard(False, names), inner)
     (request,) = inner.requests
     assert names.calls == 1, "no second resolution, which could have another result"
     assert str(request.url) == f"https://{PUBLIC}:8443/hook?x=1"
@@ -139,17 +138,17 @@ def test_the_connection_goes_to_the_address_that_was_checked_and_keeps_the_name(
     assert request.extensions["sni_hostname"] == "a.example"
 
 
-def test_a_name_that_leads_elsewhere_since_it_was_registered_is_refused_when_it_is_used() -> None:
+async def test_a_name_that_leads_elsewhere_since_it_was_registered_is_refused_when_it_is_used() -> None:
     guard, inner = SsrfGuard(False, Names([PUBLIC], ["169.254.169.254"])), Inner()
-    asyncio.run(guard.check("https://a.example/"))
+    await guard.check("https://a.example/")
     with pytest.raises(AddressRefused):
-        sent(guard, inner)
+        await sent(guard, inner)
     assert inner.requests == []
 
 
-def test_another_address_of_the_host_is_tried_where_one_is_out_of_reach() -> None:
+async def test_another_address_of_the_host_is_tried_where_one_is_out_of_reach() -> None:
     inner = Inner(dead=["2606:4700:4700::1111"])
-    assert sent(SsrfGuard(False, Names(["2606:4700:4700::1111", PUBLIC])), inner).status_code == 200
+    assert (await sent(SsrfGuard(False, Names(["2606:4700:4700::1111", PUBLIC])), inner)).status_code == 200
     assert [request.url.host for request in inner.requests] == ["2606:4700:4700::1111", PUBLIC]
     with pytest.raises(httpx.ConnectError):
-        sent(SsrfGuard(False, Names([PUBLIC])), Inner(dead=[PUBLIC]))
+        await sent(SsrfGuard(False, Names([PUBLIC])), Inner(dead=[PUBLIC]))

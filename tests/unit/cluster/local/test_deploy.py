@@ -10,6 +10,8 @@ import pytest
 from cluster.local import deploy
 from cluster.local.deploy import DeployFailed
 
+State = dict[str, str] | Exception
+"""Statuses by application, or the exception that the request raises."""
 ALL_RUN = {"shop": "RUNNING", "crm": "RUNNING"}
 
 
@@ -18,7 +20,7 @@ def _fast_polling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deploy, "_POLL_INTERVAL_S", 0.001)
 
 
-def status_source(states: Iterator[dict[str, str] | Exception]) -> Callable[[], dict[str, Any]]:
+def status_source(states: Iterator[State]) -> Callable[[], dict[str, Any]]:
     """Return a source of Serve details, one of ``states`` per call: statuses by name, or an exception to raise."""
 
     def details() -> dict[str, Any]:
@@ -32,7 +34,9 @@ def status_source(states: Iterator[dict[str, str] | Exception]) -> Callable[[], 
 
 def test_wait_tolerates_an_unhealthy_application(capsys: pytest.CaptureFixture[str]) -> None:
     unhealthy = {"shop": "UNHEALTHY", "crm": "RUNNING"}
-    states = iter([{}, {"shop": "DEPLOYING"}, unhealthy, unhealthy, ConnectionError(), unhealthy, ALL_RUN])
+    states: Iterator[State] = iter(
+        [{}, {"shop": "DEPLOYING"}, unhealthy, unhealthy, ConnectionError(), unhealthy, ALL_RUN]
+    )
     deploy._wait(status_source(states))
     assert next(states, None) is None
     assert capsys.readouterr().out.splitlines() == [
@@ -47,9 +51,9 @@ def test_a_failed_deployment_is_an_error() -> None:
 
 def test_watch_returns_once_the_head_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deploy, "_HEAD_TIMEOUT_S", 0.2)
-    states = iter([ALL_RUN, TimeoutError(), {}, ALL_RUN])
+    states: Iterator[State] = iter([ALL_RUN, TimeoutError(), {}, ALL_RUN])
 
-    def then_unreachable() -> Iterator[dict[str, str] | Exception]:
+    def then_unreachable() -> Iterator[State]:
         yield from states
         while True:
             yield TimeoutError()

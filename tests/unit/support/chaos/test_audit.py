@@ -6,27 +6,24 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 
-from tests.support.chaos.audit import MESSAGING, Audit, coverage, models, parked_events
+from tests.support.chaos.audit import MESSAGING, Audit, Databases, coverage, models, parked_events
 from tests.support.chaos.traffic import STATUSES, Ledger, Order
 from tests.support.disks import BALLAST
 
 
-class Rows:
-    """Databases that answer a query by the first of ``answers`` whose text it contains."""
+class Rows(Databases):
+    """Databases that return for a query the first of ``answers`` whose text it contains."""
 
     def __init__(self, answers: Mapping[tuple[str, str], list[tuple[Any, ...]]]) -> None:
         self._answers = answers
 
-    def rows(self, service: str, query: str, *_parameters: object) -> list[tuple[Any, ...]]:
+    def rows(self, service: str, query: LiteralString, *_parameters: object) -> list[tuple[Any, ...]]:
         found = [rows for (where, text), rows in self._answers.items() if where in ("*", service) and text in query]
         return found[0] if found else [(None,)]
-
-    def count(self, service: str, query: str) -> int:
-        return int(self.rows(service, query)[0][0])
 
 
 def histories(**counts: int) -> dict[str, list[tuple[str, datetime, Any]]]:
@@ -62,7 +59,7 @@ def test_a_run_with_low_coverage_is_a_finding(
 
 def test_parked_events_of_every_service_are_counted() -> None:
     some = Rows({("shop", "count"): [(3,)], ("*", "count"): [(0,)]})
-    assert parked_events(some) == {**dict.fromkeys(MESSAGING, 0), "shop": 3}  # type: ignore[arg-type]
+    assert parked_events(some) == {**dict.fromkeys(MESSAGING, 0), "shop": 3}
 
 
 def test_every_object_is_complete_and_every_acknowledged_model_exists(tmp_path: Path) -> None:
@@ -77,7 +74,7 @@ def test_every_object_is_complete_and_every_acknowledged_model_exists(tmp_path: 
         ledger.acknowledge(Order(order_id, "customer", "INITIATED", False), status)
     stored = [("a", names[0]), ("b", None), ("c", names[2]), ("d", names[0])]
     found = Audit()
-    models(found, Rows({("shop", "model_sha256"): stored}), ledger, tmp_path)  # type: ignore[arg-type]
+    models(found, Rows({("shop", "model_sha256"): stored}), ledger, tmp_path)
     assert [
         any(word in each for each in found.findings) for word in (names[1], f"c: its model {names[2]}", "share")
     ] == [
