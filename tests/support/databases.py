@@ -1,10 +1,10 @@
-"""Helpers of these tests: run a coroutine, create events with a separate topic for a test, read a topic."""
+"""Helpers of tests with databases and topics: events, background tasks for a time, and the messages of a topic."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,12 +20,6 @@ from data.kit import kafka
 from data.kit.database import Database
 
 Result = TypeVar("Result")
-MAX_WAIT_S = 60.0
-
-
-def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Return the result of a coroutine, run in a new event loop."""
-    return asyncio.run(asyncio.wait_for(work, 4 * MAX_WAIT_S))
 
 
 def cancelled(topic: str, order: UUID, reason: str = "test") -> EventData:
@@ -65,16 +59,6 @@ async def set_operating_time(database: Database, name: str, elapsed_ms: int) -> 
             "INSERT INTO operating_clocks VALUES (%s, %s, now()) ON CONFLICT (name) DO UPDATE SET elapsed_ms = %s",
             [name, elapsed_ms, elapsed_ms],
         )
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]], every_s: float = 0.02) -> None:
-    """Return when ``condition`` holds; raises TimeoutError after a minute."""
-    async with asyncio.timeout(MAX_WAIT_S):
-        while True:
-            held = condition()
-            if await held if isinstance(held, Awaitable) else held:
-                return
-            await asyncio.sleep(every_s)
 
 
 async def while_running(*services: Coroutine[Any, Any, None], work: Coroutine[Any, Any, Result]) -> Result:

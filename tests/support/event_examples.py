@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TypedDict
 from uuid import UUID
 
 from data.contracts import crm, mes, pricing, shop
@@ -18,7 +19,35 @@ ORDER, QUOTE = UUID("01920000-0000-7000-8000-000000000001"), UUID("01920000-0000
 SHA = "ab" * 32
 STORED_EVENTS = sorted(Path(__file__).with_name("stored_events").glob("*.json"))
 """One published event of every type, as an earlier release wrote it."""
-ORDER_REQUEST = {"process": "casting", "material": "gold-18k-yellow", "finish": "polished", "quantity": 2}
+
+
+class OrderRequestFields(TypedDict):
+    """The fields of an order that a customer requests."""
+
+    process: str
+    material: str
+    finish: str
+    quantity: int
+
+
+class OrderFields(TypedDict):
+    """The fields that every event of an order has."""
+
+    order_id: UUID
+    by: str
+
+
+class QuoteFields(TypedDict):
+    """The fields that every event of a quote has."""
+
+    quote_id: UUID
+    order_id: UUID
+    owner_id: str
+
+
+ORDER_REQUEST: OrderRequestFields = {
+    "process": "casting", "material": "gold-18k-yellow", "finish": "polished", "quantity": 2,
+}  # fmt: skip
 SUMMARY = QuoteSummary(
     quote_id=QUOTE,
     unit_price=Decimal("310.05"),
@@ -29,8 +58,8 @@ SUMMARY = QuoteSummary(
     lead_time_days=9,
     content_id="sha256:" + SHA,
 )
-ORDER_FIELDS = {"order_id": ORDER, "by": "somebody"}
-QUOTE_FIELDS = {"quote_id": QUOTE, "order_id": ORDER, "owner_id": "customer-1"}
+ORDER_FIELDS: OrderFields = {"order_id": ORDER, "by": "tester"}
+QUOTE_FIELDS: QuoteFields = {"quote_id": QUOTE, "order_id": ORDER, "owner_id": "customer-1"}
 REASONS = (QuoteReason(code="thin-wall", severity="error", message="0.3 mm, at least 0.8 mm is needed"),)
 
 EVENTS: tuple[EventData, ...] = (
@@ -73,3 +102,8 @@ def message(event: EventData, sequence: int = 1) -> str:
     text = f'{{"sequence":{sequence}{parameters(event)["members"]}'
     assert json.loads(text)
     return text
+
+
+def message_bytes(event: EventData, sequence: int = 1) -> bytes:
+    """Return the message as the relay publishes it."""
+    return message(event, sequence).encode()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -16,7 +16,7 @@ from psycopg import OperationalError
 from data.contracts import crm, mes, shop
 from data.contracts.envelope import EventData
 from data.contracts.lifecycle import OrderStatus
-from data.kit import clock, consumer, outbox
+from data.kit import clock, consumer
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
 from data.kit.ids import new_id
@@ -24,9 +24,11 @@ from data.shop import repository
 from data.shop.repository import ShopOrderRow
 from serve_app.shop.handlers import handle_event
 from tests.support import event_examples as examples
+from tests.support.event_examples import message_bytes
 from tests.support.fake_kafka import Broker
 
 Migrated = Callable[[str], str]
+Event = TypeVar("Event", bound=EventData)
 S = OrderStatus
 
 
@@ -78,11 +80,8 @@ class Unsteady(Database):
             raise OperationalError("the database is unavailable")
 
 
-def written(event: EventData, sequence: int) -> bytes:
-    return f'{{"sequence":{sequence}{outbox.parameters(event)["members"]}'.encode()
-
-
-def of_type(kind: type[EventData], order: UUID, quote: UUID, revision: int | None) -> EventData:
+def of_type(kind: type[Event], order: UUID, quote: UUID, revision: int | None) -> Event:
+    """Return the example of an event type, with these members."""
     example = next(each for each in examples.EVENTS if type(each) is kind).model_dump()
     return kind.model_validate({**example, "order_id": order, "quote_id": quote, "revision": revision})
 
@@ -104,14 +103,14 @@ class Published:
             self._publish(of_type(PRODUCED[n], self._order, self._quote, 6 + n), n + 1)
 
     def _publish(self, event: EventData, sequence: int) -> None:
-        self._broker.publish(event.topic, event.subject, written(event, sequence))
+        self._broker.publish(event.topic, event.subject, message_bytes(event, sequence))
 
 
 async def priced_order(database: Database) -> tuple[UUID, UUID]:
     """Create an order of the shop at PRICE_CALCULATED, revision 4."""
     order, quote = new_id(), new_id()
     async with database.transaction() as connection:
-        await repository.create(connection, of_type(shop.OrderInitiated, order, quote, 1))  # type: ignore[arg-type]
+        await repository.create(connection, of_type(shop.OrderInitiated, order, quote, 1))
         await connection.execute(
             "UPDATE orders SET status = 'PRICE_CALCULATED', revision = 4, version = 4, quote_id = %s WHERE id = %s",
             [quote, order],

@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from cluster.local import sessions
-from tests.integration.cluster.machines import HOME, ROOT, SHARED_PATHS, Machine, machines, obstacle
+from tests.integration.cluster.machines import HOME, SHARED_PATHS, Machine, machines, obstacle
 from tests.integration.pricing_engine import priced_on_ray
+from tests.support.paths import ROOT
 
 OBSTACLE = obstacle()
 pytestmark = pytest.mark.skipif(OBSTACLE is not None, reason=f"ray up needs machines, and {OBSTACLE}")

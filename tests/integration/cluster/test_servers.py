@@ -65,7 +65,7 @@ def test_postgresql_starts_despite_an_orphan(postgres_server: Server, database_u
         assert connection.execute("SELECT 7").fetchone() == (7,)
 
 
-def test_kafka_preserves_acknowledged_messages(kafka_server: Server) -> None:
+async def test_kafka_preserves_acknowledged_messages(kafka_server: Server) -> None:
     async def send() -> None:
         await ensure_topics(kafka_server.address, ["kept"])
         async with AIOKafkaProducer(bootstrap_servers=kafka_server.address, acks="all") as producer:
@@ -78,14 +78,14 @@ def test_kafka_preserves_acknowledged_messages(kafka_server: Server) -> None:
         ) as consumer:
             return [(await asyncio.wait_for(consumer.getone(), 30)).value for _ in range(100)]
 
-    asyncio.run(send())
+    await send()
     kafka_server.kill()
     assert find_failure(kafka_server.part.probes)
     kafka_server.start()
-    assert asyncio.run(receive()) == [str(number).encode() for number in range(100)]
+    assert await receive() == [str(number).encode() for number in range(100)]
 
 
-def test_without_kafka_a_mock_broker_with_all_topics_replaces_it(tmp_path: Path) -> None:
+async def test_without_kafka_a_mock_broker_with_all_topics_replaces_it(tmp_path: Path) -> None:
     def unavailable(*_: object) -> Part:
         raise jars.JarsMissing("no Java here")
 
@@ -111,7 +111,7 @@ def test_without_kafka_a_mock_broker_with_all_topics_replaces_it(tmp_path: Path)
             await consumer.commit()
 
     with running(part) as server:
-        asyncio.run(check_broker(found.environment[servers.KAFKA_URL]))
+        await check_broker(found.environment[servers.KAFKA_URL])
         assert mock_kafka.NOTICE in server.part.log.read_text()
 
 

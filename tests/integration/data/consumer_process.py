@@ -9,7 +9,7 @@ from data.contracts.envelope import CloudEvent, EventData
 from data.kit import kafka
 from data.kit.consumer import Consumer
 from data.kit.database import Connection, Database
-from tests.integration.data.test_consumer import note
+from tests.support.noted_events import note
 
 
 async def slowly(connection: Connection, event: CloudEvent, data: EventData) -> None:

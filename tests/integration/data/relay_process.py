@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
 
 from data.kit import relay
 from data.kit.database import Database
@@ -17,8 +20,8 @@ async def main(url: str, bootstrap: str, fate: str) -> None:
         if fate == "dies":
             publish, batches = relay._publish, iter(range(1000))
 
-            async def publish_and_wait(*arguments: object) -> None:
-                await publish(*arguments)  # type: ignore[arg-type]
+            async def publish_and_wait(producer: AIOKafkaProducer, rows: Sequence[tuple[int, str, str, str]]) -> None:
+                await publish(producer, rows)
                 if next(batches) == 1:
                     print("published", flush=True)
                     await asyncio.Event().wait()

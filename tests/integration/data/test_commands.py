@@ -13,7 +13,7 @@ from data.kit import kafka, parking
 from data.kit.database import Database
 from data.kit.dead_letters import send_to_dead_letters
 from pricing_engine.cli.errors import ServiceUnhealthy, WrongUsage
-from tests.support.databases import Delivered, run
+from tests.support.databases import Delivered
 
 
 @pytest.fixture
@@ -21,13 +21,6 @@ def app() -> typer.Typer:
     app = typer.Typer()
     register(app)
     return app
-
-
-class Odd:
-    """A message that no consumer can apply."""
-
-    topic, partition, offset, timestamp = "shop.orders.v1", 0, 5, 0
-    key, value, headers = b"an-order", b"odd", ()
 
 
 def test_migrate_prints_the_version(
@@ -63,18 +56,17 @@ def test_unreachable_servers_exit_with_4(app: typer.Typer, monkeypatch: pytest.M
         assert "can't be reached" in str(failure)
 
 
-def test_parked_events_are_printed_with_what_they_wait_for(
-    app: typer.Typer, monkeypatch: pytest.MonkeyPatch, shop_url: str
-) -> None:
+@pytest.fixture
+async def two_parked_events(monkeypatch: pytest.MonkeyPatch, shop_url: str) -> None:
     monkeypatch.setenv("FACET_SHOP_DATABASE_URL", shop_url)
+    async with Database(shop_url) as database, database.connection() as connection:
+        refused = Delivered("crm.orders.v1", b"odd", b"an-order", offset=1)
+        await parking.add(connection, "shop", refused, None, refused=True)
+        await parking.add(connection, "shop", Delivered("crm.orders.v1", b"odd", b"another", offset=2), None)
 
-    async def two() -> None:
-        async with Database(shop_url) as database, database.connection() as connection:
-            refused = Delivered("crm.orders.v1", b"odd", b"an-order", offset=1)
-            await parking.add(connection, "shop", refused, None, refused=True)
-            await parking.add(connection, "shop", Delivered("crm.orders.v1", b"odd", b"another", offset=2), None)
 
-    run(two())
+@pytest.mark.usefixtures("two_parked_events")
+def test_parked_events_are_printed_with_what_they_wait_for(app: typer.Typer) -> None:
     printed = CliRunner().invoke(app, ["events", "parked", "shop"])
     assert printed.exit_code == 0
     first, second = printed.stdout.splitlines()
@@ -82,18 +74,19 @@ def test_parked_events_are_printed_with_what_they_wait_for(
     assert second.endswith("crm.orders.v1 another #unreadable waits for another event")
 
 
-def test_dead_letters_are_counted_printed_and_replayed(
-    app: typer.Typer, monkeypatch: pytest.MonkeyPatch, bootstrap: str
-) -> None:
+@pytest.fixture
+async def one_dead_letter(monkeypatch: pytest.MonkeyPatch, bootstrap: str) -> None:
     monkeypatch.setenv("FACET_KAFKA_URL", bootstrap)
+    await kafka.ensure_topics(bootstrap, all_topics())
+    async with kafka.started(kafka.producer(bootstrap, "test")) as producer:
+        assert isinstance(producer, AIOKafkaProducer)
+        await send_to_dead_letters(
+            producer, "crm", Delivered("shop.orders.v1", b"odd", b"an-order", offset=5), ValueError("odd indeed")
+        )
 
-    async def one_more() -> None:
-        await kafka.ensure_topics(bootstrap, all_topics())
-        async with kafka.started(kafka.producer(bootstrap, "test")) as producer:
-            assert isinstance(producer, AIOKafkaProducer)
-            await send_to_dead_letters(producer, "crm", Odd(), ValueError("odd indeed"))
 
-    run(one_more())
+@pytest.mark.usefixtures("one_dead_letter")
+def test_dead_letters_are_counted_printed_and_replayed(app: typer.Typer) -> None:
     assert dead_letters("crm") == "crm.dead-letter"
     assert "crm: 1\n" in CliRunner().invoke(app, ["events", "dead-letters"]).stdout
     printed = CliRunner().invoke(app, ["events", "replay", "crm", "--dry-run"])

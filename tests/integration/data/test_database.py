@@ -5,20 +5,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
 from data.kit.database import UNAVAILABLE_ERRORS, Database
-from tests.support.databases import run
+from tests.support.tcp_proxy import Proxy
 
 OUTAGE_S, RECOVERY_TIMEOUT_S = 8.0, 3.0
 
 
-def test_after_a_long_outage_the_database_is_used_at_once(shop_url: str) -> None:
-    run(close_and_reopen(shop_url))
-
-
-async def close_and_reopen(url: str) -> None:
-    proxy = Proxy(url)
+async def test_after_a_long_outage_the_database_is_used_at_once(shop_url: str) -> None:
+    proxy = Proxy(shop_url)
     await proxy.open()
     loop = asyncio.get_running_loop()
     async with Database(proxy.url) as database:
@@ -42,44 +36,3 @@ async def answers(database: Database) -> bool:
             await connection.execute("SELECT 1")
             return True
     return False
-
-
-class Proxy:
-    """A TCP proxy before the server, which can be closed."""
-
-    def __init__(self, url: str) -> None:
-        self._to = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
-        self._port = 0
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
-
-    @property
-    def url(self) -> str:
-        """Return the server's URL through the proxy."""
-        return make_conninfo(**{**self._to, "host": "127.0.0.1", "port": str(self._port)})
-
-    async def open(self) -> None:
-        """Accept connections."""
-        self._server = await asyncio.start_server(self._through, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
-
-    def close(self) -> None:
-        """Abort the existing connections, and refuse new ones."""
-        assert self._server is not None
-        self._server.close()
-        for writer in self._open:
-            writer.transport.abort()
-
-    async def _through(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream = await asyncio.open_connection(self._to["host"], self._to["port"])
-        self._open |= {writer, upstream}
-        with suppress(OSError):
-            await asyncio.gather(pump(reader, upstream), pump(upstream_reader, writer))
-        self._open -= {writer, upstream}
-
-
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while block := await reader.read(65536):
-        writer.write(block)
-        await writer.drain()
-    writer.close()

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -20,8 +21,10 @@ from data.kit.consumer import Consumer
 from data.kit.database import RETRY_DELAY_S, Database
 from data.kit.group_membership import GroupMembership
 from data.kit.ids import new_id
-from tests.integration.data.test_consumer import note, noted, publish, written
-from tests.support.databases import cancelled, run, until, while_running
+from tests.support.databases import cancelled, while_running
+from tests.support.event_examples import message_bytes
+from tests.support.noted_events import has_noted, note, noted, publish
+from tests.support.waiting import until
 
 MEMBERSHIP = "test-membership"
 
@@ -68,156 +71,133 @@ def group(monkeypatch: pytest.MonkeyPatch) -> FakeGroup:
     return FakeGroup(monkeypatch)
 
 
-def test_only_dead_members_are_removed(shop_url: str, group: FakeGroup) -> None:
-    async def main() -> None:
-        async with Database(shop_url) as database:
-            one, other, gone = (GroupMembership(MEMBERSHIP, database, "") for _ in range(3))
-            async with one.member() as first, other.member() as second:
-                async with gone.member() as third:
-                    group.clients = {
-                        "1": first, "2": second, "3": third, "4": "aiokafka", "5": MEMBERSHIP,
-                        "6": f"{MEMBERSHIP}-operator", "7": "other-group-0000002a",
-                    }  # fmt: skip
-                    await until(group.checked(10))
-                    assert group.removed == []
-                await until(lambda: group.removed == ["3"])
-                await until(group.checked(10))
-            assert group.removed == ["3"]
-            assert sorted(group.clients) == ["1", "2", "4", "5", "6", "7"]
-            assert [one.removed + other.removed, gone.removed] == [1, 0]
-
-    run(main())
-
-
-def test_both_members_of_a_client_that_joined_twice_are_removed(shop_url: str, group: FakeGroup) -> None:
-    async def main() -> None:
-        async with Database(shop_url) as database:
-            watching, living = GroupMembership(MEMBERSHIP, database, ""), GroupMembership(MEMBERSHIP, database, "")
-            async with watching.member() as first, living.member() as second:
-                group.clients = {"1": first, "2": second, "3": "aiokafka", "4": "aiokafka"}
+async def test_only_dead_members_are_removed(shop_url: str, group: FakeGroup) -> None:
+    async with Database(shop_url) as database:
+        one, other, gone = (GroupMembership(MEMBERSHIP, database, "") for _ in range(3))
+        async with one.member() as first, other.member() as second:
+            async with gone.member() as third:
+                group.clients = {
+                    "1": first, "2": second, "3": third, "4": "aiokafka", "5": MEMBERSHIP,
+                    "6": f"{MEMBERSHIP}-operator", "7": "other-group-0000002a",
+                }  # fmt: skip
                 await until(group.checked(10))
                 assert group.removed == []
-                group.clients["5"] = second
-                await until(lambda: sorted(group.removed) == ["2", "5"])
-                group.clients["6"] = second  # it joins again
-                await until(group.checked(10))
-                assert sorted(group.clients) == ["1", "3", "4", "6"]
-
-    run(main())
+            await until(lambda: group.removed == ["3"])
+            await until(group.checked(10))
+        assert group.removed == ["3"]
+        assert sorted(group.clients) == ["1", "2", "4", "5", "6", "7"]
+        assert [one.removed + other.removed, gone.removed] == [1, 0]
 
 
-def test_a_member_that_reacquires_its_lock_is_not_removed(
+async def test_both_members_of_a_client_that_joined_twice_are_removed(shop_url: str, group: FakeGroup) -> None:
+    async with Database(shop_url) as database:
+        watching, living = GroupMembership(MEMBERSHIP, database, ""), GroupMembership(MEMBERSHIP, database, "")
+        async with watching.member() as first, living.member() as second:
+            group.clients = {"1": first, "2": second, "3": "aiokafka", "4": "aiokafka"}
+            await until(group.checked(10))
+            assert group.removed == []
+            group.clients["5"] = second
+            await until(lambda: sorted(group.removed) == ["2", "5"])
+            group.clients["6"] = second  # it joins again
+            await until(group.checked(10))
+            assert sorted(group.clients) == ["1", "3", "4", "6"]
+
+
+async def test_a_member_that_reacquires_its_lock_is_not_removed(
     shop_url: str, group: FakeGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_membership, "CONFIRM_DELAY_S", 30.0)
 
-    async def main() -> None:
-        async with Database(shop_url) as database:
-            watching, living = GroupMembership(MEMBERSHIP, database, ""), GroupMembership(MEMBERSHIP, database, "")
-            async with living.member() as client_id:
-                key = int(client_id.rpartition("-")[2], 16)
-                async with watching.member():
-                    group.clients = {"living": client_id}
+    async with Database(shop_url) as database:
+        watching, living = GroupMembership(MEMBERSHIP, database, ""), GroupMembership(MEMBERSHIP, database, "")
+        async with living.member() as client_id:
+            key = int(client_id.rpartition("-")[2], 16)
+            async with watching.member():
+                group.clients = {"living": client_id}
+                async with database.connection() as connection:
+                    await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE objid = %s", [key])
+                held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s"
+
+                async def taken_again() -> bool:
                     async with database.connection() as connection:
-                        await connection.execute(
-                            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE objid = %s", [key]
-                        )
-                    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s"
+                        row = await (await connection.execute(held, [key])).fetchone()
+                        return bool(row and row[0])
 
-                    async def taken_again() -> bool:
-                        async with database.connection() as connection:
-                            row = await (await connection.execute(held, [key])).fetchone()
-                            return bool(row and row[0])
-
-                    await until(taken_again)
-                    assert group.removed == []
-
-    run(main())
+                await until(taken_again)
+                assert group.removed == []
 
 
-def test_a_member_waits_for_a_lock_of_a_former_session(
+async def test_a_member_waits_for_a_lock_of_a_former_session(
     shop_url: str, group: FakeGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secrets, "randbelow", lambda _below: 41)
 
-    async def main() -> None:
-        async with Database(shop_url) as database, AsyncExitStack() as former:
-            connection = await former.enter_async_context(database.session())
-            await connection.execute("SELECT pg_advisory_lock(%s, 42)", [group_membership.LOCK_NAMESPACE])
-            membership = GroupMembership(MEMBERSHIP, database, "")
+    async with Database(shop_url) as database, AsyncExitStack() as former:
+        connection = await former.enter_async_context(database.session())
+        await connection.execute("SELECT pg_advisory_lock(%s, 42)", [group_membership.LOCK_NAMESPACE])
+        membership = GroupMembership(MEMBERSHIP, database, "")
 
-            async def join() -> str:
-                async with membership.member() as client_id:
-                    return client_id
+        async def join() -> str:
+            async with membership.member() as client_id:
+                return client_id
 
-            joining = asyncio.create_task(join())
-            await asyncio.sleep(3 * RETRY_DELAY_S)
-            assert not joining.done()
-            await former.aclose()
-            assert await joining == f"{MEMBERSHIP}-0000002a"
-
-    run(main())
+        joining = asyncio.create_task(join())
+        await asyncio.sleep(3 * RETRY_DELAY_S)
+        assert not joining.done()
+        await former.aclose()
+        assert await joining == f"{MEMBERSHIP}-0000002a"
 
 
-def test_an_unavailable_kafka_is_retried(shop_url: str, group: FakeGroup) -> None:
-    async def main() -> None:
-        async with Database(shop_url) as database:
-            gone, watching = GroupMembership(MEMBERSHIP, database, ""), GroupMembership(MEMBERSHIP, database, "")
-            async with gone.member() as client_id:
-                group.clients = {"gone": client_id}
-            group.away = True
-            async with watching.member():
-                await until(group.checked(3))
-                assert group.removed == []
-                group.away = False
-                await until(lambda: group.removed == ["gone"])
-                watching.check()
-
-    run(main())
+async def test_an_unavailable_kafka_is_retried(shop_url: str, group: FakeGroup) -> None:
+    async with Database(shop_url) as database:
+        gone, watching = GroupMembership(MEMBERSHIP, database, ""), GroupMembership(MEMBERSHIP, database, "")
+        async with gone.member() as client_id:
+            group.clients = {"gone": client_id}
+        group.away = True
+        async with watching.member():
+            await until(group.checked(3))
+            assert group.removed == []
+            group.away = False
+            await until(lambda: group.removed == ["gone"])
+            watching.check()
 
 
-def test_members_are_read_and_removed_at_a_real_broker(bootstrap: str, topic: str) -> None:
-    async def main() -> None:
-        name = f"test-{new_id().hex}"
-        async with (
-            kafka.started(kafka.consumer(bootstrap, name, [topic], "a-client")),
-            kafka.started(kafka.GroupClient(bootstrap, name)) as group,
-            kafka.started(kafka.GroupClient(bootstrap, "no-such-group")) as missing,
-        ):
-            ((member, client),) = (await group.members()).items()
-            assert client == "a-client"
-            assert await group.remove(member)
-            assert member not in await group.members()
-            assert not await group.remove(member), "it has left already"
-            assert await missing.members() == {}
-
-    run(main())
+async def test_members_are_read_and_removed_at_a_real_broker(bootstrap: str, topic: str) -> None:
+    name = f"test-{new_id().hex}"
+    async with (
+        kafka.started(kafka.consumer(bootstrap, name, [topic], "a-client")),
+        kafka.started(kafka.GroupClient(bootstrap, name)) as group,
+        kafka.started(kafka.GroupClient(bootstrap, "no-such-group")) as missing,
+    ):
+        ((member, client),) = (await group.members()).items()
+        assert client == "a-client"
+        assert await group.remove(member)
+        assert member not in await group.members()
+        assert not await group.remove(member), "it has left already"
+        assert await missing.members() == {}
 
 
-def test_a_living_member_that_was_removed_joins_again(shop_url: str, bootstrap: str, topic: str) -> None:
+async def test_a_living_member_that_was_removed_joins_again(shop_url: str, bootstrap: str, topic: str) -> None:
     name = f"test-{new_id().hex}"
     order = new_id()
 
-    async def main() -> None:
-        await kafka.ensure_topics(bootstrap, [dead_letters(name)], partitions=1)
-        async with Database(shop_url) as database, kafka.started(kafka.GroupClient(bootstrap, name)) as group:
-            consumer = Consumer(name, note, database, bootstrap, [topic])
+    await kafka.ensure_topics(bootstrap, [dead_letters(name)], partitions=1)
+    async with Database(shop_url) as database, kafka.started(kafka.GroupClient(bootstrap, name)) as group:
+        consumer = Consumer(name, note, database, bootstrap, [topic])
 
-            async def work() -> None:
-                removed: set[str] = set()
+        async def work() -> None:
+            removed: set[str] = set()
 
-                async def joined() -> bool:
-                    return not removed >= set(await group.members())
+            async def joined() -> bool:
+                return not removed >= set(await group.members())
 
-                for sequence in range(1, 4):
-                    await publish(bootstrap, topic, [(str(order), written(cancelled(topic, order), sequence))])
-                    await until(lambda sequence=sequence: len(noted(shop_url)) == sequence)
-                    removed = set(await group.members())
-                    for member in removed:
-                        await group.remove(member)
-                    await until(joined)
+            for sequence in range(1, 4):
+                await publish(bootstrap, topic, [(str(order), message_bytes(cancelled(topic, order), sequence))])
+                await until(partial(has_noted, shop_url, sequence))
+                removed = set(await group.members())
+                for member in removed:
+                    await group.remove(member)
+                await until(joined)
 
-            await while_running(consumer.run(), work=work())
-
-    run(main())
+        await while_running(consumer.run(), work=work())
     assert [sequence for _, sequence in noted(shop_url)] == [1, 2, 3]

@@ -9,7 +9,6 @@ import pytest
 from data.kit import clock, inbox
 from data.kit.database import Database
 from data.kit.ids import new_id
-from tests.support.databases import run
 
 DAY = timedelta(days=1)
 
@@ -30,34 +29,28 @@ async def remaining(database: Database, ages: dict[str, timedelta]) -> set[str]:
         return {ids[event] for (event,) in await cursor.fetchall()}
 
 
-def test_old_rows_are_deleted(shop_url: str) -> None:
-    async def main() -> set[str]:
-        async with Database(shop_url) as database:
-            return await remaining(
-                database, {"old": inbox.RETENTION + DAY, "young": inbox.RETENTION - DAY, "new": timedelta(0)}
-            )
-
-    assert run(main()) == {"young", "new"}
+async def test_old_rows_are_deleted(shop_url: str) -> None:
+    async with Database(shop_url) as database:
+        result = await remaining(
+            database, {"old": inbox.RETENTION + DAY, "young": inbox.RETENTION - DAY, "new": timedelta(0)}
+        )
+    assert result == {"young", "new"}
 
 
-def test_after_a_long_outage_deliverable_events_are_still_recorded(shop_url: str) -> None:
-    async def main() -> set[str]:
-        away = inbox.RETENTION + 10 * DAY
-        async with Database(shop_url) as database:
-            return await remaining(database, {"old": away + inbox.RETENTION + DAY, "before": away + DAY, "last": away})
-
-    assert run(main()) == {"before", "last"}
+async def test_after_a_long_outage_deliverable_events_are_still_recorded(shop_url: str) -> None:
+    away = inbox.RETENTION + 10 * DAY
+    async with Database(shop_url) as database:
+        result = await remaining(database, {"old": away + inbox.RETENTION + DAY, "before": away + DAY, "last": away})
+    assert result == {"before", "last"}
 
 
 @pytest.mark.parametrize("ahead", [-30 * DAY, 30 * DAY], ids=str)
-def test_the_process_clock_alone_deletes_nothing(
+async def test_the_process_clock_alone_deletes_nothing(
     shop_url: str, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
 ) -> None:
     now = clock.now()
     monkeypatch.setattr(clock, "now", lambda: now + ahead)
 
-    async def main() -> set[str]:
-        async with Database(shop_url) as database:
-            return await remaining(database, {"young": inbox.RETENTION - DAY, "new": timedelta(0)})
-
-    assert run(main()) == {"young", "new"}
+    async with Database(shop_url) as database:
+        result = await remaining(database, {"young": inbox.RETENTION - DAY, "new": timedelta(0)})
+    assert result == {"young", "new"}

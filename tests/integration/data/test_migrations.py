@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, make_url
 from data.contracts.envelope import CloudEvent
 from data.kit import migrate
 from data.kit.settings import SERVICES
-from tests.unit.data.test_projection import life
+from tests.support.order_events import life
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -72,15 +72,13 @@ def test_events_that_were_parked_as_json_move_to_the_table(
     assert CloudEvent.model_validate_json(value) == event
 
 
-def test_concurrent_migrations_run_one_after_the_other(service_urls: dict[str, str]) -> None:
+async def test_concurrent_migrations_run_one_after_the_other(service_urls: dict[str, str]) -> None:
     url = service_urls["shop"]
     migrate.up(url, "shop")
     migrate.down(url, "shop", "base")
 
-    async def main() -> list[str | None]:
-        return await asyncio.gather(*(asyncio.to_thread(migrate.up, url, "shop") for _ in range(4)))
-
-    assert asyncio.run(main()) == [migrate.head("shop")] * 4
+    result = await asyncio.gather(*(asyncio.to_thread(migrate.up, url, "shop") for _ in range(4)))
+    assert result == [migrate.head("shop")] * 4
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Iterator
 
@@ -34,30 +33,27 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name, value in reached_by.items():
         monkeypatch.setenv(name, value)
     boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket=BUCKET)
-    yield f"s3://{BUCKET}/here"
+    yield f"s3://{BUCKET}/prefix"
     server.stop()
 
 
-def save(store: ModelStore, model: bytes) -> StoredModel:
-    async def save_model() -> StoredModel:
-        async with store.receive() as incoming:
-            await incoming.write(model)
-            return await store.save(incoming)
-
-    return asyncio.run(save_model())
+async def save(store: ModelStore, model: bytes) -> StoredModel:
+    async with store.receive() as incoming:
+        await incoming.write(model)
+        return await store.save(incoming)
 
 
 @pytest.mark.parametrize("size", [1000, 20 << 20], ids=["in one piece", "in parts"])
-def test_a_stored_model_is_found_and_read_by_a_worker(bucket: str, size: int) -> None:
+async def test_a_stored_model_is_found_and_read_by_a_worker(bucket: str, size: int) -> None:
     store, model = ModelStore(bucket, MAX_BYTES), hashlib.shake_256(b"a model").digest(size)
-    stored = save(store, model)
-    assert save(store, model) == stored == asyncio.run(store.find(stored.sha256))
+    stored = await save(store, model)
+    assert await save(store, model) == stored == await store.find(stored.sha256)
     assert (stored.bytes, stored.url) == (size, f"{bucket}/{hashlib.sha256(model).hexdigest()}")
     with local_file(stored.url) as path:
         assert path.read_bytes() == model
 
 
-def test_a_missing_model_is_reported(bucket: str) -> None:
-    assert asyncio.run(ModelStore(bucket, MAX_BYTES).find("0" * 64)) is None
+async def test_a_missing_model_is_reported(bucket: str) -> None:
+    assert await ModelStore(bucket, MAX_BYTES).find("0" * 64) is None
     with pytest.raises(ModelVanished, match="upload it again"), local_file(f"{bucket}/{'0' * 64}"):
         pass

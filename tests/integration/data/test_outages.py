@@ -8,7 +8,6 @@ import itertools
 import pytest
 
 from data.contracts.topics import dead_letters
-from tests.support.databases import MAX_WAIT_S, run, until
 from tests.support.fake_kafka import Broker
 from tests.support.outages import (
     Migrated,
@@ -24,6 +23,7 @@ from tests.support.outages import (
     running,
     shop_history,
 )
+from tests.support.waiting import TIMEOUT_S, until
 
 ARRIVALS = [
     "approval first", "production first", "approval before, production after", "production before, approval after",
@@ -35,7 +35,7 @@ MIDDLES = ["nothing", "restart", "rebalance"]
 
 @pytest.mark.parametrize("seconds", [0, 30, 90, 300])
 @pytest.mark.parametrize("arrival", ARRIVALS)
-def test_any_order_of_two_topics_around_an_outage_is_applied(
+async def test_any_order_of_two_topics_around_an_outage_is_applied(
     migrated: Migrated, monkeypatch: pytest.MonkeyPatch, arrival: str, seconds: int
 ) -> None:
     url = migrated("shop")
@@ -86,9 +86,6 @@ def test_any_order_of_two_topics_around_an_outage_is_applied(
         assert history[1:] == [S.MANUFACTURING_APPROVED, S.MANUFACTURING_STARTED, S.MANUFACTURING_COMPLETED,
                                S.PACKAGING, S.SHIPPED]  # fmt: skip
 
-    async def main() -> None:
-        async with Unsteady(url) as database:
-            for away, middle in itertools.product(OUTAGES, MIDDLES):
-                await asyncio.wait_for(one(database, away, middle), MAX_WAIT_S)
-
-    run(main())
+    async with Unsteady(url) as database:
+        for away, middle in itertools.product(OUTAGES, MIDDLES):
+            await asyncio.wait_for(one(database, away, middle), TIMEOUT_S)

@@ -8,13 +8,16 @@ import random
 from uuid import UUID
 
 import psycopg
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data.contracts.common import OrderRequest
 from data.kit import outbox
 from data.kit.database import Database
 from data.kit.ids import new_id
-from tests.support.databases import cancelled, initiated, run
+from data.shop import repository
+from tests.support.databases import cancelled, initiated
 
 
 class ChangedMyMind(Exception):
@@ -26,7 +29,9 @@ WRITES = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, 3))
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(WRITES)
-def test_sequences_have_no_gap_under_concurrent_rollbacks(shop_url: str, writes: list[tuple[int, bool, int]]) -> None:
+async def test_sequences_have_no_gap_under_concurrent_rollbacks(
+    shop_url: str, writes: list[tuple[int, bool, int]]
+) -> None:
     subjects = [new_id() for _ in range(3)]
 
     async def write(database: Database, subject: UUID, commits: bool, count: int) -> int:
@@ -40,11 +45,8 @@ def test_sequences_have_no_gap_under_concurrent_rollbacks(shop_url: str, writes:
             return 0
         return count
 
-    async def race() -> list[int]:
-        async with Database(shop_url) as database:
-            return await asyncio.gather(*(write(database, subjects[n], commits, k) for n, commits, k in writes))
-
-    committed = run(race())
+    async with Database(shop_url) as database:
+        committed = await asyncio.gather(*(write(database, subjects[n], commits, k) for n, commits, k in writes))
     for n, subject in enumerate(subjects):
         with psycopg.connect(shop_url) as connection:
             rows = connection.execute("SELECT value FROM outbox WHERE subject = %s ORDER BY id", [str(subject)])
@@ -53,24 +55,18 @@ def test_sequences_have_no_gap_under_concurrent_rollbacks(shop_url: str, writes:
         assert got == list(range(1, expected + 1))
 
 
-def test_the_error_of_an_unfetched_statement_commits_nothing(shop_url: str) -> None:
-    async def twice() -> None:
-        from data.contracts.common import OrderRequest
-        from data.shop import repository
+async def test_the_error_of_an_unfetched_statement_commits_nothing(shop_url: str) -> None:
+    request, order_id = OrderRequest(process="casting", material="brass", quantity=1), new_id()
 
-        request, order_id = OrderRequest(process="casting", material="brass", quantity=1), new_id()
-        async with Database(shop_url) as database:
-            for _ in range(2):
-                async with database.transaction() as connection:
-                    await repository.create(connection, initiated(order_id, "me", request))
-                    await outbox.append(connection, cancelled("anywhere", order_id))
+    async def create() -> None:
+        async with database.transaction() as connection:
+            await repository.create(connection, initiated(order_id, "me", request))
+            await outbox.append(connection, cancelled("anywhere", order_id))
 
-    try:
-        run(twice())
-    except psycopg.errors.UniqueViolation:
-        pass
-    else:
-        raise AssertionError("the second order with the same id was created")
-    with psycopg.connect(shop_url) as connection:
-        count = connection.execute("SELECT count(*) FROM outbox").fetchone()
+    async with Database(shop_url) as database:
+        await create()
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            await create()
+    with psycopg.connect(shop_url) as reader:
+        count = reader.execute("SELECT count(*) FROM outbox").fetchone()
     assert count == (2,), "the first order and its cancellation, and nothing of the second"

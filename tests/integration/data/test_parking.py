@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from functools import partial
 
 import psycopg
 import pytest
@@ -17,8 +17,8 @@ from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from serve_app.shop.handlers import handle_event
 from serve_app.status.handlers import handle_event as handle_status_event
-from tests.support.databases import run, until
-from tests.support.fake_kafka import Broker, FakeConsumer
+from tests.support.event_examples import message_bytes
+from tests.support.fake_kafka import Broker, FakeConsumer, Record
 from tests.support.outages import (
     Migrated,
     Published,
@@ -30,64 +30,58 @@ from tests.support.outages import (
     priced_order,
     running,
     status_of,
-    written,
 )
+from tests.support.waiting import until
 
 
 class TestUnreachable:
-    def test_an_event_without_predecessor_stays_parked_and_is_reported(
+    async def test_an_event_without_predecessor_stays_parked_and_is_reported(
         self, migrated: Migrated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         url, broker = migrated("shop"), Broker()
         broker.install(monkeypatch)
 
-        async def main() -> None:
-            async with Database(url) as database:
-                (lost, lost_quote), (other, other_quote) = [await priced_order(database) for _ in range(2)]
-                one = consumer_of_shop(database)
-                async with running(one.run()):
-                    Published(broker, lost, lost_quote).production()
-                    Published(broker, other, other_quote).approval()
-                    Published(broker, other, other_quote).production()
-                    await until(lambda: has_status(database, other, S.SHIPPED))
-                    await until(lambda: one.unreachable == 4)
-                    assert (one.dead_lettered, one.parked) == (0, 4)
-                    assert parked(url, "unreachable_at IS NOT NULL") == 4
-                    assert await status_of(database, lost) is S.PRICE_CALCULATED
-                    Published(broker, lost, lost_quote).approval()  # it was lost and is published again by hand
-                    await until(lambda: has_status(database, lost, S.SHIPPED))
-                    assert parked(url) == 0
+        async with Database(url) as database:
+            (lost, lost_quote), (other, other_quote) = [await priced_order(database) for _ in range(2)]
+            one = consumer_of_shop(database)
+            async with running(one.run()):
+                Published(broker, lost, lost_quote).production()
+                Published(broker, other, other_quote).approval()
+                Published(broker, other, other_quote).production()
+                await until(lambda: has_status(database, other, S.SHIPPED))
+                await until(lambda: one.unreachable == 4)
+                assert (one.dead_lettered, one.parked) == (0, 4)
+                assert parked(url, "unreachable_at IS NOT NULL") == 4
+                assert await status_of(database, lost) is S.PRICE_CALCULATED
+                Published(broker, lost, lost_quote).approval()  # it was lost and is published again by hand
+                await until(lambda: has_status(database, lost, S.SHIPPED))
+                assert parked(url) == 0
 
-        run(main())
-
-    def test_an_event_is_not_reported_while_its_topic_lags(
+    async def test_an_event_is_not_reported_while_its_topic_lags(
         self, migrated: Migrated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The consumer has not read the predecessor's topic: the check never reports the event."""
         url, broker = migrated("shop"), Broker(partitions=1)
         broker.install(monkeypatch)
 
-        async def main() -> None:
-            async with Database(url) as database:
-                order, quote = await priced_order(database)
-                one = consumer_of_shop(database)
-                async with running(one.run()):
-                    await until(lambda: len(broker.members["shop"]) == 1)
-                    # Of three partitions the second member gets the CRM's, and reads nothing.
-                    broker.members["shop"].append(FakeConsumer(broker, "shop", one.topics))
-                    Published(broker, order, quote).approval()
-                    Published(broker, order, quote).production()
-                    await until(lambda: one.parked == 4)
-                    await asyncio.sleep(0.3)
-                    assert one.unreachable == 0
-                    broker.members["shop"].pop()
-                    await until(lambda: has_status(database, order, S.SHIPPED))
-
-        run(main())
+        async with Database(url) as database:
+            order, quote = await priced_order(database)
+            one = consumer_of_shop(database)
+            async with running(one.run()):
+                await until(lambda: len(broker.members["shop"]) == 1)
+                # Of three partitions the second member gets the CRM's, and reads nothing.
+                broker.members["shop"].append(FakeConsumer(broker, "shop", one.topics))
+                Published(broker, order, quote).approval()
+                Published(broker, order, quote).production()
+                await until(lambda: one.parked == 4)
+                await asyncio.sleep(0.3)
+                assert one.unreachable == 0
+                broker.members["shop"].pop()
+                await until(lambda: has_status(database, order, S.SHIPPED))
 
 
 class TestRefused:
-    def test_later_events_are_parked_and_a_replay_applies_all_in_order(
+    async def test_later_events_are_parked_and_a_replay_applies_all_in_order(
         self, migrated: Migrated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         url, broker = migrated("shop"), Broker()
@@ -99,59 +93,53 @@ class TestRefused:
             if type(data) in refusing:
                 raise ValueError(f"no {type(data).__name__} today")
 
-        async def main() -> None:
-            async with Database(url) as database:
-                order, quote = await priced_order(database)
-                one = Consumer("shop", handler, database, "", check_interval_s=0.0)
-                async with running(one.run()):
-                    Published(broker, order, quote).production()
-                    Published(broker, order, quote).approval()
-                    await until(lambda: one.dead_lettered == 1)
-                    await until(lambda: has_status(database, order, S.MANUFACTURING_APPROVED))
-                    await until(lambda: parked(url) == 4)  # the one in the dead letters, and three successors
-                    replay(broker)  # refused again
-                    await until(lambda: one.dead_lettered == 2)
-                    assert parked(url) == 4
-                    refusing.discard(mes.ProductionStarted)
-                    replay(broker)
-                    await until(lambda: one.dead_lettered == 3)  # the packaging, retried and refused
-                    await until(lambda: has_status(database, order, S.MANUFACTURING_COMPLETED))
-                    refusing.clear()
-                    replay(broker)
-                    await until(lambda: has_status(database, order, S.SHIPPED))
-                    assert parked(url) == 0
+        async with Database(url) as database:
+            order, quote = await priced_order(database)
+            one = Consumer("shop", handler, database, "", check_interval_s=0.0)
+            async with running(one.run()):
+                Published(broker, order, quote).production()
+                Published(broker, order, quote).approval()
+                await until(lambda: one.dead_lettered == 1)
+                await until(lambda: has_status(database, order, S.MANUFACTURING_APPROVED))
+                await until(lambda: parked(url) == 4)  # the one in the dead letters, and three successors
+                replay(broker)  # refused again
+                await until(lambda: one.dead_lettered == 2)
+                assert parked(url) == 4
+                refusing.discard(mes.ProductionStarted)
+                replay(broker)
+                await until(lambda: one.dead_lettered == 3)  # the packaging, retried and refused
+                await until(lambda: has_status(database, order, S.MANUFACTURING_COMPLETED))
+                refusing.clear()
+                replay(broker)
+                await until(lambda: has_status(database, order, S.SHIPPED))
+                assert parked(url) == 0
 
-        run(main())
-
-    def test_an_unreadable_message_blocks_only_its_order(
+    async def test_an_unreadable_message_blocks_only_its_order(
         self, migrated: Migrated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         url, broker = migrated("shop"), Broker()
         broker.install(monkeypatch)
 
-        async def main() -> None:
-            async with Database(url) as database:
-                (order, quote), (other, other_quote) = [await priced_order(database) for _ in range(2)]
-                one = consumer_of_shop(database)
-                async with running(one.run()):
-                    Published(broker, order, quote).approval()
-                    broker.publish(PRODUCTION, str(order), b"\xff no event")
-                    Published(broker, order, quote).production()
-                    Published(broker, other, other_quote).approval()
-                    Published(broker, other, other_quote).production()
-                    await until(lambda: has_status(database, other, S.SHIPPED))
-                    await until(lambda: parked(url) == 5)
-                    assert one.dead_lettered == 1
-                    await until(lambda: has_status(database, order, S.MANUFACTURING_APPROVED))
-                    broken = broker.topic(dead_letters("shop"))[sum(str(order).encode()) % 2].pop()
-                    broken.value = written(
-                        of_type(mes.ReworkOrdered, order, quote, 1), 1
-                    )  # repaired; it changes nothing
-                    resend(broker, broken)
-                    await until(lambda: has_status(database, order, S.SHIPPED))
-                    assert parked(url) == 0
-
-        run(main())
+        async with Database(url) as database:
+            (order, quote), (other, other_quote) = [await priced_order(database) for _ in range(2)]
+            one = consumer_of_shop(database)
+            async with running(one.run()):
+                Published(broker, order, quote).approval()
+                broker.publish(PRODUCTION, str(order), b"\xff no event")
+                Published(broker, order, quote).production()
+                Published(broker, other, other_quote).approval()
+                Published(broker, other, other_quote).production()
+                await until(lambda: has_status(database, other, S.SHIPPED))
+                await until(lambda: parked(url) == 5)
+                assert one.dead_lettered == 1
+                await until(lambda: has_status(database, order, S.MANUFACTURING_APPROVED))
+                broken = broker.topic(dead_letters("shop"))[sum(str(order).encode()) % 2].pop()
+                broken.value = message_bytes(
+                    of_type(mes.ReworkOrdered, order, quote, 1), 1
+                )  # repaired; it changes nothing
+                resend(broker, broken)
+                await until(lambda: has_status(database, order, S.SHIPPED))
+                assert parked(url) == 0
 
 
 def replay(broker: Broker) -> None:
@@ -161,41 +149,38 @@ def replay(broker: Broker) -> None:
             resend(broker, log.pop(0))
 
 
-def resend(broker: Broker, record: Any) -> None:
+def resend(broker: Broker, record: Record) -> None:
     letter = letters.parse(record)
     headers = letters.replay_headers("shop", letter)
     broker.publish(letter.topic, (letter.key or b"").decode(), record.value, headers)
 
 
-def test_added_partitions_and_a_recreated_topic_lose_nothing(
+async def test_added_partitions_and_a_recreated_topic_lose_nothing(
     migrated: Migrated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keys move to other partitions: an order's later events may arrive before earlier ones of the same topic."""
     url, broker = migrated("shop"), Broker(partitions=1)
     broker.install(monkeypatch)
 
-    async def main() -> None:
-        async with Database(url) as database:
-            orders = [await priced_order(database) for _ in range(8)]
-            one = consumer_of_shop(database)
+    async with Database(url) as database:
+        orders = [await priced_order(database) for _ in range(8)]
+        one = consumer_of_shop(database)
+        for order, quote in orders:
+            Published(broker, order, quote).production(0, 2)
+        broker.add_partitions(PRODUCTION, 4)
+        for order, quote in orders:
+            Published(broker, order, quote).production(2)
+        async with running(one.run()):
+            await until(lambda: one.parked == 4 * len(orders))
+            broker.recreate(CRM_ORDERS)
             for order, quote in orders:
-                Published(broker, order, quote).production(0, 2)
-            broker.add_partitions(PRODUCTION, 4)
-            for order, quote in orders:
-                Published(broker, order, quote).production(2)
-            async with running(one.run()):
-                await until(lambda: one.parked == 4 * len(orders))
-                broker.recreate(CRM_ORDERS)
-                for order, quote in orders:
-                    Published(broker, order, quote).approval()
-                for order, _ in orders:
-                    await until(lambda order=order: has_status(database, order, S.SHIPPED))
-            assert (one.dead_lettered, parked(url)) == (0, 0)
-
-    run(main())
+                Published(broker, order, quote).approval()
+            for order, _ in orders:
+                await until(partial(has_status, database, order, S.SHIPPED))
+        assert (one.dead_lettered, parked(url)) == (0, 0)
 
 
-def test_a_connection_lost_while_parking_leaves_nothing_partial(
+async def test_a_connection_lost_while_parking_leaves_nothing_partial(
     migrated: Migrated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, broker = migrated("shop"), Broker()
@@ -209,50 +194,47 @@ def test_a_connection_lost_while_parking_leaves_nothing_partial(
             deaths += 1
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    async def main() -> None:
-        async with Database(url) as database:
-            order, quote = await priced_order(database)
-            one = Consumer("shop", dying, database, "", check_interval_s=0.0)
-            Published(broker, order, quote).production()
-            async with running(one.run()):
-                await until(lambda: one.parked == 4)
-                Published(broker, order, quote).approval()
-                await until(lambda: has_status(database, order, S.SHIPPED))
-            assert deaths == 6
-            assert (one.dead_lettered, parked(url)) == (0, 0)
-
-    run(main())
+    async with Database(url) as database:
+        order, quote = await priced_order(database)
+        one = Consumer("shop", dying, database, "", check_interval_s=0.0)
+        Published(broker, order, quote).production()
+        async with running(one.run()):
+            await until(lambda: one.parked == 4)
+            Published(broker, order, quote).approval()
+            await until(lambda: has_status(database, order, S.SHIPPED))
+        assert deaths == 6
+        assert (one.dead_lettered, parked(url)) == (0, 0)
 
 
-def test_thousands_of_parked_orders_do_not_block_others(migrated: Migrated, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_thousands_of_parked_orders_do_not_block_others(
+    migrated: Migrated, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url, broker = migrated("status"), Broker()
     broker.install(monkeypatch)
     many = 10_000
 
-    async def main() -> None:
-        async with Database(url) as database:
-            with psycopg.connect(url) as connection:
-                connection.execute(
-                    "INSERT INTO parked"
-                    " (consumer, subject, topic, partition, kafka_offset, event_id, sequence, value, refused)"
-                    " SELECT 'status', gen_random_uuid()::text, 'mes.production.v1', 0, n, gen_random_uuid(), 1,"
-                    " %s, false FROM generate_series(1, %s) AS n",
-                    [written(of_type(mes.ProductionStarted, new_id(), new_id(), 6), 1), many],
+    async with Database(url) as database:
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                "INSERT INTO parked"
+                " (consumer, subject, topic, partition, kafka_offset, event_id, sequence, value, refused)"
+                " SELECT 'status', gen_random_uuid()::text, 'mes.production.v1', 0, n, gen_random_uuid(), 1,"
+                " %s, false FROM generate_series(1, %s) AS n",
+                [message_bytes(of_type(mes.ProductionStarted, new_id(), new_id(), 6), 1), many],
+            )
+        one = Consumer("status", handle_status_event, database, "", check_interval_s=0.0)
+        order, quote = new_id(), new_id()
+        events = [
+            of_type(shop.OrderInitiated, order, quote, 1),
+            of_type(shop.ModelUploaded, order, quote, 2),
+            of_type(shop.OrderSubmitted, order, quote, 3),
+            of_type(pricing.QuotePriced, order, quote, None),
+        ]
+        async with running(one.run()):
+            for n, event in enumerate(events, 1):
+                broker.publish(
+                    event.topic, event.subject, message_bytes(event, n if event.topic != "pricing.quotes.v1" else 1)
                 )
-            one = Consumer("status", handle_status_event, database, "", check_interval_s=0.0)
-            order, quote = new_id(), new_id()
-            events = [
-                *(of_type(kind, order, quote, n) for n, kind in enumerate((shop.OrderInitiated, shop.ModelUploaded,
-                                                                          shop.OrderSubmitted), 1)),
-                of_type(pricing.QuotePriced, order, quote, None),
-            ]  # fmt: skip
-            async with running(one.run()):
-                for n, event in enumerate(events, 1):
-                    broker.publish(
-                        event.topic, event.subject, written(event, n if event.topic != "pricing.quotes.v1" else 1)
-                    )
-                await until(lambda: one.applied == len(events))
-                await until(lambda: one.unreachable >= 300)  # some hundreds at a time
-            assert parked(url) == many
-
-    run(main())
+            await until(lambda: one.applied == len(events))
+            await until(lambda: one.unreachable >= 300)  # some hundreds at a time
+        assert parked(url) == many

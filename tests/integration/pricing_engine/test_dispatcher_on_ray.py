@@ -20,7 +20,7 @@ from cluster.local.ephemeral import Cluster
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.schema import Analysis
 from pricing_engine.distributed.actor import start_dispatcher
-from pricing_engine.distributed.client import Client, analysis_of, job_for, measure_on_cluster
+from pricing_engine.distributed.client import JobClient, analysis_of, job_for, measure_on_cluster
 from pricing_engine.distributed.connect import connect
 from pricing_engine.distributed.errors import ClusterUnreachable, JobFailed
 from pricing_engine.distributed.jobs import Job, JobStatus
@@ -34,10 +34,10 @@ SETTINGS = Settings()
 
 
 @pytest.fixture(scope="module")
-def client(shared_ray: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def client(shared_ray: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobClient]:
     connect(shared_ray.address)
     dispatcher = start_dispatcher(str(tmp_path_factory.mktemp("analyses")))
-    yield Client()
+    yield JobClient()
     ray.kill(dispatcher)
     ray.shutdown()
 
@@ -59,7 +59,7 @@ def without_durations(analysis: Analysis) -> dict[str, Any]:
     return document
 
 
-def test_the_command_starts_no_second_dispatcher(client: Client, shared_ray: Cluster, tmp_path: Path) -> None:
+def test_the_command_starts_no_second_dispatcher(client: JobClient, shared_ray: Cluster, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pricing_engine", "dispatcher", "--analyses", str(tmp_path)]
     done = subprocess.run([*command, "--address", shared_ray.address], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -67,21 +67,21 @@ def test_the_command_starts_no_second_dispatcher(client: Client, shared_ray: Clu
     assert f"engine {hello['engine']} runs, pid {hello['pid']}" in done.stderr
 
 
-def test_a_sample_has_the_same_bytes_as_locally(client: Client, tmp_path: Path) -> None:
+def test_a_sample_has_the_same_bytes_as_locally(client: JobClient, tmp_path: Path) -> None:
     for make in SAMPLES.values():
         path = make().write_stl(tmp_path)
         outcome = client.submit(job_for(path, new_job_id(), "c")).outcome(120)
         assert without_durations(analysis_of(outcome)) == without_durations(measure(path, None, SETTINGS, 2).analysis)
 
 
-def test_a_large_model_is_distributed_with_the_same_bytes(client: Client, tmp_path: Path) -> None:
+def test_a_large_model_is_distributed_with_the_same_bytes(client: JobClient, tmp_path: Path) -> None:
     path = write_ring(tmp_path / "large.stl", 7, segments=480)
     local = measure(path, None, SETTINGS, 2).analysis
     assert local.model.facets > 200_000
     assert without_durations(measure_on_cluster(path, None, SETTINGS)) == without_durations(local)
 
 
-def test_equal_jobs_are_one_calculation_and_later_ones_are_cached(client: Client, rings: list[Path]) -> None:
+def test_equal_jobs_are_one_calculation_and_later_ones_are_cached(client: JobClient, rings: list[Path]) -> None:
     outcomes = client.run_many([job_for(rings[0], new_job_id(), "c") for _ in range(200)])
     assert {outcome.status for outcome in outcomes} == {JobStatus.DONE}
     assert len({outcome.analysis for outcome in outcomes}) == 1
@@ -89,7 +89,7 @@ def test_equal_jobs_are_one_calculation_and_later_ones_are_cached(client: Client
     assert (again.cached, again.analysis) == (True, outcomes[0].analysis)
 
 
-def test_progress_narrows_to_the_price(client: Client, tmp_path: Path) -> None:
+def test_progress_narrows_to_the_price(client: JobClient, tmp_path: Path) -> None:
     path = write_ring(tmp_path / "watched.stl", 3, segments=420)
     submitted = client.submit(job_for(path, new_job_id(), "c"))
     book, request, interval = load_price_book(None), Request(materials=("silver-925",)), None
@@ -98,15 +98,17 @@ def test_progress_narrows_to_the_price(client: Client, tmp_path: Path) -> None:
         progress.append(update.progress)
         if update.partial is not None:
             interval = price_interval(update.partial, book, request, interval)
+            assert interval is not None
             widths.append(interval.high - interval.low)
     total = quote(analysis_of(submitted.outcome(60)), book, request).options[0].total
     assert progress == sorted(progress)
     assert len(widths) >= 3
     assert widths == sorted(widths, reverse=True)
+    assert interval is not None
     assert interval.low <= total <= interval.high
 
 
-def test_cancelling_a_running_job_frees_the_worker(client: Client, tmp_path: Path, rings: list[Path]) -> None:
+def test_cancelling_a_running_job_frees_the_worker(client: JobClient, tmp_path: Path, rings: list[Path]) -> None:
     large = write_ring(tmp_path / "slow.stl", 5, segments=440)
     submitted = client.submit(job_for(large, new_job_id(), "c"))
     next(update for update in submitted.updates() if update.status is JobStatus.RUNNING)
@@ -115,7 +117,7 @@ def test_cancelling_a_running_job_frees_the_worker(client: Client, tmp_path: Pat
     assert client.submit(job_for(rings[1], new_job_id(), "c")).outcome(60).status is JobStatus.DONE
 
 
-def test_a_killed_worker_costs_an_attempt_and_not_the_job(client: Client, tmp_path: Path) -> None:
+def test_a_killed_worker_costs_an_attempt_and_not_the_job(client: JobClient, tmp_path: Path) -> None:
     path = write_ring(tmp_path / "hit.stl", 9, segments=300)
     submitted = client.submit(job_for(path, new_job_id(), "c"))
     next(update for update in submitted.updates() if update.partial is not None)
@@ -128,7 +130,7 @@ def test_a_killed_worker_costs_an_attempt_and_not_the_job(client: Client, tmp_pa
     assert without_durations(analysis_of(outcome)) == without_durations(measure(path, None, SETTINGS, 2).analysis)
 
 
-def test_the_dispatcher_survives_its_own_death(client: Client, rings: list[Path]) -> None:
+def test_the_dispatcher_survives_its_own_death(client: JobClient, rings: list[Path]) -> None:
     submitted = [client.submit(job_for(path, new_job_id(), "c")) for path in rings[2:8]]
     before = ray.get(client.hello())
     os.kill(before["pid"], signal.SIGKILL)
@@ -136,7 +138,7 @@ def test_the_dispatcher_survives_its_own_death(client: Client, rings: list[Path]
     assert ray.get(client.hello())["pid"] != before["pid"]
 
 
-def test_a_bad_model_is_reported_and_others_continue(client: Client, tmp_path: Path, rings: list[Path]) -> None:
+def test_a_bad_model_is_reported_and_others_continue(client: JobClient, tmp_path: Path, rings: list[Path]) -> None:
     bad = tmp_path / "bad.stl"
     bad.write_bytes(b"\0" * 84)
     gone = job_for(rings[9], new_job_id(), "c")
@@ -148,13 +150,13 @@ def test_a_bad_model_is_reported_and_others_continue(client: Client, tmp_path: P
         analysis_of(outcomes[1])
 
 
-def test_a_deadline_is_enforced(client: Client, tmp_path: Path) -> None:
+def test_a_deadline_is_enforced(client: JobClient, tmp_path: Path) -> None:
     path = write_ring(tmp_path / "late.stl", 11, segments=300)
     outcome = client.submit(job_for(path, new_job_id(), "c", deadline_s=0.05)).outcome(30)
     assert outcome.code == "deadline_exceeded"
 
 
-def test_an_unreadable_file_is_reported_without_a_dispatcher(client: Client, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported_without_a_dispatcher(client: JobClient, tmp_path: Path) -> None:
     (tmp_path / "noise.stl").write_bytes(np.random.default_rng(1).bytes(5000))
     with pytest.raises(ModelError):
         measure_on_cluster(tmp_path / "noise.stl", None, SETTINGS)

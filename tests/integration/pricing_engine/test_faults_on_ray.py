@@ -14,7 +14,7 @@ import ray
 from benchmarks.ring_models import write_ring
 from cluster.local.ephemeral import Cluster, local_cluster, use_cluster
 from pricing_engine.distributed.actor import options_for, start_dispatcher
-from pricing_engine.distributed.client import Client, job_for
+from pricing_engine.distributed.client import JobClient, job_for
 from pricing_engine.distributed.connect import connect
 from pricing_engine.distributed.errors import ClusterMismatch
 from pricing_engine.distributed.jobs import Job, JobPriority, JobStatus
@@ -61,7 +61,7 @@ def test_a_model_that_takes_all_memory_fails_alone(
         try:
             start_dispatcher(str(tmp_path / "analyses"), work=analyse_or_exhaust_memory)
             jobs = [job_for(path, uuid.uuid4().hex, "c") for path in (greedy, *rings)]
-            exhausted, *others = Client().run_many(jobs)
+            exhausted, *others = JobClient().run_many(jobs)
         finally:
             ray.shutdown()
             use_cluster(shared_ray)
@@ -107,7 +107,7 @@ def test_ten_thousand_submissions_of_one_model_are_one_calculation(connected: Cl
     ring, other = (write_ring(tmp_path / f"ring-{number}.stl", number) for number in (77, 78))
     dispatcher = start_dispatcher(str(tmp_path / "analyses"))
     try:
-        client, first = Client(), job_for(ring, "job-0", "c")
+        client, first = JobClient(), job_for(ring, "job-0", "c")
         same = [first, *(Job(f"job-{n}", "c", first.model, first.sha256, first.bytes) for n in range(1, 10_000))]
         submitted = [client.submit(job) for job in same]
         other_outcome = client.submit(job_for(other, "beside", "other")).outcome(120)

@@ -18,9 +18,9 @@ import ray
 from benchmarks.ring_models import write_ring
 from cluster.local.ephemeral import Cluster
 from pricing_engine.distributed.actor import start_dispatcher
-from pricing_engine.distributed.client import Client, SubmittedJob, job_for
+from pricing_engine.distributed.client import JobClient, SubmittedJob, job_for
 from pricing_engine.distributed.connect import connect
-from pricing_engine.distributed.jobs import Job, JobStatus
+from pricing_engine.distributed.jobs import Job, JobOutcome, JobPriority, JobStatus
 from pricing_engine.distributed.niceness import LONG_NICENESS
 from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask
 from pricing_engine.distributed.worker import analyse
@@ -42,19 +42,22 @@ def work(task: AnalysisTask) -> AnalysisResult:
 
 
 @pytest.fixture(scope="module")
-def client(shared_ray: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def client(shared_ray: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobClient]:
     connect(shared_ray.address)
     dispatcher = start_dispatcher(str(tmp_path_factory.mktemp("analyses")), work=work)
-    yield Client()
+    yield JobClient()
     ray.kill(dispatcher)
     ray.shutdown()
 
 
-def job(folder: Path, kind: str, owner: str = "c", **rest: object) -> Job:
+def job(
+    folder: Path, kind: str, owner: str = "c", priority: JobPriority = JobPriority.STANDARD,
+    cpu_limit_s: float | None = None,
+) -> Job:  # fmt: skip
     """Return a job for a new model, whose name contains ``kind``."""
     name = uuid.uuid4().hex
-    path = write_ring(folder / f"{kind}-{name}.stl", int(name[:6], 16) / 2**24)
-    return job_for(path, name, owner, **rest)
+    path = write_ring(folder / f"{kind}-{name}.stl", int(name[:8], 16))
+    return job_for(path, name, owner, priority=priority, cpu_limit_s=cpu_limit_s)
 
 
 def processes(submitted: SubmittedJob) -> list[psutil.Process]:
@@ -63,7 +66,7 @@ def processes(submitted: SubmittedJob) -> list[psutil.Process]:
     return [each for each in psutil.process_iter(["cmdline"]) if name in " ".join(each.info["cmdline"] or ())]
 
 
-def submit(client: Client, job: Job) -> tuple[SubmittedJob, psutil.Process]:
+def submit(client: JobClient, job: Job) -> tuple[SubmittedJob, psutil.Process]:
     """Submit the job and return it with the process that runs it."""
     submitted = client.submit(job)
     while not (found := processes(submitted)):
@@ -80,7 +83,7 @@ def thread_nicenesses(process: psutil.Process) -> set[int]:
     return {os.getpriority(os.PRIO_PROCESS, thread.id) for thread in process.threads()}
 
 
-def test_a_job_that_is_stuck_in_a_kernel_ends_at_its_deadline_with_its_process(client: Client, tmp_path: Path) -> None:
+def test_a_job_stuck_in_a_kernel_ends_at_its_deadline_with_its_process(client: JobClient, tmp_path: Path) -> None:
     stuck, process = submit(client, job(tmp_path, "stuck", cpu_limit_s=1.0))
     outcome = stuck.outcome(120)
     assert (outcome.status, outcome.code, outcome.attempts) == (JobStatus.FAILED, "deadline", 1)
@@ -90,7 +93,7 @@ def test_a_job_that_is_stuck_in_a_kernel_ends_at_its_deadline_with_its_process(c
 
 
 def test_a_job_that_takes_memory_ends_and_neither_the_node_nor_the_dispatcher_does(
-    client: Client, tmp_path: Path
+    client: JobClient, tmp_path: Path
 ) -> None:
     before = ray.get(client.hello())["pid"]
     hog = client.submit(job(tmp_path, "hog", cpu_limit_s=NO_LIMIT_S))  # a node's whole memory takes CPU seconds to fill
@@ -103,14 +106,15 @@ def test_a_job_that_takes_memory_ends_and_neither_the_node_nor_the_dispatcher_do
     assert all(node["Alive"] for node in ray.nodes())
 
 
-def test_express_passes_stuck_express_jobs_of_another_owner(client: Client, tmp_path: Path) -> None:
+def test_express_passes_stuck_express_jobs_of_another_owner(client: JobClient, tmp_path: Path) -> None:
     greedy = [
-        submit(client, job(tmp_path, "stuck", "greedy", priority="express", cpu_limit_s=NO_LIMIT_S)) for _ in range(4)
+        submit(client, job(tmp_path, "stuck", "greedy", priority=JobPriority.EXPRESS, cpu_limit_s=NO_LIMIT_S))
+        for _ in range(4)
     ]
     while any(max(thread_nicenesses(process)) < LONG_NICENESS for _, process in greedy):
         time.sleep(0.01)  # each lowers its priority
     assert {os.getsid(process.pid) for _, process in greedy} == {process.pid for _, process in greedy}
-    quick = [client.submit(job(tmp_path, "ring", f"c{i}", priority="express")) for i in range(3)]
+    quick = [client.submit(job(tmp_path, "ring", f"c{i}", priority=JobPriority.EXPRESS)) for i in range(3)]
     assert {each.outcome(120).status for each in quick} == {JobStatus.DONE}
     references = [submitted.reference for submitted, _ in greedy]
     assert ray.wait(references, timeout=0)[0] == [], "no running job was ended for them"
@@ -120,11 +124,14 @@ def test_express_passes_stuck_express_jobs_of_another_owner(client: Client, tmp_
             time.sleep(0.01)
 
 
-def test_cancelling_beside_ten_thousand_jobs_ends_the_process(client: Client, tmp_path: Path) -> None:
-    stuck, process = submit(client, job(tmp_path, "stuck", priority="bulk", cpu_limit_s=NO_LIMIT_S))
-    example = job(tmp_path, "ring", "flood", priority="bulk")
-    flood = [Job(f"w{i}", "flood", example.model, f"{i:064x}", example.bytes, priority="bulk") for i in range(10_000)]
-    outcomes = client._dispatcher.run_many.remote(flood)
+def test_cancelling_beside_ten_thousand_jobs_ends_the_process(client: JobClient, tmp_path: Path) -> None:
+    stuck, process = submit(client, job(tmp_path, "stuck", priority=JobPriority.BULK, cpu_limit_s=NO_LIMIT_S))
+    example = job(tmp_path, "ring", "flood", priority=JobPriority.BULK)
+    flood = [
+        Job(f"w{i}", "flood", example.model, f"{i:064x}", example.bytes, priority=JobPriority.BULK)
+        for i in range(10_000)
+    ]
+    outcomes: ray.ObjectRef[list[JobOutcome]] = client._dispatcher.run_many.remote(flood)
     try:
         while waiting(client) < 9_000:
             time.sleep(0.05)
@@ -138,13 +145,13 @@ def test_cancelling_beside_ten_thousand_jobs_ends_the_process(client: Client, tm
         ray.get(outcomes)
 
 
-def waiting(client: Client) -> int:
+def waiting(client: JobClient) -> int:
     """Return the number of calculations that wait."""
     return sum(ray.get(client.hello())["waiting"].values())
 
 
 def test_work_of_a_dispatcher_that_is_killed_ends_with_it_and_its_jobs_begin_again(
-    client: Client, tmp_path: Path
+    client: JobClient, tmp_path: Path
 ) -> None:
     stuck, orphan = submit(client, job(tmp_path, "stuck", cpu_limit_s=3.0))
     os.kill(ray.get(client.hello())["pid"], signal.SIGKILL)

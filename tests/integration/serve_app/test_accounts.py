@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from uuid import UUID
 
 import pytest
 import typer
@@ -17,16 +18,14 @@ from data.partners import repository as partners
 from pricing_engine.cli.errors import ServiceUnhealthy, WrongUsage
 from serve_app.commands import register
 from serve_app.kit.principal import Role
-from tests.integration.data import conftest
 
-migrated, service_urls = conftest.migrated, conftest.service_urls
 Result = TypeVar("Result")
 UNREACHABLE = "postgresql://user@127.0.0.1:1/none"
 
 
 @pytest.fixture
 def facet() -> Callable[..., str]:
-    """Return a function that runs ``facet accounts``: it returns the output, and raises errors as the entry point does."""
+    """Return a function that runs ``facet accounts``: it returns the output, or raises the command's error."""
     app = typer.Typer()
     register(app)
 
@@ -72,7 +71,11 @@ def test_a_service_has_its_newest_secret(facet: Callable[..., str], migrated: Ca
 def test_a_partner_has_all_its_keys(facet: Callable[..., str], migrated: Callable[[str], str]) -> None:
     url = migrated("partners")
     keys = [facet("partner", name, FACET_PARTNERS_DATABASE_URL=url) for name in ("Ann", "Ann", "Bob")]
-    owners = [queried(url, lambda connection, key=key: partners.partner_of_key(connection, key)) for key in keys]
+
+    def owner(key: str) -> UUID | None:
+        return queried(url, lambda connection: partners.partner_of_key(connection, key))
+
+    owners = [owner(key) for key in keys]
     assert None not in owners
     assert (owners[0] == owners[1], owners[0] == owners[2]) == (True, False)
 

@@ -14,15 +14,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from starlette.responses import StreamingResponse
 
 from data.kit.database_probe import DatabaseProbe
-from data.kit.settings import Settings
-from serve_app.kit.admission import Limits
+from data.kit.settings import DataSettings
+from serve_app.kit.admission import AdmissionLimits
 from serve_app.kit.app import build_service, no_resources
 from serve_app.kit.settings import settings
-from tests.integration.data import conftest
-from tests.integration.data.test_database import Proxy
-from tests.support.databases import run, until
+from tests.support.tcp_proxy import Proxy
+from tests.support.waiting import until
 
-migrated, service_urls = conftest.migrated, conftest.service_urls
 POOL, STREAMS = 2, 3
 
 
@@ -53,7 +51,7 @@ def service(migrated: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> 
 
         return StreamingResponse(texts())
 
-    app = build_service("shop", [routes], no_resources, "A service of this test.", Limits(POOL + STREAMS, 1))
+    app = build_service("shop", [routes], no_resources, "A service of this test.", AdmissionLimits(POOL + STREAMS, 1))
     app.state.holding = 0
     yield app
     settings.cache_clear()
@@ -81,69 +79,57 @@ async def busy_executor() -> AsyncIterator[None]:
         await asyncio.gather(*blocked)
 
 
-def test_health_is_reported_while_pool_executor_and_admission_are_full(service: FastAPI) -> None:
-    async def main() -> None:
-        async with started(service) as http:
-            paths = ["/slow"] * POOL + ["/stream"] * STREAMS
-            holding = [asyncio.create_task(http.get(path)) for path in paths]
-            try:
-                await until(lambda: service.state.holding == len(paths))
-                async with busy_executor():
-                    holding.append(asyncio.create_task(http.get("/stream")))
-                    for _ in range(3):
-                        alive, ready = await http.get("/healthz"), await http.get("/readyz")
-                        assert (alive.status_code, alive.json()["service"]) == (200, "shop")
-                        assert (ready.status_code, ready.json()["dependencies"]) == (200, {"database": None})
-                    assert (await http.get("/slow")).status_code == 503, "no other request may wait"
-                    assert not any(each.done() for each in holding)
-            finally:
-                for each in holding:
-                    each.cancel()
-                await asyncio.gather(*holding, return_exceptions=True)
-
-    run(main())
+async def test_health_is_reported_while_pool_executor_and_admission_are_full(service: FastAPI) -> None:
+    async with started(service) as http:
+        paths = ["/slow"] * POOL + ["/stream"] * STREAMS
+        holding = [asyncio.create_task(http.get(path)) for path in paths]
+        try:
+            await until(lambda: service.state.holding == len(paths))
+            async with busy_executor():
+                holding.append(asyncio.create_task(http.get("/stream")))
+                for _ in range(3):
+                    alive, ready = await http.get("/healthz"), await http.get("/readyz")
+                    assert (alive.status_code, alive.json()["service"]) == (200, "shop")
+                    assert (ready.status_code, ready.json()["dependencies"]) == (200, {"database": None})
+                assert (await http.get("/slow")).status_code == 503, "no other request may wait"
+                assert not any(each.done() for each in holding)
+        finally:
+            for each in holding:
+                each.cancel()
+            await asyncio.gather(*holding, return_exceptions=True)
 
 
-def test_many_health_checks_run_one_query(migrated: Callable[[str], str]) -> None:
-    async def main() -> None:
-        probe = DatabaseProbe(migrated("shop"), Settings(), "test", max_age_s=60.0)
-        assert await asyncio.gather(*(probe.failure() for _ in range(100))) == [None] * 100
-        assert await probe.failure() is None
-        assert probe.checks == 1
-        await probe.close()
-
-    run(main())
+async def test_many_health_checks_run_one_query(migrated: Callable[[str], str]) -> None:
+    probe = DatabaseProbe(migrated("shop"), DataSettings(), "test", max_age_s=60.0)
+    assert await asyncio.gather(*(probe.failure() for _ in range(100))) == [None] * 100
+    assert await probe.failure() is None
+    assert probe.checks == 1
+    await probe.close()
 
 
-def test_a_database_that_goes_away_and_returns_is_reported(migrated: Callable[[str], str]) -> None:
-    async def main() -> None:
-        proxy = Proxy(migrated("shop"))
-        await proxy.open()
-        probe = DatabaseProbe(proxy.url, Settings(), "test", max_age_s=0.0)
-        assert await probe.failure() is None
-        proxy.close()
-        assert await probe.failure() is not None
-        await proxy.open()
+async def test_a_database_that_goes_away_and_returns_is_reported(migrated: Callable[[str], str]) -> None:
+    proxy = Proxy(migrated("shop"))
+    await proxy.open()
+    probe = DatabaseProbe(proxy.url, DataSettings(), "test", max_age_s=0.0)
+    assert await probe.failure() is None
+    proxy.close()
+    assert await probe.failure() is not None
+    await proxy.open()
 
-        async def answers() -> bool:
-            return await probe.failure() is None
+    async def answers() -> bool:
+        return await probe.failure() is None
 
-        await until(answers)
-        proxy.close()
-        await probe.close()
-
-    run(main())
+    await until(answers)
+    proxy.close()
+    await probe.close()
 
 
-def test_a_database_that_hangs_is_reported_in_time_and_checked_by_one_thread() -> None:
-    async def main() -> None:
-        silent = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(60), "127.0.0.1", 0)
-        port = silent.sockets[0].getsockname()[1]
-        probe = DatabaseProbe(f"postgresql://me@127.0.0.1:{port}/it", Settings(), "test", timeout_s=0.2)
-        found = await asyncio.gather(*(probe.failure() for _ in range(20)))
-        assert set(found) == {"no answer in 0.2 s"}
-        assert probe.checks == 1
-        await probe.close()
-        silent.close()
-
-    run(main())
+async def test_a_database_that_hangs_is_reported_in_time_and_checked_by_one_thread() -> None:
+    silent = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(60), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    probe = DatabaseProbe(f"postgresql://me@127.0.0.1:{port}/it", DataSettings(), "test", timeout_s=0.2)
+    found = await asyncio.gather(*(probe.failure() for _ in range(20)))
+    assert set(found) == {"no answer in 0.2 s"}
+    assert probe.checks == 1
+    await probe.close()
+    silent.close()

@@ -17,11 +17,8 @@ from serve_app.crm import service as crm
 from serve_app.kit.order_steps import StepRequest
 from serve_app.kit.principal import Principal, Role
 from serve_app.mes import service as mes
-from tests.integration.data import conftest
 from tests.support import event_examples as examples
-from tests.support.databases import run
 
-migrated, service_urls = conftest.migrated, conftest.service_urls
 Migrated = Callable[[str], str]
 SELLER = Principal("sally", frozenset({Role.SELLER}))
 OPERATOR = Principal("olaf", frozenset({Role.OPERATOR}))
@@ -34,47 +31,40 @@ async def events(connection: Connection) -> list[tuple[str, dict[str, Any]]]:
     return [(message["type"].split(".")[1], message["data"]) for message in messages]
 
 
-def test_steps_of_sellers(migrated: Migrated) -> None:
+async def test_steps_of_sellers(migrated: Migrated) -> None:
     submitted = next(each for each in examples.EVENTS if isinstance(each, OrderSubmitted))
 
-    async def main() -> None:
-        async with Database(migrated("crm")) as database, database.transaction() as connection:
-            assert await crm_orders.open_order(connection, submitted)
-            step = StepRequest(submitted.order_id, SELLER)
-            cancelled = await crm.cancel(connection, step, "too small")
-            assert cancelled.status is OrderStatus.CANCELLED
-            ((name, data),) = await events(connection)
-            assert (name, data["by"], data["reason"]) == ("OrderWithdrawn", "sally", "too small")
-            assert (data["order_id"], data["revision"]) == (str(submitted.order_id), cancelled.revision)
-            stored = await crm_orders.get(connection, submitted.order_id)
-            assert stored is not None
-            assert (stored.status, stored.version, stored.revision) == (
-                OrderStatus.CANCELLED, cancelled.version, cancelled.revision,
-            )  # fmt: skip
-
-    run(main())
+    async with Database(migrated("crm")) as database, database.transaction() as connection:
+        assert await crm_orders.open_order(connection, submitted)
+        step = StepRequest(submitted.order_id, SELLER)
+        cancelled = await crm.cancel(connection, step, "too small")
+        assert cancelled.status is OrderStatus.CANCELLED
+        ((name, data),) = await events(connection)
+        assert (name, data["by"], data["reason"]) == ("OrderWithdrawn", "sally", "too small")
+        assert (data["order_id"], data["revision"]) == (str(submitted.order_id), cancelled.revision)
+        stored = await crm_orders.get(connection, submitted.order_id)
+        assert stored is not None
+        assert (stored.status, stored.version, stored.revision) == (
+            OrderStatus.CANCELLED, cancelled.version, cancelled.revision,
+        )  # fmt: skip
 
 
-def test_steps_of_operators(migrated: Migrated) -> None:
+async def test_steps_of_operators(migrated: Migrated) -> None:
     approved = next(each for each in examples.EVENTS if isinstance(each, OrderApproved))
 
-    async def main() -> list[tuple[str, dict[str, Any]]]:
-        async with Database(migrated("mes")) as database, database.transaction() as connection:
-            assert await tasks.receive(connection, approved)
-            step = StepRequest(approved.order_id, OPERATOR)
-            claimed = await mes.claim(connection, step)
-            assert (claimed.claimed_by, claimed.status) == ("olaf", OrderStatus.MANUFACTURING_STARTED)
-            await mes.hold(connection, step, "no gold")
-            await mes.resume(connection, step)
-            await mes.complete(connection, step)
-            await mes.package(connection, step)
-            shipped = await mes.ship(connection, step, "TRACK1")
-            assert (shipped.status, shipped.tracking) == (OrderStatus.SHIPPED, "TRACK1")
-            found = await events(connection)
-            assert found[-1][1]["revision"] == shipped.revision
-            return found
-
-    found = run(main())
+    async with Database(migrated("mes")) as database, database.transaction() as connection:
+        assert await tasks.receive(connection, approved)
+        step = StepRequest(approved.order_id, OPERATOR)
+        claimed = await mes.claim(connection, step)
+        assert (claimed.claimed_by, claimed.status) == ("olaf", OrderStatus.MANUFACTURING_STARTED)
+        await mes.hold(connection, step, "no gold")
+        await mes.resume(connection, step)
+        await mes.complete(connection, step)
+        await mes.package(connection, step)
+        shipped = await mes.ship(connection, step, "TRACK1")
+        assert (shipped.status, shipped.tracking) == (OrderStatus.SHIPPED, "TRACK1")
+        found = await events(connection)
+        assert found[-1][1]["revision"] == shipped.revision
     assert [name for name, _ in found] == [
         "ProductionStarted", "ProductionHeld", "ProductionResumed", "ProductionCompleted", "ProductionPackaged",
         "ProductionShipped",

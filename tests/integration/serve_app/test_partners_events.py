@@ -19,15 +19,14 @@ from data.partners import repository
 from serve_app.kit.background import BackgroundTasks
 from serve_app.kit.settings import settings
 from serve_app.partners.handlers import register_background
-from tests.integration.data import conftest
-from tests.integration.serve_app.test_partners_sender import SECRET, Receiver, served
 from tests.support import event_examples as examples
-from tests.support.databases import run, until, while_running
+from tests.support.databases import while_running
+from tests.support.waiting import until
+from tests.support.webhook_receiver import Receiver, served
+from tests.support.webhook_sender import SECRET
 
-migrated, service_urls, bootstrap = conftest.migrated, conftest.service_urls, conftest.bootstrap
 
-
-def test_a_partner_receives_the_events_of_its_orders(
+async def test_a_partner_receives_the_events_of_its_orders(
     migrated: Callable[[str], str], bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACET_KAFKA_URL", bootstrap)
@@ -50,40 +49,37 @@ def test_a_partner_receives_the_events_of_its_orders(
         await until(lambda: len(receiver.requests) == before + len(events), every_s=0.005)
         return time.monotonic() - started
 
-    async def main() -> None:
-        await kafka.ensure_topics(bootstrap, all_topics(), partitions=1)
-        async with (
-            served(receiver) as at,
-            Database(urls["partners"]) as database,
-            Database(urls["shop"]) as shop_database,
-        ):
-            async with database.transaction() as connection:
-                partner = await repository.add(connection, "jeweller")
-                await repository.add_webhook(connection, partner, f"http://{at}/", SECRET)
-            work = BackgroundTasks()
-            register_background(work, database)
-            try:
+    await kafka.ensure_topics(bootstrap, all_topics(), partitions=1)
+    async with (
+        served(receiver) as at,
+        Database(urls["partners"]) as database,
+        Database(urls["shop"]) as shop_database,
+    ):
+        async with database.transaction() as connection:
+            partner = await repository.add(connection, "jeweller")
+            await repository.add_webhook(connection, partner, f"http://{at}/", SECRET)
+        work = BackgroundTasks()
+        register_background(work, database)
+        try:
 
-                async def life() -> None:
-                    first = event(shop.OrderInitiated, partner_id=partner, revision=1)
-                    await published(shop_database, first)
-                    uploaded = event(shop.ModelUploaded, partner_id=partner, revision=2)
-                    took_s = await published(shop_database, uploaded)
-                    print(f"from commit to webhook: {1000 * took_s:.0f} ms")
-                    later = (
-                        # One outbox stands for those of three services; each event has its own topic.
-                        event(crm.OrderApproved, partner_id=partner, revision=5),
-                        event(pricing.QuotePriced, partner_id=partner),
-                        event(shop.OrderSubmitted, partner_id=partner, revision=3),
-                    )
-                    await published(shop_database, *later)
-                    work.check()
+            async def life() -> None:
+                first = event(shop.OrderInitiated, partner_id=partner, revision=1)
+                await published(shop_database, first)
+                uploaded = event(shop.ModelUploaded, partner_id=partner, revision=2)
+                took_s = await published(shop_database, uploaded)
+                print(f"from commit to webhook: {1000 * took_s:.0f} ms")
+                later = (
+                    # One outbox stands for those of three services; each event has its own topic.
+                    event(crm.OrderApproved, partner_id=partner, revision=5),
+                    event(pricing.QuotePriced, partner_id=partner),
+                    event(shop.OrderSubmitted, partner_id=partner, revision=3),
+                )
+                await published(shop_database, *later)
+                work.check()
 
-                await while_running(Relay(shop_database, bootstrap, "shop").run(), work=life())
-            finally:
-                await work.stop()
-
-    run(main())
+            await while_running(Relay(shop_database, bootstrap, "shop").run(), work=life())
+        finally:
+            await work.stop()
     assert [json.loads(each.body)["data"]["status"] for each in receiver.requests] == [
         "INITIATED", "FILE_UPLOADED", "SUBMITTED", "PRICE_CALCULATED", "MANUFACTURING_APPROVED",
     ]  # fmt: skip

@@ -6,17 +6,12 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
-import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,132 +21,17 @@ from data.kit import clock
 from data.kit.clock import Instant
 from data.kit.database import Database
 from data.kit.ids import new_id
-from data.kit.paging import START
 from data.partners import deliveries, repository
-from data.partners.deliveries import Attempt, Delivery, DeliveryState
+from data.partners.deliveries import DeliveryState
 from serve_app.partners import bulkhead
-from serve_app.partners.bulkhead import Bulkheads
 from serve_app.partners.retry_policy import RetryPolicy
-from serve_app.partners.sender import MAX_IN_FLIGHT, Sender
-from serve_app.partners.ssrf_guard import GuardedTransport, Resolve, SsrfGuard, resolve
-from tests.integration.data import conftest
-from tests.support.databases import run, until
+from serve_app.partners.sender import MAX_IN_FLIGHT
+from serve_app.partners.ssrf_guard import resolve
+from tests.support.waiting import until
+from tests.support.webhook_receiver import ReceivedRequest, Receiver, served
+from tests.support.webhook_sender import SECRET, all_of, attempts, ended, hook, sender, sending
 
-migrated, service_urls = conftest.migrated, conftest.service_urls
 Migrated = Callable[[str], str]
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-FAST = RetryPolicy(factor=200.0)
-
-
-@asynccontextmanager
-async def served(app: Any, **options: Any) -> AsyncIterator[str]:
-    """Serve an ASGI application for the time of the block; yields ``host:port``."""
-    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", 0, lifespan="off", log_level="critical", **options))
-    serving = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.should_exit = server.force_exit = True
-        await serving
-
-
-@dataclass
-class ReceivedRequest:
-    """A request as the receiver got it."""
-
-    path: str
-    headers: dict[str, str]
-    body: bytes
-    at: float
-
-
-@dataclass
-class Receiver:
-    """An ASGI application that records requests; ``answer`` returns the status, or None to close the connection."""
-
-    answer: Callable[[ReceivedRequest], Awaitable[int | None] | int | None] = lambda _request: 204
-    requests: list[ReceivedRequest] = field(default_factory=list)
-    endless: bool = False
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        body, more = b"", True
-        while more:
-            part = await receive()
-            body, more = body + part.get("body", b""), part.get("more_body", False)
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        one = ReceivedRequest(scope["path"], headers, body, time.monotonic())
-        self.requests.append(one)
-        response = self.answer(one)
-        status = await response if isinstance(response, Awaitable) else response
-        if status is None:
-            raise RuntimeError("closed")
-        moved = [(b"location", b"/elsewhere")] if 300 <= status < 400 else []
-        await send({"type": "http.response.start", "status": status, "headers": moved})
-        disconnected = asyncio.ensure_future(receive())
-        while self.endless and not disconnected.done():
-            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
-            await asyncio.sleep(0)
-        disconnected.cancel()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def sender(
-    database: Database,
-    retry_policy: RetryPolicy = FAST,
-    timeout_s: float = 25.0,
-    resolve: Resolve = resolve,
-    private_allowed: bool = True,
-    trusted: ssl.SSLContext | bool = True,
-) -> Sender:
-    transport = GuardedTransport(SsrfGuard(private_allowed, resolve), MAX_IN_FLIGHT, trusted)
-    return Sender(database, transport, timeout_s, retry_policy, Bulkheads(open_s=0.02), poll_interval_s=0.02)
-
-
-@asynccontextmanager
-async def sending(*senders: Sender) -> AsyncIterator[None]:
-    running = [asyncio.create_task(each.run()) for each in senders]
-    try:
-        yield
-        for each in running:
-            assert not each.done(), each.exception()
-    finally:
-        for each in running:
-            each.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
-
-async def hook(database: Database, url: str, orders: Sequence[UUID], each: int) -> UUID:
-    """Add a webhook with ``each`` deliveries for every order; their bodies are numbered."""
-    async with database.transaction() as connection:
-        partner = await repository.add(connection, "jeweller")
-        webhook = await repository.add_webhook(connection, partner, url, SECRET)
-        for n in range(each):
-            for order in orders:
-                body = json.dumps({"order": str(order), "n": n})
-                await deliveries.add(connection, webhook.id, order, new_id(), "facet.Test.v1", body)
-    return webhook.id
-
-
-async def all_of(database: Database, webhook: UUID) -> list[Delivery]:
-    async with database.connection() as connection:
-        return await deliveries.of_webhook(connection, webhook, START, 200)
-
-
-async def attempts(database: Database, delivery: UUID) -> list[Attempt]:
-    async with database.connection() as connection:
-        return await deliveries.attempts(connection, delivery)
-
-
-async def ended(database: Database, webhook: UUID, state: DeliveryState = DeliveryState.DELIVERED) -> list[Delivery]:
-    """Wait until all deliveries of a webhook have the state, and return them."""
-    async with asyncio.timeout(60):
-        while True:
-            found = await all_of(database, webhook)
-            if all(each.state is state for each in found):
-                return found
-            await asyncio.sleep(0.02)
 
 
 def first_arrivals(requests: Sequence[ReceivedRequest]) -> dict[str, list[int]]:
@@ -165,18 +45,15 @@ def first_arrivals(requests: Sequence[ReceivedRequest]) -> dict[str, list[int]]:
     return found
 
 
-def test_all_arrive_signed_and_in_order_despite_failures_and_competing_senders(migrated: Migrated) -> None:
+async def test_all_arrive_signed_and_in_order_despite_failures_and_competing_senders(migrated: Migrated) -> None:
     orders, each = [new_id() for _ in range(12)], 8
     receiver, count = Receiver(), iter(range(10**6))
     receiver.answer = lambda _request: (200, 503, 204, None, 302, 202)[next(count) % 6]
 
-    async def main() -> None:
-        async with Database(migrated("partners")) as database, served(receiver) as at:
-            webhook = await hook(database, f"http://{at}/hook", orders, each)
-            async with sending(sender(database), sender(database)):
-                await ended(database, webhook)
-
-    run(main())
+    async with Database(migrated("partners")) as database, served(receiver) as at:
+        webhook = await hook(database, f"http://{at}/hook", orders, each)
+        async with sending(sender(database), sender(database)):
+            await ended(database, webhook)
     assert first_arrivals(receiver.requests) == {str(order): list(range(each)) for order in orders}
     assert {request.path for request in receiver.requests} == {"/hook"}, "redirects are not followed"
     bodies_by_id: dict[str, set[bytes]] = {}
@@ -189,20 +66,17 @@ def test_all_arrive_signed_and_in_order_despite_failures_and_competing_senders(m
     assert all(len(bodies) == 1 for bodies in bodies_by_id.values())
 
 
-def test_each_attempt_is_recorded_and_the_next_is_delayed(migrated: Migrated) -> None:
+async def test_each_attempt_is_recorded_and_the_next_is_delayed(migrated: Migrated) -> None:
     receiver, statuses = Receiver(), [500, None, 302, 404, 429, 200]
     receiver.answer = lambda _request: statuses[len(receiver.requests) - 1]
 
-    async def main() -> list[Attempt]:
-        async with Database(migrated("partners")) as database, served(receiver) as at:
-            webhook = await hook(database, f"http://{at}/", [new_id()], 1)
-            async with sending(sender(database, RetryPolicy(factor=50.0, jitter=0))):
-                (done,) = await ended(database, webhook)
-            assert done.attempts == 6
-            assert done.next_attempt_at is None
-            return await attempts(database, done.id)
-
-    tried = run(main())
+    async with Database(migrated("partners")) as database, served(receiver) as at:
+        webhook = await hook(database, f"http://{at}/", [new_id()], 1)
+        async with sending(sender(database, RetryPolicy(factor=50.0, jitter=0))):
+            (done,) = await ended(database, webhook)
+        assert done.attempts == 6
+        assert done.next_attempt_at is None
+        tried = await attempts(database, done.id)
     assert [(each.n, each.answer) for each in tried] == list(enumerate((500, 500, 302, 404, 429, 200), 1))
     assert [each.error for each in tried] == ["HTTP 500", "HTTP 500", "HTTP 302", "HTTP 404", "HTTP 429", None]
     waits = [after.at - before.at for before, after in pairwise(tried)]
@@ -210,60 +84,54 @@ def test_each_attempt_is_recorded_and_the_next_is_delayed(migrated: Migrated) ->
         assert wait >= timedelta(seconds=0.1 * 2**n)
 
 
-def test_a_webhook_that_is_gone_is_deactivated_until_the_partner_activates_it(migrated: Migrated) -> None:
+async def test_a_webhook_that_is_gone_is_deactivated_until_the_partner_activates_it(migrated: Migrated) -> None:
     receiver = Receiver(lambda _request: 410)
 
-    async def main() -> None:
-        async with Database(migrated("partners")) as database, served(receiver) as at:
-            webhook = await hook(database, f"http://{at}/", [new_id()], 3)
-            async with sending(sender(database)):
-                await until(lambda: bool(receiver.requests))
-                await asyncio.sleep(0.5)
-                *rest, first = await all_of(database, webhook)
-                assert first.state is DeliveryState.FAILED
-                assert {each.state for each in rest} == {DeliveryState.PENDING}
-                assert len(receiver.requests) == 1
-                receiver.answer = lambda _request: 200
-                async with database.transaction() as connection:
-                    partner = await repository.add(connection, "jeweller")
-                    stored = await repository.webhook(connection, partner, webhook)
-                    assert stored is not None
-                    assert (stored.active, stored.version) == (False, 2)
-                    await repository.edit_webhook(connection, stored.model_copy(update={"active": True}))
-                    assert await deliveries.replay(connection, partner, first.id)
-                await ended(database, webhook)
-        assert [json.loads(each.body)["n"] for each in receiver.requests] == [0, 0, 1, 2]
-
-    run(main())
+    async with Database(migrated("partners")) as database, served(receiver) as at:
+        webhook = await hook(database, f"http://{at}/", [new_id()], 3)
+        async with sending(sender(database)):
+            await until(lambda: bool(receiver.requests))
+            await asyncio.sleep(0.5)
+            *rest, first = await all_of(database, webhook)
+            assert first.state is DeliveryState.FAILED
+            assert {each.state for each in rest} == {DeliveryState.PENDING}
+            assert len(receiver.requests) == 1
+            receiver.answer = lambda _request: 200
+            async with database.transaction() as connection:
+                partner = await repository.add(connection, "jeweller")
+                stored = await repository.webhook(connection, partner, webhook)
+                assert stored is not None
+                assert (stored.active, stored.version) == (False, 2)
+                await repository.edit_webhook(connection, stored.model_copy(update={"active": True}))
+                assert await deliveries.replay(connection, partner, first.id)
+            await ended(database, webhook)
+    assert [json.loads(each.body)["n"] for each in receiver.requests] == [0, 0, 1, 2]
 
 
-def test_a_failed_delivery_blocks_no_other_and_a_replay_has_all_attempts_again(migrated: Migrated) -> None:
+async def test_a_failed_delivery_blocks_no_other_and_a_replay_has_all_attempts_again(migrated: Migrated) -> None:
     receiver = Receiver()
     receiver.answer = lambda request: 500 if json.loads(request.body)["n"] == 0 else 200
 
-    async def main() -> None:
-        async with Database(migrated("partners")) as database, served(receiver) as at:
-            webhook = await hook(database, f"http://{at}/", [new_id()], 2)
-            async with sending(sender(database, RetryPolicy(factor=500.0, max_attempts=3))):
+    async with Database(migrated("partners")) as database, served(receiver) as at:
+        webhook = await hook(database, f"http://{at}/", [new_id()], 2)
+        async with sending(sender(database, RetryPolicy(factor=500.0, max_attempts=3))):
 
-                async def failed() -> bool:
-                    states = [each.state for each in await all_of(database, webhook)]
-                    return states == [DeliveryState.DELIVERED, DeliveryState.FAILED]
+            async def failed() -> bool:
+                states = [each.state for each in await all_of(database, webhook)]
+                return states == [DeliveryState.DELIVERED, DeliveryState.FAILED]
 
-                await until(failed)
-                _second, first = await all_of(database, webhook)
-                assert first.attempts == 3
-                receiver.answer = lambda _request: 500 if len(receiver.requests) < 6 else 200
-                async with database.transaction() as connection:
-                    partner = await repository.add(connection, "jeweller")
-                    assert await deliveries.replay(connection, partner, first.id)
-                await ended(database, webhook)
-            assert [each.answer for each in await attempts(database, first.id)] == [500, 500, 500, 500, 200]
-
-    run(main())
+            await until(failed)
+            _second, first = await all_of(database, webhook)
+            assert first.attempts == 3
+            receiver.answer = lambda _request: 500 if len(receiver.requests) < 6 else 200
+            async with database.transaction() as connection:
+                partner = await repository.add(connection, "jeweller")
+                assert await deliveries.replay(connection, partner, first.id)
+            await ended(database, webhook)
+        assert [each.answer for each in await attempts(database, first.id)] == [500, 500, 500, 500, 200]
 
 
-def test_slow_unreachable_and_endless_webhooks_block_no_other(migrated: Migrated) -> None:
+async def test_slow_unreachable_and_endless_webhooks_block_no_other(migrated: Migrated) -> None:
     timeout_s = 25.0
 
     async def asleep(_request: ReceivedRequest) -> int:
@@ -277,48 +145,42 @@ def test_slow_unreachable_and_endless_webhooks_block_no_other(migrated: Migrated
             await asyncio.sleep(3600)
         return await resolve(host, port)
 
-    async def main() -> float:
-        async with (
-            Database(migrated("partners")) as database,
-            served(slow) as at_slow,
-            served(endless) as at_endless,
-            served(quick) as at_quick,
-        ):
-            orders = [
-                new_id() for _ in range(MAX_IN_FLIGHT)
-            ]  # in order of time alone, each webhook would take all slots
-            await hook(database, "http://dead.example/", orders, 1)
-            await hook(database, f"http://{at_slow}/", orders, 1)
-            await hook(database, f"http://{at_endless}/", orders[:30], 1)
-            webhook = await hook(database, f"http://{at_quick}/", orders, 1)
-            async with sending(sender(database, timeout_s=timeout_s, resolve=hanging_resolver)):
-                started = time.monotonic()
-                await ended(database, webhook)
-                return time.monotonic() - started
-
-    assert run(main()) < timeout_s, "no delivery waits for those of slow webhooks"
+    async with (
+        Database(migrated("partners")) as database,
+        served(slow) as at_slow,
+        served(endless) as at_endless,
+        served(quick) as at_quick,
+    ):
+        orders = [new_id() for _ in range(MAX_IN_FLIGHT)]  # in order of time alone, each webhook would take all slots
+        await hook(database, "http://dead.example/", orders, 1)
+        await hook(database, f"http://{at_slow}/", orders, 1)
+        await hook(database, f"http://{at_endless}/", orders[:30], 1)
+        webhook = await hook(database, f"http://{at_quick}/", orders, 1)
+        async with sending(sender(database, timeout_s=timeout_s, resolve=hanging_resolver)):
+            started = time.monotonic()
+            await ended(database, webhook)
+            result = time.monotonic() - started
+    assert result < timeout_s, "no delivery waits for those of slow webhooks"
     assert len(quick.requests) == MAX_IN_FLIGHT
     assert 0 < len(slow.requests) < 2 * bulkhead.MAX_IN_FLIGHT
 
 
-def test_a_webhook_that_does_not_respond_in_time_is_retried(migrated: Migrated) -> None:
+async def test_a_webhook_that_does_not_respond_in_time_is_retried(migrated: Migrated) -> None:
     async def slow_at_first(_request: ReceivedRequest) -> int:
         await asyncio.sleep(5 if len(receiver.requests) == 1 else 0)
         return 200
 
     receiver = Receiver(slow_at_first)
 
-    async def main() -> list[Attempt]:
-        async with Database(migrated("partners")) as database, served(receiver) as at:
-            webhook = await hook(database, f"http://{at}/", [new_id()], 1)
-            async with sending(sender(database, timeout_s=0.2)):
-                (done,) = await ended(database, webhook)
-            return await attempts(database, done.id)
-
-    assert [each.error for each in run(main())] == ["no response within 0.2 s", None]
+    async with Database(migrated("partners")) as database, served(receiver) as at:
+        webhook = await hook(database, f"http://{at}/", [new_id()], 1)
+        async with sending(sender(database, timeout_s=0.2)):
+            (done,) = await ended(database, webhook)
+        result = await attempts(database, done.id)
+    assert [each.error for each in result] == ["no response within 0.2 s", None]
 
 
-def test_a_suspended_sender_does_not_count_as_a_failed_attempt(
+async def test_a_suspended_sender_does_not_count_as_a_failed_attempt(
     migrated: Migrated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suspended_s = 0.0
@@ -338,35 +200,29 @@ def test_a_suspended_sender_does_not_count_as_a_failed_attempt(
     receiver = Receiver(slow_at_first)
     monkeypatch.setattr(clock, "instant", instant)
 
-    async def main() -> list[Attempt]:
-        async with Database(migrated("partners")) as database, served(receiver) as at:
-            webhook = await hook(database, f"http://{at}/", [new_id()], 1)
-            async with sending(sender(database, RetryPolicy(max_attempts=1), timeout_s=0.2)):
-                (done,) = await ended(database, webhook)
-            return await attempts(database, done.id)
-
-    first, second = run(main())
+    async with Database(migrated("partners")) as database, served(receiver) as at:
+        webhook = await hook(database, f"http://{at}/", [new_id()], 1)
+        async with sending(sender(database, RetryPolicy(max_attempts=1), timeout_s=0.2)):
+            (done,) = await ended(database, webhook)
+        first, second = await attempts(database, done.id)
     assert "the sender was suspended for about 300 s" in str(first.error)
     assert (second.answer, second.error) == (200, None)
 
 
-def test_an_address_that_became_private_is_not_connected_to(migrated: Migrated) -> None:
+async def test_an_address_that_became_private_is_not_connected_to(migrated: Migrated) -> None:
     receiver = Receiver()
 
-    async def main() -> list[Attempt]:
-        async with Database(migrated("partners")) as database, served(receiver) as at:
-            webhook = await hook(database, f"https://localhost:{at.split(':')[1]}/", [new_id()], 1)
-            async with sending(sender(database, RetryPolicy(max_attempts=1), private_allowed=False)):
-                (done,) = await ended(database, webhook, DeliveryState.FAILED)
-            return await attempts(database, done.id)
-
-    (tried,) = run(main())
+    async with Database(migrated("partners")) as database, served(receiver) as at:
+        webhook = await hook(database, f"https://localhost:{at.split(':')[1]}/", [new_id()], 1)
+        async with sending(sender(database, RetryPolicy(max_attempts=1), private_allowed=False)):
+            (done,) = await ended(database, webhook, DeliveryState.FAILED)
+        (tried,) = await attempts(database, done.id)
     assert tried.answer is None
     assert "not on the internet" in str(tried.error)
     assert receiver.requests == []
 
 
-def test_a_webhook_removed_during_an_attempt_blocks_no_other(migrated: Migrated) -> None:
+async def test_a_webhook_removed_during_an_attempt_blocks_no_other(migrated: Migrated) -> None:
     async def remove(_request: ReceivedRequest) -> int:
         async with Database(url) as database, database.transaction() as connection:
             partner = await repository.add(connection, "jeweller")
@@ -377,17 +233,14 @@ def test_a_webhook_removed_during_an_attempt_blocks_no_other(migrated: Migrated)
 
     removed, active, url = Receiver(remove), Receiver(), migrated("partners")
 
-    async def main() -> None:
-        async with Database(url) as database, served(removed) as at_removed, served(active) as at_active:
-            await hook(database, f"http://{at_removed}/removed", [new_id()], 3)
-            async with sending(sender(database)):
-                await until(lambda: bool(removed.requests))
-                webhook = await hook(database, f"http://{at_active}/", [new_id()], 3)
-                await ended(database, webhook)
-        assert len(removed.requests) == 1
-        assert len(active.requests) == 3
-
-    run(main())
+    async with Database(url) as database, served(removed) as at_removed, served(active) as at_active:
+        await hook(database, f"http://{at_removed}/removed", [new_id()], 3)
+        async with sending(sender(database)):
+            await until(lambda: bool(removed.requests))
+            webhook = await hook(database, f"http://{at_active}/", [new_id()], 3)
+            await ended(database, webhook)
+    assert len(removed.requests) == 1
+    assert len(active.requests) == 3
 
 
 @pytest.fixture
@@ -414,25 +267,24 @@ def certificate(tmp_path: Path) -> Path:
     return path
 
 
-def test_over_tls_the_certificate_is_verified_against_the_host_name(migrated: Migrated, certificate: Path) -> None:
+async def test_over_tls_the_certificate_is_verified_against_the_host_name(
+    migrated: Migrated, certificate: Path
+) -> None:
     receiver = Receiver()
 
     async def resolve_locally(host: str, port: int) -> list[str]:
         return ["127.0.0.1"]
 
-    async def main() -> list[Attempt]:
-        options = {"ssl_certfile": str(certificate), "ssl_keyfile": str(certificate)}
-        trusted = ssl.create_default_context(cafile=str(certificate))
-        async with Database(migrated("partners")) as database, served(receiver, **options) as at:
-            port = at.split(":")[1]
-            valid = await hook(database, f"https://jeweller.example:{port}/", [new_id()], 1)
-            other = await hook(database, f"https://other.example:{port}/", [new_id()], 1)
-            async with sending(sender(database, RetryPolicy(max_attempts=1), resolve=resolve_locally, trusted=trusted)):
-                await ended(database, valid)
-                (done,) = await ended(database, other, DeliveryState.FAILED)
-            return await attempts(database, done.id)
-
-    (tried,) = run(main())
+    options = {"ssl_certfile": str(certificate), "ssl_keyfile": str(certificate)}
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    async with Database(migrated("partners")) as database, served(receiver, **options) as at:
+        port = at.split(":")[1]
+        valid = await hook(database, f"https://jeweller.example:{port}/", [new_id()], 1)
+        other = await hook(database, f"https://other.example:{port}/", [new_id()], 1)
+        async with sending(sender(database, RetryPolicy(max_attempts=1), resolve=resolve_locally, trusted=trusted)):
+            await ended(database, valid)
+            (done,) = await ended(database, other, DeliveryState.FAILED)
+        (tried,) = await attempts(database, done.id)
     (request,) = receiver.requests
     assert request.headers["host"].startswith("jeweller.example:")
     assert "other.example" in str(tried.error), "a certificate of another name"

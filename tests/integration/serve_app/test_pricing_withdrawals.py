@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from data.contracts.common import OrderRequest, Priority
+from data.contracts.envelope import CloudEvent
 from data.contracts.lifecycle import OrderStatus, Step
 from data.contracts.shop import QuoteRequested, QuoteWithdrawn
 from data.kit.database import Connection, Database
@@ -29,12 +30,10 @@ from serve_app.pricing.handlers import handle_event
 from serve_app.pricing.quote_worker import QuoteWorker
 from serve_app.shop import service
 from serve_app.shop.handlers import fail_overdue
-from tests.integration.data import conftest
-from tests.integration.serve_app.test_pricing_quote_worker import MODEL, SHA, Jobs, Slow, add_quote
 from tests.support import event_examples as examples
-from tests.support.databases import initiated, run, set_operating_time, until, while_running
-
-migrated, service_urls, shop_url = conftest.migrated, conftest.service_urls, conftest.shop_url
+from tests.support.databases import initiated, set_operating_time, while_running
+from tests.support.quote_jobs import MODEL, SHA, Jobs, Slow, add_quote
+from tests.support.waiting import until
 
 Migrated = Callable[[str], str]
 ORDER_REQUEST = OrderRequest(
@@ -66,7 +65,7 @@ def types(messages: list[tuple[str, dict[str, Any]]]) -> list[str]:
 async def handle(database: Database, data: QuoteRequested | QuoteWithdrawn) -> None:
     """Handle an event as pricing's consumer does."""
     async with database.transaction() as connection:
-        await handle_event(connection, None, data)  # type: ignore[arg-type]
+        await handle_event(connection, CloudEvent.model_validate_json(examples.message(data)), data)
 
 
 @pytest.mark.parametrize("priority", Priority)
@@ -77,122 +76,104 @@ def test_withdrawals_are_published_where_no_backlog_delays_them(priority: Priori
 
 
 @pytest.mark.parametrize("overtakes", [True, False])
-def test_a_withdrawal_prevails_before_or_after_its_request(migrated: Migrated, overtakes: bool) -> None:
+async def test_a_withdrawal_prevails_before_or_after_its_request(migrated: Migrated, overtakes: bool) -> None:
     requested, withdrawn = request()
 
-    async def main() -> None:
-        async with Database(migrated("pricing")) as database:
-            for data in (withdrawn, requested) if overtakes else (requested, withdrawn):
-                await handle(database, data)
-                await handle(database, data)  # a message may arrive twice
-            async with database.connection() as connection:
-                quote = await quotes.get(connection, requested.quote_id)
-                assert quote is not None
-                assert (quote.status, quote.owner_id) == (QuoteStatus.CANCELLED, requested.owner_id)
-                assert (quote.model_sha256, quote.quantity) == (requested.model_sha256, requested.quantity)
-                assert await quotes.unfinished(connection, requested.priority) == []
-                messages = await outbox_messages(connection)
-                assert types(messages) == ["QuoteCancelled"]
-                assert messages[0][1]["data"]["owner_id"] == requested.owner_id
-
-    run(main())
+    async with Database(migrated("pricing")) as database:
+        for data in (withdrawn, requested) if overtakes else (requested, withdrawn):
+            await handle(database, data)
+            await handle(database, data)  # a message may arrive twice
+        async with database.connection() as connection:
+            quote = await quotes.get(connection, requested.quote_id)
+            assert quote is not None
+            assert (quote.status, quote.owner_id) == (QuoteStatus.CANCELLED, requested.owner_id)
+            assert (quote.model_sha256, quote.quantity) == (requested.model_sha256, requested.quantity)
+            assert await quotes.unfinished(connection, requested.priority) == []
+            messages = await outbox_messages(connection)
+            assert types(messages) == ["QuoteCancelled"]
+            assert messages[0][1]["data"]["owner_id"] == requested.owner_id
 
 
-def test_a_withdrawal_without_a_request_creates_no_quote(migrated: Migrated) -> None:
+async def test_a_withdrawal_without_a_request_creates_no_quote(migrated: Migrated) -> None:
     _, withdrawn = request()
 
-    async def main() -> None:
-        async with Database(migrated("pricing")) as database:
-            await handle(database, withdrawn)
-            async with database.connection() as connection:
-                assert await outbox_messages(connection) == []
-
-    run(main())
+    async with Database(migrated("pricing")) as database:
+        await handle(database, withdrawn)
+        async with database.connection() as connection:
+            assert await outbox_messages(connection) == []
 
 
-def test_a_withdrawal_does_not_change_a_finished_quote(migrated: Migrated) -> None:
+async def test_a_withdrawal_does_not_change_a_finished_quote(migrated: Migrated) -> None:
     requested, withdrawn = request()
 
-    async def main() -> None:
-        async with Database(migrated("pricing")) as database:
-            await handle(database, requested)
-            async with database.transaction() as connection:
-                await quotes.finish(connection, requested.quote_id, QuoteStatus.DONE, {"total": "2.00"})
-            await handle(database, withdrawn)
-            async with database.connection() as connection:
-                quote = await quotes.get(connection, requested.quote_id)
-                assert quote is not None
-                assert (quote.status, quote.result) == (QuoteStatus.DONE, {"total": "2.00"})
-                assert await outbox_messages(connection) == []
-
-    run(main())
+    async with Database(migrated("pricing")) as database:
+        await handle(database, requested)
+        async with database.transaction() as connection:
+            await quotes.finish(connection, requested.quote_id, QuoteStatus.DONE, {"total": "2.00"})
+        await handle(database, withdrawn)
+        async with database.connection() as connection:
+            quote = await quotes.get(connection, requested.quote_id)
+            assert quote is not None
+            assert (quote.status, quote.result) == (QuoteStatus.DONE, {"total": "2.00"})
+            assert await outbox_messages(connection) == []
 
 
-def test_concurrent_requests_and_withdrawals_leave_nothing_to_price(migrated: Migrated) -> None:
-    async def main() -> None:
-        async with Database(migrated("pricing")) as database:
-            both = [data for _ in range(100) for data in request()]
-            random.shuffle(both)
-            await asyncio.gather(*(handle(database, data) for data in both))
-            async with database.connection() as connection:
-                assert await quotes.unfinished(connection, Priority.BULK) == []
-                assert types(await outbox_messages(connection)) == 100 * ["QuoteCancelled"]
-
-    run(main())
+async def test_concurrent_requests_and_withdrawals_leave_nothing_to_price(migrated: Migrated) -> None:
+    async with Database(migrated("pricing")) as database:
+        both = [data for _ in range(100) for data in request()]
+        random.shuffle(both)
+        await asyncio.gather(*(handle(database, data) for data in both))
+        async with database.connection() as connection:
+            assert await quotes.unfinished(connection, Priority.BULK) == []
+            assert types(await outbox_messages(connection)) == 100 * ["QuoteCancelled"]
 
 
-def test_a_withdrawal_cancels_the_job_without_waiting_for_the_next_poll(
-    migrated: Migrated, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+async def test_a_withdrawal_cancels_the_job_without_waiting_for_the_next_poll(
+    migrated: Migrated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "POLL_INTERVAL_S", 1e6)
     jobs = Jobs()
 
-    async def main() -> None:
-        store = ModelStore(tmp_path.as_uri(), 1 << 20)
-        async with store.receive() as incoming:
-            await incoming.write(MODEL)
-            await store.save(incoming)
-        async with Database(migrated("pricing")) as database:
-            worker = QuoteWorker(database, store, jobs, Slow())
-            withdrawn, active = [await add_quote(database, SHA) for _ in range(2)]
+    store = ModelStore(tmp_path.as_uri(), 1 << 20)
+    async with store.receive() as incoming:
+        await incoming.write(MODEL)
+        await store.save(incoming)
+    async with Database(migrated("pricing")) as database:
+        worker = QuoteWorker(database, store, jobs, Slow())
+        withdrawn, active = [await add_quote(database, SHA) for _ in range(2)]
 
-            async def withdrawing() -> None:
-                await until(lambda: len(jobs.outcomes) == 2)
-                worker.withdraw([withdrawn, new_id()])
-                await until(lambda: jobs.cancelled == [str(withdrawn)])
-                jobs.outcomes[str(active)].set_result(
-                    JobOutcome(str(active), JobStatus.FAILED, code="deadline", message="slow")
-                )
+        async def withdrawing() -> None:
+            await until(lambda: len(jobs.outcomes) == 2)
+            worker.withdraw([withdrawn, new_id()])
+            await until(lambda: jobs.cancelled == [str(withdrawn)])
+            jobs.outcomes[str(active)].set_result(
+                JobOutcome(str(active), JobStatus.FAILED, code="deadline", message="slow")
+            )
 
-                async def failed() -> bool:
-                    async with database.connection() as connection:
-                        quote = await quotes.get(connection, active)
-                    return quote is not None and quote.error == "deadline: slow"
+            async def failed() -> bool:
+                async with database.connection() as connection:
+                    quote = await quotes.get(connection, active)
+                return quote is not None and quote.error == "deadline: slow"
 
-                await until(failed)
+            await until(failed)
 
-            await while_running(worker.run(), work=withdrawing())
-
-    run(main())
+        await while_running(worker.run(), work=withdrawing())
 
 
-def test_a_new_quote_worker_cancels_the_jobs_of_quotes_that_were_cancelled_before(
+async def test_a_new_quote_worker_cancels_the_jobs_of_quotes_that_were_cancelled_before(
     migrated: Migrated, tmp_path: Path
 ) -> None:
     """The former worker was killed between the commit of a cancellation and its call to the dispatcher."""
     (cancelled, withdrawn), (waiting, _) = request(), request()
 
-    async def main() -> None:
-        async with Database(migrated("pricing")) as database:
-            for event in (cancelled, waiting, withdrawn):
-                await handle(database, event)
-            jobs = Jobs()
-            jobs.running = [str(cancelled.quote_id), str(waiting.quote_id), "a job of another client"]
-            worker = QuoteWorker(database, ModelStore(tmp_path.as_uri(), 1 << 20), jobs, Slow())
-            await while_running(worker.run(), work=until(lambda: bool(jobs.cancelled)))
-            assert jobs.cancelled == [str(cancelled.quote_id)]
-
-    run(main())
+    async with Database(migrated("pricing")) as database:
+        for event in (cancelled, waiting, withdrawn):
+            await handle(database, event)
+        jobs = Jobs()
+        jobs.running = [str(cancelled.quote_id), str(waiting.quote_id), "a job of another client"]
+        worker = QuoteWorker(database, ModelStore(tmp_path.as_uri(), 1 << 20), jobs, Slow())
+        await while_running(worker.run(), work=until(lambda: bool(jobs.cancelled)))
+        assert jobs.cancelled == [str(cancelled.quote_id)]
 
 
 async def submitted(database: Database) -> UUID:
@@ -213,37 +194,31 @@ def withdrawals(messages: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, s
     return [(topic, message["data"]["quote_id"]) for name, (topic, message) in found if name == "QuoteWithdrawn"]
 
 
-def test_an_order_whose_price_is_overdue_withdraws_it(shop_url: str) -> None:
-    async def main() -> None:
-        async with Database(shop_url) as database:
-            order_id = await submitted(database)
+async def test_an_order_whose_price_is_overdue_withdraws_it(shop_url: str) -> None:
+    async with Database(shop_url) as database:
+        order_id = await submitted(database)
+        async with database.transaction() as connection:
+            await fail_overdue(connection)
+            assert withdrawals(await outbox_messages(connection)) == [], "it is not overdue yet"
+        await set_operating_time(database, orders.OVERDUE_TIMER, 86_400_000)
+        for _ in range(2):
             async with database.transaction() as connection:
                 await fail_overdue(connection)
-                assert withdrawals(await outbox_messages(connection)) == [], "it is not overdue yet"
-            await set_operating_time(database, orders.OVERDUE_TIMER, 86_400_000)
-            for _ in range(2):
-                async with database.transaction() as connection:
-                    await fail_overdue(connection)
-            async with database.connection() as connection:
-                order = await orders.get(connection, order_id)
-                assert order is not None
-                assert order.status is OrderStatus.PRICE_FAILED
-                assert withdrawals(await outbox_messages(connection)) == [(EXPRESS, str(order.quote_id))]
-
-    run(main())
+        async with database.connection() as connection:
+            order = await orders.get(connection, order_id)
+            assert order is not None
+            assert order.status is OrderStatus.PRICE_FAILED
+            assert withdrawals(await outbox_messages(connection)) == [(EXPRESS, str(order.quote_id))]
 
 
 @pytest.mark.parametrize("status", [OrderStatus.SUBMITTED, OrderStatus.PRICE_FAILED])
-def test_cancelling_an_order_withdraws_a_price_that_may_be_pending(shop_url: str, status: OrderStatus) -> None:
-    async def main() -> None:
-        async with Database(shop_url) as database:
-            order_id = await submitted(database)
-            async with database.transaction() as connection:
-                order = await orders.lock(connection, order_id)
-                assert order is not None
-                if status is OrderStatus.PRICE_FAILED:
-                    await orders.move(connection, order, Step.FAIL_PRICE, "pricing")
-                await service.cancel(connection, StepRequest(order_id, CUSTOMER), "no need")
-                assert withdrawals(await outbox_messages(connection)) == [(EXPRESS, str(order.quote_id))]
-
-    run(main())
+async def test_cancelling_an_order_withdraws_a_price_that_may_be_pending(shop_url: str, status: OrderStatus) -> None:
+    async with Database(shop_url) as database:
+        order_id = await submitted(database)
+        async with database.transaction() as connection:
+            order = await orders.lock(connection, order_id)
+            assert order is not None
+            if status is OrderStatus.PRICE_FAILED:
+                await orders.move(connection, order, Step.FAIL_PRICE, "pricing")
+            await service.cancel(connection, StepRequest(order_id, CUSTOMER), "no need")
+            assert withdrawals(await outbox_messages(connection)) == [(EXPRESS, str(order.quote_id))]

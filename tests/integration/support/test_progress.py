@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -16,7 +15,7 @@ ONE, OTHER = "progress-one", "progress-other"
 CONSUMERS = {"progress-fast": (ONE,), "progress-slow": (ONE, OTHER)}
 
 
-def test_a_partition_has_moved_when_its_group_has_committed_what_it_held(kafka_server: Server) -> None:
+async def test_a_partition_has_moved_when_its_group_has_committed_what_it_held(kafka_server: Server) -> None:
     async def send(topic: str, partition: int) -> None:
         async with AIOKafkaProducer(bootstrap_servers=kafka_server.address, acks="all") as producer:
             await producer.send_and_wait(topic, b"event", partition=partition)
@@ -34,23 +33,23 @@ def test_a_partition_has_moved_when_its_group_has_committed_what_it_held(kafka_s
         assert (moved.seconds is None) == bool(moved.behind)
         return {(group, *place): count for (group, place), count in moved.behind.items()}
 
-    asyncio.run(ensure_topics(kafka_server.address, [ONE, OTHER]))
+    await ensure_topics(kafka_server.address, [ONE, OTHER])
     # All are at their ends; a broker that has just started has no coordinator of groups at first.
     assert wait_until_moved(kafka_server.address, time.monotonic(), 60.0, CONSUMERS).behind == {}
     assert behind() == {}
     for topic, partition in ((ONE, 0), (ONE, 0), (ONE, 3), (OTHER, 1)):
-        asyncio.run(send(topic, partition))
+        await send(topic, partition)
     lags = {(ONE, 0): 2, (ONE, 3): 1, (OTHER, 1): 1}
     expected = {
         (group, topic, n): lag for group in CONSUMERS for (topic, n), lag in lags.items() if topic in CONSUMERS[group]
     }
     assert behind() == expected
-    asyncio.run(commit("progress-fast", ONE, 0, 2))
-    asyncio.run(commit("progress-fast", ONE, 3, 1))
-    asyncio.run(commit("progress-slow", ONE, 0, 1))
+    await commit("progress-fast", ONE, 0, 2)
+    await commit("progress-fast", ONE, 3, 1)
+    await commit("progress-slow", ONE, 0, 1)
     assert behind() == {("progress-slow", ONE, 0): 1, ("progress-slow", ONE, 3): 1, ("progress-slow", OTHER, 1): 1}
     for topic, partition, offset in ((ONE, 0, 2), (ONE, 3, 1), (OTHER, 1, 1)):
-        asyncio.run(commit("progress-slow", topic, partition, offset))
+        await commit("progress-slow", topic, partition, offset)
     moved = wait_until_moved(kafka_server.address, time.monotonic(), 30.0, CONSUMERS)
     assert moved.seconds is not None
     assert (moved.behind, moved.last) == ({}, {})

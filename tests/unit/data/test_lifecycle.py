@@ -27,7 +27,8 @@ class Walk(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.status, self.held_from = S.INITIATED, None
+        self.status = S.INITIATED
+        self.held_from: OrderStatus | None = None
 
     @rule(step=st.sampled_from(Step), actor=st.one_of(st.none(), st.sampled_from(Actor)))
     def step(self, step: Step, actor: Actor | None) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,108 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.contracts import crm, mes, pricing, shop
-from data.contracts.envelope import CloudEvent, EventData
-from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance, move
-from data.contracts.pricing import QuoteEvent
+from data.contracts.envelope import CloudEvent
+from data.contracts.lifecycle import GRAPH, OrderStatus, Step, move
 from data.contracts.registry import EVENTS
-from data.kit.ids import new_id
-from data.orders.projection import HistoryEntry, OrderState, apply_event
-from data.orders.sequencing import PredecessorMissing
+from data.orders.projection import OrderState, apply_event
 from tests.support import event_examples as examples
 from tests.support.event_examples import STORED_EVENTS
+from tests.support.order_events import OrderEvents, life, read, submitted
 
 S = OrderStatus
-
-
-class OrderEvents:
-    """Events of one order as their services would write them, with their sequences."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.events: list[CloudEvent] = []
-
-    def publish(self, kind: type[EventData], revision: int | None = None, **members: Any) -> None:
-        example = next(event for event in examples.EVENTS if type(event) is kind).model_dump()
-        if issubclass(kind, shop.OrderSubmitted):
-            self.quote_id = members.setdefault("quote_id", new_id())
-        elif issubclass(kind, QuoteEvent):
-            members.setdefault("quote_id", self.quote_id)
-        event = kind.model_validate({**example, "revision": revision, **members})
-        self.counts[kind.SOURCE] = self.counts.get(kind.SOURCE, 0) + 1
-        message = json.loads(examples.message(event, self.counts[kind.SOURCE]))
-        self.events.append(CloudEvent.model_validate(message))
-
-
-def kind_of(step: Step, status: OrderStatus, choose: random.Random) -> type[EventData]:
-    """Return the event type that reports a step from a status."""
-    ambiguous: dict[Step, type[EventData]] = {
-        Step.CANCEL: choose.choice([shop.OrderCancelled, crm.OrderWithdrawn]),
-        Step.REJECT: pricing.QuoteRejected if status is S.SUBMITTED else crm.OrderRejected,
-        Step.FAIL_PRICE: choose.choice([shop.PricingOverdue, pricing.QuoteFailed]),
-        Step.HOLD: choose.choice([crm.OrderHeld, mes.ProductionHeld]),
-        Step.RESUME: choose.choice([crm.OrderResumed, mes.ProductionResumed]),
-    }
-    plain: dict[Step, type[EventData]] = {
-        Step.UPLOAD: shop.ModelUploaded,
-        Step.SUBMIT: shop.OrderSubmitted,
-        Step.PRICE: pricing.QuotePriced,
-        Step.REQUIRE_REVIEW: pricing.QuoteNeedsReview,
-        Step.RELEASE: crm.OrderReleased,
-        Step.EXPIRE: crm.QuoteExpired,
-        Step.APPROVE: crm.OrderApproved,
-        Step.CLAIM: mes.ProductionStarted,
-        Step.COMPLETE: mes.ProductionCompleted,
-        Step.PACKAGE: mes.ProductionPackaged,
-        Step.SHIP: mes.ProductionShipped,
-        Step.REWORK: mes.ReworkOrdered,
-        Step.CLOSE: crm.OrderClosed,
-    }
-    return {**plain, **ambiguous}[step]
-
-
-def life(choose: random.Random, longest: int) -> tuple[list[CloudEvent], list[OrderStatus]]:
-    """Return the events and the true history of a random order."""
-    order, status, held_from = OrderEvents(), S.INITIATED, None
-    order.publish(shop.OrderInitiated, 1)
-    history = [status]
-    while status not in FINAL and len(history) < longest:
-        steps = sorted(step for source, step in GRAPH if source is status)
-        if status is S.PRICE_FAILED:  # a late price crosses PricingOverdue: see its test
-            steps = [step for step in steps if step not in (Step.PRICE, Step.REQUIRE_REVIEW)]
-        step = choose.choice(steps)
-        order.publish(kind_of(step, status, choose), len(history) + 1)
-        status, held_from = advance(status, step, held_from=held_from), status if step is Step.HOLD else None
-        history.append(status)
-    return order.events, history
-
-
-class Reader:
-    """Apply events as a consumer does: early ones are parked, each with the later ones of its source."""
-
-    def __init__(self) -> None:
-        self.state, self.entries, self.parked = OrderState(), list[HistoryEntry](), list[CloudEvent]()
-
-    def take(self, *arrivals: CloudEvent) -> None:
-        for event in arrivals:
-            if event.id not in {parked.id for parked in self.parked}:
-                self.parked.append(event)
-            while any(self._applied(parked) for parked in list(self.parked)):
-                pass
-
-    def _applied(self, event: CloudEvent) -> bool:
-        try:
-            self.state, entry = apply_event(OrderState.model_validate_json(self.state.model_dump_json()), event)
-        except PredecessorMissing:
-            return False
-        self.parked.remove(event)
-        self.entries += [entry] if entry else []
-        return True
-
-
-def read(*arrivals: CloudEvent) -> Reader:
-    reader = Reader()
-    reader.take(*arrivals)
-    return reader
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 25))
@@ -158,8 +63,11 @@ def test_an_old_stored_event_applies_as_before(path: Path) -> None:
         stored = stored.model_copy(update={"status": S.SUBMITTED, "revision": 3})
         expected = S.SUBMITTED
     else:
-        held_from = event.data.get("held_from") and OrderStatus(event.data["held_from"])
-        before = held_from if step is Step.HOLD else min(source for source, each in GRAPH if each is step)
+        held_from = OrderStatus(event.data["held_from"]) if "held_from" in event.data else None
+        before = min(source for source, each in GRAPH if each is step)
+        if step is Step.HOLD:
+            assert held_from is not None
+            before = held_from
         stored = stored.model_copy(
             update={"status": before, "revision": 3, "held_from": held_from if step is Step.RESUME else None}
         )
@@ -179,14 +87,6 @@ def test_an_old_stored_state_is_read_and_written_unchanged() -> None:
     assert state.last_sequences == {"/facet/shop/orders": 3}
     assert state.model_dump(mode="json") == stored
     assert OrderState.model_validate({}) == OrderState()
-
-
-def submitted() -> OrderEvents:
-    order = OrderEvents()
-    order.publish(shop.OrderInitiated, 1)
-    order.publish(shop.ModelUploaded, 2)
-    order.publish(shop.OrderSubmitted, 3)
-    return order
 
 
 class TestCrossingSteps:

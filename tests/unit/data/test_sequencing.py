@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.contracts.common import OrderEvent
-from data.contracts.envelope import EventData
 from data.contracts.lifecycle import FINAL, GRAPH, OrderStatus, Step, advance, move
 from data.contracts.registry import EVENTS
 from data.orders.sequencing import Decision, decide
@@ -20,14 +19,14 @@ from tests.support.event_examples import QUOTE
 S = OrderStatus
 BY_TYPE = {type(event).__name__: event for event in EXAMPLES}
 OF_ORDERS = {
-    EVENTS[event.event_type()].step: event
+    step: event
     for event in EXAMPLES
-    if isinstance(event, OrderEvent) and EVENTS[event.event_type()].step is not None
+    if isinstance(event, OrderEvent) and (step := EVENTS[event.event_type()].step) is not None
 }
 BEFORE, AFTER = UUID(int=QUOTE.int - 1), UUID(int=QUOTE.int + 1)
 
 
-def event_for(step: Step, revision: int | None) -> EventData:
+def event_for(step: Step, revision: int | None) -> OrderEvent:
     return OF_ORDERS[step].model_copy(update={"revision": revision})
 
 
@@ -123,22 +122,23 @@ class Service:
     """An order in one service: it takes its own steps and applies those of others, early ones later."""
 
     def __init__(self, status: OrderStatus, revision: int) -> None:
-        self.status, self.revision, self.held_from = status, revision, None
-        self.parked: list[EventData] = []
+        self.status, self.revision = status, revision
+        self.held_from: OrderStatus | None = None
+        self.parked: list[OrderEvent] = []
 
-    def take(self, step: Step) -> EventData:
+    def take(self, step: Step) -> OrderEvent:
         """Take a step of this service; return its event."""
         self.status, self.held_from = move(self.status, self.held_from, step)
         self.revision += 1
         return event_for(step, self.revision)
 
-    def handle(self, *events: EventData) -> None:
+    def handle(self, *events: OrderEvent) -> None:
         """Apply events of other services, early ones after their predecessors."""
         self.parked += events
         while any(self._handled(event) for event in list(self.parked)):
             pass
 
-    def _handled(self, event: EventData) -> bool:
+    def _handled(self, event: OrderEvent) -> bool:
         decision = decide(self.status, self.revision, None, event, self.held_from)
         if decision is Decision.DEFER:
             return False
@@ -147,7 +147,7 @@ class Service:
             step = EVENTS[event.event_type()].step
             assert step is not None
             self.status, self.held_from = move(self.status, self.held_from, step)
-            self.revision = max(self.revision + 1, event.revision or 0)  # type: ignore[attr-defined]
+            self.revision = max(self.revision + 1, event.revision or 0)
         return True
 
 

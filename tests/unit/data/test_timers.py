@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import psycopg
 import pytest
 
 from data.kit import sql, timers
-from data.kit.timers import SETTLE_S, Timer
+from data.kit.database import Connection, Database
+from data.kit.timers import SETTLE_S, Action, Timer
 
 TICK_S = 5.0
 STEPS = int(SETTLE_S / TICK_S)
@@ -28,20 +29,24 @@ class World:
     database_answers: bool = True
     broker_answers: bool = True
 
+    @property
+    def database(self) -> Database:
+        return cast("Database", self)  # it has what a timer uses
+
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
+    async def transaction(self) -> AsyncIterator[World]:
         if not self.database_answers:
             raise psycopg.OperationalError("unavailable")
         yield self
 
-    async def run(self, _connection: Any, statement: sql.Statement, parameters: Mapping[str, Any]) -> None:
+    async def run(self, _connection: Connection, statement: sql.Statement, parameters: Mapping[str, int]) -> None:
         assert statement is timers._TICK
         self.elapsed_ms += parameters["passed_ms"]
 
     async def broker(self) -> bool:
         return self.broker_answers
 
-    async def act(self, _connection: Any) -> None:
+    async def act(self, _connection: Connection) -> None:
         self.acted += 1
 
 
@@ -56,28 +61,27 @@ def timer(world: World) -> Timer:
     return Timer("test", TICK_S, [world.broker], monotonic=lambda: world.monotonic_s)
 
 
-def tick(world: World, ticking: Timer, times: int = 1, every_s: float = TICK_S) -> list[bool]:
-    async def ticked() -> list[bool]:
-        counted = []
-        for _ in range(times):
-            world.monotonic_s += every_s
-            counted.append(await ticking.tick(world, world.act))  # type: ignore[arg-type]
-        return counted
+async def tick(
+    world: World, ticking: Timer, times: int = 1, every_s: float = TICK_S, action: Action | None = None
+) -> list[bool]:
+    counted = []
+    for _ in range(times):
+        world.monotonic_s += every_s
+        counted.append(await ticking.tick(world.database, action or world.act))
+    return counted
 
-    return asyncio.run(ticked())
 
-
-def settled(world: World) -> Timer:
+async def settled(world: World) -> Timer:
     """Return a timer that counts, and has counted nothing yet."""
     ticking = timer(world)
-    assert not any(tick(world, ticking, 1 + STEPS))
+    assert not any(await tick(world, ticking, 1 + STEPS))
     assert (world.elapsed_ms, world.acted) == (0, 0)
     return ticking
 
 
-def test_time_counts_and_actions_run_once_it_has_settled(world: World) -> None:
-    ticking = settled(world)
-    assert all(tick(world, ticking, 12))
+async def test_time_counts_and_actions_run_once_it_has_settled(world: World) -> None:
+    ticking = await settled(world)
+    assert all(await tick(world, ticking, 12))
     assert (world.elapsed_ms, world.acted) == (60_000, 12)
 
 
@@ -85,60 +89,59 @@ def test_time_counts_and_actions_run_once_it_has_settled(world: World) -> None:
 @pytest.mark.parametrize(
     "unavailable", [("database_answers",), ("broker_answers",), ("database_answers", "broker_answers")], ids="+".join
 )
-def test_an_outage_of_any_length_adds_nothing(world: World, unavailable: tuple[str, ...], outage_s: int) -> None:
-    ticking = settled(world)
-    tick(world, ticking, 2)
+async def test_an_outage_of_any_length_adds_nothing(world: World, unavailable: tuple[str, ...], outage_s: int) -> None:
+    ticking = await settled(world)
+    await tick(world, ticking, 2)
     for what in unavailable:
         setattr(world, what, False)
-    assert not any(tick(world, ticking, int(outage_s / TICK_S)))
+    assert not any(await tick(world, ticking, int(outage_s / TICK_S)))
     for what in unavailable:
         setattr(world, what, True)
-    assert not any(tick(world, ticking, STEPS)), "backlogs drain first"
+    assert not any(await tick(world, ticking, STEPS)), "backlogs drain first"
     assert (world.elapsed_ms, world.acted) == (10_000, 2)
-    tick(world, ticking, 3)
+    await tick(world, ticking, 3)
     assert 15_000 <= world.elapsed_ms <= 25_000
 
 
-def test_a_suspended_process_adds_no_time_and_runs_no_action_on_resume(world: World) -> None:
-    ticking = settled(world)
-    tick(world, ticking, 2)
-    assert tick(world, ticking, every_s=300.0) == [False]
-    assert not any(tick(world, ticking, STEPS))
+async def test_a_suspended_process_adds_no_time_and_runs_no_action_on_resume(world: World) -> None:
+    ticking = await settled(world)
+    await tick(world, ticking, 2)
+    assert await tick(world, ticking, every_s=300.0) == [False]
+    assert not any(await tick(world, ticking, STEPS))
     assert (world.elapsed_ms, world.acted) == (10_000, 2)
 
 
-def test_slightly_late_ticks_count_in_full(world: World) -> None:
-    ticking = settled(world)
-    assert all(tick(world, ticking, 10, every_s=2 * TICK_S))
+async def test_slightly_late_ticks_count_in_full(world: World) -> None:
+    ticking = await settled(world)
+    assert all(await tick(world, ticking, 10, every_s=2 * TICK_S))
     assert world.elapsed_ms == 100_000
 
 
-def test_repeated_outages_add_nothing(world: World) -> None:
-    ticking = settled(world)
+async def test_repeated_outages_add_nothing(world: World) -> None:
+    ticking = await settled(world)
     for _ in range(20):
         world.broker_answers = False
-        tick(world, ticking)
+        await tick(world, ticking)
         world.broker_answers = True
-        tick(world, ticking, STEPS)
+        await tick(world, ticking, STEPS)
     assert (world.elapsed_ms, world.acted) == (0, 0)
 
 
-def test_a_new_process_settles_first(world: World) -> None:
-    tick(world, settled(world), 4)
-    assert not any(tick(world, timer(world), 1 + STEPS))
+async def test_a_new_process_settles_first(world: World) -> None:
+    await tick(world, await settled(world), 4)
+    assert not any(await tick(world, timer(world), 1 + STEPS))
     assert world.elapsed_ms == 20_000
 
 
-def test_an_outage_between_tick_and_action_is_no_error(world: World) -> None:
-    async def fails(_connection: Any) -> None:
+async def test_an_outage_between_tick_and_action_is_no_error(world: World) -> None:
+    async def fails(_connection: Connection) -> None:
         raise psycopg.OperationalError("unavailable")
 
-    ticking = settled(world)
-    world.act = fails  # type: ignore[method-assign]
-    assert tick(world, ticking) == [False]
+    ticking = await settled(world)
+    assert await tick(world, ticking, action=fails) == [False]
 
 
-def test_run_ticks_at_its_interval(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_run_ticks_at_its_interval(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -147,9 +150,8 @@ def test_run_ticks_at_its_interval(world: World, monkeypatch: pytest.MonkeyPatch
         if len(slept) == STEPS + 5:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr(timers.asyncio, "sleep", sleep)
-    act: Callable[[Any], Awaitable[None]] = world.act
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(timer(world).run(world, act))  # type: ignore[arg-type]
+        await timer(world).run(world.database, world.act)
     assert set(slept) == {TICK_S}
     assert world.acted == 4
