@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup-done
 PEERS := .venv-peers
+MODELS := .facet/real-models
 
 ifdef PYTHON
 ifneq ($(shell $(BIN)/python -V 2>/dev/null),$(shell $(PYTHON) -V 2>/dev/null))
@@ -12,7 +13,7 @@ $(SETUP): FORCE
 endif
 endif
 
-.PHONY: setup run test mutate check bench load chaos lock clean FORCE
+.PHONY: setup models run test mutate check bench load chaos lock clean FORCE
 
 setup: $(SETUP)
 
@@ -24,6 +25,12 @@ $(SETUP): requirements.lock pyproject.toml
 	$(BIN)/python -m pricing_engine.analysis.warmup
 	touch $@
 
+# Real models that are free to use, for the tests.
+models: $(MODELS)/LICENSE
+
+$(MODELS)/LICENSE: tests/real_models.lock | $(SETUP)
+	$(BIN)/python -m tests.support.real_models
+
 # The samples quoted by the engine alone, then the whole stack, which carries three of them as orders and stays up.
 run: setup
 	$(BIN)/facet samples .facet/samples --quote
@@ -31,7 +38,7 @@ run: setup
 
 # TEST_JOBS=2 runs tests without servers beside those with (tests/conftest.py says how they are divided).
 TEST_JOBS ?= 1
-test: setup
+test: setup models
 	$(BIN)/pytest $(if $(filter-out 1,$(TEST_JOBS)),-n $(TEST_JOBS) --dist loadscope --no-loadscope-reorder)
 
 # Mutants of money, the lifecycle and sequencing against their unit tests, from scratch: mutmut keeps the results of former runs.

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from pricing_engine.analysis.kernel_cache import discard_stale
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.progress import PartialAnalysis
 from pricing_engine.mesh.samples import SAMPLES, Sample, box
@@ -60,5 +61,6 @@ def _sample(name: str, *shells: object) -> Sample:
 
 if __name__ == "__main__":
     started = time.perf_counter()
+    discard_stale()
     warm()
     print(f"kernels compiled in {time.perf_counter() - started:.0f} s", file=sys.stderr)
