@@ -1,7 +1,7 @@
 """Discard numba's cached kernels when any source of the engine has changed.
 
-numba compares a kernel with its own file alone: after a change in a helper of another file it would load the old machine
-code, and after a structure was renamed the cache can't be read at all.
+numba compares a kernel with its own file alone: after a change in a helper of another file it would load the old
+machine code, and after a structure was renamed the cache can't be read at all.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Real models that are free to use, taken from a published package by ``make models``.
 
-They are example files of pyvista (MIT licence, ``LICENSE`` beside them): a hexagonal nut (one closed body with a hole, as
-a ring has), an ant (15 closed bodies that overlap) and an aeroplane (open, with an edge of three facets).
+They are example files of pyvista (MIT licence, ``LICENSE`` beside them): a hexagonal nut (one closed body with a hole,
+as a ring has), an ant (15 closed bodies that overlap) and an aeroplane (open, with an edge of three facets).
 """
 
 from __future__ import annotations
