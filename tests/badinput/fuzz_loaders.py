@@ -134,7 +134,7 @@ def seeds() -> list[bytes]:
         *(writers.ply_strip(v, [0, 1, 2, 3, -1, 0, 1, 3], order) for order in orders),
         writers.threemf(v, f, stored=True), xml.encode(), glb, glb[20 : 20 + length],
         *(worst_cases.repeated_polygon(30, form) for form in ("obj", "off", "ply")),
-        worst_cases.zigzag_polygon(12, "obj"), worst_cases.stl(*worst_cases.equal(8)),
+        worst_cases.zigzag_polygon(12, "obj"), writers.stl_binary(*worst_cases.equal(8)),
         worst_cases.ply(*worst_cases.equal_tetrahedra(8)), *slicer_seeds(),
         *deformed, *(content[20 : 20 + struct.unpack_from("<I", content, 12)[0]] for content in deformed), *dialects,
     ]  # fmt: skip
@@ -144,7 +144,7 @@ def wrap(data: bytes) -> bytes:
     """Wrap XML as the model part of a 3MF, with a second document as the slicers' settings, and JSON as a GLB."""
     if data.startswith(b"<?xml"):
         model, mark, settings = data.partition(SETTINGS)
-        parts = {"3D/3dmodel.model": model}
+        parts: dict[str, str | bytes] = {"3D/3dmodel.model": model}
         if mark:
             parts |= {"Metadata/Slic3r_PE_model.config": settings, "Metadata/model_settings.config": settings}
         return writers.package(parts, stored=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis.progress import Stage
@@ -181,8 +182,9 @@ def commands() -> Iterator[tuple[str, str]]:
     groups = [("facet", typer.main.get_command(build()))]
     while groups:
         name, group = groups.pop()
+        assert isinstance(group, TyperGroup)
         for word, command in group.commands.items():
-            if hasattr(command, "commands"):
+            if isinstance(command, TyperGroup):
                 groups.append((f"{name} {word}", command))
             else:
                 yield f"{name} {word}", command.epilog or ""

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 import trimesh
+from numpy.typing import ArrayLike
 
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.analysis.schema import Analysis
 from pricing_engine.mesh.samples import SAMPLES, sphere
-from tests.support import shared_models
+from tests.support import model_files, shared_models
+from tests.support.meshes import concatenated, rotation
 from tests.support.paths import SHARED_MODELS
 
+T = TypeVar("T")
 COARSE = Settings(layer_height_mm=0.2)
 
 
-def analysis_of(vertices: Any, facets: Any, folder: Path, threads: int = 2, settings: Settings = COARSE) -> Analysis:
+def analysis_of(
+    vertices: ArrayLike, facets: ArrayLike, folder: Path, threads: int = 2, settings: Settings = COARSE
+) -> Analysis:
     """Measure a mesh written as an OFF file, which keeps float64 positions."""
     path = folder / "model.off"
-    lines = [" ".join(map(repr, map(float, v))) for v in vertices] + [f"3 {a} {b} {c}" for a, b, c in facets]
-    path.write_text(f"OFF\n{len(vertices)} {len(facets)} 0\n" + "\n".join(lines) + "\n")
+    path.write_bytes(model_files.off(np.asarray(vertices, np.float64), np.asarray(facets)))
     return measure(path, None, settings, threads).analysis
 
 
 def numbers(analysis: Analysis) -> dict[str, Any]:
-    """All that must be the same bytes: everything but the elapsed times."""
+    """Return all that must be the same bytes: everything but the elapsed times."""
     tree = analysis.to_dict()
     del tree["elapsed_s"]
     return tree
@@ -49,8 +53,14 @@ def close_to(tree: Any, other: Any, relative: float, path: str = "") -> None:
         assert tree == other, path
 
 
-def blob() -> tuple[Any, Any]:
-    """A closed lumpy body with overhangs, and a ball that overlaps it."""
+def existing(value: T | None) -> T:
+    """Return a value that was measured."""
+    assert value is not None
+    return value
+
+
+def blob() -> tuple[model_files.Vertices, model_files.Facets]:
+    """Return a closed lumpy body with overhangs, and a ball that overlaps it."""
     body = trimesh.creation.icosphere(4, radius=5)
     body.vertices *= 1 + 0.3 * np.sin(body.vertices @ np.array([0.9, 0.5, 0.7]))[:, None]
     ball, ball_facets = sphere(np.array([4.0, 1.0, 2.0]), 2.5)
@@ -97,11 +107,13 @@ def test_a_moved_model_measures_the_same(tmp_path: Path) -> None:
 
 def test_a_turned_model_measures_the_same(tmp_path: Path) -> None:
     vertices, facets = blob()
-    turn = trimesh.transformations.rotation_matrix(1.1, [1, 2, 3])[:3, :3]
+    turn = rotation(1.1, [1, 2, 3])
     original, turned = analysis_of(vertices, facets, tmp_path), analysis_of(vertices @ turn.T, facets, tmp_path)
     for field in ("volume_mm3", "signed_volume_mm3", "area_mm2", "hull_volume_mm3"):
         assert getattr(turned.geometry, field) == pytest.approx(getattr(original.geometry, field), rel=1e-7)
-    assert turned.geometry.center_of_mass_mm == pytest.approx(turn @ original.geometry.center_of_mass_mm, abs=1e-6)
+    assert turned.geometry.center_of_mass_mm == pytest.approx(
+        turn @ existing(original.geometry.center_of_mass_mm), abs=1e-6
+    )
     assert turned.thickness.sphere.p50_mm == pytest.approx(original.thickness.sphere.p50_mm, rel=1e-4)
     assert turned.thickness.ray.p05_mm == pytest.approx(original.thickness.ray.p05_mm, rel=1e-4)
     for radius, share in original.finishing.reach_area_fraction.items():
@@ -116,14 +128,14 @@ def test_a_scaled_model_scales(tmp_path: Path) -> None:
     vertices, facets = blob()
     original = analysis_of(vertices, facets, tmp_path)
     doubled = analysis_of(vertices * 2, facets, tmp_path, settings=Settings(layer_height_mm=0.4))
-    assert doubled.geometry.volume_mm3 == pytest.approx(8 * original.geometry.volume_mm3, rel=1e-7)
-    assert doubled.geometry.area_mm2 == pytest.approx(4 * original.geometry.area_mm2, rel=1e-9)
-    assert doubled.thickness.ray.p50_mm == pytest.approx(2 * original.thickness.ray.p50_mm, rel=1e-5)
-    assert doubled.thickness.sphere.p05_mm == pytest.approx(2 * original.thickness.sphere.p05_mm, rel=1e-4)
-    assert doubled.slices.area_sum_mm2 == pytest.approx(4 * original.slices.area_sum_mm2, rel=1e-6)
+    assert doubled.geometry.volume_mm3 == pytest.approx(8 * existing(original.geometry.volume_mm3), rel=1e-7)
+    assert doubled.geometry.area_mm2 == pytest.approx(4 * existing(original.geometry.area_mm2), rel=1e-9)
+    assert doubled.thickness.ray.p50_mm == pytest.approx(2 * existing(original.thickness.ray.p50_mm), rel=1e-5)
+    assert doubled.thickness.sphere.p05_mm == pytest.approx(2 * existing(original.thickness.sphere.p05_mm), rel=1e-4)
+    assert doubled.slices.area_sum_mm2 == pytest.approx(4 * existing(original.slices.area_sum_mm2), rel=1e-6)
     assert doubled.slices.layers == original.slices.layers
     assert doubled.orientation.best.support_volume_mm3 == pytest.approx(
-        8 * original.orientation.best.support_volume_mm3, rel=1e-3
+        8 * existing(original.orientation.best.support_volume_mm3), rel=1e-3
     )
 
 
@@ -140,7 +152,7 @@ def test_a_cube_has_no_thin_area(tmp_path: Path) -> None:
 def test_what_overlapping_shells_hide_is_no_surface(tmp_path: Path) -> None:
     one, other = trimesh.creation.box((4, 4, 4)), trimesh.creation.box((4, 4, 4))
     other.apply_translation((2, 1, 1))
-    both = trimesh.util.concatenate(one, other)
+    both = concatenated([one, other])
     geometry = analysis_of(both.vertices, both.faces, tmp_path).geometry
     union = trimesh.boolean.union([one, other], engine="manifold")
     assert geometry.area_mm2 == pytest.approx(2 * 96)

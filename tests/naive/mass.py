@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 
-def mass(vertices: Any, facets: Any) -> dict[str, Any]:
-    """Volume, area, centre of mass and inertia, tetrahedra against the box's centre."""
+def mass(vertices: Floats, facets: NDArray[np.integer]) -> dict[str, Any]:
+    """Return volume, area, centre of mass and inertia, tetrahedra against the box's centre."""
     centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     corners = vertices[facets] - centre
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 
-def overhanging(triangles: Any, down: Any, layer_height: Any, size: Any) -> Any:
+def overhanging(triangles: Floats, down: Floats, layer_height: float, size: float) -> tuple[Floats, NDArray[np.bool_]]:
     """Return the area (N,) and whether each of ``triangles`` (N, 3, 3) overhangs for the unit direction ``down``."""
     cross = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     areas = np.linalg.norm(cross, axis=1) / 2
@@ -16,7 +17,7 @@ def overhanging(triangles: Any, down: Any, layer_height: Any, size: Any) -> Any:
     return areas, (cross @ down / 2 > (np.cos(np.pi / 4) + 0.001) * areas) & ~rests
 
 
-def support_volume(triangles: Any, down: Any, layer_height: Any, columns: int = 200) -> Any:
+def support_volume(triangles: Floats, down: Floats, layer_height: float, columns: int = 200) -> float:
     """Return the support volume (mm3) by ``columns`` squared columns along ``down``, each against every triangle."""
     size = np.ptp(triangles.reshape(-1, 3), axis=0).max()
     u = np.cross(down, np.eye(3)[np.argmin(np.abs(down))])
@@ -51,7 +52,7 @@ def support_volume(triangles: Any, down: Any, layer_height: Any, columns: int = 
     return total
 
 
-def largest_empty_balls(corners: np.ndarray, points: np.ndarray, normals: np.ndarray, maximum: float) -> np.ndarray:
+def largest_empty_balls(corners: Floats, points: Floats, normals: Floats, maximum: float) -> Floats:
     """Return diameters (S,) of balls tangent at ``points`` without a point of a grid on facets that may face up."""
     steps = np.linspace(0, 1, 25)
     u, v = (grid.ravel() for grid in np.meshgrid(steps, steps))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import trimesh
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 
 def touchable_share(mesh: trimesh.Trimesh, radius: float) -> float:
@@ -13,13 +16,13 @@ def touchable_share(mesh: trimesh.Trimesh, radius: float) -> float:
     return float(mesh.area_faces[nearest >= radius * 0.998].sum() / mesh.area)
 
 
-def _distance(mesh: trimesh.Trimesh, point: np.ndarray) -> float:
+def _distance(mesh: trimesh.Trimesh, point: Floats) -> float:
     """Return the distance from ``point`` to the nearest facet."""
     closest = trimesh.triangles.closest_point(mesh.triangles, np.broadcast_to(point, (len(mesh.faces), 3)))
     return float(np.linalg.norm(closest - point, axis=1).min())
 
 
-def squared_distance(p: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
+def squared_distance(p: Floats, a: Floats, b: Floats, c: Floats) -> float:
     """Return the distance to a facet (Ericson, Real-Time Collision Detection, 5.1.5): one rounding per operation."""
     u, v, w = b - a, c - a, p - a
     uu, uv, vv, wu, wv = _dot(u, u), _dot(u, v), _dot(v, v), _dot(w, u), _dot(w, v)
@@ -48,18 +51,19 @@ def squared_distance(p: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray)
     return _dot(d, d)
 
 
-def _dot(a: np.ndarray, b: np.ndarray) -> float:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+def _dot(a: Floats, b: Floats) -> float:
+    return float(a[0] * b[0] + a[1] * b[1] + a[2] * b[2])
 
 
-def is_free(point: np.ndarray, facets: np.ndarray, radius: float) -> bool:
+def is_free(point: Floats, facets: Floats, radius: float) -> bool:
     """Return whether none of ``facets`` (n, 3, 3) is nearer than ``radius`` to the point."""
     return not any(squared_distance(point, *facet) < radius * radius for facet in facets)
 
 
-def travel(free: np.ndarray) -> set[tuple[int, ...]]:
+def travel(free: NDArray[np.bool_]) -> set[tuple[int, ...]]:
     """Return the points of a grid ``free`` (I, J, K) that are reached from the first, which counts as free."""
-    reached, waiting = {(0, 0, 0)}, [(0, 0, 0)]
+    reached: set[tuple[int, ...]] = {(0, 0, 0)}
+    waiting = list(reached)
     while waiting:
         point = np.array(waiting.pop())
         for axis in range(3):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import combinations
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 Point = tuple[Fraction, ...]
 
@@ -59,7 +59,7 @@ def interiors_meet(first: list[Point], second: list[Point]) -> bool:
     return _strictly_inside(middle, first, n1) and _strictly_inside(middle, second, n2)
 
 
-def meeting_pairs(vertices: np.ndarray[Any, Any], facets: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
+def meeting_pairs(vertices: NDArray[np.float64], facets: NDArray[np.integer]) -> list[tuple[int, int]]:
     """All pairs, sorted; pairs whose boxes are apart are skipped."""
     low, high = vertices[facets].min(axis=1), vertices[facets].max(axis=1)
     points = [[tuple(Fraction(float(x)) for x in vertices[v]) for v in facet] for facet in facets]

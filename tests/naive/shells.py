@@ -1,27 +1,22 @@
-"""What a set of shells means, by exact booleans: which are turned, and the volume of what they bound."""
+"""Naive shells by exact booleans: which of them are reversed, and the volume that they bound."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
-import manifold3d
 import numpy as np
-import trimesh
+from manifold3d import Manifold
+from numpy.typing import NDArray
 
-Solid = manifold3d.Manifold
+from tests.support.meshes import Solid
+
+T = TypeVar("T", Solid, NDArray[np.bool_])
 SAME = 1e-11  # relative
 
 
-def solid_of(mesh: trimesh.Trimesh) -> Solid:
-    """A closed mesh with its outside out, as an exact solid."""
-    return Solid(manifold3d.Mesh64(np.array(mesh.vertices, float), np.array(mesh.faces, np.uint64)))
-
-
-def sides_meant(
-    solids: Sequence[Any], sides: Sequence[int], volume_of: Callable[[Any], float]
-) -> tuple[list[int], bool]:
-    """The side out of each shell as it is meant, and whether a shell lies in another with the same side out.
+def sides_meant(solids: Sequence[T], sides: Sequence[int], volume_of: Callable[[T], float]) -> tuple[list[int], bool]:
+    """Return the side out of each shell as it is meant, and whether a shell lies in another with the same side out.
 
     ``solids`` have an intersection, written ``^`` or ``&``; ``sides``: 1 or -1 as given. A reversed shell is turned
     unless it lies in another and crosses none; one with the opposite side out turns with its holder.
@@ -44,17 +39,17 @@ def sides_meant(
     return meant, alike
 
 
-def _intersection(one: Any, other: Any) -> Any:
+def _intersection(one: T, other: T) -> T:
     return one & other if isinstance(one, np.ndarray) else one ^ other
 
 
 def volume_meant(solids: Sequence[Solid], sides: Sequence[int]) -> float:
-    """Volume where the winding number is at least 1."""
+    """Return the volume where the winding number is at least 1."""
     low = min(np.min(solid.bounding_box()[:3]) for solid in solids)
     high = max(np.max(solid.bounding_box()[3:]) for solid in solids)
-    everything = Solid.cube((2 * (high - low),) * 3, True).translate((high + low) / 2 * np.ones(3))
+    everything = Manifold.cube((2 * (high - low),) * 3, True).translate((high + low) / 2 * np.ones(3))
     most = len(solids) + 1
-    at_least = {k: everything if k <= 0 else Solid() for k in range(-most, most + 1)}
+    at_least = {k: everything if k <= 0 else Manifold() for k in range(-most, most + 1)}
     for solid, side in zip(solids, sides, strict=True):
         inner = {k: at_least[min(max(k - side, -most), most)] ^ solid for k in at_least}
         at_least = {k: (region - solid) + inner[k] for k, region in at_least.items()}

@@ -16,7 +16,8 @@ def plane_heights(corners: Floats, height: float) -> Floats:
     """Heights of the layers of triangles (n, 3, 3)."""
     low, high = corners[..., 2].min(), corners[..., 2].max()
     heights = low + (np.arange(int((high - low) / height) + 2) + 0.5) * height
-    return heights[heights < high - 1e-12 * max(abs(low), abs(high))]
+    inside: Floats = heights[heights < high - 1e-12 * max(abs(low), abs(high))]
+    return inside
 
 
 def section(corners: Floats, z: float) -> Floats:

@@ -11,10 +11,12 @@ Floats = NDArray[np.float64]
 
 
 def frames(mesh: Mesh) -> tuple[Floats, Floats, Floats]:
-    """Corners (F, 3, 3), centroids (F, 3), outward unit normals (F, 3) of facets with area."""
+    """Return corners (F, 3, 3), centroids (F, 3), outward unit normals (F, 3), NaN for facets without area."""
     corners = mesh.vertices[mesh.facets]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return corners, corners.mean(axis=1), normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    unit = np.divide(normals, length, out=np.full_like(normals, np.nan), where=length > 0)
+    return corners, corners.mean(axis=1), unit
 
 
 def cast(corners: Floats, origin: Floats, direction: Floats) -> Floats:
@@ -83,4 +85,5 @@ def closest_points(triangles: Floats, points: Floats) -> Floats:
     distances = [
         np.where(ok, np.sum((c - points) ** 2, axis=1), np.inf) for c, ok in zip(candidates, valid, strict=True)
     ]
-    return np.stack(candidates)[np.argmin(distances, axis=0), np.arange(len(points))]
+    closest: Floats = np.stack(candidates)[np.argmin(distances, axis=0), np.arange(len(points))]
+    return closest

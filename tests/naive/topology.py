@@ -6,16 +6,17 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
-def weld(corners: Any) -> tuple[int, list[tuple[tuple[float, ...], ...]]]:
-    """Number of distinct positions, and the facets as coordinate triples, sorted."""
+def weld(corners: NDArray[np.floating]) -> tuple[int, list[tuple[tuple[float, ...], ...]]]:
+    """Return the number of distinct positions, and the facets as coordinate triples, sorted."""
     facets = [tuple(tuple(float(x) + 0.0 for x in corner) for corner in facet) for facet in corners]
     return len({corner for facet in facets for corner in facet}), sorted(facets)
 
 
-def topology(vertices: Any, facets: Any) -> dict[str, Any]:
-    """Every fact of ``Topology`` by dictionaries; ``bodies`` as a partition of the facets."""
+def topology(vertices: NDArray[np.float64], facets: NDArray[np.integer]) -> dict[str, Any]:
+    """Return every fact of ``Topology`` by dictionaries; ``bodies`` as a partition of the facets."""
     uses: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     for f, facet in enumerate(facets.tolist()):
         for c in range(3):

@@ -6,9 +6,20 @@ import io
 import json
 import struct
 import zipfile
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Vertices = NDArray[np.float64]
+Facets = NDArray[np.integer]
+Faces = Facets | Sequence[Sequence[int]]
+"""Facets, or polygons with any number of corners."""
+Properties = dict[str, Any]
+"""An object of glTF's JSON."""
+GlbArray = tuple[NDArray[np.generic], str] | tuple[NDArray[np.generic], str, Properties]
+"""The content of an accessor, its type, and further properties."""
 
 CORE = "http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
 RELS = (
@@ -25,25 +36,36 @@ CONTENT_TYPES = (
 )
 
 
-def box(size: Any = (10.0, 20.0, 30.0)) -> Any:
-    """Eight vertices and twelve facets, counter-clockwise from outside."""
-    vertices = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)], float) * size
-    quads = [(0, 2, 3, 1), (4, 5, 7, 6), (0, 1, 5, 4), (2, 6, 7, 3), (0, 4, 6, 2), (1, 3, 7, 5)]
-    return vertices, np.array([t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))])
+def box(size: ArrayLike = (10.0, 20.0, 30.0)) -> tuple[Vertices, Facets]:
+    """Return eight vertices and twelve facets, counter-clockwise from outside."""
+    vertices = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)], float) * np.asarray(size)
+    return vertices, np.array([t for a, b, c, d in quads() for t in ((a, b, c), (a, c, d))])
 
 
-def quads() -> Any:
-    """The box's six faces as quads."""
+def quads() -> list[tuple[int, int, int, int]]:
+    """Return the box's six faces as quads."""
     return [(0, 2, 3, 1), (4, 5, 7, 6), (0, 1, 5, 4), (2, 6, 7, 3), (0, 4, 6, 2), (1, 3, 7, 5)]
 
 
-def stl_binary(vertices: Any, facets: Any, header: bytes = b"") -> Any:
-    rows = np.zeros(len(facets), [("n", "<f4", 3), ("c", "<f4", (3, 3)), ("a", "<u2")])
-    rows["c"] = vertices[facets]
-    return header.ljust(80, b"\0")[:80] + struct.pack("<I", len(facets)) + rows.tobytes()
+def stl_records(
+    corners: NDArray[np.floating],
+    header: bytes = b"",
+    count: int | None = None,
+    normal: float = 0.0,
+    attribute: int = 0,
+) -> bytes:
+    """Return a binary STL of triangles (n, 3, 3) in float32, whose header states ``count`` of them."""
+    rows = np.zeros(len(corners), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    rows["normal"], rows["corners"], rows["attribute"] = normal, corners, attribute
+    stated = struct.pack("<I", len(corners) if count is None else count)
+    return header.ljust(80, b"\0")[:80] + stated + rows.tobytes()
 
 
-def stl_ascii(vertices: Any, facets: Any) -> Any:
+def stl_binary(vertices: Vertices, facets: Facets, header: bytes = b"") -> bytes:
+    return stl_records(vertices[facets], header)
+
+
+def stl_ascii(vertices: Vertices, facets: Facets) -> bytes:
     lines = ["solid vertex facet"]
     for facet in facets:
         lines += ["facet normal 0 0 0", "outer loop"]
@@ -52,12 +74,12 @@ def stl_ascii(vertices: Any, facets: Any) -> Any:
     return "\n".join([*lines, "endsolid"]).encode()
 
 
-def obj(vertices: Any, faces: Any, base: int = 1) -> Any:
+def obj(vertices: Vertices, faces: Faces, base: int = 1) -> bytes:
     lines = ["# a box", "o thing", *("v " + " ".join(repr(float(x)) for x in v) for v in vertices), "g one", "s off"]
     return "\n".join([*lines, *("f " + " ".join(str(i + base) for i in face) for face in faces), ""]).encode()
 
 
-def off(vertices: Any, faces: Any) -> Any:
+def off(vertices: Vertices, faces: Faces) -> bytes:
     lines = [
         "OFF # comment",
         f"{len(vertices)} {len(faces)} 0",
@@ -66,7 +88,7 @@ def off(vertices: Any, faces: Any) -> Any:
     return "\n".join([*lines, *(" ".join(map(str, (len(f), *f))) for f in faces), ""]).encode()
 
 
-def ply(vertices: Any, faces: Any, order: str = "ascii") -> Any:
+def ply(vertices: Vertices, faces: Faces, order: str = "ascii") -> bytes:
     head = (
         f"ply\nformat {order} 1.0\ncomment box\nelement vertex {len(vertices)}\nproperty double x\nproperty double y\n"
     )
@@ -82,7 +104,7 @@ def ply(vertices: Any, faces: Any, order: str = "ascii") -> Any:
     return head.encode() + body_bytes
 
 
-def ply_strip(vertices: Any, strip: Any, order: str = "ascii") -> Any:
+def ply_strip(vertices: Vertices, strip: Sequence[int], order: str = "ascii") -> bytes:
     head = f"ply\nformat {order} 1.0\nelement vertex {len(vertices)}\nproperty float x\nproperty float y\n"
     head += "property float z\nelement tristrips 1\nproperty list int int vertex_indices\nend_header\n"
     if order == "ascii":
@@ -93,22 +115,22 @@ def ply_strip(vertices: Any, strip: Any, order: str = "ascii") -> Any:
     return head.encode() + body + struct.pack(f"{end}{len(strip) + 1}i", len(strip), *strip)
 
 
-def mesh_xml(vertices: Any, facets: Any) -> Any:
+def mesh_xml(vertices: Vertices, facets: Faces) -> str:
     rows = "".join('<vertex x="{!r}" y="{!r}" z="{!r}"/>'.format(*map(float, v)) for v in vertices)
     cuts = "".join('<triangle v1="{}" v2="{}" v3="{}"/>'.format(*f) for f in facets)
     return f"<mesh><vertices>{rows}</vertices><triangles>{cuts}</triangles></mesh>"
 
 
 def model_xml(
-    resources: Any, build: Any, attributes: str = 'unit="millimeter"', prolog: str = '<?xml version="1.0"?>'
-) -> Any:
+    resources: str, build: str, attributes: str = 'unit="millimeter"', prolog: str = '<?xml version="1.0"?>'
+) -> str:
     return (
         f'{prolog}<model {attributes} xmlns="{CORE}"><resources>{resources}</resources><build>{build}</build></model>'
     )
 
 
-def package(parts: Any, stored: bool = False) -> Any:
-    """A zip of the parts, by name; ``_rels/.rels`` and ``[Content_Types].xml`` are added if they are not there."""
+def package(parts: Mapping[str, str | bytes], stored: bool = False) -> bytes:
+    """Return a zip of the parts, by name; ``_rels/.rels`` and ``[Content_Types].xml`` are added if they are missing."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED) as archive:
         for name, content in {"[Content_Types].xml": CONTENT_TYPES, "_rels/.rels": RELS, **parts}.items():
@@ -117,17 +139,19 @@ def package(parts: Any, stored: bool = False) -> Any:
 
 
 def threemf(
-    vertices: Any,
-    facets: Any,
+    vertices: Vertices,
+    facets: Faces,
     item: str = '<item objectid="1"/>',
     attributes: str = 'unit="millimeter"',
     stored: bool = False,
-) -> Any:
+) -> bytes:
     resources = f'<object id="1" type="model">{mesh_xml(vertices, facets)}</object>'
     return package({"3D/3dmodel.model": model_xml(resources, item, attributes)}, stored)
 
 
-def glb(vertices: Any, facets: Any, nodes: Any = None, tree: Any = None) -> Any:
+def glb(
+    vertices: Vertices, facets: ArrayLike, nodes: Sequence[Properties] | None = None, tree: Properties | None = None
+) -> bytes:
     points, corners = np.asarray(vertices, "<f4").tobytes(), np.asarray(facets, "<u4").tobytes()
     description = {
         "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": nodes or [{"mesh": 0}],
@@ -150,13 +174,13 @@ def glb(vertices: Any, facets: Any, nodes: Any = None, tree: Any = None) -> Any:
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
-def glb_scene(arrays: Any, tree: Any, pad: bytes = b" ") -> Any:
+def glb_scene(arrays: Iterable[GlbArray], tree: Properties, pad: bytes = b" ") -> bytes:
     """A GLB of ``tree`` (its meshes name accessors by number).
 
     Accessor k holds ``arrays[k]``, (array, type) or (array, type, more properties).
     """
     kinds = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126}
-    binary, views, accessors = b"", [], []
+    binary, views, accessors = b"", list[Properties](), list[Properties]()
     for array, kind, *more in arrays:
         binary += bytes(-len(binary) % 4)
         views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": array.nbytes})
@@ -172,17 +196,24 @@ def glb_scene(arrays: Any, tree: Any, pad: bytes = b" ") -> Any:
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
-def glb_mesh(vertices: Any, facets: Any) -> Any:
-    """The two arrays that :func:`glb_scene` takes for a mesh, and the primitive that names them as 0 and 1."""
-    arrays = [(np.asarray(vertices, "<f4"), "VEC3"), (np.asarray(facets, "<u2").ravel(), "SCALAR")]
+def glb_mesh(vertices: Vertices, facets: Facets) -> tuple[list[GlbArray], Properties]:
+    """Return the two arrays that :func:`glb_scene` takes for a mesh, and the primitive that names them as 0 and 1."""
+    arrays: list[GlbArray] = [(np.asarray(vertices, "<f4"), "VEC3"), (np.asarray(facets, "<u2").ravel(), "SCALAR")]
     return arrays, {"attributes": {"POSITION": 0}, "indices": 1}
 
 
-def glb_skin(vertices: Any, facets: Any, joints: Any, weights: Any, joint_nodes: Any, inverse: Any = None) -> Any:
-    """A skinned mesh in node 0 and its joints in the nodes after it."""
+def glb_skin(
+    vertices: Vertices,
+    facets: Facets,
+    joints: ArrayLike,
+    weights: ArrayLike,
+    joint_nodes: Sequence[Properties],
+    inverse: ArrayLike | None = None,
+) -> bytes:
+    """Return a skinned mesh in node 0 and its joints in the nodes after it."""
     arrays, primitive = glb_mesh(vertices, facets)
     arrays += [(np.asarray(joints, "u1"), "VEC4"), (np.asarray(weights, "<f4"), "VEC4")]
-    skin = {"joints": list(range(1, 1 + len(joint_nodes)))}
+    skin: Properties = {"joints": list(range(1, 1 + len(joint_nodes)))}
     if inverse is not None:
         arrays.append((np.asarray(inverse, "<f4").reshape(-1, 16), "MAT4"))
         skin["inverseBindMatrices"] = 4
@@ -196,32 +227,32 @@ class _Step:
     """Rows of a STEP file; ``add`` numbers them."""
 
     def __init__(self) -> None:
-        self.rows = []
+        self.rows: list[str] = []
 
-    def add(self, text: Any) -> Any:
+    def add(self, text: str) -> str:
         self.rows.append(f"#{len(self.rows) + 1}={text};")
         return f"#{len(self.rows)}"
 
-    def refs(self, items: Any) -> Any:
+    def refs(self, items: Iterable[str]) -> str:
         return "(" + ",".join(items) + ")"
 
-    def point(self, v: Any) -> Any:
+    def point(self, v: Iterable[float]) -> str:
         return self.add("CARTESIAN_POINT('',(" + ",".join(repr(float(x)) for x in v) + "))")
 
-    def direction(self, v: Any) -> Any:
+    def direction(self, v: Vertices) -> str:
         return self.add("DIRECTION('',(" + ",".join(repr(float(x)) for x in v / np.linalg.norm(v)) + "))")
 
-    def placement(self, at: Any, axis: Any, x: Any) -> Any:
+    def placement(self, at: str, axis: Vertices, x: Vertices) -> str:
         return self.add(f"AXIS2_PLACEMENT_3D('',{at},{self.direction(axis)},{self.direction(x)})")
 
-    def line(self, at: Any, along: Any) -> Any:
+    def line(self, at: str, along: Vertices) -> str:
         vector = self.add(f"VECTOR('',{self.direction(along)},1.)")
         return self.add(f"LINE('',{at},{vector})")
 
-    def edge(self, a: Any, b: Any, curve: Any) -> Any:
+    def edge(self, a: str, b: str, curve: str) -> str:
         return self.add(f"EDGE_CURVE('',{a},{b},{curve},.T.)")
 
-    def face(self, edges: Any, surface: Any, sense: bool = True) -> Any:
+    def face(self, edges: Iterable[tuple[str, bool]], surface: str, sense: bool = True) -> str:
         """``edges`` is a list of (edge, whether it runs along); ``sense``: whether the surface's normal is outside."""
         loop = [self.add(f"ORIENTED_EDGE('',*,*,{edge},{'.T.' if along else '.F.'})") for edge, along in edges]
         bound = self.add(f"EDGE_LOOP('',{self.refs(loop)})")
@@ -229,13 +260,13 @@ class _Step:
         return self.add(f"ADVANCED_FACE('',({bound}),{surface},{'.T.' if sense else '.F.'})")
 
 
-def step_box(size: Any = (10.0, 20.0, 30.0), unit: str = "mm") -> Any:
-    """A solid box as an AP214 file, in mm, m or inches."""
+def step_box(size: ArrayLike = (10.0, 20.0, 30.0), unit: str = "mm") -> bytes:
+    """Return a solid box as an AP214 file, in mm, m or inches."""
     step = _Step()
-    points = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)], float) * size
+    points = box(size)[0]
     corners = [step.point(p) for p in points]
     vertices = [step.add(f"VERTEX_POINT('',{p})") for p in corners]
-    edges = {}
+    edges: dict[tuple[int, int], str] = {}
     faces = []
     for quad in quads():
         loop = []
@@ -251,8 +282,8 @@ def step_box(size: Any = (10.0, 20.0, 30.0), unit: str = "mm") -> Any:
     return _step_file(step, faces, unit)
 
 
-def step_cylinder(radius: Any, height: Any, unit: str = "mm") -> Any:
-    """A solid cylinder about z as an AP214 file: two circles, a seam, three faces."""
+def step_cylinder(radius: float, height: float, unit: str = "mm") -> bytes:
+    """Return a solid cylinder about z as an AP214 file: two circles, a seam, three faces."""
     step = _Step()
     up, east = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
     centres = [step.point((0, 0, z)) for z in (0, height)]
@@ -263,7 +294,7 @@ def step_cylinder(radius: Any, height: Any, unit: str = "mm") -> Any:
     for centre, vertex in zip(centres, vertices, strict=True):
         circle = step.add(f"CIRCLE('',{step.placement(centre, up, east)},{float(radius)!r})")
         circles.append(step.edge(vertex, vertex, circle))
-    seam = step.edge(*vertices, step.line(rims[0], up))
+    seam = step.edge(vertices[0], vertices[1], step.line(rims[0], up))
     side = step.add(f"CYLINDRICAL_SURFACE('',{low},{float(radius)!r})")
     bottom = step.add(f"PLANE('',{step.placement(centres[0], -up, east)})")
     top = step.add(f"PLANE('',{step.placement(centres[1], up, east)})")
@@ -275,20 +306,20 @@ def step_cylinder(radius: Any, height: Any, unit: str = "mm") -> Any:
     return _step_file(step, faces, unit)
 
 
-def step_sphere(radius: Any) -> Any:
-    """A solid sphere: one face, its seam a half circle from pole to pole."""
+def step_sphere(radius: float) -> bytes:
+    """Return a solid sphere: one face, its seam a half circle from pole to pole."""
     step = _Step()
     up, east = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
     centre = step.point((0, 0, 0))
     poles = [step.add(f"VERTEX_POINT('',{step.point((0, 0, z))})") for z in (-radius, radius)]
     circle = step.add(f"CIRCLE('',{step.placement(centre, np.cross(east, up), east)},{float(radius)!r})")
-    seam = step.edge(*poles, circle)
+    seam = step.edge(poles[0], poles[1], circle)
     surface = step.add(f"SPHERICAL_SURFACE('',{step.placement(centre, up, east)},{float(radius)!r})")
     return _step_file(step, [step.face([(seam, True), (seam, False)], surface)], "mm")
 
 
-def step_torus(major: Any, minor: Any) -> Any:
-    """A solid torus about z: one face, its seams one circle of each kind."""
+def step_torus(major: float, minor: float) -> bytes:
+    """Return a solid torus about z: one face, its seams one circle of each kind."""
     step = _Step()
     up, east = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
     centre, middle = step.point((0, 0, 0)), step.point((major, 0, 0))
@@ -303,8 +334,8 @@ def step_torus(major: Any, minor: Any) -> Any:
     )
 
 
-def step_band(outer: Any, inner: Any, height: Any) -> Any:
-    """A ring band about z: two cylindrical walls, two flat rings."""
+def step_band(outer: float, inner: float, height: float) -> bytes:
+    """Return a ring band about z: two cylindrical walls, two flat rings."""
     step = _Step()
     up, east = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
     centres = [step.point((0, 0, z)) for z in (0, height)]
@@ -316,7 +347,7 @@ def step_band(outer: Any, inner: Any, height: Any) -> Any:
             step.edge(end, end, step.add(f"CIRCLE('',{step.placement(centre, up, east)},{float(radius)!r})"))
             for end, centre in zip(ends, centres, strict=True)
         )
-        seam = step.edge(*ends, step.line(rims[0], up))
+        seam = step.edge(ends[0], ends[1], step.line(rims[0], up))
         wall = step.add(f"CYLINDRICAL_SURFACE('',{step.placement(centres[0], up, east)},{float(radius)!r})")
         loop = [(low, outside), (seam, True), (high, not outside), (seam, False)]
         faces.append(step.face(loop, wall, outside))
@@ -326,14 +357,14 @@ def step_band(outer: Any, inner: Any, height: Any) -> Any:
         for kind, edge, sense in (("FACE_OUTER_BOUND", circles[0][end], outward),
                                   ("FACE_BOUND", circles[1][end], not outward)):  # fmt: skip
             oriented = step.add(f"ORIENTED_EDGE('',*,*,{edge},{'.T.' if sense else '.F.'})")
-            loop = step.add(f"EDGE_LOOP('',({oriented}))")
-            bounds.append(step.add(f"{kind}('',{loop},.T.)"))
+            ring = step.add(f"EDGE_LOOP('',({oriented}))")
+            bounds.append(step.add(f"{kind}('',{ring},.T.)"))
         plane = step.add(f"PLANE('',{step.placement(centres[end], axis, east)})")
         faces.append(step.add(f"ADVANCED_FACE('',{step.refs(bounds)},{plane},.T.)"))
     return _step_file(step, faces, "mm")
 
 
-def _step_file(step: Any, faces: Any, unit: Any) -> Any:
+def _step_file(step: _Step, faces: Iterable[str], unit: str) -> bytes:
     add, refs, rows = step.add, step.refs, step.rows
     solid = add(f"MANIFOLD_SOLID_BREP('box',{add('CLOSED_SHELL($,' + refs(faces) + ')')})")
     metre = "(LENGTH_UNIT()NAMED_UNIT(*)SI_UNIT({},.METRE.))"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pricing_engine.mesh.load import LoadedModel, load_model
 from pricing_engine.mesh.raw_mesh import READER_NOTES
 from tests.support import model_files as writers
+from tests.support.meshes import signed_volume
 
+Load = Callable[[bytes], LoadedModel]
+Part = tuple[writers.Vertices, writers.Facets]
 MODEL = "3D/3dmodel.model"
 PRUSA, BAMBU = "Metadata/Slic3r_PE_model.config", "Metadata/model_settings.config"
 P = 'xmlns:p="http://schemas.microsoft.com/3dmanufacturing/production/2015/06"'
@@ -22,13 +25,13 @@ BEAMS = 'xmlns:b="http://schemas.microsoft.com/3dmanufacturing/beamlattice/2017/
 MM = 'unit="millimeter"'
 
 
-def box(size: Any, at: Any = (0, 0, 0)) -> Any:
+def box(size: ArrayLike, at: ArrayLike = (0, 0, 0)) -> Part:
     """Return a box with its lowest corner ``at``."""
     vertices, facets = writers.box(np.broadcast_to(np.array(size, float), 3))
     return vertices + np.array(at, float), facets
 
 
-def joined(*solids: Any) -> Any:
+def joined(*solids: Part) -> Part:
     """Join meshes into one without sharing vertices."""
     starts = np.cumsum([0, *(len(v) for v, _ in solids)])
     return np.concatenate([v for v, _ in solids]), np.concatenate(
@@ -36,27 +39,27 @@ def joined(*solids: Any) -> Any:
     )
 
 
-def inside_out(solid: Any) -> Any:
+def inside_out(solid: Part) -> Part:
     """Return the solid inside out."""
     return solid[0], solid[1][:, ::-1]
 
 
-def objects(*solids: Any, kind: str = "model") -> Any:
+def objects(*solids: Part, kind: str = "model") -> str:
     return "".join(
         f'<object id="{i}" type="{kind}">{writers.mesh_xml(*s)}</object>' for i, s in enumerate(solids, start=1)
     )
 
 
-def item(*numbers: Any, more: str = "") -> Any:
+def item(*numbers: int, more: str = "") -> str:
     return "".join(f'<item objectid="{n}"{more}/>' for n in numbers)
 
 
-def model(resources: Any, build: Any, attributes: Any = MM, **parts: Any) -> Any:
+def model(resources: str, build: str, attributes: str = MM, **parts: str | bytes) -> bytes:
     named = {name.replace("__", "/"): content for name, content in parts.items()}
     return writers.package({MODEL: writers.model_xml(resources, build, attributes), **named})
 
 
-def prusa(solids: Any, roles: Any, key: str = "volume_type", copies: str = "") -> Any:
+def prusa(solids: Sequence[Part], roles: Sequence[str], key: str = "volume_type", copies: str = "") -> bytes:
     """Return one object whose volumes are ``solids``, with PrusaSlicer's settings."""
     volumes, first = "", 0
     for (_, facets), role in zip(solids, roles, strict=True):
@@ -71,7 +74,7 @@ def prusa(solids: Any, roles: Any, key: str = "volume_type", copies: str = "") -
     return writers.package({MODEL: xml, PRUSA: config})
 
 
-def bambu(solids: Any, subtypes: Any, transform: str = "", plates: str = "") -> Any:
+def bambu(solids: Sequence[Part], subtypes: Sequence[str], transform: str = "", plates: str = "") -> bytes:
     """Return one object with components in another model part, with Bambu's settings."""
     child = writers.model_xml(
         "".join(
@@ -91,19 +94,18 @@ def bambu(solids: Any, subtypes: Any, transform: str = "", plates: str = "") -> 
     return writers.package({MODEL: root, "3D/Objects/a.model": child, BAMBU: config})
 
 
-def volume(loaded: Any) -> Any:
-    a, b, c = (loaded.mesh.vertices[loaded.mesh.facets[:, i]] for i in range(3))
-    return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
+def volume(loaded: LoadedModel) -> float:
+    return signed_volume(loaded.mesh.vertices, loaded.mesh.facets)
 
 
-def codes(loaded: Any) -> Any:
+def codes(loaded: LoadedModel) -> list[str]:
     return [note.code for note in loaded.notes]
 
 
 BIG, SMALL = box(10), box(4, (3, 3, 3))
 
 
-def loader(folder: Path) -> Callable[[bytes], LoadedModel]:
+def loader(folder: Path) -> Load:
     """Return a function that loads a package and checks the codes of its notes."""
 
     def load_bytes(content: bytes) -> LoadedModel:

@@ -7,11 +7,12 @@ or an attacker, would send such a mesh.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tests.support import model_files
 
 Soup = tuple[NDArray[np.float64], NDArray[np.int64]]
 
@@ -154,9 +155,7 @@ def nested_shells(n: int) -> Soup:
 
 
 def _boxes(origins: NDArray[np.float64], sizes: NDArray[np.float64]) -> Soup:
-    unit = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)], float)
-    quads = [(0, 2, 3, 1), (4, 5, 7, 6), (0, 1, 5, 4), (2, 6, 7, 3), (0, 4, 6, 2), (1, 3, 7, 5)]
-    facets = np.array([t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))])
+    unit, facets = model_files.box((1.0, 1.0, 1.0))
     vertices = origins[:, None] + unit * sizes[:, None]
     return vertices.reshape(-1, 3), (facets + 8 * np.arange(len(origins))[:, None, None]).reshape(-1, 3)
 
@@ -379,13 +378,6 @@ KINDS: dict[str, Callable[[int], Soup]] = {
 
 
 # Small files
-
-
-def stl(vertices: NDArray[np.float64], facets: NDArray[np.int64]) -> bytes:
-    """A binary STL: 50 bytes a facet, coordinates in float32."""
-    rows = np.zeros(len(facets), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-    rows["corners"] = vertices[facets]
-    return b"worst case".ljust(80) + struct.pack("<I", len(facets)) + rows.tobytes()
 
 
 def ply(vertices: NDArray[np.float64], facets: NDArray[np.int64]) -> bytes:

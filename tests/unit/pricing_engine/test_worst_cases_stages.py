@@ -7,23 +7,26 @@ the stages lie below them, and without a budget, or on the code before it, the k
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from pricing_engine.analysis import finishing, slices, support_scores
 from pricing_engine.analysis.checks import find_checks
 from pricing_engine.analysis.executor import ThreadExecutor
 from pricing_engine.analysis.finishing import reached_shares, sample_surface
 from pricing_engine.analysis.measure import Settings, measure
-from pricing_engine.analysis.orientation import search_orientations
+from pricing_engine.analysis.orientation import OrientationResult, search_orientations
+from pricing_engine.analysis.progress import PartialAnalysis
+from pricing_engine.analysis.schema import Analysis
 from pricing_engine.analysis.slices import TooMuchToSlice, measure_slices
 from pricing_engine.analysis.support_search import search_support
 from pricing_engine.analysis.thickness import start_thickness, summarise
-from pricing_engine.kernels.mesh import Mesh
+from pricing_engine.kernels.mesh import Floats, Mesh
 from pricing_engine.kernels.runtime.budget import UNMEASURED
 from pricing_engine.kernels.runtime.search_counters import Counts, counting
 from pricing_engine.kernels.solid.boundary import Boundary
@@ -37,7 +40,8 @@ from pricing_engine.pricing.book import load_price_book
 from tests.naive import slices as naive_slices
 from tests.naive import thickness as naive_thickness
 from tests.naive.analyses import make_analysis, quote
-from tests.support.worst_cases import KINDS, Soup, stl
+from tests.support.model_files import stl_binary
+from tests.support.worst_cases import KINDS, Soup
 
 SIZES = [1_000, 10_000]
 LARGE = 100_000
@@ -47,8 +51,8 @@ C_SLICES = 1100  # a segment: a strip of 1,024 is searched whole
 C_SUPPORT = 48  # a triangle or sample
 
 
-def tetrahedra_at(origins: np.ndarray, size: np.ndarray) -> Soup:
-    """Closed tetrahedra (n, 3) of ``size`` (3,) mm."""
+def tetrahedra_at(origins: Floats, size: Floats) -> Soup:
+    """Return closed tetrahedra at ``origins`` (n, 3) of ``size`` (3,) mm."""
     corners = origins[:, None] + np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]]) * size
     facets = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]]) + 4 * np.arange(len(origins))[:, None, None]
     return corners.reshape(-1, 3), facets.reshape(-1, 3)
@@ -181,7 +185,7 @@ class TestReach:
 class TestSlices:
     @pytest.mark.parametrize("n", [*SIZES, LARGE])
     @pytest.mark.parametrize("make", [row, fins, needles_and_one_far, KINDS["tiny_bodies"]])
-    def test_tests_a_segment_do_not_grow(self, make: Any, n: int) -> None:
+    def test_tests_a_segment_do_not_grow(self, make: Callable[[int], Soup], n: int) -> None:
         mesh = mesh_of(make(n))
         height = float(np.ptp(mesh.vertices[:, 2])) / 3.2
         with counting() as counts:
@@ -191,7 +195,7 @@ class TestSlices:
         assert counts.total() - segments <= C_SLICES * segments
 
     @pytest.mark.parametrize("make", [row, fins])
-    def test_crowded_strips_agree_with_the_naive_twin(self, make: Any) -> None:
+    def test_crowded_strips_agree_with_the_naive_twin(self, make: Callable[[int], Soup]) -> None:
         mesh = mesh_of(make(480))
         corners, height = mesh.vertices[mesh.facets], float(np.ptp(mesh.vertices[:, 2])) / 4.4
         found = measure_slices(mesh, Boundary.everything(mesh.facet_count), height, 2)
@@ -233,15 +237,16 @@ class TestSlices:
             measure_slices(mesh, boundary, 5.0, 2)
 
 
-def cuboid(origin: Any, size: Any, hollow: bool = False) -> np.ndarray:
-    """Facets (12, 3, 3) of a box, turned inside out if ``hollow``."""
+def cuboid(origin: ArrayLike, size: ArrayLike, hollow: bool = False) -> Floats:
+    """Return the facets (12, 3, 3) of a box, turned inside out if ``hollow``."""
     vertices, facets = KINDS["stacked_plates"](12)
     corners = np.asarray(origin) + vertices / np.ptp(vertices, axis=0) * np.asarray(size, float)
-    return corners[facets[:, ::-1] if hollow else facets]
+    triangles: Floats = corners[facets[:, ::-1] if hollow else facets]
+    return triangles
 
 
 class TestOrientation:
-    def search(self, soup: Soup) -> Any:
+    def search(self, soup: Soup) -> tuple[Mesh, Counts, OrientationResult | None]:
         mesh = mesh_of(soup)
         tree = build_bvh(mesh, 2)
         with counting() as counts:
@@ -252,7 +257,7 @@ class TestOrientation:
         ("make", "n"),
         [(KINDS["stacked_plates"], 1_000), (KINDS["stacked_plates"], 10_000), (one_far, 10_000), (one_far, LARGE)],
     )
-    def test_grows_as_n_log_n(self, make: Any, n: int) -> None:
+    def test_grows_as_n_log_n(self, make: Callable[[int], Soup], n: int) -> None:
         mesh, counts, _ = self.search(make(n))
         items = mesh.facet_count + max(1 << 20, 2 * mesh.facet_count)  # samples are at most that many
         assert 0 < counts.nodes["support"] + counts.pairs["support"] <= bound(items, C_SUPPORT)
@@ -264,6 +269,7 @@ class TestOrientation:
     def test_the_given_pose_is_reported_if_the_search_is_unfinished(self, monkeypatch: pytest.MonkeyPatch) -> None:
         soup = KINDS["stacked_plates"](600)
         mesh, _, complete = self.search(soup)
+        assert complete is not None
         assert complete.best is not None
         with counting() as counts:
             down = np.array([[0.0, 0.0, -1.0]])
@@ -272,6 +278,7 @@ class TestOrientation:
         monkeypatch.setattr(support_scores, "_BUDGET_DIVISOR", 1)
         monkeypatch.setattr(support_scores, "_MAX_TESTS", (tests_of_one_pose, 0))
         _, _, part = self.search(soup)
+        assert part is not None
         assert part.best is None
         assert part.as_given.support_volume_mm3 == complete.as_given.support_volume_mm3
         monkeypatch.setattr(support_scores, "_MAX_TESTS", (1, 0))
@@ -283,7 +290,7 @@ class TestReports:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = tmp_path / "plates.stl"
-        path.write_bytes(stl(*KINDS["stacked_plates"](240)))
+        path.write_bytes(stl_binary(*KINDS["stacked_plates"](240)))
         settings = Settings(layer_height_mm=1.0)
         assert not codes(measure(path, None, settings, 2).analysis)
         monkeypatch.setattr(rays, "_MAX_VISITS", 0)
@@ -291,7 +298,7 @@ class TestReports:
         monkeypatch.setattr(support_scores, "_MAX_TESTS", (0, 0))
         monkeypatch.setattr(slices, "_MAX_SEGMENTS", (0, 0))
         monkeypatch.setattr(finishing, "_MAX_TESTS", (0, 0))
-        partials: list[object] = []
+        partials: list[PartialAnalysis] = []
         found = measure(path, None, settings, 2, on_progress=partials.append).analysis
         assert codes(found) == {
             f"{stage}_not_measured" for stage in ("thickness", "orientation", "slices", "finishing")
@@ -330,6 +337,6 @@ class TestReports:
         assert check.message in [reason.message for reason in after.reasons]
 
 
-def codes(analysis: Any) -> set[str]:
-    """The checks of budgets."""
+def codes(analysis: Analysis) -> set[str]:
+    """Return the checks of budgets."""
     return {check.code for check in analysis.checks if check.code.endswith("_not_measured")}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from pricing_engine.analysis import cache as module
 from pricing_engine.analysis.cache import AnalysisCache, CacheError, cached_analysis
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.mesh.errors import UnreadableFile
@@ -25,7 +25,7 @@ def test_stored_analyses_are_found(tmp_path: Path) -> None:
 
 def test_the_least_recently_used_are_evicted_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000_000.0
-    monkeypatch.setattr(module.time, "time", lambda: now)
+    monkeypatch.setattr("time.time", lambda: now)
     cache = AnalysisCache(tmp_path, max_bytes=1000)
     for number in range(10):
         now += 100
@@ -64,7 +64,7 @@ def test_a_closed_cache_releases_its_file(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_model_is_reported_by_its_measurement(tmp_path: Path) -> None:
-    def refuse(path: Path, unit: str | None, settings: Settings) -> None:
+    def refuse(path: Path, unit: str | None, settings: Settings) -> NoReturn:
         raise UnreadableFile("no such file")
 
     with AnalysisCache(tmp_path) as cache, pytest.raises(UnreadableFile):

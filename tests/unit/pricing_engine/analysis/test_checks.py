@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,30 +11,18 @@ import trimesh
 
 from pricing_engine.analysis.checks import Shape, find_checks
 from pricing_engine.analysis.measure import Settings, measure
-from pricing_engine.analysis.schema import Analysis, Check
+from pricing_engine.analysis.schema import Analysis, Check, Geometry
 from pricing_engine.analysis.units import doubt_unit
 from pricing_engine.pricing.book import load_price_book
 from tests.naive.analyses import make_analysis, quote
+from tests.support.meshes import box, concatenated, cube, rotated, rotation, write_off
 
 BOOK = load_price_book()
 
 
-def box(lo: tuple[float, float, float], hi: tuple[float, float, float], inverted: bool = False) -> trimesh.Trimesh:
-    solid = trimesh.creation.box(bounds=[lo, hi])
-    if inverted:
-        solid.invert()
-    return solid
-
-
-def cube(lo: float, hi: float, inverted: bool = False) -> trimesh.Trimesh:
-    return box((lo,) * 3, (hi,) * 3, inverted)
-
-
 def analysis_of(folder: Path, *parts: trimesh.Trimesh, unit: str | None = None) -> Analysis:
-    """Measure the parts as one OFF file, which keeps float64 positions and vertex numbers."""
-    model, path = trimesh.util.concatenate(parts), folder / "model.off"
-    lines = [" ".join(map(repr, map(float, v))) for v in model.vertices] + [f"3 {a} {b} {c}" for a, b, c in model.faces]
-    path.write_text(f"OFF\n{len(model.vertices)} {len(model.faces)} 0\n" + "\n".join(lines) + "\n")
+    """Measure the parts as one model with float64 positions."""
+    path = write_off(folder, *parts)
     return measure(path, unit, Settings(layer_height_mm=0.2), 2).analysis
 
 
@@ -95,7 +83,8 @@ class TestShells:
     def test_cavity_or_solid_reports_both_volumes(self, tmp_path: Path) -> None:
         check = checks_of(analysis_of(tmp_path, cube(0, 10), cube(2, 8)))["cavity_or_solid"]
         assert "1000.00 mm3 if solid, 784.00 mm3 if a cavity" in check.message
-        assert (check.severity, check.measured) == ("warning", pytest.approx(216))
+        assert check.severity == "warning"
+        assert check.measured == pytest.approx(216)
         assert all(2 <= value <= 8 for place in check.where_mm for value in place)
         in_a_cavity = analysis_of(tmp_path, cube(0, 10), cube(2, 8, True), cube(4, 6, True))
         assert "792.00 mm3 if solid, 784.00 mm3 if a cavity" in checks_of(in_a_cavity)["cavity_or_solid"].message
@@ -167,14 +156,11 @@ class TestZeroIsNotReported:
             assert {check.code for check in found} - {"thin_walls"} == codes
 
     def test_boxes_that_touch_in_any_position(self, tmp_path: Path) -> None:
-        turn = trimesh.transformations.random_rotation_matrix(np.array([0.3, 0.6, 0.1]))
-        both = trimesh.util.concatenate([cube(0, 10), box((10, 2, 2), (20, 8, 8))]).apply_transform(turn)
+        both = rotated(concatenated([cube(0, 10), box((10, 2, 2), (20, 8, 8))]), rotation(1.3, (0.3, 0.6, 0.1)))
         assert "trapped_volume" not in checks_of(analysis_of(tmp_path, both))
 
 
-def _with_volume(analysis: Analysis, volume: float) -> Any:
-    from dataclasses import replace
-
+def _with_volume(analysis: Analysis, volume: float) -> Geometry:
     return replace(analysis.geometry, volume_mm3=volume)
 
 

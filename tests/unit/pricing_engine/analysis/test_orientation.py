@@ -2,129 +2,111 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-import trimesh
 from manifold3d import Manifold
+from numpy.typing import ArrayLike
 
 from pricing_engine.analysis import support_search
 from pricing_engine.analysis.directions import candidate_directions, model_size
 from pricing_engine.analysis.hull import convex_hull, largest_faces
-from pricing_engine.analysis.orientation import overhang_areas, search_orientations
+from pricing_engine.analysis.orientation import Pose, overhang_areas, search_orientations
 from pricing_engine.analysis.support_search import search_support
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
 from pricing_engine.kernels.solid.boundary import CUT, INSIDE, Boundary
 from pricing_engine.kernels.spatial.bvh import build_bvh
 from tests.naive import orientation as naive
+from tests.support.meshes import Floats, Solid, mesh_in_blocks, surface_of, triangles_of
+from tests.support.support_shapes import (
+    CLOSED_FORMS,
+    HARD,
+    LAYER,
+    ROTATION,
+    block,
+    mesh_of_solid,
+    random_solid,
+    t_shape,
+    table,
+)
 
-LAYER = 0.05
 DOWN = np.array([0.0, 0.0, -1.0])
-TURN = trimesh.transformations.rotation_matrix(0.7, [0.3, -0.5, 0.8])[:3, :3]
 
 
-def mesh_of(vertices: Any, facets: Any) -> Any:
-    """A Mesh in a simple spatial order: by x of the centroids in slabs, then y, z."""
-    vertices, facets = np.asarray(vertices, np.float64) + 0.0, np.asarray(facets)
-    unique, where = np.unique(vertices, axis=0, return_inverse=True)
-    facets = where.ravel()[facets]
-    middle = unique[facets].mean(axis=1)
-    cell = np.floor((middle - middle.min(axis=0)) / (np.ptp(unique, axis=0).max() / 16 + 1e-30))
-    facets = facets[np.lexsort((*middle.T, *cell.T))]
-    return Mesh(np.ascontiguousarray(unique), np.ascontiguousarray(facets.astype(np.int32)))
+def separate_shells(*solids: Solid) -> Mesh:
+    """Return solids as one mesh whose shells may overlap."""
+    return mesh_in_blocks(triangles_of([surface_of(solid) for solid in solids]))
 
 
-def solid(manifold: Any) -> Any:
-    """A manifold3d solid as a Mesh."""
-    raw = manifold.to_mesh()
-    return mesh_of(np.asarray(raw.vert_properties)[:, :3].astype(np.float64), np.asarray(raw.tri_verts))
-
-
-def box(size: Any, at: Any = (0, 0, 0)) -> Any:
-    """An axis-parallel box with its lowest corner at ``at``."""
-    return Manifold.cube(size).translate(at)
-
-
-def volumes(mesh: Any, directions: Any, boundary: Any = None, prune: bool = False, threads: int = 2) -> Any:
-    """Support volumes of chosen directions."""
+def volumes(
+    mesh: Mesh, directions: ArrayLike, boundary: Boundary | None = None, prune: bool = False, threads: int = 2
+) -> Floats:
+    """Return the support volumes of chosen directions."""
     boundary = boundary or Boundary.everything(mesh.facet_count)
     directions = np.asarray(directions, np.float64).reshape(-1, 3)
     return search_support(mesh, build_bvh(mesh, 1), boundary, LAYER, directions, threads, prune).volumes
 
 
-def search(mesh: Any, boundary: Any = None, threads: int = 2) -> Any:
+class Found(NamedTuple):
+    """The result of a search within its budget."""
+
+    candidates: int
+    as_given: Pose
+    best: Pose
+
+
+def search(mesh: Mesh, boundary: Boundary | None = None, threads: int = 2) -> Found:
     """Run the complete search."""
     boundary = boundary or Boundary.everything(mesh.facet_count)
     hull = largest_faces(convex_hull(mesh))
-    return search_orientations(mesh, build_bvh(mesh, 1), boundary, LAYER, hull, threads)
+    found = search_orientations(mesh, build_bvh(mesh, 1), boundary, LAYER, hull, threads)
+    assert found is not None
+    assert found.best is not None
+    return Found(found.candidates, found.as_given, found.best)
 
 
-T_SHAPE = box((2, 2, 10), (4, 4, 0)) + box((10, 10, 2), (0, 0, 10))
-TABLE = (
-    box((10, 8, 1), (0, 0, 6))
-    + box((1, 1, 6))
-    + box((1, 1, 6), (9, 0, 0))
-    + box((1, 1, 6), (0, 7, 0))
-    + box((1, 1, 6), (9, 7, 0))
-)
-BRIDGE = box((12, 4, 5)) - box((6, 4, 3), (3, 0, 0))
-SHELTER = TABLE + box((3, 2.5, 2.3), (3.1, 2.2, 0))
-CLOSED_FORMS = [
-    (T_SHAPE, 96 * 10),
-    (TABLE, 76 * 6),
-    (BRIDGE, 6 * 4 * 3),
-    (SHELTER, 76 * 6 - 3 * 2.5 * 2.3),
-    (box((3, 4, 5)), 0),
-    (box((1, 1, 1)) + box((2, 2, 1), (5, 0, 3)), 12),
-]
-
-
-@pytest.mark.parametrize(("manifold", "exact"), CLOSED_FORMS)
-def test_boxes_have_their_closed_forms_however_coarse_or_fine_or_turned(manifold: Any, exact: Any) -> None:
-    coarse = solid(manifold)
+@pytest.mark.parametrize(("shape", "exact"), CLOSED_FORMS)
+def test_boxes_have_their_closed_forms_however_coarse_or_fine_or_turned(
+    shape: Callable[[], Solid], exact: float
+) -> None:
+    coarse = mesh_of_solid(shape())
     size = model_size(coarse)
-    fine = solid(manifold.refine_to_length(size / 40))
+    fine = mesh_of_solid(shape().refine_to_length(size / 40))
     for mesh in (coarse, fine):
-        turned = Mesh(np.ascontiguousarray(mesh.vertices @ TURN.T + [100, -50, 7]), mesh.facets)
+        turned = Mesh(np.ascontiguousarray(mesh.vertices @ ROTATION.T + [100, -50, 7]), mesh.facets)
         assert volumes(mesh, DOWN)[0] == pytest.approx(exact, rel=0.02, abs=1e-4 * size**3)
-        assert volumes(turned, TURN @ DOWN)[0] == pytest.approx(exact, rel=0.02, abs=1e-4 * size**3)
+        assert volumes(turned, ROTATION @ DOWN)[0] == pytest.approx(exact, rel=0.02, abs=1e-4 * size**3)
 
 
 @pytest.mark.parametrize("segments", [64, 300])
 def test_sphere_needs_support_under_its_cap(segments: int) -> None:
     radius = 7.0
-    ball = solid(Manifold.sphere(radius, segments))
+    ball = mesh_of_solid(Manifold.sphere(radius, segments))
     rim = radius * np.sqrt(1 - OVERHANG_COSINE**2)
     exact = np.pi * radius * rim**2 - 2 * np.pi / 3 * (radius**3 - (radius**2 - rim**2) ** 1.5)
-    got = volumes(ball, [DOWN, TURN @ DOWN])
+    got = volumes(ball, [DOWN, ROTATION @ DOWN])
     assert got == pytest.approx(np.full(2, exact), rel=0.08 if segments < 100 else 0.02)
 
 
 def test_touching_surfaces_leave_no_support() -> None:
-    lower, upper = solid(box((4, 4, 2))), solid(box((4, 4, 3), (0, 0, 2)))
-    touching = mesh_of(
-        np.vstack([lower.vertices, upper.vertices]), np.vstack([lower.facets, upper.facets + len(lower.vertices)])
-    )
+    touching = separate_shells(block((4, 4, 2)), block((4, 4, 3), (0, 0, 2)))
     assert volumes(touching, DOWN)[0] == 0
     assert search(touching).best.support_volume_mm3 == 0
 
 
 def test_platform_rest_is_half_a_layer() -> None:
-    feet = solid(box((1, 1, 1)) + box((1, 1, 1 - 0.4 * LAYER), (3, 0, 0.4 * LAYER)) + box((4, 1, 1), (0, 0, 1)))
+    foot, short_foot = block((1, 1, 1)), block((1, 1, 1 - 0.4 * LAYER), (3, 0, 0.4 * LAYER))
+    feet = mesh_of_solid(foot + short_foot + block((4, 1, 1), (0, 0, 1)))
     areas = overhang_areas(feet, Boundary.everything(feet.facet_count), LAYER, DOWN[None], 1)
     assert areas[0] == pytest.approx(2)  # the arch alone; the short foot rests
 
 
 def test_inside_facets_and_pieces_follow_the_boundary() -> None:
-    first, second = box((6, 6, 2), (0, 0, 4)), box((2, 2, 6), (2, 2, 0))
-    union = solid(first + second)
-    parts = [solid(first), solid(second)]
-    both = mesh_of(
-        np.vstack([part.vertices for part in parts]),
-        np.vstack([parts[0].facets, parts[1].facets + len(parts[0].vertices)]),
-    )
+    first, second = block((6, 6, 2), (0, 0, 4)), block((2, 2, 6), (2, 2, 0))
+    union, both = mesh_of_solid(first + second), separate_shells(first, second)
     status = np.full(both.facet_count, CUT, np.int8)
     status[::3] = INSIDE
     boundary = Boundary(status, union.vertices[union.facets], np.zeros(union.facet_count, np.int32))
@@ -132,19 +114,9 @@ def test_inside_facets_and_pieces_follow_the_boundary() -> None:
     assert search(both, boundary).as_given.overhang_area_mm2 == pytest.approx(32)
 
 
-def blob(seed: Any) -> Any:
-    """A random union of boxes and balls."""
-    rng = np.random.default_rng(seed)
-    shape = Manifold()
-    for _ in range(7):
-        part = box(rng.uniform(0.5, 4, 3)) if rng.random() < 0.6 else Manifold.sphere(rng.uniform(0.5, 2), 24)
-        shape += part.rotate(rng.uniform(0, 90, 3)).translate(rng.uniform(-3, 3, 3))
-    return solid(shape)
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_agrees_with_naive_columns(seed: int) -> None:
-    mesh = blob(seed)
+    mesh = mesh_of_solid(random_solid(seed))
     rng = np.random.default_rng(seed + 100)
     directions = np.vstack([DOWN, rng.normal(size=(2, 3))])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -164,7 +136,7 @@ def test_bounds_are_rigorous_and_the_search_finds_what_scoring_everything_finds(
 ) -> None:
     monkeypatch.setattr(support_search, "_MIN_SAMPLES_TO_BOUND", 0)
     monkeypatch.setattr(support_search, "_MIN_GAIN", -1)
-    mesh = blob(seed)
+    mesh = mesh_of_solid(random_solid(seed))
     directions = candidate_directions(largest_faces(convex_hull(mesh)))
     assert len(directions) >= 500
     boundary = Boundary.everything(mesh.facet_count)
@@ -179,34 +151,26 @@ def test_bounds_are_rigorous_and_the_search_finds_what_scoring_everything_finds(
     np.testing.assert_allclose(pruned.heights, np.ptp(mesh.vertices @ directions.T, axis=0), atol=1e-12 * size)
 
 
-def each(part: Any, count: Any) -> Any:
-    """The union of ``part(0), part(1) ...``."""
-    return sum((part(k) for k in range(count)), Manifold())
-
-
-BALLS = each(lambda k: Manifold.sphere(1, 16).translate((2.5 * (k & 1), 2.5 * (k >> 1 & 1), 2.5 * (k >> 2))), 8)
-FINS = each(lambda k: box((10, 0.3, 4), (0, 2 * k + 0.5, 0)) + box((0.3, 10, 3), (2 * k + 0.5, 0, 1)), 5)
-SHELVES = each(lambda k: box((6, 6, 0.1), (0.2 * k, 0.1 * k, k)), 6)
-STAR = Manifold.cylinder(3, 5, 0.01, 90) + Manifold.cylinder(0.5, 0.01, 6, 90).translate((0, 0, 3))
-HARD = [BALLS, FINS, SHELVES, STAR]
 LEAN = np.array([0.5, 0.3, -0.81]) / np.linalg.norm([0.5, 0.3, -0.81])
 
 
-@pytest.mark.parametrize("manifold", HARD)
-def test_many_layers_thin_fins_and_slivers_agree_with_naive_columns(manifold: Any) -> None:
-    mesh = solid(manifold)
+@pytest.mark.parametrize("shape", HARD)
+def test_many_layers_thin_fins_and_slivers_agree_with_naive_columns(shape: Callable[[], Solid]) -> None:
+    mesh = mesh_of_solid(shape())
     directions = np.array([DOWN, LEAN])
     exact = [naive.support_volume(mesh.vertices[mesh.facets], down, LAYER) for down in directions]
     size = model_size(mesh)
     assert volumes(mesh, directions) == pytest.approx(np.array(exact), rel=0.03, abs=1e-4 * size**3)
 
 
-@pytest.mark.parametrize("manifold", HARD)
-@pytest.mark.parametrize("worth", [0, 1 << 40])
-def test_hard_models_are_dropped_early_without_harm(manifold: Any, worth: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(support_search, "_MIN_SAMPLES_TO_BOUND", worth)
+@pytest.mark.parametrize("shape", HARD)
+@pytest.mark.parametrize("min_samples", [0, 1 << 40])
+def test_dropping_directions_early_changes_no_volume(
+    shape: Callable[[], Solid], min_samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(support_search, "_MIN_SAMPLES_TO_BOUND", min_samples)
     monkeypatch.setattr(support_search, "_MIN_GAIN", -1)
-    mesh = solid(manifold)
+    mesh = mesh_of_solid(shape())
     shuffled = Mesh(mesh.vertices, np.random.default_rng(4).permutation(mesh.facets))
     directions = candidate_directions(largest_faces(convex_hull(mesh)))
     boundary = Boundary.everything(mesh.facet_count)
@@ -222,7 +186,7 @@ def test_hard_models_are_dropped_early_without_harm(manifold: Any, worth: Any, m
 
 
 def test_same_bits_on_any_threads() -> None:
-    mesh = blob(9)
+    mesh = mesh_of_solid(random_solid(9))
     first, other = search(mesh, threads=1), search(mesh, threads=5)
     for a, b in ((first.as_given, other.as_given), (first.best, other.best)):
         assert (a.down == b.down).all()
@@ -234,17 +198,17 @@ def test_same_bits_on_any_threads() -> None:
 
 
 def test_the_best_pose_rotates_with_the_model() -> None:
-    mesh = solid(T_SHAPE)
+    mesh = mesh_of_solid(t_shape())
     best = search(mesh).best
-    turned = search(Mesh(np.ascontiguousarray(mesh.vertices @ TURN.T), mesh.facets)).best
+    turned = search(Mesh(np.ascontiguousarray(mesh.vertices @ ROTATION.T), mesh.facets)).best
     assert best.support_volume_mm3 == turned.support_volume_mm3 == 0
     assert best.height_mm == pytest.approx(12)
-    assert turned.down == pytest.approx(TURN @ best.down, abs=1e-6)
+    assert turned.down == pytest.approx(ROTATION @ best.down, abs=1e-6)
     assert best.down == pytest.approx([0, 0, 1])
 
 
 def test_table_is_best_upside_down() -> None:
-    found = search(solid(TABLE))
+    found = search(mesh_of_solid(table()))
     assert found.best.down == pytest.approx([0, 0, 1])
     assert found.as_given.support_volume_mm3 == pytest.approx(76 * 6, rel=0.02)
     assert found.as_given.overhang_area_mm2 == pytest.approx(76)
@@ -259,7 +223,7 @@ def test_survives_any_soup(count: int) -> None:
     facets = np.arange(3 * count).reshape(-1, 3)
     facets[-1] = facets[-1, 0]
     vertices[:3, 2] = vertices[0, 2]
-    found = search(mesh_of(vertices, facets))
+    found = search(mesh_in_blocks(vertices[facets]))
     for pose in (found.as_given, found.best):
         assert np.isfinite([pose.support_volume_mm3, pose.overhang_area_mm2, pose.height_mm]).all()
         assert np.linalg.norm(pose.down) == pytest.approx(1)
@@ -271,6 +235,6 @@ def test_survives_a_point() -> None:
 
 
 def test_hull_faces_are_sorted_largest_first() -> None:
-    faces = largest_faces(convex_hull(solid(box((1, 2, 3)))))
+    faces = largest_faces(convex_hull(mesh_of_solid(block((1, 2, 3)))))
     assert len(faces) == 6
     assert np.abs(faces[:2]) == pytest.approx(np.array([[1, 0, 0], [1, 0, 0]]))

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import json
-
-import manifold3d
 import numpy as np
 import pytest
 import trimesh
 from trimesh.creation import annulus, box, cone, cylinder, icosphere, torus
 
 import pricing_engine.analysis.slices as module
-from pricing_engine.analysis.slices import Slices, layer_sums, measure_slices
+from pricing_engine.analysis.slices import SlicesResult, layer_sums, measure_slices
 from pricing_engine.analysis.solid import classify
 from pricing_engine.kernels.intersection.pair_search import find_pairs
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.solid.boundary import INSIDE, Boundary
 from pricing_engine.kernels.spatial.bvh import build_bvh
 from tests.naive import slices as naive
+from tests.support import shared_models
+from tests.support.meshes import inside_out, mesh_of, moved, read_mesh, rotated, rotation, solid_of, surface_of, union
 from tests.support.paths import SHARED_MODELS
 
-CLEAN = ["armadillo.obj", "geometry_ring.stl", "pendant.stl"]
-REAL = [name for name in CLEAN if (SHARED_MODELS / name).exists() and (SHARED_MODELS / "reference.json").exists()]
+CLEAN = shared_models.present("armadillo.obj", "geometry_ring.stl", "pendant.stl")
 
 
-def mesh_of(*parts: trimesh.Trimesh) -> Mesh:
-    """Parts in one mesh, welded by bitwise equal positions."""
-    corners = np.concatenate([np.asarray(part.vertices)[part.faces] for part in parts]).reshape(-1, 3) + 0.0
-    vertices, facets = np.unique(corners, axis=0, return_inverse=True)
-    return Mesh(vertices, facets.reshape(-1, 3).astype(np.int32))
-
-
-def sliced(mesh: Mesh, height: float, threads: int = 2) -> Slices:
+def sliced(mesh: Mesh, height: float, threads: int = 2) -> SlicesResult:
     boundary = Boundary.everything(mesh.facet_count)
     found, sums = measure_slices(mesh, boundary, height, threads), layer_sums(mesh, boundary, height, threads)
     assert np.array_equal(sums.area, found.layer_area)
@@ -39,31 +30,16 @@ def sliced(mesh: Mesh, height: float, threads: int = 2) -> Slices:
     return found
 
 
-def moved(part: trimesh.Trimesh, *offset: float) -> trimesh.Trimesh:
-    return part.copy().apply_translation(offset)
-
-
-def inside_out(part: trimesh.Trimesh) -> trimesh.Trimesh:
-    turned = part.copy()
-    turned.invert()
-    return turned
-
-
 def turned(part: trimesh.Trimesh, degrees: float, axis: tuple[float, float, float]) -> trimesh.Trimesh:
-    return part.copy().apply_transform(trimesh.transformations.rotation_matrix(np.radians(degrees), axis))
+    return rotated(part, rotation(np.radians(degrees), axis))
 
 
-def solid(part: trimesh.Trimesh) -> manifold3d.Manifold:
-    return manifold3d.Manifold(manifold3d.Mesh64(np.array(part.vertices, float), np.array(part.faces, np.uint64)))
+def difference(part: trimesh.Trimesh, *others: trimesh.Trimesh) -> trimesh.Trimesh:
+    return surface_of(solid_of(part) - union(others))
 
 
-def surface(body: manifold3d.Manifold) -> trimesh.Trimesh:
-    mesh = body.to_mesh64()
-    return trimesh.Trimesh(np.asarray(mesh.vert_properties)[:, :3], np.asarray(mesh.tri_verts), process=False)
-
-
-def union(*parts: trimesh.Trimesh) -> trimesh.Trimesh:
-    return surface(manifold3d.Manifold.batch_boolean([solid(part) for part in parts], manifold3d.OpType.Add))
+def joined(*parts: trimesh.Trimesh) -> trimesh.Trimesh:
+    return surface_of(union(parts))
 
 
 class TestSums:
@@ -102,7 +78,7 @@ class TestSums:
         assert np.isfinite(result.trapped_volume_mm3)
 
     def test_corner_on_a_plane_counts_as_above(self) -> None:
-        step = union(moved(box((4, 4, 0.75)), 0, 0, 0.375), moved(box((2, 2, 1.5)), 0, 0, 0.95))
+        step = joined(moved(box((4, 4, 0.75)), 0, 0, 0.375), moved(box((2, 2, 1.5)), 0, 0, 0.95))
         assert sliced(mesh_of(step), 0.5).layer_area == pytest.approx([16.0, 16.0, 4.0])  # planes 0.25, 0.75, 1.25
         top = sliced(mesh_of(box((1, 1, 1.25))), 0.5)  # the third plane is z_max itself
         assert top.layers == 2
@@ -169,10 +145,10 @@ class TestSums:
         with pytest.raises(ValueError, match="layer"):
             sliced(mesh_of(box((1, 1, 1))), height)
 
-    @pytest.mark.parametrize("name", REAL)
+    @pytest.mark.parametrize("name", CLEAN)
     def test_real_models_agree_with_manifold(self, name: str) -> None:
-        expected = json.loads((SHARED_MODELS / "reference.json").read_text())["models"][name]["slices_25mm_500_layers"]
-        part = trimesh.load(SHARED_MODELS / name, force="mesh", process=False)
+        expected = shared_models.reference()[name]["slices_25mm_500_layers"]
+        part = read_mesh(SHARED_MODELS / name)
         part.apply_translation((0, 0, -part.bounds[0, 2]))
         part.apply_scale(25 / part.bounds[1, 2])
         result = sliced(mesh_of(part), 0.05)
@@ -184,20 +160,20 @@ class TestSums:
 class TestIslands:
     def test_table_either_way_up(self) -> None:
         legs = [moved(box((1, 1, 5)), x, y, 2.8) for x in (-4, 4) for y in (-4, 4)]
-        table = union(box((10, 10, 1)), *legs)
+        table = joined(box((10, 10, 1)), *legs)
         assert sliced(mesh_of(table), 0.1).islands == 0
         assert sliced(mesh_of(turned(table, 180, (1, 0, 0))), 0.1).islands == 0
 
     def test_hanging_legs_are_islands(self) -> None:
         legs = [moved(box((1, 1, 3)), x, y, -1.5) for x in (-4, 4) for y in (-4, 4)]
-        lamp = union(box((10, 10, 1)), *legs, moved(box((1, 1, 6)), 0, 0, -3))  # its foot alone reaches the platform
+        lamp = joined(box((10, 10, 1)), *legs, moved(box((1, 1, 6)), 0, 0, -3))  # its foot alone reaches the platform
         result = sliced(mesh_of(lamp), 0.1)
         assert result.islands == 4
         assert np.abs(result.island_points[:, :2]) == pytest.approx(np.full((4, 2), 4.0), abs=0.51)
         assert result.island_points[:, 2] == pytest.approx(np.full(4, -2.95))
 
     def test_arch_and_balls(self) -> None:
-        arch = surface(solid(cylinder(5, 4)) - solid(cylinder(4, 5)) - solid(moved(box((20, 20, 20)), 0, -10, 0)))
+        arch = difference(cylinder(5, 4), cylinder(4, 5), moved(box((20, 20, 20)), 0, -10, 0))
         arch = turned(arch, 90, (1, 0, 0))
         assert sliced(mesh_of(arch), 0.1).islands == 0
         assert sliced(mesh_of(turned(arch, 180, (1, 0, 0))), 0.1).islands == 0
@@ -212,7 +188,7 @@ class TestIslands:
         assert result.islands == result.layers - 1
 
     def test_crossing_bars_overlap_without_a_corner_inside(self) -> None:
-        cross = union(moved(box((10, 1, 1)), 1.2, 0, 0), moved(box((1, 10, 1)), 0, 2.1, 1))
+        cross = joined(moved(box((10, 1, 1)), 1.2, 0, 0), moved(box((1, 10, 1)), 0, 2.1, 1))
         assert sliced(mesh_of(cross), 0.25).islands == 0
 
     def test_island_in_a_ring(self) -> None:
@@ -227,18 +203,18 @@ class TestIslands:
         for _ in range(7):
             part = turned(box(random.uniform(0.5, 4, 3)), random.uniform(0, 360), tuple(random.normal(size=3)))
             parts.append(moved(part, *random.uniform(-4, 4, 3)))
-        body = union(*parts)
+        body = joined(*parts)
         mesh = mesh_of(body)
         corners = mesh.vertices[mesh.facets]
         result = sliced(mesh, 0.3)
-        assert result.islands == naive.islands(solid(body), naive.plane_heights(corners, 0.3))
+        assert result.islands == naive.islands(solid_of(body), naive.plane_heights(corners, 0.3))
         layers, cell = naive.layers_as_rasters(corners, 0.3, 500)
         assert result.trapped_volume_mm3 == pytest.approx(naive.trapped_cells(layers) * cell * 0.3, abs=0.02)
-        holed = surface(solid(box((9, 9, 9))) - solid(body))
+        holed = difference(box((9, 9, 9)), body)
         mesh = mesh_of(holed)
         corners = mesh.vertices[mesh.facets]
         result = sliced(mesh, 0.3)
-        assert result.islands == naive.islands(solid(holed), naive.plane_heights(corners, 0.3))
+        assert result.islands == naive.islands(solid_of(holed), naive.plane_heights(corners, 0.3))
         layers, cell = naive.layers_as_rasters(corners, 0.3, 300)
         trapped = naive.trapped_cells(layers) * cell * 0.3
         assert result.trapped_volume_mm3 == pytest.approx(trapped, rel=0.02, abs=0.02)
@@ -255,33 +231,30 @@ class TestTrapped:
 
     @pytest.mark.parametrize("angle", [0, 30, 90, 180])
     def test_drain_hole_empties_a_box(self, angle: float) -> None:
-        hollow = solid(box((10, 10, 10))) - solid(box((8, 8, 8)))
-        drained = hollow - solid(moved(cylinder(0.5, 3), 2, 1, 5))
-        closed = sliced(mesh_of(turned(surface(hollow), angle, (1, 0.3, 0))), 0.1)
+        hollow = difference(box((10, 10, 10)), box((8, 8, 8)))
+        drained = difference(hollow, moved(cylinder(0.5, 3), 2, 1, 5))
+        closed = sliced(mesh_of(turned(hollow, angle, (1, 0.3, 0))), 0.1)
         assert closed.trapped_volume_mm3 == pytest.approx(512, rel=1e-3)
-        opened = sliced(mesh_of(turned(surface(drained), angle, (1, 0.3, 0))), 0.1)
+        opened = sliced(mesh_of(turned(drained, angle, (1, 0.3, 0))), 0.1)
         assert opened.trapped_volume_mm3 == 0.0
 
     def test_cup_and_ring_trap_nothing(self) -> None:
-        cup = surface(solid(box((10, 10, 10))) - solid(moved(box((8, 8, 10)), 0, 0, 1)))
+        cup = difference(box((10, 10, 10)), moved(box((8, 8, 10)), 0, 0, 1))
         for angle in (0, 90, 180):
             assert sliced(mesh_of(turned(cup, angle, (1, 0, 0))), 0.1).trapped_volume_mm3 == 0.0
             assert sliced(mesh_of(turned(torus(6.0, 2.0), angle, (1, 0, 0))), 0.1).trapped_volume_mm3 == 0.0
 
     def test_half_shells_that_overlap_close_a_cavity(self) -> None:
-        half = solid(icosphere(4, 10.0)) - solid(icosphere(4, 8.0)) - solid(moved(box((30, 30, 30)), 0, 0, -15.5))
-        closed = union(surface(half), turned(surface(half), 180, (1, 0, 0)))
-        expected = solid(icosphere(4, 8.0)).volume()
+        half = difference(icosphere(4, 10.0), icosphere(4, 8.0), moved(box((30, 30, 30)), 0, 0, -15.5))
+        closed = joined(half, turned(half, 180, (1, 0, 0)))
+        expected = solid_of(icosphere(4, 8.0)).volume()
         assert sliced(mesh_of(closed), 0.05).trapped_volume_mm3 == pytest.approx(expected, rel=1e-2)
 
     def test_winding_channel_leads_out(self) -> None:
-        block = solid(box((10, 10, 10)))
         bends = [((6, 1, 1), (1, 0, -3)), ((1, 1, 6), (3.5, 0, -0.5)), ((4, 1, 1), (5, 0, 2))]
-        for size, place in bends:
-            part = moved(box(size), *place)
-            block = block - solid(part)
-        assert sliced(mesh_of(surface(block)), 0.1).trapped_volume_mm3 == 0.0
-        assert sliced(mesh_of(turned(surface(block), 25, (3, 1, 2))), 0.1).trapped_volume_mm3 == 0.0
+        block = difference(box((10, 10, 10)), *(moved(box(size), *place) for size, place in bends))
+        assert sliced(mesh_of(block), 0.1).trapped_volume_mm3 == 0.0
+        assert sliced(mesh_of(turned(block, 25, (3, 1, 2))), 0.1).trapped_volume_mm3 == 0.0
 
 
 @pytest.mark.parametrize("side", [0, 1, 2, 3, 4, 5])

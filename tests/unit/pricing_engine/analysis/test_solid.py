@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import manifold3d
 import numpy as np
 import pytest
 import trimesh
-from numpy.typing import NDArray
 
 from pricing_engine.analysis.solid import classify, close, open_volume_estimate, true_volume
 from pricing_engine.kernels.intersection.pair_search import find_pairs
@@ -15,7 +13,7 @@ from pricing_engine.kernels.solid import generalized_winding as open_surface
 from pricing_engine.kernels.solid.boundary import INSIDE, UNCUT, Boundary
 from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
 from tests.naive.solid import generalized_winding, sampled_volume, signed_volume
-from tests.unit.pricing_engine.kernels.solid.test_winding import shells
+from tests.support.meshes import Floats, box, concatenated, inside_out, mesh_of, random_rotation, union
 
 
 def solve(mesh: Mesh, closed: bool = True, threads: int = 1) -> tuple[Boundary, Bvh]:
@@ -29,21 +27,12 @@ def solve(mesh: Mesh, closed: bool = True, threads: int = 1) -> tuple[Boundary, 
 
 
 def volume_of(*parts: trimesh.Trimesh) -> float:
-    mesh = shells(*parts)
+    mesh = mesh_of(*parts)
     return true_volume(mesh, solve(mesh)[0], 1)[0]
 
 
-def triangles_of(mesh: Mesh, boundary: Boundary) -> NDArray[np.float64]:
+def boundary_triangles(mesh: Mesh, boundary: Boundary) -> Floats:
     return np.concatenate([mesh.vertices[mesh.facets[boundary.status == UNCUT]], boundary.pieces])
-
-
-def exact_union(*parts: trimesh.Trimesh) -> float:
-    solids = [manifold3d.Manifold(manifold3d.Mesh64(np.array(p.vertices), np.array(p.faces, np.uint64))) for p in parts]
-    return float(manifold3d.Manifold.batch_boolean(solids, manifold3d.OpType.Add).volume())
-
-
-def box(lo: tuple[float, float, float], hi: tuple[float, float, float]) -> trimesh.Trimesh:
-    return trimesh.creation.box(bounds=[lo, hi])
 
 
 UNIT = box((0, 0, 0), (1, 1, 1))
@@ -82,13 +71,13 @@ def test_random_spheres_against_exact_booleans(seed: int) -> None:
         sphere = trimesh.creation.icosphere(2, random.uniform(0.3, 1))
         sphere.apply_translation(random.uniform(-1, 1, 3))
         parts.append(sphere)
-    mesh = shells(*parts)
+    mesh = mesh_of(*parts)
     boundary, _ = solve(mesh)
     volume, _ = true_volume(mesh, boundary, 1)
-    assert volume == pytest.approx(exact_union(*parts), rel=1e-6)
+    assert volume == pytest.approx(union(parts).volume(), rel=1e-6)
     points = random.uniform(-1.5, 1.5, (300, 3))
     inside = np.rint(generalized_winding(mesh.vertices[mesh.facets], points)) >= 1
-    assert np.allclose(generalized_winding(triangles_of(mesh, boundary), points), inside, atol=1e-4)
+    assert np.allclose(generalized_winding(boundary_triangles(mesh, boundary), points), inside, atol=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -101,27 +90,23 @@ def test_boxes_on_a_grid_share_planes_edges_corners_and_facets(seed: int) -> Non
         hi = lo + random.integers(1, 4, 3)
         filled[lo[0] : hi[0], lo[1] : hi[1], lo[2] : hi[2]] = True
         parts.append(box(tuple(lo.astype(float)), tuple(hi.astype(float))))
-    mesh = shells(*parts)
+    mesh = mesh_of(*parts)
     boundary, _ = solve(mesh)
-    turned = trimesh.transformations.random_rotation_matrix(random.random(3))[:3, :3]
-    rotated = Mesh(np.ascontiguousarray(mesh.vertices @ turned.T), mesh.facets)
+    rotated = Mesh(np.ascontiguousarray(mesh.vertices @ random_rotation(random).T), mesh.facets)
     assert true_volume(mesh, boundary, 1)[0] == pytest.approx(filled.sum(), rel=1e-6)
     assert true_volume(rotated, solve(rotated)[0], 1)[0] == pytest.approx(filled.sum(), rel=1e-6)
 
 
 def test_reversed_inner_shell_is_a_cavity() -> None:
-    outer, inner = trimesh.creation.icosphere(3, 1.0), trimesh.creation.icosphere(3, 0.5)
-    inner.invert()
-    mesh = shells(outer, inner)
+    outer, inner = trimesh.creation.icosphere(3, 1.0), inside_out(trimesh.creation.icosphere(3, 0.5))
+    mesh = mesh_of(outer, inner)
     boundary, _ = solve(mesh)
     assert (boundary.status == UNCUT).all()
     assert true_volume(mesh, boundary, 1)[0] == pytest.approx(outer.volume + inner.volume, rel=1e-12)
 
 
 def test_a_lone_inverted_body_bounds_nothing() -> None:
-    body = UNIT.copy()
-    body.invert()
-    mesh = shells(body)
+    mesh = mesh_of(inside_out(UNIT))
     boundary, _ = solve(mesh)
     assert (boundary.status == INSIDE).all()
     assert true_volume(mesh, boundary, 1)[0] == 0
@@ -136,19 +121,19 @@ def test_shell_through_itself() -> None:
     a, b = i * 16 + j, (i + 1) % 24 * 16 + j
     c, d = (i + 1) % 24 * 16 + (j + 1) % 16, i * 16 + (j + 1) % 16
     faces = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
-    mesh = shells(trimesh.Trimesh(vertices, faces, process=False))
+    mesh = mesh_of(trimesh.Trimesh(vertices, faces, process=False))
     boundary, _ = solve(mesh)
     triangles = mesh.vertices[mesh.facets]
     assert true_volume(mesh, boundary, 1)[0] == pytest.approx(sampled_volume(triangles, 0.5, 30), rel=0.01)
     points = np.random.default_rng(0).uniform(-1.4, 1.4, (400, 3))
     inside = np.rint(generalized_winding(triangles, points)) >= 1
-    assert np.allclose(generalized_winding(triangles_of(mesh, boundary), points), inside, atol=1e-4)
+    assert np.allclose(generalized_winding(boundary_triangles(mesh, boundary), points), inside, atol=1e-4)
 
 
 def test_clean_model_equals_the_signed_sum_and_has_the_right_centre() -> None:
     ball = trimesh.creation.icosphere(4, 2.0)
     ball.apply_translation((100, -50, 7))
-    mesh = shells(ball)
+    mesh = mesh_of(ball)
     boundary, _ = solve(mesh)
     volume, centre = true_volume(mesh, boundary, 1)
     assert volume == pytest.approx(signed_volume(mesh.vertices[mesh.facets] - [100, -50, 7]), rel=1e-12)
@@ -157,7 +142,7 @@ def test_clean_model_equals_the_signed_sum_and_has_the_right_centre() -> None:
 
 def test_any_number_of_threads_has_the_same_bits() -> None:
     parts = [trimesh.creation.icosphere(3, 1.0).apply_translation((0.31 * k, 0.1 * k, 0)) for k in range(4)]
-    mesh = shells(*parts)
+    mesh = mesh_of(*parts)
     (one, _), (many, _) = solve(mesh, threads=1), solve(mesh, threads=5)
     assert one.status.tobytes() == many.status.tobytes()
     assert one.pieces.tobytes() == many.pieces.tobytes()
@@ -167,14 +152,14 @@ def test_any_number_of_threads_has_the_same_bits() -> None:
 def test_a_large_facet_with_very_many_segments() -> None:
     """A plate's two big triangles, pierced by a fine sphere: thousands of segments in one facet."""
     ball, plate = trimesh.creation.icosphere(6, 1.0), box((-2, -2, -0.1), (2, 2, 0.1))
-    assert volume_of(ball, plate) == pytest.approx(exact_union(ball, plate), rel=1e-6)
+    assert volume_of(ball, plate) == pytest.approx(union([ball, plate]).volume(), rel=1e-6)
 
 
 @pytest.mark.parametrize("cut", [0.0, 0.3, 0.9])
 def test_open_ball_is_closed_by_a_cap(cut: float) -> None:
     ball = trimesh.creation.icosphere(3, 1.0)
     ball.update_faces(ball.triangles_center[:, 2] < cut)
-    mesh = shells(ball)
+    mesh = mesh_of(ball)
     boundary, bvh = solve(mesh, closed=False)
     assert (boundary.piece_facet == -1).all()
     assert len(boundary.pieces) > 0
@@ -190,7 +175,7 @@ def test_half_of_a_box_with_a_crooked_rim() -> None:
     ball = trimesh.creation.box().subdivide().subdivide().subdivide()
     middle = ball.triangles_center
     ball.update_faces((middle[:, 0] + middle[:, 1] < 0.3) | (middle[:, 2] < -0.2))
-    mesh = shells(ball)
+    mesh = mesh_of(ball)
     boundary, bvh = solve(mesh, closed=False)
     dense = sampled_volume(mesh.vertices[mesh.facets], 0.5, 32)
     assert open_volume_estimate(mesh, bvh, boundary, 1) == pytest.approx(dense, rel=0.01)
@@ -236,8 +221,8 @@ def test_many_open_facets_on_one_another_end_in_bounded_time() -> None:
 def test_rows_of_overlapping_balls_are_measured_and_tangles_are_not() -> None:
     """A pave's worth of shells, each through its neighbours, is cut; thousands of triangles through all others not."""
     ball = trimesh.creation.icosphere(1)
-    row = trimesh.util.concatenate([ball.copy().apply_translation([0.5 * i, 0, 0]) for i in range(150)])
-    mesh = Mesh(np.asarray(row.vertices, float), np.asarray(row.faces, np.int32))
+    row = concatenated([ball.copy().apply_translation([0.5 * i, 0, 0]) for i in range(150)])
+    mesh = Mesh(np.asarray(row.vertices, np.float64), np.asarray(row.faces, np.int32))
     bvh = build_bvh(mesh, 2)
     body = np.repeat(np.arange(150), len(ball.faces)).astype(np.int32)
     boundary = classify(mesh, bvh, find_pairs(mesh, bvh, 2), True, body, 2)

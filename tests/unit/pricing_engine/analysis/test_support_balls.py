@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import trimesh
@@ -22,69 +20,60 @@ from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.orientation.empty_balls import BallSearch, empty_balls
 from pricing_engine.kernels.runtime.search_counters import NODES, work_array
 from pricing_engine.kernels.solid.boundary import CAP, Boundary
-from pricing_engine.kernels.spatial.bvh import build_bvh
+from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
 from pricing_engine.mesh.integrity import measure_topology
 from tests.naive.orientation import largest_empty_balls
-from tests.unit.pricing_engine.analysis.test_orientation import (
-    BRIDGE,
-    LAYER,
-    SHELTER,
-    T_SHAPE,
-    TURN,
-    box,
-    mesh_of,
-    solid,
-)
+from tests.support.meshes import Floats, box, mesh_in_blocks, triangles_of
+from tests.support.support_shapes import LAYER, ROTATION, block, bridge, mesh_of_solid, shelter, t_shape
 
-UPPER = trimesh.creation.box((6, 6, 2)).apply_translation((0, 0, 2))
-LOWER = trimesh.creation.box((4, 4, 2))
-STACKED = mesh_of(  # two boxes, the upper one on the lower, as shells of their own
-    np.concatenate([LOWER.vertices, UPPER.vertices]), np.concatenate([LOWER.faces, UPPER.faces + 8])
-)
-CROSSING = mesh_of(  # three balls that run through one another
-    np.concatenate([trimesh.creation.icosphere(2, 2.0).vertices + at for at in ((0, 0, 0), (2, 1, 1), (1, 3, -1))]),
-    np.concatenate([trimesh.creation.icosphere(2, 2.0).faces + 162 * k for k in range(3)]),
+STACKED = triangles_of([box((-2, -2, -1), (2, 2, 1)), box((-3, -3, 1), (3, 3, 3))])  # one on the other, as two shells
+CROSSING = triangles_of(
+    trimesh.creation.icosphere(2, 2.0).apply_translation(at) for at in ((0, 0, 0), (2, 1, 1), (1, 3, -1))
 )
 SHAPES = {
-    "t": solid(T_SHAPE), "bridge": solid(BRIDGE), "shelter": solid(SHELTER), "stacked": STACKED, "crossing": CROSSING,
-    "torus": solid(Manifold.sphere(5, 64) - Manifold.cylinder(20, 3, 3, 48, True)),
-    "gap": solid(box((5, 5, 1)) + box((5, 5, 1), (0, 0, 1.00001)) + box((1, 1, 4), (-1, 2, 0))),
+    "t": mesh_of_solid(t_shape()), "bridge": mesh_of_solid(bridge()), "shelter": mesh_of_solid(shelter()),
+    "stacked": mesh_in_blocks(STACKED), "crossing": mesh_in_blocks(CROSSING),
+    "torus": mesh_of_solid(Manifold.sphere(5, 64) - Manifold.cylinder(20, 3, 3, 48, True)),
+    "gap": mesh_of_solid(block((5, 5, 1)) + block((5, 5, 1), (0, 0, 1.00001)) + block((1, 1, 4), (-1, 2, 0))),
 }  # fmt: skip
 
 
-def boundary_of(mesh: Any, bvh: Any) -> Any:
-    """The part of the mesh that bounds its solid."""
+def boundary_of(mesh: Mesh, bvh: Bvh) -> Boundary | None:
+    """Return the part of the mesh that bounds its solid."""
     topology = measure_topology(mesh, 1)
     closed = topology.winding_consistent and topology.watertight
     return classify(mesh, bvh, find_pairs(mesh, bvh, 1), closed, topology.facet_body, 1)
 
 
-def bounds_of(mesh: Any, directions: Any, threads: int = 2) -> Any:
-    """Lower bounds of all stages, and the volumes."""
+def bounds_of(mesh: Mesh, directions: Floats, threads: int = 2) -> tuple[Floats, Floats]:
+    """Return the lower bounds after all stages, and the volumes."""
     bvh = build_bvh(mesh, 1)
     boundary, size = boundary_of(mesh, bvh), model_size(mesh)
+    assert boundary is not None
     deepest, _ = extents(mesh.vertices, bvh.centre, directions, 1)
     samples = choose_samples(mesh, bvh, boundary, sampled_boundary(mesh, bvh, boundary, size, 1), size, 1)
+    assert samples is not None
     found = np.zeros(len(directions))
     for begin, end in STAGES:
         samples.add_bounds(begin, end, directions, -deepest, -deepest + LAYER / 2 + ROUND * size, found, threads)
     return found, search_support(mesh, bvh, boundary, LAYER, directions, 2, prune=False).volumes
 
 
-def random_directions(count: Any, seed: Any) -> Any:
-    """Unit vectors (count, 3), the axes first."""
+def random_directions(count: int, seed: int) -> Floats:
+    """Return unit vectors (count, 3), the axes first."""
     directions = np.random.default_rng(seed).normal(size=(count, 3))
     directions[:6] = np.concatenate([np.eye(3), -np.eye(3)])
-    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return directions
 
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("turned", [False, True])
-def test_no_bound_exceeds_the_support_volume(name: Any, turned: bool) -> None:
+def test_no_bound_exceeds_the_support_volume(name: str, turned: bool) -> None:
     """On overlaps, shells that touch, narrow gaps and plain solids, in any position."""
     mesh = SHAPES[name]
     if turned:
-        mesh = Mesh(np.ascontiguousarray(mesh.vertices @ TURN.T), mesh.facets)
+        mesh = Mesh(np.ascontiguousarray(mesh.vertices @ ROTATION.T), mesh.facets)
     bounds, volumes = bounds_of(mesh, random_directions(60, 5))
     assert (bounds <= volumes * (1 + 1e-6) + 1e-9).all()
     assert (bounds > 0).sum() >= (volumes > 0.02 * volumes.max()).sum() * 0.9
@@ -92,16 +81,13 @@ def test_no_bound_exceeds_the_support_volume(name: Any, turned: bool) -> None:
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10**6))
-def test_no_bound_exceeds_the_support_volume_of_random_boxes(seed: Any) -> None:
-    """Return random boxes that overlap, touch or are separate; sizes on a coarse grid make faces coincide."""
+def test_no_bound_exceeds_the_support_volume_of_random_boxes(seed: int) -> None:
+    """Random boxes overlap, touch or are separate; their sizes on a coarse grid make faces coincide."""
     random = np.random.default_rng(seed)
     boxes = [
         trimesh.creation.box(random.integers(1, 5, 3)).apply_translation(random.integers(0, 6, 3)) for _ in range(5)
     ]
-    mesh = mesh_of(
-        np.concatenate([each.vertices for each in boxes]),
-        np.concatenate([each.faces + 8 * k for k, each in enumerate(boxes)]),
-    )
+    mesh = mesh_in_blocks(triangles_of(boxes))
     bvh = build_bvh(mesh, 1)
     if boundary_of(mesh, bvh) is None:
         return

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from pricing_engine.distributed.dispatcher import Dispatcher
-from pricing_engine.distributed.jobs import Job, JobPriority
+from pricing_engine.distributed.jobs import Job, JobOutcome, JobPriority
 from pricing_engine.distributed.ports import Attempt
+from pricing_engine.distributed.slots import Slots
 from pricing_engine.distributed.task_messages import AnalysisResult
 
 
 class Run:
     def __init__(self, job: Job, attempt: Attempt) -> None:
-        self.job, self.attempt, self.cancelled = job, attempt, []
+        self.job, self.attempt = job, attempt
+        self.cancelled: list[bool] = []
         self.ignores_cancel = False  # does not stop on cancellation
         self.end: asyncio.Future[AnalysisResult] = asyncio.get_running_loop().create_future()
 
@@ -32,13 +34,16 @@ class Run:
 
 class Workers:
     def __init__(self, slots: int = 1) -> None:
-        self.count, self.started, self.prepared, self.restored = slots, [], [], []
+        self.count, self.memory = slots, 1 << 40
+        self.started: list[Run] = []
+        self.prepared: list[tuple[JobPriority, int]] = []
+        self.restored: list[tuple[JobPriority, Callable[[], int]]] = []
 
     def cpus(self) -> int:
         return self.count
 
     def max_memory(self) -> int:
-        return 1 << 40
+        return self.memory
 
     def start(self, job: Job, attempt: Attempt) -> Run:
         self.started.append(Run(job, attempt))
@@ -51,20 +56,28 @@ class Workers:
         self.restored.append((priority, busy))
 
 
-class Store(dict):
+class Store(dict[str, bytes]):
     def put(self, key: str, analysis: bytes) -> None:
         self[key] = analysis
 
 
 class Counters:
     def __init__(self) -> None:
-        self.outcomes, self.reasons = [], []
+        self.outcomes: list[JobOutcome] = []
+        self.reasons: list[str] = []
 
-    def job_finished(self, outcome: Any, job: Any, seconds: Any) -> None:
+    def job_finished(self, outcome: JobOutcome, job: Job, seconds: float) -> None:
         self.outcomes.append(outcome)
 
     def retried(self, reason: str) -> None:
         self.reasons.append(reason)
+
+
+class OneJobPerCpu(Slots):
+    """Slots without prefetching."""
+
+    def capacity(self) -> int:
+        return self._cpus()
 
 
 class Harness:
@@ -74,28 +87,14 @@ class Harness:
         self.workers, self.store, self.counters = Workers(slots), Store(), Counters()
         self.now = 0.0
         self.dispatcher = Dispatcher(self.workers, self.store, self.counters, lambda: self.now)
-        self.dispatcher.slots.capacity = self.workers.cpus  # no prefetching: as many run as there are slots
+        self.dispatcher.slots = OneJobPerCpu(self.workers.cpus, lambda: self.now)
 
-    def submit(self, job: Job) -> asyncio.Task:
+    def submit(self, job: Job) -> asyncio.Task[JobOutcome]:
         return asyncio.ensure_future(self.dispatcher.run(job))
 
 
 def job(name: str, model: str = "", **options: Any) -> Job:
     return Job(name, options.pop("customer", "c"), f"/m/{model or name}.stl", model or name, 1000, **options)
-
-
-def scenario(slots: int = 1) -> Callable[[Callable[[Harness], Awaitable[None]]], Callable[[], None]]:
-    def wrap(body: Any) -> Any:
-        def test() -> None:
-            async def run_body() -> None:
-                await asyncio.wait_for(body(Harness(slots)), 20)
-
-            asyncio.run(run_body())
-
-        test.__name__, test.__doc__ = body.__name__, body.__doc__
-        return test
-
-    return wrap
 
 
 def running(harness: Harness) -> list[str]:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any
 from unittest import mock
 
 import pytest
 
+from pricing_engine.analysis.progress import PartialAnalysis
 from pricing_engine.distributed import dispatcher as module
 from pricing_engine.distributed.dispatcher import MAX_ATTEMPTS
 from pricing_engine.distributed.errors import BadDeadline, QueueFull, UnknownPriority
 from pricing_engine.distributed.jobs import Job, JobPriority, JobStatus
 from pricing_engine.distributed.resource_estimate import memory_needed
 from pricing_engine.distributed.task_messages import AnalysisResult, WorkerLost
-from tests.unit.pricing_engine.distributed.dispatcher_harness import job, running, scenario, settle
+from tests.unit.pricing_engine.distributed.dispatcher_harness import Harness, job, running, settle
+
+pytestmark = pytest.mark.timeout(30)
 
 
-@scenario()
-async def test_a_job_runs_and_its_analysis_is_stored(harness: Any) -> None:
+async def test_a_job_runs_and_its_analysis_is_stored(harness: Harness) -> None:
     task = harness.submit(job("a"))
     await settle()
     harness.workers.started[0].succeed()
@@ -30,8 +30,7 @@ async def test_a_job_runs_and_its_analysis_is_stored(harness: Any) -> None:
     assert len(harness.workers.started) == 1
 
 
-@scenario()
-async def test_submitting_twice_is_one_job_with_one_outcome(harness: Any) -> None:
+async def test_submitting_twice_is_one_job_with_one_outcome(harness: Harness) -> None:
     first, second = harness.submit(job("a")), harness.submit(job("a"))
     await settle()
     harness.workers.started[0].succeed()
@@ -39,8 +38,7 @@ async def test_submitting_twice_is_one_job_with_one_outcome(harness: Any) -> Non
     assert len(harness.workers.started) == 1
 
 
-@scenario()
-async def test_ten_thousand_submissions_of_one_model_are_one_calculation(harness: Any) -> None:
+async def test_ten_thousand_submissions_of_one_model_are_one_calculation(harness: Harness) -> None:
     tasks = [harness.submit(job(str(i), model="same")) for i in range(10_000)]
     await settle()
     harness.workers.started[0].succeed()
@@ -50,8 +48,8 @@ async def test_ten_thousand_submissions_of_one_model_are_one_calculation(harness
     assert len(harness.workers.started) == 1
 
 
-@scenario(slots=2)
-async def test_in_flight_is_bounded_and_express_has_slots_of_its_own(harness: Any) -> None:
+@pytest.mark.parametrize("harness", [2], indirect=True)
+async def test_in_flight_is_bounded_and_express_has_slots_of_its_own(harness: Harness) -> None:
     for i in range(5):
         harness.submit(job(f"b{i}", priority="bulk"))
     await settle()
@@ -65,8 +63,8 @@ async def test_in_flight_is_bounded_and_express_has_slots_of_its_own(harness: An
     assert len(harness.workers.started) > 3
 
 
-@scenario(slots=2)
-async def test_while_express_jobs_arrive_one_cpu_stays_free_of_ordinary_ones(harness: Any) -> None:
+@pytest.mark.parametrize("harness", [2], indirect=True)
+async def test_while_express_jobs_arrive_one_cpu_stays_free_of_ordinary_ones(harness: Harness) -> None:
     for i in range(5):
         harness.submit(job(f"b{i}", priority="bulk"))
     harness.submit(job("e", priority="express"))
@@ -87,8 +85,7 @@ async def test_while_express_jobs_arrive_one_cpu_stays_free_of_ordinary_ones(har
     assert running(harness) == ["b2", "b3"]
 
 
-@scenario()
-async def test_an_express_job_raises_the_priority_of_an_equal_waiting_one(harness: Any) -> None:
+async def test_an_express_job_raises_the_priority_of_an_equal_waiting_one(harness: Harness) -> None:
     harness.submit(job("first", priority="bulk"))
     tasks = [
         harness.submit(job("slow", model="m", priority="bulk")),
@@ -101,8 +98,7 @@ async def test_an_express_job_raises_the_priority_of_an_equal_waiting_one(harnes
     assert [(await task).status for task in tasks] == [JobStatus.DONE, JobStatus.DONE]
 
 
-@scenario()
-async def test_a_lost_worker_is_replaced_with_more_memory(harness: Any) -> None:
+async def test_a_lost_worker_is_replaced_with_more_memory(harness: Harness) -> None:
     task = harness.submit(job("a"))
     await settle()
     harness.workers.started[0].end.set_exception(WorkerLost("worker_lost", "gone"))
@@ -114,8 +110,7 @@ async def test_a_lost_worker_is_replaced_with_more_memory(harness: Any) -> None:
     assert harness.counters.reasons == ["worker_lost"]
 
 
-@scenario()
-async def test_a_poisoned_model_fails_alone_and_does_not_loop(harness: Any) -> None:
+async def test_a_poisoned_model_fails_alone_and_does_not_loop(harness: Harness) -> None:
     bad, good = harness.submit(job("bad")), harness.submit(job("good"))
     for attempt in range(MAX_ATTEMPTS):
         await settle()
@@ -127,8 +122,7 @@ async def test_a_poisoned_model_fails_alone_and_does_not_loop(harness: Any) -> N
     assert (await good).status is JobStatus.DONE
 
 
-@scenario()
-async def test_a_bad_model_fails_with_its_code_without_retries(harness: Any) -> None:
+async def test_a_bad_model_fails_with_its_code_without_retries(harness: Harness) -> None:
     task = harness.submit(job("a"))
     await settle()
     harness.workers.started[0].end.set_result(AnalysisResult(None, "model_vanished", "not there"))
@@ -139,8 +133,7 @@ async def test_a_bad_model_fails_with_its_code_without_retries(harness: Any) -> 
     assert harness.store == {}
 
 
-@scenario()
-async def test_a_model_that_vanished_from_one_place_is_still_found_at_another(harness: Any) -> None:
+async def test_a_model_that_vanished_from_one_place_is_still_found_at_another(harness: Harness) -> None:
     first, second = job("first", model="m"), Job("second", "c", "/elsewhere/m.stl", "m", 1000)
     tasks = [harness.submit(first), harness.submit(second)]
     await settle()
@@ -150,8 +143,7 @@ async def test_a_model_that_vanished_from_one_place_is_still_found_at_another(ha
     assert [(await task).code for task in tasks] == ["model_vanished", ""]
 
 
-@scenario()
-async def test_an_internal_error_fails_one_job_and_others_continue(harness: Any) -> None:
+async def test_an_internal_error_fails_one_job_and_others_continue(harness: Harness) -> None:
     bad, good = harness.submit(job("bad")), harness.submit(job("good"))
     await settle()
     harness.workers.started[0].end.set_exception(ZeroDivisionError("why"))
@@ -161,8 +153,7 @@ async def test_an_internal_error_fails_one_job_and_others_continue(harness: Any)
     assert (await good).status is JobStatus.DONE
 
 
-@scenario()
-async def test_cancelling_a_running_job_stops_it_and_frees_its_slot(harness: Any) -> None:
+async def test_cancelling_a_running_job_stops_it_and_frees_its_slot(harness: Harness) -> None:
     task, other = harness.submit(job("a")), harness.submit(job("b"))
     await settle()
     assert harness.dispatcher.cancel("a")
@@ -174,8 +165,7 @@ async def test_cancelling_a_running_job_stops_it_and_frees_its_slot(harness: Any
     assert (await other).status is JobStatus.DONE
 
 
-@scenario()
-async def test_cancelling_one_of_equal_jobs_does_not_stop_the_other(harness: Any) -> None:
+async def test_cancelling_one_of_equal_jobs_does_not_stop_the_other(harness: Harness) -> None:
     one, two = harness.submit(job("one", model="m")), harness.submit(job("two", model="m"))
     await settle()
     harness.dispatcher.cancel("one")
@@ -184,8 +174,7 @@ async def test_cancelling_one_of_equal_jobs_does_not_stop_the_other(harness: Any
     assert (await two).status is JobStatus.DONE
 
 
-@scenario()
-async def test_cancelling_a_waiting_job_means_it_never_starts(harness: Any) -> None:
+async def test_cancelling_a_waiting_job_means_it_never_starts(harness: Harness) -> None:
     first, second = harness.submit(job("first")), harness.submit(job("second"))
     await settle()
     harness.dispatcher.cancel("second")
@@ -196,15 +185,13 @@ async def test_cancelling_a_waiting_job_means_it_never_starts(harness: Any) -> N
     assert harness.dispatcher.in_flight() == 0
 
 
-@scenario()
-async def test_the_deadline_ends_a_job_and_its_calculation(harness: Any) -> None:
+async def test_the_deadline_ends_a_job_and_its_calculation(harness: Harness) -> None:
     outcome = await harness.submit(job("a", deadline_s=0.05))
     assert (outcome.status, outcome.code) == (JobStatus.FAILED, "deadline_exceeded")
     assert harness.workers.started[0].cancelled == [False]
 
 
-@scenario()
-async def test_a_step_of_the_wall_clock_fails_no_job(harness: Any) -> None:
+async def test_a_step_of_the_wall_clock_fails_no_job(harness: Harness) -> None:
     early = job("a", deadline_s=5.0)
     with mock.patch("time.time", return_value=4e9):
         task = harness.submit(early)
@@ -213,11 +200,10 @@ async def test_a_step_of_the_wall_clock_fails_no_job(harness: Any) -> None:
         assert (await task).status is JobStatus.DONE
 
 
-@scenario()
-async def test_updates_are_in_order_and_end_with_the_job(harness: Any) -> None:
+async def test_updates_are_in_order_and_end_with_the_job(harness: Harness) -> None:
     task = harness.submit(job("a"))
     await settle()
-    some = SimpleNamespace(progress=1 / 7)
+    some = PartialAnalysis(1000, 537.29, 900.0, 0.0, None, (0.0, 0.0, 0.0), (20.0, 22.0, 6.0), {})
     harness.dispatcher.stage_finished(harness.workers.started[0].job.calculation, some)
     updates = await harness.dispatcher.watch("a", 0)
     assert [update.sequence for update in updates] == [1, 2, 3]
@@ -231,8 +217,7 @@ async def test_updates_are_in_order_and_end_with_the_job(harness: Any) -> None:
     assert await harness.dispatcher.watch("nobody", 0) == []
 
 
-@scenario()
-async def test_one_customer_does_not_stop_another(harness: Any) -> None:
+async def test_one_customer_does_not_stop_another(harness: Harness) -> None:
     for i in range(50):
         harness.submit(job(f"big{i}", customer="big"))
     harness.submit(job("small", customer="small"))
@@ -246,26 +231,22 @@ async def test_one_customer_does_not_stop_another(harness: Any) -> None:
             run.succeed()
 
 
-@scenario()
-async def test_a_full_queue_refuses(harness: Any) -> None:
-    module_limit, module.MAX_WAITING = module.MAX_WAITING, 3
-    try:
-        tasks = [harness.submit(job(str(i))) for i in range(4)]
-        await settle()
-        with pytest.raises(QueueFull, match="try again later"):
-            await harness.submit(job("too many"))
-        for task in tasks:
-            task.cancel()
-    finally:
-        module.MAX_WAITING = module_limit
+async def test_a_full_queue_refuses(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", 3)
+    tasks = [harness.submit(job(str(i))) for i in range(4)]
+    await settle()
+    with pytest.raises(QueueFull, match="try again later"):
+        await harness.submit(job("too many"))
+    for task in tasks:
+        task.cancel()
 
 
-@scenario()
-async def test_a_failing_store_fails_no_job(harness: Any) -> None:
+async def test_a_failing_store_fails_no_job(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(key: str, analysis: bytes = b"") -> None:
         raise OSError("disk full")
 
-    harness.store.put = harness.store.get = refuse
+    monkeypatch.setattr(harness.store, "put", refuse)
+    monkeypatch.setattr(harness.store, "get", refuse)
     task = harness.submit(job("a"))
     await settle()
     harness.workers.started[0].succeed()

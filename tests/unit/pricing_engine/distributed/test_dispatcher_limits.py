@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+
+import pytest
 
 from pricing_engine.distributed import dispatcher as module
 from pricing_engine.distributed.dispatcher import MAX_ATTEMPTS
@@ -12,9 +13,11 @@ from pricing_engine.distributed.limits import LONG_S
 from pricing_engine.distributed.resource_estimate import cpu_limit, limits_for, memory_needed
 from pricing_engine.distributed.slots import LONG_PER_CPU
 from pricing_engine.distributed.task_messages import AnalysisResult, WorkerLost
-from tests.unit.pricing_engine.distributed.dispatcher_harness import Harness, job, running, scenario, settle
+from tests.unit.pricing_engine.distributed.dispatcher_harness import Harness, job, running, settle
 
 OUT_OF_MEMORY = AnalysisResult(None, "out_of_memory", "the model needed more memory than its worker had")
+
+pytestmark = pytest.mark.timeout(30)
 
 
 def long(harness: Harness, *names: str) -> None:
@@ -24,8 +27,7 @@ def long(harness: Harness, *names: str) -> None:
             harness.dispatcher.mark_long(run.attempt.run)
 
 
-@scenario()
-async def test_a_long_express_job_frees_its_slot_and_continues(harness: Any) -> None:
+async def test_a_long_express_job_frees_its_slot_and_continues(harness: Harness) -> None:
     slow, quick = harness.submit(job("slow", priority="express")), harness.submit(job("quick", priority="express"))
     await settle()
     assert running(harness) == ["slow"]
@@ -39,8 +41,7 @@ async def test_a_long_express_job_frees_its_slot_and_continues(harness: Any) -> 
     assert harness.workers.started[0].cancelled == []
 
 
-@scenario()
-async def test_the_next_job_of_an_owner_with_long_jobs_starts_with_low_priority(harness: Any) -> None:
+async def test_the_next_job_of_an_owner_with_long_jobs_starts_with_low_priority(harness: Harness) -> None:
     harness.submit(job("greedy-1", customer="greedy", priority="express"))
     await settle()
     long = harness.workers.started[0]
@@ -60,8 +61,8 @@ async def test_the_next_job_of_an_owner_with_long_jobs_starts_with_low_priority(
     assert [run.attempt.low_priority for run in harness.workers.started] == [False, True, True, False, False]
 
 
-@scenario(slots=2)
-async def test_a_new_express_job_always_starts_and_long_ones_are_bounded(harness: Any) -> None:
+@pytest.mark.parametrize("harness", [2], indirect=True)
+async def test_a_new_express_job_always_starts_and_long_ones_are_bounded(harness: Harness) -> None:
     for i in range(30):
         harness.submit(job(f"e{i}", customer=f"c{i}", priority="express"))
         await settle()
@@ -78,8 +79,7 @@ async def test_a_new_express_job_always_starts_and_long_ones_are_bounded(harness
     assert len(harness.counters.outcomes) == 30
 
 
-@scenario()
-async def test_one_long_job_too_many_is_restarted_as_an_ordinary_one_only_once(harness: Any) -> None:
+async def test_one_long_job_too_many_is_restarted_as_an_ordinary_one_only_once(harness: Harness) -> None:
     tasks = []
     for i in range(LONG_PER_CPU):
         tasks.append(harness.submit(job(f"e{i}", customer=f"c{i}", priority="express")))
@@ -103,8 +103,8 @@ async def test_one_long_job_too_many_is_restarted_as_an_ordinary_one_only_once(h
     assert (outcome.status, outcome.attempts) == (JobStatus.DONE, 1)
 
 
-@scenario(slots=2)
-async def test_the_oldest_long_job_of_the_greediest_owner_is_preempted(harness: Any) -> None:
+@pytest.mark.parametrize("harness", [2], indirect=True)
+async def test_the_oldest_long_job_of_the_greediest_owner_is_preempted(harness: Harness) -> None:
     for i in range(2 * LONG_PER_CPU):
         harness.submit(job(f"greedy{i}", customer="greedy", priority="express"))
         await settle()
@@ -119,8 +119,8 @@ async def test_the_oldest_long_job_of_the_greediest_owner_is_preempted(harness: 
     assert (await modest).status is JobStatus.DONE
 
 
-@scenario(slots=2)
-async def test_express_of_one_owner_never_takes_the_last_slot(harness: Any) -> None:
+@pytest.mark.parametrize("harness", [2], indirect=True)
+async def test_express_of_one_owner_never_takes_the_last_slot(harness: Harness) -> None:
     for i in range(5):
         harness.submit(job(f"greedy{i}", customer="greedy", priority="express"))
     await settle()
@@ -132,8 +132,8 @@ async def test_express_of_one_owner_never_takes_the_last_slot(harness: Any) -> N
     assert harness.workers.started[2].attempt.oversubscribed
 
 
-@scenario(slots=2)
-async def test_long_ordinary_work_of_one_owner_does_not_block_another(harness: Any) -> None:
+@pytest.mark.parametrize("harness", [2], indirect=True)
+async def test_long_ordinary_work_of_one_owner_does_not_block_another(harness: Harness) -> None:
     for i in range(5):
         harness.submit(job(f"greedy{i}", customer="greedy"))
     harness.submit(job("modest", customer="modest", priority="bulk"))
@@ -148,8 +148,7 @@ async def test_long_ordinary_work_of_one_owner_does_not_block_another(harness: A
     assert running(harness) == ["greedy0", "greedy1"], "the reserved slot is not for the greedy owner"
 
 
-@scenario()
-async def test_the_dispatcher_refills_by_itself_when_ordinary_work_may_run_long(harness: Any) -> None:
+async def test_the_dispatcher_refills_by_itself_when_ordinary_work_may_run_long(harness: Harness) -> None:
     harness.submit(job("greedy", customer="greedy"))
     harness.submit(job("modest", customer="modest"))
     await settle()
@@ -158,8 +157,8 @@ async def test_the_dispatcher_refills_by_itself_when_ordinary_work_may_run_long(
         await asyncio.sleep(0.01)
 
 
-@scenario(slots=4)
-async def test_long_jobs_take_ordinary_slots_but_not_the_last(harness: Any) -> None:
+@pytest.mark.parametrize("harness", [4], indirect=True)
+async def test_long_jobs_take_ordinary_slots_but_not_the_last(harness: Harness) -> None:
     for i in range(6):
         harness.submit(job(f"e{i}", customer=f"c{i}", priority="express"))
         await settle()
@@ -172,8 +171,7 @@ async def test_long_jobs_take_ordinary_slots_but_not_the_last(harness: Any) -> N
     assert [name for name in running(harness) if name.startswith("b")] == ["b0"]
 
 
-@scenario()
-async def test_a_job_whose_worker_kills_itself_at_the_deadline_fails_without_a_retry(harness: Any) -> None:
+async def test_a_job_whose_worker_kills_itself_at_the_deadline_fails_without_a_retry(harness: Harness) -> None:
     task = harness.submit(job("stuck", priority="express"))
     await settle()
     harness.dispatcher.mark_long(harness.workers.started[0].attempt.run)
@@ -186,8 +184,7 @@ async def test_a_job_whose_worker_kills_itself_at_the_deadline_fails_without_a_r
     assert (len(harness.workers.started), harness.dispatcher.in_flight()) == (1, 0)
 
 
-@scenario()
-async def test_a_deadline_reported_only_by_the_lost_worker_counts(harness: Any) -> None:
+async def test_a_deadline_reported_only_by_the_lost_worker_counts(harness: Harness) -> None:
     task = harness.submit(job("stuck"))
     await settle()
     run = harness.workers.started[0]
@@ -198,8 +195,7 @@ async def test_a_deadline_reported_only_by_the_lost_worker_counts(harness: Any) 
     assert harness.counters.reasons == []
 
 
-@scenario()
-async def test_attempts_share_one_deadline(harness: Any) -> None:
+async def test_attempts_share_one_deadline(harness: Harness) -> None:
     harness.submit(job("a"))
     await settle()
     first = harness.workers.started[0]
@@ -212,15 +208,13 @@ async def test_attempts_share_one_deadline(harness: Any) -> None:
     assert harness.workers.started[1].attempt.limits.cpu_s == total - 6.0 - LONG_S
 
 
-@scenario()
-async def test_a_job_may_have_its_own_cpu_limit(harness: Any) -> None:
+async def test_a_job_may_have_its_own_cpu_limit(harness: Harness) -> None:
     harness.submit(job("a", cpu_limit_s=2.0))
     await settle()
     assert harness.workers.started[0].attempt.limits.cpu_s == 2.0
 
 
-@scenario()
-async def test_out_of_memory_is_retried_with_more_a_limited_number_of_times(harness: Any) -> None:
+async def test_out_of_memory_is_retried_with_more_a_limited_number_of_times(harness: Harness) -> None:
     task = harness.submit(job("hog"))
     for attempt in range(MAX_ATTEMPTS):
         await settle()
@@ -237,9 +231,8 @@ async def test_out_of_memory_is_retried_with_more_a_limited_number_of_times(harn
     assert harness.counters.reasons == ["out_of_memory"] * MAX_ATTEMPTS
 
 
-@scenario()
-async def test_out_of_memory_on_the_largest_node_is_not_retried(harness: Any) -> None:
-    harness.workers.max_memory = lambda: memory_needed("hog.stl", 1000)
+async def test_out_of_memory_on_the_largest_node_is_not_retried(harness: Harness) -> None:
+    harness.workers.memory = memory_needed("hog.stl", 1000)
     task = harness.submit(job("hog"))
     await settle()
     harness.dispatcher.limit_exceeded(harness.workers.started[0].attempt.run, "out_of_memory")
@@ -248,44 +241,35 @@ async def test_out_of_memory_on_the_largest_node_is_not_retried(harness: Any) ->
     assert f"last with {memory_needed('hog.stl', 1000) >> 20} MiB" in outcome.message
 
 
-@scenario()
-async def test_a_cancelled_job_that_does_not_stop_is_killed(harness: Any) -> None:
-    module._FORCE_AFTER_S, before = 0.01, module._FORCE_AFTER_S
-    try:
-        task = harness.submit(job("stuck"))
-        await settle()
-        run = harness.workers.started[0]
-        run.ignores_cancel = True
-        harness.dispatcher.cancel("stuck")
-        assert (await task).status is JobStatus.CANCELLED
-        while run.cancelled != [False, True]:
-            await asyncio.sleep(0.01)
-        assert harness.dispatcher.in_flight() == 1, "its process still runs"
-        run.end.set_exception(WorkerLost("worker_lost", "gone"))
-        await settle()
-        assert harness.dispatcher.in_flight() == 0
-        assert [(priority, busy()) for priority, busy in harness.workers.restored] == [(JobPriority.STANDARD, 0)]
-        assert harness.counters.reasons == [], "no job waits for it: it is not a retry"
-    finally:
-        module._FORCE_AFTER_S = before
+async def test_a_cancelled_job_that_does_not_stop_is_killed(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FORCE_AFTER_S", 0.01)
+    task = harness.submit(job("stuck"))
+    await settle()
+    run = harness.workers.started[0]
+    run.ignores_cancel = True
+    harness.dispatcher.cancel("stuck")
+    assert (await task).status is JobStatus.CANCELLED
+    while run.cancelled != [False, True]:
+        await asyncio.sleep(0.01)
+    assert harness.dispatcher.in_flight() == 1, "its process still runs"
+    run.end.set_exception(WorkerLost("worker_lost", "gone"))
+    await settle()
+    assert harness.dispatcher.in_flight() == 0
+    assert [(priority, busy()) for priority, busy in harness.workers.restored] == [(JobPriority.STANDARD, 0)]
+    assert harness.counters.reasons == [], "no job waits for it: it is not a retry"
 
 
-@scenario()
-async def test_cancelling_ten_thousand_waiting_jobs_starts_no_other(harness: Any) -> None:
+async def test_cancelling_ten_thousand_waiting_jobs_starts_no_other(harness: Harness) -> None:
     tasks = [harness.submit(job(str(i), priority="bulk")) for i in range(10_000)]
     await settle()
-    cancelled = []
-    for i in range(10_000):
-        cancelled.append(harness.dispatcher.cancel(str(i)))
-    assert all(cancelled)
+    assert all(harness.dispatcher.cancel(str(i)) for i in range(10_000))
     assert {(await task).status for task in tasks} == {JobStatus.CANCELLED}
     await settle()
     assert len(harness.workers.started) == 1
     assert harness.dispatcher.waiting(JobPriority.BULK)[0] == 0
 
 
-@scenario()
-async def test_messages_of_finished_attempts_are_ignored(harness: Any) -> None:
+async def test_messages_of_finished_attempts_are_ignored(harness: Harness) -> None:
     task = harness.submit(job("a", priority="express"))
     await settle()
     run = harness.workers.started[0]
@@ -294,11 +278,11 @@ async def test_messages_of_finished_attempts_are_ignored(harness: Any) -> None:
     harness.dispatcher.mark_long(run.attempt.run)
     harness.dispatcher.limit_exceeded(run.attempt.run, "deadline")
     assert run.cancelled == []
-    assert harness.workers.prepared == harness.workers.restored == []
+    assert harness.workers.prepared == []
+    assert harness.workers.restored == []
 
 
-@scenario()
-async def test_an_equal_express_job_does_not_promote_a_demoted_one(harness: Any) -> None:
+async def test_an_equal_express_job_does_not_promote_a_demoted_one(harness: Harness) -> None:
     for i in range(LONG_PER_CPU):
         harness.submit(job(f"e{i}", model=f"m{i}", customer="greedy", priority="express"))
         await settle()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pricing_engine.distributed import niceness as module
-from pricing_engine.distributed.limits import Limits, run_limited
+from pricing_engine.distributed.limits import JobLimits, run_limited
 from pricing_engine.distributed.niceness import (
     LONG_NICENESS,
     ORDINARY_NICENESS,
@@ -21,7 +21,7 @@ from pricing_engine.distributed.niceness import (
     start_session,
 )
 
-WIDE = Limits(1e6, 1e6, 1 << 40)
+WIDE = JobLimits(1e6, 1e6, 1 << 40)
 
 
 class Kernel:
@@ -47,7 +47,7 @@ class Kernel:
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     fake = Kernel()
     monkeypatch.setattr(module, "_AUTOGROUP", fake)
-    monkeypatch.setattr(module.os, "getsid", lambda _: os.getpid())
+    monkeypatch.setattr(os, "getsid", lambda _: os.getpid())
     return fake
 
 
@@ -77,7 +77,7 @@ def test_a_change_refused_by_a_busy_kernel_is_retried(kernel: Kernel) -> None:
 def test_foreign_sessions_and_kernels_without_autogroups_are_not_changed(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module.os, "getsid", lambda _: 1)
+    monkeypatch.setattr(os, "getsid", lambda _: 1)
     SessionNiceness().set_niceness(ORDINARY_NICENESS)
     assert kernel.values == [0]
     monkeypatch.undo()

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,17 +18,14 @@ from pricing_engine.mesh.load import LoadedModel, load_model
 from pricing_engine.mesh.number_scanner import read_numbers
 from pricing_engine.mesh.polygons import triangulate
 from tests.support import model_files as writers
+from tests.support.meshes import Floats, Ints, signed_volume
 from tests.support.paths import SHARED_MODELS
 
+Load = Callable[..., LoadedModel]
 BOX = writers.box()
 
 
-def signed_volume(vertices: np.ndarray, facets: np.ndarray) -> float:
-    a, b, c = (vertices[facets[:, i]] for i in range(3))
-    return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
-
-
-def facet_set(vertices: np.ndarray, facets: np.ndarray) -> list[tuple]:
+def facet_set(vertices: Floats, facets: Ints) -> list[tuple[tuple[float, ...], ...]]:
     """Return facets as sorted coordinates, each from its lowest corner: equal for equal oriented soups."""
     out = []
     for facet in facets:
@@ -40,7 +36,7 @@ def facet_set(vertices: np.ndarray, facets: np.ndarray) -> list[tuple]:
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Callable[..., LoadedModel]:
+def load(tmp_path: Path) -> Load:
     def load_bytes(content: bytes, name: str = "model.bin", unit: str | None = None, threads: int = 2) -> LoadedModel:
         path = tmp_path / name
         path.write_bytes(content)
@@ -67,7 +63,7 @@ SAME_BOX = {
 
 
 @pytest.mark.parametrize(("kind", "content"), [(kind, content) for kind, all_ in SAME_BOX.items() for content in all_])
-def test_box_is_read_from_every_format(load: Any, kind: Any, content: Any) -> None:
+def test_box_is_read_from_every_format(load: Load, kind: str, content: bytes) -> None:
     loaded = load(content, f"box.{kind}")
     assert (loaded.format, loaded.unit, loaded.bytes, loaded.notes) == (kind, "mm", len(content), ())
     assert loaded.sha256 == hashlib.sha256(content).hexdigest()
@@ -77,7 +73,7 @@ def test_box_is_read_from_every_format(load: Any, kind: Any, content: Any) -> No
 
 
 @pytest.mark.parametrize("kind", ["stl", "stl_ascii", "obj", "ply", "off", "glb"])
-def test_files_of_trimesh(load: Any, kind: str) -> None:
+def test_files_of_trimesh(load: Load, kind: str) -> None:
     random = np.random.default_rng(7)
     vertices = random.normal(size=(60, 3)).astype(np.float32).astype(float)
     facets = np.array([random.choice(60, 3, replace=False) for _ in range(200)])
@@ -98,32 +94,32 @@ def test_files_of_trimesh(load: Any, kind: str) -> None:
 
 @pytest.mark.parametrize(("unit", "scale"), [("mm", 1), ("cm", 10), ("m", 1000), ("in", 25.4), (None, 1)])
 @pytest.mark.parametrize("kind", ["stl", "obj", "off", "ply"])
-def test_unit_of_unitless_formats(load: Any, kind: str, unit: Any, scale: Any) -> None:
+def test_unit_of_unitless_formats(load: Load, kind: str, unit: str, scale: float) -> None:
     loaded = load(SAME_BOX[kind][0], unit=unit)
     assert loaded.unit == (unit or "mm")
     assert loaded.mesh.vertices.max(axis=0) == pytest.approx(np.array([10, 20, 30]) * scale)
 
 
-def test_unknown_unit_raises_value_error(load: Any) -> None:
+def test_unknown_unit_raises_value_error(load: Load) -> None:
     with pytest.raises(ValueError, match="furlong"):
         load(SAME_BOX["stl"][0], unit="furlong")
 
 
-def test_wrong_suffix_is_noted(load: Any) -> None:
+def test_wrong_suffix_is_noted(load: Load) -> None:
     assert [n.code for n in load(SAME_BOX["ply"][1], "box.stl").notes] == ["suffix_disagrees"]
     assert [n.code for n in load(SAME_BOX["stl"][1], "BOX.STL").notes] == []
 
 
-def test_trailing_bytes_of_binary_stl_are_noted(load: Any) -> None:
+def test_trailing_bytes_of_binary_stl_are_noted(load: Load) -> None:
     assert [n.code for n in load(SAME_BOX["stl"][0] + b"xyz", "a.stl").notes] == ["trailing_bytes"]
 
 
-def test_one_facet(load: Any) -> None:
+def test_one_facet(load: Load) -> None:
     assert load(writers.stl_binary(V, F[:1])).mesh.facet_count == 1
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
-def test_result_is_independent_of_threads(load: Any, threads: int) -> None:
+def test_result_is_independent_of_threads(load: Load, threads: int) -> None:
     sphere = trimesh.creation.icosphere(4)
     content = writers.stl_ascii(sphere.vertices, sphere.faces)
     one, many = load(content, threads=1), load(content, threads=threads)
@@ -137,7 +133,7 @@ class TestNumbers:
         st.sampled_from(["r", ".9e", ".17g", ".3f"]),
     )
     @settings(max_examples=25, deadline=None)
-    def test_nearest_double(self, values: Any, form: Any) -> None:
+    def test_nearest_double(self, values: list[float], form: str) -> None:
         values = [0.0 if abs(v) < 1e-250 else v for v in values]  # below, the last bit may differ
         words = [repr(v) if form == "r" else format(v, form) for v in values]
         assert read_numbers(" ".join(words).encode(), 0)[0].tolist() == [float(w) for w in words]
@@ -154,7 +150,7 @@ class TestNumbers:
 
 
 class TestPolygons:
-    def test_concave_polygon_keeps_its_area(self, load: Any) -> None:
+    def test_concave_polygon_keeps_its_area(self, load: Load) -> None:
         outline = [(0, 0), (4, 0), (4, 4), (3, 4), (3, 1), (1, 1), (1, 4), (0, 4)]  # a U: 4*4 - 2*3 = 10
         for turn in range(8):
             corners = outline[turn:] + outline[:turn]
@@ -167,10 +163,9 @@ class TestPolygons:
 
     @given(st.integers(3, 12), st.integers(0, 2**32))
     @settings(max_examples=25, deadline=None)
-    def test_star_shaped_polygons(self, n: Any, seed: Any) -> None:
+    def test_star_shaped_polygons(self, n: int, seed: int) -> None:
         random = np.random.default_rng(seed)
-        angle = np.sort(random.uniform(0, 2 * np.pi, n)) if n > 4 else np.arange(n) * 2 * np.pi / n
-        angle = np.arange(n) * 2 * np.pi / n + 0 * angle
+        angle = np.arange(n) * 2 * np.pi / n
         points = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1) * random.uniform(0.2, 1, (n, 1))
         facets, notes = triangulate(points, np.array([0, n]), np.arange(n))
         x, y = points[:, 0], points[:, 1]
@@ -186,7 +181,7 @@ class TestPolygons:
 
 class TestPly:
     @pytest.mark.parametrize("order", ["ascii", "binary_little_endian", "binary_big_endian"])
-    def test_strips(self, load: Any, order: str) -> None:
+    def test_strips(self, load: Load, order: str) -> None:
         strip = [0, 1, 2, 3, -1, 3, 2, 4, 4]
         points = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0), (0.5, 2, 0)], float)
         mesh = load(writers.ply_strip(points, strip, order)).mesh
@@ -200,13 +195,13 @@ class TestThreemf:
         [("micron", "um", 1e-3), ("millimeter", "mm", 1), ("centimeter", "cm", 10), ("inch", "in", 25.4),
          ("foot", "ft", 304.8), ("meter", "m", 1000)],
     )  # fmt: skip
-    def test_own_unit(self, load: Any, name: Any, unit: Any, scale: Any) -> None:
+    def test_own_unit(self, load: Load, name: str, unit: str, scale: float) -> None:
         loaded = load(writers.threemf(V, F, attributes=f'unit="{name}"'), "a.3mf", unit="cm")
         assert loaded.unit == unit
         assert loaded.mesh.vertices.max(axis=0) == pytest.approx(np.array([10, 20, 30]) * scale)
         assert [n.code for n in loaded.notes] == ([] if unit == "cm" else ["unit_in_file"])
 
-    def test_items_components_and_other_parts(self, load: Any) -> None:
+    def test_items_components_and_other_parts(self, load: Load) -> None:
         mesh = writers.mesh_xml(V, F)
         other = writers.model_xml(f'<object id="5" type="model">{mesh}</object>', "")
         resources = (
@@ -230,23 +225,26 @@ class TestThreemf:
         assert loaded.mesh.vertices.max(axis=0) == pytest.approx([0, 110, 530])
 
     @pytest.mark.parametrize(("name", "facets"), [("dodeca_chain_loop", 7680), ("seam_test_object", 225154)])
-    def test_real_files(self, name: Any, facets: Any) -> None:
+    def test_real_files(self, name: str, facets: int) -> None:
         for path in SHARED_MODELS.glob(f"{name}.3mf"):
             assert load_model(path, None, 2).mesh.facet_count == facets
 
 
 class TestGlb:
-    def test_metres_and_nodes(self, load: Any) -> None:
+    def test_metres_and_nodes(self, load: Load) -> None:
         turn = [0.0, 0.0, float(np.sqrt(0.5)), float(np.sqrt(0.5))]  # 90 degrees about z
-        nodes = [{"children": [1, 2]}, {"mesh": 0, "translation": [1, 0, 0], "rotation": turn},
-                 {"mesh": 0, "matrix": [-1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 5, 1]}]  # fmt: skip
+        nodes: list[writers.Properties] = [
+            {"children": [1, 2]},
+            {"mesh": 0, "translation": [1, 0, 0], "rotation": turn},
+            {"mesh": 0, "matrix": [-1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 5, 1]},
+        ]
         loaded = load(writers.glb(V / 1000, F, nodes), "a.glb")
         assert (loaded.unit, loaded.format, loaded.mesh.facet_count) == ("m", "glb", 24)
         assert signed_volume(loaded.mesh.vertices, loaded.mesh.facets) == pytest.approx(12000, rel=1e-5)
         assert loaded.mesh.vertices.min(axis=0) == pytest.approx([-10, 0, 0], abs=1e-3)
         assert loaded.mesh.vertices.max(axis=0) == pytest.approx([1000, 20, 5030], rel=1e-6)
 
-    def test_strips_and_fans(self, load: Any) -> None:
+    def test_strips_and_fans(self, load: Load) -> None:
         points = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0)], float)
         for mode, expected in ((5, [(0, 1, 2), (2, 1, 3)]), (6, [(0, 1, 2), (0, 2, 3)])):
             meshes = [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1, "mode": mode}]}]
@@ -256,7 +254,7 @@ class TestGlb:
 
 class TestStep:
     @pytest.mark.parametrize(("unit", "scale"), [("mm", 1), ("in", 25.4)])
-    def test_box_in_its_own_unit(self, load: Any, unit: Any, scale: Any) -> None:
+    def test_box_in_its_own_unit(self, load: Load, unit: str, scale: float) -> None:
         loaded = load(writers.step_box((10.0, 20.0, 30.0), unit), "box.step")
         assert (loaded.format, loaded.unit, loaded.mesh.facet_count, len(loaded.mesh.vertices)) == ("step", unit, 12, 8)
         assert loaded.mesh.vertices.min(axis=0) == pytest.approx([0, 0, 0], abs=1e-6)
@@ -272,7 +270,7 @@ class TestStep:
             (writers.step_band(10, 8.5, 6), np.pi * (10**2 - 8.5**2) * 6),
         ],
     )
-    def test_round_shapes_are_closed_and_within_a_thousandth(self, load: Any, content: Any, exact: Any) -> None:
+    def test_round_shapes_are_closed_and_within_a_thousandth(self, load: Load, content: bytes, exact: float) -> None:
         """Faces are meshed one by one; their edges must agree bit for bit to be watertight."""
         loaded = load(content, "round.stp")
         mesh = loaded.mesh
@@ -283,7 +281,7 @@ class TestStep:
         assert loaded.notes == ()
 
     def test_detailed_file_is_meshed_coarsely_with_a_note(
-        self, load: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         coarse = tmp_path / "step_mesher.py"
         text = Path(step_mesher.__file__).read_text()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import numpy as np
 import pytest
 import trimesh
@@ -15,17 +12,11 @@ from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.mesh.integrity import Topology, measure_topology
 from pricing_engine.mesh.weld import canonical_indexed
 from tests.naive import topology as naive
+from tests.support import shared_models
+from tests.support.meshes import canonical, concatenated, read_mesh
 from tests.support.paths import SHARED_MODELS
 
-REFERENCE = (
-    {
-        name: entry["bitwise"]
-        for name, entry in json.loads((SHARED_MODELS / "reference.json").read_text())["models"].items()
-        if "bitwise" in entry and (SHARED_MODELS / name).exists() and not name.endswith(".3mf")
-    }
-    if (SHARED_MODELS / "reference.json").exists()
-    else {}
-)
+REFERENCE = shared_models.measured("bitwise")
 
 
 def check(mesh: Mesh, threads: int = 2) -> Topology:
@@ -37,7 +28,7 @@ def check(mesh: Mesh, threads: int = 2) -> Topology:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 300), st.integers(3, 200))
-def test_agrees_with_naive_twin(seed: Any, count: Any, vertex_count: Any) -> None:
+def test_agrees_with_naive_twin(seed: int, count: int, vertex_count: int) -> None:
     rng = np.random.default_rng(seed)
     check(canonical_indexed(rng.integers(-4, 5, (vertex_count, 3)), rng.integers(0, vertex_count, (count, 3)), 1))
 
@@ -62,9 +53,9 @@ def test_closed_solids() -> None:
     for solid, bodies, euler in [
         (trimesh.creation.icosphere(subdivisions=5), 1, 2),
         (trimesh.creation.torus(3, 1, major_sections=90, minor_sections=60), 1, 0),
-        (trimesh.util.concatenate([trimesh.creation.box(), trimesh.creation.icosphere(radius=0.2)]), 2, 4),
+        (concatenated([trimesh.creation.box(), trimesh.creation.icosphere(radius=0.2)]), 2, 4),
     ]:
-        found = check(canonical_indexed(solid.vertices, solid.faces, 1))
+        found = check(canonical(solid))
         assert found.watertight
         assert found.winding_consistent
         assert (found.bodies, found.euler_number) == (bodies, euler)
@@ -72,7 +63,7 @@ def test_closed_solids() -> None:
 
 def test_neighbours_share_the_edge() -> None:
     solid = trimesh.creation.icosphere(subdivisions=5)
-    mesh = canonical_indexed(solid.vertices, solid.faces, 1)
+    mesh = canonical(solid)
     neighbours = measure_topology(mesh, 2).neighbours
     for corner in range(3):
         edge = np.sort(mesh.facets[:, [corner, (corner + 1) % 3]], axis=1)
@@ -101,9 +92,8 @@ def test_collinear_facet_is_degenerate_wherever_it_lies() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(REFERENCE))
-def test_real_models_agree_with_reference(name: Any) -> None:
-    loaded = trimesh.load(SHARED_MODELS / name, force="mesh", process=False)
-    mesh = canonical_indexed(loaded.vertices, loaded.faces, 2)
+def test_real_models_agree_with_reference(name: str) -> None:
+    mesh = canonical(read_mesh(SHARED_MODELS / name), threads=2)
     found = measure_topology(mesh, 2)
     measured = {key: getattr(found, key, None) for key in REFERENCE[name]}
     measured |= {"facets": mesh.facet_count, "vertices": len(mesh.vertices)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing_engine.mesh.load import load_model
+from pricing_engine.mesh.obj import read_obj
 from pricing_engine.mesh.polygons import triangulate
+from pricing_engine.mesh.raw_mesh import ReaderNote
 from tests.support import model_files as writers
 from tests.support import worst_cases
+from tests.support.meshes import Floats, Ints, signed_volume
 
-Corners = list[tuple[float, float]]
+Point = tuple[float, float]
+Corners = list[Point]
+Edge = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def shoelace(ring: Corners) -> float:
@@ -33,18 +37,18 @@ def star(random: np.random.Generator, centre: tuple[float, float], radius: float
     ]
 
 
-def side(a: tuple, b: tuple, c: tuple) -> float:
+def side(a: Point, b: Point, c: Point) -> float:
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
-def touches(a: tuple, b: tuple, c: tuple, d: tuple) -> bool:
+def touches(a: Point, b: Point, c: Point, d: Point) -> bool:
     """Whether the segments ab and cd, without a common end, meet."""
     if {a, b} & {c, d}:
         return False
     return side(a, b, c) * side(a, b, d) <= 0 and side(c, d, a) * side(c, d, b) <= 0
 
 
-def edges(ring: Corners) -> list[tuple]:
+def edges(ring: Corners) -> list[tuple[Point, Point]]:
     return list(zip(ring, ring[1:] + ring[:1], strict=True))
 
 
@@ -82,7 +86,7 @@ def dirty(random: np.random.Generator, ring: Corners) -> list[tuple[float, float
     return out
 
 
-def on_plane(random: np.random.Generator, ring: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+def on_plane(random: np.random.Generator, ring: list[tuple[float, float]]) -> tuple[Floats, Floats]:
     """Places (n, 3) of the ring on a random plane, equal corners at bitwise equal places, and the plane's normal."""
     turn = np.linalg.qr(random.normal(size=(3, 3)))[0]
     flat = np.column_stack([np.array(ring), np.zeros(len(ring))])
@@ -92,7 +96,7 @@ def on_plane(random: np.random.Generator, ring: list[tuple[float, float]]) -> tu
     return out + random.uniform(-100, 100, 3), np.cross(turn[0], turn[1])
 
 
-def check(places: np.ndarray, normal: np.ndarray, area: float, least: float) -> None:
+def check(places: Floats, normal: Floats, area: float, least: float) -> None:
     """The facets cover ``area`` once, all with the normal; their border is the polygon's, edge by edge."""
     n = len(places)
     facets, notes = triangulate(places, np.array([0, n]), np.arange(n))
@@ -106,9 +110,9 @@ def check(places: np.ndarray, normal: np.ndarray, area: float, least: float) -> 
     assert border == half_edges(places, np.arange(n)[None])
 
 
-def half_edges(places: np.ndarray, rings: np.ndarray) -> Counter:
+def half_edges(places: Floats, rings: Ints) -> Counter[Edge]:
     """Edges by their ends' places, each edge and its way back taken off against one another."""
-    count: Counter = Counter()
+    count: Counter[Edge] = Counter()
     for ring in rings:
         for i, j in zip(ring, np.roll(ring, -1), strict=True):
             a, b = tuple(places[i].tolist()), tuple(places[j].tolist())
@@ -119,7 +123,7 @@ def half_edges(places: np.ndarray, rings: np.ndarray) -> Counter:
 
 @given(st.integers(0, 2**32), st.integers(3, 14), st.integers(0, 4), st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_outlines_with_holes_on_any_plane(seed: Any, corners: Any, hole_count: Any, with_dirt: Any) -> None:
+def test_outlines_with_holes_on_any_plane(seed: int, corners: int, hole_count: int, with_dirt: bool) -> None:
     random = np.random.default_rng(seed)
     outline = star(random, (0, 0), 30, corners + 3 * hole_count)
     outline = [(x * 3, y * 3) for x, y in outline]
@@ -133,7 +137,7 @@ def test_outlines_with_holes_on_any_plane(seed: Any, corners: Any, hole_count: A
 
 @given(st.integers(0, 2**32), st.integers(3, 9), st.integers(1, 5))
 @settings(max_examples=40, deadline=None)
-def test_corners_within_straight_edges_are_kept_and_no_facet_is_flat(seed: Any, corners: Any, parts: Any) -> None:
+def test_corners_within_straight_edges_are_kept_and_no_facet_is_flat(seed: int, corners: int, parts: int) -> None:
     """Also after the coordinates were rounded to six digits, as text formats do."""
     random = np.random.default_rng(seed)
     angle = np.arange(corners) * 2 * np.pi / corners
@@ -165,7 +169,7 @@ def test_two_holes_joined_at_one_corner() -> None:
 
 
 @pytest.mark.parametrize("corners", [[], [0], [0, 1], [0, 1, 1, 0], [0, 1, 2, 1], [2, 2, 2, 2], [0, 3, 0, 1]])
-def test_faces_without_area_are_left_out_and_noted(corners: Any) -> None:
+def test_faces_without_area_are_left_out_and_noted(corners: list[int]) -> None:
     places = np.array([(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0.0)])
     starts = np.array([0, 4, 4 + len(corners)])
     facets, notes = triangulate(places, starts, np.array([0, 1, 2, 3, *corners]))
@@ -199,10 +203,10 @@ def test_plate_with_keyholes_is_closed_and_has_its_volume(tmp_path: Path, form: 
     path.write_bytes(getattr(writers, form)(vertices, faces))
     loaded = load_model(path, None, 1)
     mesh = loaded.mesh
-    a, b, c = (mesh.vertices[mesh.facets[:, i]] for i in range(3))
-    volume = float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
     assert loaded.notes == ()
-    assert volume == pytest.approx(3 * (600 + shoelace(holes[0]) + shoelace(holes[1])), rel=1e-6)
+    assert signed_volume(mesh.vertices, mesh.facets) == pytest.approx(
+        3 * (600 + shoelace(holes[0]) + shoelace(holes[1])), rel=1e-6
+    )
     assert not half_edges(mesh.vertices, mesh.facets)
 
 
@@ -212,8 +216,6 @@ def test_a_polygon_that_winds_twice_counts_twice() -> None:
     assert np.cross(b - a, c - a)[:, 2].tolist() == [100, 100]
 
 
-def read_polygon(content: bytes) -> tuple[np.ndarray, np.ndarray, tuple]:
-    from pricing_engine.mesh.obj import read_obj
-
+def read_polygon(content: bytes) -> tuple[Floats, Ints, tuple[ReaderNote, ...]]:
     parsed = read_obj(content)
     return parsed.vertices, parsed.facets, parsed.notes

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
+from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.solid.mass import mass_properties
 from pricing_engine.mesh.integrity import measure_topology
 from pricing_engine.mesh.repair import inverted_shells, repair
 from pricing_engine.mesh.shells import find_shells
 from pricing_engine.mesh.weld import canonical_indexed
+from tests.support.meshes import concatenated, inside_out
 
 
-def repair_counts(vertices: Any, facets: Any) -> Any:
-    mesh = canonical_indexed(vertices, np.asarray(facets), 1)
+def repair_counts(vertices: ArrayLike, facets: ArrayLike) -> tuple[Mesh, Mesh, dict[str, int]]:
+    mesh = canonical_indexed(np.asarray(vertices, np.float64), np.asarray(facets), 1)
     result, counts = repair(mesh, measure_topology(mesh, 1), 2)
     again, _ = repair(result, measure_topology(result, 1), 1)
     assert again is result  # repair is idempotent
     return mesh, result, {step.code: step.count for step in counts}
 
 
-def sphere(subdivisions: int = 3, radius: float = 1.0, at: Any = (0, 0, 0), inside_out: bool = False) -> Any:
+def sphere(
+    subdivisions: int = 3, radius: float = 1.0, at: Sequence[float] = (0, 0, 0), inverted: bool = False
+) -> trimesh.Trimesh:
     solid = trimesh.creation.icosphere(subdivisions=subdivisions, radius=radius).apply_translation(at)
-    if inside_out:
-        solid.invert()
-    return solid
+    return inside_out(solid) if inverted else solid
 
 
 def test_clean_mesh_is_returned_as_it_is() -> None:
@@ -60,7 +63,7 @@ def test_a_facet_and_its_reverse_cancel() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.floats(0, 1))
-def test_random_flips_are_undone(seed: Any, share: Any) -> None:
+def test_random_flips_are_undone(seed: int, share: float) -> None:
     solid = sphere(2)
     flip = np.random.default_rng(seed).random(len(solid.faces)) < share
     faces = np.where(flip[:, None], solid.faces[:, ::-1], solid.faces)
@@ -74,11 +77,11 @@ def test_random_flips_are_undone(seed: Any, share: Any) -> None:
 def test_inside_out_bodies_are_flipped_and_cavities_stay() -> None:
     parts = [
         sphere(radius=10),
-        sphere(radius=8, inside_out=True),  # a cavity
-        sphere(radius=2, at=(30, 0, 0), inside_out=True),  # inside out
+        sphere(radius=8, inverted=True),  # a cavity
+        sphere(radius=2, at=(30, 0, 0), inverted=True),  # inside out
         sphere(radius=2, at=(40, 0, 0)),
     ]
-    model = trimesh.util.concatenate(parts)
+    model = concatenated(parts)
     mesh, result, counts = repair_counts(model.vertices, model.faces)
     assert counts == {"bodies_turned": 1}
     expected = parts[0].volume + parts[1].volume - parts[2].volume + parts[3].volume
@@ -90,18 +93,19 @@ def test_many_inside_out_bodies() -> None:
     places = np.random.default_rng(1).uniform(-60, 60, (400, 3))
     places = places[np.abs(np.linalg.norm(places, axis=1) - 50) > 2]  # none touches the large sphere
     outside = np.linalg.norm(places, axis=1) > 50
-    balls = [sphere(1, 0.01, at, inside_out=True) for at in places]
-    model = trimesh.util.concatenate([sphere(radius=50), *balls])
+    balls = [sphere(1, 0.01, at, inverted=True) for at in places]
+    model = concatenated([sphere(radius=50), *balls])
     _, _, counts = repair_counts(model.vertices, model.faces)
     assert counts == {"bodies_turned": int(outside.sum())}
 
 
 def test_open_bodies_flip_by_volume_and_sheets_never() -> None:
-    solid = sphere(inside_out=True)
+    solid = sphere(inverted=True)
     _, result, counts = repair_counts(solid.vertices, solid.faces[1:])
     assert counts == {"bodies_turned": 1}
     assert mass_properties(result, 1).volume > 0
-    for facets in ([[0, 1, 2]], [[0, 2, 1]], [[0, 1, 2], [1, 3, 2]]):
+    sheets: list[list[list[int]]] = [[[0, 1, 2]], [[0, 2, 1]], [[0, 1, 2], [1, 3, 2]]]
+    for facets in sheets:
         assert repair_counts([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.01]], facets)[2] == {}
 
 
@@ -120,7 +124,7 @@ def test_only_degenerate_facets_stay_unchanged() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 80))
-def test_any_soup_survives(seed: Any, count: Any) -> None:
+def test_any_soup_survives(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     mesh = canonical_indexed(rng.normal(size=(12, 3)), rng.integers(0, 12, (count, 3)), 1)
     result, counts = repair(mesh, measure_topology(mesh, 1), 1)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import trimesh
-from numpy.typing import NDArray
 
 from pricing_engine.analysis.bodies import Bodies, relate_bodies
 from pricing_engine.analysis.solid import classify, true_volume
@@ -15,23 +14,30 @@ from pricing_engine.kernels.intersection.pair_search import find_pairs
 from pricing_engine.kernels.spatial.bvh import build_bvh
 from pricing_engine.mesh import nesting
 from pricing_engine.mesh.integrity import measure_topology
-from pricing_engine.mesh.repair import TURNED, UNDECIDED, Repair, repair
+from pricing_engine.mesh.repair import TURNED, UNDECIDED, RepairStep, repair
 from pricing_engine.mesh.shells import find_shells
 from pricing_engine.mesh.weld import canonical_indexed
-from tests.naive.shells import Solid, sides_meant, solid_of, volume_meant
-
-Rotation = NDArray[np.float64]
-
-
-def random_rotation(random: np.random.Generator) -> Rotation:
-    return np.asarray(trimesh.transformations.random_rotation_matrix(random.random(3))[:3, :3])
+from tests.naive.shells import sides_meant, volume_meant
+from tests.support.meshes import (
+    Floats,
+    Solid,
+    box,
+    canonical,
+    concatenated,
+    cube,
+    inside_out,
+    moved,
+    random_rotation,
+    rotated,
+    solid_of,
+)
 
 
 def repair_parts(
-    parts: Sequence[trimesh.Trimesh], rotation: Rotation | None = None
-) -> tuple[float, dict[str, Repair], Bodies]:
+    parts: Sequence[trimesh.Trimesh], rotation: Floats | None = None
+) -> tuple[float, dict[str, RepairStep], Bodies]:
     """Return the volume of the parts as one model, the repairs, and the relations of its bodies."""
-    model = trimesh.util.concatenate(parts)
+    model = concatenated(parts)
     vertices = model.vertices if rotation is None else model.vertices @ rotation.T
     mesh = canonical_indexed(np.ascontiguousarray(vertices), np.asarray(model.faces), 2)
     repaired, steps = repair(mesh, measure_topology(mesh, 2), 2)
@@ -46,37 +52,26 @@ def repair_parts(
     return volume, {step.code: step for step in steps}, relate_bodies(repaired, topology, bvh, pairs, 2)
 
 
-def box(lo: Sequence[float], hi: Sequence[float], side: int = 1) -> trimesh.Trimesh:
-    solid = trimesh.creation.box(bounds=[lo, hi])
-    if side < 0:
-        solid.invert()
-    return solid
-
-
-def cube(lo: float, hi: float, side: int = 1) -> trimesh.Trimesh:
-    return box((lo,) * 3, (hi,) * 3, side)
-
-
 CASES: dict[str, tuple[list[trimesh.Trimesh], float, int]] = {
-    "overlapping": ([cube(0, 10), cube(5, 15, -1)], 1875, 1),
-    "cavity": ([cube(0, 10), cube(2, 8, -1)], 784, 0),
-    "hollow part inside out": ([cube(0, 10, -1), cube(2, 8)], 784, 2),
-    "hollow part with its outside inside out": ([cube(0, 10, -1), cube(2, 8, -1)], 784, 1),
-    "pearl in a cavity": ([cube(0, 10), cube(2, 8, -1), cube(4, 6)], 792, 0),
-    "all of that inside out": ([cube(0, 10, -1), cube(2, 8), cube(4, 6, -1)], 792, 3),
-    "hollow part inside out through another": ([box((-5, 0, 0), (1, 9, 9)), cube(0, 10, -1), cube(2, 8)], 1189, 2),
-    "two cavities that cross": ([cube(0, 10), cube(2, 6, -1), cube(4, 8, -1)], 1000, 2),
-    "whole face in common": ([cube(0, 10), box((10, 0, 0), (20, 10, 10), -1)], 2000, 1),
-    "part of a face in common": ([cube(0, 10), box((10, 2, 2), (20, 8, 8), -1)], 1360, 1),
-    "edge in common": ([cube(0, 10), box((10, 10, 0), (20, 20, 10), -1)], 2000, 1),
-    "corner in common": ([cube(0, 10), cube(10, 20, -1)], 2000, 1),
-    "edges that cross": ([cube(0, 10), box((10, 5, 10), (20, 15, 20), -1)], 2000, 1),
-    "pocket": ([cube(0, 10), box((2, 2, 0), (8, 8, 6), -1)], 784, 0),
-    "pocket in a corner": ([cube(0, 10), cube(0, 6, -1)], 784, 0),
-    "pocket over a whole face": ([cube(0, 10), box((0, 0, 0), (4, 10, 10), -1)], 600, 0),
-    "same planes": ([cube(0, 2), box((1, 0, 0), (3, 2, 2), -1)], 12, 1),
-    "rod through a plate": ([box((-9, -9, 0), (9, 9, 1)), box((3, 3, -9), (4, 4, 9), -1)], 341, 1),
-    "copy": ([cube(0, 10), cube(0, 10, -1), box((20, 0, 0), (21, 1, 1))], 1001, 1),
+    "overlapping": ([cube(0, 10), cube(5, 15, True)], 1875, 1),
+    "cavity": ([cube(0, 10), cube(2, 8, True)], 784, 0),
+    "hollow part inside out": ([cube(0, 10, True), cube(2, 8)], 784, 2),
+    "hollow part with its outside inside out": ([cube(0, 10, True), cube(2, 8, True)], 784, 1),
+    "pearl in a cavity": ([cube(0, 10), cube(2, 8, True), cube(4, 6)], 792, 0),
+    "all of that inside out": ([cube(0, 10, True), cube(2, 8), cube(4, 6, True)], 792, 3),
+    "hollow part inside out through another": ([box((-5, 0, 0), (1, 9, 9)), cube(0, 10, True), cube(2, 8)], 1189, 2),
+    "two cavities that cross": ([cube(0, 10), cube(2, 6, True), cube(4, 8, True)], 1000, 2),
+    "whole face in common": ([cube(0, 10), box((10, 0, 0), (20, 10, 10), True)], 2000, 1),
+    "part of a face in common": ([cube(0, 10), box((10, 2, 2), (20, 8, 8), True)], 1360, 1),
+    "edge in common": ([cube(0, 10), box((10, 10, 0), (20, 20, 10), True)], 2000, 1),
+    "corner in common": ([cube(0, 10), cube(10, 20, True)], 2000, 1),
+    "edges that cross": ([cube(0, 10), box((10, 5, 10), (20, 15, 20), True)], 2000, 1),
+    "pocket": ([cube(0, 10), box((2, 2, 0), (8, 8, 6), True)], 784, 0),
+    "pocket in a corner": ([cube(0, 10), cube(0, 6, True)], 784, 0),
+    "pocket over a whole face": ([cube(0, 10), box((0, 0, 0), (4, 10, 10), True)], 600, 0),
+    "same planes": ([cube(0, 2), box((1, 0, 0), (3, 2, 2), True)], 12, 1),
+    "rod through a plate": ([box((-9, -9, 0), (9, 9, 1)), box((3, 3, -9), (4, 4, 9), True)], 341, 1),
+    "copy": ([cube(0, 10), cube(0, 10, True), box((20, 0, 0), (21, 1, 1))], 1001, 1),
     "two copies": ([cube(0, 10), cube(0, 10)], 1000, 0),
 }
 
@@ -88,12 +83,12 @@ def test_flips_are_independent_of_position(name: str) -> None:
     for rotation in (None, random_rotation(random), random_rotation(random)):
         found, steps, bodies = repair_parts(parts, rotation)
         assert found == pytest.approx(volume, rel=1e-6)
-        assert steps.get(TURNED, Repair(TURNED, 0)).count == flip_count
-        assert len(steps.get(TURNED, Repair(TURNED, 0)).where) == flip_count
+        assert steps.get(TURNED, RepairStep(TURNED, 0)).count == flip_count
+        assert len(steps.get(TURNED, RepairStep(TURNED, 0)).where) == flip_count
         assert bodies.complete
 
 
-def random_shape(random: np.random.Generator, size: float, at: NDArray[np.float64]) -> trimesh.Trimesh:
+def random_shape(random: np.random.Generator, size: float, at: Floats) -> trimesh.Trimesh:
     """Return a ball, a box or a prism of about ``size``, rotated at random."""
     kind = int(random.integers(3))
     if kind == 0:
@@ -102,10 +97,7 @@ def random_shape(random: np.random.Generator, size: float, at: NDArray[np.float6
         solid = trimesh.creation.box(size * random.uniform(1.2, 1.8, 3))
     else:
         solid = trimesh.creation.cylinder(size * 0.9, 1.6 * size, sections=int(random.integers(3, 9)))
-    rotation = np.eye(4)
-    rotation[:3, :3] = random_rotation(random)
-    solid.apply_transform(rotation).apply_translation(at)
-    return solid
+    return moved(rotated(solid, random_rotation(random)), *at)
 
 
 def nested(random: np.random.Generator) -> tuple[list[trimesh.Trimesh], list[int]]:
@@ -131,11 +123,7 @@ def random_model(random: np.random.Generator) -> tuple[list[trimesh.Trimesh], li
 
 
 def with_sides(parts: Sequence[trimesh.Trimesh], sides: Sequence[int]) -> list[trimesh.Trimesh]:
-    copies = [part.copy() for part in parts]
-    for part, side in zip(copies, sides, strict=True):
-        if side < 0:
-            part.invert()
-    return copies
+    return [inside_out(part) if side < 0 else part for part, side in zip(parts, sides, strict=True)]
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -147,7 +135,7 @@ def test_random_nests_and_overlaps_agree_with_exact_booleans(seed: int) -> None:
     found, steps, bodies = repair_parts(with_sides(parts, sides), random_rotation(random))
     assert found == pytest.approx(volume_meant(solids, meant), rel=1e-6)
     flip_count = sum(one != other for one, other in zip(meant, sides, strict=True))
-    assert steps.get(TURNED, Repair(TURNED, 0)).count == flip_count
+    assert steps.get(TURNED, RepairStep(TURNED, 0)).count == flip_count
     assert (bodies.nested > 0) == alike
 
 
@@ -163,7 +151,7 @@ def test_boxes_on_a_grid_that_share_planes_edges_and_faces(seed: int) -> None:
     sides = [int(side) for side in random.choice([-1, 1], len(boxes))]
     meant, _ = sides_meant(cells, sides, np.count_nonzero)
     winding = sum(cell * side for cell, side in zip(cells, meant, strict=True))
-    parts = [box(corner[:3], corner[3:], side) for corner, side in zip(boxes, sides, strict=True)]
+    parts = [box(corner[:3].tolist(), corner[3:].tolist(), side < 0) for corner, side in zip(boxes, sides, strict=True)]
     for rotation in (None, random_rotation(random)):
         assert repair_parts(parts, rotation)[0] == pytest.approx(np.count_nonzero(winding >= 1), rel=1e-6)
 
@@ -171,9 +159,7 @@ def test_boxes_on_a_grid_that_share_planes_edges_and_faces(seed: int) -> None:
 def holed(side: int) -> trimesh.Trimesh:
     ball = trimesh.creation.icosphere(3, 1.0)
     ball.update_faces(np.arange(len(ball.faces)) > 3)
-    if side < 0:
-        ball.invert()
-    return ball
+    return inside_out(ball) if side < 0 else ball
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -203,8 +189,8 @@ class TestBodies:
         assert sorted(bodies.side) == [0] * 12 + [1] * 12
         ((x, y, z),) = bodies.nested_places
         assert 2 <= min(x, y, z) <= max(x, y, z) <= 8
-        assert repair_parts([cube(0, 10), cube(2, 8, -1)])[2].nested == 0
-        assert repair_parts([cube(0, 10), cube(2, 8, -1), cube(4, 6, -1)])[2].nested == 1
+        assert repair_parts([cube(0, 10), cube(2, 8, True)])[2].nested == 0
+        assert repair_parts([cube(0, 10), cube(2, 8, True), cube(4, 6, True)])[2].nested == 1
         assert repair_parts([cube(0, 10), cube(5, 15)])[2].nested == 0
 
     @pytest.mark.parametrize(
@@ -252,7 +238,9 @@ def test_thousands_of_shells_take_n_log_n_steps(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("make", [lambda: trimesh.creation.icosphere(2), lambda: cube(0, 1)])
 def test_one_closed_body_is_one_shell(make: Callable[[], trimesh.Trimesh]) -> None:
     solid = make()
-    mesh = canonical_indexed(solid.vertices, np.asarray(solid.faces), 1)
+    mesh = canonical(solid)
     shells = find_shells(mesh, measure_topology(mesh, 1), 1)
-    assert (shells.count, shells.closed.all(), list(shells.side)) == (1, True, [1])
+    assert shells.count == 1
+    assert shells.closed.tolist() == [True]
+    assert shells.side.tolist() == [1]
     assert shells.volume[0] == pytest.approx(solid.volume)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import manifold3d
 import numpy as np
@@ -14,8 +11,7 @@ import pytest
 
 from pricing_engine.analysis.measure import Settings, measure
 from pricing_engine.mesh.errors import CorruptModel, EmptyModel, ModelError
-from pricing_engine.mesh.load import LoadedModel
-from pricing_engine.processes.price_tables import Limits
+from pricing_engine.processes.price_tables import ReviewLimits
 from pricing_engine.processes.verdict import model_reasons
 from tests.support import model_files as writers
 from tests.support.threemf_files import (
@@ -26,6 +22,8 @@ from tests.support.threemf_files import (
     MODEL,
     PRUSA,
     SMALL,
+    Load,
+    Part,
     bambu,
     box,
     codes,
@@ -41,7 +39,7 @@ from tests.support.threemf_files import (
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Callable[[bytes], LoadedModel]:
+def load(tmp_path: Path) -> Load:
     return loader(tmp_path)
 
 
@@ -50,43 +48,45 @@ NO_MATERIAL = ["ParameterModifier", "SupportBlocker", "SupportEnforcer"]
 
 class TestSlicerProjects:
     @pytest.mark.parametrize("role", NO_MATERIAL)
-    def test_prusa_slicer(self, load: Any, role: Any) -> None:
+    def test_prusa_slicer(self, load: Load, role: str) -> None:
         loaded = load(prusa([BIG, box(30, (20, 0, 0))], ["ModelPart", role]))
-        assert (volume(loaded), codes(loaded)) == (pytest.approx(1000), ["slicer_parts_left_out"])
+        assert volume(loaded) == pytest.approx(1000)
+        assert codes(loaded) == ["slicer_parts_left_out"]
 
-    def test_model_parts_and_the_key_of_old_files(self, load: Any) -> None:
+    def test_model_parts_and_the_key_of_old_files(self, load: Load) -> None:
         assert volume(load(prusa([BIG, box(2, (20, 0, 0))], ["ModelPart", "ModelPart"]))) == pytest.approx(1008)
         assert volume(load(prusa([BIG, box(2, (20, 0, 0))], ["0", "1"], key="modifier"))) == pytest.approx(1000)
 
     @pytest.mark.parametrize("role", ["modifier_part", "support_blocker", "support_enforcer"])
-    def test_bambu_studio(self, load: Any, role: str) -> None:
+    def test_bambu_studio(self, load: Load, role: str) -> None:
         loaded = load(bambu([BIG, box(30, (20, 0, 0))], ["normal_part", role]))
-        assert (volume(loaded), codes(loaded)) == (pytest.approx(1000), ["slicer_parts_left_out"])
+        assert volume(loaded) == pytest.approx(1000)
+        assert codes(loaded) == ["slicer_parts_left_out"]
 
     @pytest.mark.parametrize("key", ["support_mesh", "anti_overhang_mesh", "cutting_mesh", "infill_mesh"])
     @pytest.mark.parametrize("form", [
         '<metadatagroup><metadata name="cura:{}">{}</metadata></metadatagroup>',
         '<cura:settings><cura:setting key="{}">{}</cura:setting></cura:settings>'])  # fmt: skip
-    def test_cura(self, load: Any, key: str, form: str) -> None:
-        def content(value: Any) -> Any:
+    def test_cura(self, load: Load, key: str, form: str) -> None:
+        def content(value: str) -> bytes:
             second = f'<object id="2">{form.format(key, value)}{writers.mesh_xml(*box(30, (20, 0, 0)))}</object>'
             return model(objects(BIG) + second, item(1, 2), f"{MM} {CURA}")
 
-        assert (volume(load(content("True"))), codes(load(content("True")))) == (
-            pytest.approx(1000),
-            ["slicer_parts_left_out"],
-        )
-        assert (volume(load(content("False"))), codes(load(content("False")))) == (pytest.approx(28000), [])
+        assert volume(load(content("True"))) == pytest.approx(1000)
+        assert codes(load(content("True"))) == ["slicer_parts_left_out"]
+        assert volume(load(content("False"))) == pytest.approx(28000)
+        assert codes(load(content("False"))) == []
 
     @pytest.mark.parametrize("value", ["0", "false"])
-    def test_items_that_are_not_printable(self, load: Any, value: str) -> None:
+    def test_items_that_are_not_printable(self, load: Load, value: str) -> None:
         hidden = item(2, more=f' printable="{value}"')
         loaded = load(model(objects(BIG, SMALL), item(1, more=' printable="1"') + hidden))
-        assert (volume(loaded), codes(loaded)) == (pytest.approx(1000), ["not_printable"])
+        assert volume(loaded) == pytest.approx(1000)
+        assert codes(loaded) == ["not_printable"]
         with pytest.raises(EmptyModel, match="not printable"):
             load(model(objects(BIG, SMALL), hidden))
 
-    def test_plates(self, load: Any) -> None:
+    def test_plates(self, load: Load) -> None:
         plates = "".join(
             f'<plate><metadata key="plater_id" value="{n}"/><metadata key="plater_name" value="{name}"/>'
             '<model_instance><metadata key="object_id" value="9"/></model_instance></plate>'
@@ -96,22 +96,24 @@ class TestSlicerProjects:
         assert codes(loaded) == ["plates"]
         assert "'left': object 9; '2': object 9" in loaded.notes[0].message
 
-    def test_unknown_parts_need_review(self, tmp_path: Path, load: Any) -> None:
+    def test_unknown_parts_need_review(self, tmp_path: Path, load: Load) -> None:
         unknown = prusa([BIG, box(2, (20, 0, 0))], ["ModelPart", "Mystery"])
-        assert (volume(load(unknown)), codes(load(unknown))) == (pytest.approx(1008), ["unknown_slicer_parts"])
+        assert volume(load(unknown)) == pytest.approx(1008)
+        assert codes(load(unknown)) == ["unknown_slicer_parts"]
         (tmp_path / "u.3mf").write_bytes(unknown)
         check = next(c for c in measure(tmp_path / "u.3mf", None, Settings(), 1).analysis.checks if "unknown" in c.code)
         assert (check.severity, "Mystery" in check.message) == ("warning", True)
-        limits = Limits(Fraction(1), Decimal(0))
+        limits = ReviewLimits(Decimal(1), Decimal(0))
         reasons = model_reasons(measure(tmp_path / "u.3mf", None, Settings(), 1).analysis, None, limits)
         assert next(reason for reason in reasons if reason.code == check.code).severity == "warning"
         config = '<config><object id="1"><volume firstid="0" lastid="3"/></object></config>'
         short = writers.package({MODEL: writers.model_xml(objects(BIG), item(1)), PRUSA: config})
-        assert (volume(load(short)), codes(load(short))) == (pytest.approx(1000), ["unknown_slicer_parts"])
+        assert volume(load(short)) == pytest.approx(1000)
+        assert codes(load(short)) == ["unknown_slicer_parts"]
         stale = bambu([BIG], ["normal_part"], plates='<object id="9"><part id="77" subtype="negative_part"/></object>')
         assert codes(load(stale)) == ["unknown_slicer_parts"]
 
-    def test_settings_that_change_the_shape(self, load: Any) -> None:
+    def test_settings_that_change_the_shape(self, load: Load) -> None:
         plates = '<object id="9"><metadata key="hollowing_enable" value="1"/></object>'
         assert codes(load(bambu([BIG], ["normal_part"], plates=plates))) == ["slicer_changes_shape"]
         assert codes(load(bambu([BIG], ["normal_part"], plates=plates.replace('"1"', '"0"')))) == []
@@ -132,12 +134,12 @@ class TestNegativeVolumes:
          (joined(BIG, box(2, (30, 0, 0))), SMALL, 1008 - 64),
          (BIG, joined(box(2, (1, 1, 1)), box(2, (3, 1, 1)), box(2, (3, 3, 1))), 1000 - 24)],
     )  # fmt: skip
-    def test_are_subtracted(self, load: Any, solid: Any, negative: Any, expected: Any) -> None:
+    def test_are_subtracted(self, load: Load, solid: Part, negative: Part, expected: float) -> None:
         loaded = load(prusa([solid, negative], ["ModelPart", "NegativeVolume"]))
         assert volume(loaded) == pytest.approx(expected, rel=1e-9)
         assert codes(loaded) == ["negative_parts_subtracted"]
 
-    def test_belong_to_their_object_and_move_with_it(self, load: Any) -> None:
+    def test_belong_to_their_object_and_move_with_it(self, load: Load) -> None:
         turn = ' transform="0 1 0 -1 0 0 0 0 1 100 50 0"'
         assert volume(load(bambu([BIG, SMALL], ["normal_part", "negative_part"], turn))) == pytest.approx(936)
         component = '<component objectid="1" transform="1 0 0 0 1 0 0 0 1 50 0 0"/>'
@@ -160,7 +162,7 @@ class TestNegativeVolumes:
             measured = measure(tmp_path / "r.3mf", None, Settings(), 1).analysis.geometry.volume_mm3
             assert measured == pytest.approx(expected.volume(), rel=1e-7)
 
-    def test_open_meshes_are_rejected(self, load: Any) -> None:
+    def test_open_meshes_are_rejected(self, load: Load) -> None:
         holed = SMALL[0], SMALL[1][:11]
         pulled = SMALL[0].copy()
         pulled[7] = (-20.0, 4.0, 4.0)  # one corner moved through the opposite face
@@ -168,7 +170,7 @@ class TestNegativeVolumes:
             with pytest.raises(CorruptModel, match="negative volume"):
                 load(prusa(parts, ["ModelPart", "NegativeVolume"]))
 
-    def test_nothing_remains(self, load: Any) -> None:
+    def test_nothing_remains(self, load: Load) -> None:
         with pytest.raises(EmptyModel, match="subtracted"):
             load(prusa([SMALL, BIG], ["ModelPart", "NegativeVolume"]))
 
@@ -185,11 +187,11 @@ class TestBrokenSettings:
          "<!DOCTYPE c [<!ENTITY a 'b'>]><config/>"],
     )  # fmt: skip
     @pytest.mark.parametrize("name", [PRUSA, BAMBU])
-    def test_are_rejected(self, load: Any, name: Any, config: str) -> None:
+    def test_are_rejected(self, load: Load, name: str, config: str) -> None:
         with pytest.raises(CorruptModel):
             load(writers.package({MODEL: writers.model_xml(objects(BIG), item(1)), name: config}))
 
-    def test_bombs(self, load: Any) -> None:
+    def test_bombs(self, load: Load) -> None:
         blank = "<config>" + " " * (70 << 20) + "</config>"
         with pytest.raises(ModelError, match=r"larger|bomb"):
             load(writers.package({MODEL: writers.model_xml(objects(BIG), item(1)), BAMBU: blank}))

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pricing_engine.mesh.errors import BadCoordinates, CorruptModel, EmptyModel, UnreadableFile
 from pricing_engine.mesh.load import load_model
 from pricing_engine.mesh.stl import read_binary_stl
 from pricing_engine.mesh.weld import canonical_mesh
-
-RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-
-
-def stl(corners: Any, header: bytes = b"", count: Any = None, tail: bytes = b"") -> bytes:
-    facets = np.zeros(len(corners), RECORD)
-    facets["corners"], facets["normal"], facets["attribute"] = corners, np.nan, 65535
-    promised = struct.pack("<I", len(corners) if count is None else count)
-    return header.ljust(80, b"\0") + promised + facets.tobytes() + tail
+from tests.support.model_files import stl_records
 
 
-def soup(count: int) -> np.ndarray:
+def stl(corners: NDArray[np.floating], header: bytes = b"", count: int | None = None, tail: bytes = b"") -> bytes:
+    """Return a binary STL whose normals and attributes are to be ignored."""
+    return stl_records(corners, header, count, normal=np.nan, attribute=65535) + tail
+
+
+def soup(count: int) -> NDArray[np.float32]:
     return np.random.default_rng(count).integers(-9, 10, (count, 3, 3)).astype(np.float32)
 
 
@@ -53,7 +50,7 @@ def test_file_and_bytes_give_the_mesh_of_their_corners(tmp_path: Path, count: in
         (stl(np.full((3, 3, 3), 3e38)), BadCoordinates),
     ],
 )
-def test_broken_content(tmp_path: Path, content: Any, error: Any) -> None:
+def test_broken_content(tmp_path: Path, content: bytes, error: type[Exception]) -> None:
     path = tmp_path / "broken.stl"
     path.write_bytes(content)
     for source in (path, content):
@@ -69,12 +66,16 @@ def test_missing_file_and_directory(tmp_path: Path) -> None:
             read_binary_stl(path, 1.0, 1)
 
 
+Facets = Callable[[bytes], tuple[int, list[str]]]
+"""Returns the number of facets of a file, and the codes of its notes."""
+
+
 class TestCount:
     """The header's count against the records that the file holds."""
 
     @pytest.fixture
-    def facets(self, tmp_path: Path) -> Any:
-        def load(content: Any) -> Any:
+    def facets(self, tmp_path: Path) -> Facets:
+        def load(content: bytes) -> tuple[int, list[str]]:
             path = tmp_path / "model.stl"
             path.write_bytes(content)
             loaded = load_model(path, None, 1)
@@ -84,27 +85,27 @@ class TestCount:
 
     @pytest.mark.parametrize("count", [0, 1, 20, 39, 2**32 - 1])
     @pytest.mark.parametrize("header", [b"", b"solid by CAD"])
-    def test_whole_records_are_read_to_the_end(self, facets: Any, count: Any, header: bytes) -> None:
+    def test_whole_records_are_read_to_the_end(self, facets: Facets, count: int, header: bytes) -> None:
         assert facets(stl(soup(40), header, count)) == (40, ["facet_count"])
 
     @pytest.mark.parametrize("count", [1, 20, 39])
-    def test_so_they_are_with_a_rest_that_is_no_record(self, facets: Any, count: int) -> None:
+    def test_so_they_are_with_a_rest_that_is_no_record(self, facets: Facets, count: int) -> None:
         assert facets(stl(soup(40), count=count, tail=b"end")) == (40, ["facet_count"])
 
-    def test_a_count_that_is_wrong_beyond_the_first_block(self, facets: Any) -> None:
+    def test_a_count_that_is_wrong_beyond_the_first_block(self, facets: Facets) -> None:
         assert facets(stl(soup(50_000), count=20_000)) == (50_000, ["facet_count"])
 
     @pytest.mark.parametrize("tail", [b"x", b"\0" * 49, b"\0" * 50, b"\0" * 1234])
-    def test_padding_is_left_out(self, facets: Any, tail: Any) -> None:
+    def test_padding_is_left_out(self, facets: Facets, tail: bytes) -> None:
         assert facets(stl(soup(40), tail=tail)) == (40, ["trailing_bytes"])
 
     @pytest.mark.parametrize("tail", [b"text in lower case, " * 20, b"\xff" * 100, b"\0" * 50 + b"\xff" * 50])
-    def test_what_is_no_record_is_left_out_with_a_warning(self, facets: Any, tail: Any) -> None:
+    def test_what_is_no_record_is_left_out_with_a_warning(self, facets: Facets, tail: bytes) -> None:
         assert facets(stl(soup(40), tail=tail)) == (40, ["data_left_out"])
 
     @pytest.mark.parametrize("content", [stl(soup(40), count=41), stl(soup(40), count=2**32 - 1, tail=b"x"),
                                          stl(soup(40))[:-1], stl(soup(0), count=0, tail=b"\xff" * 100),
                                          stl(soup(0), count=0, tail=b"\0" * 100)])  # fmt: skip
-    def test_a_file_shorter_than_its_count_is_refused(self, facets: Any, content: Any) -> None:
+    def test_a_file_shorter_than_its_count_is_refused(self, facets: Facets, content: bytes) -> None:
         with pytest.raises(CorruptModel):
             facets(content)

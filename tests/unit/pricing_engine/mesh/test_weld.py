@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.spatial import facet_order as kernels
 from pricing_engine.mesh.errors import BadCoordinates, CorruptModel, EmptyModel
 from pricing_engine.mesh.weld import canonical_indexed, canonical_mesh
 from tests.naive import topology as naive
 
-
-def lattice_soup(seed: int, facets: int, side: int, dtype: type = np.float32) -> np.ndarray:
-    """Random facets with corners on a small lattice: shared, repeated and duplicate ones abound."""
-    return np.random.default_rng(seed).integers(-side, side + 1, (facets, 3, 3)).astype(dtype) / dtype(7)
+Corners = NDArray[np.floating]
+DType = type[np.floating]
 
 
-def check_canonical(mesh: Any, corners: Any) -> None:
+def lattice_soup(seed: int, facets: int, side: int, dtype: DType = np.float32) -> Corners:
+    """Return random facets with corners on a small lattice: many are shared, repeated or duplicates."""
+    integers = np.random.default_rng(seed).integers(-side, side + 1, (facets, 3, 3))
+    corners: Corners = integers.astype(dtype) / dtype(7)
+    return corners
+
+
+def check_canonical(mesh: Mesh, corners: Corners) -> None:
     count, facets = naive.weld(corners)
     assert len(mesh.vertices) == count
     assert naive.weld(mesh.vertices[mesh.facets])[1] == facets
@@ -31,7 +36,7 @@ def check_canonical(mesh: Any, corners: Any) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 400), st.integers(0, 6), st.sampled_from([np.float32, np.float64]))
-def test_weld_agrees_with_naive_twin_and_ignores_order(seed: Any, count: Any, side: Any, dtype: Any) -> None:
+def test_weld_agrees_with_naive_twin_and_ignores_order(seed: int, count: int, side: int, dtype: DType) -> None:
     corners = lattice_soup(seed, count, side, dtype)
     mesh = canonical_mesh(corners, 2)
     check_canonical(mesh, corners)
@@ -85,7 +90,7 @@ def test_curve_visits_neighbouring_cells() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2e9])
-def test_bad_coordinates(bad: Any) -> None:
+def test_bad_coordinates(bad: float) -> None:
     corners = lattice_soup(0, 70_000, 9)
     corners[64_321, 1, 2] = bad
     with pytest.raises(BadCoordinates):

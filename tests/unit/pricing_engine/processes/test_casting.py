@@ -60,7 +60,7 @@ def test_every_promised_alloy_is_offered() -> None:
 def test_metal_charged_is_the_piece_the_melt_loss_and_what_does_not_return(material: str, quantity: int) -> None:
     option = price(material, quantity=quantity)
     alloy = BOOK.tables.casting.materials[material]
-    flasks = Fraction(max(TREE.least_share, Fraction(quantity, capacity(material))))
+    flasks = max(Fraction(TREE.least_share), Fraction(quantity, capacity(material)))
     gating_mm3 = quantity * Fraction(TREE.sprue_volume_mm3) + flasks * Fraction(TREE.trunk_volume_mm3)
     cast_mm3 = quantity * Fraction("537.29") * Fraction(alloy.cast_volume_fraction)
     loss, returned = Fraction(alloy.casting_loss), Fraction(alloy.sprue_return)

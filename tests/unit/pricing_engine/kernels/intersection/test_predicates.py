@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pricing_engine.kernels.intersection.predicates import orient2d, orient3d, two_product, two_sum
 
@@ -18,17 +18,18 @@ def _determinant(rows: list[list[Fraction]]) -> Fraction:
     return sum(((-1) ** i * rows[0][i] * _determinant(minors[i]) for i in range(len(rows))), Fraction(0))
 
 
-def _exact_sign(points: np.ndarray[Any, Any]) -> int:
+def _exact_sign(points: NDArray[np.float64]) -> int:
     exact = [[Fraction(float(x)) for x in point] for point in points]
     value = _determinant([[x - y for x, y in zip(point, exact[-1], strict=True)] for point in exact[:-1]])
     return (value > 0) - (value < 0)
 
 
-def _nearly_flat(rng: np.random.Generator, dimension: int, grid: int) -> np.ndarray[Any, Any]:
-    """Points of a small lattice, turned by nothing but scaled by an odd factor and moved by an ulp now and then."""
+def _nearly_flat(rng: np.random.Generator, dimension: int, grid: int) -> NDArray[np.float64]:
+    """Return points of a small lattice, scaled by an odd factor, some of them moved by an ulp."""
     points = rng.integers(-grid, grid + 1, (dimension + 1, dimension)) * rng.choice([1.0, 0.1, 1 / 3, 1e-20, 1e15])
     points[0] = points[1:].T @ rng.dirichlet(np.ones(dimension))
-    return points * np.where(rng.random(points.shape) < 0.2, 1 + 2.0**-52, 1.0)
+    moved: NDArray[np.float64] = points * np.where(rng.random(points.shape) < 0.2, 1 + 2.0**-52, 1.0)
+    return moved
 
 
 @pytest.mark.parametrize("grid", [1, 2, 1000])

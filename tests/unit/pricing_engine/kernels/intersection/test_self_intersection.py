@@ -4,58 +4,56 @@ from __future__ import annotations
 
 import pathlib
 from itertools import permutations, product
-from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pricing_engine.kernels.intersection import pair_search
 from pricing_engine.kernels.intersection.pair_search import Pairs, find_pairs
 from pricing_engine.kernels.intersection.self_intersection import meeting, self_intersections
 from pricing_engine.kernels.mesh import Mesh
-from pricing_engine.kernels.spatial.bvh import build_bvh
+from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
 from tests.naive import self_intersection as naive
+from tests.support import shared_models
+from tests.support.meshes import box, read_mesh, sorted_mesh, triangles_of
 from tests.support.paths import SHARED_MODELS
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[np.float64]
 
 
-def _mesh(triangles: Array) -> Mesh:
-    """Weld a soup (F, 3, 3) and sort its facets along x, which is enough of an order for the tree."""
-    soup = np.asarray(triangles, np.float64) + 0.0
-    soup = soup[np.lexsort(soup.mean(axis=1).T)]
-    vertices, numbers = np.unique(soup.reshape(-1, 3), axis=0, return_inverse=True)
-    return Mesh(vertices, numbers.reshape(-1, 3).astype(np.int32))
+def _flags(mesh: Mesh, bvh: Bvh, pairs: Pairs, threads: int = 2) -> NDArray[np.bool_]:
+    flags = self_intersections(mesh, bvh, pairs, threads)
+    assert flags is not None
+    return flags
 
 
 def _found(mesh: Mesh, threads: int = 2) -> Pairs:
-    """The pairs that intersect, after checking that both ways to flag facets agree with them."""
+    """Return the pairs that intersect, after checking that both ways to flag facets agree with them."""
     bvh = build_bvh(mesh, threads)
     pairs = find_pairs(mesh, bvh, threads)
     meet = meeting(mesh, pairs, threads)
     found = Pairs(pairs.first[meet], pairs.second[meet], pairs.complete)
     candidates = list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
     assert candidates == sorted(set(candidates))
-    flags = self_intersections(mesh, bvh, pairs, threads)
+    flags = _flags(mesh, bvh, pairs, threads)
     assert np.array_equal(np.flatnonzero(flags), np.unique([found.first, found.second]))
     tangle = Pairs(pairs.first[:0], pairs.second[:0], complete=False)
-    assert np.array_equal(flags, self_intersections(mesh, bvh, tangle, threads))
+    assert np.array_equal(flags, _flags(mesh, bvh, tangle, threads))
     return found
 
 
 def _pairs(triangles: Array) -> int:
-    return len(_found(_mesh(triangles)).first)
+    return len(_found(sorted_mesh(triangles)).first)
 
 
 def _facets(triangles: Array) -> int:
-    found = _found(_mesh(triangles))
+    found = _found(sorted_mesh(triangles))
     return len(np.unique([found.first, found.second]))
 
 
-def _box(low: tuple[float, ...], high: tuple[float, ...]) -> Array:
-    corners = np.array(list(product(*zip(low, high, strict=True))))
-    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
-    return corners[[[q[0], q[i], q[i + 1]] for q in quads for i in (1, 2)]]
+def _box(low: tuple[float, float, float], high: tuple[float, float, float]) -> Array:
+    return triangles_of([box(low, high)])
 
 
 def _sphere(rows: int, columns: int, turn: float) -> Array:
@@ -67,7 +65,8 @@ def _sphere(rows: int, columns: int, turn: float) -> Array:
     upper = np.stack([grid[:-1], grid[1:], following[1:]], axis=-2).reshape(-1, 3, 3)
     lower = np.stack([grid[:-1], following[1:], following[:-1]], axis=-2).reshape(-1, 3, 3)
     soup = np.concatenate([upper, lower])
-    return soup[(soup != np.roll(soup, 1, axis=1)).any(axis=2).all(axis=1)]
+    proper: Array = soup[(soup != np.roll(soup, 1, axis=1)).any(axis=2).all(axis=1)]
+    return proper
 
 
 BASE = np.array([[0, 0, 0], [4, 0, 0], [0, 4, 0]], float)
@@ -112,7 +111,7 @@ def test_agrees_with_exact_twin_on_a_lattice_soup(seed: int) -> None:
     rng = np.random.default_rng(seed)
     soup = rng.integers(0, 4, (60, 3, 3)) * (1.0 if seed % 2 else 0.1)
     soup[seed % 3 :: 3, :, 2] = soup[0, 0, 2]
-    mesh = _mesh(soup)
+    mesh = sorted_mesh(soup)
     found = _found(mesh)
     expected = naive.meeting_pairs(mesh.vertices, mesh.facets)
     assert len(expected) > 50
@@ -123,7 +122,7 @@ def test_agrees_with_exact_twin_on_a_lattice_soup(seed: int) -> None:
 def test_agrees_with_exact_twin_on_interpenetrating_spheres(seed: int) -> None:
     rng = np.random.default_rng(seed)
     other = _sphere(6, 9, 0.3) + (rng.normal(size=3) * 0.4 if seed else (0.5, 0, 0))
-    mesh = _mesh(np.concatenate([_sphere(6, 9, 0.0), other]))
+    mesh = sorted_mesh(np.concatenate([_sphere(6, 9, 0.0), other]))
     found = _found(mesh)
     expected = naive.meeting_pairs(mesh.vertices, mesh.facets)
     assert len(expected) > 10
@@ -131,22 +130,22 @@ def test_agrees_with_exact_twin_on_interpenetrating_spheres(seed: int) -> None:
 
 
 def test_boxes() -> None:
-    box = _box((0, 0, 0), (4, 4, 4))
-    assert _pairs(box) == 0
-    assert _pairs(np.concatenate([box, _box((5, 0, 0), (6, 4, 4))])) == 0
-    assert _pairs(np.concatenate([box, _box((1, 1, 1), (2, 2, 2))])) == 0
-    assert _pairs(np.concatenate([box, _box((4, 4, 4), (5, 5, 5))])) == 0
-    assert _pairs(np.concatenate([box, _box((4, 4, 0), (5, 5, 4))])) == 0
-    stacked = np.concatenate([box, _box((0, 0, 4), (4, 4, 8))])
+    cube = _box((0, 0, 0), (4, 4, 4))
+    assert _pairs(cube) == 0
+    assert _pairs(np.concatenate([cube, _box((5, 0, 0), (6, 4, 4))])) == 0
+    assert _pairs(np.concatenate([cube, _box((1, 1, 1), (2, 2, 2))])) == 0
+    assert _pairs(np.concatenate([cube, _box((4, 4, 4), (5, 5, 5))])) == 0
+    assert _pairs(np.concatenate([cube, _box((4, 4, 0), (5, 5, 4))])) == 0
+    stacked = np.concatenate([cube, _box((0, 0, 4), (4, 4, 8))])
     assert _facets(stacked) == 4  # two halves of a square below, two above
-    assert _pairs(np.concatenate([box, box])) >= 12
-    assert _pairs(np.concatenate([box, _box((1, 1, 3), (3, 3, 5))])) > 0
+    assert _pairs(np.concatenate([cube, cube])) >= 12
+    assert _pairs(np.concatenate([cube, _box((1, 1, 3), (3, 3, 5))])) > 0
 
 
 def test_threads_order_motion_and_scale_change_nothing() -> None:
     rng = np.random.default_rng(1)
     soup = rng.normal(size=(3000, 1, 3)) + rng.normal(size=(3000, 3, 3)) * 0.15
-    mesh = _mesh(soup)
+    mesh = sorted_mesh(soup)
     found = _found(mesh, 1)
     assert len(found.first) > 256 * len(soup) / 2048  # more than a chunk's first room
     for threads in (2, 5):
@@ -160,16 +159,16 @@ def test_threads_order_motion_and_scale_change_nothing() -> None:
 
 
 def test_smooth_surface_has_few_candidates() -> None:
-    mesh = _mesh(_sphere(60, 120, 0.0))
+    mesh = sorted_mesh(_sphere(60, 120, 0.0))
     first = find_pairs(mesh, build_bvh(mesh, 1), 1).first
     assert len(_found(mesh).first) == 0
     assert len(first) < mesh.facet_count / 10
 
 
 def test_candidates_hold_what_touches_and_what_nearly_does() -> None:
-    box = _box((0, 0, 0), (4, 4, 4))
+    cube = _box((0, 0, 0), (4, 4, 4))
     for gap in (0.0, 1e-9, 1e-7):
-        mesh = _mesh(np.concatenate([box, _box((1, 1, 4 + gap), (3, 3, 5))]))
+        mesh = sorted_mesh(np.concatenate([cube, _box((1, 1, 4 + gap), (3, 3, 5))]))
         found = _found(mesh)
         first = find_pairs(mesh, build_bvh(mesh, 1), 1).first
         assert len(first) >= 3
@@ -201,21 +200,21 @@ def _fan(sectors: int) -> Array:
 def test_facets_around_one_vertex() -> None:
     fan = _fan(200)
     assert _pairs(fan) == 0
-    mesh = _mesh(fan)
+    mesh = sorted_mesh(fan)
     assert len(find_pairs(mesh, build_bvh(mesh, 1), 1).first) < 200
     twice = np.concatenate([fan, fan])
     assert _pairs(twice) == 200
     fan = _fan(100)  # the exact twin is slow
     turned = np.concatenate([fan, fan[:, :, [0, 2, 1]]])  # upright, through the first one
-    found = _found(_mesh(turned))
-    mesh = _mesh(turned)
+    mesh = sorted_mesh(turned)
+    found = _found(mesh)
     assert list(zip(found.first.tolist(), found.second.tolist(), strict=True)) == naive.meeting_pairs(
         mesh.vertices, mesh.facets
     )
 
 
 def test_a_tangle_is_flagged_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    mesh = _mesh(np.random.default_rng(7).normal(size=(300, 3, 3)))
+    mesh = sorted_mesh(np.random.default_rng(7).normal(size=(300, 3, 3)))
     bvh = build_bvh(mesh, 1)
     pairs = find_pairs(mesh, bvh, 2)
     monkeypatch.setattr(pair_search, "MAX_PAIRS", 100)
@@ -223,9 +222,9 @@ def test_a_tangle_is_flagged_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) 
     assert pairs.complete
     assert not tangle.complete
     assert len(tangle.first) == 0
-    flags = self_intersections(mesh, bvh, pairs, 2)
+    flags = _flags(mesh, bvh, pairs)
     assert flags.any()
-    assert np.array_equal(flags, self_intersections(mesh, bvh, tangle, 2))
+    assert np.array_equal(flags, _flags(mesh, bvh, tangle))
 
 
 def test_duplicates_meet() -> None:
@@ -235,19 +234,13 @@ def test_duplicates_meet() -> None:
 SMALL = sorted(SHARED_MODELS.glob("thingi10k/*/*.stl"))
 
 
-def _stl(path: pathlib.Path) -> Array:
-    data = path.read_bytes()
-    if data[:5] == b"solid" and b"vertex" in data:
-        return np.array([line.split()[1:] for line in data.splitlines() if b"vertex" in line], np.float32).reshape(
-            -1, 3, 3
-        )
-    record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-    return np.frombuffer(data, record, offset=84)["corners"]
+def _triangles(path: pathlib.Path) -> Array:
+    return triangles_of([read_mesh(path)])
 
 
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_real_models_agree_with_exact_twin(path: pathlib.Path) -> None:
-    mesh = _mesh(_stl(path)[:60])
+    mesh = sorted_mesh(_triangles(path)[:60])
     found = _found(mesh)
     expected = naive.meeting_pairs(mesh.vertices, mesh.facets)
     assert list(zip(found.first.tolist(), found.second.tolist(), strict=True)) == expected
@@ -255,8 +248,6 @@ def test_real_models_agree_with_exact_twin(path: pathlib.Path) -> None:
         assert not expected
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in ("pendant.stl", "geometry_ring.stl") if (SHARED_MODELS / name).exists()]
-)
+@pytest.mark.parametrize("name", shared_models.present("pendant.stl", "geometry_ring.stl"))
 def test_clean_jewellery(name: str) -> None:
-    assert _pairs(_stl(SHARED_MODELS / name)) == 0
+    assert _pairs(_triangles(SHARED_MODELS / name)) == 0

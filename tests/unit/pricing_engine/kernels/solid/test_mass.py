@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import trimesh
@@ -14,15 +12,12 @@ from pricing_engine.kernels.solid.mass import body_volumes, mass_properties
 from pricing_engine.mesh.integrity import measure_topology
 from pricing_engine.mesh.weld import canonical_indexed
 from tests.naive import mass as naive
-
-
-def canonical(solid: Any) -> Any:
-    return canonical_indexed(solid.vertices, solid.faces, 1)
+from tests.support.meshes import canonical, inside_out
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 300))
-def test_agrees_with_naive_twin_on_soups(seed: Any, count: Any) -> None:
+def test_agrees_with_naive_twin_on_soups(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     mesh = canonical_indexed(rng.normal(size=(50, 3)) * 3 + 5, rng.integers(0, 50, (count, 3)), 1)
     found = mass_properties(mesh, 2)
@@ -73,9 +68,8 @@ def test_flat_and_degenerate_meshes_have_finite_values() -> None:
 
 
 def test_volumes_of_bodies() -> None:
-    outer, inner = trimesh.creation.box((4, 4, 4)), trimesh.creation.box((1, 2, 3))
-    inner.invert()
-    mesh = canonical(trimesh.util.concatenate([outer, inner, trimesh.creation.box().apply_translation((9, 9, 9))]))
+    outer, inner = trimesh.creation.box((4, 4, 4)), inside_out(trimesh.creation.box((1, 2, 3)))
+    mesh = canonical(outer, inner, trimesh.creation.box().apply_translation((9, 9, 9)))
     topology = measure_topology(mesh, 1)
     volumes = body_volumes(mesh, topology.facet_body, topology.bodies, 1)
     assert sorted(volumes) == pytest.approx([-6, 1, 64])

@@ -10,14 +10,7 @@ from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.solid.winding import winding_numbers
 from pricing_engine.kernels.spatial.bvh import build_bvh
 from tests.naive.solid import generalized_winding
-
-
-def shells(*parts: trimesh.Trimesh) -> Mesh:
-    """The parts as one welded mesh, facets sorted by their centroids."""
-    triangles = np.concatenate([part.triangles for part in parts]) + 0.0
-    triangles = triangles[np.lexsort(triangles.mean(axis=1).T)]
-    vertices, index = np.unique(triangles.reshape(-1, 3), axis=0, return_inverse=True)
-    return Mesh(vertices, index.reshape(-1, 3).astype(np.int32))
+from tests.support.meshes import mesh_of
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -30,7 +23,7 @@ def test_overlapping_and_reversed_spheres(seed: int) -> None:
         if turn % 3 == 2:
             sphere.invert()
         parts.append(sphere)
-    mesh = shells(*parts)
+    mesh = mesh_of(*parts)
     bvh = build_bvh(mesh, 1)
     points = random.uniform(-1.5, 1.5, (500, 3))
     expected = np.rint(generalized_winding(mesh.vertices[mesh.facets], points))
@@ -43,7 +36,7 @@ def test_rays_through_vertices_and_edges() -> None:
     from pricing_engine.kernels.solid.ray_crossings import SHEAR_X, SHEAR_Y
 
     box = trimesh.creation.box(extents=(2, 2, 2)).subdivide().subdivide()
-    mesh = shells(box)
+    mesh = mesh_of(box)
     bvh = build_bvh(mesh, 1)
     edges = box.vertices[box.edges_unique]
     targets = np.concatenate([box.vertices, edges.mean(axis=1)])
@@ -57,14 +50,14 @@ def test_rays_through_vertices_and_edges() -> None:
 def test_far_from_the_origin() -> None:
     sphere = trimesh.creation.icosphere(3, 1.0)
     sphere.apply_translation((1e5, -2e5, 3e5))
-    mesh = shells(sphere)
+    mesh = mesh_of(sphere)
     points = np.array([[1e5, -2e5, 3e5], [1e5 + 1.1, -2e5, 3e5], [0, 0, 0]])
     assert winding_numbers(mesh, build_bvh(mesh, 1), points, 1).tolist() == [1, 0, 0]
 
 
 def test_degenerate_facets_are_harmless() -> None:
     box = trimesh.creation.box()
-    mesh = shells(box)
+    mesh = mesh_of(box)
     facets = np.concatenate([mesh.facets, [[0, 0, 1], [2, 2, 2]]]).astype(np.int32)
     mesh = Mesh(mesh.vertices, facets)
     assert winding_numbers(mesh, build_bvh(mesh, 1), np.array([[0.1, 0.2, 0.05], [0, 0, -3.0]]), 1).tolist() == [1, 0]
