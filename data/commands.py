@@ -41,7 +41,7 @@ def migrate(
 
     from data.kit import migrate as migrations
     from data.kit.errors import SettingMissing
-    from data.kit.settings import SERVICES, Settings
+    from data.kit.settings import SERVICES, DataSettings
 
     if unknown := set(services or ()) - set(SERVICES):
         raise WrongUsage(f"no such service: {', '.join(sorted(unknown))}; use {', '.join(SERVICES)}")
@@ -50,7 +50,7 @@ def migrate(
     move = migrations.down if down else migrations.up
     for service in services or SERVICES:
         try:
-            print(f"{service}: {move(Settings().database_url(service), service, to) or 'no tables'}")
+            print(f"{service}: {move(DataSettings().database_url(service), service, to) or 'no tables'}")
         except SettingMissing as error:
             raise WrongUsage(str(error)) from error
         except OperationalError as error:
@@ -75,13 +75,13 @@ def parked(
     from data.kit import parking
     from data.kit.database import Database
     from data.kit.errors import SettingMissing
-    from data.kit.settings import Settings
+    from data.kit.settings import DataSettings
 
     _check_consumer(consumer)
 
     async def show() -> int:
         count, after = 0, 0
-        async with Database(Settings().database_url(consumer.partition("-")[0])) as database:
+        async with Database(DataSettings().database_url(consumer.partition("-")[0])) as database:
             while True:
                 async with database.connection() as connection:
                     page = await parking.list_page(connection, consumer, after)
@@ -137,10 +137,10 @@ def _print_letter(letter: DeadLetter) -> None:
 
 def _bootstrap() -> str:
     from data.kit.errors import SettingMissing
-    from data.kit.settings import Settings
+    from data.kit.settings import DataSettings
 
     try:
-        return Settings().needed("kafka_url")
+        return DataSettings().needed("kafka_url")
     except SettingMissing as error:
         raise WrongUsage(str(error)) from error
 

@@ -82,10 +82,10 @@ def _in_database(name: str, operation: Callable[[Connection], Awaitable[Result]]
 
     from data.kit.database import UNAVAILABLE_ERRORS, Database
     from data.kit.errors import SettingMissing
-    from data.kit.settings import Settings
+    from data.kit.settings import DataSettings
 
     async def run() -> Result:
-        settings = Settings(database_pool=1)
+        settings = DataSettings(database_pool=1)
         async with Database(settings.database_url(name), settings) as database, database.connection() as connection:
             return await operation(connection)
 

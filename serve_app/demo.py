@@ -11,7 +11,7 @@ from data.identity import repository as identity
 from data.kit.clock import now
 from data.kit.database import Database
 from data.kit.ids import new_id
-from data.kit.settings import Settings
+from data.kit.settings import DataSettings
 from data.partners import repository as partners
 from data.shop import products
 from data.shop.products import Product
@@ -49,7 +49,7 @@ _CATALOGUE = (
 )
 
 
-async def seed(settings: Settings, credentials: Credentials) -> None:
+async def seed(settings: DataSettings, credentials: Credentials) -> None:
     """Add the rows that are missing."""
     async with Database(settings.database_url("identity"), settings) as database, database.connection() as connection:
         for name in PEOPLE:

@@ -9,7 +9,7 @@ from joserfc.jwk import OKPKey
 
 from cluster.local.passwords import Passwords
 from data.kit import secrets
-from data.kit.settings import Settings
+from data.kit.settings import DataSettings
 from data.partners.repository import KEY_PREFIX
 from serve_app import demo
 from serve_app.demo import MORE_OPERATORS, PEOPLE, Credentials
@@ -37,6 +37,6 @@ def signing_key(folder: Path) -> str:
     )
 
 
-async def add(settings: Settings, folder: Path) -> None:
+async def add(settings: DataSettings, folder: Path) -> None:
     """Add the accounts and the catalogue to the databases."""
     await demo.seed(settings, credentials(folder))

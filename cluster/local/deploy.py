@@ -19,7 +19,7 @@ import yaml
 
 from cluster.local import demo_accounts
 from data.kit import migrate
-from data.kit.settings import SERVICES, Settings
+from data.kit.settings import SERVICES, DataSettings
 from pricing_engine.distributed.actor import start_dispatcher, warm_workers
 from pricing_engine.distributed.connect import connect
 
@@ -36,7 +36,7 @@ class DeployFailed(Exception):
 
 def main(config: Path, folder: Path, port: int) -> None:
     """Deploy the services and keep running; raises DeployFailed."""
-    settings = Settings()
+    settings = DataSettings()
     _print("migrating the databases")
     for service in SERVICES:
         migrate.up(settings.database_url(service), service)

@@ -19,7 +19,7 @@ from psycopg.sql import SQL, Identifier
 from psycopg.types.json import JsonbDumper
 from psycopg_pool import AsyncConnectionPool
 
-from data.kit.settings import Settings
+from data.kit.settings import DataSettings
 
 Connection = AsyncConnection[Any]
 UNAVAILABLE_ERRORS = (OperationalError, InterfaceError)
@@ -54,8 +54,8 @@ class _RetryingConnection(AsyncConnection[Any]):
 class Database:
     """A pool of connections to one database; opened and closed by ``async with``."""
 
-    def __init__(self, url: str, settings: Settings | None = None, name: str = "facet") -> None:
-        chosen = settings or Settings()
+    def __init__(self, url: str, settings: DataSettings | None = None, name: str = "facet") -> None:
+        chosen = settings or DataSettings()
         self.url, self._arguments = url, connect_arguments(chosen, name)
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
@@ -136,7 +136,7 @@ async def wait_for_notification(connection: Connection, timeout_s: float) -> Non
         pass
 
 
-def connect_arguments(settings: Settings, name: str) -> dict[str, Any]:
+def connect_arguments(settings: DataSettings, name: str) -> dict[str, Any]:
     """Return arguments of ``psycopg.connect``: time-outs for every wait, UTC, statements prepared at the first use."""
     timeouts = {
         "statement_timeout": settings.statement_timeout_s,

@@ -10,7 +10,7 @@ import psycopg
 from data.kit import clock
 from data.kit.clock import Instant
 from data.kit.database import UNAVAILABLE_ERRORS, connect_arguments
-from data.kit.settings import Settings
+from data.kit.settings import DataSettings
 
 PROBE_TIMEOUT_S, RESULT_MAX_AGE_S = 2.0, 1.0
 
@@ -25,7 +25,7 @@ class DatabaseProbe:
     def __init__(
         self,
         url: str,
-        settings: Settings,
+        settings: DataSettings,
         name: str,
         timeout_s: float = PROBE_TIMEOUT_S,
         max_age_s: float = RESULT_MAX_AGE_S,

@@ -63,7 +63,7 @@ class JsonRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[ItemT]):
+class RowPage(Generic[ItemT]):
     """Some rows of a list. ``next``: the token of the next page, None on the last one."""
 
     items: list[ItemT]
@@ -76,10 +76,10 @@ class Cursors:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
-    def page(self, rows: Sequence[ItemT], limit: int, scope: str) -> Page[ItemT]:
+    def page(self, rows: Sequence[ItemT], limit: int, scope: str) -> RowPage[ItemT]:
         """Return the page of ``limit`` rows; ``rows`` has one more if the list continues."""
         items = list(rows[:limit])
-        return Page(
+        return RowPage(
             items, self.token(Position(items[-1].created_at, items[-1].id), scope) if len(rows) > limit else None
         )
 

@@ -10,7 +10,7 @@ from data.kit.errors import SettingMissing
 SERVICES = ("shop", "pricing", "crm", "mes", "status", "partners", "identity")
 
 
-class Settings(BaseSettings):
+class DataSettings(BaseSettings):
     """The settings of this package; each environment variable is the upper-case name with the prefix ``FACET_``."""
 
     model_config = SettingsConfigDict(env_prefix="FACET_", frozen=True, extra="ignore")

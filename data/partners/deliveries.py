@@ -76,7 +76,7 @@ class DueDelivery(sql.Row):
     secret: str
 
 
-class Attempt(sql.Row):
+class AttemptRow(sql.Row):
     """One attempt. ``answer``: the HTTP status, None without a response."""
 
     n: int
@@ -258,6 +258,6 @@ async def get(connection: Connection, partner: UUID, delivery_id: UUID) -> Deliv
     return await sql.one(connection, _OWNED, {"delivery_id": delivery_id, "partner_id": partner}, Delivery)
 
 
-async def attempts(connection: Connection, delivery_id: UUID) -> list[Attempt]:
+async def attempts(connection: Connection, delivery_id: UUID) -> list[AttemptRow]:
     """Return the attempts of a delivery, oldest first."""
-    return await sql.many(connection, _ATTEMPTS, {"delivery_id": delivery_id}, Attempt)
+    return await sql.many(connection, _ATTEMPTS, {"delivery_id": delivery_id}, AttemptRow)

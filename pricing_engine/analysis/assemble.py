@@ -11,10 +11,10 @@ from pricing_engine import ENGINE_VERSION
 from pricing_engine.analysis import schema as report
 from pricing_engine.analysis.checks import Shape, find_checks
 from pricing_engine.analysis.findings import Findings, RepairedMesh, Solid
-from pricing_engine.analysis.orientation import Orientation, Pose
+from pricing_engine.analysis.orientation import OrientationResult, Pose
 from pricing_engine.analysis.progress import Stage
 from pricing_engine.analysis.settings import Settings
-from pricing_engine.analysis.slices import Slices
+from pricing_engine.analysis.slices import SlicesResult
 from pricing_engine.analysis.thickness import Percentiles
 from pricing_engine.mesh.load import LoadedModel
 from pricing_engine.mesh.places import MAX_PLACES, as_places, facet_places
@@ -118,7 +118,7 @@ def _summary(found: Percentiles) -> report.ThicknessSummary:
     return report.ThicknessSummary(found.min_mm, found.p05_mm, found.p50_mm)
 
 
-def _orientation(found: Orientation | None) -> report.Orientation:
+def _orientation(found: OrientationResult | None) -> report.Orientation:
     if found is None:
         empty = None, None, None
         return report.Orientation(0, report.OrientationScore(*empty), report.BestOrientation(None, *empty))
@@ -128,7 +128,7 @@ def _orientation(found: Orientation | None) -> report.Orientation:
     return report.Orientation(found.candidates, report.OrientationScore(*_scores(found.as_given)), best)
 
 
-def _slices(found: Slices | None, layer_height: float) -> report.Slices:
+def _slices(found: SlicesResult | None, layer_height: float) -> report.Slices:
     if found is None:
         return report.Slices(layer_height, None, None, None, None, None, None)
     return report.Slices(

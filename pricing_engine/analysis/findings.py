@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pricing_engine.analysis.hull import Hull
-    from pricing_engine.analysis.orientation import Orientation
-    from pricing_engine.analysis.slices import Slices
-    from pricing_engine.analysis.thickness import Thickness
+    from pricing_engine.analysis.orientation import OrientationResult
+    from pricing_engine.analysis.slices import SlicesResult
+    from pricing_engine.analysis.thickness import ThicknessResult
     from pricing_engine.kernels.mesh import Floats, Mesh
     from pricing_engine.kernels.solid.boundary import Boundary
     from pricing_engine.kernels.solid.mass import MassProperties
     from pricing_engine.mesh.integrity import Topology
     from pricing_engine.mesh.places import Places
-    from pricing_engine.mesh.repair import Repair
+    from pricing_engine.mesh.repair import RepairStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class RepairedMesh:
     topology: Topology
     crossing: NDArray[np.bool_] | None
     mesh: Mesh
-    repairs: tuple[Repair, ...]
+    repairs: tuple[RepairStep, ...]
     sealed: bool
     odd_edges: int = 0
     bodies: Bodies = ONE_BODY
@@ -70,7 +70,7 @@ class Findings:
 
     repaired: RepairedMesh
     solid: Solid
-    walls: Thickness
-    poses: Orientation | None
-    layers: Slices | None
+    walls: ThicknessResult
+    poses: OrientationResult | None
+    layers: SlicesResult | None
     reach: dict[str, float | None]

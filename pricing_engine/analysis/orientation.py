@@ -29,7 +29,7 @@ class Pose:
 
 
 @dataclass(frozen=True, slots=True)
-class Orientation:
+class OrientationResult:
     """The number of ``candidates`` scored, the pose as given (down is -z) and the best one.
 
     ``best`` is None if the search exceeded its budget.
@@ -42,7 +42,7 @@ class Orientation:
 
 def search_orientations(
     mesh: Mesh, bvh: Bvh, boundary: Boundary, layer_height: float, hull_directions: Floats, threads: int
-) -> Orientation | None:
+) -> OrientationResult | None:
     """Return the given and the best direction down; None if even the given one exceeds the budget.
 
     ``hull_directions`` (K, 3): unit normals of hull faces, largest first (:func:`hull.largest_faces`). Scores are
@@ -52,12 +52,12 @@ def search_orientations(
     size = model_size(mesh)
     if size == 0:
         empty = Pose(search.directions[0], 0.0, 0.0, 0.0)
-        return Orientation(len(search.directions), empty, empty)
+        return OrientationResult(len(search.directions), empty, empty)
     if not search.finished:
         if np.isinf(search.volumes[0]):
             return None
         area = overhang_areas(mesh, boundary, layer_height, search.directions[:1], threads)[0]
-        return Orientation(1, _pose(search, 0, area), None)
+        return OrientationResult(1, _pose(search, 0, area), None)
     rounded = np.rint(search.volumes / (ROUND * size**3))
     tied = np.flatnonzero(rounded == rounded.min())
     compared = search.directions[np.append(0, tied)]  # one pass over the facets for the given direction and these
@@ -66,7 +66,7 @@ def search_orientations(
     order = np.lexsort((tied, np.rint(search.heights[tied] / (ROUND * size)), np.rint(areas / (ROUND * size**2))))
     best = int(order[0])
     as_given = _pose(search, 0, as_given_area)
-    return Orientation(len(search.directions), as_given, _pose(search, int(tied[best]), areas[best]))
+    return OrientationResult(len(search.directions), as_given, _pose(search, int(tied[best]), areas[best]))
 
 
 def _pose(search: Search, index: int, area: float) -> Pose:

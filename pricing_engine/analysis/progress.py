@@ -19,9 +19,9 @@ from pricing_engine.analysis.schema import Point
 if TYPE_CHECKING:
     from pricing_engine.analysis.findings import RepairedMesh, Solid
     from pricing_engine.analysis.hull import Hull
-    from pricing_engine.analysis.orientation import Orientation
+    from pricing_engine.analysis.orientation import OrientationResult
     from pricing_engine.analysis.settings import Settings
-    from pricing_engine.analysis.slices import Slices
+    from pricing_engine.analysis.slices import SlicesResult
     from pricing_engine.kernels.mesh import Mesh
     from pricing_engine.kernels.solid.mass import MassProperties
 
@@ -103,7 +103,7 @@ class PartialAnalysis:
         """Add the end of a stage that changes no price."""
         return self._after(Stage.THICKNESS)
 
-    def after_orientation(self, poses: Orientation | None) -> PartialAnalysis:
+    def after_orientation(self, poses: OrientationResult | None) -> PartialAnalysis:
         """Add the best orientation and the support as given; None for a tangle or an exceeded budget."""
         if poses is None:
             return self._after(Stage.ORIENTATION)
@@ -116,7 +116,7 @@ class PartialAnalysis:
             given_support_mm3=poses.as_given.support_volume_mm3,
         )
 
-    def after_slices(self, layers: Slices | None) -> PartialAnalysis:
+    def after_slices(self, layers: SlicesResult | None) -> PartialAnalysis:
         """Add the trapped volume; None for a tangle or too many layers."""
         return self._after(Stage.SLICES, trapped_mm3=None if layers is None else layers.trapped_volume_mm3)
 

@@ -44,7 +44,7 @@ Ints = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Slices:
+class SlicesResult:
     """Measures of the layers of a model.
 
     ``layer_area`` mm2 and ``layer_perimeter`` mm, (layers,) float64, are of the region with winding number at least 1.
@@ -122,7 +122,7 @@ def layer_sums(mesh: Mesh, boundary: Boundary, layer_height: float, threads: int
     return LayerSums(area, perimeter)
 
 
-def measure_slices(mesh: Mesh, boundary: Boundary, layer_height: float, threads: int) -> Slices:
+def measure_slices(mesh: Mesh, boundary: Boundary, layer_height: float, threads: int) -> SlicesResult:
     """Cut the solid at each z_min + (i + 1/2) ``layer_height`` below z_max.
 
     A vertex on a plane counts as above it; "on" means within 1e-13 of the largest |z|, so that the rounding of the
@@ -134,7 +134,7 @@ def measure_slices(mesh: Mesh, boundary: Boundary, layer_height: float, threads:
     _check_segments(planes, threads)
     area, perimeter, segments = _sums(planes, threads)
     islands, trapped, trapped_points = _islands_and_trapped(planes, segments, threads)
-    return Slices(
+    return SlicesResult(
         layer_height_mm=layer_height,
         layers=planes.count,
         area_sum_mm2=float(area.sum()),

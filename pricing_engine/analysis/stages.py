@@ -19,7 +19,7 @@ from pricing_engine.analysis.hull import convex_hull, largest_faces
 from pricing_engine.analysis.orientation import search_orientations
 from pricing_engine.analysis.progress import PartialAnalysis, Stage, partial_of
 from pricing_engine.analysis.settings import Settings
-from pricing_engine.analysis.slices import MAX_LAYERS, Slices, TooMuchToSlice, layer_count, measure_slices
+from pricing_engine.analysis.slices import MAX_LAYERS, SlicesResult, TooMuchToSlice, layer_count, measure_slices
 from pricing_engine.analysis.solid import classify, open_volume_estimate, true_volume
 from pricing_engine.analysis.thickness import start_thickness
 from pricing_engine.kernels.intersection.leaf_join import GRAIN_LEAVES
@@ -176,7 +176,7 @@ def _enclose(
     return Solid(mass, boundary, volume, centre, area, hull, volume_with(side < 0), volume_with(side > 0))
 
 
-def _slices(lo: int, hi: int, threads: int, mesh: Mesh, boundary: Boundary, height: float) -> list[Slices]:
+def _slices(lo: int, hi: int, threads: int, mesh: Mesh, boundary: Boundary, height: float) -> list[SlicesResult]:
     """Return the layers, or nothing beyond the budget. One part: the stage is too short to split."""
     try:
         return [measure_slices(mesh, boundary, height, threads) for _ in range(lo, hi)]

@@ -41,7 +41,7 @@ class Percentiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Thickness:
+class ThicknessResult:
     """Wall thickness of a model.
 
     ``thin_area_fraction``: for each limit in mm (keys "0.5", "0.8", "1.0") the area of the facets whose sphere
@@ -61,12 +61,14 @@ class Thickness:
     measured: bool = True
 
 
-def start_thickness(executor: StageExecutor, mesh: Mesh, bvh: Bvh, shared: tuple[Mesh, Bvh]) -> Callable[[], Thickness]:
+def start_thickness(
+    executor: StageExecutor, mesh: Mesh, bvh: Bvh, shared: tuple[Mesh, Bvh]
+) -> Callable[[], ThicknessResult]:
     """Submit the measurement of ``mesh`` (repaired, at least one facet); ``shared``: mesh and BVH in the executor."""
     walls = executor.share(build_normal_cones(mesh, bvh, executor.threads))
     parts_of = executor.submit("thickness", _of_facets, mesh.facet_count, _FACETS_PER_PART, *shared, walls)
 
-    def join() -> Thickness:
+    def join() -> ThicknessResult:
         ray, sphere = (np.concatenate(parts) for parts in zip(*parts_of(), strict=True))
         return summarise(mesh, ray, sphere, executor.threads)
 
@@ -82,7 +84,7 @@ def _of_facets(
     return ray, sphere_thickness(mesh, bvh, walls, threads, facets, ray)
 
 
-def summarise(mesh: Mesh, ray: NDArray[np.float64], sphere: NDArray[np.float64], threads: int) -> Thickness:
+def summarise(mesh: Mesh, ray: NDArray[np.float64], sphere: NDArray[np.float64], threads: int) -> ThicknessResult:
     """Summarise per-facet thicknesses (F,) in mm: NaN without a value, UNMEASURED where a budget was exceeded."""
     complete = [not (of == UNMEASURED).any() for of in (ray, sphere)]
     ray, sphere = (np.where(of == UNMEASURED, np.nan, of) for of in (ray, sphere))
@@ -95,7 +97,7 @@ def summarise(mesh: Mesh, ray: NDArray[np.float64], sphere: NDArray[np.float64],
         Percentiles.of(of) if finite else Percentiles(None, None, None)
         for of, finite in zip((ray, sphere), complete, strict=True)
     )
-    return Thickness(of_ray, of_sphere, fractions, sphere, _thinnest(mesh, sphere), all(complete))
+    return ThicknessResult(of_ray, of_sphere, fractions, sphere, _thinnest(mesh, sphere), all(complete))
 
 
 def _thinnest(mesh: Mesh, sphere: NDArray[np.float64]) -> NDArray[np.float64]:

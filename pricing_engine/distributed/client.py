@@ -50,7 +50,7 @@ class SubmittedJob:
         return cancelled
 
 
-class Client:
+class JobClient:
     """Client of the dispatcher of the cluster that this process is connected to."""
 
     def __init__(self) -> None:

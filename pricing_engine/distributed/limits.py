@@ -43,7 +43,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class JobLimits:
     """Maximum CPU and wall-clock seconds of a job, and bytes by which it may grow its process."""
 
     cpu_s: float
@@ -112,7 +112,7 @@ class _JobThread(threading.Thread, Generic[T]):
 
 def run_limited(
     work: Callable[[], T],
-    limits: Limits | None,
+    limits: JobLimits | None,
     on_long: Callable[[], None] | None = None,
     on_kill: Callable[[str], None] | None = None,
     niceness: int = 0,
@@ -184,7 +184,7 @@ def _end_process(code: str, on_kill: Callable[[str], None] | None) -> None:
 class _UsageMonitor:
     """Resources used by a job since its start. ``code``: the limit that it exceeded, or empty."""
 
-    def __init__(self, limits: Limits | None) -> None:
+    def __init__(self, limits: JobLimits | None) -> None:
         self._limits = limits
         self._cpu_at_start, self._polled_at = time.process_time(), time.monotonic()
         self._memory = _anonymous_bytes() if limits is not None else 0
@@ -206,7 +206,7 @@ class _UsageMonitor:
 
 
 @contextmanager
-def _allocation_limit(limits: Limits | None) -> Iterator[None]:
+def _allocation_limit(limits: JobLimits | None) -> Iterator[None]:
     """Make a single allocation far over the limit fail at once with MemoryError, before it uses a page."""
     if limits is None:
         yield

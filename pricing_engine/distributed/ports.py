@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pricing_engine.distributed.jobs import Job, JobOutcome, JobPriority
-from pricing_engine.distributed.limits import Limits
+from pricing_engine.distributed.limits import JobLimits
 from pricing_engine.distributed.task_messages import AnalysisResult
 
 
@@ -32,7 +32,7 @@ class Attempt:
     run: str
     priority: JobPriority
     memory: int
-    limits: Limits
+    limits: JobLimits
     oversubscribed: bool
     low_priority: bool
 

@@ -5,7 +5,7 @@ So the same model gives the same tasks, and the same bytes, on one worker and on
 
 from __future__ import annotations
 
-from pricing_engine.distributed.limits import WALL_FOR_CPU, Limits
+from pricing_engine.distributed.limits import WALL_FOR_CPU, JobLimits
 
 SMALL_FACETS = 200_000
 """Below, a model is one task: splitting it would cost more than it saves."""
@@ -38,11 +38,11 @@ def cpu_limit(model: str, size: int) -> float:
     return min(_MAX_CPU_S, _MIN_CPU_S + _CPU_S_PER_FACET * estimate_facets(model, size))
 
 
-def limits_for(cpu_s: float, memory: int, max_memory: int) -> Limits:
+def limits_for(cpu_s: float, memory: int, max_memory: int) -> JobLimits:
     """Return the limits of an attempt of ``cpu_s`` with ``memory`` bytes reserved of the largest node's ``max_memory``.
 
     Time spent waiting for a worker does not count. An attempt that needs more memory is retried with a larger
     reservation.
     """
     growth = max(_MIN_GROWTH, min(int(_MEMORY_SLACK * (memory - _BASE_BYTES)), max_memory - _BASE_BYTES))
-    return Limits(cpu_s, WALL_FOR_CPU * cpu_s, growth)
+    return JobLimits(cpu_s, WALL_FOR_CPU * cpu_s, growth)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pricing_engine.analysis.settings import Settings
 from pricing_engine.distributed.errors import DistributedError
-from pricing_engine.distributed.limits import Limits
+from pricing_engine.distributed.limits import JobLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class AnalysisTask:
     options: Mapping[str, Any]
     sha256: str | None = None
     calculation: str = ""
-    limits: Limits | None = None
+    limits: JobLimits | None = None
     run: str = ""
     niceness: int = 0
 
@@ -55,7 +55,7 @@ class WorkerLost(DistributedError):
         return self.message
 
 
-def limit_message(code: str, limits: Limits) -> str:
+def limit_message(code: str, limits: JobLimits) -> str:
     """Return the customer's message for a job stopped at a limit. ``code``: deadline or out_of_memory."""
     if code == "deadline":
         return f"the model was not measured within {limits.cpu_s:.0f} s of computing; repair or simplify it"

@@ -12,7 +12,7 @@ import numpy as np
 from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.mesh.errors import CorruptModel
 from pricing_engine.mesh.number_scanner import is_space, read_number, text_bytes
-from pricing_engine.mesh.raw_mesh import Note, RawMesh, excerpt, line_of
+from pricing_engine.mesh.raw_mesh import RawMesh, ReaderNote, excerpt, line_of
 
 _DONE, _BAD_NUMBER, _UNEXPECTED, _TRUNCATED, _NOT_THREE_CORNERS, _COMMA = range(6)
 _OUTSIDE, _FACET, _LOOP, _AFTER_LOOP = range(4)
@@ -29,7 +29,7 @@ def read_ascii_stl(data: bytes) -> RawMesh:
     status, at, count, solid_open = _scan(raw, corners)
     if status != _DONE:
         raise CorruptModel(_error_message(data, status, at))
-    notes = (Note("missing_endsolid", "the file ends without 'endsolid'; check that it is complete"),)
+    notes = (ReaderNote("missing_endsolid", "the file ends without 'endsolid'; check that it is complete"),)
     facets = np.arange(count, dtype=np.int32).reshape(-1, 3)
     return RawMesh(corners[:count], facets, None, notes if solid_open else ())
 

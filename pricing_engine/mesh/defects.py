@@ -12,12 +12,12 @@ from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.topology.edge_matching import degenerate_facets
 from pricing_engine.mesh.integrity import Topology, edge_keys
 from pricing_engine.mesh.places import MAX_PLACES, Places, edge_places, facet_places
-from pricing_engine.mesh.repair import DUPLICATES, Repair
+from pricing_engine.mesh.repair import DUPLICATES, RepairStep
 
 Indices = NDArray[np.int64]
 
 
-def defect_places(mesh: Mesh, topology: Topology, repairs: Sequence[Repair]) -> Mapping[str, Places]:
+def defect_places(mesh: Mesh, topology: Topology, repairs: Sequence[RepairStep]) -> Mapping[str, Places]:
     """Return sample locations (mm) of each kind of defect, by check code. O(n), n log n for duplicates."""
     places: dict[str, Places] = {}
     if topology.boundary_edges or topology.non_manifold_edges:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.raw_mesh import Note
+from pricing_engine.mesh.raw_mesh import ReaderNote
 
 Json = dict[str, Any]
 
@@ -34,7 +34,7 @@ def compression_error(name: str) -> CorruptModel:
     return CorruptModel(f"the GLB's mesh is compressed with {_COMPRESSIONS[name]} ({name}); export it uncompressed")
 
 
-def check_extensions(document: Json) -> tuple[Note, ...]:
+def check_extensions(document: Json) -> tuple[ReaderNote, ...]:
     """Reject unsupported required extensions; return a note about unsupported optional ones.
 
     An optional compression may have an uncompressed fallback: see :mod:`.gltf_accessors`.
@@ -51,7 +51,7 @@ def check_extensions(document: Json) -> tuple[Note, ...]:
     if not unknown:
         return ()
     names = ", ".join(f"{name[:40]!a}" for name in unknown[:3]) + (" and others" if len(unknown) > 3 else "")
-    return (Note("unknown_extension", f"the GLB uses {names}, which Facet does not read: the shape may differ"),)
+    return (ReaderNote("unknown_extension", f"the GLB uses {names}, which Facet does not read: the shape may differ"),)
 
 
 def _is_supported(name: str) -> bool:

@@ -14,7 +14,7 @@ from pricing_engine.mesh.errors import CorruptModel, EmptyModel
 from pricing_engine.mesh.gltf_accessors import checked_integer, item_at
 from pricing_engine.mesh.gltf_deform import rotation_matrices
 from pricing_engine.mesh.gltf_extensions import LEVEL_OF_DETAIL, VISIBILITY, Json
-from pricing_engine.mesh.raw_mesh import Note
+from pricing_engine.mesh.raw_mesh import ReaderNote
 
 
 class SceneGraph:
@@ -25,7 +25,7 @@ class SceneGraph:
         self._world_transforms: dict[int, NDArray[np.float64]] = {}
         self._parents = self._find_parents()
         self._scene_roots: set[int] = set()
-        self.notes: list[Note] = []
+        self.notes: list[ReaderNote] = []
 
     def _find_parents(self) -> dict[int, int]:
         parents: dict[int, int] = {}
@@ -76,7 +76,7 @@ class SceneGraph:
         return visible
 
     def _note(self, code: str, message: str) -> None:
-        self.notes.append(Note(code, message))
+        self.notes.append(ReaderNote(code, message))
 
     def _report(self, hidden: int, low_detail: int, outside: set[int]) -> None:
         if hidden:

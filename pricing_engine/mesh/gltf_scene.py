@@ -24,7 +24,7 @@ from pricing_engine.mesh.gltf_extensions import (
 )
 from pricing_engine.mesh.gltf_nodes import SceneGraph
 from pricing_engine.mesh.instances import Instance, PartMesh, assemble, check_facet_count
-from pricing_engine.mesh.raw_mesh import Note, RawMesh, check_indices
+from pricing_engine.mesh.raw_mesh import RawMesh, ReaderNote, check_indices
 from pricing_engine.mesh.strips import cut_strips
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
@@ -58,7 +58,7 @@ class Scene:
         instances = [instance for index in nodes for instance in self._place(index)]
         return RawMesh(*assemble(instances), "m", notes)
 
-    def _check_size(self, nodes: list[int]) -> tuple[Note, ...]:
+    def _check_size(self, nodes: list[int]) -> tuple[ReaderNote, ...]:
         """Reject a scene that multiplies its facets beyond the limits, from the counts alone.
 
         Returns a note where primitives are not triangles.
@@ -87,7 +87,7 @@ class Scene:
         if instances > _MAX_INSTANCES:
             raise CorruptModel(f"the GLB places more than {_MAX_INSTANCES} parts; export fewer copies")
         text = f"{sum(skipped.values())} sets of points or lines were skipped"
-        return (Note("not_triangles", text),) if skipped else ()
+        return (ReaderNote("not_triangles", text),) if skipped else ()
 
     def _instance_count(self, node: Json) -> int:
         attributes = node.get("extensions", {}).get(INSTANCING, {}).get("attributes")

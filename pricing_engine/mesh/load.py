@@ -19,10 +19,10 @@ import numpy as np
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.mesh.errors import CorruptModel, EmptyModel, UnreadableFile
 from pricing_engine.mesh.number_scanner import BOM
-from pricing_engine.mesh.raw_mesh import UNIT_MM, Note, RawMesh
+from pricing_engine.mesh.raw_mesh import UNIT_MM, RawMesh, ReaderNote
 from pricing_engine.mesh.sniff import FORMATS, HEAD_BYTES, sniff
 
-__all__ = ["LoadedModel", "Note", "load_model"]
+__all__ = ["LoadedModel", "ReaderNote", "load_model"]
 
 UNITS = ("mm", "cm", "m", "in")
 MAX_BYTES = 8 << 30
@@ -40,7 +40,7 @@ class LoadedModel:
     format: str
     unit: str
     bytes: int
-    notes: tuple[Note, ...]
+    notes: tuple[ReaderNote, ...]
 
 
 def load_model(path: str | os.PathLike[str], unit: str | None, threads: int) -> LoadedModel:
@@ -77,7 +77,7 @@ def load_model(path: str | os.PathLike[str], unit: str | None, threads: int) -> 
 
 def _read(
     path: str | os.PathLike[str], descriptor: int, head: bytes, size: int, unit: str | None, threads: int
-) -> tuple[Mesh, str, str, str, tuple[Note, ...]]:
+) -> tuple[Mesh, str, str, str, tuple[ReaderNote, ...]]:
     """``(mesh, sha256, format, unit, notes)``."""
     format_name = sniff(head, size)
     if format_name == "stl-binary":
@@ -100,7 +100,7 @@ def _read(
     stated = raw.stated_unit or applied_unit
     notes = raw.notes
     if raw.unit and unit and unit != stated:
-        notes += (Note("unit_in_file", f"the file states its unit {stated}, so the unit {unit} was ignored"),)
+        notes += (ReaderNote("unit_in_file", f"the file states its unit {stated}, so the unit {unit} was ignored"),)
     return mesh, digest, format_name, stated, notes
 
 
@@ -170,12 +170,12 @@ def _digest(descriptor: int) -> str:
     return digest.hexdigest()
 
 
-def _suffix_note(path: str | os.PathLike[str], format_name: str) -> tuple[Note, ...]:
+def _suffix_note(path: str | os.PathLike[str], format_name: str) -> tuple[ReaderNote, ...]:
     suffix = Path(os.fsdecode(path)).suffix.lower()
     if suffix in FORMATS[format_name]:
         return ()
     reason = f"the suffix is {suffix!a}" if suffix else "the name has no suffix"
-    return (Note("suffix_disagrees", f"{reason}, but the content is {format_name.upper()} and was read as such"),)
+    return (ReaderNote("suffix_disagrees", f"{reason}, but the content is {format_name.upper()} and was read as such"),)
 
 
 def _open(path: str | os.PathLike[str]) -> int:

@@ -27,8 +27,8 @@ from pricing_engine.kernels.solid.shell_containment import (
     Contacts,
     Containment,
     Points,
+    SearchMesh,
     ShellTree,
-    Surface,
     locate_points,
     mark_overlapping,
     measure_boxes,
@@ -238,7 +238,7 @@ def _locate(
         locate_points, count, threads, max_steps, work,
         Points(witnesses.points - bvh.centre, witnesses.shell, witnesses.near_row),
         Contacts(*near, *candidates, tolerance),
-        Surface(mesh.vertices - bvh.centre, moved, mesh.facets, bvh),
+        SearchMesh(mesh.vertices - bvh.centre, moved, mesh.facets, bvh),
         ShellTree(of_facet, by_shell, shell_start, shells.size, boxes - np.tile(bvh.centre, 2), tree),
         max_steps // _CHUNK_LIMIT_DIVISOR, Containment(state_start, state, holder), work, search="nesting",
     )  # fmt: skip

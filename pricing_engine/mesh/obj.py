@@ -13,7 +13,7 @@ from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.mesh.errors import CorruptModel, EmptyModel
 from pricing_engine.mesh.number_scanner import is_space, read_number, text_bytes
 from pricing_engine.mesh.polygons import triangulate
-from pricing_engine.mesh.raw_mesh import Note, RawMesh, excerpt, line_of
+from pricing_engine.mesh.raw_mesh import RawMesh, ReaderNote, excerpt, line_of
 
 _IGNORED_KEYWORDS = np.frombuffer(
     b"vn vt vp g o s l p mg usemtl mtllib usemap maplib cstype deg bmat step curv2 parm trim hole scrv sp "
@@ -53,14 +53,16 @@ def read_obj(data: bytes) -> RawMesh:
     return RawMesh(vertices, facets, None, notes + _notes(other_lines))
 
 
-def _notes(other_lines: NDArray[np.int64]) -> tuple[Note, ...]:
+def _notes(other_lines: NDArray[np.int64]) -> tuple[ReaderNote, ...]:
     """Return notes about the lines that are neither vertices nor faces."""
     kinds = (
         ("unknown_lines", _UNKNOWN, "lines are not OBJ statements and were skipped"),
         ("free_form_surfaces", _SURFACE, "free-form surfaces were skipped: export them as polygons"),
         ("free_form_curves", _CURVE, "free-form curves were skipped"),
     )
-    return tuple(Note(code, f"{other_lines[kind]} {message}") for code, kind, message in kinds if other_lines[kind])
+    return tuple(
+        ReaderNote(code, f"{other_lines[kind]} {message}") for code, kind, message in kinds if other_lines[kind]
+    )
 
 
 @inlined

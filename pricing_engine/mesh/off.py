@@ -7,7 +7,7 @@ import numpy as np
 from pricing_engine.mesh.errors import CorruptModel
 from pricing_engine.mesh.number_scanner import read_numbers, to_integers
 from pricing_engine.mesh.polygons import triangulate
-from pricing_engine.mesh.raw_mesh import Note, RawMesh, check_indices
+from pricing_engine.mesh.raw_mesh import RawMesh, ReaderNote, check_indices
 from pricing_engine.mesh.sniff import OFF_HEADER
 
 
@@ -48,5 +48,5 @@ def read_off(data: bytes) -> RawMesh:
     extra_lines = len(line_lengths) - 1 - vertex_count - face_count
     if extra_lines:
         message = f"{extra_lines} lines after the faces that the header counts were skipped"
-        notes += (Note("data_left_out", message),)
+        notes += (ReaderNote("data_left_out", message),)
     return RawMesh(vertices, facets, None, notes)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pricing_engine.mesh.errors import CorruptModel
 from pricing_engine.mesh.ply_body import AsciiBody, BinaryBody, Body, ListColumn, PlyElement, PlyProperty
 from pricing_engine.mesh.polygons import triangulate
-from pricing_engine.mesh.raw_mesh import Note, RawMesh, check_indices
+from pricing_engine.mesh.raw_mesh import RawMesh, ReaderNote, check_indices
 from pricing_engine.mesh.strips import cut_strips
 
 _CODES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4",
@@ -59,7 +59,7 @@ def _read_body(body: Body, elements: list[PlyElement]) -> RawMesh:
     if faces is None and strips is None:
         raise CorruptModel("the PLY has no faces; export a surface, not a point cloud")
     parts: list[NDArray[np.int32]] = []
-    notes: tuple[Note, ...] = ()
+    notes: tuple[ReaderNote, ...] = ()
     if faces is not None:
         check_indices(faces[1], len(vertices), "face")
         facets, notes = triangulate(vertices, *faces)
@@ -70,7 +70,7 @@ def _read_body(body: Body, elements: list[PlyElement]) -> RawMesh:
         parts.append(cut_strips(starts, corners).astype(np.int32))
     if body.remaining > _MAX_LINE_END_BYTES:
         message = f"{body.remaining:,} {body.unit} after the rows that the header counts were skipped"
-        notes += (Note("data_left_out", message),)
+        notes += (ReaderNote("data_left_out", message),)
     return RawMesh(vertices, parts[0] if len(parts) == 1 else np.concatenate(parts), None, notes)
 
 

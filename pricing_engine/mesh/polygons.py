@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.runtime.compile import inlined, kernel
 from pricing_engine.mesh.errors import CorruptModel
-from pricing_engine.mesh.raw_mesh import MAX_FACETS, Note
+from pricing_engine.mesh.raw_mesh import MAX_FACETS, ReaderNote
 
 _MAX_CLIP_TESTS = 1_000_000_000  # about two seconds of corner tests
 _COLLINEAR_TOLERANCE = 1e-6  # of the polygon's size: float32 rounding moves corners this far off a straight edge
@@ -30,7 +30,7 @@ _LAST_PASS = _PASSES - 1
 
 def triangulate(
     vertices: NDArray[np.float64], starts: NDArray[np.int64], corners: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], tuple[Note, ...]]:
+) -> tuple[NDArray[np.int32], tuple[ReaderNote, ...]]:
     """Return facets (F, 3) int32 of the polygons ``corners[starts[i]:starts[i + 1]]`` (indices checked), and notes.
 
     Triangles stay unchanged. Polygons of fewer than three different corners have no area and are skipped with a note.
@@ -49,12 +49,12 @@ def triangulate(
     points = np.empty((largest, 2))
     names, after, before = np.empty((3, largest), np.int64)
     count, flat, fanned = _triangulate(vertices, starts, corners, facets, points, names, after, before, _MAX_CLIP_TESTS)
-    notes: tuple[Note, ...] = ()
+    notes: tuple[ReaderNote, ...] = ()
     if flat:
-        notes += (Note("faces_without_area", f"{flat} faces have fewer than three corners and were skipped"),)
+        notes += (ReaderNote("faces_without_area", f"{flat} faces have fewer than three corners and were skipped"),)
     if fanned:
         text = f"{fanned} concave polygons could not be triangulated exactly and became fans"
-        notes += (Note("concave_fan", text),)
+        notes += (ReaderNote("concave_fan", text),)
     return facets[:count], notes
 
 

@@ -73,7 +73,7 @@ READER_NOTES = INFO_NOTES | WARNING_NOTES
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class ReaderNote:
     """A remark about the file that does not stop the analysis; its code decides about a manual review."""
 
     code: str
@@ -90,7 +90,7 @@ class RawMesh:
     vertices: NDArray[np.float64]
     facets: NDArray[np.integer]
     unit: str | None = None
-    notes: tuple[Note, ...] = ()
+    notes: tuple[ReaderNote, ...] = ()
     stated_unit: str | None = None
 
 

@@ -24,17 +24,17 @@ from pricing_engine.mesh.raw_mesh import has_distinct_corners
 from pricing_engine.mesh.shells import Shells, find_shells
 
 TURNED = "bodies_turned"
-"""Code of the :class:`Repair` of shells that were inside out."""
+"""Code of the :class:`RepairStep` of shells that were inside out."""
 
 DUPLICATES = "duplicate_facets_removed", "opposite_facets_removed"
-"""Codes of the :class:`Repair` of facets on the same vertices."""
+"""Codes of the :class:`RepairStep` of facets on the same vertices."""
 
 UNDECIDED = "inverted_bodies_undecided"
-"""Code of a :class:`Repair` not applied: bodies inside out among too many others to determine which enclose them."""
+"""Code of a :class:`RepairStep` not applied: bodies inside out among too many others to find which enclose them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Repair:
+class RepairStep:
     """One kind of repair and how many facets (for ``bodies_turned``: shells) it changed.
 
     ``where`` (n, 3) mm: sample locations. ``doubtful``: the repair may be unintended and needs a manual review.
@@ -46,17 +46,17 @@ class Repair:
     doubtful: bool = False
 
 
-def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Repair, ...]]:
+def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[RepairStep, ...]]:
     """Return the repaired mesh, in canonical order, and the repairs; the same object if there are none.
 
     A mesh that would lose all facets stays unchanged. O(n), and n log n where there are duplicates.
     """
-    current, steps = mesh, list[Repair]()
+    current, steps = mesh, list[RepairStep]()
     facets = mesh.facets
     retained = np.flatnonzero(has_distinct_corners(facets))
     if len(retained) < len(facets):
         removed = np.setdiff1d(np.arange(len(facets)), retained, assume_unique=True)
-        steps.append(Repair("degenerate_facets_removed", len(removed), facet_places(mesh, removed)))
+        steps.append(RepairStep("degenerate_facets_removed", len(removed), facet_places(mesh, removed)))
     closed = False
     if topology.duplicate_facets:
         closed = topology.winding_consistent and topology.boundary_edges == 0
@@ -69,7 +69,8 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
         retained = np.setdiff1d(retained, removed, assume_unique=True)
         where = facet_places(mesh, removed)
         steps += [
-            Repair(code, count, where) for code, count in zip(DUPLICATES, (repeat_count, opposite_count), strict=True)
+            RepairStep(code, count, where)
+            for code, count in zip(DUPLICATES, (repeat_count, opposite_count), strict=True)
         ]
     if len(retained) == 0:
         return mesh, ()
@@ -79,7 +80,7 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
     facets = current.facets
     if not topology.winding_consistent:
         flipped = minority_flips(facets, topology.neighbours).astype(np.bool_)
-        steps.append(Repair("facets_flipped", int(flipped.sum()), facet_places(current, np.flatnonzero(flipped))))
+        steps.append(RepairStep("facets_flipped", int(flipped.sum()), facet_places(current, np.flatnonzero(flipped))))
         facets = _flip(facets, flipped)
         neighbours = np.where(flipped[:, None], topology.neighbours[:, ::-1], topology.neighbours)
         topology = replace(topology, neighbours=neighbours)
@@ -91,16 +92,16 @@ def repair(mesh: Mesh, topology: Topology, threads: int) -> tuple[Mesh, tuple[Re
     return (current, applied) if applied else (mesh, ())
 
 
-def _flip_inverted(mesh: Mesh, topology: Topology, threads: int, steps: list[Repair]) -> NDArray[np.int32]:
+def _flip_inverted(mesh: Mesh, topology: Topology, threads: int, steps: list[RepairStep]) -> NDArray[np.int32]:
     """Return the facets with inverted shells flipped, the same object if there are none; append to ``steps``."""
     shells = find_shells(mesh, topology, threads)
     inverted = inverted_shells(mesh, shells, threads)
     for code, which, doubtful in ((TURNED, inverted.flip, inverted.doubtful), (UNDECIDED, inverted.undecided, True)):
-        before = next((step for step in steps if step.code == code), Repair(code, 0))
+        before = next((step for step in steps if step.code == code), RepairStep(code, 0))
         if count := int(which.sum()):
             where = facet_places(mesh, first_members(shells.of_facet, shells.count)[which])
             steps[:] = [step for step in steps if step is not before]
-            steps.append(Repair(code, before.count + count, before.where or where, before.doubtful or doubtful))
+            steps.append(RepairStep(code, before.count + count, before.where or where, before.doubtful or doubtful))
     return _flip(mesh.facets, inverted.flip[shells.of_facet]) if inverted.flip.any() else mesh.facets
 
 

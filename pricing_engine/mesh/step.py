@@ -23,7 +23,7 @@ from pricing_engine.mesh import step_mesher
 from pricing_engine.mesh.errors import CorruptModel, MissingExtra
 from pricing_engine.mesh.glb import read_glb
 from pricing_engine.mesh.isolated import run_isolated
-from pricing_engine.mesh.raw_mesh import Note, RawMesh
+from pricing_engine.mesh.raw_mesh import RawMesh, ReaderNote
 
 _CONTEXTS = 8  # assemblies repeat theirs; each look-up scans the file
 _NAMES = {"": "m", "MILLI": "mm", "CENTI": "cm", "MICRO": "um"}
@@ -51,7 +51,7 @@ def read_step(data: bytes) -> RawMesh:
             message = (
                 "the STEP file is too detailed for the fine mesh: round walls may lose up to 0.75 % of their volume"
             )
-            meshed = replace(meshed, notes=(*meshed.notes, Note("coarse_tessellation", message)))
+            meshed = replace(meshed, notes=(*meshed.notes, ReaderNote("coarse_tessellation", message)))
     return replace(meshed, stated_unit=stated_unit(data))
 
 

@@ -14,7 +14,7 @@ from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.runtime.compile import kernel
 from pricing_engine.kernels.runtime.threads import run_ranges
 from pricing_engine.mesh.errors import CorruptModel, EmptyModel, UnreadableFile
-from pricing_engine.mesh.raw_mesh import MAX_COORDINATE_MM, Note
+from pricing_engine.mesh.raw_mesh import MAX_COORDINATE_MM, ReaderNote
 from pricing_engine.mesh.sniff import UNKNOWN_COUNT
 from pricing_engine.mesh.weld import canonical_mesh
 
@@ -30,7 +30,7 @@ def are_facets(records: bytes | NDArray[np.uint8]) -> bool:
     return bool(size.any()) and bool(np.all((size <= MAX_COORDINATE_MM) & ((size == 0) | (size >= _MIN_MAGNITUDE))))
 
 
-def count_facets(read: Callable[[int, int], bytes], size: int) -> tuple[int, tuple[Note, ...]]:
+def count_facets(read: Callable[[int, int], bytes], size: int) -> tuple[int, tuple[ReaderNote, ...]]:
     """Return how many facets of a file of ``size`` bytes to read, and notes; ``read(length, offset)`` reads bytes.
 
     The header's count holds unless complete records follow it that can be facets; then all records are read with a
@@ -58,14 +58,14 @@ def count_facets(read: Callable[[int, int], bytes], size: int) -> tuple[int, tup
             break
     if record_count > valid and all_facets and not all_blank:
         text = f"the header counts {header_count:,} facets, but the file holds {record_count:,}: all of them were read"
-        return record_count, (Note("facet_count", text),)
+        return record_count, (ReaderNote("facet_count", text),)
     if valid == 0:
         raise EmptyModel("the binary STL has no facets; export it again with its surface")
     extra_bytes = size - HEADER_BYTES - FACET_BYTES * valid
     if extra_bytes == 0:
         return valid, ()
     code = "trailing_bytes" if record_count == valid or (all_facets and all_blank) else "data_left_out"
-    return valid, (Note(code, f"{extra_bytes:,} bytes after the facets that the header counts were skipped"),)
+    return valid, (ReaderNote(code, f"{extra_bytes:,} bytes after the facets that the header counts were skipped"),)
 
 
 def read_binary_stl(source: str | os.PathLike[str] | bytes, scale: float, threads: int) -> Mesh:

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from pricing_engine.mesh.errors import CorruptModel, EmptyModel
 from pricing_engine.mesh.instances import assemble, check_facet_count
-from pricing_engine.mesh.raw_mesh import Note, RawMesh
+from pricing_engine.mesh.raw_mesh import RawMesh, ReaderNote
 from pricing_engine.mesh.slicer_project import SlicerProject, read_project
 from pricing_engine.mesh.threemf_faults import package_faults
 from pricing_engine.mesh.threemf_model import ModelObject, ModelPart, ObjectKey, ObjectReference, read_model_part
@@ -74,7 +74,7 @@ class _Loader:
         self._package = package
         self.models: dict[str, ModelPart] = {}
         self.units = {self.part(package.root).unit}
-        self.notes: list[Note] = []
+        self.notes: list[ReaderNote] = []
 
     def part(self, name: str) -> ModelPart:
         """Return the model part of key ``name``, parsed once."""
@@ -117,7 +117,7 @@ class _Loader:
                     chosen = self._find_object(alternative.key)
                 except CorruptModel as error:
                     message = f"an alternative of an object was not read ({error})"
-                    self.notes = [Note("alternative_not_read", message[:_MAX_MESSAGE])]
+                    self.notes = [ReaderNote("alternative_not_read", message[:_MAX_MESSAGE])]
                 else:
                     if chosen.alternatives:
                         raise CorruptModel("an alternative in the 3MF has alternatives itself; export the model again")
@@ -161,11 +161,11 @@ def _check_size(objects: dict[ObjectKey, ModelObject], items: Iterable[ObjectRef
         raise CorruptModel(f"the 3MF places more than {_MAX_INSTANCES} objects; export fewer copies")
 
 
-def _notes(items: list[ObjectReference], project: SlicerProject, builder: SolidBuilder) -> Iterable[Note]:
+def _notes(items: list[ObjectReference], project: SlicerProject, builder: SolidBuilder) -> Iterable[ReaderNote]:
     """Yield notes about skipped and subtracted parts and about what needs a review."""
     hidden_count = sum(not item.printable for item in items)
     if hidden_count:
-        yield Note("not_printable", f"{hidden_count} items are marked as not printable and were skipped")
+        yield ReaderNote("not_printable", f"{hidden_count} items are marked as not printable and were skipped")
     for code, counts, text in (
         ("not_model_objects", builder.skipped_types, "support objects were skipped"),
         (
@@ -185,17 +185,19 @@ def _notes(items: list[ObjectReference], project: SlicerProject, builder: SolidB
         ),
     ):
         if counts:
-            yield Note(code, f"{_total_count(counts)} {text}: {_format_counts(counts)}")
+            yield ReaderNote(code, f"{_total_count(counts)} {text}: {_format_counts(counts)}")
     if builder.sliced:
         text = f"{builder.sliced} objects have slices, which Facet does not read; their meshes are priced"
-        yield Note("slices_not_read", text)
+        yield ReaderNote("slices_not_read", text)
     if builder.subtracted:
-        yield Note("negative_parts_subtracted", f"{builder.subtracted} negative volumes were subtracted")
+        yield ReaderNote("negative_parts_subtracted", f"{builder.subtracted} negative volumes were subtracted")
     if project.unknown or builder.unmatched:
         descriptions = [*project.unknown, *builder.unmatched]
-        yield Note("unknown_slicer_parts", f"the slicer's project has unknown parts: {'; '.join(descriptions[:5])}")
+        yield ReaderNote(
+            "unknown_slicer_parts", f"the slicer's project has unknown parts: {'; '.join(descriptions[:5])}"
+        )
     if project.shape_settings:
-        yield Note(
+        yield ReaderNote(
             "slicer_changes_shape", f"the slicer's settings change the shape: {', '.join(project.shape_settings[:5])}"
         )
     plates = [(name, objects) for name, objects in project.plates if objects]
@@ -203,22 +205,24 @@ def _notes(items: list[ObjectReference], project: SlicerProject, builder: SolidB
     if len(plates) > 1 or off_plate:
         plate_texts = "; ".join(f"{name!a}: object {', '.join(objects[:10])}" for name, objects in plates[:10])
         off_plate_text = f"; outside the plates: object {', '.join(sorted(off_plate)[:10])}" if off_plate else ""
-        yield Note("plates", f"{len(plates)} plates, priced together: {plate_texts}{off_plate_text}"[:_MAX_MESSAGE])
+        yield ReaderNote(
+            "plates", f"{len(plates)} plates, priced together: {plate_texts}{off_plate_text}"[:_MAX_MESSAGE]
+        )
 
 
-def _extension_notes(models: Iterable[ModelPart]) -> Iterable[Note]:
+def _extension_notes(models: Iterable[ModelPart]) -> Iterable[ReaderNote]:
     namespaces = sorted({namespace for model in models for namespace in model.unread_namespaces})
     if namespaces:
         titles = ", ".join(describe(name) for name in namespaces[:5])
-        yield Note(
+        yield ReaderNote(
             "extension_not_read",
             f"the 3MF uses extensions that Facet does not read and that may change the shape: {titles}",
         )
 
 
-def _fault_note(faults: list[str]) -> Iterable[Note]:
+def _fault_note(faults: list[str]) -> Iterable[ReaderNote]:
     if faults:
-        yield Note(
+        yield ReaderNote(
             "breaks_3mf",
             f"the file violates the 3MF specification and was read anyway: {'; '.join(faults)}"[:_MAX_MESSAGE],
         )

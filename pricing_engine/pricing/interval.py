@@ -52,7 +52,7 @@ Range = tuple[float, float]
 LOW, HIGH = 0, 1
 
 
-class Pose(NamedTuple):
+class PoseRange(NamedTuple):
     """A possible best orientation: direction down, and the ranges of height (mm) and support (mm3)."""
 
     down: Point | None
@@ -194,7 +194,7 @@ def _min_reach(partial: PartialAnalysis, radius_mm: float) -> float:
     return min(max(by_thickness, FLAT_REACH - for_facets, 0.0), 1.0)
 
 
-def _poses(partial: PartialAnalysis) -> list[Pose]:
+def _poses(partial: PartialAnalysis) -> list[PoseRange]:
     """Return the best orientation, or its candidates before the stage is finished.
 
     A part without overhang along an axis of the box stands along it or, if stocky, leans. Otherwise it lies flat,
@@ -202,18 +202,18 @@ def _poses(partial: PartialAnalysis) -> list[Pose]:
     """
     if Stage.ORIENTATION in partial.finished:
         height, support = partial.best_height_mm, partial.best_support_mm3
-        return [Pose(partial.best_down, (height, height), (support, support))]
+        return [PoseRange(partial.best_down, (height, height), (support, support))]
     sides = _sides(partial)
     if partial.clear_down is not None:
         high = _extent_along(partial.clear_down, sides)
-        standing = Pose(partial.clear_down, (CLEAR_HEIGHT_SHARE * high, high), (0.0, 0.0))
-        leaning = Pose(_CORNER, (LEANING_HEIGHT_SHARE * high, high), (0.0, 0.0))
+        standing = PoseRange(partial.clear_down, (CLEAR_HEIGHT_SHARE * high, high), (0.0, 0.0))
+        leaning = PoseRange(_CORNER, (LEANING_HEIGHT_SHARE * high, high), (0.0, 0.0))
         return [standing, leaning] if high > STOCKY_SHARE * max(sides) else [standing]
     support_mm3 = 0.0, SUPPORT_SHARE * math.prod(sides)
     poses = []
     for down in (_AXES[sides.index(min(sides))], _AXES[sides.index(max(sides))], _CORNER):
         high = _extent_along(down, sides)
-        poses.append(Pose(down, (HEIGHT_SHARE * high, high), support_mm3))
+        poses.append(PoseRange(down, (HEIGHT_SHARE * high, high), support_mm3))
     return poses
 
 
@@ -222,7 +222,7 @@ def _extent_along(down: Point, sides: Point) -> float:
     return sum(abs(u) * side for u, side in zip(down, sides, strict=True))
 
 
-def _filled(partial: PartialAnalysis, pose: Pose, bound: int) -> report.Analysis:
+def _filled(partial: PartialAnalysis, pose: PoseRange, bound: int) -> report.Analysis:
     """Return the Analysis with the lower or upper ``bound`` of missing measures and ``pose`` as best orientation."""
     sides, unknown = _sides(partial), report.ThicknessSummary(None, None, None)
     as_given, trapped = partial.given_support_mm3, partial.trapped_mm3

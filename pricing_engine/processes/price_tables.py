@@ -22,7 +22,7 @@ Size3 = tuple[Positive, Positive, Positive]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ReviewLimits:
     """Limits beyond which a part needs a review: share of thin area, enclosed empty space."""
 
     thin_area_fraction: Fraction
@@ -154,7 +154,7 @@ class Casting:
     setup_per_order: NotNegative
     sprue_removal_per_sprue: NotNegative
     lead_time_days: Days
-    limits: Limits
+    limits: ReviewLimits
     printer: Printer
     pattern: Resin
     tree: Tree
@@ -179,7 +179,7 @@ class ResinPrint:
     setup_per_order: NotNegative
     cleaning_per_piece: NotNegative
     lead_time_days: Days
-    limits: Limits
+    limits: ReviewLimits
     printer: Printer
     materials: Mapping[str, ResinMaterial]
     finishes: Mapping[str, Finish]
@@ -215,7 +215,7 @@ class PowderBed:
     default_finish: str
     setup_per_order: NotNegative
     lead_time_days: Days
-    limits: Limits
+    limits: ReviewLimits
     machine: PowderMachine
     materials: Mapping[str, PowderMaterial]
     finishes: Mapping[str, Finish]

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from pricing_engine.analysis.schema import Analysis
 from pricing_engine.processes.part import PricedPart, finite_or_none
-from pricing_engine.processes.price_tables import Limits, Wall
+from pricing_engine.processes.price_tables import ReviewLimits, Wall
 from pricing_engine.processes.process import VerdictReason
 
 _RANK = {"error": 0, "warning": 1, "info": 2}
@@ -33,7 +33,7 @@ def sort_reasons(reasons: Iterable[VerdictReason]) -> tuple[VerdictReason, ...]:
     return tuple(sorted(set(reasons), key=lambda r: (_RANK[r.severity], r.code, r.message)))
 
 
-def model_reasons(analysis: Analysis, part: PricedPart | None, limits: Limits) -> list[VerdictReason]:
+def model_reasons(analysis: Analysis, part: PricedPart | None, limits: ReviewLimits) -> list[VerdictReason]:
     """Return the reasons from the model itself, the same for every material of a process."""
     found = [*_volume(analysis, part), *_integrity(analysis)]
     trapped = finite_or_none(analysis.slices.trapped_volume_mm3)
@@ -75,7 +75,7 @@ def _integrity(analysis: Analysis) -> list[VerdictReason]:
     return found
 
 
-def wall_reasons(analysis: Analysis, material: Wall, limits: Limits) -> list[VerdictReason]:
+def wall_reasons(analysis: Analysis, material: Wall, limits: ReviewLimits) -> list[VerdictReason]:
     """Return the reasons from the material's wall limits on the sphere thickness; a missing one needs a review."""
     sphere = analysis.thickness.sphere
     p05, p50 = finite_or_none(sphere.p05_mm), finite_or_none(sphere.p50_mm)

@@ -22,15 +22,15 @@ RESERVED = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AdmissionLimits:
     """``running``: requests that a replica runs at once, including streams. ``waiting``: requests that may queue."""
 
     running: int
     waiting: int
 
 
-REQUESTS = Limits(64, 256)
-STREAMS = Limits(256, 256)
+REQUESTS = AdmissionLimits(64, 256)
+STREAMS = AdmissionLimits(256, 256)
 """For a service whose requests are often streams or long waits."""
 
 
@@ -40,7 +40,7 @@ class Admission:
     Health checks always pass.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: AdmissionLimits) -> None:
         self._app, self._limits = app, limits
         self._slots = asyncio.Semaphore(limits.running)
         self.waiting = 0

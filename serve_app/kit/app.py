@@ -17,7 +17,7 @@ from data.kit.database_probe import DatabaseProbe
 from data.kit.paging import Cursors
 from data.version import PRODUCT_VERSION
 from serve_app.kit import admission, problems
-from serve_app.kit.admission import Admission, Limits
+from serve_app.kit.admission import Admission, AdmissionLimits
 from serve_app.kit.authentication import ApiKeyLookup, Authenticator, PartnerKeyClient
 from serve_app.kit.dependencies import from_state
 from serve_app.kit.logging import configure_logging
@@ -55,7 +55,7 @@ def build_service(
     routers: Sequence[APIRouter],
     open_resources: OpenResources,
     description: str,
-    limits: Limits = admission.REQUESTS,
+    limits: AdmissionLimits = admission.REQUESTS,
 ) -> FastAPI:
     """Return the application of the service ``name``, without its prefix; resources are opened when it starts.
 

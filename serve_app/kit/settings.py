@@ -7,11 +7,11 @@ from functools import cache
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from data.kit.settings import Settings
+from data.kit.settings import DataSettings
 from serve_app.kit.tokens import AUDIENCE, ROLES_CLAIM
 
 
-class ServiceSettings(Settings):
+class ServiceSettings(DataSettings):
     """Addresses, credentials, limits and time-outs of the services."""
 
     model_config = SettingsConfigDict(populate_by_name=True)

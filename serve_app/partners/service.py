@@ -16,7 +16,7 @@ from data.kit.database import Connection, Database
 from data.kit.ids import new_id
 from data.model_store.store import StoredModel
 from data.partners import deliveries, repository
-from data.partners.deliveries import Attempt, Delivery
+from data.partners.deliveries import AttemptRow, Delivery
 from data.partners.repository import Webhook
 from serve_app.kit.order_schemas import CustomerOrderRequest, OrderBody
 from serve_app.kit.price_book import UNITS
@@ -114,7 +114,7 @@ async def edit_webhook(
         return await repository.edit_webhook(connection, webhook.model_copy(update=changes))
 
 
-async def delivery_attempts(database: Database, partner_id: UUID, delivery_id: UUID) -> list[Attempt]:
+async def delivery_attempts(database: Database, partner_id: UUID, delivery_id: UUID) -> list[AttemptRow]:
     """Return the attempts of a partner's delivery, oldest first; raises a 404."""
     async with database.connection() as connection:
         if await deliveries.get(connection, partner_id, delivery_id) is None:

@@ -18,6 +18,7 @@ from serve_app.partners.bulkhead import Bulkheads
 from serve_app.partners.retry_policy import RetryPolicy
 from serve_app.partners.sender import MAX_IN_FLIGHT, Sender
 from serve_app.partners.ssrf_guard import GuardedTransport, Resolve, SsrfGuard, resolve
+from tests.support.waiting import until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 FAST = RetryPolicy(factor=200.0)
@@ -72,9 +73,9 @@ async def attempts(database: Database, delivery: UUID) -> list[AttemptRow]:
 
 async def ended(database: Database, webhook: UUID, state: DeliveryState = DeliveryState.DELIVERED) -> list[Delivery]:
     """Wait until all deliveries of a webhook have the state, and return them."""
-    async with asyncio.timeout(60):
-        while True:
-            found = await all_of(database, webhook)
-            if all(each.state is state for each in found):
-                return found
-            await asyncio.sleep(0.02)
+
+    async def have_state() -> bool:
+        return all(each.state is state for each in await all_of(database, webhook))
+
+    await until(have_state)
+    return await all_of(database, webhook)

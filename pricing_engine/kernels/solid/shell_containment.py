@@ -192,7 +192,7 @@ class Contacts(NamedTuple):
     reach: Any
 
 
-class Surface(NamedTuple):
+class SearchMesh(NamedTuple):
     """The mesh to search.
 
     ``vertices`` (V, 3) mm about the tree's centre, the same ``moved`` in general position and sheared; ``facets``;

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from pricing_engine.distributed.jobs import Job, JobOutcome, JobPriority, JobSta
 from pricing_engine.distributed.niceness import LONG_NICENESS
 from pricing_engine.distributed.task_messages import AnalysisResult, AnalysisTask
 from pricing_engine.distributed.worker import analyse
+from tests.support.waiting import eventually, wait_until
 
 NO_LIMIT_S = 600.0
 """CPU seconds: longer than the tests."""
@@ -66,12 +67,15 @@ def processes(submitted: SubmittedJob) -> list[psutil.Process]:
     return [each for each in psutil.process_iter(["cmdline"]) if name in " ".join(each.info["cmdline"] or ())]
 
 
+def has_ended(submitted: SubmittedJob) -> bool:
+    """Return whether no process runs the job."""
+    return not processes(submitted)
+
+
 def submit(client: JobClient, job: Job) -> tuple[SubmittedJob, psutil.Process]:
     """Submit the job and return it with the process that runs it."""
     submitted = client.submit(job)
-    while not (found := processes(submitted)):
-        time.sleep(0.01)
-    return submitted, found[0]
+    return submitted, eventually(lambda: processes(submitted) or None, "the job has a process", every_s=0.01)[0]
 
 
 def until_gone(process: psutil.Process) -> None:
@@ -111,8 +115,8 @@ def test_express_passes_stuck_express_jobs_of_another_owner(client: JobClient, t
         submit(client, job(tmp_path, "stuck", "greedy", priority=JobPriority.EXPRESS, cpu_limit_s=NO_LIMIT_S))
         for _ in range(4)
     ]
-    while any(max(thread_nicenesses(process)) < LONG_NICENESS for _, process in greedy):
-        time.sleep(0.01)  # each lowers its priority
+    # Each lowers its priority.
+    wait_until(lambda: all(max(thread_nicenesses(process)) >= LONG_NICENESS for _, process in greedy), every_s=0.01)
     assert {os.getsid(process.pid) for _, process in greedy} == {process.pid for _, process in greedy}
     quick = [client.submit(job(tmp_path, "ring", f"c{i}", priority=JobPriority.EXPRESS)) for i in range(3)]
     assert {each.outcome(120).status for each in quick} == {JobStatus.DONE}
@@ -120,8 +124,7 @@ def test_express_passes_stuck_express_jobs_of_another_owner(client: JobClient, t
     assert ray.wait(references, timeout=0)[0] == [], "no running job was ended for them"
     for submitted, _ in greedy:
         assert submitted.cancel()
-        while processes(submitted):
-            time.sleep(0.01)
+        wait_until(partial(has_ended, submitted), every_s=0.01)
 
 
 def test_cancelling_beside_ten_thousand_jobs_ends_the_process(client: JobClient, tmp_path: Path) -> None:
@@ -133,8 +136,7 @@ def test_cancelling_beside_ten_thousand_jobs_ends_the_process(client: JobClient,
     ]
     outcomes: ray.ObjectRef[list[JobOutcome]] = client._dispatcher.run_many.remote(flood)
     try:
-        while waiting(client) < 9_000:
-            time.sleep(0.05)
+        wait_until(lambda: waiting(client) >= 9_000, every_s=0.05)
         handled = len(flood) - waiting(client)
         assert stuck.cancel()
         assert stuck.outcome(60).status is JobStatus.CANCELLED
