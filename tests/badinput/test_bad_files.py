@@ -58,17 +58,19 @@ def rejected(tmp_path: Path) -> Rejected:
 
 class TestFileAccess:
     @pytest.mark.parametrize("make", [lambda p: p.mkdir(), os.mkfifo, lambda p: None, lambda p: p.touch()])
-    def test_directory_fifo_missing_and_empty(self, tmp_path: Path, make: Callable[[Path], object]) -> None:
+    def test_what_is_no_regular_file_with_content_is_unreadable(
+        self, tmp_path: Path, make: Callable[[Path], object]
+    ) -> None:
         make(tmp_path / "model.stl")
         with pytest.raises(UnreadableFile):
             load_model(tmp_path / "model.stl", None, 2)
 
     @pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "a\0b", "x" * 5000])
-    def test_devices_and_impossible_names(self, name: str) -> None:
+    def test_devices_and_impossible_names_are_unreadable(self, name: str) -> None:
         with pytest.raises(UnreadableFile):
             load_model(name, None, 2)
 
-    def test_no_permission(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_file_without_permission_is_unreadable(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = tmp_path / "model.stl"
         path.write_bytes(writers.stl_binary(V, F))
 
@@ -86,20 +88,20 @@ class TestFileAccess:
          "_rels/.rels": "<a/>"}),
          b'{"asset": {"version": "2.0"}}', b"\xff\xfeo\0f\0f\0", "слова ".encode() * 30, b"x", b"solid"],
     )  # fmt: skip
-    def test_other_kinds_of_file(self, rejected: Rejected, content: bytes) -> None:
+    def test_other_kinds_of_file_are_rejected(self, rejected: Rejected, content: bytes) -> None:
         rejected(content, (UnknownFormat, CorruptModel))
 
-    def test_noise(self, rejected: Rejected) -> None:
+    def test_noise_is_rejected(self, rejected: Rejected) -> None:
         for seed in range(20):
             noise = np.random.default_rng(seed).bytes(1 + seed**3)
             rejected(noise, ModelError)
 
 
 class TestStl:
-    def test_count_beyond_the_file(self, rejected: Rejected) -> None:
+    def test_a_count_beyond_the_file_is_rejected(self, rejected: Rejected) -> None:
         rejected(bytes(80) + struct.pack("<I", 2**32 - 1) + bytes(16), CorruptModel, "4294967295")
 
-    def test_truncated(self, rejected: Rejected) -> None:
+    def test_truncated_files_are_rejected(self, rejected: Rejected) -> None:
         valid = writers.stl_binary(V, F)
         for length in (84, 100, len(valid) // 2, len(valid) - 1):
             rejected(valid[:length], ModelError)
@@ -107,18 +109,18 @@ class TestStl:
         for length in (40, len(text) // 2, len(text) - 30, len(text) - 12):
             rejected(text[:length], CorruptModel, "cut off")
 
-    def test_zero_facets(self, rejected: Rejected) -> None:
+    def test_a_file_without_facets_is_empty(self, rejected: Rejected) -> None:
         rejected(bytes(84), EmptyModel)
         rejected(b"solid x\nendsolid x\n", EmptyModel)
 
-    def test_four_corners_and_odd_words(self, rejected: Rejected) -> None:
+    def test_four_corners_and_odd_words_are_rejected(self, rejected: Rejected) -> None:
         text = writers.stl_ascii(V, F)
         rejected(text.replace(b"endloop", b"vertex 1 1 1\nendloop", 1), CorruptModel, "three corners")
         rejected(text.replace(b"endloop", b"vortex", 1), CorruptModel, "'vortex' does not belong")
         rejected(text.replace(b"vertex 10.0", b"vertex 1,5", 1), CorruptModel, "decimal comma")
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1.1e9, -3e38])
-    def test_coordinates(self, rejected: Rejected, bad: float) -> None:
+    def test_coordinates_out_of_range_are_rejected(self, rejected: Rejected, bad: float) -> None:
         vertices = V.copy()
         vertices[3, 1] = bad
         for content in (writers.stl_binary(vertices, F), writers.stl_ascii(vertices, F), writers.obj(vertices, F),
@@ -129,14 +131,14 @@ class TestStl:
         with np.errstate(over="ignore"):
             rejected(writers.glb(vertices / 1000, F), BadCoordinates)
 
-    def test_all_degenerate(self, rejected: Rejected) -> None:
+    def test_degenerate_facets_alone_are_empty(self, rejected: Rejected) -> None:
         rejected(writers.stl_binary(V, np.array([(0, 0, 1), (2, 2, 2)])), EmptyModel, "zero area")
         rejected(writers.obj(np.array([(0, 0, 0), (1, 1, 1), (2, 2, 2.0)]), [(0, 1, 2)]), EmptyModel, "zero area")
 
 
 class TestIndices:
     @pytest.mark.parametrize("bad", [8, -9, 10**12, 10**30])
-    def test_out_of_range(self, rejected: Rejected, bad: int) -> None:
+    def test_indices_out_of_range_are_rejected(self, rejected: Rejected, bad: int) -> None:
         faces = [tuple(map(int, f)) for f in F]
         faces[5] = (0, 1, bad)
         rejected(writers.obj(V, faces, base=0 if bad < 0 else 1), CorruptModel)
@@ -147,7 +149,7 @@ class TestIndices:
             rejected(writers.ply(V, faces, "binary_little_endian"), CorruptModel)
             rejected(writers.glb(V, np.array(faces).astype(np.uint32)), CorruptModel)
 
-    def test_zero_in_obj_and_faces_of_two(self, rejected: Rejected) -> None:
+    def test_index_zero_and_faces_of_two_corners_are_rejected(self, rejected: Rejected) -> None:
         rejected(writers.obj(V, F, base=0), CorruptModel, "does not exist")
         for content in (writers.obj(V, [(0, 1)]), writers.off(V, [(0, 1)]), writers.ply(V, [(0, 1)])):
             rejected(content, EmptyModel, "no facets")
@@ -157,7 +159,7 @@ class TestIndices:
 
 class TestCounts:
     @pytest.mark.parametrize("count", [9, 4_000_000_000, 10**17, 10**40])
-    def test_counts_beyond_the_file(self, rejected: Rejected, count: int) -> None:
+    def test_counts_beyond_the_file_are_rejected(self, rejected: Rejected, count: int) -> None:
         for order in ("ascii", "binary_little_endian", "binary_big_endian"):
             valid = writers.ply(V, F, order)
             rejected(valid.replace(b"element vertex 8", b"element vertex %d" % count), CorruptModel)
@@ -169,13 +171,13 @@ class TestCounts:
         other = {"bufferView": 1, "componentType": 5125, "count": 36, "type": "SCALAR"}
         rejected(writers.glb(V, F, tree={"accessors": [accessor, other]}), CorruptModel)
 
-    def test_truncation_anywhere(self, rejected: Rejected) -> None:
+    def test_truncation_anywhere_is_rejected(self, rejected: Rejected) -> None:
         for valid in (writers.off(V, F), writers.ply(V, F), writers.ply(V, F, "binary_big_endian"),
                       writers.threemf(V, F), writers.glb(V, F)):  # fmt: skip
             for length in range(1, len(valid) - 8, 41):
                 rejected(valid[:length], ModelError)
 
-    def test_point_clouds_and_empty_meshes(self, rejected: Rejected) -> None:
+    def test_point_clouds_and_empty_meshes_are_rejected(self, rejected: Rejected) -> None:
         rejected(writers.ply(V, []), EmptyModel)
         rejected(writers.off(V, []), EmptyModel)
         rejected(writers.obj(V, []), EmptyModel)
@@ -193,7 +195,7 @@ class TestXml:
     ) -> None:
         rejected(writers.package({MODEL: xml}), error, words)
 
-    def test_billion_laughs_and_external_entities(self, rejected: Rejected) -> None:
+    def test_expanding_and_external_entities_are_rejected(self, rejected: Rejected) -> None:
         mesh = f'<object id="1">{writers.mesh_xml(V, F)}</object>'
         laughs = '<!ENTITY a "ha">' + "".join(
             f'<!ENTITY {b} "' + f"&{a};" * 10 + '">' for a, b in zip("abcdefghi", "bcdefghij", strict=True)
@@ -209,7 +211,7 @@ class TestXml:
         external = '<?xml version="1.0"?><!DOCTYPE model SYSTEM "http://127.0.0.1:9/x.dtd">'
         self.xml(rejected, writers.model_xml(mesh, '<item objectid="1"/>', prolog=external), words="entities")
 
-    def test_broken_xml(self, rejected: Rejected) -> None:
+    def test_broken_xml_is_rejected(self, rejected: Rejected) -> None:
         for xml in (
             "",
             "<model",
@@ -220,7 +222,7 @@ class TestXml:
         ):
             self.xml(rejected, xml)
 
-    def test_broken_values(self, rejected: Rejected) -> None:
+    def test_broken_values_are_rejected(self, rejected: Rejected) -> None:
         good = writers.model_xml(f'<object id="1">{writers.mesh_xml(V, F)}</object>', '<item objectid="1"/>')
         for old, new in (('x="10.0"', 'x="ten"'), ('x="10.0"', ""), ('v1="0"', 'v1="0.5"'), ('v1="0"',
         f'v1="{"9" * 5000}"'),
@@ -236,7 +238,7 @@ class TestXml:
             words="beamlattice",
         )
 
-    def test_cyclic_and_multiplying_components(self, rejected: Rejected) -> None:
+    def test_cyclic_and_multiplying_components_are_rejected(self, rejected: Rejected) -> None:
         mesh = f'<object id="0">{writers.mesh_xml(V, F)}</object>'
         circle = "".join(
             f'<object id="{i}"><components><component objectid="{j}"/></components></object>'
@@ -258,15 +260,15 @@ class TestXml:
 
 
 class TestPackage:
-    def test_bomb(self, rejected: Rejected) -> None:
+    def test_a_zip_bomb_is_rejected(self, rejected: Rejected) -> None:
         bomb = f'<?xml version="1.0"?><model xmlns="{writers.CORE}">{" " * (80 << 20)}</model>'
         rejected(writers.package({MODEL: bomb}), CorruptModel, "zip bomb")
 
     @pytest.mark.parametrize("name", ["../evil.txt", "/etc/passwd", "3D/../../x", "..\\x", "C:/x"])
-    def test_path_tricks(self, rejected: Rejected, name: str) -> None:
+    def test_paths_outside_the_package_are_rejected(self, rejected: Rejected, name: str) -> None:
         rejected(writers.package({MODEL: "<model/>", name: "x"}), CorruptModel, "outside the package")
 
-    def test_targets_outside_and_missing_parts(self, rejected: Rejected) -> None:
+    def test_targets_outside_and_missing_parts_are_rejected(self, rejected: Rejected) -> None:
         for target in (
             "../../etc/passwd",
             "file:///etc/passwd",
@@ -281,7 +283,7 @@ class TestPackage:
         xml = writers.model_xml(path, '<item objectid="1"/>', production)
         rejected(writers.package({MODEL: xml}), CorruptModel, "outside the package")
 
-    def test_broken_zips(self, rejected: Rejected) -> None:
+    def test_broken_zips_are_rejected(self, rejected: Rejected) -> None:
         valid = bytearray(writers.threemf(V, F))
         valid[60] ^= 255
         rejected(bytes(valid), ModelError)
@@ -297,7 +299,7 @@ class TestGlb:
          {"buffers": [{"uri": "file:///etc/passwd", "byteLength": 4}]}, {"nodes": [{"mesh": 0, "matrix": [1, 2]}]},
          {"nodes": [{"mesh": 0, "scale": [1e999, 1, 1]}]}, {"bufferViews": []}, {"scenes": [{"nodes": [0, 0]}]}],
     )  # fmt: skip
-    def test_broken_descriptions(self, rejected: Rejected, document: writers.Properties) -> None:
+    def test_broken_descriptions_are_rejected(self, rejected: Rejected, document: writers.Properties) -> None:
         rejected(writers.glb(V, F, tree=document), CorruptModel)
 
     @pytest.mark.parametrize(
@@ -308,7 +310,7 @@ class TestGlb:
          {"nodes": [{"mesh": 0, "skin": 0}, {"scale": [1e308, 1e308, 1e308], "children": [2]}, {"scale": [10, 1, 1]}],
           "skins": [{"joints": [2]}]}, {"nodes": [{"mesh": 0, "skin": True}, {}]}],
     )  # fmt: skip
-    def test_broken_skins(self, rejected: Rejected, change: writers.Properties) -> None:
+    def test_broken_skins_are_rejected(self, rejected: Rejected, change: writers.Properties) -> None:
         valid = writers.glb_skin(V, F, np.zeros((8, 4)), np.ones((8, 4)), [{}])
         length = struct.unpack_from("<I", valid, 12)[0]
         document = json.loads(valid[20 : 20 + length]) | change
@@ -318,14 +320,14 @@ class TestGlb:
 
     @pytest.mark.parametrize("attributes", [{"TRANSLATION": 9}, {"TRANSLATION": 1}, {"ROTATION": 0}, {"SCALE": "x"},
                                             {"_ID": 2}, 5])  # fmt: skip
-    def test_broken_instances(self, rejected: Rejected, attributes: object) -> None:
+    def test_broken_instances_are_rejected(self, rejected: Rejected, attributes: object) -> None:
         """An unused attribute may state any count of instances."""
         arrays, primitive = writers.glb_mesh(V, F)
         arrays.append((np.zeros((1, 3), "<f4"), "VEC3", {"count": 10**9}))
         node = {"mesh": 0, "extensions": {"EXT_mesh_gpu_instancing": {"attributes": attributes}}}
         rejected(writers.glb_scene(arrays, {"nodes": [node], "meshes": [{"primitives": [primitive]}]}), CorruptModel)
 
-    def test_what_is_placed_again_and_again(self, rejected: Rejected) -> None:
+    def test_meshes_placed_very_often_are_rejected(self, rejected: Rejected) -> None:
         """Many nodes, primitives or targets over few bytes: rejected by their counts, before memory is allocated."""
         arrays, primitive = writers.glb_mesh(V, F)
         nodes = [{"mesh": 0}] * 120_001
@@ -339,7 +341,7 @@ class TestGlb:
         morphs = {"nodes": [{"mesh": 0}], "meshes": [{"primitives": [targets], "weights": [1] * 5000}]}
         rejected(writers.glb_scene(wide, morphs), CorruptModel, "count more")
 
-    def test_deep_json_and_many_copies(self, rejected: Rejected) -> None:
+    def test_deep_json_and_many_copies_are_rejected(self, rejected: Rejected) -> None:
         text = b"[" * 100_000
         chunk = struct.pack("<II", len(text), 0x4E4F534A) + text
         rejected(struct.pack("<4sII", b"glTF", 2, 12 + len(chunk)) + chunk, CorruptModel)
@@ -349,12 +351,12 @@ class TestGlb:
 
 
 class TestStep:
-    def test_noise_and_truncation(self, rejected: Rejected) -> None:
+    def test_noise_and_truncated_steps_are_rejected(self, rejected: Rejected) -> None:
         valid = writers.step_box()
         for content in (valid[: len(valid) // 2], b"ISO-10303-21;\n" + bytes(range(1, 256)) * 4):
             rejected(content, (CorruptModel, EmptyModel))
 
-    def test_missing_extra(self, rejected: Rejected, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_extra_is_named(self, rejected: Rejected, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
         rejected(writers.step_box(), MissingExtra, r"pip install 'facet\[step\]'")
 

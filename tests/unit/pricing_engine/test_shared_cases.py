@@ -21,7 +21,7 @@ EXPECTED: dict[str, dict[str, Any]] = (
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_case(name: str) -> None:
+def test_a_case_has_its_expected_result(name: str) -> None:
     """Compare volume, area, checks and verdict, or the error, with expected.json."""
     expected = EXPECTED[name]
     error_pattern = expected.get("refuse") or expected.get("or_refuse") or (".*" if expected.get("doubtful") else None)

@@ -89,7 +89,7 @@ def test_work_is_n_log_n_at_100_k(kind: str) -> None:
 
 @pytest.mark.parametrize("n", [800, 2800])
 @pytest.mark.parametrize("kind", ["tangle", "star_wide", "one_box", "coplanar_tilted"])
-def test_work_just_below_the_limits_on_pairs_and_crossings(kind: str, n: int) -> None:
+def test_work_is_bounded_just_below_the_limits_on_pairs_and_crossings(kind: str, n: int) -> None:
     _, _, counts = analyse(mesh_of(kind, n))
     assert counts.total() < 4_000 * n * math.log2(n), counts
 
@@ -163,7 +163,7 @@ def test_any_number_of_threads_has_the_same_result(kind: str) -> None:
     assert work == again
 
 
-def test_facets_beside_one_another_without_end_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_facets_beside_very_many_others_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = mesh_of("touching_fins", 3000)
     assert analyse(mesh)[0].crossing is not None
     monkeypatch.setattr(pair_search, "MIN_WORK", 1000)

@@ -1,4 +1,4 @@
-"""The cache of analyses on disk: lookup, size limit, sharing between processes, errors."""
+"""Analysis cache (``analysis/cache.py``): lookup, size limit, sharing between processes, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a measured model: codes, severities, messages, locations."""
+"""Checks (``analysis/checks.py``) of a measured model: codes, severities, messages, locations."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TestUnit:
         assert doubt is not None
         assert f"its unit is probably {likely} across)" in doubt[0]
 
-    def test_what_no_unit_explains(self) -> None:
+    def test_a_size_that_no_unit_explains_is_doubted(self) -> None:
         doubt = doubt_unit(1e9, "mm")
         assert doubt is not None
         assert doubt[0].endswith("check its unit")
@@ -71,7 +71,7 @@ class TestUnit:
 
 
 class TestShells:
-    def test_turned(self, tmp_path: Path) -> None:
+    def test_reversed_shells_are_reported(self, tmp_path: Path) -> None:
         check = checks_of(analysis_of(tmp_path, cube(0, 10, True)))["inside_out"]
         assert (check.severity, check.measured, len(check.where_mm)) == ("info", 1.0, 1)
         analysis = analysis_of(tmp_path, cube(0, 10), cube(5, 15, True))
@@ -95,7 +95,7 @@ class TestShells:
         assert "cavity_or_solid" not in checks_of(analysis_of(tmp_path, cube(0, 10), cube(2, 8, True)))
         assert "cavity_or_solid" not in checks_of(analysis_of(tmp_path, cube(0, 10), cube(5, 5.1)))
 
-    def test_separate_pieces(self, tmp_path: Path) -> None:
+    def test_separate_pieces_are_counted_and_placed(self, tmp_path: Path) -> None:
         analysis = analysis_of(tmp_path, cube(0, 10), box((40, 0, 0), (48, 8, 8)), cube(5, 12), cube(1, 2, True))
         check = checks_of(analysis)["separate_pieces"]
         assert (check.severity, check.measured) == ("info", 2.0)
@@ -126,7 +126,7 @@ class TestPlaces:
         middles = (rim + rim[[1, 2, 0]]) / 2
         assert np.allclose(sorted(found["open_edges"].where_mm), sorted(map(tuple, middles)))
 
-    def test_facets_that_disagree(self, tmp_path: Path) -> None:
+    def test_facets_that_disagree_are_placed(self, tmp_path: Path) -> None:
         solid = trimesh.creation.icosphere(2, 10.0)
         solid.faces[17] = solid.faces[17][::-1]
         found = checks_of(analysis_of(tmp_path, solid))
@@ -141,7 +141,7 @@ class TestPlaces:
 
 
 class TestZeroIsNotReported:
-    def test_what_slivers_trap_and_overlap(self) -> None:
+    def test_slivers_trap_and_overlap_nothing(self) -> None:
         analysis = make_analysis(trapped=4.7e-3)
         for volume, codes in ((537.0, {"overlapping_shells"}), (537.28, set())):
             found = find_checks(
@@ -155,7 +155,7 @@ class TestZeroIsNotReported:
             )
             assert {check.code for check in found} - {"thin_walls"} == codes
 
-    def test_boxes_that_touch_in_any_position(self, tmp_path: Path) -> None:
+    def test_boxes_that_touch_trap_nothing_in_any_position(self, tmp_path: Path) -> None:
         both = rotated(concatenated([cube(0, 10), box((10, 2, 2), (20, 8, 8))]), rotation(1.3, (0.3, 0.6, 0.1)))
         assert "trapped_volume" not in checks_of(analysis_of(tmp_path, both))
 
@@ -165,7 +165,7 @@ def _with_volume(analysis: Analysis, volume: float) -> Geometry:
 
 
 class TestClosed:
-    def test_closed_with_edges_in_four_facets(self, tmp_path: Path) -> None:
+    def test_a_closed_model_may_have_edges_of_four_facets(self, tmp_path: Path) -> None:
         analysis = analysis_of(tmp_path, cube(0, 10), box((10, 10, 0), (20, 20, 10)))
         found = checks_of(analysis)
         assert not analysis.integrity.watertight
@@ -181,7 +181,7 @@ class TestClosed:
             ({"non_manifold": 3}, 0, "the model is closed, but its facets disagree"),
         ],
     )
-    def test_why_the_volume_is_an_estimate(self, edges: dict[str, int], odd: int, words: str) -> None:
+    def test_an_estimated_volume_has_its_reason(self, edges: dict[str, int], odd: int, words: str) -> None:
         broken = make_analysis(**edges)  # type: ignore[arg-type]
         found = find_checks(
             broken.integrity, broken.geometry, broken.thickness, broken.slices, {}, {}, True, shape=Shape(odd_edges=odd)

@@ -1,4 +1,4 @@
-"""How much of a surface a polishing ball can touch."""
+"""Finishing (``analysis/finishing.py``): the share of a surface that a polishing ball can touch."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_cavity_behind_a_hole_too_small_for_the_ball_is_not_reached() -> None:
     assert found["3.0"] < 0.7
 
 
-def test_same_bits_on_any_number_of_threads() -> None:
+def test_any_number_of_threads_has_the_same_bits() -> None:
     knot = trimesh.creation.torus(8, 3)
     assert reach(knot, 1.5, 3.0) == reach(knot, 1.5, 3.0, threads=7)
 

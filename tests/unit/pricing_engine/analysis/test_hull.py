@@ -1,4 +1,4 @@
-"""The convex hull against closed forms and Qhull."""
+"""Convex hull (``analysis/hull.py``) against closed forms and Qhull."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def cloud(points: Floats) -> Mesh:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_agrees_with_qhull(seed: int) -> None:
+def test_the_hull_agrees_with_qhull(seed: int) -> None:
     points = np.random.default_rng(seed).normal(size=(500, 3)) * [1, 5, 20] + 100
     hull, peer = convex_hull(cloud(points)), ConvexHull(points)
     assert hull is not None
@@ -39,11 +39,11 @@ def test_a_box_is_its_own_hull_and_its_normals_face_out() -> None:
     [[0, 0, 0], [10, 0, 0], [0, 10, 0]], [[0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]],
     [[0, 0, 5], [10, 0, 5], [0, 10, 5], [10, 10, 5], [3, 3, 5]], [[1, 1, 1]] * 4,
 ])  # fmt: skip
-def test_flat_points_have_none(points: list[list[float]]) -> None:
+def test_flat_points_have_no_hull(points: list[list[float]]) -> None:
     assert convex_hull(cloud(np.array(points, float))) is None
 
 
-def test_flat_points_in_a_slanted_plane_have_none() -> None:
+def test_flat_points_in_a_slanted_plane_have_no_hull() -> None:
     random = np.random.default_rng(0)
     points = random.normal(size=(50, 2)) @ random.normal(size=(2, 3))
     assert convex_hull(cloud(points)) is None

@@ -1,4 +1,4 @@
-"""Orientation: support volumes against closed forms and a naive twin, and the search against scoring everything."""
+"""Orientation (``analysis/orientation.py``) against closed forms, a naive twin and a search that drops nothing."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_boxes_have_their_closed_forms_however_coarse_or_fine_or_turned(
 
 
 @pytest.mark.parametrize("segments", [64, 300])
-def test_sphere_needs_support_under_its_cap(segments: int) -> None:
+def test_a_sphere_needs_support_under_its_cap(segments: int) -> None:
     radius = 7.0
     ball = mesh_of_solid(Manifold.sphere(radius, segments))
     rim = radius * np.sqrt(1 - OVERHANG_COSINE**2)
@@ -97,7 +97,7 @@ def test_touching_surfaces_leave_no_support() -> None:
     assert search(touching).best.support_volume_mm3 == 0
 
 
-def test_platform_rest_is_half_a_layer() -> None:
+def test_facets_within_half_a_layer_rest_on_the_platform() -> None:
     foot, short_foot = block((1, 1, 1)), block((1, 1, 1 - 0.4 * LAYER), (3, 0, 0.4 * LAYER))
     feet = mesh_of_solid(foot + short_foot + block((4, 1, 1), (0, 0, 1)))
     areas = overhang_areas(feet, Boundary.everything(feet.facet_count), LAYER, DOWN[None], 1)
@@ -185,7 +185,7 @@ def test_dropping_directions_early_changes_no_volume(
     assert again.volumes == pytest.approx(everything.volumes, rel=1e-6, abs=1e-6 * size**3)
 
 
-def test_same_bits_on_any_threads() -> None:
+def test_any_number_of_threads_has_the_same_bits() -> None:
     mesh = mesh_of_solid(random_solid(9))
     first, other = search(mesh, threads=1), search(mesh, threads=5)
     for a, b in ((first.as_given, other.as_given), (first.best, other.best)):
@@ -207,7 +207,7 @@ def test_the_best_pose_rotates_with_the_model() -> None:
     assert best.down == pytest.approx([0, 0, 1])
 
 
-def test_table_is_best_upside_down() -> None:
+def test_a_table_is_best_upside_down() -> None:
     found = search(mesh_of_solid(table()))
     assert found.best.down == pytest.approx([0, 0, 1])
     assert found.as_given.support_volume_mm3 == pytest.approx(76 * 6, rel=0.02)
@@ -217,7 +217,7 @@ def test_table_is_best_upside_down() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 20])
-def test_survives_any_soup(count: int) -> None:
+def test_any_soup_has_finite_poses(count: int) -> None:
     rng = np.random.default_rng(count)
     vertices = rng.normal(size=(3 * count, 3)) * 1e4 + 1e6
     facets = np.arange(3 * count).reshape(-1, 3)
@@ -229,7 +229,7 @@ def test_survives_any_soup(count: int) -> None:
         assert np.linalg.norm(pose.down) == pytest.approx(1)
 
 
-def test_survives_a_point() -> None:
+def test_a_point_needs_no_support() -> None:
     found = search(Mesh(np.zeros((1, 3)), np.zeros((2, 3), np.int32)))
     assert found.best.support_volume_mm3 == 0
 

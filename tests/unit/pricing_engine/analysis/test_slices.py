@@ -1,4 +1,4 @@
-"""Layers against closed forms, naive twins, manifold3d and real meshes."""
+"""Slices (``analysis/slices.py``) against closed forms, naive twins, manifold3d and real meshes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def joined(*parts: trimesh.Trimesh) -> trimesh.Trimesh:
 
 
 class TestSums:
-    def test_cube(self) -> None:
+    def test_a_cube_has_equal_layers(self) -> None:
         result = sliced(mesh_of(box((10, 8, 6))), 0.5)
         assert result.layers == 12
         assert result.layer_area == pytest.approx(np.full(12, 80.0), rel=1e-12)
@@ -51,7 +51,7 @@ class TestSums:
         assert (result.area_sum_mm2, result.max_area_mm2) == pytest.approx((960.0, 80.0), rel=1e-12)
         assert (result.islands, result.trapped_volume_mm3) == (0, 0.0)
 
-    def test_sphere_torus_and_cone(self) -> None:
+    def test_sphere_torus_and_cone_have_their_closed_forms(self) -> None:
         z = (np.arange(100) + 0.5) * 0.1
         ball = sliced(mesh_of(icosphere(6, 5.0)), 0.1)
         assert ball.layer_area == pytest.approx(np.pi * (25 - (z - 5) ** 2), rel=2e-2)
@@ -63,7 +63,7 @@ class TestSums:
         assert spike.layer_area == pytest.approx(np.pi * (0.3 * (10 - z)) ** 2, rel=1e-3)
 
     @pytest.mark.parametrize("seed", range(6))
-    def test_agrees_with_naive_twin(self, seed: int) -> None:
+    def test_sums_agree_with_the_naive_twin(self, seed: int) -> None:
         random = np.random.default_rng(seed)
         corners = np.round(random.normal(size=(40, 3, 3)), 1)  # a soup, with many corners on planes
         mesh = mesh_of(trimesh.Trimesh(corners.reshape(-1, 3), np.arange(120).reshape(-1, 3), process=False))
@@ -109,7 +109,7 @@ class TestSums:
         assert blocks.trapped_volume_mm3 == pytest.approx(one.trapped_volume_mm3, rel=1e-12)
         assert (blocks.island_points == one.island_points).all()
 
-    def test_facet_order_leaves_no_trace(self) -> None:
+    def test_the_order_of_facets_leaves_no_trace(self) -> None:
         mesh = mesh_of(turned(torus(6.0, 2.0), 65, (1, 2, 0)))
         order = np.random.default_rng(0).permutation(mesh.facet_count)
         a, b = sliced(mesh, 0.1), sliced(Mesh(mesh.vertices, mesh.facets[order]), 0.1)
@@ -135,13 +135,13 @@ class TestSums:
         assert (nothing.area_sum_mm2, nothing.islands, nothing.trapped_volume_mm3) == (0.0, 0, 0.0)
 
     @pytest.mark.parametrize("corners", [[[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 0, 0], [1, 0, 3], [0, 1, 1]]])
-    def test_one_facet(self, corners: list[list[float]]) -> None:
+    def test_one_facet_has_finite_sums(self, corners: list[list[float]]) -> None:
         result = sliced(Mesh(np.array(corners, float), np.array([[0, 1, 2]], np.int32)), 0.25)
         assert result.layers == (0 if corners[1][2] == 0 else 12)
         assert np.isfinite([result.area_sum_mm2, result.perimeter_sum_mm, result.trapped_volume_mm3]).all()
 
     @pytest.mark.parametrize("height", [0.0, -1.0, float("nan"), float("inf"), 1e-6])
-    def test_refuses_impossible_heights(self, height: float) -> None:
+    def test_impossible_heights_are_refused(self, height: float) -> None:
         with pytest.raises(ValueError, match="layer"):
             sliced(mesh_of(box((1, 1, 1))), height)
 
@@ -158,7 +158,7 @@ class TestSums:
 
 
 class TestIslands:
-    def test_table_either_way_up(self) -> None:
+    def test_a_table_has_no_islands_either_way_up(self) -> None:
         legs = [moved(box((1, 1, 5)), x, y, 2.8) for x in (-4, 4) for y in (-4, 4)]
         table = joined(box((10, 10, 1)), *legs)
         assert sliced(mesh_of(table), 0.1).islands == 0
@@ -172,17 +172,17 @@ class TestIslands:
         assert np.abs(result.island_points[:, :2]) == pytest.approx(np.full((4, 2), 4.0), abs=0.51)
         assert result.island_points[:, 2] == pytest.approx(np.full(4, -2.95))
 
-    def test_arch_and_balls(self) -> None:
+    def test_an_arch_has_no_islands_and_a_hanging_ball_is_one(self) -> None:
         arch = difference(cylinder(5, 4), cylinder(4, 5), moved(box((20, 20, 20)), 0, -10, 0))
         arch = turned(arch, 90, (1, 0, 0))
         assert sliced(mesh_of(arch), 0.1).islands == 0
         assert sliced(mesh_of(turned(arch, 180, (1, 0, 0))), 0.1).islands == 0
         assert sliced(mesh_of(icosphere(3, 2.0), moved(icosphere(3, 2.0), 5, 0, 1.3)), 0.05).islands == 1
 
-    def test_inverted_cone_grows_from_its_tip(self) -> None:
+    def test_an_inverted_cone_grows_from_its_tip_without_islands(self) -> None:
         assert sliced(mesh_of(turned(cone(3.0, 1.0), 180, (1, 0, 0))), 0.05).islands == 0
 
-    def test_thin_sheet_steps_over_itself(self) -> None:
+    def test_each_layer_of_a_thin_slanted_sheet_is_an_island(self) -> None:
         sheet = turned(box((10, 10, 0.02)), 20, (0, 1, 0))
         result = sliced(mesh_of(sheet), 0.05)
         assert result.islands == result.layers - 1
@@ -191,7 +191,7 @@ class TestIslands:
         cross = joined(moved(box((10, 1, 1)), 1.2, 0, 0), moved(box((1, 10, 1)), 0, 2.1, 1))
         assert sliced(mesh_of(cross), 0.25).islands == 0
 
-    def test_island_in_a_ring(self) -> None:
+    def test_a_pin_within_a_ring_is_an_island(self) -> None:
         ring = annulus(4.0, 6.0, 10.0)
         pin = moved(cylinder(1.0, 2.0), 0, 0, 2)
         assert sliced(mesh_of(ring, pin), 0.1).islands == 1
@@ -221,7 +221,7 @@ class TestIslands:
 
 
 class TestTrapped:
-    def test_nested_shells(self) -> None:
+    def test_nested_shells_trap_their_cavity(self) -> None:
         outer, cavity, pearl = icosphere(4, 10.0), icosphere(4, 6.0), icosphere(4, 3.0)
         hollow = sliced(mesh_of(outer, inside_out(cavity)), 0.05)
         assert hollow.trapped_volume_mm3 == pytest.approx(cavity.volume, rel=1e-4)
@@ -230,7 +230,7 @@ class TestTrapped:
         assert filled.islands == 1
 
     @pytest.mark.parametrize("angle", [0, 30, 90, 180])
-    def test_drain_hole_empties_a_box(self, angle: float) -> None:
+    def test_a_drain_hole_empties_a_box(self, angle: float) -> None:
         hollow = difference(box((10, 10, 10)), box((8, 8, 8)))
         drained = difference(hollow, moved(cylinder(0.5, 3), 2, 1, 5))
         closed = sliced(mesh_of(turned(hollow, angle, (1, 0.3, 0))), 0.1)
@@ -238,7 +238,7 @@ class TestTrapped:
         opened = sliced(mesh_of(turned(drained, angle, (1, 0.3, 0))), 0.1)
         assert opened.trapped_volume_mm3 == 0.0
 
-    def test_cup_and_ring_trap_nothing(self) -> None:
+    def test_a_cup_and_a_ring_trap_nothing(self) -> None:
         cup = difference(box((10, 10, 10)), moved(box((8, 8, 10)), 0, 0, 1))
         for angle in (0, 90, 180):
             assert sliced(mesh_of(turned(cup, angle, (1, 0, 0))), 0.1).trapped_volume_mm3 == 0.0
@@ -250,7 +250,7 @@ class TestTrapped:
         expected = solid_of(icosphere(4, 8.0)).volume()
         assert sliced(mesh_of(closed), 0.05).trapped_volume_mm3 == pytest.approx(expected, rel=1e-2)
 
-    def test_winding_channel_leads_out(self) -> None:
+    def test_a_winding_channel_leads_out(self) -> None:
         bends = [((6, 1, 1), (1, 0, -3)), ((1, 1, 6), (3.5, 0, -0.5)), ((4, 1, 1), (5, 0, 2))]
         block = difference(box((10, 10, 10)), *(moved(box(size), *place) for size, place in bends))
         assert sliced(mesh_of(block), 0.1).trapped_volume_mm3 == 0.0

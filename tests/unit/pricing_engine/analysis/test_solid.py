@@ -1,4 +1,4 @@
-"""The boundary of the solid and its volume: closed forms, an exact boolean peer, and dense sampling."""
+"""Solid (``analysis/solid.py``): its boundary and volume against closed forms, exact booleans and dense sampling."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ UNIT = box((0, 0, 0), (1, 1, 1))
         (box((5, 0, 0), (6, 1, 1)), 2.0),
     ],
 )
-def test_two_boxes(other: trimesh.Trimesh, volume: float) -> None:
+def test_two_boxes_have_the_volume_of_their_union(other: trimesh.Trimesh, volume: float) -> None:
     assert volume_of(UNIT, other) == pytest.approx(volume, rel=1e-6)
 
 
-def test_shifted_by_less_than_a_hair() -> None:
+def test_a_shift_of_a_tenth_of_a_micrometre_counts() -> None:
     other = UNIT.copy()
     other.apply_translation((1e-4, 0, 0))
     assert volume_of(UNIT, other) == pytest.approx(1.0001, rel=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_random_spheres_against_exact_booleans(seed: int) -> None:
+def test_random_spheres_agree_with_exact_booleans(seed: int) -> None:
     random = np.random.default_rng(seed)
     parts = []
     for _ in range(8):
@@ -112,7 +112,7 @@ def test_a_lone_inverted_body_bounds_nothing() -> None:
     assert true_volume(mesh, boundary, 1)[0] == 0
 
 
-def test_shell_through_itself() -> None:
+def test_a_shell_through_itself_is_measured_once() -> None:
     """A twisted torus whose tube overlaps itself (a spindle torus): a lens on the axis is enclosed twice."""
     u, v = np.meshgrid(np.arange(24) * 2 * np.pi / 24, np.arange(16) * 2 * np.pi / 16, indexing="ij")
     ring = 0.45 + np.cos(v)
@@ -149,7 +149,7 @@ def test_any_number_of_threads_has_the_same_bits() -> None:
     assert one.piece_facet.tobytes() == many.piece_facet.tobytes()
 
 
-def test_a_large_facet_with_very_many_segments() -> None:
+def test_a_large_facet_may_be_cut_by_very_many_segments() -> None:
     """A plate's two big triangles, pierced by a fine sphere: thousands of segments in one facet."""
     ball, plate = trimesh.creation.icosphere(6, 1.0), box((-2, -2, -0.1), (2, 2, 0.1))
     assert volume_of(ball, plate) == pytest.approx(union([ball, plate]).volume(), rel=1e-6)
@@ -170,7 +170,7 @@ def test_open_ball_is_closed_by_a_cap(cut: float) -> None:
     assert open_volume_estimate(mesh, bvh, boundary, 1) == pytest.approx(dense, rel=0.02)
 
 
-def test_half_of_a_box_with_a_crooked_rim() -> None:
+def test_the_estimate_of_half_a_box_follows_its_crooked_rim() -> None:
     """Where the cap and the level set of 1/2 part, the estimate follows the level set."""
     ball = trimesh.creation.box().subdivide().subdivide().subdivide()
     middle = ball.triangles_center
@@ -193,7 +193,7 @@ def test_any_soup_has_finite_numbers(seed: int) -> None:
     assert 0 <= open_volume_estimate(mesh, bvh, boundary, 1) < 100
 
 
-def test_one_facet_and_a_point() -> None:
+def test_one_facet_and_a_point_have_no_volume() -> None:
     for facets in ([[0, 1, 2]], [[0, 0, 0]], [[0, 1, 1]]):
         mesh = Mesh(np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), np.array(facets, np.int32))
         boundary, bvh = solve(mesh, closed=False)

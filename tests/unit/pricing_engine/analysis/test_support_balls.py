@@ -1,4 +1,4 @@
-"""Empty balls below the surface: never above the support volumes, and as large as the nearest facets allow."""
+"""Empty balls below the surface (``analysis/support_balls.py``): never above the support volumes, and large."""
 
 from __future__ import annotations
 

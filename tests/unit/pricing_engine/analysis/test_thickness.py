@@ -1,4 +1,4 @@
-"""Wall thickness against naive twins, closed forms and the peers' values on real models."""
+"""Wall thickness (``analysis/thickness.py``) against naive twins, closed forms and peers on real models."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def soup(seed: int, count: int = 120, size: float = 0.2) -> Mesh:
 @pytest.mark.parametrize(
     "mesh", [noisy(1), noisy(2), soup(3), soup(4), soup(5, 60, 1.0), mesh_of(trimesh.creation.box())]
 )
-def test_agrees_with_the_naive_twins(mesh: Mesh) -> None:
+def test_rays_and_spheres_agree_with_the_naive_twins(mesh: Mesh) -> None:
     ray, sphere = measure(mesh)
     size = float(np.linalg.norm(np.ptp(mesh.vertices, axis=0)))
     expected = naive.ray_thickness(mesh, CONTACT * size)
@@ -100,7 +100,7 @@ def test_sheet_thinner_than_its_facets_mixes_both_sides_in_a_leaf() -> None:
     np.testing.assert_allclose(np.sort(sphere)[broad.sum() :], 10, rtol=1e-9)
 
 
-def test_cube_has_no_thin_edges() -> None:
+def test_a_cube_has_no_thin_edges() -> None:
     cube = trimesh.creation.box((10, 10, 10)).subdivide().subdivide().subdivide()
     mesh = mesh_of(cube)
     result = measured(mesh)
@@ -109,7 +109,7 @@ def test_cube_has_no_thin_edges() -> None:
     assert result.ray.min_mm == pytest.approx(10, rel=1e-12)
 
 
-def test_knife_edge_is_thin() -> None:
+def test_a_knife_edge_is_thin() -> None:
     wedge = trimesh.convex.convex_hull(np.array([[x, y, z] for y in (0, 10) for x, z in ((0, 0), (10, -1), (10, 1))]))
     for _ in range(5):
         wedge = wedge.subdivide()
@@ -122,7 +122,7 @@ def test_knife_edge_is_thin() -> None:
     assert np.all(result.thinnest_mm[:, 0] < 0.5)
 
 
-def test_shell_has_the_thickness_of_its_wall() -> None:
+def test_a_shell_has_the_thickness_of_its_wall() -> None:
     outer = trimesh.creation.icosphere(subdivisions=4, radius=10)
     inner = inside_out(trimesh.creation.icosphere(subdivisions=4, radius=9))
     ray, sphere = measure(mesh_of(outer, inner))
@@ -151,7 +151,7 @@ def test_threads_change_no_bit_and_motion_changes_little() -> None:
     "facets",
     [[[0, 1, 2]], [[0, 0, 0]], [[0, 1, 2], [0, 1, 2]], [[0, 1, 2], [2, 1, 0]], [[0, 1, 3], [0, 1, 2], [1, 1, 2]]],
 )
-def test_survives_poor_meshes(facets: list[list[int]]) -> None:
+def test_meshes_without_walls_have_no_thickness(facets: list[list[int]]) -> None:
     mesh = Mesh(np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [2, 0, 0]]), np.array(facets, np.int32))
     result = measured(mesh)
     assert result.ray.min_mm is None

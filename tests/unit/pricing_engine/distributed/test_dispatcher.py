@@ -1,4 +1,4 @@
-"""The dispatcher without Ray: order of jobs and their outcomes."""
+"""Dispatcher (``distributed/dispatcher.py``) without Ray: order of jobs and their outcomes."""
 
 from __future__ import annotations
 

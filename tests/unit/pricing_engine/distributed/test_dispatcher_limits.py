@@ -1,4 +1,4 @@
-"""The dispatcher without Ray: long-running jobs, fairness between owners, and limits."""
+"""Dispatcher (``distributed/dispatcher.py``) without Ray: long-running jobs, fairness between owners, limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of jobs in the fair queue."""
+"""Fair queue (``distributed/fair_queue.py``): the order of jobs."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_withdrawn_tickets_never_start() -> None:
     assert (len(queue), queue.oldest(STANDARD), drain(queue), len(queue)) == (1, 0.0, ["kept"], 0)
 
 
-def test_allowed_priorities_only() -> None:
+def test_only_allowed_priorities_are_started() -> None:
     queue = filled(ticket("s"))
     assert queue.pop((EXPRESS,)) is None
     assert pop(queue, STANDARD, BULK).key == "s"

@@ -1,4 +1,4 @@
-"""A job under limits in this process, or in a separate one if it is killed."""
+"""Limits (``distributed/limits.py``) of a job in this process, or in a separate one if it is killed."""
 
 from __future__ import annotations
 

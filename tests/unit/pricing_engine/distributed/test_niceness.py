@@ -1,4 +1,4 @@
-"""Session and niceness of a worker, in a separate process."""
+"""Niceness (``distributed/niceness.py``) and session of a worker, in a separate process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Estimates of a model's resources before it is read."""
+"""Resource estimate (``distributed/resource_estimate.py``) of a model before it is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every format's reader: the same box from each, units, polygons, placements, real 3MF files if present."""
+"""Readers of all formats (``mesh/load.py``): the same box from each, units, polygons, placements, real files."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_box_is_read_from_every_format(load: Load, kind: str, content: bytes) ->
 
 
 @pytest.mark.parametrize("kind", ["stl", "stl_ascii", "obj", "ply", "off", "glb"])
-def test_files_of_trimesh(load: Load, kind: str) -> None:
+def test_files_of_trimesh_have_the_same_facets(load: Load, kind: str) -> None:
     random = np.random.default_rng(7)
     vertices = random.normal(size=(60, 3)).astype(np.float32).astype(float)
     facets = np.array([random.choice(60, 3, replace=False) for _ in range(200)])
@@ -94,7 +94,7 @@ def test_files_of_trimesh(load: Load, kind: str) -> None:
 
 @pytest.mark.parametrize(("unit", "scale"), [("mm", 1), ("cm", 10), ("m", 1000), ("in", 25.4), (None, 1)])
 @pytest.mark.parametrize("kind", ["stl", "obj", "off", "ply"])
-def test_unit_of_unitless_formats(load: Load, kind: str, unit: str, scale: float) -> None:
+def test_unitless_formats_have_the_unit_of_the_request(load: Load, kind: str, unit: str, scale: float) -> None:
     loaded = load(SAME_BOX[kind][0], unit=unit)
     assert loaded.unit == (unit or "mm")
     assert loaded.mesh.vertices.max(axis=0) == pytest.approx(np.array([10, 20, 30]) * scale)
@@ -114,7 +114,7 @@ def test_trailing_bytes_of_binary_stl_are_noted(load: Load) -> None:
     assert [n.code for n in load(SAME_BOX["stl"][0] + b"xyz", "a.stl").notes] == ["trailing_bytes"]
 
 
-def test_one_facet(load: Load) -> None:
+def test_a_file_may_have_one_facet(load: Load) -> None:
     assert load(writers.stl_binary(V, F[:1])).mesh.facet_count == 1
 
 
@@ -133,12 +133,12 @@ class TestNumbers:
         st.sampled_from(["r", ".9e", ".17g", ".3f"]),
     )
     @settings(max_examples=25, deadline=None)
-    def test_nearest_double(self, values: list[float], form: str) -> None:
+    def test_numbers_are_the_nearest_doubles(self, values: list[float], form: str) -> None:
         values = [0.0 if abs(v) < 1e-250 else v for v in values]  # below, the last bit may differ
         words = [repr(v) if form == "r" else format(v, form) for v in values]
         assert read_numbers(" ".join(words).encode(), 0)[0].tolist() == [float(w) for w in words]
 
-    def test_odd_spellings(self) -> None:
+    def test_odd_spellings_of_numbers_are_read(self) -> None:
         text = b"+1 -.5 5. 1e3 1E-2 0e99 00012 nan -inf 1.#QNAN 1.5#x\n123456789012345678901234567890 1e400 1e-400"
         values, lines = read_numbers(text, 0)
         assert values[:7].tolist() == [1, -0.5, 5, 1000, 0.01, 0, 12]
@@ -163,7 +163,7 @@ class TestPolygons:
 
     @given(st.integers(3, 12), st.integers(0, 2**32))
     @settings(max_examples=25, deadline=None)
-    def test_star_shaped_polygons(self, n: int, seed: int) -> None:
+    def test_star_shaped_polygons_keep_their_area(self, n: int, seed: int) -> None:
         random = np.random.default_rng(seed)
         angle = np.arange(n) * 2 * np.pi / n
         points = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1) * random.uniform(0.2, 1, (n, 1))
@@ -181,7 +181,7 @@ class TestPolygons:
 
 class TestPly:
     @pytest.mark.parametrize("order", ["ascii", "binary_little_endian", "binary_big_endian"])
-    def test_strips(self, load: Load, order: str) -> None:
+    def test_strips_become_oriented_facets(self, load: Load, order: str) -> None:
         strip = [0, 1, 2, 3, -1, 3, 2, 4, 4]
         points = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0), (0.5, 2, 0)], float)
         mesh = load(writers.ply_strip(points, strip, order)).mesh
@@ -195,13 +195,13 @@ class TestThreemf:
         [("micron", "um", 1e-3), ("millimeter", "mm", 1), ("centimeter", "cm", 10), ("inch", "in", 25.4),
          ("foot", "ft", 304.8), ("meter", "m", 1000)],
     )  # fmt: skip
-    def test_own_unit(self, load: Load, name: str, unit: str, scale: float) -> None:
+    def test_the_file_names_its_own_unit(self, load: Load, name: str, unit: str, scale: float) -> None:
         loaded = load(writers.threemf(V, F, attributes=f'unit="{name}"'), "a.3mf", unit="cm")
         assert loaded.unit == unit
         assert loaded.mesh.vertices.max(axis=0) == pytest.approx(np.array([10, 20, 30]) * scale)
         assert [n.code for n in loaded.notes] == ([] if unit == "cm" else ["unit_in_file"])
 
-    def test_items_components_and_other_parts(self, load: Load) -> None:
+    def test_items_components_and_other_parts_are_placed(self, load: Load) -> None:
         mesh = writers.mesh_xml(V, F)
         other = writers.model_xml(f'<object id="5" type="model">{mesh}</object>', "")
         resources = (
@@ -225,13 +225,13 @@ class TestThreemf:
         assert loaded.mesh.vertices.max(axis=0) == pytest.approx([0, 110, 530])
 
     @pytest.mark.parametrize(("name", "facets"), [("dodeca_chain_loop", 7680), ("seam_test_object", 225154)])
-    def test_real_files(self, name: str, facets: int) -> None:
+    def test_real_files_have_their_facets(self, name: str, facets: int) -> None:
         for path in SHARED_MODELS.glob(f"{name}.3mf"):
             assert load_model(path, None, 2).mesh.facet_count == facets
 
 
 class TestGlb:
-    def test_metres_and_nodes(self, load: Load) -> None:
+    def test_nodes_are_placed_in_metres(self, load: Load) -> None:
         turn = [0.0, 0.0, float(np.sqrt(0.5)), float(np.sqrt(0.5))]  # 90 degrees about z
         nodes: list[writers.Properties] = [
             {"children": [1, 2]},
@@ -244,7 +244,7 @@ class TestGlb:
         assert loaded.mesh.vertices.min(axis=0) == pytest.approx([-10, 0, 0], abs=1e-3)
         assert loaded.mesh.vertices.max(axis=0) == pytest.approx([1000, 20, 5030], rel=1e-6)
 
-    def test_strips_and_fans(self, load: Load) -> None:
+    def test_strips_and_fans_become_oriented_facets(self, load: Load) -> None:
         points = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0)], float)
         for mode, expected in ((5, [(0, 1, 2), (2, 1, 3)]), (6, [(0, 1, 2), (0, 2, 3)])):
             meshes = [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1, "mode": mode}]}]
@@ -254,7 +254,7 @@ class TestGlb:
 
 class TestStep:
     @pytest.mark.parametrize(("unit", "scale"), [("mm", 1), ("in", 25.4)])
-    def test_box_in_its_own_unit(self, load: Load, unit: str, scale: float) -> None:
+    def test_a_box_is_read_in_its_own_unit(self, load: Load, unit: str, scale: float) -> None:
         loaded = load(writers.step_box((10.0, 20.0, 30.0), unit), "box.step")
         assert (loaded.format, loaded.unit, loaded.mesh.facet_count, len(loaded.mesh.vertices)) == ("step", unit, 12, 8)
         assert loaded.mesh.vertices.min(axis=0) == pytest.approx([0, 0, 0], abs=1e-6)

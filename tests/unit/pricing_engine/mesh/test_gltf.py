@@ -1,4 +1,4 @@
-"""GLB: glTF 2.0 and its extensions are applied, rejected or noted by name."""
+"""GLB (``mesh/glb.py``): glTF 2.0 and its extensions are applied, rejected or noted by name."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TestSkins:
         names = np.zeros((8, 4)) if joints is None else joints
         return read_glb(writers.glb_skin(V, F, names, weights, joint_nodes))
 
-    def test_one_joint(self) -> None:
+    def test_one_joint_moves_all_vertices(self) -> None:
         mesh = self.skin(np.tile([1.0, 0, 0, 0], (8, 1)), [{"scale": [0.5, 0.5, 2], "translation": [1, 1, 1]}])
         assert np.array_equal(mesh.vertices, V * [0.5, 0.5, 2] + 1)
         assert volume(mesh) == pytest.approx(3)
@@ -68,7 +68,7 @@ class TestSkins:
         mesh = self.skin(np.tile([0.25, 0, 0, 0], (8, 1)), [{"scale": [0.5, 0.5, 0.5]}])
         assert np.array_equal(mesh.vertices, V / 2)
 
-    def test_inverse_bind_and_parents(self) -> None:
+    def test_inverse_bind_matrices_and_parents_apply(self) -> None:
         inverse = np.eye(4)
         inverse[3, :3] = -10, 0, 0  # columns first: a translation
         nodes = [{"translation": [1, 0, 0], "children": [2]}, {"translation": [9, 0, 3]}]
@@ -78,7 +78,7 @@ class TestSkins:
         )  # fmt: skip
         assert np.array_equal(mesh.vertices, np.add(V, [0, 0, 3]))
 
-    def test_blend_against_a_naive_twin(self) -> None:
+    def test_blended_vertices_agree_with_a_naive_twin(self) -> None:
         random = np.random.default_rng(5)
         joints = random.integers(0, 4, (8, 4))
         weights = random.uniform(0.1, 1, (8, 4)).astype(np.float32)
@@ -105,7 +105,7 @@ class TestSkins:
         mesh = self.skin(np.tile([1.0, 0, 0, 0], (8, 1)), [{"scale": [-1, 1, 1]}])
         assert volume(mesh) == pytest.approx(6)
 
-    def test_quantized_weights_and_second_set(self) -> None:
+    def test_quantized_weights_and_a_second_set_apply(self) -> None:
         arrays, primitive = writers.glb_mesh(V, F)
         arrays += [(np.tile(np.array([[0, 9, 9, 9]], "u1"), (8, 1)), "VEC4"),
                    (np.tile(np.array([[85, 0, 0, 0]], "u1"), (8, 1)), "VEC4", {"normalized": True}),
@@ -145,7 +145,7 @@ class TestMorphs:
         tree = {"nodes": [{"mesh": 0, **node}], "meshes": [{"primitives": [primitive], **mesh}]}
         return read_glb(writers.glb_scene(arrays, tree))
 
-    def test_weights_of_the_mesh(self) -> None:
+    def test_weights_of_the_mesh_apply(self) -> None:
         assert np.array_equal(self.morph({}, {"weights": [1, 1, 0.5]}).vertices, np.add(2 * V, [0, 0, 2]))
 
     def test_weights_of_the_node_override_those_of_the_mesh(self) -> None:
@@ -154,7 +154,7 @@ class TestMorphs:
     def test_no_weights_move_nothing(self) -> None:
         assert np.array_equal(self.morph({}, {}).vertices, V)
 
-    def test_sparse_target_without_data(self) -> None:
+    def test_a_sparse_target_without_data_moves_its_vertices(self) -> None:
         arrays, primitive = writers.glb_mesh(V, F)
         arrays += [(np.array([7], "u1"), "SCALAR"), (np.array([[0, 0, 3]], "<f4"), "VEC3")]
         content = {"bufferView": 2, "componentType": 5121}
@@ -181,7 +181,7 @@ class TestInstances:
         extension = {"extensions": {"EXT_mesh_gpu_instancing": {"attributes": attributes}}}
         return placed({"mesh": 0, **extension, **(node or {})}, more)
 
-    def test_translations_rotations_and_scales(self) -> None:
+    def test_instances_are_moved_rotated_and_scaled(self) -> None:
         more = [(np.array([[0, 0, 0], [10, 0, 0]], "<f4"), "VEC3"),
                 (np.array([[0, 0, 0, 1], HALF_TURN], "<f4"), "VEC4"),
                 (np.array([[1, 1, 1], [2, 1, 1]], "<f4"), "VEC3")]  # fmt: skip
@@ -191,7 +191,7 @@ class TestInstances:
         assert mesh.vertices[8:] == pytest.approx(V * [-2, -1, 1] + [10, 0, 5])
 
     @pytest.mark.parametrize(("kind", "largest"), [("i1", 127), ("<i2", 32767)])
-    def test_normalized_rotations(self, kind: str, largest: int) -> None:
+    def test_normalized_integers_rotate(self, kind: str, largest: int) -> None:
         half = round(largest * 0.70710678)
         more = [(np.array([[0, 0, half, half]], kind), "VEC4", {"normalized": True})]
         mesh = self.instances(more, {"ROTATION": 2})
@@ -203,7 +203,7 @@ class TestInstances:
         for node, factor in (({}, 1), ({"scale": [1, 1, -2]}, 2)):
             assert volume(self.instances(more, {"SCALE": 2}, node)) == pytest.approx(18 * factor)
 
-    def test_too_many_and_disagreeing(self) -> None:
+    def test_too_many_or_disagreeing_instances_are_refused(self) -> None:
         many = [(np.zeros((200_000, 3), "<f4"), "VEC3")]
         with pytest.raises(CorruptModel, match="repeats its parts"):
             self.instances(many, {"TRANSLATION": 2})
@@ -213,7 +213,7 @@ class TestInstances:
 
 
 class TestAccessors:
-    def test_sparse_over_data(self) -> None:
+    def test_sparse_values_replace_data(self) -> None:
         arrays, primitive = writers.glb_mesh(V, F)
         arrays += [(np.array([1, 3], "<u2"), "SCALAR"), (np.array([V[1], V[3]], "<f4"), "VEC3")]
         spoiled = V.copy()
@@ -231,7 +231,7 @@ class TestAccessors:
         with pytest.raises(CorruptModel, match="sparse"):
             read_glb(writers.glb_scene(arrays, {"nodes": [{"mesh": 0}], "meshes": [{"primitives": [primitive]}]}))
 
-    def test_quantized_positions(self) -> None:
+    def test_quantized_positions_are_read(self) -> None:
         arrays, primitive = writers.glb_mesh(V, F)
         arrays[0] = (np.round(V / 3 * 32767).astype("<i2"), "VEC3", {"normalized": True})
         tree = {"nodes": [{"mesh": 0, "scale": [3, 3, 3]}], "meshes": [{"primitives": [primitive]}]}
@@ -250,7 +250,7 @@ class TestAccessors:
                         primitive={"attributes": {"POSITION": 2}})  # fmt: skip
         assert np.array_equal(mesh.vertices, V)
 
-    def test_description_padded_with_nuls(self) -> None:
+    def test_a_description_padded_with_nuls_is_read(self) -> None:
         arrays, primitive = writers.glb_mesh(V, F)
         for name in ("", "x", "xx", "xxx"):
             tree = {"nodes": [{"mesh": 0, "name": name}], "meshes": [{"primitives": [primitive]}]}
@@ -265,7 +265,7 @@ class TestExtensions:
         with pytest.raises(CorruptModel, match=words):
             placed({"mesh": 0}, tree={"extensionsRequired": ["KHR_materials_unlit", name], "extensionsUsed": [name]})
 
-    def test_draco_without_data_as_they_are(self) -> None:
+    def test_draco_without_plain_data_is_refused(self) -> None:
         draco = {"extensions": {"KHR_draco_mesh_compression": {"bufferView": 0, "attributes": {"POSITION": 0}}}}
         assert volume(placed({"mesh": 0}, primitive=draco)) == pytest.approx(6)
         arrays, primitive = writers.glb_mesh(V, F)
@@ -277,7 +277,7 @@ class TestExtensions:
                 read_glb(writers.glb_scene(arrays, {**tree, "accessors": accessors}))
 
     @pytest.mark.parametrize("name", ["EXT_meshopt_compression", "KHR_meshopt_compression"])
-    def test_meshopt_without_data_as_they_are(self, name: str) -> None:
+    def test_meshopt_without_plain_data_is_refused(self, name: str) -> None:
         arrays, primitive = writers.glb_mesh(V, F)
         view = {"buffer": 0, "byteLength": 96, "extensions": {name: {"buffer": 0}}}
         indices = {"buffer": 0, "byteOffset": 96, "byteLength": 72}
@@ -297,12 +297,12 @@ class TestExtensions:
         assert codes(mesh) == ["unknown_extension"]
         assert "ACME_bend" in mesh.notes[0].message
 
-    def test_those_without_a_shape_are_not(self) -> None:
+    def test_those_without_a_shape_are_not_reported(self) -> None:
         names = ["KHR_materials_clearcoat", "ADOBE_materials_thin_transparency", "KHR_texture_transform",
                  "KHR_xmp_json_ld", "KHR_lights_punctual", "EXT_mesh_manifold", "KHR_animation_pointer"]  # fmt: skip
         assert codes(placed({"mesh": 0}, tree={"extensionsUsed": names})) == []
 
-    def test_hidden_nodes_and_what_they_hold(self) -> None:
+    def test_hidden_nodes_and_their_children_are_left_out(self) -> None:
         hide = {"extensions": {"KHR_node_visibility": {"visible": False}}}
         show = {"extensions": {"KHR_node_visibility": {"visible": True}}}
         nodes = [{"children": [1, 2]}, {"mesh": 0, **show}, {**hide, "children": [3]}, {"mesh": 0, **show}]
@@ -312,7 +312,7 @@ class TestExtensions:
         with pytest.raises(EmptyModel, match="hidden"):
             placed({"mesh": 0, **hide})
 
-    def test_lower_levels_of_detail(self) -> None:
+    def test_lower_levels_of_detail_are_left_out(self) -> None:
         level = {"mesh": 0, "extensions": {"MSFT_lod": {"ids": [1]}}}
         linked = placed({}, tree={"nodes": [level, {"mesh": 0}]})
         assert volume(linked) == pytest.approx(6)

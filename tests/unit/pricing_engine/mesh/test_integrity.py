@@ -1,4 +1,4 @@
-"""Edges, bodies, degenerate and duplicate facets."""
+"""Integrity (``mesh/integrity.py``): edges, bodies, degenerate and duplicate facets."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def check(mesh: Mesh, threads: int = 2) -> Topology:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 300), st.integers(3, 200))
-def test_agrees_with_naive_twin(seed: int, count: int, vertex_count: int) -> None:
+def test_topology_agrees_with_the_naive_twin(seed: int, count: int, vertex_count: int) -> None:
     rng = np.random.default_rng(seed)
     check(canonical_indexed(rng.integers(-4, 5, (vertex_count, 3)), rng.integers(0, vertex_count, (count, 3)), 1))
 
 
 @pytest.mark.parametrize("vertex_count", [4, 60, 3000, 20_000])
-def test_many_blocks_any_numbering_any_threads(vertex_count: int) -> None:
+def test_any_numbering_and_any_threads_have_the_same_topology(vertex_count: int) -> None:
     rng = np.random.default_rng(vertex_count)
     facets = rng.integers(0, vertex_count, (30_000, 3)).astype(np.int32)
     mesh = Mesh(rng.random((vertex_count, 3)), facets)
@@ -49,7 +49,7 @@ def test_many_blocks_any_numbering_any_threads(vertex_count: int) -> None:
         assert np.array_equal(other.neighbours, found.neighbours)
 
 
-def test_closed_solids() -> None:
+def test_closed_solids_have_their_euler_number() -> None:
     for solid, bodies, euler in [
         (trimesh.creation.icosphere(subdivisions=5), 1, 2),
         (trimesh.creation.torus(3, 1, major_sections=90, minor_sections=60), 1, 0),
@@ -72,7 +72,7 @@ def test_neighbours_share_the_edge() -> None:
         assert (neighbours[:, corner] != np.arange(len(other))).all()
 
 
-def test_fan_of_many_facets_at_one_vertex_and_one_edge() -> None:
+def test_many_facets_at_one_vertex_or_one_edge_are_counted() -> None:
     n = 30_000
     angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
     rim = np.column_stack((np.cos(angle), np.sin(angle), np.zeros(n)))
@@ -110,7 +110,7 @@ def test_pages_of_a_book_are_one_body_whatever_their_order_about_the_spine() -> 
             assert (found.non_manifold_edges, found.bodies) == (1, 1)
 
 
-def test_vertex_with_more_edges_than_a_row_holds() -> None:
+def test_a_vertex_may_have_more_edges_than_a_row_holds() -> None:
     for spokes in (15, 16, 17, 40):
         angle = np.linspace(0, 2 * np.pi, spokes, endpoint=False)
         rim = np.column_stack((np.cos(angle), np.sin(angle), np.zeros(spokes)))

@@ -1,4 +1,4 @@
-"""Polygons become triangles of the right area with the polygon's own edges: outlines with holes, on any plane."""
+"""Polygons (``mesh/polygons.py``) become triangles of the right area with the polygon's own edges, on any plane."""
 
 from __future__ import annotations
 

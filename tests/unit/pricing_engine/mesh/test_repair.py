@@ -1,4 +1,4 @@
-"""Light repair: each kind, combinations, and meshes that need none."""
+"""Repair (``mesh/repair.py``): each kind, combinations, and meshes that need none."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_inside_out_bodies_are_flipped_and_cavities_stay() -> None:
     assert inverted_shells(mesh, find_shells(mesh, measure_topology(mesh, 1), 1), 1).flip.sum() == 1
 
 
-def test_many_inside_out_bodies() -> None:
+def test_many_inside_out_bodies_are_flipped() -> None:
     places = np.random.default_rng(1).uniform(-60, 60, (400, 3))
     places = places[np.abs(np.linalg.norm(places, axis=1) - 50) > 2]  # none touches the large sphere
     outside = np.linalg.norm(places, axis=1) > 50
@@ -105,11 +105,12 @@ def test_open_bodies_flip_by_volume_and_sheets_never() -> None:
     assert counts == {"bodies_turned": 1}
     assert mass_properties(result, 1).volume > 0
     sheets: list[list[list[int]]] = [[[0, 1, 2]], [[0, 2, 1]], [[0, 1, 2], [1, 3, 2]]]
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.01]])
     for facets in sheets:
-        assert repair_counts([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.01]], facets)[2] == {}
+        assert repair_counts(corners, facets)[2] == {}
 
 
-def test_degenerate_facets_that_repeat_one_another() -> None:
+def test_degenerate_facets_that_repeat_one_another_are_removed() -> None:
     solid = sphere()
     _, result, counts = repair_counts(solid.vertices, np.vstack((solid.faces, [[0, 0, 5], [0, 0, 5], [0, 5, 0]])))
     assert counts == {"degenerate_facets_removed": 3}
@@ -124,7 +125,7 @@ def test_only_degenerate_facets_stay_unchanged() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 80))
-def test_any_soup_survives(seed: int, count: int) -> None:
+def test_any_soup_keeps_facets(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     mesh = canonical_indexed(rng.normal(size=(12, 3)), rng.integers(0, 12, (count, 3)), 1)
     result, counts = repair(mesh, measure_topology(mesh, 1), 1)

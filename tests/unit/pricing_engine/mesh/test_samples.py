@@ -1,4 +1,4 @@
-"""The project's own models: closed shells whose stated volumes are what manifold3d computes."""
+"""Samples (``mesh/samples.py``): closed shells whose stated volumes are what manifold3d computes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inverted shells: which are flipped and which are cavities, in any position, against exact booleans and voxels."""
+"""Shells (``mesh/shells.py``): which are flipped and which are cavities, against exact booleans and voxels."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_random_nests_and_overlaps_agree_with_exact_booleans(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_boxes_on_a_grid_that_share_planes_edges_and_faces(seed: int) -> None:
+def test_boxes_on_a_grid_agree_with_voxels(seed: int) -> None:
     """Each box is a set of voxels, no two are equal, so a box lies in another where its voxels do."""
     random = np.random.default_rng([15, seed])
     corners = {tuple(np.concatenate([lo, lo + random.integers(1, 4, 3)])) for lo in random.integers(0, 3, (5, 3))}
@@ -182,7 +182,7 @@ def test_ambiguous_flips_are_doubtful() -> None:
 
 
 class TestBodies:
-    def test_nested_with_the_same_side_out(self) -> None:
+    def test_a_body_nested_with_the_same_side_out_is_placed(self) -> None:
         _, _, bodies = repair_parts([cube(0, 10), cube(2, 8)])
         assert (bodies.nested, bodies.pieces) == (1, 1)
         assert bodies.side is not None
@@ -200,7 +200,7 @@ class TestBodies:
             ("corner in common", 1), ("edges that cross", 1), ("two cavities that cross", 1), ("copy", 2),
         ],
     )  # fmt: skip
-    def test_pieces(self, name: str, pieces: int) -> None:
+    def test_pieces_are_bodies_that_do_not_touch(self, name: str, pieces: int) -> None:
         bodies = repair_parts(CASES[name][0])[2]
         assert bodies.pieces == pieces
 

@@ -1,4 +1,4 @@
-"""Slicer projects in a 3MF: roles of parts, negative volumes, broken settings."""
+"""Slicer projects (``mesh/slicer_project.py``) in a 3MF: roles of parts, negative volumes, broken settings."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ NO_MATERIAL = ["ParameterModifier", "SupportBlocker", "SupportEnforcer"]
 
 class TestSlicerProjects:
     @pytest.mark.parametrize("role", NO_MATERIAL)
-    def test_prusa_slicer(self, load: Load, role: str) -> None:
+    def test_roles_of_prusa_slicer_are_read(self, load: Load, role: str) -> None:
         loaded = load(prusa([BIG, box(30, (20, 0, 0))], ["ModelPart", role]))
         assert volume(loaded) == pytest.approx(1000)
         assert codes(loaded) == ["slicer_parts_left_out"]
@@ -58,7 +58,7 @@ class TestSlicerProjects:
         assert volume(load(prusa([BIG, box(2, (20, 0, 0))], ["0", "1"], key="modifier"))) == pytest.approx(1000)
 
     @pytest.mark.parametrize("role", ["modifier_part", "support_blocker", "support_enforcer"])
-    def test_bambu_studio(self, load: Load, role: str) -> None:
+    def test_roles_of_bambu_studio_are_read(self, load: Load, role: str) -> None:
         loaded = load(bambu([BIG, box(30, (20, 0, 0))], ["normal_part", role]))
         assert volume(loaded) == pytest.approx(1000)
         assert codes(loaded) == ["slicer_parts_left_out"]
@@ -67,7 +67,7 @@ class TestSlicerProjects:
     @pytest.mark.parametrize("form", [
         '<metadatagroup><metadata name="cura:{}">{}</metadata></metadatagroup>',
         '<cura:settings><cura:setting key="{}">{}</cura:setting></cura:settings>'])  # fmt: skip
-    def test_cura(self, load: Load, key: str, form: str) -> None:
+    def test_settings_of_cura_are_read(self, load: Load, key: str, form: str) -> None:
         def content(value: str) -> bytes:
             second = f'<object id="2">{form.format(key, value)}{writers.mesh_xml(*box(30, (20, 0, 0)))}</object>'
             return model(objects(BIG) + second, item(1, 2), f"{MM} {CURA}")
@@ -86,7 +86,7 @@ class TestSlicerProjects:
         with pytest.raises(EmptyModel, match="not printable"):
             load(model(objects(BIG, SMALL), hidden))
 
-    def test_plates(self, load: Load) -> None:
+    def test_plates_are_reported(self, load: Load) -> None:
         plates = "".join(
             f'<plate><metadata key="plater_id" value="{n}"/><metadata key="plater_name" value="{name}"/>'
             '<model_instance><metadata key="object_id" value="9"/></model_instance></plate>'
@@ -134,7 +134,7 @@ class TestNegativeVolumes:
          (joined(BIG, box(2, (30, 0, 0))), SMALL, 1008 - 64),
          (BIG, joined(box(2, (1, 1, 1)), box(2, (3, 1, 1)), box(2, (3, 3, 1))), 1000 - 24)],
     )  # fmt: skip
-    def test_are_subtracted(self, load: Load, solid: Part, negative: Part, expected: float) -> None:
+    def test_negative_volumes_are_subtracted(self, load: Load, solid: Part, negative: Part, expected: float) -> None:
         loaded = load(prusa([solid, negative], ["ModelPart", "NegativeVolume"]))
         assert volume(loaded) == pytest.approx(expected, rel=1e-9)
         assert codes(loaded) == ["negative_parts_subtracted"]
@@ -170,7 +170,7 @@ class TestNegativeVolumes:
             with pytest.raises(CorruptModel, match="negative volume"):
                 load(prusa(parts, ["ModelPart", "NegativeVolume"]))
 
-    def test_nothing_remains(self, load: Load) -> None:
+    def test_a_part_of_which_nothing_remains_is_rejected(self, load: Load) -> None:
         with pytest.raises(EmptyModel, match="subtracted"):
             load(prusa([SMALL, BIG], ["ModelPart", "NegativeVolume"]))
 
@@ -187,11 +187,11 @@ class TestBrokenSettings:
          "<!DOCTYPE c [<!ENTITY a 'b'>]><config/>"],
     )  # fmt: skip
     @pytest.mark.parametrize("name", [PRUSA, BAMBU])
-    def test_are_rejected(self, load: Load, name: str, config: str) -> None:
+    def test_broken_settings_are_rejected(self, load: Load, name: str, config: str) -> None:
         with pytest.raises(CorruptModel):
             load(writers.package({MODEL: writers.model_xml(objects(BIG), item(1)), name: config}))
 
-    def test_bombs(self, load: Load) -> None:
+    def test_expanding_settings_are_rejected(self, load: Load) -> None:
         blank = "<config>" + " " * (70 << 20) + "</config>"
         with pytest.raises(ModelError, match=r"larger|bomb"):
             load(writers.package({MODEL: writers.model_xml(objects(BIG), item(1)), BAMBU: blank}))

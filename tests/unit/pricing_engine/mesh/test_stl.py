@@ -1,4 +1,4 @@
-"""Binary STL."""
+"""Binary STL (``mesh/stl.py``): counts, padding and broken content."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_file_and_bytes_give_the_mesh_of_their_corners(tmp_path: Path, count: in
         (stl(np.full((3, 3, 3), 3e38)), BadCoordinates),
     ],
 )
-def test_broken_content(tmp_path: Path, content: bytes, error: type[Exception]) -> None:
+def test_broken_content_is_refused_with_one_line(tmp_path: Path, content: bytes, error: type[Exception]) -> None:
     path = tmp_path / "broken.stl"
     path.write_bytes(content)
     for source in (path, content):
@@ -60,7 +60,7 @@ def test_broken_content(tmp_path: Path, content: bytes, error: type[Exception]) 
         assert "\n" not in str(caught.value)
 
 
-def test_missing_file_and_directory(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_unreadable(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.stl", tmp_path):
         with pytest.raises(UnreadableFile):
             read_binary_stl(path, 1.0, 1)
@@ -89,10 +89,10 @@ class TestCount:
         assert facets(stl(soup(40), header, count)) == (40, ["facet_count"])
 
     @pytest.mark.parametrize("count", [1, 20, 39])
-    def test_so_they_are_with_a_rest_that_is_no_record(self, facets: Facets, count: int) -> None:
+    def test_records_before_a_rest_that_is_no_record_are_read(self, facets: Facets, count: int) -> None:
         assert facets(stl(soup(40), count=count, tail=b"end")) == (40, ["facet_count"])
 
-    def test_a_count_that_is_wrong_beyond_the_first_block(self, facets: Facets) -> None:
+    def test_a_count_may_be_wrong_beyond_the_first_block(self, facets: Facets) -> None:
         assert facets(stl(soup(50_000), count=20_000)) == (50_000, ["facet_count"])
 
     @pytest.mark.parametrize("tail", [b"x", b"\0" * 49, b"\0" * 50, b"\0" * 1234])

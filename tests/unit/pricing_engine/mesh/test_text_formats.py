@@ -1,4 +1,4 @@
-"""What programs write into text formats beside the letter of them: read where the meaning is beyond doubt."""
+"""Text formats (``mesh/ascii_stl.py``, ``obj.py``, ``off.py``, ``ply.py``) as programs write them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ TEXTS = pytest.mark.parametrize(
 
 class TestBytesAroundTheText:
     @pytest.mark.parametrize("content", [STL, OBJ, OBJ[OBJ.index(b"v ") :], OFF, PLY, BINARY_PLY])
-    def test_byte_order_mark(self, load: Load, content: bytes) -> None:
+    def test_a_byte_order_mark_is_ignored(self, load: Load, content: bytes) -> None:
         loaded = load(BOM + content)
         assert is_the_box(loaded)
         assert codes(loaded) == []
@@ -63,7 +63,7 @@ class TestBytesAroundTheText:
 
     @TEXTS
     @pytest.mark.parametrize("ending", [b"\r\n", b"\r"])
-    def test_other_line_ends(self, load: Load, content: bytes, ending: bytes) -> None:
+    def test_other_line_ends_are_read(self, load: Load, content: bytes, ending: bytes) -> None:
         assert is_the_box(load(content.replace(b"\n", ending)))
 
     @TEXTS
@@ -99,7 +99,7 @@ class TestAsciiStl:
         (STL.replace(b"solid part", "solid кольцо".encode()), []), (STL.replace(b"solid part", b"solid \xff\x85"), []),
         (STL.upper(), []), (STL.replace(b"solid part", b"solid"), []),
     ])  # fmt: skip
-    def test_dialects(self, load: Load, content: bytes, noted: list[str]) -> None:
+    def test_dialects_are_read(self, load: Load, content: bytes, noted: list[str]) -> None:
         loaded = load(content, "part.stl")
         assert is_the_box(loaded)
         assert codes(loaded) == noted
@@ -138,7 +138,7 @@ class TestObj:
         writers.obj(V, [(a, a, b, c, c, d) for a, b, c, d in writers.quads()]),
         writers.obj(V, F, base=-8).replace(b"f 0", b"f -8"), OBJ.replace(b"\nf ", b"\nf \\\n  "),
         b"mtllib a.mtl\ncstype bezier\ndeg 3\n" + OBJ, OBJ + b"l 1 2 3\np 4\nvp 0 0\n"])  # fmt: skip
-    def test_dialects(self, load: Load, content: bytes) -> None:
+    def test_dialects_are_read(self, load: Load, content: bytes) -> None:
         loaded = load(content, "part.obj")
         assert is_the_box(loaded)
         assert codes(loaded) == []
@@ -162,7 +162,7 @@ class TestOff:
     @pytest.mark.parametrize("content", [OFF.replace(b"OFF # comment\n", b"OFF"), OFF.replace(b"# comment\n", b""),
                                          OFF.replace(b"OFF # comment\n", b"off\n"), b"# first\r" + OFF,
                                          OFF.replace(b"OFF # comment\n8 12 0", b"OFF8 12")])  # fmt: skip
-    def test_headers(self, load: Load, content: bytes) -> None:
+    def test_headers_of_other_programs_are_read(self, load: Load, content: bytes) -> None:
         assert is_the_box(load(content))
 
     def test_lines_beyond_the_counts_are_reported(self, load: Load) -> None:

@@ -1,4 +1,4 @@
-"""3MF by its specifications: namespaces, types, placeholders, part names."""
+"""3MF (``mesh/threemf.py``) by its specifications: namespaces, types, placeholders, part names."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class TestNamespaces:
         assert volume(loaded) == pytest.approx(1000)
         assert "beam" in loaded.notes[0].message
 
-    def test_root_is_not_a_model(self, load: Load) -> None:
+    def test_a_root_that_is_no_model_is_refused(self, load: Load) -> None:
         for xml in ("<model/>", '<model xmlns="http://example.org"/>', f'<object xmlns="{writers.CORE}"/>'):
             with pytest.raises(CorruptModel, match="not a 3MF model"):
                 load(writers.package({MODEL: xml}))
@@ -130,7 +130,7 @@ class TestTypes:
         with pytest.raises(EmptyModel, match=kind):
             load(model(objects(BIG) + other, item(2)))
 
-    def test_surfaces(self, load: Load) -> None:
+    def test_closed_surfaces_count_and_open_ones_are_left_out(self, load: Load) -> None:
         assert volume(load(model(objects(BIG, kind="surface"), item(1)))) == pytest.approx(1000)
         soup = BIG[0][BIG[1]].reshape(-1, 3), np.arange(36).reshape(-1, 3)  # closed once equal points are one
         assert volume(load(model(objects(soup, kind="surface"), item(1)))) == pytest.approx(1000)
@@ -139,13 +139,13 @@ class TestTypes:
         with pytest.raises(EmptyModel, match="not closed"):
             load(model(objects(BIG) + sheet, item(2)))
 
-    def test_an_unknown_type(self, load: Load) -> None:
+    def test_an_unknown_type_is_refused(self, load: Load) -> None:
         with pytest.raises(CorruptModel, match="'foam'"):
             load(model(objects(BIG, kind="foam"), item(1)))
 
 
 class TestPlaceholders:
-    def test_slices_in_place(self, load: Load) -> None:
+    def test_slices_in_place_of_a_mesh_are_refused(self, load: Load) -> None:
         stack = (
             '<s:slicestack id="9" zbottom="0"><s:slice ztop="5"><s:vertices><s:vertex x="0" y="0"/></s:vertices>'
             '<s:polygon startv="0"><s:segment v2="0"/></s:polygon></s:slice></s:slicestack>'
@@ -176,7 +176,7 @@ class TestPlaceholders:
         with pytest.raises(CorruptModel, match=resolution):
             load(model(self.alternatives(resolution, (1, "lowres")), item(4), f"{MM} {PA}"))
 
-    def test_an_alternative_that_cannot_be_read(self, load: Load) -> None:
+    def test_an_alternative_that_cannot_be_read_is_noted(self, load: Load) -> None:
         found = self.alternatives("fullres", (2, "fullres")).replace("UUID", 'path="/3D/secret.model" UUID')
         package = model(found, item(4), f"{MM} {PA}", **{"3D__secret.model": b"%3McF\0\0\0"})
         assert volume(load(package)) == pytest.approx(1)
@@ -187,7 +187,7 @@ class TestPlaceholders:
         with pytest.raises(CorruptModel, match="lowres"):
             load(package)
 
-    def test_an_encrypted_part(self, load: Load) -> None:
+    def test_an_encrypted_part_is_refused(self, load: Load) -> None:
         with pytest.raises(CorruptModel, match="encrypted"):
             load(writers.package({MODEL: b"%3McF\x01\0\0\0"}))
 
@@ -209,7 +209,7 @@ class TestPackage:
     @pytest.mark.parametrize(
         ("stored", "target"), [("3D/\u00e9.model", "/3D/\u00c9.model"), ("3D/a%2520b.model", "/3D/a%20b.model")]
     )
-    def test_names_that_differ(self, load: Load, stored: str, target: str) -> None:
+    def test_names_that_differ_are_not_found(self, load: Load, stored: str, target: str) -> None:
         rels = writers.RELS.replace("/3D/3dmodel.model", target)
         with pytest.raises(CorruptModel, match="does not exist"):
             load(writers.package({"_rels/.rels": rels, stored: "<x/>"}))
@@ -228,7 +228,7 @@ class TestPackage:
         assert volume(loaded) == pytest.approx(1000)
         assert codes(loaded) == ["breaks_3mf"]
 
-    def test_units_that_differ(self, load: Load) -> None:
+    def test_units_that_differ_are_refused(self, load: Load) -> None:
         child = writers.model_xml(objects(BIG), "", "")
         build = '<item p:path="/3D/a.model" objectid="1"/>'
         assert volume(load(model("", build, f"{MM} {P}", **{"3D__a.model": child}))) == pytest.approx(1000)

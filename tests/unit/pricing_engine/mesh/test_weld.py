@@ -1,4 +1,4 @@
-"""Welding and canonical order."""
+"""Welding (``mesh/weld.py``) and canonical order."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_weld_agrees_with_naive_twin_and_ignores_order(seed: int, count: int, si
 
 
 @pytest.mark.parametrize("side", [1, 40, 2000])
-def test_many_chunks_same_bits_for_any_threads_and_order(side: int) -> None:
+def test_any_threads_and_any_order_have_the_same_bits(side: int) -> None:
     corners = lattice_soup(side, 60_000, side)
     mesh = canonical_mesh(corners, 1)
     check_canonical(mesh, corners)
@@ -69,7 +69,7 @@ def test_scale_applies_to_the_welded_vertices() -> None:
     assert np.array_equal(inches.vertices, mesh.vertices * 25.4)
 
 
-def test_indexed_mesh_is_the_soup_of_its_corners() -> None:
+def test_an_indexed_mesh_is_the_soup_of_its_corners() -> None:
     rng = np.random.default_rng(5)
     vertices = rng.integers(-3, 4, (500, 3)).astype(float)
     facets = rng.integers(0, 400, (2000, 3))
@@ -90,7 +90,7 @@ def test_curve_visits_neighbouring_cells() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2e9])
-def test_bad_coordinates(bad: float) -> None:
+def test_coordinates_out_of_range_are_refused(bad: float) -> None:
     corners = lattice_soup(0, 70_000, 9)
     corners[64_321, 1, 2] = bad
     with pytest.raises(BadCoordinates):
@@ -99,14 +99,14 @@ def test_bad_coordinates(bad: float) -> None:
         canonical_indexed(corners[0].astype(float) + bad, np.array([[0, 1, 2]]), 1)
 
 
-def test_limit_counts_in_millimetres() -> None:
+def test_the_limit_counts_in_millimetres() -> None:
     corners = np.array([[[0, 0, 0], [2e6, 0, 0], [0, 1, 0]]], np.float32)
     assert len(canonical_mesh(corners, 1, 25.4).vertices) == 3
     with pytest.raises(BadCoordinates):
         canonical_mesh(corners, 1, 1000.0)
 
 
-def test_empty_and_out_of_range() -> None:
+def test_empty_meshes_and_indices_out_of_range_are_refused() -> None:
     with pytest.raises(EmptyModel):
         canonical_mesh(np.empty((0, 3, 3), np.float32), 1)
     for wrong in (-1, 3, 2**40):

@@ -1,4 +1,4 @@
-"""The price interval: nested, finite, ordered, exact at the end, for every process, material and quantity."""
+"""Price interval (``pricing/interval.py``): nested, finite, ordered and exact at the end, for every process."""
 
 from __future__ import annotations
 

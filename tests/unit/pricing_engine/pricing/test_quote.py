@@ -1,4 +1,4 @@
-"""The price book and the quote: exact sums, the rounding law, replay, and bad books refused."""
+"""Quote and price book (``pricing/quote.py``, ``pricing/book.py``): exact sums, rounding, replay, bad books."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Casting: masses, the tree, metal charged, finishing and extras."""
+"""Casting (``processes/casting.py``): masses, the tree, metal charged, finishing and extras."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_published_ring_weighs_as_modelled_cast_and_finished() -> None:
         ("brass", "8.75"),
     ],
 )
-def test_densities(material: str, density: str) -> None:
+def test_alloys_have_their_densities(material: str, density: str) -> None:
     assert BOOK.tables.casting.materials[material].density_g_cm3 == Decimal(density)
 
 

@@ -1,4 +1,4 @@
-"""Powder bed: the published tariff, packing, machine time and space."""
+"""Powder bed (``processes/powder_bed.py``): the published tariff, packing, machine time and space."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ BOOK = load_price_book()
 BLOCK = make_analysis(volume=210_000.0, area=22_000.0, box=(70.0, 60.0, 50.0))
 
 
-def test_published_price_at_five_pieces() -> None:
+def test_five_pieces_have_the_published_price() -> None:
     option = quote(BLOCK, BOOK, "powder-bed", ["pa12"], quantities=[5]).options[0]
     assert (str(option.unit_price), str(option.total)) == ("53.80", "269.00")
 
 
-def test_published_price_at_fifty_pieces_with_a_partner_discount() -> None:
+def test_fifty_pieces_with_a_partner_discount_have_the_published_price() -> None:
     extras = Extras(partner="example-partner")
     option = quote(BLOCK, BOOK, "powder-bed", ["pa12"], quantities=[50], extras=extras).options[0]
     assert (str(option.unit_price), str(option.total)) == ("35.46", "1773.00")

@@ -1,4 +1,4 @@
-"""Resin print: the layer clock, the platform, and what a piece pays of both."""
+"""Resin (``processes/resin.py``): print time, the platform, and a piece's share of both."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def naive_seconds(layers: int, layer_height: float, exposure: float, initial: fl
 
 
 @pytest.mark.parametrize(("material", "hours"), [("resin-standard", "1.63"), ("resin-detail", "2.88")])
-def test_published_print_times(material: str, hours: str) -> None:
+def test_print_times_are_the_published_ones(material: str, hours: str) -> None:
     """25 mm, 35 s initial exposure: at 50 micrometres and 6 s, at 25 micrometres and 5 s."""
     assert f"{resin_print_seconds(Decimal(25), RESINS[material]) / 3600:.2f}" == hours
 

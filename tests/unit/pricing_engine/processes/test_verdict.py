@@ -1,4 +1,4 @@
-"""The verdict: which facts of a model lead to review or rejection, and why."""
+"""Verdict (``processes/verdict.py``): which facts of a model lead to review or rejection, and why."""
 
 from __future__ import annotations
 

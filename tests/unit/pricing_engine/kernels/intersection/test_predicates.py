@@ -1,4 +1,4 @@
-"""The signs are exact: against rational arithmetic, on inputs where rounding would decide."""
+"""Predicates (``intersection/predicates.py``) against rational arithmetic, where rounding would decide the sign."""
 
 from __future__ import annotations
 

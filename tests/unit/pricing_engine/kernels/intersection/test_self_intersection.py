@@ -1,4 +1,4 @@
-"""Facets that meet beyond shared vertices and edges: exact twins, boxes and spheres by hand, real models."""
+"""Self-intersection (``intersection/self_intersection.py``) against exact twins, shapes by hand and real models."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ BASE = np.array([[0, 0, 0], [4, 0, 0], [0, 4, 0]], float)
         ([[1, 1, 1], [1, 1, 1], [1, 1, 1]], False),
     ],
 )
-def test_definition(other: list[list[float]], meets: bool) -> None:
+def test_pairs_intersect_by_the_definition(other: list[list[float]], meets: bool) -> None:
     soup = np.array([BASE, other], float)
     assert naive.meeting_pairs(soup.reshape(-1, 3), np.arange(6).reshape(2, 3)) == [(0, 1)] * meets
     for corners, turn in product(permutations(range(3)), range(3)):
@@ -129,7 +129,7 @@ def test_agrees_with_exact_twin_on_interpenetrating_spheres(seed: int) -> None:
     assert list(zip(found.first.tolist(), found.second.tolist(), strict=True)) == expected
 
 
-def test_boxes() -> None:
+def test_boxes_that_touch_do_not_intersect() -> None:
     cube = _box((0, 0, 0), (4, 4, 4))
     assert _pairs(cube) == 0
     assert _pairs(np.concatenate([cube, _box((5, 0, 0), (6, 4, 4))])) == 0
@@ -178,11 +178,11 @@ def test_candidates_hold_what_touches_and_what_nearly_does() -> None:
 @pytest.mark.parametrize(
     "soup", [np.zeros((1, 3, 3)), np.ones((9, 3, 3)), BASE[None], BASE[None] * 1e30, BASE[None] * 1e-30]
 )
-def test_the_least_meshes(soup: Array) -> None:
+def test_the_smallest_meshes_have_no_pairs(soup: Array) -> None:
     assert _pairs(soup) == 0
 
 
-def test_one_crowded_chunk_among_sparse_ones() -> None:
+def test_one_crowded_chunk_among_sparse_ones_keeps_all_pairs() -> None:
     rng = np.random.default_rng(3)
     crowd = rng.normal(size=(400, 3, 3))
     sparse = np.arange(8000)[:, None, None] * (1.0, 0, 0) + 10 + rng.random((8000, 3, 3)) * 0.9
@@ -197,7 +197,7 @@ def _fan(sectors: int) -> Array:
     return np.stack([np.zeros((sectors, 3)), rim[:-1], rim[1:]], axis=1)
 
 
-def test_facets_around_one_vertex() -> None:
+def test_facets_around_one_vertex_intersect_where_they_overlap() -> None:
     fan = _fan(200)
     assert _pairs(fan) == 0
     mesh = sorted_mesh(fan)
@@ -227,7 +227,7 @@ def test_a_tangle_is_flagged_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) 
     assert np.array_equal(flags, _flags(mesh, bvh, tangle))
 
 
-def test_duplicates_meet() -> None:
+def test_duplicate_facets_intersect() -> None:
     assert _pairs(np.repeat(BASE[None], 20, axis=0)) == 190
 
 
@@ -249,5 +249,5 @@ def test_real_models_agree_with_exact_twin(path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("name", shared_models.present("pendant.stl", "geometry_ring.stl"))
-def test_clean_jewellery(name: str) -> None:
+def test_clean_jewellery_has_no_pairs(name: str) -> None:
     assert _pairs(_triangles(SHARED_MODELS / name)) == 0

@@ -1,4 +1,4 @@
-"""The join's filter for eight facets at once agrees with the one for a single pair, and drops no pair that meets."""
+"""Separating plane (``intersection/separating_plane.py``): the filter for one pair and the one for eight agree."""
 
 from __future__ import annotations
 

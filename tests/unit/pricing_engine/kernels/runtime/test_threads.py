@@ -1,4 +1,4 @@
-"""Range kernels on threads: each chunk runs once, errors are raised, callers run concurrently."""
+"""Threads (``runtime/threads.py``): each chunk runs once, errors are raised, callers run concurrently."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_chunk_runs_once_with_the_same_borders(threads: int) -> None:
         assert sorted(chunks) == [(lo, min(lo + 10, 103)) for lo in range(0, 103, 10)]
 
 
-def test_nothing_to_do() -> None:
+def test_an_empty_range_runs_no_chunk() -> None:
     run_ranges(lambda lo, hi: pytest.fail("no chunk"), 0, 10, 3)
 
 

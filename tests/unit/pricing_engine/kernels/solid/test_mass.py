@@ -1,4 +1,4 @@
-"""Volume, area, centre of mass, inertia."""
+"""Mass (``solid/mass.py``): volume, area, centre of mass, inertia."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.meshes import canonical, inside_out
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 300))
-def test_agrees_with_naive_twin_on_soups(seed: int, count: int) -> None:
+def test_soups_agree_with_the_naive_twin(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     mesh = canonical_indexed(rng.normal(size=(50, 3)) * 3 + 5, rng.integers(0, 50, (count, 3)), 1)
     found = mass_properties(mesh, 2)
@@ -29,7 +29,7 @@ def test_agrees_with_naive_twin_on_soups(seed: int, count: int) -> None:
         assert found.inertia == pytest.approx(expected["inertia"], rel=1e-9, abs=1e-6)
 
 
-def test_box_far_from_the_origin() -> None:
+def test_a_box_far_from_the_origin_has_its_closed_form() -> None:
     solid = trimesh.creation.box((2, 3, 5))
     solid.apply_translation((1e6, -2e6, 3e6))
     found = mass_properties(canonical(solid), 1)
@@ -52,7 +52,7 @@ def test_turning_and_scaling_follow_geometry() -> None:
     assert turned.inertia == pytest.approx(32 * spin[:3, :3] @ plain.inertia @ spin[:3, :3].T, rel=1e-9, abs=1e-9)
 
 
-def test_same_bits_for_any_threads() -> None:
+def test_any_number_of_threads_has_the_same_bits() -> None:
     mesh = canonical(trimesh.creation.icosphere(subdivisions=6))
     one, *others = (mass_properties(mesh, threads) for threads in (1, 2, 7))
     for other in others:
@@ -67,7 +67,7 @@ def test_flat_and_degenerate_meshes_have_finite_values() -> None:
             assert np.isfinite(value)
 
 
-def test_volumes_of_bodies() -> None:
+def test_each_body_has_its_signed_volume() -> None:
     outer, inner = trimesh.creation.box((4, 4, 4)), inside_out(trimesh.creation.box((1, 2, 3)))
     mesh = canonical(outer, inner, trimesh.creation.box().apply_translation((9, 9, 9)))
     topology = measure_topology(mesh, 1)

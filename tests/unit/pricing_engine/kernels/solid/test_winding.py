@@ -1,4 +1,4 @@
-"""Winding numbers against the sum of solid angles."""
+"""Winding numbers (``solid/winding.py``) against the sum of solid angles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.meshes import mesh_of
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_overlapping_and_reversed_spheres(seed: int) -> None:
+def test_overlapping_and_reversed_spheres_agree_with_solid_angles(seed: int) -> None:
     random = np.random.default_rng(seed)
     parts = []
     for turn in range(6):
@@ -31,7 +31,7 @@ def test_overlapping_and_reversed_spheres(seed: int) -> None:
     assert np.array_equal(winding_numbers(mesh, bvh, points, 3), expected)
 
 
-def test_rays_through_vertices_and_edges() -> None:
+def test_rays_through_vertices_and_edges_count_once() -> None:
     """Points straight below corners and edges, in the rays' own direction, lose and count no crossing twice."""
     from pricing_engine.kernels.solid.ray_crossings import SHEAR_X, SHEAR_Y
 
@@ -47,7 +47,7 @@ def test_rays_through_vertices_and_edges() -> None:
     assert (winding_numbers(mesh, bvh, inside, 1) == 1).all()
 
 
-def test_far_from_the_origin() -> None:
+def test_winding_numbers_are_exact_far_from_the_origin() -> None:
     sphere = trimesh.creation.icosphere(3, 1.0)
     sphere.apply_translation((1e5, -2e5, 3e5))
     mesh = mesh_of(sphere)

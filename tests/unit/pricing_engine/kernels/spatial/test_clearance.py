@@ -1,4 +1,4 @@
-"""The exact answers behind the reach: which points are free, where a ball travels, what it touches."""
+"""Clearance (``spatial/clearance.py``): which points are free, where a ball travels, what it touches."""
 
 from __future__ import annotations
 
