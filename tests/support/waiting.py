@@ -18,7 +18,7 @@ def wait_until(
     timeout_s: float = TIMEOUT_S,
     what: str = "the condition holds",
 ) -> None:
-    """Return when ``condition`` holds; raise TimeoutError, which says ``what`` did not happen, after ``timeout_s``."""
+    """Return when ``condition`` holds; raise TimeoutError with ``what`` after ``timeout_s``."""
     eventually(lambda: condition() or None, what, every_s, timeout_s)
 
 

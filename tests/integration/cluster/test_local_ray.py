@@ -18,6 +18,7 @@ import pytest
 from cluster.local import sessions
 from cluster.local.sessions import Session
 from cluster.local.state import Folder, State
+from tests.support.waiting import wait_until
 
 DRIVER = """
 import json, os, ray
@@ -57,7 +58,7 @@ class Stack:
         deadline = time.monotonic() + timeout_s
         while not (status := self.status())["healthy"]:
             assert time.monotonic() < deadline, status
-            time.sleep(0.3)
+            time.sleep(0.05)
         return status
 
 
@@ -146,7 +147,4 @@ def test_a_killed_supervisor_leaves_nothing_after_down(stack: Stack) -> None:
 
 def wait_for_exit(session: Session) -> None:
     """Wait until the session's first process has exited."""
-    deadline = time.monotonic() + 30
-    while sessions.alive(session):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not sessions.alive(session), timeout_s=30.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import stat
-import time
 from pathlib import Path
 
 import psutil
@@ -22,6 +21,7 @@ from cluster.local.probes import find_failure
 from data.contracts.topics import all_topics
 from data.kit.kafka import ensure_topics
 from data.kit.settings import SERVICES
+from tests.support.waiting import wait_until
 
 
 def test_a_role_can_access_only_its_own_database(postgres_server: Server, database_urls: dict[str, str]) -> None:
@@ -54,8 +54,8 @@ def test_postgresql_starts_despite_an_orphan(postgres_server: Server, database_u
     orphan.suspend()  # like a process that waits for a lock
     postmaster = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
     postmaster.kill()
-    while orphan.ppid() == postmaster.pid:  # once orphaned, it is no longer found as a child of the server
-        time.sleep(0.01)
+    # Once orphaned, it is no longer found as a child of the server.
+    wait_until(lambda: orphan.ppid() != postmaster.pid, every_s=0.01)
     postgres_server.kill()
     assert orphan.is_running()
     postgres_server.start()

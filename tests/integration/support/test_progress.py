@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -28,29 +29,34 @@ async def test_a_partition_has_moved_when_its_group_has_committed_what_it_held(k
             consumer.assign([place])
             await consumer.commit({place: offset})
 
-    def behind() -> dict[tuple[str, str, int], int]:
-        moved = wait_until_moved(kafka_server.address, time.monotonic() - 1, 0.0, CONSUMERS)
+    async def behind() -> dict[tuple[str, str, int], int]:
+        moved = await asyncio.to_thread(wait_until_moved, kafka_server.address, time.monotonic() - 1, 0.0, CONSUMERS)
         assert (moved.seconds is None) == bool(moved.behind)
         return {(group, *place): count for (group, place), count in moved.behind.items()}
 
     await ensure_topics(kafka_server.address, [ONE, OTHER])
     # All are at their ends; a broker that has just started has no coordinator of groups at first.
-    assert wait_until_moved(kafka_server.address, time.monotonic(), 60.0, CONSUMERS).behind == {}
-    assert behind() == {}
+    moved = await asyncio.to_thread(wait_until_moved, kafka_server.address, time.monotonic(), 60.0, CONSUMERS)
+    assert moved.behind == {}
+    assert await behind() == {}
     for topic, partition in ((ONE, 0), (ONE, 0), (ONE, 3), (OTHER, 1)):
         await send(topic, partition)
     lags = {(ONE, 0): 2, (ONE, 3): 1, (OTHER, 1): 1}
     expected = {
         (group, topic, n): lag for group in CONSUMERS for (topic, n), lag in lags.items() if topic in CONSUMERS[group]
     }
-    assert behind() == expected
+    assert await behind() == expected
     await commit("progress-fast", ONE, 0, 2)
     await commit("progress-fast", ONE, 3, 1)
     await commit("progress-slow", ONE, 0, 1)
-    assert behind() == {("progress-slow", ONE, 0): 1, ("progress-slow", ONE, 3): 1, ("progress-slow", OTHER, 1): 1}
+    assert await behind() == {
+        ("progress-slow", ONE, 0): 1,
+        ("progress-slow", ONE, 3): 1,
+        ("progress-slow", OTHER, 1): 1,
+    }
     for topic, partition, offset in ((ONE, 0, 2), (ONE, 3, 1), (OTHER, 1, 1)):
         await commit("progress-slow", topic, partition, offset)
-    moved = wait_until_moved(kafka_server.address, time.monotonic(), 30.0, CONSUMERS)
+    moved = await asyncio.to_thread(wait_until_moved, kafka_server.address, time.monotonic(), 30.0, CONSUMERS)
     assert moved.seconds is not None
     assert (moved.behind, moved.last) == ({}, {})
 
