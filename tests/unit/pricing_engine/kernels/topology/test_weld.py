@@ -23,13 +23,14 @@ def _expected(corners: NDArray[np.float64], scale: float) -> tuple[list[list[flo
 
 
 def _positions(rng: np.random.Generator, count: int, kind: str, dtype: DTypeLike) -> NDArray[Any]:
+    values: NDArray[Any] = rng.normal(size=(count, 3))
     if kind == "lattice":
-        return (rng.integers(-2, 3, (count, 3)) / 7).astype(dtype)
+        values = rng.integers(-2, 3, (count, 3)) / 7
     if kind == "zeros":
-        return rng.choice([0.0, -0.0, 1.0], (count, 3)).astype(dtype)
+        values = rng.choice([0.0, -0.0, 1.0], (count, 3))
     if kind == "neighbours":  # a few units in the last place apart
-        return (rng.choice([1e6, -3.0], (count, 3)) * (1 + rng.integers(0, 3, (count, 3)) * 2.0**-23)).astype(dtype)
-    return rng.normal(size=(count, 3)).astype(dtype)
+        values = rng.choice([1e6, -3.0], (count, 3)) * (1 + rng.integers(0, 3, (count, 3)) * 2.0**-23)
+    return values.astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
