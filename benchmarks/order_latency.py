@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ring_models import write_ring, write_variant
-from tests.support.stack import Stack, eventually
+from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 SEGMENTS = 100  # squared: facets
 NEW_MODELS, NEW_RATE = 90, 2.0

@@ -1,7 +1,7 @@
 """Invalid requests are reported and change nothing: bodies, ids, page tokens, keys, versions, races.
 
 An upload that stalls, and a model that outgrows its limit while it is received, are tested in
-`tests/unit/serve_app/test_kit_upload.py`, where idle time-out and limit are small.
+`tests/unit/serve_app/kit/test_upload.py`, where idle time-out and limit are small.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from cluster.local import demo_accounts
-from tests.support.stack import Stack, eventually
+from tests.support.stack import Stack
+from tests.support.waiting import eventually, wait_until
 
 ORDER_REQUEST = {"material": "brass"}
 BOUNDARY = "cut-here"
@@ -50,7 +51,8 @@ def stays_healthy(stack: Stack) -> Iterator[None]:
     yield
     assert stack.http.get("/readyz").json()["ready"]
     models = stack.folder / ".facet" / "stack" / "data" / "models"
-    eventually(lambda: None if list(models.glob("incoming-*")) else True, "unsaved uploads are deleted")
+    assert models.is_dir()
+    wait_until(lambda: not list(models.glob("incoming-*")), what="unsaved uploads are deleted")
 
 
 @pytest.fixture
@@ -64,8 +66,8 @@ def put_on_board(stack: Stack, band: bytes) -> str:
     order_id = stack.order(band)
     stack.reaches(order_id, "PRICE_CALCULATED")
     approve = f"/crm/orders/{order_id}/approve"
-    eventually(lambda: stack.post(approve, "seller").is_success or None, "the seller can approve it")
-    eventually(lambda: stack.get(f"/mes/orders/{order_id}", "operator").is_success or None, "it is on the board")
+    wait_until(lambda: stack.post(approve, "seller").is_success, what="the seller can approve it")
+    wait_until(lambda: stack.get(f"/mes/orders/{order_id}", "operator").is_success, what="it is on the board")
     return order_id
 
 
@@ -316,7 +318,7 @@ def all_orders(stack: Stack, who: str) -> list[str]:
         after = {"after": page["next"]}
 
 
-def test_a_thousand_posts_with_one_key_create_one_order(stack: Stack) -> None:
+async def test_a_thousand_posts_with_one_key_create_one_order(stack: Stack) -> None:
     before = all_orders(stack, "admin")
     headers = {**stack.as_user("admin"), "Idempotency-Key": str(uuid4())}
 
@@ -325,11 +327,9 @@ def test_a_thousand_posts_with_one_key_create_one_order(stack: Stack) -> None:
         async with httpx.AsyncClient(base_url=stack.url, headers=headers, limits=limits, timeout=60) as client:
             return await asyncio.gather(*(client.post("/shop/orders", json=ORDER_REQUEST) for _ in range(times)))
 
-    async def post_all() -> list[httpx.Response]:
-        # Ten clients: one with a thousand connections spends most of its time searching them.
-        return [answer for each in await asyncio.gather(*(post(POSTS // 10) for _ in range(10))) for answer in each]
-
-    answers = asyncio.run(post_all())
+    # Ten clients: one with a thousand connections spends most of its time searching them.
+    answers = [answer for each in await asyncio.gather(*(post(POSTS // 10) for _ in range(10))) for answer in each]
+    assert len(answers) == POSTS
     # Requests over the capacity get 503 with Retry-After; no request creates another order.
     assert {answer.status_code for answer in answers} <= {201, 503}
     created = {answer.json()["order_id"] for answer in answers if answer.status_code == 201}
@@ -337,11 +337,21 @@ def test_a_thousand_posts_with_one_key_create_one_order(stack: Stack) -> None:
     assert set(all_orders(stack, "admin")) - set(before) == created
 
 
+def history_until(stack: Stack, order_id: str, status: str, times: int) -> list[dict[str, Any]]:
+    """Return the history from the status service once the order has entered ``status`` so many ``times``."""
+
+    def poll() -> list[dict[str, Any]] | None:
+        history: list[dict[str, Any]] = stack.get(f"/status/orders/{order_id}", "customer").json()["history"]
+        return history if [line["status"] for line in history].count(status) == times else None
+
+    return eventually(poll, f"order {order_id} enters {status} {times} times")
+
+
 def test_of_two_operators_exactly_one_gets_the_order(stack: Stack, contested: str) -> None:
     passwords = demo_accounts.credentials(stack.folder / ".facet" / "stack" / "data").passwords
     stack.demo["operator-2"] = {"username": "operator-2", "password": passwords["operator-2"]}
     rivals = ("operator", "operator-2")
-    wins = dict.fromkeys(rivals, 0)
+    winners: list[str] = []
     for who in rivals:
         stack.as_user(who)
     with ThreadPoolExecutor(len(rivals)) as pool:
@@ -361,8 +371,11 @@ def test_of_two_operators_exactly_one_gets_the_order(stack: Stack, contested: st
             refused(stack.post(f"/mes/orders/{contested}/complete", loser), 409, "claimed")
             again = stack.post(f"/mes/orders/{contested}/rework", winner, json={"reason": "the race goes on"})
             assert (again.json()["status"], again.json()["claimed_by"]) == ("REWORK", None)
-            wins[winner] += 1
-    assert sum(wins.values()) == RACES
+            winners.append(winner)
+    # The status service has exactly one claim of each race, by its winner: a refused claim publishes no event.
+    steps = [[line["status"], line["by"]] for line in history_until(stack, contested, "REWORK", RACES)]
+    assert steps[-2 * RACES :] == [[status, who] for who in winners for status in ("MANUFACTURING_STARTED", "REWORK")]
+    assert [status for status, _ in steps].count("MANUFACTURING_STARTED") == RACES
 
 
 @pytest.mark.parametrize("stale", ['"0"', '"99"', '"x"', "3", 'W/"99"'])

@@ -26,8 +26,9 @@ from schemathesis.specs.openapi.checks import (
 )
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
-from tests.services.test_roles import ANONYMOUS, PERMITTED
-from tests.support.stack import Stack, eventually
+from tests.support.permissions import ANONYMOUS, PERMITTED
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from schemathesis.specs.openapi.schemas import OpenApiCase, OpenApiOperation
@@ -70,8 +71,8 @@ def existing(stack: Stack, band: bytes) -> dict[str, list[str]]:
     stack.reaches(cancelled, "CANCELLED")
     stack.reaches(placed, "PRICE_CALCULATED")
     approved = f"/crm/orders/{placed}/approve"
-    eventually(lambda: stack.post(approved, "seller").is_success or None, "the seller can approve it")
-    eventually(lambda: stack.get(f"/mes/orders/{placed}", "operator").is_success or None, "it is on the board")
+    wait_until(lambda: stack.post(approved, "seller").is_success, what="the seller can approve it")
+    wait_until(lambda: stack.get(f"/mes/orders/{placed}", "operator").is_success, what="it is on the board")
     webhook = stack.post("/partners/v1/webhooks", "partner", json={"url": "http://127.0.0.1:9/", "types": None}).json()
     quotes = [quote(band), quote(b"not a model")]
     return {

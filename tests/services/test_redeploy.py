@@ -12,7 +12,8 @@ import yaml
 from cluster.local.deploy import local_config
 from cluster.local.ray_nodes import client_environment
 from cluster.local.serve_part import CONFIG
-from tests.support.stack import Stack, eventually
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 DEPLOY = (
     "import sys, yaml; from ray.dashboard.modules.serve.sdk import ServeSubmissionClient as Client; "
@@ -21,7 +22,7 @@ DEPLOY = (
 
 
 def test_no_request_fails_while_a_service_is_replaced(stack: Stack) -> None:
-    before = stack.http.get("/shop/healthz").json()["pid"]
+    before = replica(stack)
     stopped, requests, failures = threading.Event(), [0], []
 
     def send() -> None:
@@ -39,16 +40,19 @@ def test_no_request_fails_while_a_service_is_replaced(stack: Stack) -> None:
         shop = next(application for application in config["applications"] if application["name"] == "shop")
         shop["runtime_env"] = {"env_vars": {"FACET_TOKEN_LIFETIME_S": "1800"}}
         deploy(stack, config)
-        eventually(lambda: stack.http.get("/shop/healthz").json()["pid"] != before or None, "a new replica", 120)
-        eventually(
-            lambda: len({stack.http.get("/shop/healthz").json()["pid"] for _ in range(20)}) == 1 or None, "one", 60
-        )
+        wait_until(lambda: replica(stack) != before, timeout_s=120, what="a new replica responds")
+        wait_until(lambda: len({replica(stack) for _ in range(20)}) == 1, what="only the new replica responds")
     finally:
         stopped.set()
         for sender in senders:
             sender.join()
     assert failures == []
     assert requests[0] > 20
+
+
+def replica(stack: Stack) -> int:
+    """Return the process id of a replica of the shop."""
+    return int(stack.http.get("/shop/healthz").json()["pid"])
 
 
 def deploy(stack: Stack, config: dict[str, object]) -> None:

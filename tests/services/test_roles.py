@@ -1,4 +1,4 @@
-"""Every path with every role: this table lists the permitted roles of each path, and a path that is missing fails.
+"""Every path with every role, by the table of `tests/support/permissions.py`; a path that it does not have fails.
 
 A row of another owner is reported as not found, so that its existence is not disclosed.
 """
@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,87 +21,9 @@ from joserfc.jwk import OctKey, OKPKey
 from cluster.local import demo_accounts
 from serve_app.kit.principal import Role
 from serve_app.kit.tokens import ALGORITHMS, AUDIENCE, LEEWAY_S, Issuer
-from tests.support.stack import OTHER_PARTNER, Stack, eventually
-
-ANONYMOUS = "anonymous"
-ROLES = (ANONYMOUS, "customer", "partner", OTHER_PARTNER, "seller", "operator", "admin", "mes")
-ANYONE = frozenset(ROLES)
-BUYERS = frozenset({"customer", "partner", OTHER_PARTNER, "admin"})
-PRICING = frozenset({"mes", "partner", OTHER_PARTNER, "admin"})
-SELLERS = frozenset({"seller", "admin"})
-OPERATORS = frozenset({"operator", "admin"})
-MAKERS = frozenset({"operator"})
-ADMINS = frozenset({"admin"})
-PARTNERS = frozenset({"partner", OTHER_PARTNER})
-"""With an API key: an administrator has no partner whose orders and webhooks the path could address."""
-
-PERMITTED = {
-    "GET /healthz": ANYONE,
-    "GET /readyz": ANYONE,
-    "GET /metrics": ANYONE,
-    "GET /asyncapi.json": ANYONE,
-    **{
-        f"GET /{service}/{path}": ANYONE
-        for service in ("auth", "shop", "pricing", "crm", "mes", "status", "partners")
-        for path in ("healthz", "readyz")
-    },
-    "POST /auth/token": ANYONE,
-    "GET /auth/jwks.json": ANYONE,
-    "GET /auth/.well-known/openid-configuration": ANYONE,
-    "GET /shop/products": ANYONE,
-    "GET /shop/products/{product_id}": ANYONE,
-    "PUT /shop/products/{product_id}": ADMINS,
-    "POST /shop/orders": BUYERS,
-    "GET /shop/orders": BUYERS,
-    "GET /shop/orders/{order_id}": BUYERS,
-    "PUT /shop/orders/{order_id}/model": BUYERS,
-    "POST /shop/orders/{order_id}/submit": BUYERS,
-    "POST /shop/orders/{order_id}/cancel": BUYERS,
-    "POST /pricing/quotes": PRICING,
-    "GET /pricing/quotes": PRICING,
-    "GET /pricing/quotes/{quote_id}": PRICING,
-    "DELETE /pricing/quotes/{quote_id}": PRICING,
-    "GET /pricing/quotes/{quote_id}/events": PRICING,
-    "GET /pricing/materials": ANYONE,
-    "GET /crm/orders": SELLERS,
-    "GET /crm/orders/{order_id}": SELLERS,
-    "PUT /crm/orders/{order_id}/note": SELLERS,
-    "POST /crm/orders/{order_id}/release": SELLERS,
-    "POST /crm/orders/{order_id}/approve": SELLERS,
-    "POST /crm/orders/{order_id}/reject": SELLERS,
-    "POST /crm/orders/{order_id}/close": SELLERS,
-    "POST /crm/orders/{order_id}/cancel": SELLERS,
-    "POST /crm/orders/{order_id}/hold": SELLERS,
-    "POST /crm/orders/{order_id}/resume": SELLERS,
-    "GET /mes/orders": OPERATORS,
-    "GET /mes/orders/{order_id}": OPERATORS,
-    "POST /mes/orders/{order_id}/claim": MAKERS,
-    "POST /mes/orders/{order_id}/complete": OPERATORS,
-    "POST /mes/orders/{order_id}/package": OPERATORS,
-    "POST /mes/orders/{order_id}/ship": OPERATORS,
-    "POST /mes/orders/{order_id}/rework": OPERATORS,
-    "POST /mes/orders/{order_id}/hold": OPERATORS,
-    "POST /mes/orders/{order_id}/resume": OPERATORS,
-    "GET /status/orders": BUYERS,
-    "GET /status/orders/{order_id}": BUYERS,
-    "GET /status/orders/{order_id}/events": BUYERS,
-    "GET /partners/v1/whoami": PARTNERS,
-    "GET /partners/v1/keys": PARTNERS,
-    "POST /partners/v1/keys": PARTNERS,
-    "DELETE /partners/v1/keys/{key_id}": PARTNERS,
-    "POST /partners/v1/orders": PARTNERS,
-    "GET /partners/v1/orders": PARTNERS,
-    "GET /partners/v1/orders/{order_id}": PARTNERS,
-    "POST /partners/v1/webhooks": PARTNERS,
-    "GET /partners/v1/webhooks": PARTNERS,
-    "GET /partners/v1/webhooks/{webhook_id}": PARTNERS,
-    "PUT /partners/v1/webhooks/{webhook_id}": PARTNERS,
-    "DELETE /partners/v1/webhooks/{webhook_id}": PARTNERS,
-    "GET /partners/v1/webhooks/{webhook_id}/deliveries": PARTNERS,
-    "GET /partners/v1/deliveries/{delivery_id}/attempts": PARTNERS,
-    "POST /partners/v1/deliveries/{delivery_id}/replay": PARTNERS,
-}
-"""Method and path -> permitted roles."""
+from tests.support.permissions import ANONYMOUS, BUYERS, PERMITTED, PRICING, ROLES
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 OWNED = {
     "/shop/orders/{order_id}": "orders",
@@ -182,16 +105,17 @@ class Rows:
     quotes: dict[str, str]
 
 
+def has_status(stack: Stack, order_id: str, who: str) -> bool:
+    return stack.get(f"/status/orders/{order_id}", who).is_success
+
+
 @pytest.fixture(scope="module")
 def rows(stack: Stack) -> Rows:
     """Return an order, without a model, of every buyer, and a quote of every role that may request one."""
     orders = {who: call(stack, "POST /shop/orders", who).json()["order_id"] for who in BUYERS}
     quotes = {who: call(stack, "POST /pricing/quotes", who).json()["quote_id"] for who in PRICING}
     for who, row_id in orders.items():
-        eventually(
-            lambda who=who, row_id=row_id: stack.get(f"/status/orders/{row_id}", who).is_success or None,
-            "the status service has the order",
-        )
+        wait_until(partial(has_status, stack, row_id, who), what="the status service has the order")
     return Rows(orders, quotes)
 
 

@@ -6,12 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
@@ -19,12 +18,12 @@ from cluster.local import postgres
 from cluster.local.demo_accounts import passwords
 from cluster.local.ports import free_ports
 from tests.support.disks import MountRefused, SmallDisk, mounted
+from tests.support.waiting import eventually
 
 UP_WITHIN_S = 400
 FACET = (sys.executable, "-m", "pricing_engine")
 OTHER_PARTNER = "another partner"
 """A second partner, added by the tests to check isolation between partners."""
-ResultT = TypeVar("ResultT")
 
 
 @dataclass
@@ -105,16 +104,7 @@ class Stack:
             answer = self.get(f"/status/orders/{order_id}", who)
             return answer.json() if answer.is_success and answer.json()["status"] in statuses else None
 
-        return eventually(poll, f"order {order_id} becomes {' or '.join(statuses)}", within_s)
-
-
-def eventually(poll: Callable[[], ResultT | None], what: str, within_s: float = 60) -> ResultT:
-    """Return the first result of ``poll`` that is not None."""
-    deadline = time.monotonic() + within_s
-    while (found := poll()) is None:
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(0.05)
-    return found
+        return eventually(poll, f"order {order_id} becomes {' or '.join(statuses)}", 0.05, within_s)
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from cluster.local.parts import Part
@@ -23,10 +21,3 @@ def failing_part(folder: Path, code: str, ready_timeout_s: float = 20) -> Part:
         "broken", (sys.executable, "-c", code), "", "1", folder / "log", ("http://127.0.0.1:1/",),
         ready_timeout_s=ready_timeout_s,
     )  # fmt: skip
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

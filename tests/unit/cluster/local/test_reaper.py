@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from cluster.local import sessions
-from tests.unit.cluster.local.fake_parts import wait_until
+from tests.support.waiting import wait_until
 
 
 def test_the_reaper_stops_the_sessions_of_a_killed_process(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from cluster.local import sessions
-from tests.unit.cluster.local.fake_parts import wait_until
+from tests.support.waiting import wait_until
 
 
 def test_stop_kills_orphans_of_another_process_group(tmp_path: Path) -> None:

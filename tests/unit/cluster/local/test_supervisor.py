@@ -23,7 +23,8 @@ from cluster.local.supervisor import (
     Supervisor,
     restart_delay,
 )
-from tests.unit.cluster.local.fake_parts import wait_until, web_server
+from tests.support.waiting import wait_until
+from tests.unit.cluster.local.fake_parts import web_server
 
 
 def test_a_killed_part_and_its_dependents_restart(tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,13 +13,7 @@ import pytest
 
 from cluster.local import sessions
 from tests.support.chaos.strikes import Victim, hung, kill
-
-
-def eventually(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+from tests.support.waiting import wait_until
 
 
 def stopped(process: psutil.Process) -> bool:
@@ -31,7 +24,7 @@ def stopped(process: psutil.Process) -> bool:
 def family(tmp_path: Path) -> Iterator[sessions.Session]:
     """Yield a process with two children, the second in a separate session, as PostgreSQL's are."""
     session = sessions.start(["sh", "-c", "sleep 60 & setsid sleep 60 & wait"], tmp_path / "log")
-    eventually(lambda: len(sessions.members(session)) == 3)
+    wait_until(lambda: len(sessions.members(session)) == 3)
     yield session
     sessions.stop(session, grace_s=0)
 
@@ -41,8 +34,8 @@ def test_every_process_of_a_server_is_stopped_and_resumed(family: sessions.Sessi
     processes = victim.processes()
     with hung(victim) as count:
         assert count == 3
-        eventually(lambda: all(map(stopped, processes)))
-    eventually(lambda: not any(map(stopped, processes)))
+        wait_until(lambda: all(map(stopped, processes)))
+    wait_until(lambda: not any(map(stopped, processes)))
 
 
 def test_an_error_or_a_kill_during_a_hang_leaves_nothing_stopped(family: sessions.Session) -> None:
@@ -52,12 +45,12 @@ def test_an_error_or_a_kill_during_a_hang_leaves_nothing_stopped(family: session
     def fails() -> None:
         with hung(victim):
             last.kill()
-            eventually(lambda: len(victim.processes()) == 2)
+            wait_until(lambda: len(victim.processes()) == 2)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fails()
-    eventually(lambda: not any(map(stopped, victim.processes())))
+    wait_until(lambda: not any(map(stopped, victim.processes())))
     assert first.is_running()
 
 
@@ -73,12 +66,12 @@ print("stopped")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("stopped\n", "")
-    eventually(lambda: not stopped(psutil.Process(family.pid)))
+    wait_until(lambda: not stopped(psutil.Process(family.pid)))
 
 
 def test_a_kill_hits_every_process_and_returns_whether_there_was_one(family: sessions.Session) -> None:
     victim = Victim("server", lambda: sessions.members(family))
     assert kill(victim)
-    eventually(lambda: not victim.processes())
+    wait_until(lambda: not victim.processes())
     assert not kill(victim)
     assert sessions.reap(family) in (-signal.SIGKILL, None)
