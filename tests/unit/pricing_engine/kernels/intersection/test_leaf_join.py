@@ -1,4 +1,4 @@
-"""The join of leaves: every pair of facets that may meet, once, each leaf by itself, with bounded room and work."""
+"""The join of leaves: every pair of facets that may meet, once, each leaf by itself, with bounded capacity and work."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def _prepared(corners: NDArray[np.float64]) -> tuple[Mesh, Bvh, Joinable]:
 
 
 def _join(
-    mesh: Mesh, bvh: Bvh, by: Joinable, begin: int, end: int, room: int = 4096, limit: int = _PLENTY
+    mesh: Mesh, bvh: Bvh, by: Joinable, begin: int, end: int, capacity: int = 4096, limit: int = _PLENTY
 ) -> tuple[list[tuple[int, int]], int, NDArray[np.int64]]:
     """Return the pairs that leaves ``begin .. end``, one chunk, stored; how many they found; and their work."""
-    keys, found, work = np.full(room, -1, np.int64), np.zeros(1, np.int64), np.zeros((1, 2), np.int64)
-    output = Found(np.array([0, room]), keys, found, work)
+    keys, found, work = np.full(capacity, -1, np.int64), np.zeros(1, np.int64), np.zeros((1, 2), np.int64)
+    output = Found(np.array([0, capacity]), keys, found, work)
     join_chunk(0, end - begin, 0, begin, mesh.vertices, mesh.facets, bvh, by, limit, output)
-    stored = keys[: min(room, int(found[0]))].tolist()
+    stored = keys[: min(capacity, int(found[0]))].tolist()
     assert (keys[len(stored) :] == -1).all()
     return [(key >> 32, key & 0x7FFFFFFF) for key in stored], int(found[0]), work
 
@@ -111,19 +111,19 @@ def test_leaves_of_a_flat_fan_cost_a_test_each() -> None:
     assert work[0, 1] < more[0, 1] / 4
 
 
-@pytest.mark.parametrize("room", [1, 7, 50])
-def test_pairs_without_room_are_counted(room: int) -> None:
+@pytest.mark.parametrize("capacity", [1, 7, 50])
+def test_pairs_without_room_are_counted(capacity: int) -> None:
     mesh, bvh, by = _prepared(lattice_facets(np.random.default_rng(6), 60))
     everything, found, work = _join(mesh, bvh, by, 0, 8)
-    some, counted, same_work = _join(mesh, bvh, by, 0, 8, room)
-    assert some == everything[:room]
+    some, counted, same_work = _join(mesh, bvh, by, 0, 8, capacity)
+    assert some == everything[:capacity]
     assert counted == found > 50
     assert np.array_equal(work, same_work)
 
 
 def test_no_room_at_all_means_done_before() -> None:
     mesh, bvh, by = _prepared(lattice_facets(np.random.default_rng(6), 60))
-    pairs, found, work = _join(mesh, bvh, by, 0, 8, room=0)
+    pairs, found, work = _join(mesh, bvh, by, 0, 8, capacity=0)
     assert (pairs, found) == ([], 0)
     assert not work.any()
 

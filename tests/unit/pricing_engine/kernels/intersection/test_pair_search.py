@@ -44,8 +44,8 @@ def test_holds_what_intersects_and_what_touches(seed: int, count: int, side: int
     assert set(naive.meeting_pairs(mesh.vertices, mesh.facets)) <= found
     for f in range(count):  # a corner of one facet on a corner of another, with vertices of their own
         for g in range(f + 1, count):
-            apart = np.abs(corners[f].mean(axis=0) - corners[g].mean(axis=0)).max() > 2 * side
-            assert not apart or (f, g) not in found
+            distant = np.abs(corners[f].mean(axis=0) - corners[g].mean(axis=0)).max() > 2 * side
+            assert not distant or (f, g) not in found
     soup = soup_mesh(mesh.vertices[mesh.facets])
     touching = {
         (f, g)
@@ -92,8 +92,8 @@ def _dense(count: int) -> Mesh:
 
 def test_parts_are_the_whole_on_any_threads() -> None:
     mesh = _dense(2 * 8 * GRAIN_LEAVES + 300)
-    whole = _pairs(mesh)
-    assert len(whole) > 3 * 4096
+    everything = _pairs(mesh)
+    assert len(everything) > 3 * 4096
     bvh = build_bvh(mesh, 1)
     leaves = bvh.corners.shape[1] // 8
     for threads in (2, 7):
@@ -104,7 +104,7 @@ def test_parts_are_the_whole_on_any_threads() -> None:
         ]
         assert all(part.spent > 0 for part in parts)
         pairs = sort_pairs(mesh, parts[::-1], threads)
-        assert list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == whole
+        assert list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == everything
 
 
 def _is_empty(pairs: Pairs) -> bool:

@@ -27,7 +27,9 @@ def _soup(rng: np.random.Generator, kind: str, count: int) -> Floats:
     return along_x(corners)
 
 
-def _check(corners: Floats, origins: Floats, directions: Floats, t_min: float, distance: Floats, facet: NDArray[np.int32]) -> None:
+def _check(
+    corners: Floats, origins: Floats, directions: Floats, t_min: float, distance: Floats, facet: NDArray[np.int32]
+) -> None:
     """Check that each hit is a facet that the ray meets or nearly does, no farther than the first it clearly meets."""
     for ray, (origin, direction) in enumerate(zip(origins, directions, strict=True)):
         length = float(np.linalg.norm(direction))

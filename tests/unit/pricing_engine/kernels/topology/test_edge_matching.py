@@ -80,14 +80,14 @@ def _no_area(corners: Any) -> bool:
 
 @settings(max_examples=50)
 @given(st.integers(0, 2**32), st.integers(0, 40), st.sampled_from([0.0, 1.0, 1e5]), st.integers(0, 40))
-def test_degenerate_facets_of_a_lattice(seed: int, count: int, offset: float, room: int) -> None:
+def test_degenerate_facets_of_a_lattice(seed: int, count: int, offset: float, capacity: int) -> None:
     rng = np.random.default_rng(seed)
     vertices = rng.permutation(27)[:, None] // [9, 3, 1] % 3 + offset
     facets = rng.integers(0, 27, (count, 3)).astype(np.int32)
     expected = [f for f in range(count) if _no_area(vertices[facets[f]])]
-    found = np.full(room, -1, np.int64)
-    assert degenerate_facets(vertices, facets, found) == min(room, len(expected))
-    assert found[: len(expected)].tolist() == expected[:room]
+    found = np.full(capacity, -1, np.int64)
+    assert degenerate_facets(vertices, facets, found) == min(capacity, len(expected))
+    assert found[: len(expected)].tolist() == expected[:capacity]
     assert (found[len(expected) :] == -1).all()
     assert match_edges(vertices, facets, 1)[0][DEGENERATE] == len(expected)
 

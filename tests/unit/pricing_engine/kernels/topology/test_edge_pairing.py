@@ -50,8 +50,8 @@ def test_pairs_are_mutual_opposite_and_as_many_as_there_can_be(seed: int, count:
             partner = int(links[f, c])
             if partner >= 0:
                 assert partner != f
-                back = _half_at(mesh, links, partner, {low, high}, f)
-                assert any(naive.rises(facets, (partner, d)) == -naive.rises(facets, (f, c)) for d in back)
+                opposite = _half_at(mesh, links, partner, {low, high}, f)
+                assert any(naive.rises(facets, (partner, d)) == -naive.rises(facets, (f, c)) for d in opposite)
 
 
 def _brackets(begins: list[bool]) -> dict[int, int]:
