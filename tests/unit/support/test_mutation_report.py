@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 
 from tests.support.mutation_report import SURVIVORS, parse, report
+from tests.support.paths import ROOT
 
 STATUSES = {f"module.x_f__mutmut_{number}": "killed" for number in range(1, 10)} | {"module.x_g__mutmut_1": "survived"}
 REASONS = {"module.x_g__mutmut_1": "equivalent: zero is falsy too"}
@@ -49,3 +52,9 @@ def test_each_line_of_the_list_names_a_mutant_and_a_reason() -> None:
     for name, reason in parse(SURVIVORS.read_text("utf-8").splitlines()).items():
         assert "__mutmut_" in name
         assert reason
+
+
+def test_the_mutated_modules_and_their_tests_exist() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
+    paths = [*settings["only_mutate"], *settings["pytest_add_cli_args_test_selection"]]
+    assert [path for path in paths if not (ROOT / path).exists()] == []

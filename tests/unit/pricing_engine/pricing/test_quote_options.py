@@ -151,6 +151,10 @@ class TestVerdicts:
                 assert (option.lead_time_days, option.finished_mass_g, option.metal_charged_g) == (None, None, None)
                 assert (option.verdict, [reason.code for reason in option.reasons]) == ("rejected", ["no_volume"])
 
+    def test_walls_of_a_model_without_volume_are_not_judged(self) -> None:
+        (option,) = quote(make_analysis(volume=0.0, p50=0.1), BOOK, Request("powder-bed", ["pa12"])).options
+        assert [reason.code for reason in option.reasons] == ["no_volume"]
+
     def test_reasons_are_of_the_model_the_process_and_the_wall(self) -> None:
         analysis = make_analysis(box=(500.0, 500.0, 500.0), p50=0.1, open_edges=2)
         (option,) = quote(analysis, BOOK, Request("powder-bed", ["pa12"])).options
