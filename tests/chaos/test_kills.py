@@ -68,6 +68,7 @@ def test_every_job_finishes_once_with_the_same_bytes(tmp_path: Path) -> None:
         else:
             assert outcome.code in STATED, outcome
     assert counts[JobStatus.DONE] >= 0.95 * JOBS
+    assert processes, "the cluster ran until its block ended"
     assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
     assert not cluster.paths.temp.exists()
     assert shared_memory() <= shared

@@ -230,5 +230,6 @@ MISTAKES = [
 @pytest.mark.parametrize(("path", "code", "mistake"), MISTAKES)
 def test_each_mistake_has_its_finding(path: Path, code: str, mistake: Mistake) -> None:
     document = copy.deepcopy(DOCUMENTS[path])
+    assert code not in codes(document)
     mistake(document)
     assert code in codes(document)

@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 from fastapi import FastAPI
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data.kit import trace
@@ -66,7 +66,16 @@ async def test_without_a_trace_or_with_two_a_new_one_starts() -> None:
     assert TRACE not in (await traces_of(VALID.encode(), VALID.encode()))[0]
 
 
-@given(st.binary(max_size=80))
+# Of the shape of a trace, so that many are valid, and in the version, the case or the end not.
+SHAPED = st.from_regex(rb"\A(00|0[0-9a-f]|ff)-[0-9a-f]{32}-([0-9a-f]{16}|0{16}|[0-9A-F]{16})-[0-9a-f]{2}(-.{0,9})?\Z")
+
+
+@given(st.binary(max_size=80) | SHAPED)
+@example(VALID.encode())
 def test_any_bytes_are_a_valid_trace_or_none(value: bytes) -> None:
     found = valid_traceparent([value])
-    assert found is None or FORM.fullmatch(found)
+    if found is not None:
+        assert FORM.fullmatch(found)
+        assert found[2:].encode() == value[2 : len(VALID)]
+    elif FORM.fullmatch(value.decode("latin-1")):
+        assert b"0" * 16 in value
