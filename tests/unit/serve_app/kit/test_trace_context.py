@@ -77,5 +77,6 @@ def test_any_bytes_are_a_valid_trace_or_none(value: bytes) -> None:
     if found is not None:
         assert FORM.fullmatch(found)
         assert found[2:].encode() == value[2 : len(VALID)]
+        assert found[36:52] != "0" * 16
     elif FORM.fullmatch(value.decode("latin-1")):
         assert b"0" * 16 in value
