@@ -95,6 +95,7 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("kafka")
     with running(kafka.part(folder, folder, [], print)) as server:
         yield server
+        server.kill()  # an orderly end takes seconds, and its data are not needed
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,7 @@ def test_postgresql_starts_despite_an_orphan(postgres_server: Server, database_u
         assert connection.execute("SELECT 7").fetchone() == (7,)
 
 
-async def test_kafka_preserves_acknowledged_messages(kafka_server: Server) -> None:
+def test_kafka_preserves_acknowledged_messages(kafka_server: Server) -> None:
     async def send() -> None:
         await ensure_topics(kafka_server.address, ["kept"])
         async with AIOKafkaProducer(bootstrap_servers=kafka_server.address, acks="all") as producer:
@@ -78,11 +78,11 @@ async def test_kafka_preserves_acknowledged_messages(kafka_server: Server) -> No
         ) as consumer:
             return [(await asyncio.wait_for(consumer.getone(), 30)).value for _ in range(100)]
 
-    await send()
+    asyncio.run(send())
     kafka_server.kill()
     assert find_failure(kafka_server.part.probes)
     kafka_server.start()
-    assert await receive() == [str(number).encode() for number in range(100)]
+    assert asyncio.run(receive()) == [str(number).encode() for number in range(100)]
 
 
 async def test_without_kafka_a_mock_broker_with_all_topics_replaces_it(tmp_path: Path) -> None:
