@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -88,7 +88,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: facet report ring.stl -o ring.html")(report)
     app.command(epilog="Example: facet materials --process resin")(materials)
     app.command(epilog="Example: facet processes --json")(processes)
-    app.command(epilog="Example: facet samples .facet/samples --quote")(samples)
+    app.command(epilog="Example: facet samples .facet/samples --quote --format ply")(samples)
 
 
 def inspect(
@@ -252,9 +252,12 @@ def samples(
     with_quotes: Annotated[
         bool, typer.Option("--quote", help="Measure and price each, and compare with its true volume.")
     ] = False,
+    file_format: Annotated[
+        Literal["stl", "obj", "ply", "off", "glb"], typer.Option("--format", help="Format of the files.")
+    ] = "stl",
     threads: Threads = None,
 ) -> None:
-    """Write the sample models as STL files."""
+    """Write the sample models, by default as STL files."""
     from pricing_engine.mesh.samples import SAMPLES
     from pricing_engine.pricing.book import load_price_book
     from pricing_engine.pricing.quote import Request
@@ -262,7 +265,7 @@ def samples(
 
     for make in SAMPLES.values():
         sample = make()
-        path = sample.write_stl(folder)
+        path = sample.write(folder, file_format)
         tables.log(f"wrote {path}")
         if with_quotes:
             with _measuring(threads, None, None) as measured:

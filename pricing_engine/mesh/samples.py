@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.mesh import Floats, Ints
 
 Shell = tuple[Floats, Ints]
+FORMATS = ("stl", "obj", "ply", "off", "glb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,23 @@ class Sample:
         record["corners"] = corners
         path = folder / f"{self.name}.stl"
         path.write_bytes(b"facet sample".ljust(80) + np.uint32(len(corners)).tobytes() + record.tobytes())
+        return path
+
+    def write(self, folder: Path, file_format: str) -> Path:
+        """Write all shells as one file in one of FORMATS, named after the sample; create the folder if missing.
+
+        Binary STL is written here, since its bytes decide the sample's hash; the other formats by trimesh. GLB is in
+        metres, as glTF requires, the others are in mm.
+        """
+        if file_format == "stl":
+            return self.write_stl(folder)
+        import trimesh
+
+        scale = 0.001 if file_format == "glb" else 1.0
+        shells = [trimesh.Trimesh(vertices * scale, facets, process=False) for vertices, facets in self.shells]
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.name}.{file_format}"
+        trimesh.util.concatenate(shells).export(path, file_type=file_format)
         return path
 
 
