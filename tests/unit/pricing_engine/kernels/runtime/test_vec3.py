@@ -39,6 +39,13 @@ def test_the_same_bits_as_scalar_arithmetic(
     assert cross(u, u) == (0, 0, 0)
 
 
+def test_dot_products_are_summed_from_x_to_z() -> None:
+    rng = np.random.default_rng(1)
+    for u, v in rng.normal(size=(200, 2, 3)).tolist():
+        x, y, z = (a * b for a, b in zip(u, v, strict=True))
+        assert dot(tuple(u), tuple(v)) == (x + y) + z
+
+
 def test_right_handed() -> None:
     x, y, z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
     assert (cross(x, y), cross(y, z), cross(z, x)) == (z, x, y)

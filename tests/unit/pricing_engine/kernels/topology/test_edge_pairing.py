@@ -131,6 +131,21 @@ def test_solids_that_touch_stay_separate(
     assert _bodies(*(parts[::-1] if reverse else parts)) == (volumes, before)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_later_of_two_coincident_patches_lies_further_along_its_normal(reverse: bool) -> None:
+    """Both faces at x = 1 have the normal +x: the earlier one closes the box below, whichever it was of."""
+    parts = [_box((0, 0, 0), (1, 1, 1)), _box((1, 0, 0), (3, 1, 1), inside_out=True)]
+    corners = np.concatenate(parts[::-1] if reverse else parts)
+    vertices, index = np.unique(corners.reshape(-1, 3), axis=0, return_inverse=True)
+    _, patch, links = _paired(Mesh(vertices, index.reshape(-1, 3).astype(np.int32)))
+    labels, _ = label_bodies(links, 1)
+    face = (corners[:, :, 0] == 1).all(axis=1)
+    below = labels[np.flatnonzero(corners[:, :, 0].min(axis=1) == 0)]
+    earlier = face & (patch == patch[face].min())
+    assert earlier.sum() == 2
+    assert set(labels[earlier].tolist()) == set(below.tolist())
+
+
 def test_four_boxes_round_an_edge() -> None:
     sizes = [(0.0, 0.0, 1.0, 1.0), (-2.0, 0.0, 0.0, 1.0), (-2.0, -2.0, 0.0, 0.0), (0.0, -2.0, 1.0, 0.0)]
     assert _bodies(*(_box((x, y, 0), (v, w, 1)) for x, y, v, w in sizes)) == ([1, 2, 2, 4], 1)
