@@ -39,8 +39,8 @@ def test_agrees_with_the_naive_twin(facets: Floats, pieces: Floats, random: np.r
     found = boundary_moments(mesh, boundary, centre, 1)
     np.testing.assert_allclose(found, naive_moments(corners, centre), rtol=1e-9, atol=1e-11 * scale**3 * (1 + scale))
     areas = boundary_areas(mesh, boundary, 1)
-    whole, cut = naive_areas(facets) * (status == UNCUT), naive_areas(pieces) * (owner >= 0)
-    np.testing.assert_allclose(areas, [*whole, *cut], rtol=1e-9, atol=1e-12 * scale**2)
+    uncut, cut = naive_areas(facets) * (status == UNCUT), naive_areas(pieces) * (owner >= 0)
+    np.testing.assert_allclose(areas, [*uncut, *cut], rtol=1e-9, atol=1e-12 * scale**2)
     counted = random.random(len(facets)) < 0.5
     found_areas = triangle_areas(mesh.vertices, mesh.facets, counted, 1)
     np.testing.assert_allclose(found_areas, naive_areas(facets) * counted, rtol=1e-9, atol=1e-12 * scale**2)
@@ -61,15 +61,17 @@ def test_a_box_has_its_closed_forms(size: tuple[float, float, float], place: tup
 
 @settings(max_examples=25)
 @given(shells(reversible=False), st.tuples(*[st.floats(-10, 10)] * 3))
-def test_the_centre_does_not_change_the_volume_of_a_closed_surface(parts: list[Floats], place: tuple[float, ...]) -> None:
+def test_the_centre_does_not_change_the_volume_of_a_closed_surface(
+    parts: list[Floats], place: tuple[float, ...]
+) -> None:
     mesh = welded(*parts)
     everything = Boundary.everything(mesh.facet_count)
-    here = boundary_moments(mesh, everything, np.zeros(3), 1)
-    there = boundary_moments(mesh, everything, np.array(place), 1)
-    assert there[0] == pytest.approx(here[0], rel=1e-9)
-    assert there[1:] == pytest.approx(here[1:] - 4 * here[0] * np.array(place), rel=1e-8, abs=1e-7)
+    first = boundary_moments(mesh, everything, np.zeros(3), 1)
+    second = boundary_moments(mesh, everything, np.array(place), 1)
+    assert second[0] == pytest.approx(first[0], rel=1e-9)
+    assert second[1:] == pytest.approx(first[1:] - 4 * first[0] * np.array(place), rel=1e-8, abs=1e-7)
     mirrored = boundary_moments(Mesh(mesh.vertices, mesh.facets[:, ::-1].copy()), everything, np.zeros(3), 1)
-    assert mirrored == pytest.approx(-here, rel=1e-9, abs=1e-9)
+    assert mirrored == pytest.approx(-first, rel=1e-9, abs=1e-9)
 
 
 def test_threads_change_no_bit() -> None:
