@@ -1,7 +1,7 @@
 """For all tests: hypothesis asserts no times, which belong to benchmarks; others' warnings are filtered.
 
-`make test` runs several processes. Tests that share a server stay together and in order: each group of them is one unit of
-work, begun first, because it mostly waits; the files of all other tests follow in whichever process is free.
+`make test` runs several processes. Tests that share a server stay together and in order: each group of them is one unit
+of work, started first, because it mostly waits; the files of all other tests follow in whichever process is free.
 """
 
 from __future__ import annotations
