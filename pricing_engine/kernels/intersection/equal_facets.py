@@ -21,7 +21,8 @@ def first_equals(facets: Ints) -> Ints:
     corners = np.sort(facets, axis=1)
     order = np.lexsort(corners.T)  # stable: equal facets stay in order
     ordered = corners[order]
-    begins = np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1))
+    begins = np.ones(len(facets), np.bool_)
+    begins[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
     first = np.empty(len(facets), np.int32)
     first[order] = order[begins][np.cumsum(begins) - 1]
     return first

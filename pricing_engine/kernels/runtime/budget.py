@@ -7,12 +7,10 @@ is the same on any number of threads and tasks. Common models need a small part 
 
 from __future__ import annotations
 
-import math
-
 UNMEASURED = -1.0
 """In place of a length, volume or share, none of which is negative: the budget ended first."""
 
 
 def log2_of(count: int) -> int:
     """ceil(log2 count), at least 1: the factor by which a budget for ``count`` items exceeds a linear one."""
-    return max(1, math.ceil(math.log2(max(count, 1))))
+    return max(1, (max(count, 1) - 1).bit_length())

@@ -15,7 +15,7 @@ from tests.support.triangle_soups import lattice_facets, soup_mesh, welded_mesh
 
 
 @settings(max_examples=50)
-@given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=40))
+@given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), max_size=40))
 def test_the_first_of_equals_is_that_of_a_dictionary(facets: list[tuple[int, int, int]]) -> None:
     firsts: dict[tuple[int, ...], int] = {}
     expected = [firsts.setdefault(tuple(sorted(facet)), number) for number, facet in enumerate(facets)]
