@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import io
-import json
 import re
 import tokenize
 from collections import Counter
@@ -25,7 +24,6 @@ from tests.support.paths import ROOT
 
 PACKAGES = ("pricing_engine", "data", "serve_app", "cluster", "benchmarks", "tests")
 ALLOWED = ROOT / "tests" / "vocabulary_allowed.txt"
-REMAINING = ROOT / "tests" / "vocabulary_remaining.json"
 _SKIPPED = {Path(__file__).name, "__pycache__"}
 
 _SERVICES = "data|serve_app|cluster|tests/unit/(data|serve_app)|tests/(integration|services|chaos|support)"
@@ -250,14 +248,10 @@ def not_allowed(findings: Iterable[Finding]) -> list[Finding]:
 
 
 @pytest.mark.parametrize("package", ALL)
-def test_retired_words_only_decrease(package: str) -> None:
-    """Compare with the counts still to be replaced (``tests/vocabulary_remaining.json``), which only decrease to 0."""
-    remaining = json.loads(REMAINING.read_text(encoding="utf-8"))[package]
+def test_no_retired_word_is_left(package: str) -> None:
     found = not_allowed(all_findings(package))
     counts = ", ".join(f"{word} {count}" for word, count in Counter(each.word for each in found).most_common())
-    report = f"{len(found)} retired words in {package} ({counts}):\n" + "\n".join(map(str, found))
-    assert len(found) <= remaining, report
-    assert len(found) >= remaining, f"lower the count of {package} in {REMAINING.name} to {len(found)}"
+    assert found == [], f"{len(found)} retired words in {package} ({counts}):\n" + "\n".join(map(str, found))
 
 
 class TestTheListOfExceptions:
