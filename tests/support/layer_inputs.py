@@ -46,7 +46,8 @@ def border(cells: Cells, place: tuple[float, float] = (0.0, 0.0), side: float = 
         for k, (down, right) in enumerate(((-1, 0), (0, 1), (1, 0), (0, -1))):
             if not cells[row + down, column + right]:
                 lines.append([*corners[k], *corners[(k + 1) % 4]])
-    return np.array(lines, np.float64).reshape(-1, 4) * side + np.tile(place, 2)
+    placed: Floats = np.array(lines, np.float64).reshape(-1, 4) * side + np.tile(place, 2)
+    return placed
 
 
 def layers_of(segments: list[Floats]) -> Layers:

@@ -32,7 +32,8 @@ def naive_labels(lines: Floats, joined: NDArray[np.bool_]) -> list[int]:
     for k in range(len(lines)):
         reach |= reach[:, [k]] & reach[[k]]
     first = reach.argmax(axis=1)
-    return np.unique(first, return_inverse=True)[1].tolist()
+    labels: list[int] = np.unique(first, return_inverse=True)[1].tolist()
+    return labels
 
 
 def rings(random: np.random.Generator, count: int) -> Floats:

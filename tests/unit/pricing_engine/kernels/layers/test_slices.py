@@ -36,7 +36,7 @@ def levels_of(mesh: Mesh, first: float, step: float, layers: int, tolerance: flo
 @given(
     meshes(1, 20),
     st.sampled_from([0.25, 0.1, 1 / 3, 7.0, 1e-3]),
-    st.floats(-2, 2),
+    st.one_of(st.integers(-3, 1), st.floats(-2, 2)),
     st.integers(0, 40),
     st.sampled_from([0.0, 1e-9]),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,9 @@ from pricing_engine.kernels.solid.boundary import CAP, CRACK, CUT, INSIDE, UNCUT
 def test_everything_is_whole_and_has_no_pieces(count: int) -> None:
     boundary = Boundary.everything(count)
     assert boundary.status.tolist() == [UNCUT] * count
-    assert (boundary.status.dtype, boundary.pieces.dtype, boundary.piece_facet.dtype) == ("int8", "float64", "int32")
+    assert boundary.status.dtype == np.int8
+    assert boundary.pieces.dtype == np.float64
+    assert boundary.piece_facet.dtype == np.int32
     assert (boundary.pieces.shape, boundary.piece_facet.shape) == ((0, 3, 3), (0,))
 
 

@@ -77,7 +77,8 @@ def test_heights_are_those_of_the_plane(random: np.random.Generator) -> None:
 
 def visited(place: Floats, up: bool, bvh: Bvh) -> tuple[list[int], int]:
     """Leaves in the order of the descent, and how many boxes were opened."""
-    stack, leaves, total = np.empty((STACK, 2), np.int64), [], 0
+    stack, total = np.empty((STACK, 2), np.int64), 0
+    leaves: list[int] = []
     x, y, z = place.tolist()
     depth = start_ray(x, y, z, up, bvh.boxes, bvh.level_start, stack)
     while True:
@@ -116,7 +117,8 @@ def test_the_leaves_hold_all_facets_that_the_ray_crosses(mesh: Mesh, random: np.
         leaves, opened = visited(place, up, bvh)
         assert len(set(leaves)) == len(leaves) <= opened
         crossed = np.flatnonzero(signs(place, moved, mesh.facets))
-        height = np.array([height_above(*place, moved, mesh.facets, f) for f in crossed])
+        x, y, z = place.tolist()
+        height = np.array([height_above(x, y, z, moved, mesh.facets, f) for f in crossed])
         ahead = crossed[(height > margin) if up else (height < -margin)]
         assert set(ahead // WIDTH) <= set(leaves)
         touched = met(place, up, bvh.boxes[:, :leaves_there].astype(np.float64), margin)

@@ -90,13 +90,13 @@ def test_segments_lie_in_both_facets_with_the_inner_side_of_the_other_on_their_l
             weights = np.array([[COS * x - SIN * y, SIN * x + COS * y] for x, y in segment])
             assert weights.min() >= -1e-6
             assert weights.sum(axis=1).max() <= 1 + 1e-6
-            for end in range(2):
-                if flags[row] >> end & 1:
-                    assert abs(weights[end, 1]) < 1e-12  # on ab
-            placed.append([in_space(end, corners) for end in segment])
+            for side in range(2):
+                if flags[row] >> side & 1:
+                    assert abs(weights[side, 1]) < 1e-12  # on ab
+            placed.append(np.array([in_space(at, corners) for at in segment]))
         start, end = placed[0]
         # what is the start in one facet is the end in the other
-        np.testing.assert_allclose([end, start], placed[1], atol=1e-4 * size)
+        np.testing.assert_allclose(placed[0][::-1], placed[1], atol=1e-4 * size)
         one, two = (np.cross(c[1] - c[0], c[2] - c[0]) for c in (moved[mesh.facets[f]] for f in (first[k], second[k])))
         left = np.cross(one, end - start)
         scale = np.linalg.norm(one) * np.linalg.norm(two) * size

@@ -20,8 +20,8 @@ from pricing_engine.kernels.solid.shell_containment import (
     Contacts,
     Containment,
     Points,
+    SearchMesh,
     ShellTree,
-    Surface,
     locate_points,
     mark_overlapping,
     measure_boxes,
@@ -77,7 +77,7 @@ def locate(
     arguments = (
         Points(points - bvh.centre, own, row),
         Contacts(near_start, np.array(near_list, np.int32), shell_start, np.array(shell_list, np.int64), reach),
-        Surface(mesh.vertices - bvh.centre, general_position(mesh, bvh, 0.0, 1), mesh.facets, bvh),
+        SearchMesh(mesh.vertices - bvh.centre, general_position(mesh, bvh, 0.0, 1), mesh.facets, bvh),
         ShellTree(of_facet, by_shell, start, size, boxes - np.tile(bvh.centre, 2), box_tree(boxes, 1)),
         budget,
         Containment(state_start, state, holder),

@@ -102,10 +102,15 @@ def test_the_cone_of_one_normal_is_as_narrow_as_65_degrees(corners: Floats) -> N
                 assert boxes[box, OFFSET] == pytest.approx(height, abs=1e-4 * bvh.diagonal)
 
 
+# as compiled functions call them
+_SPLAT8: Any = splat8
+_STORE8: Any = store8
+
+
 @uncounted
 def _siblings(walls: Any, group: Any, m: Any, angle: Any, c: Any, square: Any, out: Any) -> Any:
-    mask, near = siblings8(walls, group, splat3(m), splat8(angle), splat3(c), splat8(square))
-    store8(out, 0, near)
+    mask, near = siblings8(walls, group, splat3(m), _SPLAT8(angle), splat3(c), _SPLAT8(square))
+    _STORE8(out, 0, near)
     return mask
 
 
@@ -127,7 +132,7 @@ def test_boxes_that_hold_a_facing_facet_in_reach_are_found(mesh: Mesh, random: n
     )
     faces = normals @ direction.astype(np.float64) > FACING + 1e-4
     lanes = np.zeros((8, 16), np.float32)
-    lanes[LANE_RADIUS:] = [[-1e30], [-1]]
+    lanes[LANE_RADIUS], lanes[LANE_SQUARE] = -1e30, -1
     lane = int(random.integers(16))
     lanes[LANE_DIRECTION : LANE_DIRECTION + 3, lane] = direction
     lanes[LANE_MIDDLE : LANE_MIDDLE + 3, lane] = middle

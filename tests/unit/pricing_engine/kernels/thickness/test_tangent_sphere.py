@@ -10,8 +10,7 @@ from hypothesis import given, settings
 
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.runtime.compile import uncounted
-from pricing_engine.kernels.runtime.simd import max8 as greater8
-from pricing_engine.kernels.runtime.simd import splat8, sqrt8, store8
+from pricing_engine.kernels.runtime.simd import max8, splat8, sqrt8, store8
 from pricing_engine.kernels.runtime.vec3 import cross, dot8, load3, splat3, sub
 from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh, build_bvh
 from pricing_engine.kernels.thickness.normal_cones import FACING
@@ -19,11 +18,17 @@ from pricing_engine.kernels.thickness.tangent_sphere import LEAF_ROWS, NORMAL, g
 from tests.naive.thickness import closest_points
 from tests.support.kernel_inputs import Floats, meshes, normals_of, randoms, triangles, unwelded, welded
 
+# as compiled functions call them
+_SPLAT8: Any = splat8
+_SQRT8: Any = sqrt8
+_STORE8: Any = store8
+_GREATER8: Any = max8
+
 
 @uncounted
 def _touch(rows: Any, p: Any, m: Any, hits: Any, best: Any, size: Any, out: Any) -> Any:
     mask, diameters = touch8(rows, p, m, hits, best, size)
-    store8(out, 0, diameters)
+    _STORE8(out, 0, diameters)
     return mask
 
 
@@ -32,9 +37,9 @@ def _meet(corners: Any, base: Any, m: Any, c: Any, radius: Any, slack: Any) -> A
     a = load3(corners, 0, base)
     e, f = sub(load3(corners, 3, base), a), sub(load3(corners, 6, base), a)
     u = cross(e, f)
-    area, longest = sqrt8(dot8(u, u)), sqrt8(greater8(dot8(e, e), dot8(f, f)))
+    area, longest = _SQRT8(dot8(u, u)), _SQRT8(_GREATER8(dot8(e, e), dot8(f, f)))
     return meet8(
-        a, e, f, u, area, longest, splat3(m), splat3(c), splat8(radius), splat8(radius * radius), splat8(slack)
+        a, e, f, u, area, longest, splat3(m), splat3(c), _SPLAT8(radius), _SPLAT8(radius * radius), _SPLAT8(slack)
     )
 
 
@@ -56,7 +61,8 @@ def naive_diameters(corners: Floats, p: Floats, m: Floats) -> Floats:
         q = closest_points(walls, m * middle[:, None] / 2)
         touched = np.sum(q**2, axis=1) <= middle * (q @ m)
         small, large = np.where(touched, small, middle), np.where(touched & found, middle, large)
-    return large
+    diameters: Floats = large
+    return diameters
 
 
 def unit(vector: Floats) -> Floats:
