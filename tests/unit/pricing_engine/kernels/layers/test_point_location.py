@@ -56,7 +56,8 @@ def test_agrees_with_the_naive_twin(random: np.random.Generator, count: int, lat
 def test_crowded_strips_find_the_same_of_a_solid(random: np.random.Generator, count: int, gapless: bool) -> None:
     """Rectangles side by side, as high as the strip: their walls are sorted, and searched from the nearest on."""
     width = 1.0 if gapless else 0.5
-    walls = np.concatenate([rectangle(k, 0, k + width, 1 + k % 3) for k in range(count // 2)])
+    gaps = random.uniform(-0.3, 0.3, (count // 2, 2)) * TOLERANCE  # walls so near count as one
+    walls = np.concatenate([rectangle(k + a, 0, k + width + b, 1 + k % 3) for k, (a, b) in enumerate(gaps)])
     built = build([walls[random.permutation(len(walls))]])
     layers = built.layers
     strips = np.diff(layers.strip[: len(walls) + 2])

@@ -87,15 +87,17 @@ def naive_split(corners: Singles, spacing: np.float32) -> list[tuple[Singles, fl
     return [(at, share / 2) for half in (first, second) for at, share in naive_split(half, spacing)]
 
 
-def split(corners: Singles, areas: Singles, spacing: float, most: int) -> tuple[NDArray[np.int32], Singles, list[int]]:
+def split(
+    corners: Singles, areas: Singles, spacing: float, max_samples: int
+) -> tuple[NDArray[np.int32], Singles, list[int]]:
     """Samples a triangle, the samples, and their owners."""
     count, grain = areas.shape[1], max(1, areas.shape[1])
     counts, work = np.zeros(count, np.int32), work_array(count, grain)
-    arguments = corners, areas, np.float32(spacing), most
+    arguments = corners, areas, np.float32(spacing), max_samples
     nothing = np.empty((7, 0), np.float32), np.empty(0, np.int32)
     split_triangles(0, count, grain, *arguments, counts, *nothing, work)
     assert work[:, PAIRS].sum() == counts.sum()
-    if counts.sum() > most:
+    if counts.sum() > max_samples:
         return counts, nothing[0], []
     first = (np.cumsum(counts) - counts).astype(np.int32)
     samples, owner = np.empty((7, int(counts.sum())), np.float32), np.empty(int(counts.sum()), np.int32)
@@ -143,7 +145,7 @@ def test_counting_ends_beyond_the_limit() -> None:
 
 
 def test_a_sliver_without_end_is_at_most_as_deep_as_the_stack() -> None:
-    packed, areas = singles(np.array([[[0.0, 0, 0], [np.inf, 0, 0], [0, 1, 0]]]))
-    areas[:] = 1
+    packed, areas = np.zeros((9, 1), np.float32), np.ones((4, 1), np.float32)
+    packed[3], packed[7] = np.inf, 1
     counts, _, _ = split(packed, areas, 1.0, 1000)
     assert counts[0] > 100

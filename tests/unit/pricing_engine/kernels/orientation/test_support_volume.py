@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pricing_engine.analysis.directions import frames
-from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.orientation.support_samples import overhanging
 from pricing_engine.kernels.orientation.support_volume import Bands, support_volumes
 from pricing_engine.kernels.runtime.budget import UNMEASURED
@@ -126,5 +125,3 @@ def test_degenerate_facets_change_nothing() -> None:
     upper = BOX + np.array([3, 0, 2])
     plain, mixed = case_of(welded(BOX, upper)), case_of(welded(BOX, upper, flat + np.array([0, 0, 0.2])))
     assert measure(mixed, DOWN)[0] == pytest.approx(measure(plain, DOWN)[0], rel=1e-9)
-    empty = Mesh(np.zeros((1, 3)), np.zeros((1, 3), np.int32))
-    assert case_of(empty).surface.samples[6].sum() == 0

@@ -121,7 +121,7 @@ def test_the_mean_and_the_enclosing_sphere_hold_all_active_lanes(random: np.rand
     assert reach <= np.sqrt(square) <= reach * (1 + 1e-4)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(meshes(16, 18, flat=False, far=False), st.booleans())
 def test_measuring_every_leaf_leaves_the_diameters_of_the_naive_twin(mesh: Mesh, backwards: bool) -> None:
     bvh = build_bvh(mesh, 1)
