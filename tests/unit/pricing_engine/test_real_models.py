@@ -66,7 +66,7 @@ class TestAnt:
         geometry = analysis_of("ant.ply").geometry
         assert geometry.signed_volume_mm3 == pytest.approx(peer("ant.ply").volume, rel=1e-6)
         assert geometry.volume_mm3 == pytest.approx(union_volume(peer("ant.ply")), rel=1e-4)
-        assert geometry.volume_mm3 < geometry.signed_volume_mm3
+        assert union_volume(peer("ant.ply")) < 0.999 * peer("ant.ply").volume
 
 
 @needs_models
