@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.layers.layer_crossings import MAX_SIDE, meet
+from pricing_engine.kernels.layers.layer_overlap import join_pairs
 from pricing_engine.kernels.runtime.search_counters import NODES, PAIRS
 from tests.support.kernel_inputs import Floats, randoms
 from tests.support.layer_inputs import PLENTY, TOLERANCE, Built, border, build, draw_cells, polygon, rectangle
@@ -21,14 +23,22 @@ class Met(NamedTuple):
     tests: NDArray[np.int64]
 
 
-def cross(built: Built, budget: int = PLENTY, tolerance: float = TOLERANCE) -> Met:
-    """Compare layers 0 and 1; ``supported`` by contour of the upper layer, ``sets``: the root of each contour."""
+def cross(
+    built: Built, budget: int = PLENTY, tolerance: float = TOLERANCE, joined: Sequence[tuple[int, int]] = ()
+) -> Met:
+    """Compare layers 0 and 1; ``supported`` by contour of the upper layer, ``sets``: the root of each contour.
+
+    ``joined``: a contour each of the lower and the upper layer that are known to meet; all is supported then.
+    """
     number, start = built.contours.number, built.layers.start
     lower, upper = int(number[0]), int(number[1])
     parent = np.arange(1 + lower + upper).astype(np.int32)
     supported, tests = np.zeros(len(built.layers.segments), np.int8), np.zeros(2, np.int64)
     cells = np.empty(MAX_SIDE * MAX_SIDE, np.int32)
     solid = built.contours.solid
+    for one, two in joined:
+        join_pairs(parent, np.array([[1 + one], [1 + lower + two]]))
+        supported[start[1] + solid[start[1] : start[1] + upper]] = 1
     meet(0, tolerance, built.layers, solid, supported, parent, lower, upper, budget, cells, tests)
     while not np.array_equal(parent, parent[parent]):
         parent = parent[parent]
@@ -55,15 +65,17 @@ def crossings(one: Floats, two: Floats, tolerance: float) -> NDArray[np.bool_]:
     return both
 
 
-def naive_cross(built: Built, tolerance: float = TOLERANCE) -> Met:
+def naive_cross(built: Built, tolerance: float = TOLERANCE, joined: Sequence[tuple[int, int]] = ()) -> Met:
     start, lines, contour = built.layers.start, built.layers.segments, built.layers.contour
     lower, upper = (int(n) for n in built.contours.number)
     supported, sets = np.zeros(upper, np.int64), np.arange(1 + lower + upper)
     solid = built.contours.solid[start[1] : start[1] + upper]
     met = crossings(lines[start[1] : start[2]], lines[start[0] : start[1]], tolerance)
-    for s, t in np.argwhere(met) + np.array([start[1], start[0]]):
-        supported[solid == solid[contour[s]]] = 1
-        one, two = sets[1 + lower + contour[s]], sets[1 + contour[t]]
+    pairs = [(int(contour[t]), int(contour[s])) for s, t in np.argwhere(met) + np.array([start[1], start[0]])]
+    supported[:] = len(joined) > 0
+    for below, above in [*joined, *pairs]:
+        supported[solid == solid[above]] = 1
+        one, two = sets[1 + lower + above], sets[1 + below]
         sets[(sets == one) | (sets == two)] = min(one, two)
     return Met(supported.tolist(), sets.tolist(), np.zeros(2, np.int64))
 
@@ -98,6 +110,17 @@ def test_bitmaps_that_share_lines_agree_with_every_pair_of_segments(
     if not len(lower) or not len(upper):
         return
     found, expected = cross(built), naive_cross(built)
+    assert (found.supported, found.sets) == (expected.supported, expected.sets)
+
+
+@settings(max_examples=40)
+@given(randoms(), st.tuples(st.integers(2, 6), st.integers(2, 5)), st.integers(20, 40))
+def test_crossings_of_contours_that_are_known_to_meet_hide_no_other(
+    random: np.random.Generator, counts: tuple[int, int], corners: int
+) -> None:
+    built = build([np.concatenate([star(random, corners) for _ in range(count)]) for count in counts])
+    joined = [(int(random.integers(counts[0])), int(random.integers(counts[1]))) for _ in range(3)]
+    found, expected = cross(built, joined=joined), naive_cross(built, joined=joined)
     assert (found.supported, found.sets) == (expected.supported, expected.sets)
 
 
