@@ -16,6 +16,7 @@ from pricing_engine.kernels.solid.segments import mark_crossing, write_segments
 from pricing_engine.kernels.solid.winding import JITTER, general_position, ray_pad
 from pricing_engine.kernels.spatial.bvh import build_bvh
 from tests.naive.solid import generalized_winding
+from tests.naive.thickness import closest_points
 from tests.support.kernel_inputs import BOX, Floats, normals_of, randoms, shells, welded
 
 PLENTY = 1 << 40
@@ -78,20 +79,23 @@ def test_pieces_are_where_the_outside_has_the_winding_number_0(
     normals, size = normals_of(corners), np.ptp(mesh.vertices, axis=0).max()
     untouched = np.setdiff1d(np.arange(mesh.facet_count), pieces.facets)
     assert (pieces.status[untouched] == -1).all()
-    for f in pieces.facets[:8]:
+    for f in pieces.facets[:6]:
         own = pieces.corners[pieces.owner == f]
         assert (len(own) > 0) == (pieces.status[f] == CUT)
         for piece in own:
             assert least_weights(piece.mean(axis=0), corners[[f]]).min(initial=1) >= -1e-6
         np.testing.assert_allclose((own - corners[f][0]) @ normals[f], 0, atol=1e-6 * size)
-        points = random.dirichlet(np.ones(3), 8) @ corners[f]
+        points = random.dirichlet(np.ones(3), 6) @ corners[f]
         outside = generalized_winding(corners, points + 1e-6 * size * normals[f])
         inside = generalized_winding(corners, points - 1e-6 * size * normals[f])
         for point, out, within in zip(points, outside, inside, strict=True):
             least = least_weights(point, own)
-            # beside one facet only, not where another one runs through, and not at the border of a piece
-            clear = abs(out - round(out)) < 0.01 and abs(within - round(within)) < 0.01 and round(within - out) == 1
-            if clear and (np.abs(least) > 1e-3).all():
+            least = least_weights(point, own)
+            away = np.linalg.norm(closest_points(corners, np.tile(point, (len(corners), 1))) - point, axis=1)
+            # on one facet only (of several in one place any may be the boundary), not at the border of a piece
+            alone = np.count_nonzero(away < 1e-5 * size) == 1
+            if alone and (np.abs(least) > 1e-3).all():
+                assert round(within - out) == 1
                 held = pieces.status[f] == UNCUT or (least > 0).any()
                 assert held == (round(out) == 0)
 
