@@ -6,6 +6,7 @@ Imports nothing heavy at the top: loading happens in a thread of higher niceness
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,12 +26,22 @@ def set_up() -> None:
     work, so an express job gets its core at once and bulk work uses the remaining time. Modules and kernels are loaded
     in a thread of their own, whose niceness can't be lowered again: no express job waits for these seconds of CPU.
     """
+    accept_cancellation()
     niceness = int(os.environ.get(NICE, "0"))
     os.nice(niceness)
     if not os.environ.get(COLD):
         start_session(niceness)
         with ThreadPoolExecutor(max_workers=1) as pool:
             pool.submit(_load).result()
+
+
+def accept_cancellation() -> None:
+    """Let an interrupt raise KeyboardInterrupt in the main thread: Ray cancels a task by one.
+
+    A shell without job control starts ``facet up &`` with SIGINT ignored, and all its processes inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _load() -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -17,10 +17,19 @@ import pytest
 from pricing_engine.distributed import limits as module
 from pricing_engine.distributed.limits import JobLimits, LimitExceeded, run_limited
 from pricing_engine.distributed.niceness import LONG_NICENESS, ORDINARY_NICENESS, raise_niceness
+from pricing_engine.distributed.worker_process import accept_cancellation
 
 MIB = 1 << 20
 WIDE = JobLimits(1e6, 1e6, 1 << 40)
 CPU, WALL, MEMORY = JobLimits(0.2, 1e6, 1 << 40), JobLimits(1e6, 0.2, 1 << 40), JobLimits(1e6, 1e6, 64 * MIB)
+
+
+@pytest.fixture(autouse=True)
+def interrupts() -> Iterator[None]:
+    """Let interrupts raise KeyboardInterrupt, as in a worker: tests in the background inherit that they are ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def compute() -> None:
@@ -209,6 +218,7 @@ def test_a_job_that_holds_the_gil_for_ever_is_killed_by_the_kernel() -> None:
 
 def interrupted(pipe: Connection) -> None:
     """Cancel as Ray does: interrupt the main thread."""
+    accept_cancellation()
     threading.Timer(0.1, _thread.interrupt_main).start()
     run_limited(hang, WIDE, on_kill=pipe.send)
 
