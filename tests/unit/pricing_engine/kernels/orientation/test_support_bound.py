@@ -16,8 +16,7 @@ from pricing_engine.kernels.orientation.support_bound import (
 )
 from pricing_engine.kernels.runtime.search_counters import NODES, work_array
 from tests.support.kernel_inputs import BOX, Floats, randoms, shells, welded
-from tests.unit.pricing_engine.kernels.orientation.test_support_samples import COSINE, Case, case_of, unit
-from tests.unit.pricing_engine.kernels.orientation.test_support_volume import measure, views
+from tests.support.support_cases import COSINE, Case, case_of, measure, unit, views
 
 Singles = NDArray[np.float32]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,12 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pricing_engine.analysis.directions import frames
-from pricing_engine.analysis.support_surface import Surface, sampled_boundary
 from pricing_engine.kernels.mesh import Mesh
-from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
 from pricing_engine.kernels.orientation.support_samples import (
     BLOCK,
-    SupportSurface,
     block_boxes,
     extent,
     fill_normal_boxes,
@@ -26,35 +21,10 @@ from pricing_engine.kernels.orientation.support_samples import (
     rests,
     strip,
 )
-from pricing_engine.kernels.solid.boundary import Boundary
-from pricing_engine.kernels.spatial.bvh import build_bvh
-from tests.support.kernel_inputs import Floats, meshes, randoms
+from tests.support.kernel_inputs import meshes, randoms
+from tests.support.support_cases import COSINE, case_of, unit
 
 Singles = NDArray[np.float32]
-COSINE = np.float32(OVERHANG_COSINE)
-
-
-class Case(NamedTuple):
-    surface: Surface
-    arrays: SupportSurface
-    size: float
-
-
-def case_of(mesh: Mesh) -> Case:
-    low, high = mesh.box()
-    size = float((high - low).max())
-    surface = sampled_boundary(mesh, build_bvh(mesh, 1), Boundary.everything(mesh.facet_count), size, 1)
-    arrays = SupportSurface(
-        surface.corners, surface.blocks, surface.normals, surface.samples, surface.owner, surface.sample_blocks,
-        surface.sample_normals, surface.sample_groups,
-    )  # fmt: skip
-    return Case(surface, arrays, size)
-
-
-def unit(random: np.random.Generator, count: int) -> Floats:
-    vectors = np.concatenate([np.eye(3), -np.eye(3), random.normal(size=(6, 3))])[random.permutation(12)[:count]]
-    directions: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return directions
 
 
 @settings(max_examples=40)

@@ -8,46 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from pricing_engine.analysis.directions import frames
 from pricing_engine.kernels.orientation.support_samples import overhanging
-from pricing_engine.kernels.orientation.support_volume import Bands, support_volumes
 from pricing_engine.kernels.runtime.budget import UNMEASURED
-from pricing_engine.kernels.runtime.search_counters import work_array
-from pricing_engine.kernels.runtime.threads import run_ranges
 from tests.support.kernel_inputs import BOX, Floats, randoms, shells, welded
-from tests.unit.pricing_engine.kernels.orientation.test_support_samples import COSINE, Case, case_of, unit
+from tests.support.support_cases import COSINE, Case, case_of, measure, unit, views
 
-PLENTY = 1 << 40
 DOWN = np.array([[0.0, 0, -1]])
-
-
-def views(case: Case, directions: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Frames, platforms and resting heights."""
-    corners = case.surface.corners[:, : case.surface.owner.max() + 1].T.reshape(-1, 3)
-    platform = -(corners @ directions.T).max(axis=0)
-    rest = platform + 0.01 * case.size
-    return frames(directions).astype(np.float32), platform.astype(np.float32), rest.astype(np.float32)
-
-
-def measure(
-    case: Case, directions: Floats, near: float = 0.0, far: float = np.inf, budget: int = PLENTY, threads: int = 1
-) -> Floats:
-    count = len(directions)
-    around, platform, rest = views(case, directions)
-    band = (np.full(count, x, np.float32) for x in (near, far))
-    volumes, work = np.full(count, np.nan), work_array(count, 1)
-    run_ranges(
-        support_volumes, count, 1, threads, Bands(around, platform, rest, *band), case.arrays, COSINE,
-        np.float32(case.size * 1e-7), unit_of(case), budget, volumes, work,
-    )  # fmt: skip
-    return volumes
-
-
-def unit_of(case: Case) -> float:
-    most = 2 * case.size * float(case.surface.samples[6].sum(dtype=np.float64))
-    return float(2.0 ** (np.ceil(np.log2(max(most, 1e-30))) - 52))
 
 
 def naive_volume(case: Case, direction: Floats) -> tuple[float, float]:
