@@ -36,7 +36,7 @@ run: setup
 	$(BIN)/facet samples .facet/samples --quote
 	$(BIN)/facet up
 
-# TEST_JOBS=2 runs tests without servers beside those with (tests/conftest.py says how they are divided).
+# TEST_JOBS=2 runs the tests in two processes (tests/conftest.py says how they are divided).
 TEST_JOBS ?= 1
 test: setup models
 	$(BIN)/pytest $(if $(filter-out 1,$(TEST_JOBS)),-n $(TEST_JOBS) --dist loadscope --no-loadscope-reorder)
