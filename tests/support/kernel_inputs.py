@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.mesh import Mesh
+from tests.support.meshes import welded
 
 Floats = NDArray[np.float64]
 
@@ -24,19 +25,6 @@ _SCALES = (1.0, 1e-3, 1e4)
 def randoms() -> st.SearchStrategy[np.random.Generator]:
     """Return generators of random numbers, one for each seed."""
     return st.integers(0, 2**32 - 1).map(np.random.default_rng)
-
-
-def welded(*parts: Floats) -> Mesh:
-    """Return triangles (n, 3, 3) as one mesh, in their order."""
-    corners = np.concatenate([*parts, np.empty((0, 3, 3))]) + 0.0
-    vertices, index = np.unique(corners.reshape(-1, 3), axis=0, return_inverse=True)
-    return Mesh(np.ascontiguousarray(vertices), np.ascontiguousarray(index.reshape(-1, 3).astype(np.int32)))
-
-
-def unwelded(corners: Floats) -> Mesh:
-    """Return triangles (n, 3, 3) as a mesh with three vertices a facet."""
-    facets = np.arange(3 * len(corners), dtype=np.int32).reshape(-1, 3)
-    return Mesh(np.ascontiguousarray(corners.reshape(-1, 3) + 0.0), facets)
 
 
 def normals_of(corners: Floats) -> Floats:

@@ -88,11 +88,17 @@ def triangles_of(parts: Iterable[trimesh.Trimesh]) -> Floats:
     return np.concatenate([np.asarray(part.vertices, np.float64)[np.asarray(part.faces)] for part in parts])
 
 
-def welded(triangles: ArrayLike) -> Mesh:
-    """Return triangles (n, 3, 3) as a mesh, in their order; equal positions are one vertex."""
-    corners = np.asarray(triangles, np.float64).reshape(-1, 3) + 0.0
+def welded(*parts: ArrayLike) -> Mesh:
+    """Return the triangles (n, 3, 3) of all parts as one mesh, in their order; equal positions are one vertex."""
+    corners = np.concatenate([np.empty((0, 3)), *(np.asarray(part, np.float64).reshape(-1, 3) for part in parts)]) + 0.0
     vertices, index = np.unique(corners, axis=0, return_inverse=True)
-    return Mesh(vertices, index.reshape(-1, 3).astype(np.int32))
+    return Mesh(np.ascontiguousarray(vertices), np.ascontiguousarray(index.reshape(-1, 3).astype(np.int32)))
+
+
+def unwelded(triangles: ArrayLike) -> Mesh:
+    """Return triangles (n, 3, 3) as a mesh, in their order, each with three vertices of its own."""
+    corners = np.asarray(triangles, np.float64).reshape(-1, 3) + 0.0
+    return Mesh(corners, np.arange(len(corners), dtype=np.int32).reshape(-1, 3))
 
 
 def sorted_mesh(triangles: ArrayLike) -> Mesh:

@@ -2,24 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
-
-from pricing_engine.kernels.mesh import Mesh
-
-
-def soup_mesh(corners: NDArray[Any]) -> Mesh:
-    """Return the facets (F, 3, 3) in their order, each with three vertices of its own."""
-    count = len(corners)
-    return Mesh(corners.reshape(-1, 3).astype(np.float64), np.arange(3 * count, dtype=np.int32).reshape(-1, 3))
-
-
-def welded_mesh(corners: NDArray[Any]) -> Mesh:
-    """Return the facets (F, 3, 3) in their order, equal corners with one number."""
-    vertices, numbers = np.unique(corners.reshape(-1, 3).astype(np.float64) + 0.0, axis=0, return_inverse=True)
-    return Mesh(vertices, numbers.reshape(-1, 3).astype(np.int32))
 
 
 def lattice_facets(rng: np.random.Generator, count: int, side: int = 3, proper: bool = False) -> NDArray[np.float64]:

@@ -24,7 +24,6 @@ NOT_IMPORTED = {
     "mypy": "a command of `make check`",
     "ruff": "a command of `make check`",
     "pytest-asyncio": "a plugin of pytest",
-    "pytest-cov": "a plugin of pytest",
     "pytest-timeout": "a plugin of pytest",
     "pytest-xdist": "a plugin of pytest, which also asks tests/conftest.py for a scheduler",
     "scipy-stubs": "types for mypy",

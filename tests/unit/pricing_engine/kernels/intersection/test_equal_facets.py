@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pricing_engine.kernels.intersection.equal_facets import first_equals, have_area
 from pricing_engine.kernels.mesh import Mesh
 from tests.naive import planes as naive
-from tests.support.triangle_soups import lattice_facets, soup_mesh, welded_mesh
+from tests.support.meshes import unwelded, welded
+from tests.support.triangle_soups import lattice_facets
 
 
 @settings(max_examples=50)
@@ -36,14 +37,14 @@ def test_every_order_of_corners_is_the_same_facet() -> None:
     st.sampled_from([(1.0, 0.0), (0.1, 0.0), (1 / 3, 0.7), (1.0, 1e15), (1e-20, 0.0)]),
     st.booleans(),
 )
-def test_area_is_exact(seed: int, count: int, place: tuple[float, float], welded: bool) -> None:
+def test_area_is_exact(seed: int, count: int, place: tuple[float, float], shared: bool) -> None:
     """Where rounding would decide: corners on one line up to the last bit."""
     rng = np.random.default_rng(seed)
     corners = lattice_facets(rng, count)
     corners[::3, 2] = 2 * corners[::3, 1] - corners[::3, 0]
     corners = corners * place[0] + place[1]
     corners *= np.where(rng.random(corners.shape) < 0.1, 1 + 2.0**-52, 1.0)
-    mesh = welded_mesh(corners) if welded else soup_mesh(corners)
+    mesh = welded(corners) if shared else unwelded(corners)
     expected = []
     for facet in mesh.facets:
         u, v = naive.edges(mesh.vertices[facet])

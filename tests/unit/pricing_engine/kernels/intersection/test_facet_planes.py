@@ -11,7 +11,8 @@ from pricing_engine.kernels.intersection.facet_planes import LEAF_ROWS, gather8,
 from pricing_engine.kernels.mesh import Mesh
 from tests.naive import planes as naive
 from tests.support.compiled import compiled
-from tests.support.triangle_soups import lattice_facets, welded_mesh
+from tests.support.meshes import welded
+from tests.support.triangle_soups import lattice_facets
 
 Doubles = NDArray[np.float64]
 
@@ -49,7 +50,7 @@ def test_lattice_facets_are_separated_where_exact_arithmetic_separates_them(
     seed: int, count: int, near: float, offset: float
 ) -> None:
     """On whole numbers heights are exact, and so is the answer but for ties, which are not separated."""
-    mesh = welded_mesh(lattice_facets(np.random.default_rng(seed), count) + offset)
+    mesh = welded(lattice_facets(np.random.default_rng(seed), count) + offset)
     for leaf in range(-(-count // 8)):
         for g in (0, count - 1):
             found = _lanes(mesh, leaf, g, near)
@@ -64,7 +65,7 @@ def test_loose_facets_are_never_separated_wrongly(seed: int, size: float, share:
     corners[1:4, 0] = corners[0, 0]
     corners[4, :2] = corners[0, :2]
     corners[5] = corners[0] + rng.normal(size=(3, 3)) * size * 1e-15
-    mesh = welded_mesh(corners)
+    mesh = welded(corners)
     near = share * size
     for f, (separated, touching, edge) in enumerate(_lanes(mesh, 0, 0, near)):
         expected = _expected(mesh, f, 0, near)

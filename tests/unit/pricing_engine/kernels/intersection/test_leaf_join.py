@@ -15,13 +15,14 @@ from pricing_engine.kernels.intersection.separating_plane import may_meet
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
 from tests.naive import self_intersection as naive
-from tests.support.triangle_soups import along_x, lattice_facets, welded_mesh
+from tests.support.meshes import welded
+from tests.support.triangle_soups import along_x, lattice_facets
 
 _NEAR, _PLENTY = 1e-6, 1 << 40
 
 
 def _prepared(corners: NDArray[np.float64]) -> tuple[Mesh, Bvh, Joinable]:
-    mesh = welded_mesh(along_x(corners))
+    mesh = welded(along_x(corners))
     bvh = build_bvh(mesh, 1)
     return mesh, bvh, prepare_join(mesh, bvh, 1, _NEAR)
 
@@ -100,7 +101,7 @@ def test_leaves_of_a_flat_fan_cost_a_test_each() -> None:
     rim = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
     rim[-1] = rim[0]
     corners = np.stack([np.zeros((256, 3)), rim[:-1], rim[1:]], axis=1)
-    mesh = welded_mesh(corners)
+    mesh = welded(corners)
     bvh = build_bvh(mesh, 1)
     by = prepare_join(mesh, bvh, 1, _NEAR)
     pairs, _, work = _join(mesh, bvh, by, 0, 32)

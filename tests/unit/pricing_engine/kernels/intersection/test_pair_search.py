@@ -22,7 +22,8 @@ from pricing_engine.kernels.intersection.pair_search import (
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.spatial.bvh import build_bvh
 from tests.naive import self_intersection as naive
-from tests.support.triangle_soups import along_x, lattice_facets, soup_mesh, welded_mesh
+from tests.support.meshes import unwelded, welded
+from tests.support.triangle_soups import along_x, lattice_facets
 
 
 def _pairs(mesh: Mesh, threads: int = 1, near: float = pair_search.NEAR) -> list[tuple[int, int]]:
@@ -39,14 +40,14 @@ def _pairs(mesh: Mesh, threads: int = 1, near: float = pair_search.NEAR) -> list
 @given(st.integers(0, 2**32), st.integers(1, 30), st.sampled_from([3, 8]), st.sampled_from([(1.0, 0.0), (0.1, 1e6)]))
 def test_holds_what_intersects_and_what_touches(seed: int, count: int, side: int, place: tuple[float, float]) -> None:
     corners = along_x(lattice_facets(np.random.default_rng(seed), count, side, proper=True))
-    mesh = welded_mesh(corners * place[0] + place[1])
+    mesh = welded(corners * place[0] + place[1])
     found = set(_pairs(mesh))
     assert set(naive.meeting_pairs(mesh.vertices, mesh.facets)) <= found
     for f in range(count):  # a corner of one facet on a corner of another, with vertices of their own
         for g in range(f + 1, count):
             distant = np.abs(corners[f].mean(axis=0) - corners[g].mean(axis=0)).max() > 2 * side
             assert not distant or (f, g) not in found
-    soup = soup_mesh(mesh.vertices[mesh.facets])
+    soup = unwelded(mesh.vertices[mesh.facets])
     touching = {
         (f, g)
         for f in range(count)
@@ -60,13 +61,13 @@ def test_holds_what_intersects_and_what_touches(seed: int, count: int, side: int
 def test_near_is_relative_to_the_size_of_the_model(gap: float, near: float, found: bool) -> None:
     for size in (1e-3, 1.0, 1e4):
         corners = np.array([[[0, 0, 0], [4, 0, 0], [0, 4, 0]], [[0, 0, gap], [4, 0, gap], [0, 4, gap]]]) * size
-        assert (len(_pairs(soup_mesh(corners), near=near)) > 0) == found
+        assert (len(_pairs(unwelded(corners), near=near)) > 0) == found
 
 
 @settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 40), st.sampled_from([0.0, 0.01, 0.5]))
 def test_boxes_of_facets_hold_them_with_a_margin(seed: int, count: int, near: float) -> None:
-    mesh = welded_mesh(along_x(lattice_facets(np.random.default_rng(seed), count)) * 0.1 + 3)
+    mesh = welded(along_x(lattice_facets(np.random.default_rng(seed), count)) * 0.1 + 3)
     bvh = build_bvh(mesh, 1)
     boxes, distance = boxes_of_facets(bvh, near, 2)
     low, high = mesh.box()
@@ -87,7 +88,7 @@ def test_boxes_of_facets_hold_them_with_a_margin(seed: int, count: int, near: fl
 def _dense(count: int) -> Mesh:
     rng = np.random.default_rng(count)
     corners = rng.random((count, 1, 3)) * [9, 1, 1] + rng.normal(size=(count, 3, 3)) * 0.15
-    return soup_mesh(along_x(corners))
+    return unwelded(along_x(corners))
 
 
 def test_parts_are_the_whole_on_any_threads() -> None:
@@ -112,7 +113,7 @@ def _is_empty(pairs: Pairs) -> bool:
 
 
 def test_too_many_pairs_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    mesh = soup_mesh(along_x(np.random.default_rng(1).normal(size=(60, 3, 3))))
+    mesh = unwelded(along_x(np.random.default_rng(1).normal(size=(60, 3, 3))))
     bvh = build_bvh(mesh, 1)
     count = len(_pairs(mesh))
     monkeypatch.setattr(pair_search, "MAX_PAIRS_PER_FACET", 0)
@@ -123,7 +124,7 @@ def test_too_many_pairs_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_too_much_work_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    mesh = soup_mesh(along_x(np.random.default_rng(1).normal(size=(60, 3, 3))))
+    mesh = unwelded(along_x(np.random.default_rng(1).normal(size=(60, 3, 3))))
     bvh = build_bvh(mesh, 1)
     leaves = bvh.corners.shape[1] // 8
     part = join_leaves(0, leaves, 1, mesh, bvh, prepare_join(mesh, bvh, 1))
@@ -140,7 +141,7 @@ def test_too_much_work_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def _repeated(times: int) -> tuple[Mesh, NDArray[np.int32]]:
     """Facets ``times`` over, in turned orders, and the first facet with the vertices of each."""
     corners = along_x(np.random.default_rng(2).normal(size=(9, 3, 3)))
-    mesh = soup_mesh(corners)
+    mesh = unwelded(corners)
     facets = np.concatenate([np.roll(mesh.facets, turn, axis=1) for turn in range(times)])
     order = np.argsort(np.arange(len(facets)) % 9, kind="stable")
     return Mesh(mesh.vertices, np.ascontiguousarray(facets[order])), np.repeat(np.arange(9) * times, times).astype(

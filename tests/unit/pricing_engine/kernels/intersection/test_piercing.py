@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from pricing_engine.kernels.intersection.piercing import mark_piercing
 from tests.naive.planes import piercing_depth
-from tests.support.triangle_soups import lattice_facets, soup_mesh, welded_mesh
+from tests.support.meshes import unwelded, welded
+from tests.support.triangle_soups import lattice_facets
 
 
-def _marked(corners: NDArray[np.float64], tolerance: float, welded: bool = False) -> NDArray[np.bool_]:
+def _marked(corners: NDArray[np.float64], tolerance: float, shared: bool = False) -> NDArray[np.bool_]:
     """Return (F, F) bool: all ordered pairs, marked in two ranges."""
-    mesh = welded_mesh(corners) if welded else soup_mesh(corners)
+    mesh = welded(corners) if shared else unwelded(corners)
     first, second = (axis.ravel().astype(np.int32) for axis in np.indices((mesh.facet_count,) * 2))
     piercing = np.ones(len(first), np.bool_)
     middle = len(first) // 3
@@ -40,7 +41,7 @@ def test_agrees_with_naive_twin_in_either_order(
     corners = lattice_facets(rng, count) if kind == "lattice" else rng.normal(size=(count, 3, 3))
     corners[::4] = corners[:1]
     corners += offset
-    found = _marked(corners, tolerance, welded=bool(rng.integers(0, 2)))
+    found = _marked(corners, tolerance, shared=bool(rng.integers(0, 2)))
     assert np.array_equal(found, found.T)
     for f in range(count):
         for g in range(count):

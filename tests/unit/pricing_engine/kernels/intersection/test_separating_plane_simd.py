@@ -23,7 +23,8 @@ from pricing_engine.kernels.intersection.separating_plane_simd import (
 from pricing_engine.kernels.mesh import Mesh
 from tests.naive import planes
 from tests.naive import self_intersection as exact
-from tests.support.triangle_soups import lattice_facets, soup_mesh
+from tests.support.meshes import unwelded
+from tests.support.triangle_soups import lattice_facets
 
 Vector = tuple[float, ...]
 
@@ -46,7 +47,7 @@ def _interiors_meet(corners: NDArray[np.float64]) -> bool:
 def test_facets_apart_are_those_with_a_gap_beside_an_edge(seed: int, count: int, near: float, offset: float) -> None:
     """Exact on whole numbers, where ties are not separated."""
     corners = lattice_facets(np.random.default_rng(seed), 2 * count, side=4)
-    mesh = soup_mesh(corners + offset)
+    mesh = unwelded(corners + offset)
     found = _meet(NONE_SHARED, mesh, [(i, count + i) for i in range(count)], near, 4.0)
     assert found == [not planes.edge_gap(corners[i], corners[count + i], near) for i in range(count)]
     assert all(meet or not _interiors_meet(corners[[i, count + i]]) for i, meet in enumerate(found))
@@ -77,7 +78,7 @@ def test_facets_at_a_shared_corner_are_those_that_the_bisector_leaves(
 ) -> None:
     rng = np.random.default_rng(seed)
     corners = lattice_facets(rng, 2 * count, 4) if kind == "lattice" else rng.normal(size=(2 * count, 3, 3))
-    mesh = soup_mesh(corners)
+    mesh = unwelded(corners)
     for i in range(count):
         mesh.facets[count + i, rng.integers(0, 3)] = mesh.facets[i, rng.integers(0, 3)]
     found = _meet(ONE_SHARED, mesh, [(i, count + i) for i in range(count)], near, 4.0)
@@ -97,7 +98,7 @@ def test_facets_at_a_shared_corner_are_those_that_the_bisector_leaves(
 @given(st.integers(0, 2**32), st.integers(0, 8), st.sampled_from([0.0, 0.25]))
 def test_facets_at_a_shared_edge_are_tested_one_by_one(seed: int, count: int, near: float) -> None:
     rng = np.random.default_rng(seed)
-    mesh = soup_mesh(lattice_facets(rng, 2 * count, 4, proper=True))
+    mesh = unwelded(lattice_facets(rng, 2 * count, 4, proper=True))
     for i in range(count):
         mesh.facets[count + i, :2] = mesh.facets[i, [1, 0]]
     pairs = [(i, count + i) for i in range(count)]
@@ -112,5 +113,5 @@ def test_a_gap_must_exceed_the_distance(height: float, meets: bool) -> None:
     """Two facets in planes at right angles, ``height - 3`` apart along an axis, with 1 as near."""
     upper = [[0, 0, height], [4, 0, height], [2, 0, height + 2]]
     lower = [[0, 0, 3], [4, 0, 3], [2, 0, 1]]
-    mesh = soup_mesh(np.array([upper, lower], float))
+    mesh = unwelded(np.array([upper, lower], float))
     assert _meet(NONE_SHARED, mesh, [(0, 1)] * 8, 1.0, 8.0) == [meets] * 8

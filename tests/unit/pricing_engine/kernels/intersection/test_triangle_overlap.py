@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.intersection.triangle_overlap import interiors_meet
 from pricing_engine.kernels.mesh import Mesh
 from tests.naive import self_intersection as naive
-from tests.support.triangle_soups import lattice_facets, soup_mesh, welded_mesh
+from tests.support.meshes import unwelded, welded
+from tests.support.triangle_soups import lattice_facets
 
 
 def _expected(corners: NDArray[np.float64]) -> bool:
@@ -53,8 +54,8 @@ def test_agrees_with_exact_twin(seed: int, kind: str, place: tuple[float, float]
     rng = np.random.default_rng(seed)
     corners = _pair(rng, kind) * place[0] + place[1]
     expected = _expected(corners)
-    assert _found(soup_mesh(corners)) == expected
-    assert _found(welded_mesh(corners)) == expected
+    assert _found(unwelded(corners)) == expected
+    assert _found(welded(corners)) == expected
 
 
 @pytest.mark.parametrize("kind", ["any", "one plane", "shared corner", "shared edge"])
@@ -65,19 +66,19 @@ def test_both_answers_are_common_and_no_order_of_corners_matters(kind: str) -> N
         corners = _pair(rng, kind)
         expected = _expected(corners)
         for one, other in zip(permutations(range(3)), list(permutations(range(3)))[::-1], strict=True):
-            assert _found(welded_mesh(np.stack([corners[0][list(one)], corners[1][list(other)]]))) == expected
+            assert _found(welded(np.stack([corners[0][list(one)], corners[1][list(other)]]))) == expected
         answers.append(expected)
     assert 0 < sum(answers) < 30
 
 
 def test_a_facet_meets_itself_unless_it_has_no_area() -> None:
     for corners, meets in (([[0, 0, 0], [4, 0, 0], [0, 4, 0]], True), ([[0, 0, 0], [4, 0, 0], [2, 0, 0]], False)):
-        assert _found(soup_mesh(np.array([corners, corners], float))) == meets
-        assert _found(welded_mesh(np.array([corners, corners[::-1]], float))) == meets
+        assert _found(unwelded(np.array([corners, corners], float))) == meets
+        assert _found(welded(np.array([corners, corners[::-1]], float))) == meets
 
 
 @pytest.mark.parametrize(("height", "meets"), [(-1e-300, True), (0.0, False), (1e-300, False)])
 def test_a_vertex_at_a_face_meets_it_if_it_is_beyond_by_anything(height: float, meets: bool) -> None:
     base = [[0, 0, 0], [4, 0, 0], [0, 4, 0]]
     spike = [[1, 1, height], [1, 1, 4], [2, 1, 4]]
-    assert _found(soup_mesh(np.array([base, spike], float) * 1e200 / 1e200)) == meets
+    assert _found(unwelded(np.array([base, spike], float) * 1e200 / 1e200)) == meets

@@ -12,7 +12,8 @@ from pricing_engine.kernels.runtime.search_counters import work_array
 from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
 from pricing_engine.kernels.spatial.clearance import Clearance
 from tests.naive.reach import is_free, travel
-from tests.support.kernel_inputs import BALL, Floats, randoms, triangles, unwelded
+from tests.support.kernel_inputs import BALL, Floats, randoms, triangles
+from tests.support.meshes import unwelded
 
 PLENTY = 1 << 40
 Bits = NDArray[np.uint64]

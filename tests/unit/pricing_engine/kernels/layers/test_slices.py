@@ -21,7 +21,8 @@ from pricing_engine.kernels.runtime.search_counters import NODES, PAIRS, work_ar
 from pricing_engine.kernels.runtime.threads import chunk_count, run_ranges
 from pricing_engine.kernels.solid.boundary import CUT, INSIDE, UNCUT
 from tests.naive.slices import area_and_perimeter, section
-from tests.support.kernel_inputs import BOX, Floats, meshes, randoms, shells, welded
+from tests.support.kernel_inputs import BOX, Floats, meshes, randoms, shells
+from tests.support.meshes import welded
 
 GRAIN = 5
 

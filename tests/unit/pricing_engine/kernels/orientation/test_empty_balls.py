@@ -13,7 +13,8 @@ from pricing_engine.kernels.orientation.empty_balls import BallSearch, ball_volu
 from pricing_engine.kernels.runtime.search_counters import NODES, work_array
 from pricing_engine.kernels.spatial.bvh import build_bvh
 from tests.naive.orientation import largest_empty_balls
-from tests.support.kernel_inputs import BOX, Floats, meshes, normals_of, randoms, shells, unwelded, welded
+from tests.support.kernel_inputs import BOX, Floats, meshes, normals_of, randoms, shells
+from tests.support.meshes import unwelded, welded
 
 PLENTY = 1 << 40
 

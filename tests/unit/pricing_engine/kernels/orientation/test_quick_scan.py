@@ -11,7 +11,8 @@ from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.orientation.overhangs import OVERHANG_COSINE
 from pricing_engine.kernels.orientation.quick_scan import quick_scan
 from tests.naive.orientation import overhanging
-from tests.support.kernel_inputs import BOX, Floats, meshes, normals_of, shells, welded
+from tests.support.kernel_inputs import BOX, Floats, meshes, normals_of, shells
+from tests.support.meshes import welded
 
 DIRECTIONS = np.array([[[-1.0, 0, 0], [1, 0, 0]], [[0, -1, 0], [0, 1, 0]], [[0, 0, -1], [0, 0, 1]]])
 

@@ -15,7 +15,8 @@ from pricing_engine.kernels.orientation.support_bound import (
     lower_bounds,
 )
 from pricing_engine.kernels.runtime.search_counters import NODES, work_array
-from tests.support.kernel_inputs import BOX, Floats, randoms, shells, welded
+from tests.support.kernel_inputs import BOX, Floats, randoms, shells
+from tests.support.meshes import welded
 from tests.support.support_cases import COSINE, Case, case_of, measure, unit, views
 
 Singles = NDArray[np.float32]

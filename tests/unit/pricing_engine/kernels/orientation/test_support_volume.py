@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pricing_engine.kernels.orientation.support_samples import overhanging
 from pricing_engine.kernels.runtime.budget import UNMEASURED
-from tests.support.kernel_inputs import BOX, Floats, randoms, shells, welded
+from tests.support.kernel_inputs import BOX, Floats, randoms, shells
+from tests.support.meshes import welded
 from tests.support.support_cases import COSINE, Case, case_of, measure, unit, views
 
 DOWN = np.array([[0.0, 0, -1]])

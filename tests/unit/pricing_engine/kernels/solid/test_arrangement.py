@@ -17,7 +17,8 @@ from pricing_engine.kernels.solid.winding import JITTER, general_position, ray_p
 from pricing_engine.kernels.spatial.bvh import build_bvh
 from tests.naive.solid import generalized_winding
 from tests.naive.thickness import closest_points
-from tests.support.kernel_inputs import BOX, Floats, normals_of, randoms, shells, welded
+from tests.support.kernel_inputs import BOX, Floats, normals_of, randoms, shells
+from tests.support.meshes import welded
 
 PLENTY = 1 << 40
 

@@ -16,7 +16,8 @@ from pricing_engine.kernels.solid.winding import general_position
 from pricing_engine.kernels.spatial.bvh import build_bvh
 from pricing_engine.kernels.topology.caps import close_rims
 from tests.naive.solid import generalized_winding
-from tests.support.kernel_inputs import BALL, BOX, Floats, welded
+from tests.support.kernel_inputs import BALL, BOX, Floats
+from tests.support.meshes import welded
 
 
 def opened(corners: Floats, kept: Floats) -> tuple[Mesh, int]:

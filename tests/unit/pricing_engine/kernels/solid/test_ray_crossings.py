@@ -22,7 +22,8 @@ from pricing_engine.kernels.solid.ray_crossings import (
 )
 from pricing_engine.kernels.solid.winding import JITTER, STACK, general_position, ray_pad
 from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh, build_bvh
-from tests.support.kernel_inputs import Floats, meshes, randoms, shells, welded
+from tests.support.kernel_inputs import Floats, meshes, randoms, shells
+from tests.support.meshes import welded
 
 
 def naive_crossing(x: float, y: float, corners: Floats) -> int:

@@ -13,7 +13,8 @@ from pricing_engine.kernels.solid.ray_crossings import normal_z
 from pricing_engine.kernels.solid.repeated_winding import repeated_outer_winding
 from pricing_engine.kernels.solid.winding import JITTER, general_position, outer_winding
 from pricing_engine.kernels.spatial.bvh import build_bvh
-from tests.support.kernel_inputs import BOX, Floats, meshes, randoms, shells, welded
+from tests.support.kernel_inputs import BOX, Floats, meshes, randoms, shells
+from tests.support.meshes import welded
 
 
 def first_copies(mesh: Mesh) -> Ints:

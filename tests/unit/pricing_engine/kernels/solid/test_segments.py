@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.solid.segments import COS, SIN, mark_crossing, write_segments
 from tests.naive.self_intersection import meeting_pairs
-from tests.support.kernel_inputs import Floats, meshes, randoms, shells, welded
+from tests.support.kernel_inputs import Floats, meshes, randoms, shells
+from tests.support.meshes import welded
 
 Pairs = NDArray[np.int32]
 

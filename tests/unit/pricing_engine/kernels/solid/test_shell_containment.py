@@ -31,7 +31,8 @@ from pricing_engine.kernels.spatial.bvh import build_bvh
 from pricing_engine.mesh.nesting import box_tree
 from tests.naive.reach import squared_distance
 from tests.naive.solid import generalized_winding, signed_volume
-from tests.support.kernel_inputs import BALL, BOX, TETRAHEDRON, Floats, meshes, randoms, shells, welded
+from tests.support.kernel_inputs import BALL, BOX, TETRAHEDRON, Floats, meshes, randoms, shells
+from tests.support.meshes import welded
 
 Longs = NDArray[np.int64]
 PLENTY = 1 << 40

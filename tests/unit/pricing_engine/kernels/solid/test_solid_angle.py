@@ -17,7 +17,8 @@ from pricing_engine.kernels.solid.solid_angle import Caps, cap_dipoles, caps_ang
 from pricing_engine.kernels.solid.winding import STACK, general_position
 from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh, build_bvh
 from tests.naive.solid import generalized_winding
-from tests.support.kernel_inputs import BOX, Floats, meshes, randoms, welded
+from tests.support.kernel_inputs import BOX, Floats, meshes, randoms
+from tests.support.meshes import welded
 
 
 def angles(mesh: Mesh, first: int, points: Floats) -> tuple[Floats, NDArray[np.int64]]:

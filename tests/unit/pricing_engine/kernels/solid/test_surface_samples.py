@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pricing_engine.kernels.solid.surface_samples import place_samples
-from tests.support.kernel_inputs import Floats, normals_of, triangles, unwelded, welded
+from tests.support.kernel_inputs import Floats, normals_of, triangles
+from tests.support.meshes import unwelded, welded
 
 
 def place(corners: Floats, pieces: Floats, areas: Floats, count: int, centre: Floats) -> tuple[Floats, Floats]:

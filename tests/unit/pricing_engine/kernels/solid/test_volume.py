@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.solid.boundary import CAP, CRACK, CUT, INSIDE, UNCUT, Boundary
 from pricing_engine.kernels.solid.volume import boundary_areas, boundary_moments, triangle_areas
-from tests.support.kernel_inputs import BOX, Floats, randoms, shells, triangles, welded
+from tests.support.kernel_inputs import BOX, Floats, randoms, shells, triangles
+from tests.support.meshes import welded
 
 
 def naive_moments(corners: Floats, centre: Floats) -> Floats:

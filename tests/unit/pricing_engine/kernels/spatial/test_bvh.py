@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pricing_engine.kernels.mesh import Mesh
 from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh, build_bvh, first_child
-from tests.support.triangle_soups import lattice_facets, soup_mesh, welded_mesh
+from tests.support.meshes import unwelded, welded
+from tests.support.triangle_soups import lattice_facets
 
 _COUNTS = st.integers(0, 20) | st.sampled_from([63, 64, 65, 511, 512, 513, 520, 700])
 
@@ -38,7 +39,7 @@ def _check_levels(bvh: Bvh, count: int) -> None:
 @given(st.integers(0, 2**32), _COUNTS, st.sampled_from([(1.0, 0.0), (1e-3, 0.0), (0.1, 1e6), (1.0, -1e9)]))
 def test_boxes_hold_the_facets_and_are_tight(seed: int, count: int, place: tuple[float, float]) -> None:
     size, offset = place
-    mesh = welded_mesh(lattice_facets(np.random.default_rng(seed), count) * size + offset)
+    mesh = welded(lattice_facets(np.random.default_rng(seed), count) * size + offset)
     bvh = build_bvh(mesh, 1)
     corners = mesh.vertices[mesh.facets]
     low, high = (corners.min(axis=(0, 1)), corners.max(axis=(0, 1))) if count else (np.zeros(3), np.zeros(3))
@@ -67,7 +68,7 @@ def test_one_facet_and_one_point() -> None:
 
 
 def test_many_chunks_are_the_same_on_any_threads() -> None:
-    mesh = soup_mesh(np.random.default_rng(1).normal(size=(8 * 4096 + 77, 3, 3)))
+    mesh = unwelded(np.random.default_rng(1).normal(size=(8 * 4096 + 77, 3, 3)))
     one = build_bvh(mesh, 1)
     _check_levels(one, mesh.facet_count)
     for threads in (2, 7):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pricing_engine.kernels.spatial.bvh import build_bvh
 from pricing_engine.kernels.spatial.ray_cast import closest_hits
 from tests.naive.rays import crossings
-from tests.support.triangle_soups import along_x, lattice_facets, soup_mesh
+from tests.support.meshes import unwelded
+from tests.support.triangle_soups import along_x, lattice_facets
 
 Floats = NDArray[np.float64]
 _SLACK = 1e-4  # of barycentric coordinates: what float32 leaves open
@@ -59,7 +60,7 @@ def _check(
 def test_agrees_with_naive_twin(seed: int, kind: str, count: int, t_min: float) -> None:
     rng = np.random.default_rng(seed)
     corners = _soup(rng, kind, count)
-    bvh = build_bvh(soup_mesh(corners), 1)
+    bvh = build_bvh(unwelded(corners), 1)
     origins = rng.normal(size=(15, 3)) * 2
     targets = corners[rng.integers(0, count, 15)].mean(axis=1)
     directions = np.where(rng.random((15, 1)) < 0.7, targets - origins, rng.normal(size=(15, 3)))
@@ -75,7 +76,7 @@ def test_agrees_with_naive_twin(seed: int, kind: str, count: int, t_min: float) 
 
 def test_distances_to_the_sides_of_a_cube() -> None:
     cube = trimesh.creation.box((2, 2, 2))
-    bvh = build_bvh(soup_mesh(along_x(cube.triangles)), 1)
+    bvh = build_bvh(unwelded(along_x(cube.triangles)), 1)
     axes = np.concatenate([np.eye(3), -np.eye(3)])
     from_inside, facet = closest_hits(bvh, np.full((6, 3), 0.25), axes, 1)
     assert from_inside.tolist() == pytest.approx([0.75] * 3 + [1.25] * 3)
@@ -95,7 +96,7 @@ def test_no_ray_slips_between_facets_of_a_closed_surface(seed: int, size: float)
     sphere = trimesh.creation.icosphere(1)
     vertices = sphere.vertices[sphere.faces]
     corners = along_x(vertices * size)
-    bvh = build_bvh(soup_mesh(corners), 1)
+    bvh = build_bvh(unwelded(corners), 1)
     edges = corners[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2, 3)
     share = rng.choice([0.0, 0.5, 0.25], (len(edges), 1)) + 0.0
     targets = edges[:, 0] * (1 - share) + edges[:, 1] * share
@@ -109,7 +110,7 @@ def test_hits_begin_beyond_the_least_distance() -> None:
     levels = np.arange(5.0)
     square = np.array([[-1, -1, 0], [3, -1, 0], [-1, 3, 0.0]])
     corners = square + levels[:, None, None] * np.array([0, 0, 1])
-    bvh = build_bvh(soup_mesh(corners), 1)
+    bvh = build_bvh(unwelded(corners), 1)
     for t_min, expected in ((0.0, 0.5), (0.4, 0.5), (0.6, 1.5), (1.6, 2.5), (9.0, np.inf)):
         distance, facet = closest_hits(bvh, np.array([[0, 0, 0.5]]), np.array([[0, 0, 2.0]]), 1, t_min)
         assert distance[0] == pytest.approx(expected)
@@ -117,7 +118,7 @@ def test_hits_begin_beyond_the_least_distance() -> None:
 
 
 def test_directions_that_are_not_finite_hit_nothing() -> None:
-    bvh = build_bvh(soup_mesh(trimesh.creation.box().triangles), 1)
+    bvh = build_bvh(unwelded(trimesh.creation.box().triangles), 1)
     directions = np.array([[0, 0, 0], [np.nan, 0, 1], [np.inf, 0, 0], [0, 0, 1.0]])
     distance, facet = closest_hits(bvh, np.zeros((4, 3)), directions, 1)
     assert np.isinf(distance[:3]).all()
@@ -128,7 +129,7 @@ def test_directions_that_are_not_finite_hit_nothing() -> None:
 
 def test_many_rays_are_the_same_on_any_threads() -> None:
     rng = np.random.default_rng(3)
-    bvh = build_bvh(soup_mesh(along_x(rng.normal(size=(600, 3, 3)) * 0.2 + rng.normal(size=(600, 1, 3)))), 1)
+    bvh = build_bvh(unwelded(along_x(rng.normal(size=(600, 3, 3)) * 0.2 + rng.normal(size=(600, 1, 3)))), 1)
     origins, directions = rng.normal(size=(9000, 3)), rng.normal(size=(9000, 3))
     distance, facet = closest_hits(bvh, origins, directions, 1)
     for threads in (2, 7):

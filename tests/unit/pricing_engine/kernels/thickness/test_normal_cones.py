@@ -30,7 +30,8 @@ from pricing_engine.kernels.thickness.normal_cones import (
     siblings8,
 )
 from tests.naive.thickness import closest_points
-from tests.support.kernel_inputs import BALL, Floats, meshes, normals_of, randoms, triangles, unwelded, welded
+from tests.support.kernel_inputs import BALL, Floats, meshes, normals_of, randoms, triangles
+from tests.support.meshes import unwelded, welded
 
 Walls = NDArray[np.float32]
 

@@ -13,7 +13,8 @@ from pricing_engine.kernels.spatial.bvh import build_bvh
 from pricing_engine.kernels.thickness import ray_thickness as module
 from pricing_engine.kernels.thickness.ray_thickness import CONTACT, frame, ray_thickness
 from tests.naive import thickness as naive
-from tests.support.kernel_inputs import BALL, BOX, Floats, meshes, normals_of, randoms, shells, unwelded, welded
+from tests.support.kernel_inputs import BALL, BOX, Floats, meshes, normals_of, randoms, shells
+from tests.support.meshes import unwelded, welded
 
 
 def measure(mesh: Mesh, threads: int = 1) -> Floats:

@@ -14,7 +14,8 @@ from pricing_engine.kernels.thickness import sphere_thickness as module
 from pricing_engine.kernels.thickness.normal_cones import build_normal_cones
 from pricing_engine.kernels.thickness.sphere_thickness import sphere_thickness
 from tests.naive import thickness as naive
-from tests.support.kernel_inputs import BALL, BOX, Floats, meshes, shells, unwelded, welded
+from tests.support.kernel_inputs import BALL, BOX, Floats, meshes, shells
+from tests.support.meshes import unwelded, welded
 
 
 def measure(mesh: Mesh, threads: int = 1, ray: Floats | None = None) -> Floats:

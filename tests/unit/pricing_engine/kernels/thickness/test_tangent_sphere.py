@@ -16,7 +16,8 @@ from pricing_engine.kernels.spatial.bvh import WIDTH, Bvh, build_bvh
 from pricing_engine.kernels.thickness.normal_cones import FACING
 from pricing_engine.kernels.thickness.tangent_sphere import LEAF_ROWS, NORMAL, gather_leaf, meet8, touch8
 from tests.naive.thickness import closest_points
-from tests.support.kernel_inputs import Floats, meshes, normals_of, randoms, triangles, unwelded, welded
+from tests.support.kernel_inputs import Floats, meshes, normals_of, randoms, triangles
+from tests.support.meshes import unwelded, welded
 
 # as compiled functions call them
 _SPLAT8: Any = splat8
