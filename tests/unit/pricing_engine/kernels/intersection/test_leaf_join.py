@@ -82,8 +82,13 @@ def test_pairs_are_those_that_overlap_and_no_plane_separates(seed: int, count: i
     leaves = -(-mesh.facet_count // 8)
     pairs, found, work = _join(mesh, bvh, by, 0, leaves)
     assert len(set(pairs)) == len(pairs) == found
-    assert set(pairs) == _expected(mesh, by)
-    assert (work > 0).all() or mesh.facet_count == 1
+    # Where two angles at a shared corner are equally narrow, the bisector of either may be tried.
+    for f, g in set(pairs) ^ _expected(mesh, by):
+        assert len(np.intersect1d(mesh.facets[f], mesh.facets[g])) == 1
+        assert (f, g) in pairs or not naive.meeting_pairs(mesh.vertices, mesh.facets[[f, g]])
+    nodes, tested = work[0]
+    assert nodes >= leaves
+    assert tested >= found
     by_leaf = [pair for leaf in range(leaves) for pair in _join(mesh, bvh, by, leaf, leaf + 1)[0]]
     assert sorted(by_leaf) == sorted(pairs)
 
