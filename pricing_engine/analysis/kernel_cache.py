@@ -1,4 +1,4 @@
-"""Discard numba's cached kernels when any source of the engine has changed.
+"""Discard numba's cached kernels when a source that kernels are compiled from has changed.
 
 numba compares a kernel with its own file alone: after a change in a helper of another file it would load the old
 machine code, and after a structure was renamed the cache can't be read at all.
@@ -10,14 +10,17 @@ import hashlib
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
+_COMPILER = b"kernels.runtime.compile import"
 _DIGEST = "__pycache__/kernels.sha256"
 
 
 def sources_digest(package: Path = PACKAGE) -> str:
-    """Return the SHA-256 of all Python sources of ``package`` with their paths."""
+    """Return the SHA-256 of the sources in ``kernels`` and of those with kernels of their own, with their paths."""
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         content = path.read_bytes()
+        if path.relative_to(package).parts[0] != "kernels" and _COMPILER not in content:
+            continue
         digest.update(f"{path.relative_to(package)}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()

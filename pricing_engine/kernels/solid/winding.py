@@ -57,18 +57,6 @@ def ray_pad(bvh: Bvh) -> np.float32:
     return np.float32(bvh.diagonal * 2.0**-21)
 
 
-def winding_numbers(mesh: Mesh, bvh: Bvh, points: NDArray[np.float64], threads: int) -> NDArray[np.int64]:
-    """Return the winding number (N,) of a closed mesh at ``points`` (N, 3) mm; O(log n + crossings) each.
-
-    For points on the surface itself the number is that of one of the sides.
-    """
-    moved = general_position(mesh, bvh, 0.0, threads)
-    winding = np.empty(len(points), np.int64)
-    local = np.ascontiguousarray(points, np.float64) - bvh.centre
-    run_ranges(_wind, len(points), GRAIN_POINTS, threads, local, moved, mesh.facets, bvh, ray_pad(bvh), winding)
-    return winding
-
-
 def outer_winding(
     mesh: Mesh, bvh: Bvh, moved: NDArray[np.float64], which: NDArray[np.int64], threads: int
 ) -> NDArray[np.int64] | None:
@@ -177,15 +165,6 @@ def winding_above(x, y, z, skip, moved, facets, bvh, pad, stack):
             elif (height_above(x, y, z, moved, facets, f) > 0) == up:
                 total += sign
     return total if up else -total, nodes
-
-
-@kernel
-def _wind(lo, hi, points, moved, facets, bvh, pad, winding):
-    stack = np.empty((STACK, 2), np.int64)
-    for i in range(lo, hi):
-        z = points[i, 2]
-        x, y = points[i, 0] - SHEAR_X * z, points[i, 1] - SHEAR_Y * z
-        winding[i], _ = winding_above(x, y, z, -1, moved, facets, bvh, pad, stack)
 
 
 @kernel

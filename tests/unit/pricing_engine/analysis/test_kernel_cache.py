@@ -1,4 +1,4 @@
-"""Cached kernels are discarded when a source of the package has changed, and only then."""
+"""Cached kernels are discarded when a source that they are compiled from has changed, and only then."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ def package(tmp_path: Path) -> Path:
     (tmp_path / "kernels" / "__pycache__").mkdir(parents=True)
     (tmp_path / "kernels" / "sum.py").write_text("def add(): ...\n")
     (tmp_path / "kernels" / "vec.py").write_text("def dot(): ...\n")
+    (tmp_path / "reader.py").write_text("from pricing_engine.kernels.runtime.compile import kernel\n")
+    (tmp_path / "prices.py").write_text("def price(): ...\n")
     compile_kernels(tmp_path)
     return tmp_path
 
@@ -35,8 +37,15 @@ def test_kernels_of_the_same_sources_stay(package: Path) -> None:
     assert len(list(package.rglob("*.nb?"))) == 2
 
 
-@pytest.mark.parametrize("change", ["edit a helper", "rename a helper", "remove a helper"])
-def test_any_change_of_a_source_discards_them(package: Path, change: str) -> None:
+def test_sources_without_kernels_may_change(package: Path) -> None:
+    discard_stale(package)
+    compile_kernels(package)
+    (package / "prices.py").write_text("def price(): return 1\n")
+    assert discard_stale(package) == 0
+
+
+@pytest.mark.parametrize("change", ["edit a helper", "rename a helper", "remove a helper", "edit a reader"])
+def test_any_change_of_a_kernel_discards_them(package: Path, change: str) -> None:
     discard_stale(package)
     compile_kernels(package)
     helper = package / "kernels" / "vec.py"
@@ -44,6 +53,9 @@ def test_any_change_of_a_source_discards_them(package: Path, change: str) -> Non
         helper.write_text("def dot(): return 1\n")
     elif change == "rename a helper":
         helper.rename(helper.with_name("vector.py"))
+    elif change == "edit a reader":
+        with (package / "reader.py").open("a") as file:
+            file.write("def scan(): ...\n")
     else:
         helper.unlink()
     assert discard_stale(package) == 2

@@ -5,12 +5,33 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
+from numpy.typing import NDArray
 
 from pricing_engine.kernels.mesh import Mesh
-from pricing_engine.kernels.solid.winding import winding_numbers
-from pricing_engine.kernels.spatial.bvh import build_bvh
+from pricing_engine.kernels.runtime.compile import kernel
+from pricing_engine.kernels.runtime.threads import run_ranges
+from pricing_engine.kernels.solid.ray_crossings import SHEAR_X, SHEAR_Y
+from pricing_engine.kernels.solid.winding import STACK, general_position, ray_pad, winding_above
+from pricing_engine.kernels.spatial.bvh import Bvh, build_bvh
 from tests.naive.solid import generalized_winding
 from tests.support.meshes import mesh_of
+
+
+@kernel
+def _wind(lo, hi, points, moved, facets, bvh, pad, winding):  # type: ignore[no-untyped-def]
+    stack = np.empty((STACK, 2), np.int64)
+    for i in range(lo, hi):
+        z = points[i, 2]
+        x, y = points[i, 0] - SHEAR_X * z, points[i, 1] - SHEAR_Y * z
+        winding[i], _ = winding_above(x, y, z, -1, moved, facets, bvh, pad, stack)
+
+
+def winding_numbers(mesh: Mesh, bvh: Bvh, points: NDArray[np.float64], threads: int) -> NDArray[np.int64]:
+    """Return the winding number (N,) of a closed mesh at ``points`` (N, 3)."""
+    winding = np.empty(len(points), np.int64)
+    local, moved = np.ascontiguousarray(points) - bvh.centre, general_position(mesh, bvh, 0.0, threads)
+    run_ranges(_wind, len(points), 64, threads, local, moved, mesh.facets, bvh, ray_pad(bvh), winding)
+    return winding
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -33,8 +54,6 @@ def test_overlapping_and_reversed_spheres_agree_with_solid_angles(seed: int) -> 
 
 def test_rays_through_vertices_and_edges_count_once() -> None:
     """Points straight below corners and edges, in the rays' own direction, lose and count no crossing twice."""
-    from pricing_engine.kernels.solid.ray_crossings import SHEAR_X, SHEAR_Y
-
     box = trimesh.creation.box(extents=(2, 2, 2)).subdivide().subdivide()
     mesh = mesh_of(box)
     bvh = build_bvh(mesh, 1)
