@@ -26,11 +26,10 @@ class Node:
 
 @dataclass(slots=True)
 class Cluster:
-    """A running cluster: its addresses, and its nodes in the order in which they were added."""
+    """A running cluster: its address, and its nodes in the order in which they were added."""
 
     paths: ray_nodes.ClusterPaths
     address: str
-    dashboard: str
     reaper: Reaper
     nodes: list[Node] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: count(1), repr=False)
@@ -98,7 +97,7 @@ def running(part: Part) -> Iterator[Server]:
 
 @contextmanager
 def local_cluster(folder: Path, cpus: float, scaling: FakeMultiNode | None = None) -> Iterator[Cluster]:
-    """Run a cluster with one head of ``cpus`` CPUs, its logs and token in ``folder``.
+    """Run a cluster with one head of ``cpus`` CPUs and without a dashboard, its logs and token in ``folder``.
 
     It stops with all its nodes at the end of the block, and when this process dies. Raises PartFailed if the head
     can't start.
@@ -106,8 +105,8 @@ def local_cluster(folder: Path, cpus: float, scaling: FakeMultiNode | None = Non
     paths = ray_nodes.make_paths(folder)
     reaper = Reaper(paths.temp, paths.token)
     try:
-        head = ray_nodes.head(paths, cpus, scaling)
-        cluster = Cluster(paths, head.address, ray_nodes.dashboard_url(head), reaper)
+        head = ray_nodes.head(paths, cpus, scaling, with_dashboard=False)
+        cluster = Cluster(paths, head.address, reaper)
         cluster.run(head)
         yield cluster
     finally:

@@ -61,8 +61,8 @@ def client_environment(token: Path) -> dict[str, str | None]:
     }
 
 
-def head(paths: ClusterPaths, cpus: float, scaling: FakeMultiNode | None = None) -> Part:
-    """Return the head node with ``cpus`` CPUs for tasks (0: no tasks), its dashboard on loopback only.
+def head(paths: ClusterPaths, cpus: float, scaling: FakeMultiNode | None = None, with_dashboard: bool = True) -> Part:
+    """Return the head node with ``cpus`` CPUs for tasks (0: no tasks), its dashboard, if any, on loopback only.
 
     With ``scaling`` its autoscaler starts and stops further nodes.
     """
@@ -74,6 +74,9 @@ def head(paths: ClusterPaths, cpus: float, scaling: FakeMultiNode | None = None)
     if scaling:
         autoscaling = (f"--autoscaling-config={scaling.write(paths.temp / 'autoscaling.yaml', address)}",)
         env |= FAKE_MULTI_NODE_ENV
+    probes: tuple[str, ...] = (_raylet_probe(agent),)
+    if with_dashboard:
+        probes = (f"http://127.0.0.1:{dashboard}/api/gcs_healthz", *probes)
     return Part(
         name="ray-head",
         argv=(
@@ -84,6 +87,7 @@ def head(paths: ClusterPaths, cpus: float, scaling: FakeMultiNode | None = None)
             f"--node-ip-address={node_ip}",
             f"--port={gcs}",
             f"--ray-client-server-port={client}",
+            f"--include-dashboard={with_dashboard}",
             "--dashboard-host=127.0.0.1",
             f"--dashboard-port={dashboard}",
             "--disable-usage-stats",
@@ -93,7 +97,7 @@ def head(paths: ClusterPaths, cpus: float, scaling: FakeMultiNode | None = None)
         address=address,
         version=version("ray"),
         log=paths.logs / "ray-head.log",
-        probes=(f"http://127.0.0.1:{dashboard}/api/gcs_healthz", _raylet_probe(agent)),
+        probes=probes,
         env=env,
         grace_s=NO_GRACE_S,
     )

@@ -28,7 +28,7 @@ def end_servers_on_sigterm() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Yield the shared cluster: a head with two CPUs. This process is configured to connect to it."""
     with local_cluster(tmp_path_factory.mktemp("ray"), cpus=2) as cluster, pytest.MonkeyPatch.context() as environment:
@@ -41,7 +41,7 @@ def shared_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         ray.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ray_cluster(shared_ray: Cluster) -> str:
     """Return the address of the shared cluster's head, for ``ray.init(address=...)``."""
     return shared_ray.address
@@ -61,13 +61,13 @@ def add_ray_node(shared_ray: Cluster) -> Iterator[AddNode]:
         shared_ray.remove_node(node)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def passwords(tmp_path_factory: pytest.TempPathFactory) -> Passwords:
     """Return the passwords of the servers of this session."""
     return Passwords(tmp_path_factory.mktemp("passwords") / "passwords.json")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory, passwords: Passwords) -> Iterator[Server]:
     """Yield a PostgreSQL server with a database and a role for each service."""
     folder = tmp_path_factory.mktemp("postgresql")
@@ -75,13 +75,13 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory, passwords: Passwor
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def database_urls(postgres_server: Server, passwords: Passwords) -> dict[str, str]:
     """Return the URL of each service's database on the server of this session."""
     return postgres.urls(postgres_server.address, passwords)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def redis_server(tmp_path_factory: pytest.TempPathFactory, passwords: Passwords) -> Iterator[Server]:
     """Yield a Redis server."""
     folder = tmp_path_factory.mktemp("redis")
@@ -89,7 +89,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory, passwords: Passwords)
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Yield a real Apache Kafka without topics: each test creates topics under names of its own."""
     folder = tmp_path_factory.mktemp("kafka")
@@ -98,7 +98,7 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         server.kill()  # an orderly end takes seconds, and its data are not needed
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service_urls(request: pytest.FixtureRequest) -> dict[str, str]:
     """Return the URL of each service's database."""
     if SETTINGS.shop_database_url:
@@ -107,7 +107,7 @@ def service_urls(request: pytest.FixtureRequest) -> dict[str, str]:
     return urls
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bootstrap(request: pytest.FixtureRequest) -> str:
     """Return the broker's address."""
     return SETTINGS.kafka_url or str(request.getfixturevalue("kafka_server").address)

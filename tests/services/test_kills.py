@@ -12,7 +12,7 @@ from tests.support.chaos.seed import chaos_seed
 from tests.support.stack import Stack
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_every_acknowledged_order_exists_once(stack: Stack, tmp_path: Path) -> None:
     report = disturbed(stack, Plan(seconds=50, every_s=3, seed=chaos_seed(), long=False), tmp_path)
     write(report, stack, tmp_path)

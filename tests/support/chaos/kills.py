@@ -26,7 +26,7 @@ from tests.support.chaos.strikes import VICTIMS, WEIGHTS, kill
 from tests.support.chaos.traffic import Traffic
 from tests.support.stack import Stack
 
-SETTLE_WITHIN_S = 150.0
+SETTLE_WITHIN_S = 240.0
 SILENCE_THRESHOLD_S = 2.0
 EXTRA_KILL_TIME_S = 60.0
 """Extra time for kills if a kind of victim has not been hit yet."""

@@ -14,7 +14,8 @@ from pricing_engine.distributed.worker_process import accept_cancellation
 accept_cancellation()
 threading.Timer(0.1, _thread.interrupt_main).start()
 try:
-    time.sleep(30)
+    for _ in range(3_000):  # the flag that an interrupt sets ends no sleep
+        time.sleep(0.01)
 except KeyboardInterrupt:
     print("cancelled")
 """
