@@ -36,8 +36,8 @@ run: setup
 	$(BIN)/facet samples .facet/samples --quote
 	$(BIN)/facet up
 
-# TEST_JOBS=2 runs the tests in two processes (tests/conftest.py says how they are divided).
-TEST_JOBS ?= 1
+# Tests without servers run in TEST_JOBS processes, the others in one (tests/conftest.py).
+TEST_JOBS ?= 2
 test: setup models
 	$(BIN)/pytest $(if $(filter-out 1,$(TEST_JOBS)),-n $(TEST_JOBS) --dist loadscope --no-loadscope-reorder)
 

@@ -1,7 +1,7 @@
 """For all tests: hypothesis asserts no times, which belong to benchmarks; others' warnings are filtered.
 
-`make test` runs several processes. Tests that share a server stay together and in order: each group of them is one unit
-of work, started first, because it mostly waits; the files of all other tests follow in whichever process is free.
+`make test` runs several processes. The files of tests without servers go to whichever process is free. Those that share
+servers follow in one process, in order: they use all cores, and more load would only add to the time they wait.
 """
 
 from __future__ import annotations
@@ -19,32 +19,19 @@ settings.register_profile(
     "mutation", deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
 )
 
-_SHARED_SERVERS = {
-    "tests/services/": "services",
-    "tests/integration/data/": "databases",
-    "tests/integration/serve_app/": "databases",
-    "tests/integration/": "ray",
-    "tests/chaos/": "ray",
-}
-"""Folder -> the group of the servers that its tests share; the first that matches."""
-_GROUPS = [*dict.fromkeys(_SHARED_SERVERS.values())]
+_WITH_SERVERS = ("tests/chaos/", "tests/integration/", "tests/services/")
+_SERVERS = "servers"
 
 
-def _group(nodeid: str) -> str:
-    """Return the unit of work of a test: a group of servers, else its file."""
-    groups = (group for folder, group in _SHARED_SERVERS.items() if nodeid.startswith(folder))
-    return next(groups, nodeid.partition("::")[0])
+def _unit_of_work(nodeid: str) -> str:
+    """Return what runs in one process: all tests with servers, else a file."""
+    return _SERVERS if nodeid.startswith(_WITH_SERVERS) else nodeid.partition("::")[0]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the tests for processes of xdist: the groups first."""
-
-    def place(item: pytest.Item) -> int:
-        group = _group(item.nodeid)
-        return _GROUPS.index(group) if group in _GROUPS else len(_GROUPS)
-
+    """Order the tests for processes of xdist: those with servers last."""
     if hasattr(config, "workerinput"):
-        items.sort(key=place)
+        items.sort(key=lambda item: _unit_of_work(item.nodeid) == _SERVERS)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -54,6 +41,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
-            return _group(nodeid)
+            return _unit_of_work(nodeid)
 
     return Scheduler(config, log)

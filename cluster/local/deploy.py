@@ -24,7 +24,7 @@ from pricing_engine.distributed.actor import start_dispatcher, warm_workers
 from pricing_engine.distributed.connect import connect
 
 DASHBOARD = "FACET_RAY_DASHBOARD"
-_POLL_INTERVAL_S = 1.0
+_POLL_INTERVAL_S = 5.0
 _HEAD_TIMEOUT_S = 60.0
 """Longer than Serve's controller takes to recover after a kill or a suspension."""
 _MAX_MESSAGE = 2000
@@ -85,7 +85,7 @@ def _wait(details: Callable[[], dict[str, Any]]) -> None:
                 _print(f"{name} is unhealthy: {reason}")
         if applications and all(application["status"] == "RUNNING" for application in applications.values()):
             return
-        time.sleep(_POLL_INTERVAL_S / 4)
+        time.sleep(_POLL_INTERVAL_S / 5)
 
 
 def _watch(details: Callable[[], dict[str, Any]]) -> None:

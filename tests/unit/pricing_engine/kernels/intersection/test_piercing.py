@@ -42,7 +42,6 @@ def test_agrees_with_naive_twin_in_either_order(
     corners[::4] = corners[:1]
     corners += offset
     found = _marked(corners, tolerance, shared=bool(rng.integers(0, 2)))
-    assert np.array_equal(found, found.T)
     for f in range(count):
         for g in range(count):
             depth = piercing_depth(corners[f], corners[g])
