@@ -1,6 +1,6 @@
-"""Every query of every service over a million rows uses the expected indexes, reads few blocks and sorts few rows.
+"""Every query of every service over many rows uses the expected indexes, reads few blocks and sorts few rows.
 
-``FACET_TEST_ROWS`` sets a smaller number of rows, for development.
+`make plans` fills each table with a million rows, which takes minutes. ``FACET_TEST_ROWS`` sets another number.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Literal
 
-from benchmarks.databases import BUSY, MANY, QUIET, filled, row_id
+from benchmarks.databases import BUSY, QUIET, filled, row_id
 from data.contracts.common import Priority
 from data.contracts.lifecycle import OrderStatus
 from data.contracts.topics import CONSUMERS
@@ -30,7 +30,7 @@ from data.kit.settings import SERVICES
 from data.kit.sql import Statement
 from data.shop import products
 
-ROWS = int(os.environ.get("FACET_TEST_ROWS", MANY))
+ROWS = int(os.environ.get("FACET_TEST_ROWS", "200000"))
 CUSTOM_PLANS = 5
 """The number of times that PostgreSQL plans a prepared statement for its values, before it considers a generic plan."""
 MAX_SORTED = 500
@@ -271,7 +271,7 @@ def test_every_query_has_an_expected_plan() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_queries_over_a_million_rows_use_an_index(service_urls: dict[str, str], service: str) -> None:
+def test_queries_over_many_rows_use_an_index(service_urls: dict[str, str], service: str) -> None:
     found: list[str] = []
     # The driver must not prepare statements: those prepared here explicitly are dropped again.
     with (
