@@ -7,10 +7,17 @@ thread agree.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import lru_cache
+from queue import SimpleQueue
+from threading import Thread, get_native_id
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+_MORE_NICENESS, _MAX_NICENESS = 10, 19
 Part = Callable[..., T]
 Results = Callable[[], list[T]]
 
@@ -31,7 +38,11 @@ class StageExecutor(Protocol):
 
 
 class ThreadExecutor:
-    """Runs a range as one part, on the threads of this process, when its results are requested."""
+    """Runs each range as one part on the threads of this process.
+
+    With several threads the parts run in the background, one after the other, while the caller goes on: they use the
+    cores that its serial steps leave idle. With one thread a part runs when its results are requested.
+    """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
@@ -41,5 +52,36 @@ class ThreadExecutor:
         return value
 
     def submit(self, stage: str, part: Part[T], count: int, grain: int, *arguments: Any) -> Results[T]:
-        """Return a function that runs the part when called."""
-        return lambda: [part(0, count, self.threads, *arguments)]
+        """Start the part in the background, or return a function that runs it when called."""
+        if self.threads == 1:
+            return lambda: [part(0, count, 1, *arguments)]
+        results: Future[list[T]] = Future()
+
+        def run() -> None:
+            try:
+                results.set_result([part(0, count, self.threads, *arguments)])
+            except BaseException as error:  # raised where the results are requested
+                results.set_exception(error)
+
+        _background(os.getpid()).put(run)
+        return results.result
+
+
+@lru_cache(maxsize=1)
+def _background(process: int) -> SimpleQueue[Callable[[], None]]:
+    """Return the queue from which a thread of ``process`` (a fork has none) takes parts; it never ends.
+
+    Linux has a niceness for each thread: the caller's steps, on which everything waits, go first.
+    """
+    queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    def work() -> None:
+        if sys.platform == "linux":
+            thread = get_native_id()
+            niceness = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, min(niceness + _MORE_NICENESS, _MAX_NICENESS))
+        while True:
+            queue.get()()
+
+    Thread(target=work, name=f"parts-{process}", daemon=True).start()
+    return queue
