@@ -38,7 +38,7 @@ def test_several_threads_run_parts_in_order_while_the_caller_goes_on() -> None:
 
     first_of = executor.submit("first", lambda *_: order.append("first"), 1, 1)
     executor.submit("second", second, 1, 1)
-    assert ended.wait(60), "it runs although nobody has asked for its results"
+    assert ended.wait(60), "it runs before its results are requested"
     first_of()
     assert order == ["first", "second"]
 
