@@ -24,7 +24,8 @@ from pricing_engine.distributed.actor import start_dispatcher, warm_workers
 from pricing_engine.distributed.connect import connect
 
 DASHBOARD = "FACET_RAY_DASHBOARD"
-_POLL_INTERVAL_S = 5.0
+_START_INTERVAL_S, _WATCH_INTERVAL_S = 1.0, 5.0
+"""Between two requests for the status of the applications: during the start, and afterwards, when each costs CPU."""
 _HEAD_TIMEOUT_S = 60.0
 """Longer than Serve's controller takes to recover after a kill or a suspension."""
 _MAX_MESSAGE = 2000
@@ -85,14 +86,14 @@ def _wait(details: Callable[[], dict[str, Any]]) -> None:
                 _print(f"{name} is unhealthy: {reason}")
         if applications and all(application["status"] == "RUNNING" for application in applications.values()):
             return
-        time.sleep(_POLL_INTERVAL_S / 5)
+        time.sleep(_START_INTERVAL_S)
 
 
 def _watch(details: Callable[[], dict[str, Any]]) -> None:
     """Return once Ray's head has not answered for ``_HEAD_TIMEOUT_S``: then the deployment is lost."""
     last_reply = time.monotonic()
     while time.monotonic() < last_reply + _HEAD_TIMEOUT_S:
-        time.sleep(_POLL_INTERVAL_S)
+        time.sleep(_WATCH_INTERVAL_S)
         if _applications(details):
             last_reply = time.monotonic()
 

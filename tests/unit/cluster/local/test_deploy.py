@@ -17,7 +17,8 @@ ALL_RUN = {"shop": "RUNNING", "crm": "RUNNING"}
 
 @pytest.fixture(autouse=True)
 def _fast_polling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deploy, "_POLL_INTERVAL_S", 0.001)
+    monkeypatch.setattr(deploy, "_START_INTERVAL_S", 0.001)
+    monkeypatch.setattr(deploy, "_WATCH_INTERVAL_S", 0.001)
 
 
 def status_source(states: Iterator[State]) -> Callable[[], dict[str, Any]]:

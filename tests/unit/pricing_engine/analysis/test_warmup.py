@@ -14,10 +14,8 @@ _PACKAGE = Path(pricing_engine.__file__).parent
 _COMPILED = {"kernel", "uncounted", "inlined"}
 
 
-def _is_compiled(node: ast.AST) -> bool:
-    return isinstance(node, ast.FunctionDef) and any(
-        isinstance(by, ast.Name) and by.id in _COMPILED for by in node.decorator_list
-    )
+def _decorators(function: ast.FunctionDef) -> set[str]:
+    return {decorator.id for decorator in function.decorator_list if isinstance(decorator, ast.Name)}
 
 
 def kernels_called_by_python() -> list[tuple[str, str]]:
@@ -26,9 +24,9 @@ def kernels_called_by_python() -> list[tuple[str, str]]:
     for path in sorted(_PACKAGE.rglob("*.py")):
         module = ".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts)
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef) and _is_compiled(node):
+            if isinstance(node, ast.FunctionDef) and _decorators(node) & _COMPILED:
                 called |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name) and name.id != node.name}
-                if any(isinstance(by, ast.Name) and by.id == "kernel" for by in node.decorator_list):
+                if "kernel" in _decorators(node):
                     kernels.append((module, node.name))
     return [(module, name) for module, name in kernels if name not in called]
 
